@@ -1,0 +1,51 @@
+"""What Airflow reads to know this provider (entry point ``apache_airflow_provider``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_vectordb.hooks import connection_fields as fields
+
+INTEGRATION = "Milvus"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """
+    Describe the provider: connection type and form, hook, operators.
+
+    :return: a mapping that satisfies Airflow's ``provider_info.schema.json``
+    """
+    return {
+        "package-name": "airflow-vectordb",
+        "name": fields.HOOK_NAME,
+        "description": "Create vector indexes in Milvus and Zilliz Cloud, and wait until they are built.",
+        "integrations": [
+            {
+                "integration-name": INTEGRATION,
+                "external-doc-url": "https://milvus.io/docs",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [{"integration-name": INTEGRATION, "python-modules": ["airflow_vectordb.hooks.milvus"]}],
+        "operators": [{"integration-name": INTEGRATION, "python-modules": ["airflow_vectordb.operators.index"]}],
+        "connection-types": [
+            {
+                "connection-type": fields.CONNECTION_TYPE,
+                "hook-class-name": "airflow_vectordb.hooks.milvus.MilvusHook",
+                "hook-name": fields.HOOK_NAME,
+                "ui-field-behaviour": {
+                    "hidden-fields": [],
+                    "relabeling": {field.name: field.label for field in fields.STANDARD_FIELDS},
+                    "placeholders": {f.name: f.placeholder for f in fields.STANDARD_FIELDS if f.placeholder},
+                },
+                "conn-fields": {
+                    field.name: {
+                        "label": field.label,
+                        "schema": field.schema,
+                        "description": field.meaning,
+                    }
+                    for field in fields.EXTRA_FIELDS
+                },
+            }
+        ],
+    }

@@ -1,0 +1,155 @@
+"""An Airflow connection -> an :class:`~airflow_vectordb.rest.endpoint.Endpoint`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from airflow_vectordb.hooks.connection_fields import DEFAULT_PORT, DEFAULT_RETRIES, DEFAULT_TIMEOUT, EXTRA_FIELDS
+from airflow_vectordb.rest.endpoint import Endpoint
+from airflow_vectordb.rest.errors import InvalidParametersError
+from airflow_vectordb.rest.index_spec import nearest
+
+_log = logging.getLogger(__name__)
+
+
+class ConnectionLike(Protocol):
+    """What is read of an Airflow connection; the Task SDK's and the metadata database's have it both."""
+
+    conn_id: Any
+    host: Any
+    port: Any
+    login: Any
+    password: Any
+    schema: Any
+
+    @property
+    def extra_dejson(self) -> Any:
+        """The ``extra`` as a dict."""
+
+
+def endpoint_of(connection: ConnectionLike, database: str | None = None) -> Endpoint:
+    """
+    Make an endpoint of an Airflow connection.
+
+    :param connection: see the table in ``connection_fields.py``
+    :param database: in place of the connection's schema field; None: that one
+    :raises InvalidParametersError: with everything that is wrong in the connection; no secret is in it
+    """
+    problems: list[str] = []
+    extra = _extra(connection, problems)
+    secure = _flag(extra.get("secure"), "secure", False, problems)
+    verify = _verify(extra.get("verify"))
+    timeout = _number(extra.get("timeout"), "timeout", DEFAULT_TIMEOUT, problems)
+    retries = _number(extra.get("retries"), "retries", DEFAULT_RETRIES, problems)
+    if not retries.is_integer():
+        problems.append(f"extra `retries` must be a whole number, not {retries}")
+    url = _url(connection, secure, problems)
+    login, password = connection.login or "", connection.password or ""
+    if login and not password:
+        problems.append("a login without a password (an API key goes into the password, with the login left empty)")
+    token = f"{login}:{password}" if login else password or None
+    try:
+        endpoint = Endpoint(
+            url=url or "http://localhost",
+            token=token,
+            database=database or connection.schema or None,
+            verify=verify,
+            timeout=timeout,
+            retries=int(retries),
+        )
+    except InvalidParametersError as error:
+        problems += error.problems
+    if problems:
+        raise InvalidParametersError(problems, f"connection {connection.conn_id!r}")
+    return endpoint
+
+
+def console_url_of(connection: ConnectionLike) -> str | None:
+    """
+    Find where people look at this instance.
+
+    :param connection: the extra ``console_url`` is read
+    """
+    return _extra(connection, []).get("console_url") or None
+
+
+def _extra(connection: ConnectionLike, problems: list[str]) -> Mapping[str, Any]:
+    try:
+        extra = connection.extra_dejson
+    except ValueError as error:
+        problems.append(f"extra is not JSON: {error}")
+        return {}
+    if not isinstance(extra, Mapping):
+        problems.append("extra is not a JSON object")
+        return {}
+    known = [field.name for field in EXTRA_FIELDS]
+    for key in extra:
+        if key not in known:
+            _log.warning("connection %r: extra %r has no meaning here%s", connection.conn_id, key, nearest(key, known))
+    return extra
+
+
+def _url(connection: ConnectionLike, secure: bool, problems: list[str]) -> str | None:
+    host, port = (connection.host or "").strip(), connection.port
+    if not host:
+        problems.append("the host is empty: set it to a host name or a URL")
+        return None
+    if "://" in host:
+        try:
+            has_port = urlsplit(host).port is not None
+        except ValueError:
+            return host  # the endpoint says what is wrong with it
+        if port and not has_port:
+            scheme, rest = host.split("://", 1)
+            authority, slash, path = rest.partition("/")
+            return f"{scheme}://{authority}:{port}{slash}{path}"
+        return host
+    if host.count(":") > 1 and not host.startswith("["):
+        host = f"[{host}]"  # an IPv6 address
+    elif not port and ":" in host.rpartition("]")[2]:
+        host, _, given = host.rpartition(":")
+        if not given.isdigit():
+            problems.append(f"{given!r} is not a port")
+            return None
+        port = int(given)
+    return f"{'https' if secure else 'http'}://{host}:{port or DEFAULT_PORT}"
+
+
+def _flag(value: Any, name: str, default: bool, problems: list[str]) -> bool:
+    if value is None or value == "":
+        return default
+    flag = _as_flag(value)
+    if flag is None:
+        problems.append(f"extra `{name}` must be true or false, not {value!r}")
+        return default
+    return flag
+
+
+def _verify(value: Any) -> bool | str:
+    if value is None or value == "":
+        return True
+    flag = _as_flag(value)
+    return str(value) if flag is None else flag
+
+
+def _as_flag(value: Any) -> bool | None:
+    # A connection given as a URI has texts only.
+    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(str(value).lower())
+
+
+def _number(value: Any, name: str, default: float, problems: list[str]) -> float:
+    if value is None or value == "":
+        return float(default)
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        return float(value)
+    except (TypeError, ValueError):
+        problems.append(f"extra `{name}` must be a number, not {value!r}")
+        return float(default)
+
+
+__all__ = ["console_url_of", "endpoint_of"]

@@ -1,0 +1,94 @@
+"""What an Airflow connection to Milvus consists of, as one table.
+
+The Connections page (from ``get_provider_info`` on Airflow 3.2 and later, from the hook's form widgets on 3.1), the
+hook that reads a connection, and the documentation are all made from here. This module imports nothing, since Airflow
+loads it at the start of every process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+CONNECTION_TYPE = "milvus"
+HOOK_NAME = "Milvus / Zilliz Cloud"
+DEFAULT_CONN_ID = "milvus_default"
+DEFAULT_PORT = 19530
+DEFAULT_TIMEOUT = 30
+DEFAULT_RETRIES = 4
+
+__all__ = ["CONNECTION_TYPE", "DEFAULT_CONN_ID", "EXTRA_FIELDS", "HOOK_NAME", "STANDARD_FIELDS"]
+
+
+@dataclass(frozen=True)
+class StandardField:
+    """One of Airflow's own connection fields, as Milvus uses it."""
+
+    name: str
+    label: str
+    placeholder: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class ExtraField:
+    """One key of the connection's ``extra``."""
+
+    name: str
+    label: str
+    schema: dict[str, Any]
+    meaning: str
+
+
+STANDARD_FIELDS = (
+    StandardField(
+        "host",
+        "Host or URL",
+        "localhost, or https://….zillizcloud.com",
+        "A host name, or a whole URL. A scheme in it wins over `secure`.",
+    ),
+    StandardField("port", "Port", "19530", "Default: 19530 for a bare host, none for a URL that names none."),
+    StandardField(
+        "login", "User", "root", "User name. Empty when the password is an API key, or without authentication."
+    ),
+    StandardField(
+        "password",
+        "Password or API key",
+        "",
+        "With a user: the token is `user:password`. Without: an API key. Neither: no Authorization header.",
+    ),
+    StandardField("schema", "Database", "default", "The database that calls use unless they name another."),
+)
+
+EXTRA_FIELDS = (
+    ExtraField(
+        "secure",
+        "Use TLS (https) for a bare host",
+        {"type": ["boolean", "null"], "default": False},
+        "Talk https to a bare host name. A URL in the host field decides by its own scheme.",
+    ),
+    ExtraField(
+        "verify",
+        "Verify TLS certificate",
+        {"type": ["string", "boolean", "null"], "default": "true"},
+        "true, false, or the path of a CA bundle (PEM) on the workers.",
+    ),
+    ExtraField(
+        "timeout",
+        "Time-out of one call (seconds)",
+        {"type": ["number", "null"], "default": DEFAULT_TIMEOUT, "exclusiveMinimum": 0},
+        "Seconds that the server gets for one call (`Request-Timeout`). The socket gets a little more.",
+    ),
+    ExtraField(
+        "retries",
+        "Retries",
+        {"type": ["integer", "null"], "default": DEFAULT_RETRIES, "minimum": 0},
+        "Attempts after the first one, for calls that may be repeated and errors that may pass.",
+    ),
+    ExtraField(
+        "console_url",
+        "Console URL",
+        {"type": ["string", "null"]},
+        "Where people look at this instance: Attu, Milvus WebUI, or the Zilliz Cloud console.",
+    ),
+)

@@ -1,0 +1,198 @@
+"""The hook: an Airflow connection to Milvus or Zilliz Cloud."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.sdk import BaseHook
+
+from airflow_vectordb.hooks.connection_fields import CONNECTION_TYPE, DEFAULT_CONN_ID, HOOK_NAME
+
+if TYPE_CHECKING:
+    from airflow_vectordb.rest.aclient import AsyncClient
+    from airflow_vectordb.rest.call import Call
+    from airflow_vectordb.rest.client import Client
+    from airflow_vectordb.rest.endpoint import Endpoint
+    from airflow_vectordb.waits import Deadline, Pending, Wait
+
+T = TypeVar("T")
+
+
+class MilvusHook(BaseHook):
+    """
+    Talks to Milvus or Zilliz Cloud over its RESTful API v2.
+
+    In a task::
+
+        from airflow_vectordb.rest import collections
+
+        with MilvusHook() as hook:
+            names = hook.send(collections.list_())
+
+    Calls are made by the functions of ``airflow_vectordb.rest.indexes``, ``collections``, ``entities``, ``aliases``,
+    ``databases`` and ``import_jobs``. What they raise is in ``airflow_vectordb.rest.errors``.
+
+    :param milvus_conn_id: id of an Airflow connection of type ``milvus``
+    :param database: database of calls that name none; None: the connection's (its schema field)
+    """
+
+    conn_name_attr = "milvus_conn_id"
+    default_conn_name = DEFAULT_CONN_ID
+    conn_type = CONNECTION_TYPE
+    hook_name = HOOK_NAME
+
+    def __init__(self, milvus_conn_id: str = DEFAULT_CONN_ID, database: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.milvus_conn_id = milvus_conn_id
+        self.database = database
+        self._client: Client | None = None
+
+    def __enter__(self) -> MilvusHook:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @cached_property
+    def endpoint(self) -> Endpoint:
+        """
+        Where the connection leads to. Its token is registered with Airflow's secrets masker.
+
+        :raises InvalidParametersError: when the connection cannot be used as it is
+        """
+        return self._endpoint_of(self.get_connection(self.milvus_conn_id))
+
+    async def aendpoint(self) -> Endpoint:
+        """
+        Do as :attr:`endpoint` does, from an event loop.
+
+        :raises InvalidParametersError: when the connection cannot be used as it is
+        """
+        return self._endpoint_of(await self.aget_connection(self.milvus_conn_id))
+
+    def get_conn(self) -> Client:
+        """Get the client; the same one each time, until :meth:`close`."""
+        if self._client is None:
+            from airflow_vectordb.rest.client import Client
+
+            self._client = Client(self.endpoint)
+        return self._client
+
+    async def get_async_conn(self) -> AsyncClient:
+        """Get a new client for an event loop. Whoever asks for it closes it."""
+        from airflow_vectordb.rest.aclient import AsyncClient
+
+        return AsyncClient(await self.aendpoint())
+
+    def close(self) -> None:
+        """Close all connections. A later call opens new ones."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def send(self, call: Call[T], *, retries: int | None = None) -> T:
+        """
+        Make a call.
+
+        :param call: made by a function of ``airflow_vectordb.rest.indexes``, ``collections``, …
+        :param retries: attempts after the first; None: the connection's
+        :return: what the call returns
+        :raises MilvusError: when the server refuses, or when it does not answer after all attempts
+        """
+        return self.get_conn().send(call, retries=retries)
+
+    def wait(
+        self,
+        wait: Wait,
+        deadline: Deadline,
+        *,
+        poll_interval: float,
+        started: float | None = None,
+        first: Pending | None = None,
+    ) -> Any:
+        """
+        Wait until something is done, with progress in the log.
+
+        :param wait: what, one of ``airflow_vectordb.waits``
+        :param deadline: when to give up
+        :param poll_interval: seconds, the longest pause between two looks
+        :param started: seconds since the epoch: when the wait began; None: now
+        :param first: the verdict of a look that has just been made; None: begin with one
+        :return: what the wait returns, JSON-ready
+        :raises MilvusError: when it failed, or was not done by the deadline
+        """
+        from airflow_vectordb.rest.errors import MilvusError
+        from airflow_vectordb.waits import Nap, watch
+
+        steps = watch(
+            wait,
+            deadline,
+            poll_interval=poll_interval,
+            started=time.time() if started is None else started,
+            first=first,
+        )
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Nap):
+                    if step.text:
+                        self.log.log(step.level, step.text)
+                    time.sleep(step.seconds)
+                    step = steps.send(None)
+                    continue
+                try:
+                    outcome = self.send(step, retries=0)
+                except MilvusError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(outcome)
+        except StopIteration as stop:
+            return stop.value
+
+    def test_connection(self) -> tuple[bool, str]:
+        """
+        Try the connection, for the Test button of the Connections page.
+
+        :return: whether it works, and what was reached or what is wrong
+        """
+        from dataclasses import replace
+
+        from airflow_vectordb.rest import collections
+        from airflow_vectordb.rest.client import Client
+        from airflow_vectordb.rest.errors import MilvusError
+
+        try:
+            connection = self.get_connection(self.milvus_conn_id)
+            endpoint = self._endpoint_of(connection)
+            # Somebody is waiting in front of the form.
+            with Client(replace(endpoint, timeout=min(endpoint.timeout, 5.0), retries=0)) as client:
+                began = time.monotonic()
+                names = client.send(collections.list_())
+                milliseconds = 1000 * (time.monotonic() - began)
+        except MilvusError as error:
+            return False, str(error)
+        if endpoint.token is None:
+            user = "without credentials"
+        else:
+            user = f"as {connection.login}" if connection.login else "with an API key"
+        database = endpoint.database or "default"
+        count = f"{len(names)} collection{'' if len(names) == 1 else 's'}"
+        return True, f"Milvus at {endpoint.url} {user}, database {database}, {count}, {milliseconds:.0f} ms"
+
+    def _endpoint_of(self, connection: Any) -> Endpoint:
+        from airflow.sdk.log import mask_secret
+
+        from airflow_vectordb.hooks.connection import endpoint_of
+
+        endpoint = endpoint_of(connection, self.database)
+        if endpoint.token:
+            mask_secret(endpoint.token)
+        return endpoint
+
+
+__all__ = ["MilvusHook"]

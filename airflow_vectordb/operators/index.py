@@ -1,0 +1,267 @@
+"""Operators that create and drop indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_vectordb.operators.base import (
+    SHORTEST_POLL_INTERVAL,
+    MilvusOperator,
+    check_choice,
+    check_seconds,
+)
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.rest.index_spec import IndexSpec
+    from airflow_vectordb.rest.indexes import IndexDescription
+
+IF_EXISTS = ("skip", "fail")
+IF_MISSING = ("skip", "fail")
+
+
+class CreateIndexOperator(MilvusOperator):
+    """
+    Create one or several indexes of a collection, and wait until they are built.
+
+    The task succeeds only when each index is there, is what was asked for, and has no rows pending; so no task after
+    it runs too early. It can be retried at any point: what is there already is not created again, and its build is
+    waited for. `Create Index <https://milvus.io/api-reference/restful/v2.5.x/v2/Index%20(v2)/Create.md>`__
+
+    In this order it describes the collection, describes the indexes that are there, asks for those that are missing in
+    one call, reads them back, and waits.
+
+    :param collection_name: the collection (or an alias), which must exist. Templated.
+    :param index_params: a mapping, or a list of them, one for each index: ``fieldName``, ``indexName`` (default: the
+        field's name), ``metricType`` (default: COSINE for float vectors, HAMMING for binary ones, IP for sparse ones,
+        BM25 for the output of a BM25 function, none for scalars), ``indexType`` (default: AUTOINDEX), ``params`` (build
+        parameters). The API's older spellings ``params.index_type`` and ``indexConfig`` are understood as well, and
+        names_with_underscores. Or a text with that in JSON or YAML, or the name of a ``.json``, ``.yaml`` or ``.yml``
+        file beside the DAG. Or a whole request body with ``indexParams`` in it. Templated.
+    :param database: the database; None: the connection's (its schema field). Templated.
+    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
+    :param if_exists: what to do about an index that is there. ``skip``: nothing if it is the same, fail if another one
+        is on that field, and say how it differs. ``fail``: fail on the same one too, unless an earlier try of this very
+        task instance may have made it.
+    :param strict: fail when the server built AUTOINDEX in the place of what was asked for, as Zilliz Cloud does with
+        every vector index; otherwise that is a warning
+    :param allow_unknown: let index types, metrics and build parameters through that this provider does not know,
+        for servers that are newer than it
+    :param flush: first seal what was inserted so far (Milvus 2.5 and later). Rows that are not sealed are in no index,
+        and so are not waited for
+    :param wait_for_completion: whether to wait for the build
+    :param deferrable: to wait in the triggerer is not possible yet; True is refused
+    :param poll_interval: seconds, the longest pause between two looks; the first ones are closer together
+    :param timeout: seconds or a timedelta for the wait; None: ``execution_timeout``, else 24 h. The build goes on in the
+        server after it, and a retry finds it
+    :return: a list with a dict for each index, in the order of ``index_params``: ``collection_name``, ``index_name``,
+        ``field_name``, ``index_type``, ``metric_type``, ``state``, ``total_rows``, ``indexed_rows``, ``pending_rows``,
+        ``params``. The same goes into the ``extra`` of the events of outlet assets, under ``indexes``
+    :raises AirflowFailException: for what does not pass by itself: bad parameters, no such collection or field, another
+        index in the way, wrong credentials, a build that failed, …
+    :raises AirflowException: for what may pass: no answer, a limiter, time out, …
+    :raises ValueError: when the DAG is parsed, for an argument that can never be right
+    """
+
+    template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "index_params")
+    template_ext: Sequence[str] = (".json", ".yaml", ".yml")
+    template_fields_renderers = {"index_params": "json"}  # noqa: RUF012 - as BaseOperator declares it
+
+    def __init__(
+        self,
+        *,
+        collection_name: str,
+        index_params: Mapping[str, Any] | Sequence[Mapping[str, Any] | str] | str,
+        if_exists: str = "skip",
+        strict: bool = False,
+        allow_unknown: bool = False,
+        flush: bool = False,
+        wait_for_completion: bool = True,
+        deferrable: bool = False,
+        poll_interval: float = 30.0,
+        timeout: timedelta | float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.collection_name = collection_name
+        self.index_params = index_params
+        self.if_exists = if_exists
+        self.strict = strict
+        self.allow_unknown = allow_unknown
+        self.flush = flush
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        # Rendering replaces it; error messages name it.
+        self._index_params_source = index_params if isinstance(index_params, str) else None
+        _refuse(
+            self.task_id,
+            "replacing an index is not available yet: drop it with DropIndexOperator first"
+            if if_exists == "replace"
+            else check_choice("if_exists", if_exists, IF_EXISTS),
+            "deferrable=True is not available yet: the task waits in its worker" if deferrable else None,
+            check_seconds("poll_interval", poll_interval, SHORTEST_POLL_INTERVAL),
+            check_seconds("timeout", timeout, 0.0),
+        )
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """
+        Create the indexes, and wait for them.
+
+        :param context: the task's context
+        """
+        with self.milvus() as hook:
+            specs = self._specs()
+            found = self._create(hook, specs, retried=context["ti"].try_number > 1)
+            built = self._wait(hook, found)
+        self.tell_outlets(context, {"indexes": built})
+        return built
+
+    def _specs(self) -> list[IndexSpec]:
+        from airflow_vectordb.rest.errors import InvalidParametersError
+        from airflow_vectordb.rest.index_params import parse_index_params, request_envelope
+
+        problems: list[str] = []
+        specs: list[IndexSpec] = []
+        if not isinstance(self.collection_name, str) or not self.collection_name.strip():
+            problems.append(f"collection_name is {self.collection_name!r}: did its template render to nothing?")
+        try:
+            specs = parse_index_params(self.index_params, allow_unknown=self.allow_unknown)
+        except InvalidParametersError as error:
+            problems += error.problems
+        # A request copied from the API's page names its collection and database: they must be those of the task.
+        given = request_envelope(self.index_params)
+        for key, ours, argument in (
+            ("collectionName", self.collection_name, "collection_name"),
+            ("dbName", self.database, "database"),
+        ):
+            if key in given and given[key] != ours:
+                problems.append(f"index_params has {key} {given[key]!r}, but the task's {argument} is {ours!r}")
+        if problems:
+            source = f" (from {self._index_params_source!r})" if self._index_params_source else ""
+            raise InvalidParametersError(problems, f"index parameters{source}")
+        return specs
+
+    def _create(self, hook: MilvusHook, specs: list[IndexSpec], *, retried: bool) -> list[IndexDescription]:
+        from airflow_vectordb.rest import collections, errors, indexes
+        from airflow_vectordb.rest.index_plan import plan_indexes, resolve_all
+
+        name = self.collection_name
+        specs = resolve_all(specs, hook.send(collections.describe(name)))
+        existing: list[IndexDescription] = []
+        for index_name in hook.send(indexes.list_(name)):
+            with suppress(errors.IndexNotFoundError):  # dropped since it was listed
+                existing += hook.send(indexes.describe(name, index_name))
+        plan = plan_indexes(name, specs, existing, fail_on_same=self.if_exists == "fail" and not retried)
+        for index_name in plan.there:
+            self.log.info("%s/%s is there already", name, index_name)
+        if self.flush:
+            hook.send(collections.flush(name))
+        if call := plan.create():
+            self.log.info("Asking for %s", ", ".join(f"{name}/{spec.name}: {spec}" for spec in plan.to_create))
+            try:
+                hook.send(call)
+            except errors.MilvusError as error:
+                explained = plan.explain(error)
+                if explained is error:
+                    raise
+                raise explained from error
+        if call is None and not self.flush:
+            found = [plan.there[spec.name] for spec in plan.specs]
+        else:
+            found = [hook.send(indexes.describe(name, spec.name))[0] for spec in plan.specs]
+        for warning in plan.read_back(found, strict=self.strict):
+            self.log.warning(warning)
+        return found
+
+    def _wait(self, hook: MilvusHook, found: list[IndexDescription]) -> list[dict[str, Any]]:
+        from airflow_vectordb.waits import Done, IndexesBuilt
+
+        wait = IndexesBuilt(self.collection_name, tuple(description.index_name for description in found))
+        verdict = wait.judge(found)
+        if isinstance(verdict, Done):
+            result = verdict.result
+        elif self.wait_for_completion:
+            result = hook.wait(wait, self.deadline(self.timeout), poll_interval=self.poll_interval, first=verdict)
+        else:
+            result = [description.as_json() for description in found]
+        for description in result:
+            self.log.info("%s/%s: %s", self.collection_name, description["index_name"], description)
+        return [{"collection_name": self.collection_name, **description} for description in result]
+
+
+class DropIndexOperator(MilvusOperator):
+    """
+    Drop an index of a collection.
+
+    A vector index that is in use cannot be dropped: release the collection first.
+    `Drop Index <https://milvus.io/api-reference/restful/v2.5.x/v2/Index%20(v2)/Drop.md>`__
+
+    :param collection_name: the collection (or an alias). Templated.
+    :param index_name: name of the index. Templated.
+    :param database: the database; None: the connection's (its schema field). Templated.
+    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
+    :param if_missing: what to do when there is no such index. ``skip``: nothing; ``fail``: fail
+    :return: whether an index was dropped
+    :raises AirflowFailException: for what does not pass by itself
+    :raises AirflowException: for what may pass
+    :raises ValueError: when the DAG is parsed, for an argument that can never be right
+    """
+
+    template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "index_name")
+
+    def __init__(self, *, collection_name: str, index_name: str, if_missing: str = "skip", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.collection_name = collection_name
+        self.index_name = index_name
+        self.if_missing = if_missing
+        _refuse(self.task_id, check_choice("if_missing", if_missing, IF_MISSING))
+
+    def execute(self, context: Context) -> bool:
+        """
+        Drop the index.
+
+        :param context: the task's context
+        """
+        from airflow_vectordb.rest import errors, indexes
+
+        with self.milvus() as hook:
+            problems = [
+                f"{argument} is {value!r}: did its template render to nothing?"
+                for argument, value in (("collection_name", self.collection_name), ("index_name", self.index_name))
+                if not isinstance(value, str) or not value.strip()
+            ]
+            if problems:
+                raise errors.InvalidParametersError(problems)
+            try:
+                hook.send(indexes.describe(self.collection_name, self.index_name))
+            except errors.IndexNotFoundError as error:
+                retried = context["ti"].try_number > 1
+                if self.if_missing == "fail" and not retried:
+                    error.hint = "With if_missing='skip' the task would be content."
+                    raise
+                self.log.info("%s/%s: nothing to drop", self.collection_name, self.index_name)
+                return False
+            try:
+                hook.send(indexes.drop(self.collection_name, self.index_name))
+            except (errors.BadRequestError, errors.UnexpectedError, errors.UnsupportedError) as error:
+                error.hint = "A vector index of a loaded collection cannot be dropped: release the collection first."
+                raise
+            self.log.info("%s/%s: dropped", self.collection_name, self.index_name)
+        self.tell_outlets(context, {"dropped_index": self.index_name})
+        return True
+
+
+def _refuse(task_id: str, *problems: str | None) -> None:
+    found = [problem for problem in problems if problem]
+    if found:
+        raise ValueError(f"task {task_id}: {'; '.join(found)}")
+
+
+__all__ = ["CreateIndexOperator", "DropIndexOperator"]

@@ -1,0 +1,166 @@
+"""Calls over aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar
+
+from airflow_vectordb.rest import errors
+from airflow_vectordb.rest.call import Call
+from airflow_vectordb.rest.client import tls_error
+from airflow_vectordb.rest.endpoint import Endpoint
+from airflow_vectordb.rest.envelope import Reply
+from airflow_vectordb.rest.exchange import LARGEST_ANSWER, Pause, Request, conversation
+
+if TYPE_CHECKING:
+    import aiohttp
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """
+    Makes calls from an event loop; otherwise as :class:`~airflow_vectordb.rest.client.Client`.
+
+    :param endpoint: where the calls go
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._session: aiohttp.ClientSession | None = None
+        self._proxy: str | None = None
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"AsyncClient({self.endpoint!r})"
+
+    async def close(self) -> None:
+        """Close all connections. A later call opens new ones."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            await session.close()
+
+    async def send(self, call: Call[T], *, retries: int | None = None) -> T:
+        """
+        Make a call.
+
+        :param call: made by a function of ``airflow_vectordb.rest.indexes``, ``collections``, …
+        :param retries: attempts after the first; None: the endpoint's
+        :return: what the call returns
+        :raises MilvusError: when the server refuses, or when it does not answer after all attempts
+        """
+        steps = conversation(self.endpoint, call, retries=retries)
+        step = next(steps)
+        while True:
+            outcome: Reply | errors.MilvusError | None = None
+            if isinstance(step, Pause):
+                await asyncio.sleep(step.seconds)
+            else:
+                outcome = await self._exchange(step)
+            try:
+                step = steps.send(outcome)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+
+    async def _exchange(self, request: Request) -> Reply | errors.MilvusError:
+        import aiohttp
+
+        try:
+            async with self._open().post(
+                request.url,
+                data=request.body,
+                headers=request.headers,
+                proxy=self._proxy,
+                allow_redirects=False,
+            ) as response:
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return Reply(response.status, headers, await self._read(response))
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+            return _translate(error, self.endpoint)
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in response.content.iter_any():
+            pieces.append(piece)
+            size += len(piece)
+            if size > LARGEST_ANSWER:
+                raise OSError(f"the answer is larger than {LARGEST_ANSWER} bytes")
+        return b"".join(pieces)
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            import aiohttp
+
+            timeout = aiohttp.ClientTimeout(
+                total=self.endpoint.socket_timeout, sock_connect=self.endpoint.connect_timeout
+            )
+            connector = aiohttp.TCPConnector(ssl=_tls(self.endpoint))
+            self._proxy = _proxy(self.endpoint.url)
+            # trust_env would also read .netrc: proxies are looked up here instead.
+            self._session = aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False)
+        return self._session
+
+
+def _tls(endpoint: Endpoint) -> ssl.SSLContext | bool:
+    if not endpoint.url.startswith("https"):
+        return True
+    if endpoint.verify is False:
+        return False
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+    # The same bundles that requests uses, in the same order.
+    bundle = endpoint.verify if isinstance(endpoint.verify, str) else None
+    bundle = bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    bundle = bundle or DEFAULT_CA_BUNDLE_PATH
+    directory = os.path.isdir(bundle)
+    try:
+        return ssl.create_default_context(cafile=None if directory else bundle, capath=bundle if directory else None)
+    except OSError as error:
+        raise FileNotFoundError(error.errno, f"no usable CA bundle: {error.strerror}", bundle) from error
+
+
+def _proxy(url: str) -> str | None:
+    from requests.utils import get_environ_proxies, select_proxy
+
+    return select_proxy(url, get_environ_proxies(url))
+
+
+def _translate(error: Exception, endpoint: Endpoint) -> errors.MilvusError:
+    import aiohttp
+
+    if isinstance(error, aiohttp.ClientSSLError):
+        cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
+        return tls_error(cause) if isinstance(cause, ssl.SSLError) else errors.TlsError(f"TLS: {cause or error}")
+    if isinstance(error, ssl.SSLError):
+        return tls_error(error)
+    if isinstance(error, FileNotFoundError):
+        return errors.TlsError(f"verify: no CA bundle at {endpoint.verify!r}")
+    if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
+        return errors.ConnectError("the proxy (HTTPS_PROXY, HTTP_PROXY) refuses or cannot be reached")
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return errors.ConnectError(f"no connection within {endpoint.connect_timeout:g} s")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        reason = error.os_error.strerror or str(error.os_error)
+        return errors.ConnectError(reason)
+    if isinstance(error, aiohttp.InvalidURL):
+        return errors.ConnectError(f"not a usable URL: {error}", transient=False)
+    if isinstance(error, asyncio.TimeoutError | TimeoutError):
+        return errors.AnswerTimeoutError(f"no answer within {endpoint.socket_timeout:g} s")
+    if type(error) is OSError and error.errno is None:
+        return errors.NotMilvusError(str(error))
+    return errors.BrokenAnswerError(f"the connection ended before the answer did ({error or type(error).__name__})")
+
+
+__all__ = ["AsyncClient"]

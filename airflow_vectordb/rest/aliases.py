@@ -1,0 +1,63 @@
+"""Calls on ``/v2/vectordb/aliases``."""
+
+from __future__ import annotations
+
+from airflow_vectordb.rest.call import Call, body_of, nothing
+
+
+def create(alias: str, collection: str, *, database: str | None = None) -> Call[None]:
+    """
+    Create an alias. Fails with code 1602 if it exists, so that a repeated call could fail on its own work.
+
+    :param alias: name of the alias
+    :param collection: the collection that it is to stand for
+    :param database: its database; None: the endpoint's
+    """
+    body = body_of(database, aliasName=alias, collectionName=collection)
+    return Call("aliases/create", body, nothing, repeatable=False)
+
+
+def alter(alias: str, collection: str, *, database: str | None = None) -> Call[None]:
+    """
+    Move an alias to another collection, in one step.
+
+    :param alias: name of the alias, which must exist
+    :param collection: the collection that it is to stand for
+    :param database: its database; None: the endpoint's
+    """
+    return Call("aliases/alter", body_of(database, aliasName=alias, collectionName=collection), nothing)
+
+
+def describe(alias: str, *, database: str | None = None) -> Call[str]:
+    """
+    Ask which collection an alias stands for.
+
+    :param alias: name of the alias
+    :param database: its database; None: the endpoint's
+    :return: the collection's name
+    """
+    return Call("aliases/describe", body_of(database, aliasName=alias), lambda a: str(a.data["collectionName"]))
+
+
+def list_(collection: str | None = None, *, database: str | None = None) -> Call[list[str]]:
+    """
+    List aliases.
+
+    :param collection: those of this collection; None: all of the database
+    :param database: None: the endpoint's
+    """
+    body = body_of(database, collectionName=collection)
+    return Call("aliases/list", body, lambda a: [str(name) for name in a.data or []])
+
+
+def drop(alias: str, *, database: str | None = None) -> Call[None]:
+    """
+    Drop an alias; the collection stays.
+
+    :param alias: name of the alias
+    :param database: its database; None: the endpoint's
+    """
+    return Call("aliases/drop", body_of(database, aliasName=alias), nothing)
+
+
+__all__ = ["alter", "create", "describe", "drop", "list_"]

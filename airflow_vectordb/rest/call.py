@@ -1,0 +1,83 @@
+"""One request to Milvus, and how its answer is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    A successful answer.
+
+    :param data: what stands under ``data``; None when nothing does
+    :param envelope: the whole object, for the few calls that answer beside ``data``
+    """
+
+    data: Any
+    envelope: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Call(Generic[T_co]):
+    """
+    One request.
+
+    :param path: resource and action, as ``indexes/create``
+    :param body: the JSON object to send, without ``dbName`` unless the call names a database of its own
+    :param read: makes the result of a successful answer; raises ValueError, KeyError or TypeError if the answer is
+        not of the shape that Milvus gives
+    :param repeatable: whether making the call twice has the effect of making it once. Such a call is repeated on
+        every transient error; another one only if it surely had no effect.
+    """
+
+    path: str
+    body: Mapping[str, Any]
+    read: Callable[[Answer], T_co] = field(repr=False)
+    repeatable: bool = True
+
+    def target(self, database: str | None = None) -> str:
+        """
+        Say what the call is about, for messages.
+
+        :param database: the endpoint's database
+        :return: as ``index 'v' of collection 'docs' (database 'default')``
+        """
+        body = self.body
+        collection = body.get("collectionName")
+        name = f"collection {collection!r}" if collection else ""
+        if index := body.get("indexName"):
+            name = f"index {index!r} of {name}"
+        elif alias := body.get("aliasName"):
+            name = f"alias {alias!r}" + (f" of {name}" if name else "")
+        elif job := body.get("jobId"):
+            name = f"import job {job!r}"
+        database = body.get("dbName") or database
+        if not name:
+            return f"database {database!r}" if database else ""
+        return f"{name} (database {database or 'default'!r})"
+
+
+def nothing(answer: Answer) -> None:
+    """Read an answer that says no more than that it worked."""
+    del answer
+
+
+def body_of(database: str | None = None, /, **fields: Any) -> dict[str, Any]:
+    """
+    Put a request body together from what is given.
+
+    :param database: goes into ``dbName`` unless None
+    :param fields: the other fields; those that are None are left out
+    """
+    body = {name: value for name, value in fields.items() if value is not None}
+    if database is not None:
+        body["dbName"] = database
+    return body
+
+
+__all__ = ["Answer", "Call", "body_of", "nothing"]

@@ -1,0 +1,185 @@
+"""Calls over requests."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_vectordb.rest import errors
+from airflow_vectordb.rest.call import Call
+from airflow_vectordb.rest.endpoint import Endpoint
+from airflow_vectordb.rest.envelope import Reply
+from airflow_vectordb.rest.exchange import LARGEST_ANSWER, Pause, Request, conversation
+
+if TYPE_CHECKING:
+    import requests
+
+T = TypeVar("T")
+
+
+class Client:
+    """
+    Makes calls, one after the other, over kept-alive connections.
+
+    Environment variables for proxies and CA bundles are heeded as ``requests`` does; ``.netrc`` is not, and redirects
+    are not followed, since the token must go to the endpoint and nowhere else.
+
+    :param endpoint: where the calls go
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._session: requests.Session | None = None
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client({self.endpoint!r})"
+
+    def close(self) -> None:
+        """Close all connections. A later call opens new ones."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def send(self, call: Call[T], *, retries: int | None = None) -> T:
+        """
+        Make a call.
+
+        :param call: made by a function of ``airflow_vectordb.rest.indexes``, ``collections``, …
+        :param retries: attempts after the first; None: the endpoint's
+        :return: what the call returns
+        :raises MilvusError: when the server refuses, or when it does not answer after all attempts
+        """
+        steps = conversation(self.endpoint, call, retries=retries)
+        step = next(steps)
+        while True:
+            outcome: Reply | errors.MilvusError | None = None
+            if isinstance(step, Pause):
+                time.sleep(step.seconds)
+            else:
+                outcome = self._exchange(step)
+            try:
+                step = steps.send(outcome)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+
+    def _exchange(self, request: Request) -> Reply | errors.MilvusError:
+        import requests
+        import urllib3
+
+        deadline = time.monotonic() + self.endpoint.socket_timeout
+        try:
+            with self._open().post(
+                request.url,
+                data=request.body,
+                # Bytes: http.client would encode a header as Latin-1, and a password may have any character.
+                headers={name: value.encode() for name, value in request.headers.items()},
+                timeout=(self.endpoint.connect_timeout, self.endpoint.socket_timeout),
+                verify=self.endpoint.verify,
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return Reply(response.status_code, headers, self._read(response, deadline))
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            return _translate(error, self.endpoint)
+
+    def _read(self, response: requests.Response, deadline: float) -> bytes:
+        # In pieces, so that a server that sends a byte now and then, or without end, is given up too.
+        pieces: list[bytes] = []
+        size = 0
+        while piece := response.raw.read1(1 << 20, decode_content=True):
+            pieces.append(piece)
+            size += len(piece)
+            if size > LARGEST_ANSWER:
+                raise OSError(f"the answer is larger than {LARGEST_ANSWER} bytes")
+            if time.monotonic() > deadline:
+                raise TimeoutError
+        return b"".join(pieces)
+
+    def _open(self) -> requests.Session:
+        if self._session is None:
+            import requests
+
+            self._session = requests.Session()
+            # With an auth of its own, the session does not look into .netrc. The header is set per request.
+            self._session.auth = _untouched
+        return self._session
+
+
+def _untouched(request: Any) -> Any:
+    return request
+
+
+def _translate(error: Exception, endpoint: Endpoint) -> errors.MilvusError:
+    import requests
+    import urllib3
+
+    chain = list(_chain(error))
+    if tls := next((e for e in chain if isinstance(e, ssl.SSLError)), None):
+        return tls_error(tls)
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidProxyURL):
+        return errors.ConnectError(str(error), transient=False)
+    if isinstance(error, requests.exceptions.SSLError):  # a CA bundle that cannot be read, for instance
+        return errors.TlsError(str(error))
+    if isinstance(error, requests.exceptions.ProxyError):
+        return errors.ConnectError("the proxy (HTTPS_PROXY, HTTP_PROXY) refuses or cannot be reached")
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return errors.ConnectError(f"no connection within {endpoint.connect_timeout:g} s")
+    if any(
+        isinstance(e, urllib3.exceptions.NewConnectionError | urllib3.exceptions.NameResolutionError) for e in chain
+    ):
+        return errors.ConnectError(_reason(chain))
+    if isinstance(error, TimeoutError) or any(
+        isinstance(e, requests.exceptions.ReadTimeout | urllib3.exceptions.ReadTimeoutError) for e in chain
+    ):
+        return errors.AnswerTimeoutError(f"no answer within {endpoint.socket_timeout:g} s")
+    if isinstance(error, OSError) and not isinstance(error, requests.RequestException) and error.errno is None:
+        return errors.NotMilvusError(str(error))
+    if any(isinstance(e, FileNotFoundError | IsADirectoryError) for e in chain) or "CA certificate" in str(error):
+        return errors.TlsError(f"verify: no CA bundle at {endpoint.verify!r}")
+    return errors.BrokenAnswerError(f"the connection ended before the answer did ({_reason(chain)})")
+
+
+def tls_error(error: ssl.SSLError) -> errors.NoAnswerError:
+    """
+    Tell TLS failures that pass from those that do not.
+
+    :param error: what the ssl module raised
+    """
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
+        return errors.BrokenAnswerError(f"the connection ended within the TLS handshake or answer ({error.reason})")
+    verification = getattr(error, "verify_message", None)
+    return errors.TlsError(f"TLS: {verification or error.reason or error}")
+
+
+def _chain(error: BaseException | None) -> Any:
+    seen = set()
+    waiting: list[Any] = [error]
+    while waiting:
+        current = waiting.pop(0)
+        if not isinstance(current, BaseException) or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        waiting += [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
+
+
+def _reason(chain: list[BaseException]) -> str:
+    for error in chain:
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
+    return str(chain[-1]) or type(chain[-1]).__name__
+
+
+__all__ = ["Client"]

@@ -1,0 +1,278 @@
+"""Calls on ``/v2/vectordb/collections``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_vectordb.rest.call import Answer, Call, body_of, nothing
+
+
+@dataclass(frozen=True)
+class Field:
+    """
+    A field of a collection's schema.
+
+    :param name: its name
+    :param type: its data type, as ``FloatVector``
+    :param is_primary: whether it is the primary key
+    :param params: its parameters, as ``{"dim": "64"}``, the values as the server spells them
+    """
+
+    name: str
+    type: str
+    is_primary: bool = False
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Function:
+    """
+    A function that fills fields from others, as BM25.
+
+    :param name: its name
+    :param type: as ``BM25``
+    :param output_fields: names of the fields that it fills
+    """
+
+    name: str
+    type: str
+    output_fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Collection:
+    """
+    A collection as the server describes it.
+
+    :param name: its name (for an alias: that of the collection behind it)
+    :param fields: its fields
+    :param functions: its functions
+    :param load: ``LoadStateNotLoad``, ``LoadStateLoading`` or ``LoadStateLoaded``
+    :param enable_dynamic_field: whether rows may have fields that the schema does not name
+    :param raw: the whole description
+    """
+
+    name: str
+    fields: tuple[Field, ...]
+    functions: tuple[Function, ...] = ()
+    load: str = ""
+    enable_dynamic_field: bool = False
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class LoadState:
+    """
+    How far a collection is loaded.
+
+    :param state: ``LoadStateNotExist``, ``LoadStateNotLoad``, ``LoadStateLoading`` or ``LoadStateLoaded``
+    :param progress: percent; None when the server does not say
+    :param message: the server's words, if it has some
+    """
+
+    state: str
+    progress: int | None = None
+    message: str = ""
+
+
+def create(
+    name: str,
+    *,
+    schema: Mapping[str, Any] | None = None,
+    index_params: Sequence[Mapping[str, Any]] | None = None,
+    dimension: int | None = None,
+    metric_type: str | None = None,
+    id_type: str | None = None,
+    auto_id: bool | None = None,
+    primary_field: str | None = None,
+    vector_field: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    description: str | None = None,
+    database: str | None = None,
+) -> Call[None]:
+    """
+    Create a collection, from a schema or by quick setup (``dimension`` alone suffices).
+
+    Quick setup also creates an index on the vector field and loads the collection. With a schema, the server does so
+    only if ``index_params`` are given. Creating an identical collection again is a no-op, so the call may be repeated.
+
+    :param name: name of the collection
+    :param schema: ``{"autoID", "enableDynamicField", "fields": [{"fieldName", "dataType", "isPrimary",
+        "elementTypeParams"}], "functions"}``
+    :param index_params: indexes to create with it, in the API's own spelling
+    :param dimension: quick setup: dimension of the vector field
+    :param metric_type: quick setup: metric of its index; the server's default is COSINE
+    :param id_type: quick setup: ``Int64`` or ``VarChar``
+    :param auto_id: quick setup: whether the server makes the ids
+    :param primary_field: quick setup: name of the primary key; the server's default is ``id``
+    :param vector_field: quick setup: name of the vector field; the server's default is ``vector``
+    :param params: further settings, as ``{"shardsNum": 2, "consistencyLevel": "Strong"}``
+    :param description: a text about it
+    :param database: its database; None: the endpoint's
+    """
+    body = body_of(
+        database,
+        collectionName=name,
+        schema=schema,
+        indexParams=index_params,
+        dimension=dimension,
+        metricType=metric_type,
+        idType=id_type,
+        autoID=auto_id,
+        primaryFieldName=primary_field,
+        vectorFieldName=vector_field,
+        params=params,
+        description=description,
+    )
+    return Call("collections/create", body, nothing)
+
+
+def describe(name: str, *, database: str | None = None) -> Call[Collection]:
+    """
+    Describe a collection.
+
+    :param name: name of the collection, or an alias
+    :param database: its database; None: the endpoint's
+    """
+    return Call("collections/describe", body_of(database, collectionName=name), _collection)
+
+
+def has(name: str, *, database: str | None = None) -> Call[bool]:
+    """
+    Ask whether a collection exists.
+
+    :param name: name of the collection
+    :param database: its database; None: the endpoint's
+    """
+    return Call("collections/has", body_of(database, collectionName=name), lambda a: bool(a.data["has"]))
+
+
+def list_(*, database: str | None = None) -> Call[list[str]]:
+    """
+    List the names of a database's collections.
+
+    :param database: None: the endpoint's
+    """
+    return Call("collections/list", body_of(database), lambda a: [str(name) for name in a.data or []])
+
+
+def drop(name: str, *, database: str | None = None) -> Call[None]:
+    """
+    Drop a collection. Dropping one that is not there is a no-op.
+
+    :param name: name of the collection
+    :param database: its database; None: the endpoint's
+    """
+    return Call("collections/drop", body_of(database, collectionName=name), nothing)
+
+
+def load(name: str, *, database: str | None = None) -> Call[None]:
+    """
+    Load a collection into memory, so that it can be searched. The call returns before it is loaded.
+
+    :param name: name of the collection
+    :param database: its database; None: the endpoint's
+    """
+    return Call("collections/load", body_of(database, collectionName=name), nothing)
+
+
+def release(name: str, *, database: str | None = None) -> Call[None]:
+    """
+    Take a collection out of memory. The call returns before it is released.
+
+    :param name: name of the collection
+    :param database: its database; None: the endpoint's
+    """
+    return Call("collections/release", body_of(database, collectionName=name), nothing)
+
+
+def load_state(name: str, *, database: str | None = None) -> Call[LoadState]:
+    """
+    Ask how far a collection is loaded.
+
+    :param name: name of the collection
+    :param database: its database; None: the endpoint's
+    """
+
+    def read(answer: Answer) -> LoadState:
+        data = answer.data
+        progress = data.get("loadProgress")
+        return LoadState(
+            str(data["loadState"]),
+            None if progress is None else int(progress),
+            str(data.get("message") or ""),
+        )
+
+    return Call("collections/get_load_state", body_of(database, collectionName=name), read)
+
+
+def row_count(name: str, *, database: str | None = None) -> Call[int]:
+    """
+    Ask for the number of flushed rows (``collections/get_stats``).
+
+    :param name: name of the collection
+    :param database: its database; None: the endpoint's
+    """
+    return Call("collections/get_stats", body_of(database, collectionName=name), lambda a: int(a.data["rowCount"]))
+
+
+def flush(name: str, *, database: str | None = None) -> Call[None]:
+    """
+    Seal what was inserted so far, so that it is indexed (Milvus 2.5 and later).
+
+    :param name: name of the collection
+    :param database: its database; None: the endpoint's
+    """
+    return Call("collections/flush", body_of(database, collectionName=name), nothing)
+
+
+def _collection(answer: Answer) -> Collection:
+    data = answer.data
+    fields = [_field(item) for item in data["fields"]]
+    for struct in data.get("structArrayFields") or data.get("structFields") or ():
+        # Milvus names a field within an array of structs as "struct[field]".
+        fields += [_field(item, f"{struct['name']}[{{}}]") for item in struct.get("fields") or ()]
+    return Collection(
+        name=str(data["collectionName"]),
+        fields=tuple(fields),
+        functions=tuple(
+            Function(
+                str(item.get("name") or ""),
+                str(item["type"]),
+                tuple(str(name) for name in item.get("outputFieldNames") or item.get("outputFields") or ()),
+            )
+            for item in data.get("functions") or ()
+        ),
+        load=str(data.get("load") or ""),
+        enable_dynamic_field=bool(data.get("enableDynamicField")),
+        raw=data,
+    )
+
+
+def _field(item: Mapping[str, Any], naming: str = "{}") -> Field:
+    return Field(
+        name=naming.format(item["name"]),
+        type=str(item["type"]),
+        is_primary=bool(item.get("primaryKey")),
+        params={pair["key"]: pair.get("value") for pair in item.get("params") or ()},
+    )
+
+
+__all__ = [
+    "Collection",
+    "Field",
+    "Function",
+    "LoadState",
+    "create",
+    "describe",
+    "drop",
+    "flush",
+    "has",
+    "list_",
+    "load",
+    "load_state",
+    "release",
+    "row_count",
+]

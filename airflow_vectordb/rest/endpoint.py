@@ -1,0 +1,133 @@
+"""Where a Milvus is and how to talk to it."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
+
+from airflow_vectordb.rest.errors import InvalidParametersError
+
+DEFAULT_TIMEOUT = 30.0
+DEFAULT_RETRIES = 4
+
+#: Seconds that the socket gets beyond ``Request-Timeout``, so that the server's own 408 can still arrive.
+SOCKET_ALLOWANCE = 5.0
+#: Seconds at most for a connection to come about.
+CONNECT_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """
+    One Milvus or Zilliz Cloud instance, as one user sees it.
+
+    :param url: base URL, as ``http://localhost:19530``; a path in it is kept (a gateway's prefix)
+    :param token: ``user:password`` or an API key; None: no ``Authorization`` header
+    :param database: database of calls that name none; None: the server's default
+    :param verify: True: verify TLS certificates; False: do not; a string: path of a CA bundle (PEM)
+    :param timeout: seconds that the server gets for one call
+    :param retries: attempts after the first
+    :raises InvalidParametersError: with everything that is wrong
+    """
+
+    url: str
+    token: str | None = field(default=None, repr=False)
+    database: str | None = None
+    verify: bool | str = True
+    timeout: float = DEFAULT_TIMEOUT
+    retries: int = DEFAULT_RETRIES
+
+    def __post_init__(self) -> None:
+        problems = [*_url_problems(self.url)]
+        if self.token is not None and (not self.token or re.search(r"[\x00-\x1f\x7f]", self.token)):
+            problems.append("the token is empty or has control characters (a line break at its end, perhaps)")
+        if isinstance(self.timeout, bool) or not (math.isfinite(self.timeout) and self.timeout > 0):
+            problems.append(f"timeout must be a number of seconds above 0, not {self.timeout!r}")
+        if isinstance(self.retries, bool) or self.retries < 0:
+            problems.append(f"retries must be 0 or more, not {self.retries!r}")
+        if problems:
+            raise InvalidParametersError(problems, "Milvus endpoint")
+        object.__setattr__(self, "url", self.url.rstrip("/"))
+
+    def url_of(self, path: str) -> str:
+        """
+        Make the URL of a call.
+
+        :param path: resource and action, as ``indexes/create``
+        """
+        return f"{self.url}/v2/vectordb/{path}"
+
+    def headers(self) -> dict[str, str]:
+        """Make the headers of every call, ``Authorization`` among them."""
+        headers = {
+            "Accept": "application/json",
+            "Accept-Type-Allow-Int64": "true",
+            "Content-Type": "application/json",
+            # Whole seconds: the server does not read fractions.
+            "Request-Timeout": str(math.ceil(self.timeout)),
+        }
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token}"
+        return headers
+
+    @property
+    def socket_timeout(self) -> float:
+        """Seconds after which an answer is no longer waited for."""
+        return math.ceil(self.timeout) + SOCKET_ALLOWANCE
+
+    @property
+    def connect_timeout(self) -> float:
+        """Seconds after which a connection is no longer waited for."""
+        return min(CONNECT_TIMEOUT, self.socket_timeout)
+
+    def with_database(self, database: str | None) -> Endpoint:
+        """
+        Make the same endpoint with another database.
+
+        :param database: its name; None: this endpoint's own
+        """
+        return self if database is None else replace(self, database=database)
+
+    def redact(self, text: str) -> str:
+        """
+        Take the token out of a text, for servers that repeat what they were sent.
+
+        :param text: a server's words
+        """
+        if self.token is None:
+            return text
+        _, _, password = self.token.partition(":")
+        # A short password would take harmless words apart; its whole token never gets through.
+        for secret in (self.token, password if len(password) >= 5 else ""):
+            if secret:
+                text = text.replace(secret, "***")
+        return text
+
+
+def _url_problems(url: str) -> list[str]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        return [f"{_without_userinfo(url)!r} is not a URL: {error}"]
+    problems = []
+    if parts.scheme not in ("http", "https"):
+        problems.append(f"the URL must start with http:// or https://, not {parts.scheme or 'nothing'}://")
+    if not host or re.search(r"\s", url):
+        problems.append(f"{_without_userinfo(url)!r} has no usable host name")
+    if port == 0:
+        problems.append("port 0 is not a port")
+    if "@" in parts.netloc:
+        problems.append("user and password belong into login and password of the connection, not into the URL")
+    if parts.query or parts.fragment:
+        problems.append("the URL must not have a query or fragment")
+    return problems
+
+
+def _without_userinfo(url: str) -> str:
+    return re.sub(r"(?<=//)[^/]*@", "***@", url)
+
+
+__all__ = ["Endpoint"]

@@ -1,0 +1,121 @@
+"""How a call is made: everything but the I/O.
+
+:func:`conversation` is a generator. It yields what is to be done next, a :class:`Request` to send or a :class:`Pause`
+to sleep, is told how that went, and returns the call's result or raises its error. ``Client`` and ``AsyncClient`` do
+what it says; so there is one retry loop, one reading of answers and one way to word errors, whoever does the I/O.
+"""
+
+from __future__ import annotations
+
+import logging
+import random as _random
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TypeVar
+
+from airflow_vectordb.rest.call import Call
+from airflow_vectordb.rest.encoding import encode
+from airflow_vectordb.rest.endpoint import Endpoint
+from airflow_vectordb.rest.envelope import Reply, open_reply
+from airflow_vectordb.rest.errors import InvalidParametersError, MilvusError, NotMilvusError, Where
+from airflow_vectordb.rest.retry import RetryPolicy
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+#: Bytes of an answer that are read at most: anything above is not an answer of Milvus's.
+LARGEST_ANSWER = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Request:
+    """An HTTP POST to send."""
+
+    url: str
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Pause:
+    """
+    A time to sleep before the next attempt.
+
+    :param seconds: how long
+    :param because: the error that makes it necessary
+    """
+
+    seconds: float
+    because: MilvusError
+
+
+Conversation = Generator["Request | Pause", "Reply | MilvusError | None", T]
+
+
+def conversation(
+    endpoint: Endpoint,
+    call: Call[T],
+    *,
+    retries: int | None = None,
+    random: Callable[[], float] = _random.random,
+) -> Conversation[T]:
+    """
+    Make a call, retries included.
+
+    After a :class:`Request`, send in the :class:`Reply`, or the ``NoAnswerError`` that the I/O ended in; after a
+    :class:`Pause`, send in None.
+
+    :param endpoint: where
+    :param call: what
+    :param retries: attempts after the first; None: the endpoint's
+    :param random: gives numbers from 0 to 1, for the jitter
+    :return: what the call's ``read`` makes of the answer
+    :raises MilvusError: the last attempt's error, with where it happened and the token taken out
+    """
+    policy = RetryPolicy(endpoint.retries if retries is None else retries)
+    where = Where(call.path, call.target(endpoint.database), endpoint.url)
+    body = dict(call.body)
+    if endpoint.database is not None:
+        body.setdefault("dbName", endpoint.database)
+    try:
+        request = Request(endpoint.url_of(call.path), endpoint.headers(), encode(body))
+    except InvalidParametersError as error:
+        error.where = where
+        raise
+    for attempt in count(1):
+        outcome = yield request
+        try:
+            if isinstance(outcome, MilvusError):
+                raise outcome
+            assert outcome is not None, "a Request is answered with a Reply or an error"
+            return _result(call, outcome)
+        except MilvusError as error:
+            error.where = where
+            error.message = endpoint.redact(error.message)
+            error.args = (error.message,)
+            error.attempts = attempt
+            pause = policy.pause(attempt, error, repeatable=call.repeatable, random=random)
+            if pause is None:
+                raise
+            because = error
+        _log.warning("%s Next attempt in %.1f s.", _sentence(str(because)), pause)
+        yield Pause(pause, because)
+    raise AssertionError("unreachable: count() does not end")
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def _result(call: Call[T], reply: Reply) -> T:
+    answer = open_reply(reply)
+    try:
+        return call.read(answer)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        shape = f"{type(error).__name__}: {error}"
+        raise NotMilvusError(f"the answer has not the shape that Milvus gives it ({shape})") from error
+
+
+__all__ = ["LARGEST_ANSWER", "Conversation", "Pause", "Request", "conversation"]

@@ -1,0 +1,117 @@
+"""Calls on ``/v2/vectordb/jobs/import``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_vectordb.rest.call import Answer, Call, body_of
+
+
+@dataclass(frozen=True)
+class ImportJob:
+    """
+    An import job as the server describes it.
+
+    :param job_id: its id
+    :param state: ``Pending``, ``Importing``, ``Completed`` or ``Failed``
+    :param progress: percent
+    :param imported_rows: rows imported so far
+    :param total_rows: rows in all files
+    :param reason: why it failed; empty otherwise
+    :param collection: name of the collection
+    """
+
+    job_id: str
+    state: str
+    progress: int = 0
+    imported_rows: int = 0
+    total_rows: int = 0
+    reason: str = ""
+    collection: str = ""
+
+
+def create(
+    collection: str,
+    files: Sequence[Sequence[str]],
+    *,
+    partition: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    database: str | None = None,
+) -> Call[str]:
+    """
+    Start an import job. A second call starts a second job: not repeatable.
+
+    :param collection: name of the collection
+    :param files: groups of paths in the server's object storage, a group being one Parquet or JSON file, or the NumPy
+        files of all fields
+    :param partition: name of a partition
+    :param options: as ``{"timeout": "300s"}``
+    :param database: its database; None: the endpoint's
+    :return: the job's id
+    """
+    body = body_of(
+        database,
+        collectionName=collection,
+        partitionName=partition,
+        files=[list(group) for group in files],
+        options=options,
+    )
+    return Call("jobs/import/create", body, lambda a: str(a.data["jobId"]), repeatable=False)
+
+
+def describe(job_id: str, *, database: str | None = None) -> Call[ImportJob]:
+    """
+    Ask how far a job is (Milvus 2.5 and later; :func:`get_progress` before).
+
+    :param job_id: the id that :func:`create` returned
+    :param database: its database; None: the endpoint's
+    """
+    return Call("jobs/import/describe", body_of(database, jobId=job_id), _job)
+
+
+def get_progress(job_id: str, *, database: str | None = None) -> Call[ImportJob]:
+    """
+    Ask how far a job is, in the spelling of Milvus 2.4.
+
+    :param job_id: the id that :func:`create` returned
+    :param database: its database; None: the endpoint's
+    """
+    return Call("jobs/import/get_progress", body_of(database, jobId=job_id), _job)
+
+
+def list_(collection: str | None = None, *, database: str | None = None) -> Call[list[ImportJob]]:
+    """
+    List import jobs.
+
+    :param collection: those of this collection; None: all of the database
+    :param database: None: the endpoint's
+    """
+
+    def read(answer: Answer) -> list[ImportJob]:
+        data = answer.data or {}
+        records = data.get("records") or data.get("jobs") or [] if isinstance(data, Mapping) else data
+        return [_parse(item) for item in records]
+
+    return Call("jobs/import/list", body_of(database, collectionName=collection), read)
+
+
+def _job(answer: Answer) -> ImportJob:
+    return _parse(answer.data)
+
+
+def _parse(data: Mapping[str, Any]) -> ImportJob:
+    return ImportJob(
+        job_id=str(data.get("jobId") or ""),
+        # Older servers say ImportPending … ImportCompleted.
+        state=str(data["state"]).removeprefix("Import") if data["state"] != "Importing" else "Importing",
+        progress=int(data.get("progress") or 0),
+        imported_rows=int(data.get("importedRows") or 0),
+        total_rows=int(data.get("totalRows") or 0),
+        reason=str(data.get("reason") or ""),
+        collection=str(data.get("collectionName") or ""),
+    )
+
+
+__all__ = ["ImportJob", "create", "describe", "get_progress", "list_"]

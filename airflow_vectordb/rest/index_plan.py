@@ -1,0 +1,178 @@
+"""What has to be done so that the indexes that are asked for are there: decided without I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from airflow_vectordb.rest import indexes
+from airflow_vectordb.rest.call import Call
+from airflow_vectordb.rest.collections import Collection
+from airflow_vectordb.rest.errors import (
+    ConflictError,
+    IndexMismatchError,
+    InvalidParametersError,
+    MilvusError,
+    UnexpectedError,
+)
+from airflow_vectordb.rest.index_spec import AUTOINDEX, Comparison, IndexSpec
+from airflow_vectordb.rest.indexes import IndexDescription
+
+ARROW = "(what is there -> what is asked for)"
+
+
+@dataclass(frozen=True)
+class IndexPlan:
+    """
+    How to get from what is there to what is asked for.
+
+    :param collection: name of the collection
+    :param specs: what is asked for, in the user's order, each with the name that its index has or will have
+    :param there: descriptions of those that are there already, surely the same, by name
+    :param doubtful: those that may be the same, by name: they are asked for anew, and the server decides
+    """
+
+    collection: str
+    specs: tuple[IndexSpec, ...]
+    there: dict[str, IndexDescription]
+    doubtful: dict[str, Comparison]
+
+    @property
+    def to_create(self) -> list[IndexSpec]:
+        """What the create call asks for."""
+        return [spec for spec in self.specs if spec.name not in self.there]
+
+    def create(self) -> Call[None] | None:
+        """Make the one call that asks for all that is missing; None when nothing is."""
+        return indexes.create(self.collection, self.to_create) if self.to_create else None
+
+    def explain(self, error: MilvusError) -> MilvusError:
+        """
+        Word the failure of the create call.
+
+        :param error: what the server answered
+        :return: the error to raise: with the differences, if they are what the server refuses
+        """
+        if self.doubtful and isinstance(error, ConflictError | UnexpectedError) and not error.transient:
+            lines = [_differs(self.collection, name, found.doubts) for name, found in self.doubtful.items()]
+            mismatch = IndexMismatchError(
+                f"{error.message}: {'; '.join(lines)} {ARROW}", code=error.code, where=error.where, hint=DROP_FIRST
+            )
+            mismatch.attempts = error.attempts
+            return mismatch
+        if len(self.to_create) > 1 and not error.transient:
+            done = "Those before it in the list may have been created; the next try finds them."
+            error.hint = f"{error.hint} {done}".strip()
+        return error
+
+    def read_back(self, found: Sequence[IndexDescription], *, strict: bool) -> list[str]:
+        """
+        Check what was built against what was asked for.
+
+        :param found: a description for each of :attr:`specs`, in their order
+        :param strict: whether AUTOINDEX in the place of another index type is an error
+        :return: warnings, for people
+        :raises IndexMismatchError: with everything that is not what was asked for
+        """
+        wrong: list[str] = []
+        warnings: list[str] = []
+        for spec, description in zip(self.specs, found, strict=True):
+            comparison = spec.compare(description)
+            differences = comparison.differences
+            if spec.index_type == AUTOINDEX:  # whatever the server chose is what was asked for
+                differences = tuple(line for line in differences if not line.startswith("index_type:"))
+            if differences:
+                wrong.append(_differs(self.collection, spec.name, differences))
+            elif comparison.substituted:
+                text = f"{self.collection}/{spec.name}: the server built AUTOINDEX in the place of {spec.index_type}"
+                (wrong if strict else warnings).append(text)
+        if wrong:
+            raise IndexMismatchError(
+                f"the server did not build what was asked for: {'; '.join(wrong)} {ARROW}",
+                hint="Zilliz Cloud turns every vector index into AUTOINDEX: ask for that, or set strict=False."
+                if strict
+                else None,
+            )
+        return warnings
+
+
+DROP_FIRST = "Drop that index first (DropIndexOperator), or ask for what is there."
+
+
+def resolve_all(specs: Iterable[IndexSpec], collection: Collection) -> list[IndexSpec]:
+    """
+    Resolve specs against their collection.
+
+    :param specs: what is asked for
+    :param collection: as the server describes it
+    :raises InvalidParametersError: with everything that does not fit, in all of them
+    """
+    resolved: list[IndexSpec] = []
+    problems: list[str] = []
+    for spec in specs:
+        try:
+            resolved.append(spec.resolve(collection))
+        except InvalidParametersError as error:
+            problems += error.problems
+    if problems:
+        raise InvalidParametersError(problems, f"index parameters for collection {collection.name!r}")
+    return resolved
+
+
+def plan_indexes(
+    collection: str, specs: Sequence[IndexSpec], existing: Sequence[IndexDescription], *, fail_on_same: bool = False
+) -> IndexPlan:
+    """
+    Compare what is asked for with what is there.
+
+    :param collection: name of the collection
+    :param specs: what is asked for, resolved
+    :param existing: all indexes of the collection
+    :param fail_on_same: whether an index that is there already is an error, even if it is the same
+    :raises IndexMismatchError: when other indexes are in the way, with all of them
+    """
+    named: list[IndexSpec] = []
+    there: dict[str, IndexDescription] = {}
+    doubtful: dict[str, Comparison] = {}
+    wrong: list[str] = []
+    for spec in specs:
+        description = _on_same_place(spec, existing)
+        if description is None:
+            taken = next((other for other in existing if other.index_name == spec.name), None)
+            if taken is not None:
+                wrong.append(f"the name {spec.name!r} is taken by the index on field {taken.field_name!r}")
+            named.append(spec)
+            continue
+        named.append(replace(spec, index_name=spec.index_name or description.index_name))
+        comparison = spec.compare(description)
+        if comparison.differences:
+            wrong.append(_differs(collection, description.index_name, comparison.differences + comparison.doubts))
+        elif fail_on_same:
+            wrong.append(f"{collection}/{description.index_name} exists already (if_exists='fail')")
+        elif comparison.same:
+            there[description.index_name] = description
+        else:
+            doubtful[description.index_name] = comparison
+    if wrong:
+        arrow = f" {ARROW}" if any(" -> " in line for line in wrong) else ""
+        raise IndexMismatchError(
+            f"in the way of what collection {collection!r} is to have: {'; '.join(wrong)}{arrow}", hint=DROP_FIRST
+        )
+    return IndexPlan(collection, tuple(named), there, doubtful)
+
+
+def _on_same_place(spec: IndexSpec, existing: Sequence[IndexDescription]) -> IndexDescription | None:
+    # A field has at most one index; a JSON field one for each path in it.
+    candidates = [
+        description
+        for description in existing
+        if description.field_name == spec.field_name and description.params.get("json_path") == spec.json_path
+    ]
+    return next((d for d in candidates if d.index_name == spec.name), candidates[0] if candidates else None)
+
+
+def _differs(collection: str, name: str, lines: Sequence[str]) -> str:
+    return f"{collection}/{name}: {', '.join(lines)}"
+
+
+__all__ = ["IndexPlan", "plan_indexes", "resolve_all"]

@@ -1,0 +1,148 @@
+"""Calls on ``/v2/vectordb/indexes``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_vectordb.rest.call import Answer, Call, body_of, nothing
+from airflow_vectordb.rest.errors import IndexNotFoundError
+
+if TYPE_CHECKING:
+    from airflow_vectordb.rest.index_spec import IndexSpec
+
+#: Keys of ``indexParams`` in a description that are not build parameters.
+_NOT_PARAMS = frozenset({"index_type", "metric_type", "params"})
+
+
+@dataclass(frozen=True)
+class IndexDescription:
+    """
+    An index as the server describes it.
+
+    :param index_name: its name, unique within the collection
+    :param field_name: the field that it is on
+    :param index_type: as ``HNSW``
+    :param metric_type: as ``COSINE``; empty for scalar fields
+    :param state: ``IndexStateNone``, ``Unissued``, ``InProgress``, ``Finished``, ``Failed``, ``Retry`` or ``Deleted``
+    :param total_rows: rows in sealed segments; None when the server does not say
+    :param indexed_rows: rows that are in the index. May stay below ``total_rows`` for good: small segments are
+        searched without an index
+    :param pending_rows: rows that wait to be indexed; None when the server does not say
+    :param fail_reason: why the build failed; empty otherwise
+    :param params: build parameters, as ``{"M": "16"}``, the values as the server spells them
+    """
+
+    index_name: str
+    field_name: str
+    index_type: str
+    metric_type: str
+    state: str
+    total_rows: int | None = None
+    indexed_rows: int | None = None
+    pending_rows: int | None = None
+    fail_reason: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Make a JSON-ready dict of it, for XComs and asset events."""
+        return {
+            "index_name": self.index_name,
+            "field_name": self.field_name,
+            "index_type": self.index_type,
+            "metric_type": self.metric_type,
+            "state": self.state,
+            "total_rows": self.total_rows,
+            "indexed_rows": self.indexed_rows,
+            "pending_rows": self.pending_rows,
+            "params": dict(self.params),
+        }
+
+
+def create(collection: str, specs: Sequence[IndexSpec], *, database: str | None = None) -> Call[None]:
+    """
+    Create indexes. The call returns before anything is built.
+
+    Creating an index that is there already, the very same, is a no-op; so the call may be repeated. The list is
+    worked through in order and stops at the first error: what came before it stays created.
+
+    :param collection: name of the collection, or an alias
+    :param specs: what to create, at least one
+    :param database: its database; None: the endpoint's
+    """
+    body = body_of(database, collectionName=collection, indexParams=[spec.body() for spec in specs])
+    return Call("indexes/create", body, nothing)
+
+
+def describe(collection: str, index_name: str, *, database: str | None = None) -> Call[list[IndexDescription]]:
+    """
+    Describe an index.
+
+    :param collection: name of the collection
+    :param index_name: name of the index
+    :param database: its database; None: the endpoint's
+    :return: one description; more than one only from a server that has several of that name
+    """
+    body = body_of(database, collectionName=collection, indexName=index_name)
+
+    def read(answer: Answer) -> list[IndexDescription]:
+        # A list, and some engines answer an unknown name with all that they have.
+        found = [d for d in map(_description, answer.data) if d.index_name == index_name]
+        if not found:
+            raise IndexNotFoundError(f"the server describes no index {index_name!r}")
+        return found
+
+    return Call("indexes/describe", body, read)
+
+
+def list_(collection: str, *, database: str | None = None) -> Call[list[str]]:
+    """
+    List the names of a collection's indexes.
+
+    :param collection: name of the collection
+    :param database: its database; None: the endpoint's
+    """
+    return Call("indexes/list", body_of(database, collectionName=collection), lambda a: [str(n) for n in a.data or []])
+
+
+def drop(collection: str, index_name: str, *, database: str | None = None) -> Call[None]:
+    """
+    Drop an index. A vector index of a loaded collection cannot be dropped: release the collection first.
+
+    :param collection: name of the collection
+    :param index_name: name of the index
+    :param database: its database; None: the endpoint's
+    """
+    return Call("indexes/drop", body_of(database, collectionName=collection, indexName=index_name), nothing)
+
+
+def _description(item: Mapping[str, Any]) -> IndexDescription:
+    pairs = {pair["key"]: pair.get("value") for pair in item.get("indexParams") or ()}
+    params = {key: value for key, value in pairs.items() if key not in _NOT_PARAMS}
+    # Some versions put all build parameters into one JSON value under "params".
+    nested = pairs.get("params")
+    if isinstance(nested, str) and nested:
+        nested = json.loads(nested)
+    if isinstance(nested, Mapping):
+        params = {**nested, **params}
+    return IndexDescription(
+        index_name=str(item["indexName"]),
+        field_name=str(item["fieldName"]),
+        index_type=str(item.get("indexType") or pairs.get("index_type") or ""),
+        metric_type=str(item.get("metricType") or pairs.get("metric_type") or ""),
+        state=str(item.get("indexState") or ""),
+        total_rows=_rows(item.get("totalRows")),
+        indexed_rows=_rows(item.get("indexedRows")),
+        pending_rows=_rows(item.get("pendingRows")),
+        fail_reason=str(item.get("failReason") or ""),
+        params=params,
+    )
+
+
+def _rows(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+__all__ = ["IndexDescription", "create", "describe", "drop", "list_"]
