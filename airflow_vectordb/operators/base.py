@@ -64,6 +64,24 @@ class MilvusOperator(BaseOperator):
             kind = AirflowException if error.transient else AirflowFailException
             raise kind(f"task {self.task_id}: {error}") from error
 
+    @contextmanager
+    def about(self, hook: MilvusHook, target: str) -> Iterator[None]:
+        """
+        Say in errors of a ``with`` block what they are about, unless they say so already.
+
+        :param hook: tells the server and the database
+        :param target: as ``collection 'docs'``
+        """
+        from airflow_vectordb.rest.errors import MilvusError, Where
+
+        try:
+            yield
+        except MilvusError as error:
+            if error.where is None:
+                database = hook.endpoint.database or "default"
+                error.where = Where("", f"{target} (database {database!r})", hook.endpoint.url)
+            raise
+
     def deadline(self, timeout: timedelta | float | None) -> Deadline:
         """
         Tell when a wait that begins now has to end: by ``timeout``, else ``execution_timeout``, else in 24 h.

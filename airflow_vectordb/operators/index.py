@@ -57,8 +57,8 @@ class CreateIndexOperator(MilvusOperator):
     :param wait_for_completion: whether to wait for the build
     :param deferrable: to wait in the triggerer is not possible yet; True is refused
     :param poll_interval: seconds, the longest pause between two looks; the first ones are closer together
-    :param timeout: seconds or a timedelta for the wait; None: ``execution_timeout``, else 24 h. The build goes on in the
-        server after it, and a retry finds it
+    :param timeout: seconds or a timedelta for the wait; None: ``execution_timeout``, else 24 h. The build goes on in
+        the server after it, and a retry finds it
     :return: a list with a dict for each index, in the order of ``index_params``: ``collection_name``, ``index_name``,
         ``field_name``, ``index_type``, ``metric_type``, ``state``, ``total_rows``, ``indexed_rows``, ``pending_rows``,
         ``params``. The same goes into the ``extra`` of the events of outlet assets, under ``indexes``
@@ -118,8 +118,9 @@ class CreateIndexOperator(MilvusOperator):
         """
         with self.milvus() as hook:
             specs = self._specs()
-            found = self._create(hook, specs, retried=context["ti"].try_number > 1)
-            built = self._wait(hook, found)
+            with self.about(hook, f"collection {self.collection_name!r}"):
+                found = self._create(hook, specs, retried=context["ti"].try_number > 1)
+                built = self._wait(hook, found)
         self.tell_outlets(context, {"indexes": built})
         return built
 
@@ -181,6 +182,7 @@ class CreateIndexOperator(MilvusOperator):
         return found
 
     def _wait(self, hook: MilvusHook, found: list[IndexDescription]) -> list[dict[str, Any]]:
+        from airflow_vectordb.rest.indexes import IndexDescription
         from airflow_vectordb.waits import Done, IndexesBuilt
 
         wait = IndexesBuilt(self.collection_name, tuple(description.index_name for description in found))
@@ -192,7 +194,7 @@ class CreateIndexOperator(MilvusOperator):
         else:
             result = [description.as_json() for description in found]
         for description in result:
-            self.log.info("%s/%s: %s", self.collection_name, description["index_name"], description)
+            self.log.info("%s/%s: %s", self.collection_name, description["index_name"], IndexDescription(**description))
         return [{"collection_name": self.collection_name, **description} for description in result]
 
 

@@ -46,8 +46,8 @@ class Where:
     """
     What an error was about, in the words of its message.
 
-    :param path: the call, as ``indexes/create``
-    :param target: what it was made on, as ``collection 'docs' (database 'default')``
+    :param path: the call that failed, as ``indexes/create``; empty: it was not a call
+    :param target: what it was about, as ``collection 'docs' (database 'default')``
     :param server: the base URL
     """
 
@@ -56,8 +56,8 @@ class Where:
     server: str
 
     def __str__(self) -> str:
-        target = f" for {self.target}" if self.target else ""
-        return f"{self.path}{target} at {self.server}"
+        what = " for ".join(part for part in (self.path, self.target) if part)
+        return f"{what} at {self.server}{' failed' if self.path else ''}"
 
 
 class MilvusError(Exception):
@@ -107,7 +107,7 @@ class MilvusError(Exception):
             facts.append(f"code {self.code}")
         if self.http_status is not None and self.http_status != 200:
             facts.append(f"HTTP {self.http_status}")
-        prefix = f"{self.where} failed" if self.where else ""
+        prefix = str(self.where) if self.where else ""
         if prefix and self.attempts > 1:
             prefix += f" after {self.attempts} attempts"
         if facts:

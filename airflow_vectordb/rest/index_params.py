@@ -139,7 +139,8 @@ def _parse_one(raw: Any, where: str, allow_unknown: bool) -> tuple[IndexSpec | N
         name: _text(given.get(name), f"{where}{name}", problems)
         for name in ("fieldName", "indexName", "metricType", "indexType")
     }
-    if not names["fieldName"] and not any(problem.startswith(f"{where}fieldName") for problem in problems):
+    # Nothing of it if it is there but of no use, or misspelt: that has been said.
+    if not names["fieldName"] and not any("fieldName" in problem.partition("known:")[0] for problem in problems):
         problems.append(f"{where}fieldName is missing")
     params: dict[str, Any] = {}
     types = {"indexType": names["indexType"]} if names["indexType"] else {}

@@ -155,9 +155,7 @@ def plan_indexes(
             doubtful[description.index_name] = comparison
     if wrong:
         arrow = f" {ARROW}" if any(" -> " in line for line in wrong) else ""
-        raise IndexMismatchError(
-            f"in the way of what collection {collection!r} is to have: {'; '.join(wrong)}{arrow}", hint=DROP_FIRST
-        )
+        raise IndexMismatchError(f"another index is in the way: {'; '.join(wrong)}{arrow}", hint=DROP_FIRST)
     return IndexPlan(collection, tuple(named), there, doubtful)
 
 

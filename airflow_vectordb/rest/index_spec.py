@@ -40,13 +40,19 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
     :param name: the unknown name
     :param known: those that there are
-    :return: as `` (did you mean 'vector'?)``, or the known names if none is near
+    :return: as ``; did you mean 'vector'?``, or the known names if none is near
     """
     names = list(dict.fromkeys(known))
-    folded = {fold(candidate): candidate for candidate in names}
-    found = get_close_matches(fold(name), folded, n=1, cutoff=0.6)
-    if found:
-        return f"; did you mean {folded[found[0]]!r}?"
+    given = fold(name)
+    # Transposed letters are the commonest slip, and the one that similarity counts twice.
+    close = [n for n in names if sorted(fold(n)) == sorted(given)] or [
+        candidate
+        for match in get_close_matches(given, map(fold, names), n=1)
+        for candidate in names
+        if fold(candidate) == match
+    ]
+    if close:
+        return f"; did you mean {close[0]!r}?"
     if not names:
         return ""
     listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
@@ -109,6 +115,10 @@ class IndexSpec:
         from airflow_vectordb.rest.index_params import parse_index_params
 
         return parse_index_params([raw], allow_unknown=allow_unknown)[0]
+
+    def __str__(self) -> str:
+        params = [f"{key}={spell(value)}" for key, value in self.params.items()]
+        return ", ".join([self.index_type, *([self.metric_type] if self.metric_type else []), *params])
 
     @property
     def name(self) -> str:

@@ -46,6 +46,19 @@ class IndexDescription:
     fail_reason: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        facts = [
+            self.index_type,
+            self.metric_type,
+            *(f"{key}={value}" for key, value in self.params.items()),
+            self.state,
+        ]
+        if self.total_rows is not None:
+            facts.append(f"{self.indexed_rows or 0:,} of {self.total_rows:,} rows indexed")
+        if self.pending_rows:
+            facts.append(f"{self.pending_rows:,} pending")
+        return ", ".join(fact for fact in facts if fact)
+
     def as_json(self) -> dict[str, Any]:
         """Make a JSON-ready dict of it, for XComs and asset events."""
         return {

@@ -1,0 +1,172 @@
+"""What each function sends, and how it reads what servers of different ages answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_vectordb.rest import aliases, collections, databases, entities, errors, import_jobs, indexes
+from airflow_vectordb.rest.call import Answer, Call
+from airflow_vectordb.rest.index_spec import IndexSpec
+
+
+def read(call: Call[Any], data: Any, **beside: Any) -> Any:
+    return call.read(Answer(data, {"code": 0, "data": data, **beside}))
+
+
+@pytest.mark.parametrize(
+    ("call", "path", "body", "repeatable"),
+    [
+        (indexes.list_("c"), "indexes/list", {"collectionName": "c"}, True),
+        (indexes.describe("c", "i"), "indexes/describe", {"collectionName": "c", "indexName": "i"}, True),
+        (
+            indexes.drop("c", "i", database="d"),
+            "indexes/drop",
+            {"dbName": "d", "collectionName": "c", "indexName": "i"},
+            True,
+        ),
+        (
+            indexes.create("c", [IndexSpec("f")]),
+            "indexes/create",
+            {"collectionName": "c", "indexParams": [IndexSpec("f").body()]},
+            True,
+        ),
+        (
+            collections.create("c", dimension=4, auto_id=False),
+            "collections/create",
+            {"collectionName": "c", "dimension": 4, "autoID": False},
+            True,
+        ),
+        (collections.describe("c"), "collections/describe", {"collectionName": "c"}, True),
+        (collections.has("c"), "collections/has", {"collectionName": "c"}, True),
+        (collections.list_(database="d"), "collections/list", {"dbName": "d"}, True),
+        (collections.drop("c"), "collections/drop", {"collectionName": "c"}, True),
+        (collections.load("c"), "collections/load", {"collectionName": "c"}, True),
+        (collections.release("c"), "collections/release", {"collectionName": "c"}, True),
+        (collections.load_state("c"), "collections/get_load_state", {"collectionName": "c"}, True),
+        (collections.row_count("c"), "collections/get_stats", {"collectionName": "c"}, True),
+        (collections.flush("c"), "collections/flush", {"collectionName": "c"}, True),
+        (entities.insert("c", [{"id": 1}]), "entities/insert", {"collectionName": "c", "data": [{"id": 1}]}, False),
+        (entities.upsert("c", [{"id": 1}]), "entities/upsert", {"collectionName": "c", "data": [{"id": 1}]}, True),
+        (entities.delete("c", "id > 1"), "entities/delete", {"collectionName": "c", "filter": "id > 1"}, True),
+        (
+            entities.query("c", filter="id > 1", output_fields=("id",), limit=3),
+            "entities/query",
+            {"collectionName": "c", "filter": "id > 1", "outputFields": ["id"], "limit": 3},
+            True,
+        ),
+        (entities.get("c", (1, 2)), "entities/get", {"collectionName": "c", "id": [1, 2]}, True),
+        (
+            entities.search(
+                "c", [[0.5]], anns_field="v", limit=2, params={"ef": 9}, search_params={"metricType": "L2"}
+            ),
+            "entities/search",
+            {
+                "collectionName": "c",
+                "data": [[0.5]],
+                "annsField": "v",
+                "limit": 2,
+                "searchParams": {"metricType": "L2", "params": {"ef": 9}},
+            },
+            True,
+        ),
+        (aliases.create("a", "c"), "aliases/create", {"aliasName": "a", "collectionName": "c"}, False),
+        (aliases.alter("a", "c"), "aliases/alter", {"aliasName": "a", "collectionName": "c"}, True),
+        (aliases.describe("a"), "aliases/describe", {"aliasName": "a"}, True),
+        (aliases.list_(), "aliases/list", {}, True),
+        (aliases.drop("a"), "aliases/drop", {"aliasName": "a"}, True),
+        (databases.create("d"), "databases/create", {"dbName": "d"}, False),
+        (databases.describe("d"), "databases/describe", {"dbName": "d"}, True),
+        (databases.drop("d"), "databases/drop", {"dbName": "d"}, True),
+        (
+            import_jobs.create("c", [("a.parquet",)]),
+            "jobs/import/create",
+            {"collectionName": "c", "files": [["a.parquet"]]},
+            False,
+        ),
+        (import_jobs.describe("7"), "jobs/import/describe", {"jobId": "7"}, True),
+        (import_jobs.get_progress("7"), "jobs/import/get_progress", {"jobId": "7"}, True),
+        (import_jobs.list_("c"), "jobs/import/list", {"collectionName": "c"}, True),
+    ],
+)
+def test_what_is_sent(call: Call[Any], path: str, body: dict[str, Any], repeatable: bool) -> None:
+    assert (call.path, call.body, call.repeatable) == (path, body, repeatable)
+
+
+def test_an_index_description_of_every_age() -> None:
+    call = indexes.describe("c", "v")
+    old = {"indexName": "v", "fieldName": "vector", "indexType": "HNSW", "metricType": "L2", "indexState": "Finished"}
+    counts = {"totalRows": "10", "indexedRows": 9, "pendingRows": "1", "failReason": ""}
+    (found,) = read(call, [old])
+    assert (found.total_rows, found.pending_rows, dict(found.params)) == (None, None, {})
+    pairs = [{"key": "index_type", "value": "HNSW"}, {"key": "metric_type", "value": "L2"}, {"key": "M", "value": "16"}]
+    (found,) = read(call, [{**old, **counts, "indexParams": pairs}])
+    assert (found.total_rows, found.indexed_rows, found.pending_rows, dict(found.params)) == (10, 9, 1, {"M": "16"})
+    nested = [*pairs[:2], {"key": "params", "value": '{"M": 16}'}]
+    (found,) = read(call, [{**old, "indexParams": nested}])
+    assert dict(found.params) == {"M": 16}
+
+
+def test_an_answer_about_another_index_is_no_answer() -> None:
+    other = {"indexName": "other", "fieldName": "x", "indexState": "Finished"}
+    for data in ([], [other]):
+        with pytest.raises(errors.IndexNotFoundError, match="'v'"):
+            read(indexes.describe("c", "v"), data)
+
+
+def test_a_collection_description() -> None:
+    found = read(
+        collections.describe("alias"),
+        {
+            "collectionName": "docs",
+            "fields": [
+                {"name": "id", "type": "Int64", "primaryKey": True},
+                {"name": "vector", "type": "FloatVector", "params": [{"key": "dim", "value": "8"}]},
+            ],
+            "structArrayFields": [{"name": "clips", "fields": [{"name": "vector", "type": "ArrayOfVector"}]}],
+            "functions": [{"name": "f", "type": "BM25", "outputFieldNames": ["sparse"]}],
+            "load": "LoadStateLoaded",
+            "enableDynamicField": True,
+        },
+    )
+    assert [field.name for field in found.fields] == ["id", "vector", "clips[vector]"]
+    assert found.fields[0].is_primary
+    assert found.fields[1].params == {"dim": "8"}
+    assert found.functions[0].output_fields == ("sparse",)
+    assert (found.name, found.load, found.enable_dynamic_field) == ("docs", "LoadStateLoaded", True)
+
+
+def test_hits_of_several_vectors_are_divided_by_topks() -> None:
+    call = entities.search("c", [[0.0], [1.0], [2.0]], limit=2)
+    hits = [{"id": n, "distance": 0.5} for n in range(3)]
+    assert [[hit["id"] for hit in found] for found in read(call, hits, topks=[2, 0, 1])] == [[0, 1], [], [2]]
+    with pytest.raises(ValueError, match="topks"):
+        read(call, hits, topks=[2, 0])
+    with pytest.raises(ValueError, match="no topks"):
+        read(call, hits)
+    assert len(read(entities.search("c", [[0.0]]), hits)[0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("Pending", "Pending"),
+        ("ImportPending", "Pending"),
+        ("Importing", "Importing"),
+        ("ImportCompleted", "Completed"),
+        ("Failed", "Failed"),
+    ],
+)
+def test_import_states_of_every_age(word: str, state: str) -> None:
+    job = read(import_jobs.describe("7"), {"jobId": 7, "state": word, "progress": 40, "totalRows": "9"})
+    assert (job.job_id, job.state, job.progress, job.total_rows) == ("7", state, 40, 9)
+
+
+def test_messages_name_what_a_call_is_about() -> None:
+    assert indexes.describe("docs", "v").target("books") == "index 'v' of collection 'docs' (database 'books')"
+    assert collections.describe("docs", database="d").target("books") == "collection 'docs' (database 'd')"
+    assert aliases.alter("a", "docs").target() == "alias 'a' of collection 'docs' (database 'default')"
+    assert databases.drop("d").target() == "database 'd'"
+    assert import_jobs.describe("7").target() == "import job '7' (database 'default')"
+    assert collections.list_().target() == ""

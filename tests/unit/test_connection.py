@@ -1,0 +1,135 @@
+"""An Airflow connection -> an endpoint."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from airflow.sdk import Connection
+
+from airflow_vectordb.hooks.connection import endpoint_of
+from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
+from airflow_vectordb.rest import Endpoint
+from airflow_vectordb.rest.errors import InvalidParametersError
+
+
+def endpoint(database: str | None = None, /, **fields: Any) -> Endpoint:
+    extra = fields.pop("extra", None)
+    return endpoint_of(
+        Connection(conn_id="c", conn_type="milvus", extra=json.dumps(extra) if extra else None, **fields), database
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "url"),
+    [
+        ({"host": "localhost"}, "http://localhost:19530"),
+        ({"host": "localhost", "port": 1234}, "http://localhost:1234"),
+        ({"host": "localhost:1234"}, "http://localhost:1234"),
+        ({"host": " localhost "}, "http://localhost:19530"),
+        ({"host": "localhost", "extra": {"secure": True}}, "https://localhost:19530"),
+        ({"host": "localhost", "extra": {"secure": "true"}}, "https://localhost:19530"),
+        ({"host": "localhost", "extra": {"secure": "False"}}, "http://localhost:19530"),
+        ({"host": "https://in01-abc.zillizcloud.com"}, "https://in01-abc.zillizcloud.com"),
+        ({"host": "https://in01-abc.zillizcloud.com/"}, "https://in01-abc.zillizcloud.com"),
+        ({"host": "https://in01-abc.zillizcloud.com:19530"}, "https://in01-abc.zillizcloud.com:19530"),
+        ({"host": "https://in01-abc.zillizcloud.com", "port": 443}, "https://in01-abc.zillizcloud.com:443"),
+        ({"host": "http://h", "extra": {"secure": True}}, "http://h"),
+        ({"host": "https://gateway/milvus", "port": 8443}, "https://gateway:8443/milvus"),
+        ({"host": "https://gateway/milvus"}, "https://gateway/milvus"),
+        ({"host": "::1"}, "http://[::1]:19530"),
+        ({"host": "[::1]:99"}, "http://[::1]:99"),
+    ],
+)
+def test_where_a_connection_leads(fields: dict[str, Any], url: str) -> None:
+    assert endpoint(**fields).url == url
+
+
+@pytest.mark.parametrize(
+    ("login", "password", "header"),
+    [
+        ("root", "Milvus", "Bearer root:Milvus"),
+        (None, "key-123", "Bearer key-123"),
+        ("", "key-123", "Bearer key-123"),
+        (None, None, None),
+    ],
+)
+def test_the_token(login: str | None, password: str | None, header: str | None) -> None:
+    assert endpoint(host="h", login=login, password=password).headers().get("Authorization") == header
+
+
+def test_database_timeout_retries_and_verify() -> None:
+    made = endpoint(host="h", schema="books", extra={"timeout": 2.5, "retries": 0, "verify": "/etc/ca.pem"})
+    assert (made.database, made.timeout, made.retries, made.verify) == ("books", 2.5, 0, "/etc/ca.pem")
+    assert made.headers()["Request-Timeout"] == "3"
+    assert made.socket_timeout > 3
+    assert endpoint("films", host="h", schema="books").database == "films"
+    plain = endpoint(host="h")
+    assert (plain.database, plain.timeout, plain.retries, plain.verify) == (None, 30.0, 4, True)
+    texts = endpoint(host="h", extra={"timeout": "2.5", "retries": "1", "verify": "false"})
+    assert (texts.timeout, texts.retries, texts.verify) == (2.5, 1, False)
+
+
+def test_a_uri_round_trips() -> None:
+    connection = Connection.from_uri("milvus://root:Milvus@localhost:19530/default?timeout=5", conn_id="c")
+    made = endpoint_of(connection)
+    assert (made.url, made.token, made.database, made.timeout) == (
+        "http://localhost:19530",
+        "root:Milvus",
+        "default",
+        5,
+    )
+    again = endpoint_of(Connection.from_uri(connection.get_uri(), conn_id="c"))
+    assert again == made
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "host is empty"),
+        ({"host": "ftp://h"}, "http:// or https://"),
+        ({"host": "https://root:secret-77@h"}, "belong into login and password"),
+        ({"host": "https://h?x=1"}, "query"),
+        ({"host": "http://h:99999"}, "not a URL"),
+        ({"host": "a b"}, "host name"),
+        ({"host": "h:abc"}, "not a port"),
+        ({"host": "h", "login": "root"}, "login without a password"),
+        ({"host": "h", "password": "secret-77\n"}, "control characters"),
+        ({"host": "h", "extra": {"timeout": "soon"}}, "`timeout` must be a number"),
+        ({"host": "h", "extra": {"timeout": -1}}, "above 0"),
+        ({"host": "h", "extra": {"retries": 1.5}}, "whole number"),
+        ({"host": "h", "extra": {"retries": -1}}, "0 or more"),
+        ({"host": "h", "extra": {"secure": "perhaps"}}, "`secure` must be true or false"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidParametersError) as caught:
+        endpoint(**fields)
+    assert words in str(caught.value)
+    assert "'c'" in str(caught.value)
+    assert "secret-77" not in str(caught.value)
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(InvalidParametersError) as caught:
+        endpoint(login="root", extra={"timeout": "x", "secure": "y"})
+    assert len(caught.value.problems) == 4
+
+
+def test_an_unknown_extra_is_pointed_out(caplog: pytest.LogCaptureFixture) -> None:
+    endpoint(host="h", extra={"time_out": 3})
+    assert "'time_out'" in caplog.text
+    assert "did you mean 'timeout'?" in caplog.text
+
+
+def test_the_form_comes_from_the_same_table() -> None:
+    from airflow.providers_manager import ProvidersManager
+
+    from airflow_vectordb.get_provider_info import get_provider_info
+
+    (connection_type,) = get_provider_info()["connection-types"]
+    assert list(connection_type["conn-fields"]) == [field.name for field in EXTRA_FIELDS]
+    assert set(connection_type["ui-field-behaviour"]["relabeling"]) == {field.name for field in STANDARD_FIELDS}
+    assert "airflow-vectordb" in ProvidersManager().providers
+    assert "milvus" in dict(ProvidersManager().hooks)

@@ -1,0 +1,37 @@
+"""Request bodies as bytes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import orjson
+import pytest
+
+from airflow_vectordb.rest.encoding import encode
+from airflow_vectordb.rest.errors import InvalidParametersError
+
+
+def test_numpy_is_taken_as_it_is() -> None:
+    body = {"data": [{"id": np.int64(3), "vector": np.array([0.5, 1.0], dtype=np.float32), "x": np.float32(0.25)}]}
+    assert orjson.loads(encode(body)) == {"data": [{"id": 3, "vector": [0.5, 1.0], "x": 0.25}]}
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("wrap", [list, lambda values: np.array(values, dtype=np.float32), tuple])
+def test_what_json_does_not_have_is_refused_and_located(bad: float, wrap: object) -> None:
+    assert callable(wrap)
+    body = {"data": [{"id": 1, "vector": [0.0]}, {"id": 2, "vector": wrap([1.0, bad])}]}
+    with pytest.raises(InvalidParametersError, match=r"data\[1\]\.vector\[1\]"):
+        encode(body)
+
+
+def test_null_itself_is_fine() -> None:
+    assert orjson.loads(encode({"data": [{"id": 1, "note": None, "text": "null"}]}))["data"][0]["note"] is None
+
+
+def test_other_types_are_refused_and_located() -> None:
+    with pytest.raises(InvalidParametersError, match=r"data\[0\]\.tags, a set"):
+        encode({"data": [{"id": 1, "tags": {1}}]})
+    with pytest.raises(InvalidParametersError):
+        encode({"data": [{"id": 1 << 70}]})

@@ -1,0 +1,193 @@
+"""What depends on the collection, on the server's age, and on what exists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_vectordb.rest.collections import Collection, Field, Function
+from airflow_vectordb.rest.errors import IndexMismatchError, InvalidParametersError, UnexpectedError
+from airflow_vectordb.rest.index_plan import plan_indexes, resolve_all
+from airflow_vectordb.rest.index_spec import IndexSpec
+from airflow_vectordb.rest.indexes import IndexDescription
+
+DOCS = Collection(
+    "docs",
+    (
+        Field("id", "Int64", is_primary=True),
+        Field("vector", "FloatVector", params={"dim": "8"}),
+        Field("half", "Float16Vector"),
+        Field("bits", "BinaryVector"),
+        Field("hashes", "BinaryVector"),
+        Field("sparse", "SparseFloatVector"),
+        Field("words", "SparseFloatVector"),
+        Field("text", "VarChar"),
+        Field("meta", "JSON"),
+        Field("clips[vector]", "ArrayOfVector"),
+    ),
+    (Function("bm25", "BM25", ("words",)), Function("mh", "MinHash", ("hashes",))),
+)
+HNSW = IndexSpec("vector", None, "HNSW", "COSINE", {"M": 16, "efConstruction": 200})
+
+
+def described(**changes: Any) -> IndexDescription:
+    fields: dict[str, Any] = {
+        "index_name": "vector",
+        "field_name": "vector",
+        "index_type": "HNSW",
+        "metric_type": "COSINE",
+        "state": "Finished",
+        "params": {"M": "16", "efConstruction": "200"},
+    }
+    return IndexDescription(**{**fields, **changes})
+
+
+@pytest.mark.parametrize(
+    ("field", "metric"),
+    [
+        ("vector", "COSINE"),
+        ("half", "COSINE"),
+        ("bits", "HAMMING"),
+        ("hashes", "MHJACCARD"),
+        ("sparse", "IP"),
+        ("words", "BM25"),
+        ("id", None),
+        ("text", None),
+        ("clips[vector]", None),
+    ],
+)
+def test_the_metric_defaults_by_field(field: str, metric: str | None) -> None:
+    assert IndexSpec(field).resolve(DOCS).metric_type == metric
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (IndexSpec("vectr"), ["no field 'vectr' in docs", "did you mean 'vector'?"]),
+        (IndexSpec("zzz"), ["no field 'zzz' in docs", "known: id, vector"]),
+        (IndexSpec("vector", metric_type="HAMMING"), ["HAMMING does not fit", "'vector' is a FloatVector", "COSINE"]),
+        (IndexSpec("bits", metric_type="COSINE"), ["COSINE does not fit", "HAMMING"]),
+        (IndexSpec("sparse", metric_type="L2"), ["L2 does not fit", "IP"]),
+        (IndexSpec("sparse", metric_type="BM25"), ["BM25 function"]),
+        (IndexSpec("words", metric_type="IP"), ["its metric is BM25"]),
+        (IndexSpec("id", metric_type="L2"), ["scalar index has no metric", "'id' is an Int64"]),
+        (IndexSpec("text", index_type="HNSW"), ["HNSW is for", "'text' is a VarChar"]),
+        (IndexSpec("vector", index_type="BITMAP"), ["BITMAP is for scalar"]),
+    ],
+)
+def test_what_does_not_fit_the_field_is_refused(spec: IndexSpec, words: list[str]) -> None:
+    with pytest.raises(InvalidParametersError) as caught:
+        spec.resolve(DOCS)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_misfits_of_all_indexes_are_told_at_once() -> None:
+    with pytest.raises(InvalidParametersError) as caught:
+        resolve_all([IndexSpec("vectr"), HNSW, IndexSpec("id", metric_type="L2")], DOCS)
+    assert len(caught.value.problems) == 2
+
+
+def test_a_key_of_the_dynamic_field_needs_no_field() -> None:
+    spec = IndexSpec("color", None, "INVERTED", None, {"json_path": "color", "json_cast_type": "varchar"})
+    dynamic = Collection("docs", DOCS.fields, enable_dynamic_field=True)
+    assert spec.resolve(dynamic) == spec
+    with pytest.raises(InvalidParametersError):
+        spec.resolve(DOCS)
+
+
+def test_the_body_is_understood_by_servers_of_every_age() -> None:
+    assert HNSW.body() == {
+        "fieldName": "vector",
+        "indexName": "vector",
+        "metricType": "COSINE",
+        "indexType": "HNSW",
+        "params": {"index_type": "HNSW", "M": 16, "efConstruction": 200},
+        "indexConfig": {"index_type": "HNSW", "M": "16", "efConstruction": "200"},
+    }
+    assert "metricType" not in IndexSpec("id", index_type="INVERTED").body()
+
+
+@pytest.mark.parametrize(
+    ("changes", "differences"),
+    [
+        ({}, []),
+        ({"params": {"M": 16, "efConstruction": 200.0}}, []),
+        ({"params": {"M": "16", "efConstruction": "200", "mmap.enabled": "true"}}, []),
+        ({"index_name": "other"}, []),
+        ({"params": {"M": "32", "efConstruction": "200"}}, ["M: 32 -> 16"]),
+        ({"metric_type": "L2"}, ["metric_type: L2 -> COSINE"]),
+        ({"index_type": "IVF_FLAT", "params": {"nlist": "9"}}, ["index_type: IVF_FLAT -> HNSW"]),
+    ],
+)
+def test_differences_are_told_from_there_to_asked(changes: dict[str, Any], differences: list[str]) -> None:
+    assert list(HNSW.compare(described(**changes)).differences) == differences
+
+
+def test_a_name_that_was_asked_for_counts() -> None:
+    named = IndexSpec("vector", "mine", "HNSW", "COSINE")
+    assert named.compare(described()).differences == ("index_name: vector -> mine",)
+
+
+@pytest.mark.parametrize(("changes", "doubts"), [({"params": {}}, 2), ({"index_type": "AUTOINDEX", "params": {}}, 1)])
+def test_what_only_the_server_knows_is_a_doubt(changes: dict[str, Any], doubts: int) -> None:
+    comparison = HNSW.compare(described(**changes))
+    assert not comparison.differences
+    assert len(comparison.doubts) == doubts
+    assert not comparison.same
+
+
+def test_a_plan_creates_what_is_missing_in_one_call_and_nothing_else() -> None:
+    plan = plan_indexes("docs", [HNSW, IndexSpec("label", None, "INVERTED")], [described()])
+    call = plan.create()
+    assert call is not None
+    assert [item["fieldName"] for item in call.body["indexParams"]] == ["label"]
+    assert plan_indexes("docs", [HNSW], [described()]).create() is None
+
+
+def test_a_plan_keeps_the_name_of_an_index_that_will_do() -> None:
+    plan = plan_indexes("docs", [HNSW], [described(index_name="other")])
+    assert [spec.name for spec in plan.specs] == ["other"]
+    assert plan.create() is None
+
+
+def test_a_plan_tells_all_that_is_in_the_way() -> None:
+    asked = [HNSW, IndexSpec("label", "taken", "INVERTED")]
+    there = [described(params={"M": "32"}), described(index_name="taken", field_name="text", index_type="INVERTED")]
+    with pytest.raises(IndexMismatchError) as caught:
+        plan_indexes("docs", asked, there)
+    assert "M: 32 -> 16" in str(caught.value)
+    assert "'taken' is taken by the index on field 'text'" in str(caught.value)
+
+
+def test_the_same_index_is_in_the_way_if_it_shall_be() -> None:
+    with pytest.raises(IndexMismatchError, match="docs/vector exists already"):
+        plan_indexes("docs", [HNSW], [described()], fail_on_same=True)
+
+
+def test_doubts_are_left_to_the_server() -> None:
+    plan = plan_indexes("docs", [HNSW], [described(index_type="AUTOINDEX", params={})])
+    assert plan.create() is not None
+    explained = plan.explain(UnexpectedError("at most one distinct index is allowed per field", code=65535))
+    assert isinstance(explained, IndexMismatchError)
+    assert explained.code == 65535
+    assert "index_type: AUTOINDEX -> HNSW" in str(explained)
+
+
+def test_read_back_warns_of_autoindex_and_is_strict_on_request() -> None:
+    plan = plan_indexes("docs", [HNSW], [])
+    auto = [described(index_type="AUTOINDEX", params={})]
+    (warning,) = plan.read_back(auto, strict=False)
+    assert "AUTOINDEX in the place of HNSW" in warning
+    with pytest.raises(IndexMismatchError, match="AUTOINDEX in the place of HNSW"):
+        plan.read_back(auto, strict=True)
+    assert plan.read_back([described()], strict=True) == []
+
+
+def test_read_back_refuses_what_was_not_asked_for() -> None:
+    plan = plan_indexes("docs", [HNSW], [])
+    with pytest.raises(IndexMismatchError, match=r"M: 8 -> 16"):
+        plan.read_back([described(params={"M": "8", "efConstruction": "200"})], strict=False)
+    chosen = plan_indexes("docs", [IndexSpec("vector", metric_type="COSINE")], [])
+    assert chosen.read_back([described()], strict=True) == []

@@ -1,0 +1,56 @@
+"""The one retry policy."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_vectordb.rest import errors
+from airflow_vectordb.rest.retry import RetryPolicy
+
+UNAVAILABLE = errors.UnavailableError("x")
+
+
+def pauses(
+    policy: RetryPolicy, error: errors.MilvusError, *, repeatable: bool = True, random: float = 1.0
+) -> list[float]:
+    found: list[float] = []
+    while (pause := policy.pause(len(found) + 1, error, repeatable=repeatable, random=lambda: random)) is not None:
+        found.append(pause)
+        assert len(found) < 100
+    return found
+
+
+def test_pauses_double_and_their_number_is_bounded() -> None:
+    assert pauses(RetryPolicy(4), UNAVAILABLE) == [0.5, 1.0, 2.0, 4.0]
+    assert pauses(RetryPolicy(0), UNAVAILABLE) == []
+    assert max(pauses(RetryPolicy(50), UNAVAILABLE)) == 60.0
+
+
+def test_jitter_is_full() -> None:
+    assert pauses(RetryPolicy(3), UNAVAILABLE, random=0.0) == [0.0, 0.0, 0.0]
+    assert pauses(RetryPolicy(3), UNAVAILABLE, random=0.5) == [0.25, 0.5, 1.0]
+
+
+def test_permanent_errors_are_not_repeated() -> None:
+    assert pauses(RetryPolicy(4), errors.CollectionNotFoundError("x")) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "repeated"),
+    [
+        (errors.ConnectError("refused"), True),
+        (errors.RateLimitError("x"), True),
+        (errors.UnavailableError("x"), False),
+        (errors.AnswerTimeoutError("x"), False),
+        (errors.BrokenAnswerError("x"), False),
+    ],
+)
+def test_what_may_have_had_an_effect_is_not_repeated(error: errors.MilvusError, repeated: bool) -> None:
+    assert bool(pauses(RetryPolicy(2), error, repeatable=False)) is repeated
+    assert pauses(RetryPolicy(2), error, repeatable=True)
+
+
+def test_retry_after_is_the_least_pause_and_a_long_one_ends_it() -> None:
+    assert pauses(RetryPolicy(2), errors.RateLimitError("x", retry_after=3.0)) == [3.0, 3.0]
+    assert pauses(RetryPolicy(2), errors.RateLimitError("x", retry_after=0.1)) == [0.5, 1.0]
+    assert pauses(RetryPolicy(2), errors.RateLimitError("x", retry_after=3600.0)) == []

@@ -1,0 +1,210 @@
+"""Waiting, decided without a clock, a network or a sleep."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from airflow_vectordb.rest import errors
+from airflow_vectordb.rest.indexes import IndexDescription
+from airflow_vectordb.waits import Deadline, Done, IndexesBuilt, Nap, Pending, pause_after, watch
+
+HOUR = 3600.0
+
+
+def described(state: str = "Finished", **changes: Any) -> IndexDescription:
+    rows: dict[str, Any] = {"total_rows": 100, "indexed_rows": 100, "pending_rows": 0}
+    return IndexDescription("v", "vector", "HNSW", "COSINE", state, **{**rows, **changes})
+
+
+@dataclass
+class World:
+    """A server that answers by the clock, a clock that naps move, and a record of it all."""
+
+    answer: Callable[[float], Any]
+    now: float = 1_000_000.0
+    looks: list[float] = field(default_factory=list)
+    naps: list[float] = field(default_factory=list)
+    told: list[tuple[int, str]] = field(default_factory=list)
+
+    def run(self, wait: IndexesBuilt, *, poll_interval: float = 30.0, limit: float = 24 * HOUR) -> Any:
+        begin = self.now
+        steps = watch(
+            wait,
+            Deadline(begin + limit, "timeout", limit),
+            poll_interval=poll_interval,
+            started=begin,
+            clock=lambda: self.now,
+            random=lambda: 1.0,
+        )
+        outcome: Any = None
+        try:
+            while True:
+                step = steps.throw(outcome) if isinstance(outcome, Exception) else steps.send(outcome)
+                if isinstance(step, Nap):
+                    self.naps.append(step.seconds)
+                    self.now += step.seconds
+                    outcome = None
+                    if step.text:
+                        self.told.append((step.level, step.text))
+                else:
+                    self.looks.append(self.now - begin)
+                    outcome = self.answer(self.now - begin)
+                    if step.path == "indexes/describe" and isinstance(outcome, IndexDescription):
+                        outcome = [outcome]
+        except StopIteration as stop:
+            return stop.value
+
+
+WAIT = IndexesBuilt("docs", ("v",))
+
+
+@pytest.mark.parametrize(
+    ("description", "built"),
+    [
+        (described(), True),
+        (described(indexed_rows=40), True),  # small segments get no index
+        (described(pending_rows=1), False),
+        (described("InProgress"), False),
+        (described("Unissued", total_rows=0, indexed_rows=0), False),
+        (described("Retry"), False),
+        (described(total_rows=0, indexed_rows=0), True),
+        (described(pending_rows=None), True),
+        (described(pending_rows=None, indexed_rows=40), False),
+        (described(pending_rows=None, indexed_rows=None, total_rows=None), True),
+        (described("IndexStateNone", pending_rows=None), False),
+        (described("Sideways"), False),
+    ],
+)
+def test_built_means_finished_and_nothing_pending(description: IndexDescription, built: bool) -> None:
+    assert isinstance(WAIT.judge([description]), Done if built else Pending)
+    assert isinstance(WAIT.judge([described(), description]), Done if built else Pending)
+
+
+def test_failure_has_the_servers_reason() -> None:
+    with pytest.raises(errors.IndexFailedError, match="disk is full"):
+        WAIT.judge([described("Failed", fail_reason="disk is full")])
+    with pytest.raises(errors.IndexNotFoundError, match="dropped"):
+        WAIT.judge([described("Deleted")])
+
+
+def test_an_empty_collection_whose_index_is_not_issued_is_built() -> None:
+    waiting = described("Unissued", total_rows=0, indexed_rows=0)
+    world = World(lambda t: 0 if len(world.looks) == 2 else waiting)
+    (result,) = world.run(WAIT)
+    assert result["state"] == "Unissued"
+    assert len(world.looks) == 2  # describe, get_stats
+    # The same answer, with rows in the collection, is one to wait for.
+    world = World(lambda t: described() if t > 5 else (7 if len(world.looks) % 2 == 0 else waiting))
+    world.run(WAIT)
+    assert world.now - 1_000_000.0 > 5
+
+
+@pytest.mark.parametrize("build", [1.0, 30.0, 600.0, 10 * HOUR])
+def test_the_end_is_noticed_soon_and_with_few_looks(build: float) -> None:
+    world = World(lambda t: described() if t >= build else described("InProgress", pending_rows=50))
+    world.run(WAIT)
+    assert world.looks[-1] - build <= max(1.0, 0.1 * build)
+    until_30_s = [look for look in world.looks if look < 300]
+    assert len(until_30_s) <= 60
+    assert len(world.looks) <= len(until_30_s) + build / 30 + 2
+
+
+def test_no_two_looks_are_closer_than_the_floor_whatever_comes_back() -> None:
+    answers = [
+        errors.GatewayError("x"),
+        errors.RateLimitError("x", retry_after=0.0),
+        described("InProgress", pending_rows=50),
+        errors.AnswerTimeoutError("x"),
+        errors.NotMilvusError("html"),
+        errors.BrokenAnswerError("x"),
+    ]
+    world = World(lambda t: described() if t > 20 else answers[len(world.looks) % len(answers)])
+    world.run(WAIT)
+    assert min(world.naps) >= 0.5
+    assert min(pause_after(0, 30, lambda jitter=jitter: jitter) for jitter in (0.0, 0.5, 1.0)) >= 0.4
+
+
+def test_an_outage_neither_ends_nor_resets_the_wait_and_is_told_seldom() -> None:
+    def answer(t: float) -> Any:
+        if 60 < t < 2 * HOUR:
+            return errors.ConnectError("Connection refused")
+        return described() if t > 3 * HOUR else described("InProgress", pending_rows=50)
+
+    world = World(answer)
+    world.run(WAIT)
+    warnings = [text for level, text in world.told if level == logging.WARNING]
+    assert "Connection refused" in warnings[0]
+    assert 2 <= len(warnings) <= 2 * HOUR / 300 + 1
+    assert any("answers again" in text for level, text in world.told if level == logging.INFO)
+
+
+def test_what_is_not_milvus_is_an_outage_only_after_milvus_has_answered() -> None:
+    world = World(lambda t: errors.NotMilvusError("html"))
+    with pytest.raises(errors.NotMilvusError):
+        world.run(WAIT)
+    assert len(world.looks) == 1
+    world = World(lambda t: described() if t > 60 else (errors.NotMilvusError("html") if t > 1 else described("Retry")))
+    assert world.run(WAIT)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [errors.IndexNotFoundError("gone", code=700), errors.AuthenticationError("revoked"), errors.RedirectError("away")],
+)
+def test_a_lasting_error_ends_the_wait_at_once(error: errors.MilvusError) -> None:
+    world = World(lambda t: error if t > 60 else described("InProgress", pending_rows=50))
+    with pytest.raises(type(error)):
+        world.run(WAIT)
+    assert 60 < world.looks[-1] < 70
+
+
+@pytest.mark.parametrize("limit", [0.0, 10.0, 1000.0])
+def test_the_deadline_is_kept_with_a_last_look_at_it(limit: float) -> None:
+    world = World(lambda t: described("InProgress", pending_rows=50))
+    with pytest.raises(errors.WaitTimeoutError) as caught:
+        world.run(WAIT, limit=limit)
+    assert limit <= world.looks[-1] <= limit + 0.2
+    assert "timeout" in str(caught.value)
+    assert "50 of 100 rows (50%)" in str(caught.value)
+    assert caught.value.transient
+
+
+def test_progress_is_told_as_it_moves() -> None:
+    world = World(
+        lambda t: (
+            described() if t >= 100 else described("InProgress", total_rows=10_000, pending_rows=10_000 - int(100 * t))
+        )
+    )
+    world.run(WAIT)
+    texts = [text for _, text in world.told]
+    assert texts[0] == "docs/v: 0 of 10,000 rows (0%)"
+    assert any(text.endswith("s left") and "about" in text for text in texts)
+    left = [int(text.split("about ")[1].split()[0]) for text in texts if "about" in text]
+    assert left == sorted(left, reverse=True)
+    assert len(texts) == len(set(texts))
+
+
+def test_counts_that_go_backwards_do_no_harm() -> None:
+    world = World(lambda t: described() if t >= 100 else described("InProgress", pending_rows=10 if t < 50 else 90))
+    world.run(WAIT)
+    assert [text for _, text in world.told][:2] == ["docs/v: 90 of 100 rows (90%)", "docs/v: 10 of 100 rows (10%)"]
+
+
+def test_standstill_is_told_seldom() -> None:
+    world = World(lambda t: described() if t >= HOUR else described("InProgress", pending_rows=10))
+    world.run(WAIT)
+    assert 2 <= len(world.told) <= HOUR / 300 + 1
+
+
+def test_retry_after_is_heeded_within_reason() -> None:
+    world = World(lambda t: described() if len(world.looks) > 2 else errors.RateLimitError("x", retry_after=20.0))
+    world.run(WAIT)
+    assert world.naps == [20.0, 20.0]
+    world = World(lambda t: described() if len(world.looks) > 1 else errors.RateLimitError("x", retry_after=1e9))
+    world.run(WAIT)
+    assert world.naps == [60.0]
