@@ -10,13 +10,15 @@ from __future__ import annotations
 import logging
 import random as _random
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from airflow_vectordb.rest import collections, indexes
 from airflow_vectordb.rest.call import Call
+from airflow_vectordb.rest.envelope import readable
 from airflow_vectordb.rest.errors import (
+    CollectionNotFoundError,
     IndexFailedError,
     IndexNotFoundError,
     MilvusError,
@@ -27,8 +29,9 @@ from airflow_vectordb.rest.errors import (
 
 #: Seconds: no two looks are closer together, whatever the server answers, unless ``poll_interval`` is shorter still.
 SHORTEST_PAUSE = 0.5
-#: The pause grows with the time waited: what ends after t seconds is noticed within this share of t.
-PAUSE_SHARE = 0.1
+#: The pause grows with the time waited, so that what ends after t seconds is noticed within a tenth of t; the calls
+#: themselves take time too.
+PAUSE_SHARE = 0.08
 #: Seconds: a ``Retry-After`` above this (and above ``poll_interval``) is not waited out in full.
 LONGEST_REQUESTED_PAUSE = 60.0
 #: Seconds between two warnings about the same outage, and between two reports without progress.
@@ -42,14 +45,16 @@ class Progress:
 
     :param label: what, as ``docs/vector_hnsw``
     :param state: the server's word for it
-    :param done: rows done; None when the server does not say
-    :param total: rows in all; None when the server does not say
+    :param done: how much is done; None when the server does not say
+    :param total: how much it is in all; None when the server does not say
+    :param unit: what is counted
     """
 
     label: str
     state: str
     done: int | None = None
     total: int | None = None
+    unit: str = "rows"
 
 
 @dataclass(frozen=True)
@@ -89,12 +94,23 @@ class Wait(Protocol):
         :raises MilvusError: when it has failed for good
         """
 
+    def serialize(self) -> dict[str, Any]:
+        """Make JSON-ready data of it, for :func:`wait_from`."""
+
     def __str__(self) -> str:
         """Name what is waited for, as ``index 'v' of collection 'docs'``."""
 
 
+class _AsData:
+    """A wait that is a dataclass of JSON-ready fields."""
+
+    def serialize(self) -> dict[str, Any]:
+        """Make JSON-ready data of it, for :func:`wait_from`."""
+        return {"kind": type(self).__name__, **{name: getattr(self, name) for name in self.__dataclass_fields__}}  # type: ignore[attr-defined]
+
+
 @dataclass(frozen=True)
-class IndexesBuilt:
+class IndexesBuilt(_AsData):
     """
     Indexes are built: Finished, *and* nothing pending.
 
@@ -107,7 +123,7 @@ class IndexesBuilt:
     """
 
     collection: str
-    index_names: tuple[str, ...]
+    index_names: Sequence[str]
     database: str | None = None
 
     def look(self) -> Look:
@@ -140,8 +156,9 @@ class IndexesBuilt:
         for description in found:
             name = f"index {description.index_name!r} of collection {self.collection!r}"
             if description.state == "Failed":
+                reason = readable(description.fail_reason, 2000) or "the server gives no reason"
                 raise IndexFailedError(
-                    f"{name} could not be built: {description.fail_reason or 'the server gives no reason'}",
+                    f"{name} could not be built: {reason}",
                     hint="Drop the index (DropIndexOperator) before it is created anew.",
                 )
             if description.state == "Deleted":
@@ -184,6 +201,79 @@ def _progress(collection: str, description: indexes.IndexDescription) -> Progres
     if total is not None and description.pending_rows is not None:
         done = max(0, total - description.pending_rows)
     return Progress(f"{collection}/{description.index_name}", description.state or "unknown state", done, total)
+
+
+@dataclass(frozen=True)
+class CollectionLoaded(_AsData):
+    """
+    A collection is loaded, so that it can be searched.
+
+    :param collection: name of the collection
+    :param database: None: the endpoint's
+    """
+
+    collection: str
+    database: str | None = None
+
+    def look(self) -> Look:
+        """
+        Ask for the load state.
+
+        :raises CollectionNotFoundError: when the collection is gone
+        """
+        found = yield collections.load_state(self.collection, database=self.database)
+        if found.state == "LoadStateNotExist":
+            raise CollectionNotFoundError(f"collection {self.collection!r} does not exist")
+        # Loaded to 100 percent by the number alone is not loaded: the state has the last word.
+        if found.state == "LoadStateLoaded" and found.progress in (None, 100):
+            return Done({"collection_name": self.collection, "load_state": found.state})
+        return Pending((Progress(self.collection, found.state, found.progress, 100, "%"),))
+
+    def __str__(self) -> str:
+        return f"collection {self.collection!r} (loading)"
+
+
+@dataclass(frozen=True)
+class CollectionReleased(_AsData):
+    """
+    A collection is out of memory, so that its indexes can be dropped.
+
+    :param collection: name of the collection
+    :param database: None: the endpoint's
+    """
+
+    collection: str
+    database: str | None = None
+
+    def look(self) -> Look:
+        """Ask for the load state."""
+        found = yield collections.load_state(self.collection, database=self.database)
+        if found.state in ("LoadStateNotLoad", "LoadStateNotExist"):
+            return Done({"collection_name": self.collection, "load_state": found.state})
+        return Pending((Progress(self.collection, found.state),))
+
+    def __str__(self) -> str:
+        return f"collection {self.collection!r} (releasing)"
+
+
+#: All waits, by the name that :meth:`Wait.serialize` gives them.
+WAITS: dict[str, Callable[..., Wait]] = {
+    cls.__name__: cls for cls in (IndexesBuilt, CollectionLoaded, CollectionReleased)
+}
+
+
+def wait_from(data: Mapping[str, Any]) -> Wait:
+    """
+    Make a wait of what its ``serialize`` returned.
+
+    :param data: JSON-ready
+    :raises ValueError: for a kind of wait that is not known here
+    """
+    fields = dict(data)
+    kind = fields.pop("kind", None)
+    if kind not in WAITS:
+        raise ValueError(f"unknown kind of wait {kind!r}; known: {', '.join(WAITS)}")
+    return WAITS[kind](**fields)
 
 
 @dataclass(frozen=True)
@@ -305,12 +395,12 @@ class _Report:
     told: tuple[Progress, ...] = ()
     told_at: float = float("-inf")
     warned_at: float = float("-inf")
-    in_trouble: bool = False
+    in_trouble: bool = False  # and it has been told
     began: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def line(self, now: float, verdict: Pending | None, trouble: MilvusError | None) -> tuple[int, str]:
         if trouble is not None:
-            if self.in_trouble and now - self.warned_at < SELDOM:
+            if now - self.warned_at < SELDOM:
                 return logging.WARNING, ""
             self.in_trouble, self.warned_at = True, now
             return logging.WARNING, f"still waiting for {self.name}, although {trouble}"
@@ -345,7 +435,10 @@ class _Report:
 def _rows(item: Progress) -> str:
     if item.done is None or item.total is None:
         return f"{item.label}: {item.state}"
-    return f"{item.label}: {item.done:,} of {item.total:,} rows ({100 * item.done // item.total}%)"
+    share = f"{100 * item.done // item.total}%"
+    if item.unit == "%":
+        return f"{item.label}: {item.state}, {share}"
+    return f"{item.label}: {item.done:,} of {item.total:,} {item.unit} ({share})"
 
 
 def _duration(seconds: float) -> str:
@@ -355,4 +448,19 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1g} s"
 
 
-__all__ = ["Deadline", "Done", "IndexesBuilt", "Nap", "Pending", "Progress", "Wait", "is_built", "pause_after", "watch"]
+__all__ = [
+    "WAITS",
+    "CollectionLoaded",
+    "CollectionReleased",
+    "Deadline",
+    "Done",
+    "IndexesBuilt",
+    "Nap",
+    "Pending",
+    "Progress",
+    "Wait",
+    "is_built",
+    "pause_after",
+    "wait_from",
+    "watch",
+]

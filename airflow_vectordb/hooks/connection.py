@@ -45,7 +45,8 @@ def endpoint_of(connection: ConnectionLike, database: str | None = None) -> Endp
     timeout = _number(extra.get("timeout"), "timeout", DEFAULT_TIMEOUT, problems)
     retries = _number(extra.get("retries"), "retries", DEFAULT_RETRIES, problems)
     if not retries.is_integer():
-        problems.append(f"extra `retries` must be a whole number, not {retries}")
+        problems.append(f"extra `retries` must be a whole number, not {retries:g}")
+        retries = float(DEFAULT_RETRIES)
     url = _url(connection, secure, problems)
     login, password = connection.login or "", connection.password or ""
     if login and not password:
@@ -97,6 +98,8 @@ def _url(connection: ConnectionLike, secure: bool, problems: list[str]) -> str |
     if not host:
         problems.append("the host is empty: set it to a host name or a URL")
         return None
+    if "@" in host:
+        return host  # the endpoint says what is wrong with it
     if "://" in host:
         try:
             has_port = urlsplit(host).port is not None
@@ -107,6 +110,9 @@ def _url(connection: ConnectionLike, secure: bool, problems: list[str]) -> str |
             authority, slash, path = rest.partition("/")
             return f"{scheme}://{authority}:{port}{slash}{path}"
         return host
+    if "/" in host:
+        problems.append(f"{host!r} is neither a host name nor a URL: write http:// or https:// before it")
+        return None
     if host.count(":") > 1 and not host.startswith("["):
         host = f"[{host}]"  # an IPv6 address
     elif not port and ":" in host.rpartition("]")[2]:

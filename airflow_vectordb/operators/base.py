@@ -77,6 +77,8 @@ class MilvusOperator(BaseOperator):
         try:
             yield
         except MilvusError as error:
+            # The reason of a failed build is the server's words, too.
+            error.reword(hook.endpoint.redact)
             if error.where is None:
                 database = hook.endpoint.database or "default"
                 error.where = Where("", f"{target} (database {database!r})", hook.endpoint.url)

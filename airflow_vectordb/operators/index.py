@@ -117,14 +117,14 @@ class CreateIndexOperator(MilvusOperator):
         :param context: the task's context
         """
         with self.milvus() as hook:
-            specs = self._specs()
+            specs = self._specs(hook)
             with self.about(hook, f"collection {self.collection_name!r}"):
                 found = self._create(hook, specs, retried=context["ti"].try_number > 1)
                 built = self._wait(hook, found)
         self.tell_outlets(context, {"indexes": built})
         return built
 
-    def _specs(self) -> list[IndexSpec]:
+    def _specs(self, hook: MilvusHook) -> list[IndexSpec]:
         from airflow_vectordb.rest.errors import InvalidParametersError
         from airflow_vectordb.rest.index_params import parse_index_params, request_envelope
 
@@ -138,12 +138,13 @@ class CreateIndexOperator(MilvusOperator):
             problems += error.problems
         # A request copied from the API's page names its collection and database: they must be those of the task.
         given = request_envelope(self.index_params)
-        for key, ours, argument in (
-            ("collectionName", self.collection_name, "collection_name"),
-            ("dbName", self.database, "database"),
-        ):
-            if key in given and given[key] != ours:
-                problems.append(f"index_params has {key} {given[key]!r}, but the task's {argument} is {ours!r}")
+        if given.get("collectionName", self.collection_name) != self.collection_name:
+            problems.append(
+                f"index_params has collectionName {given['collectionName']!r}, "
+                f"but the task's collection_name is {self.collection_name!r}"
+            )
+        if "dbName" in given and given["dbName"] != (database := hook.endpoint.database or "default"):
+            problems.append(f"index_params has dbName {given['dbName']!r}, but the task's database is {database!r}")
         if problems:
             source = f" (from {self._index_params_source!r})" if self._index_params_source else ""
             raise InvalidParametersError(problems, f"index parameters{source}")

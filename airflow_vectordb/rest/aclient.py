@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.call import Call
-from airflow_vectordb.rest.client import tls_error
+from airflow_vectordb.rest.client import no_bundle, not_http, tls_error
 from airflow_vectordb.rest.endpoint import Endpoint
-from airflow_vectordb.rest.envelope import Reply
+from airflow_vectordb.rest.envelope import Reply, readable
 from airflow_vectordb.rest.exchange import LARGEST_ANSWER, Pause, Request, conversation
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class AsyncClient:
 
 
 def _tls(endpoint: Endpoint) -> ssl.SSLContext | bool:
-    if not endpoint.url.startswith("https"):
+    if not endpoint.url.lower().startswith("https"):
         return True
     if endpoint.verify is False:
         return False
@@ -146,21 +146,26 @@ def _translate(error: Exception, endpoint: Endpoint) -> errors.MilvusError:
     if isinstance(error, ssl.SSLError):
         return tls_error(error)
     if isinstance(error, FileNotFoundError):
-        return errors.TlsError(f"verify: no CA bundle at {endpoint.verify!r}")
+        return no_bundle(endpoint)
     if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
         return errors.ConnectError("the proxy (HTTPS_PROXY, HTTP_PROXY) refuses or cannot be reached")
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return errors.ConnectError(f"no connection within {endpoint.connect_timeout:g} s")
     if isinstance(error, aiohttp.ClientConnectorError):
-        reason = error.os_error.strerror or str(error.os_error)
+        cause = error.os_error
+        # asyncio puts "Connect call failed ('10.0.0.1', 19530)" in the place of "Connection refused".
+        reason = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror or str(cause)
         return errors.ConnectError(reason)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return not_http(error.message, endpoint)
     if isinstance(error, aiohttp.InvalidURL):
         return errors.ConnectError(f"not a usable URL: {error}", transient=False)
     if isinstance(error, asyncio.TimeoutError | TimeoutError):
         return errors.AnswerTimeoutError(f"no answer within {endpoint.socket_timeout:g} s")
     if type(error) is OSError and error.errno is None:
         return errors.NotMilvusError(str(error))
-    return errors.BrokenAnswerError(f"the connection ended before the answer did ({error or type(error).__name__})")
+    reason = readable(str(error), 300) or type(error).__name__
+    return errors.BrokenAnswerError(f"the connection ended before the answer did ({reason})")
 
 
 __all__ = ["AsyncClient"]

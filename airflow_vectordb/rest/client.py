@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import os
 import ssl
 import time
 from types import TracebackType
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.endpoint import Endpoint
-from airflow_vectordb.rest.envelope import Reply
+from airflow_vectordb.rest.envelope import Reply, readable
 from airflow_vectordb.rest.exchange import LARGEST_ANSWER, Pause, Request, conversation
 
 if TYPE_CHECKING:
@@ -114,6 +116,8 @@ class Client:
             self._session = requests.Session()
             # With an auth of its own, the session does not look into .netrc. The header is set per request.
             self._session.auth = _untouched
+            # Even redirects that are not followed are looked into otherwise: bodies read whole, odd URLs stumbled over.
+            self._session.get_redirect_target = _nowhere  # type: ignore[assignment]
         return self._session
 
 
@@ -121,13 +125,20 @@ def _untouched(request: Any) -> Any:
     return request
 
 
+def _nowhere(response: Any) -> None:
+    del response
+
+
 def _translate(error: Exception, endpoint: Endpoint) -> errors.MilvusError:
     import requests
     import urllib3
 
     chain = list(_chain(error))
+    if any(isinstance(e, FileNotFoundError | IsADirectoryError) for e in chain) or "CA certificate" in str(error):
+        return no_bundle(endpoint)
     if tls := next((e for e in chain if isinstance(e, ssl.SSLError)), None):
-        return tls_error(tls)
+        # The library is "SSL" for all that happens in a handshake.
+        return no_bundle(endpoint) if tls.library in ("X509", "PEM", "ASN1") else tls_error(tls)
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidProxyURL):
         return errors.ConnectError(str(error), transient=False)
     if isinstance(error, requests.exceptions.SSLError):  # a CA bundle that cannot be read, for instance
@@ -144,11 +155,41 @@ def _translate(error: Exception, endpoint: Endpoint) -> errors.MilvusError:
         isinstance(e, requests.exceptions.ReadTimeout | urllib3.exceptions.ReadTimeoutError) for e in chain
     ):
         return errors.AnswerTimeoutError(f"no answer within {endpoint.socket_timeout:g} s")
+    if garbage := next((e for e in chain if _is_garbage(e)), None):
+        return not_http(str(garbage), endpoint)
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException) and error.errno is None:
         return errors.NotMilvusError(str(error))
-    if any(isinstance(e, FileNotFoundError | IsADirectoryError) for e in chain) or "CA certificate" in str(error):
-        return errors.TlsError(f"verify: no CA bundle at {endpoint.verify!r}")
-    return errors.BrokenAnswerError(f"the connection ended before the answer did ({_reason(chain)})")
+    return errors.BrokenAnswerError(f"the connection ended before the answer did ({readable(_reason(chain), 300)})")
+
+
+def _is_garbage(error: BaseException) -> bool:
+    return isinstance(error, http.client.HTTPException) and not isinstance(
+        error, http.client.IncompleteRead | ConnectionError
+    )
+
+
+def not_http(found: str, endpoint: Endpoint) -> errors.MilvusError:
+    """
+    Tell a port that speaks TLS to clients that do not from one that speaks something else.
+
+    :param found: what came in the place of HTTP, or words about it
+    :param endpoint: where
+    """
+    if found.startswith("\x15\x03") or "\\x15\\x03" in found:  # a TLS alert
+        return errors.TlsError("this port speaks TLS, but the URL begins with http://")
+    return errors.NotMilvusError(f"what answers does not speak HTTP: {readable(endpoint.redact(found), 200)}")
+
+
+def no_bundle(endpoint: Endpoint) -> errors.TlsError:
+    """
+    Say that the CA bundle cannot be used.
+
+    :param endpoint: it, or else the environment, names the bundle
+    """
+    path = endpoint.verify
+    if not isinstance(path, str):
+        path = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or "its usual place"
+    return errors.TlsError(f"no usable CA bundle at {path!r}")
 
 
 def tls_error(error: ssl.SSLError) -> errors.NoAnswerError:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
+import json
 import math
 import re
 from dataclasses import dataclass, field, replace
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 from airflow_vectordb.rest.errors import InvalidParametersError
 
@@ -41,7 +43,8 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         problems = [*_url_problems(self.url)]
-        if self.token is not None and (not self.token or re.search(r"[\x00-\x1f\x7f]", self.token)):
+        # Surrogates are no characters either: they cannot be encoded.
+        if self.token is not None and (not self.token or re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", self.token)):
             problems.append("the token is empty or has control characters (a line break at its end, perhaps)")
         if isinstance(self.timeout, bool) or not (math.isfinite(self.timeout) and self.timeout > 0):
             problems.append(f"timeout must be a number of seconds above 0, not {self.timeout!r}")
@@ -100,34 +103,47 @@ class Endpoint:
             return text
         _, _, password = self.token.partition(":")
         # A short password would take harmless words apart; its whole token never gets through.
-        for secret in (self.token, password if len(password) >= 5 else ""):
-            if secret:
-                text = text.replace(secret, "***")
-        return text
+        secrets = [self.token, *([password] if len(password) >= 5 else [])]
+        spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
+        # The longest first, so that no rest of one stays.
+        pattern = "|".join(map(re.escape, sorted(spellings, key=len, reverse=True)))
+        return re.sub(pattern, "***", text, flags=re.IGNORECASE)
+
+
+def _spellings(secret: str) -> set[str]:
+    """Write a secret as texts of several kinds do."""
+    return {
+        secret,
+        " ".join(secret.split()),
+        quote(secret, safe=""),
+        quote(secret),
+        quote_plus(secret),
+        html.escape(secret),
+        html.escape(secret).replace("&#x27;", "&#39;"),
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        repr(secret)[1:-1],
+    }
 
 
 def _url_problems(url: str) -> list[str]:
+    if "@" in url:  # and nothing more about it: whatever stands before it may be a secret
+        return ["user and password belong into login and password of the connection, not into the host or URL"]
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        return [f"{_without_userinfo(url)!r} is not a URL: {error}"]
+        return [f"{url!r} is not a URL: {error}"]
     problems = []
     if parts.scheme not in ("http", "https"):
         problems.append(f"the URL must start with http:// or https://, not {parts.scheme or 'nothing'}://")
     if not host or re.search(r"\s", url):
-        problems.append(f"{_without_userinfo(url)!r} has no usable host name")
+        problems.append(f"{url!r} has no usable host name")
     if port == 0:
         problems.append("port 0 is not a port")
-    if "@" in parts.netloc:
-        problems.append("user and password belong into login and password of the connection, not into the URL")
     if parts.query or parts.fragment:
         problems.append("the URL must not have a query or fragment")
     return problems
-
-
-def _without_userinfo(url: str) -> str:
-    return re.sub(r"(?<=//)[^/]*@", "***@", url)
 
 
 __all__ = ["Endpoint"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -39,24 +39,26 @@ class Reply:
     body: bytes = b""
 
 
-def open_reply(reply: Reply) -> Answer:
+def open_reply(reply: Reply, redact: Callable[[str], str] = str) -> Answer:
     """
     Take the answer out of a reply.
 
     :param reply: status, headers and body
+    :param redact: takes secrets out of a text. It is given the server's words before they are shortened or tidied
+        up: half a secret, or one with its spaces gone, would not be found any more
     :return: the answer, if it is one of success
     :raises MilvusError: the class that the code or else the status stands for
     """
     if 300 <= reply.status < 400:
-        target = reply.headers.get("location", "nowhere")
+        target = readable(redact(reply.headers.get("location", "nowhere")), 500)
         raise errors.RedirectError(f"the server redirects to {target!r}", http_status=reply.status)
     envelope = _object(reply.body)
     code = envelope.get("code") if envelope is not None else None
     if envelope is None or not isinstance(code, int) or isinstance(code, bool):
-        raise _not_milvus(reply)
+        raise _not_milvus(reply, redact)
     if code in SUCCESS and reply.status == 200:
         return Answer(envelope.get("data"), envelope)
-    raise _failure(reply, code, envelope)
+    raise _failure(reply, code, envelope, redact)
 
 
 def _object(body: bytes) -> Mapping[str, Any] | None:
@@ -69,9 +71,9 @@ def _object(body: bytes) -> Mapping[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _failure(reply: Reply, code: int, envelope: Mapping[str, Any]) -> errors.MilvusError:
+def _failure(reply: Reply, code: int, envelope: Mapping[str, Any], redact: Callable[[str], str]) -> errors.MilvusError:
     words = envelope.get("message") or envelope.get("msg") or "the server gave no reason"
-    message = re.sub(r"\s+", " ", str(words)).strip()[:2000]
+    message = readable(redact(str(words)), 2000)
     if code in SUCCESS:  # success in the body, failure in the status: somebody in between had the last word
         cls = codes.class_of_status(reply.status) or errors.UnexpectedError
     else:
@@ -86,8 +88,8 @@ def _failure(reply: Reply, code: int, envelope: Mapping[str, Any]) -> errors.Mil
     )
 
 
-def _not_milvus(reply: Reply) -> errors.MilvusError:
-    excerpt = _excerpt(reply.body)
+def _not_milvus(reply: Reply, redact: Callable[[str], str]) -> errors.MilvusError:
+    excerpt = _excerpt(reply.body, redact)
     if reply.status == 404:
         return errors.NoSuchEndpointError(f"no such endpoint: {excerpt}", http_status=404)
     cls = codes.class_of_status(reply.status)
@@ -100,15 +102,23 @@ def _not_milvus(reply: Reply) -> errors.MilvusError:
     return errors.NotMilvusError(f"the answer is not a JSON object with a `code`: {excerpt}", http_status=reply.status)
 
 
-def _excerpt(body: bytes) -> str:
-    text = body[:2000].decode("utf-8", errors="replace")
+def _excerpt(body: bytes, redact: Callable[[str], str]) -> str:
+    text = redact(body[:0x10000].decode("utf-8", errors="replace"))
     if "<html" in text.lower() or "<!doctype" in text.lower():
         title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
         text = f"an HTML page ({title[1].strip()})" if title else "an HTML page"
-    text = re.sub(r"\s+", " ", "".join(c if c.isprintable() or c.isspace() else "�" for c in text)).strip()
-    if not text:
-        return "an empty body"
-    return text if len(text) <= 200 else text[:200] + "…"
+    return readable(text, 200) or "an empty body"
+
+
+def readable(text: str, longest: int) -> str:
+    """
+    Make a server's words fit for a message: one line, nothing that a terminal obeys, not too long.
+
+    :param text: the words
+    :param longest: characters at most, before the ellipsis
+    """
+    text = " ".join("".join(c if c.isprintable() or c.isspace() else "�" for c in text).split())
+    return text if len(text) <= longest else text[:longest] + "…"
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:
@@ -126,12 +136,12 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
     except ValueError:
         try:
             moment = parsedate_to_datetime(value)
-        except ValueError:
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=timezone.utc)
+            seconds = (moment - (now or datetime.now(timezone.utc))).total_seconds()
+        except (ValueError, OverflowError):
             return None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone.utc)
-        seconds = (moment - (now or datetime.now(timezone.utc))).total_seconds()
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-__all__ = ["SUCCESS", "Reply", "open_reply", "retry_after"]
+__all__ = ["SUCCESS", "Reply", "open_reply", "readable", "retry_after"]

@@ -36,7 +36,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -100,6 +100,15 @@ class MilvusError(Exception):
         self.attempts = 1
         if transient is not None:
             self.transient = transient
+
+    def reword(self, edit: Callable[[str], str]) -> None:
+        """
+        Change the message.
+
+        :param edit: is given the old one, returns the new one
+        """
+        self.message = edit(self.message)
+        self.args = (self.message,)
 
     def __str__(self) -> str:
         facts = []

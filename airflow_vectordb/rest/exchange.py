@@ -17,7 +17,7 @@ from typing import TypeVar
 from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.encoding import encode
 from airflow_vectordb.rest.endpoint import Endpoint
-from airflow_vectordb.rest.envelope import Reply, open_reply
+from airflow_vectordb.rest.envelope import Reply, open_reply, readable
 from airflow_vectordb.rest.errors import InvalidParametersError, MilvusError, NotMilvusError, Where
 from airflow_vectordb.rest.retry import RetryPolicy
 
@@ -88,13 +88,12 @@ def conversation(
         outcome = yield request
         try:
             if isinstance(outcome, MilvusError):
+                outcome.reword(endpoint.redact)
                 raise outcome
             assert outcome is not None, "a Request is answered with a Reply or an error"
-            return _result(call, outcome)
+            return _result(call, outcome, endpoint)
         except MilvusError as error:
             error.where = where
-            error.message = endpoint.redact(error.message)
-            error.args = (error.message,)
             error.attempts = attempt
             pause = policy.pause(attempt, error, repeatable=call.repeatable, random=random)
             if pause is None:
@@ -109,13 +108,13 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else text + "."
 
 
-def _result(call: Call[T], reply: Reply) -> T:
-    answer = open_reply(reply)
+def _result(call: Call[T], reply: Reply, endpoint: Endpoint) -> T:
+    answer = open_reply(reply, endpoint.redact)
     try:
         return call.read(answer)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        shape = f"{type(error).__name__}: {error}"
-        raise NotMilvusError(f"the answer has not the shape that Milvus gives it ({shape})") from error
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+        shape = readable(endpoint.redact(f"{type(error).__name__}: {error}"), 300)
+        raise NotMilvusError(f"the answer has not the shape that Milvus gives it ({shape})") from None
 
 
 __all__ = ["LARGEST_ANSWER", "Conversation", "Pause", "Request", "conversation"]

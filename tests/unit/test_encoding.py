@@ -35,3 +35,18 @@ def test_other_types_are_refused_and_located() -> None:
         encode({"data": [{"id": 1, "tags": {1}}]})
     with pytest.raises(InvalidParametersError):
         encode({"data": [{"id": 1 << 70}]})
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_large_numbers_are_finite() -> None:
+    body = {
+        "data": [
+            {
+                "a": [1e308, 1e308],
+                "b": np.full(9, 3e38, dtype=np.float32),
+                "c": [1 << 63, 1 << 63],
+                "d": [[1e308] * 2] * 2,
+            }
+        ]
+    }
+    assert orjson.loads(encode(body))["data"][0]["a"] == [1e308, 1e308]

@@ -110,7 +110,7 @@ def test_the_end_is_noticed_soon_and_with_few_looks(build: float) -> None:
     world.run(WAIT)
     assert world.looks[-1] - build <= max(1.0, 0.1 * build)
     until_30_s = [look for look in world.looks if look < 300]
-    assert len(until_30_s) <= 60
+    assert len(until_30_s) <= 75
     assert len(world.looks) <= len(until_30_s) + build / 30 + 2
 
 

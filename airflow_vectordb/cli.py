@@ -1,0 +1,130 @@
+"""``airflow-vectordb``: the commands of this package.
+
+Each command is one function that adds its parser and names what runs it; heavy imports wait until it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from airflow_vectordb import __version__
+
+__all__ = ["main"]
+
+TOKEN_VARIABLE = "AIRFLOW_VECTORDB_TOKEN"  # noqa: S105 - the name of a variable, not a secret
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    :param argv: its arguments; None for those of the process.
+    :returns: the exit status.
+    """
+    parser = argparse.ArgumentParser(prog="airflow-vectordb", description="Milvus and Zilliz Cloud for Apache Airflow")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in _COMMANDS:
+        add(commands)
+    arguments = parser.parse_args(argv)
+    status: int = arguments.run(arguments)
+    return status
+
+
+def _add_serve(commands: Any) -> None:
+    parser = commands.add_parser(
+        "serve",
+        help="Milvus's REST API v2 on this machine, over an embedded Milvus Lite",
+        description="Serve Milvus's REST API v2 over an embedded Milvus Lite, for development and tests.",
+        epilog=f"The token can also be given as {TOKEN_VARIABLE}, which keeps it out of the list of processes.",
+    )
+    parser.add_argument("--data", required=True, metavar="DIR", help="the data directory; made when it is not there")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
+    parser.add_argument("--port", default=19530, type=_port, help="the port (%(default)s); 0 for a free one")
+    parser.add_argument("--token", metavar="USER:PASSWORD", help="what callers must send; needed beyond loopback")
+    parser.set_defaults(run=_serve)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port")
+    return int(text)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    import logging
+    import signal
+    from pathlib import Path
+
+    # Until the server is up there is nothing to stop in an orderly way, and the imports below take a while.
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: os._exit(0))
+    try:
+        from airflow_vectordb.local.server import CannotServeError, Settings, configure_logging, leave, run
+    except ModuleNotFoundError as error:
+        print(f"airflow-vectordb serve needs {error.name}: pip install 'airflow-vectordb[local]'", file=sys.stderr)
+        return 2
+    configure_logging(logging.INFO)
+    # Taken out of the environment: nothing that this process starts needs it.
+    from_environment = os.environ.pop(TOKEN_VARIABLE, None)
+    token = arguments.token or from_environment or None
+    settings = Settings(Path(arguments.data), token, arguments.host, arguments.port)
+
+    def announce(uri: str) -> None:
+        print(_announcement(uri, token), flush=True)
+
+    try:
+        run(settings, announce)
+    except CannotServeError as error:
+        print(f"airflow-vectordb serve: {error}", file=sys.stderr)
+        return 1
+    leave(0)
+    return 0
+
+
+def _announcement(uri: str, token: str | None) -> str:
+    """What ``serve`` prints: the URI, and the connection to paste into Airflow."""
+    address = uri.partition("://")[2]
+    host, _, port = address.rpartition(":")
+    user, separator, password = (token or "").partition(":")
+    if not separator:
+        user, password = "", user
+    credentials = f"{quote(user, safe='')}:{quote(password, safe='')}@" if token else ""
+    login = f" --conn-login {_shell(user)}" if user else ""
+    secret = f" --conn-password {_shell(password)}" if password else ""
+    return "\n".join(
+        [
+            f"Milvus REST API v2: {uri} (Ctrl-C stops it, {uri}/docs lists what it can)",
+            "",
+            "The Airflow connection, as a variable:",
+            f"  export AIRFLOW_CONN_MILVUS_DEFAULT='milvus://{credentials}{host}:{port}'",
+            "or in Airflow's own database:",
+            "  airflow connections add milvus_default --conn-type milvus"
+            f" --conn-host {host} --conn-port {port}{login}{secret}",
+        ]
+    )
+
+
+def _shell(text: str) -> str:
+    from shlex import quote as shell_quote
+
+    return shell_quote(text)
+
+
+def _add_demo(commands: Any) -> None:
+    from airflow_vectordb.demo.__main__ import add_arguments, run
+
+    parser = commands.add_parser("demo", help="an example under a real Airflow, over a local Milvus server")
+    add_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+_COMMANDS: tuple[Callable[[Any], None], ...] = (_add_serve, _add_demo)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

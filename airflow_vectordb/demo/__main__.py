@@ -1,0 +1,74 @@
+"""``python -m airflow_vectordb.demo``; see :func:`main`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["add_arguments", "main", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the demo's command line.
+
+    :param parser: gets the arguments.
+    """
+    parser.add_argument("--ui", action="store_true", help="open Airflow's pages instead, and stay until Ctrl-C")
+    parser.add_argument("--home", type=Path, metavar="DIR", help="directory to work in (.demo, with --ui .ui)")
+    parser.add_argument("--port", type=int, default=8080, help="with --ui: Airflow's port, if it is free (%(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the demo or the user interface, and leave no process behind.
+
+    :param arguments: as :func:`add_arguments` describes them.
+    :returns: exit status: 0, if all that must hold did, or if Ctrl-C ended the user interface; 1, if not; 130 if Ctrl-C
+        ended the demo.
+    """
+    # Imported only now: the command line that this is part of has other commands too.
+    from airflow_vectordb.demo.api import ApiError
+    from airflow_vectordb.demo.console import Console
+    from airflow_vectordb.demo.home import HomeError
+    from airflow_vectordb.demo.processes import ChildEndedError, Stopped, StopSignals, tail
+    from airflow_vectordb.demo.runner import run_demo
+    from airflow_vectordb.demo.ui import run_ui
+    from airflow_vectordb.rest.errors import MilvusError
+
+    # This process talks to this machine only, whatever proxies are set for others.
+    os.environ.update(NO_PROXY="*", no_proxy="*")
+    console = Console()
+    try:
+        with StopSignals() as signals:
+            if arguments.ui:
+                return run_ui(arguments.home or Path(".ui"), signals, console, port=arguments.port)
+            return run_demo(arguments.home or Path(".demo"), signals, console)
+    except Stopped as stopped:
+        console.step(f"ended by {signal.Signals(stopped.number).name}; no process is left")
+        # Ctrl-C is how the pages are closed; of a demo it means that nothing was shown.
+        return 0 if arguments.ui and stopped.number == signal.SIGINT else stopped.exit_status
+    except ChildEndedError as ended:
+        console.show(f"\n{ended}. The end of its log, {ended.child.log}:\n{tail(ended.child.log)}")
+    except (ApiError, HomeError, MilvusError, OSError) as error:
+        console.show(f"\n{error}")
+    return 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    :param arguments: without the program's name; None: those that the process was started with.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_vectordb.demo",
+        description="Run an example DAG under a real Airflow over a local Milvus server, on this machine only.",
+    )
+    add_arguments(parser)
+    return run(parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,183 @@
+"""Airflow's settings and components for one run, all on this machine's loopback interface.
+
+The settings are written to an ``airflow.cfg`` of the run's own and the components get an environment that is composed
+here, so that nothing of the caller's (``AIRFLOW__…``, ``PYTHONPATH``, proxies, another home) reaches them.
+"""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import io
+import json
+import os
+import secrets
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from airflow_vectordb.demo.home import Home
+
+__all__ = [
+    "COMPONENTS",
+    "USER",
+    "Secrets",
+    "airflow_command",
+    "clean_environment",
+    "free_port",
+    "python_module",
+    "write_settings",
+]
+
+USER = "admin"
+
+# Started in this order. Logs are read from files here, not served: a log server would listen on all interfaces.
+COMPONENTS: dict[str, list[str]] = {
+    "api-server": ["api-server"],
+    "dag-processor": ["dag-processor"],
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
+}
+
+# All else in the caller's environment is left behind.
+KEPT = ("LANG", "LANGUAGE", "TZ", "TZDIR", "TMPDIR", "TERM", "USER", "LOGNAME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+
+
+@dataclass(frozen=True, repr=False)
+class Secrets:
+    """What must stay the same as long as a home is kept, known to nobody but its owner.
+
+    :param fernet_key: encrypts connections in Airflow's database.
+    :param api_secret: signs sessions of Airflow's pages.
+    :param jwt_secret: signs the tokens of API calls.
+    :param password: of the user ``admin`` in Airflow.
+    :param milvus_password: of the user ``root`` at the local Milvus server.
+    """
+
+    fernet_key: str
+    api_secret: str
+    jwt_secret: str
+    password: str
+    milvus_password: str
+
+    @classmethod
+    def of(cls, home: Home) -> Secrets:
+        """Read a home's secrets, or make new ones if it has none."""
+        path = home.path / "airflow" / "secrets.json"
+        if path.exists():
+            return cls(**json.loads(path.read_text()))
+        made = cls(
+            fernet_key=base64.urlsafe_b64encode(os.urandom(32)).decode(),
+            api_secret=secrets.token_urlsafe(48),
+            jwt_secret=secrets.token_urlsafe(64),
+            password=secrets.token_urlsafe(9),
+            milvus_password=secrets.token_urlsafe(24),
+        )
+        home.write_secret(path, json.dumps(vars(made)))
+        return made
+
+
+def free_port(preferred: int | None = None) -> int:
+    """A port that nothing listens on at 127.0.0.1.
+
+    :param preferred: this one if it is free.
+    """
+    for port in (preferred, 0):
+        if port is None:
+            continue
+        with socket.socket() as probe:
+            # As servers do: a port whose last connections are still fading is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                probe.listen()
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise OSError("no port is free at 127.0.0.1")
+
+
+def clean_environment(home: Home) -> dict[str, str]:
+    """The environment for everything that a run starts.
+
+    :param home: the run's; programs that write to the user's home write there.
+    """
+    kept = {name: value for name, value in os.environ.items() if name in KEPT or name.startswith("LC_")}
+    return {
+        **kept,
+        "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
+        "HOME": str(home.user),
+        "AIRFLOW_HOME": str(home.airflow),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def python_module(name: str) -> list[str]:
+    """The command line that runs a module with this interpreter.
+
+    :param name: the module's.
+    """
+    # -I: the working directory and the user's own packages are not looked into.
+    return [sys.executable, "-I", "-m", name]
+
+
+def airflow_command(*arguments: str) -> list[str]:
+    """The command line that runs Airflow with this interpreter.
+
+    :param arguments: after ``airflow``.
+    """
+    return [*python_module("airflow"), *arguments]
+
+
+def write_settings(home: Home, secret: Secrets, *, dags: Path, port: int, name: str) -> None:
+    """Write ``airflow.cfg`` and the login.
+
+    :param home: Airflow's home is in it.
+    :param secret: keys and passwords.
+    :param dags: directory of DAG files.
+    :param port: of the API server, on 127.0.0.1.
+    :param name: shown on Airflow's pages.
+    """
+    url = f"http://127.0.0.1:{port}"
+    passwords = home.airflow / "passwords.json"
+    settings = {
+        "core": {
+            "dags_folder": str(dags),
+            "load_examples": "False",
+            "executor": "LocalExecutor",
+            # A worker stays busy for a moment after its task has ended; the next task must not wait for it.
+            "parallelism": "6",
+            "auth_manager": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
+            "simple_auth_manager_users": f"{USER}:admin",
+            "simple_auth_manager_passwords_file": str(passwords),
+            "fernet_key": secret.fernet_key,
+            "execution_api_server_url": f"{url}/execution/",
+            # Airflow's own choice asks the name service, which can take long on a machine without one.
+            "hostname_callable": "socket.gethostname",
+            "test_connection": "Enabled",
+        },
+        "database": {"sql_alchemy_conn": f"sqlite:///{home.airflow / 'airflow.db'}"},
+        "logging": {"base_log_folder": str(home.airflow / "logs")},
+        "api": {
+            "host": "127.0.0.1",
+            "port": str(port),
+            "base_url": url,
+            "workers": "1",
+            "secret_key": secret.api_secret,
+            "instance_name": name,
+        },
+        "api_auth": {"jwt_secret": secret.jwt_secret},
+        # One run at a time and nobody else's tasks: look often, so that a task starts when the one before it has ended.
+        "scheduler": {"scheduler_idle_sleep_time": "0.2"},
+        "workers": {"min_heartbeat_interval": "1"},
+        "dag_processor": {"refresh_interval": "30", "parsing_processes": "1"},
+        "usage_data_collection": {"enabled": "False"},
+    }
+    parser = configparser.RawConfigParser()
+    # A % in a path would be taken for the start of a reference.
+    parser.read_dict({part: {k: v.replace("%", "%%") for k, v in values.items()} for part, values in settings.items()})
+    text = io.StringIO()
+    parser.write(text)
+    home.write_secret(home.airflow / "airflow.cfg", text.getvalue())
+    home.write_secret(passwords, json.dumps({USER: secret.password}))

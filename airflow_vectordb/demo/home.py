@@ -1,0 +1,108 @@
+"""The directory that one run works in, and finding the example DAGs."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+__all__ = ["Home", "HomeError", "examples_directory"]
+
+LOCK_PATIENCE = 15.0  # seconds: the guard of a run that was killed may need a moment to clean up after it
+MARKER = "made-by-airflow-vectordb"
+# What a run makes. Only these are ever removed; the templates made of them are kept.
+PARTS = ("airflow", "milvus", "logs", "user")
+
+
+class HomeError(RuntimeError):
+    """The directory cannot be used; the message says why and what to do."""
+
+
+class Home:
+    """A directory for one run at a time: locked while in use, emptied first if the run is to start fresh.
+
+    :param path: the directory; made if it is not there.
+    :param fresh: whether to remove what an earlier run left in it.
+    """
+
+    def __init__(self, path: Path, *, fresh: bool) -> None:
+        self.path = path.absolute()
+        self.airflow = self.path / "airflow"
+        self.milvus = self.path / "milvus"
+        self.logs = self.path / "logs"
+        self.user = self.path / "user"
+        self.templates = self.path / "templates"
+        self._fresh = fresh
+        self._lock: IO[str] | None = None
+
+    @property
+    def lock(self) -> int:
+        """The descriptor whose lock marks the directory as in use."""
+        if self._lock is None:
+            raise RuntimeError("the directory is in use only inside the with block")
+        return self._lock.fileno()
+
+    def __enter__(self) -> Home:
+        marker = self.path / MARKER
+        if self.path.exists() and not marker.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            # It will be emptied again and again: it must not be a directory with somebody's own things in it.
+            raise HomeError(f"{self.path} holds something else; name a directory that is new or empty")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = marker.open("a+")
+        except OSError as error:
+            raise HomeError(f"{self.path} cannot be used: {error.strerror}; --home names another directory") from error
+        deadline = time.monotonic() + LOCK_PATIENCE
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    lock.close()
+                    raise HomeError(
+                        f"another run is using {self.path}; end it, or name another directory with --home"
+                    ) from error
+                time.sleep(0.2)
+        self._lock = lock
+        for part in PARTS:
+            if self._fresh and (self.path / part).exists():
+                shutil.rmtree(self.path / part)
+            (self.path / part).mkdir(mode=0o700, exist_ok=True)
+        self.templates.mkdir(exist_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def write_secret(self, path: Path, text: str) -> None:
+        """Write a file that only its owner can read, whole or not at all.
+
+        :param path: where.
+        :param text: what.
+        """
+        partial = path.with_name(path.name + ".new")
+        partial.unlink(missing_ok=True)
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+        partial.replace(path)
+
+
+def examples_directory() -> Path:
+    """Where the example DAGs are: in the package when it was installed, beside it in a checkout.
+
+    :raises HomeError: they are in neither place.
+    """
+    package = Path(__file__).resolve().parent.parent
+    for place in (package / "dags_examples", package.parent / "dags_examples"):
+        if (place / "digits_search.py").is_file():
+            return place
+    raise HomeError(f"the example DAGs are neither in {package} nor beside it: the installation is not whole")

@@ -1,0 +1,205 @@
+"""What the demo found: each thing that must hold, and tables that people can read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from airflow_vectordb.rest.indexes import IndexDescription
+
+__all__ = ["TASKS", "Check", "Outcome", "table"]
+
+#: The tasks of the DAG ``digits_search``, in the order in which they must run.
+TASKS = ("create_collection", "ingest", "create_index", "load_collection", "search")
+
+DIGITS = 1797
+#: Of the true ten nearest neighbours, the share that a search through the index must find.
+MIN_RECALL = 0.95
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold.
+
+    :param what: in words.
+    :param holds: whether it does.
+    """
+
+    what: str
+    holds: bool
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """One task as Airflow reports it; times are None while there are none."""
+
+    task_id: str
+    state: str | None
+    start: datetime | None
+    end: datetime | None
+    duration: float | None
+    attempt: int
+
+    @classmethod
+    def read(cls, raw: Mapping[str, Any]) -> TaskRun:
+        """From an item of the API's task instances."""
+        return cls(
+            task_id=str(raw["task_id"]),
+            state=raw.get("state"),
+            start=_time(raw.get("start_date")),
+            end=_time(raw.get("end_date")),
+            duration=raw.get("duration"),
+            attempt=int(raw.get("try_number") or 0),
+        )
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that is judged.
+
+    :param asked: the params that the run was triggered with.
+    :param run_state: Airflow's state of the whole run.
+    :param tasks: the tasks of the run, in any order.
+    :param reported: what ``create_index`` returned: a description per index.
+    :param described: the same index as the server describes it afterwards.
+    :param search: what ``search`` returned.
+    """
+
+    asked: Mapping[str, Any]
+    run_state: str
+    tasks: Sequence[TaskRun]
+    reported: Any
+    described: Sequence[IndexDescription]
+    search: Any
+
+    def in_order(self) -> list[TaskRun]:
+        """The tasks in the order in which they started; those that never did come last."""
+        return sorted(self.tasks, key=lambda task: (task.start is None, task.start.timestamp() if task.start else 0.0))
+
+    def checks(self) -> list[Check]:
+        """Everything that must hold, each judged by itself."""
+        run = self.in_order()
+        by_id = {task.task_id: task for task in run}
+        states = {task.state for task in run}
+        found: Mapping[str, Any] = self.search if isinstance(self.search, Mapping) else {}
+        recall = found.get("recall_at_10")
+        return [
+            Check("every task succeeded", self.run_state == "success" and states == {"success"}),
+            Check("they ran in this order: " + ", ".join(TASKS), tuple(task.task_id for task in run) == TASKS),
+            Check("each started when the one before it had ended", _one_after_the_other(run)),
+            Check(
+                "search started after create_index had ended",
+                _precedes(by_id.get("create_index"), by_id.get("search")),
+            ),
+            *self._index_checks(),
+            Check("create_index returned what the server says", self._reported_is_described()),
+            Check(
+                f"recall@10 is at least {MIN_RECALL}",
+                isinstance(recall, float) and MIN_RECALL <= recall <= 1.0 and found.get("queries") == DIGITS,
+            ),
+        ]
+
+    def _index_checks(self) -> list[Check]:
+        index = self.described[0] if len(self.described) == 1 else None
+        wanted = {name: str(self.asked[name]) for name in ("M", "efConstruction")}
+        words = ", ".join(f"{name} {value}" for name, value in wanted.items())
+        built = {} if index is None else {name: str(index.params.get(name)) for name in wanted}
+        return [
+            Check(
+                f"the server has the index that was asked for: HNSW, {self.asked['metric']}, {words}",
+                index is not None
+                and (index.index_type, index.metric_type) == ("HNSW", self.asked["metric"])
+                and built == wanted,
+            ),
+            Check(
+                "it is finished and nothing is pending",
+                index is not None and index.state == "Finished" and index.pending_rows == 0,
+            ),
+            Check(
+                f"all {DIGITS:,} rows are in it",
+                index is not None and index.indexed_rows == index.total_rows == DIGITS,
+            ),
+        ]
+
+    def _reported_is_described(self) -> bool:
+        if not isinstance(self.reported, list) or len(self.reported) != 1 or len(self.described) != 1:
+            return False
+        described = self.described[0].as_json()
+        return all(described[key] == value for key, value in self.reported[0].items() if key in described)
+
+    def text(self) -> str:
+        """The whole report."""
+        parts = [self._tasks_text(), self._index_text(), self._search_text()]
+        parts.append("\n".join(f"  {'ok    ' if check.holds else 'FAILED'}  {check.what}" for check in self.checks()))
+        return "\n\n".join(parts)
+
+    def _tasks_text(self) -> str:
+        run = self.in_order()
+        first = next((task.start for task in run if task.start), None)
+        rows = [
+            (
+                task.task_id,
+                task.state or "not run",
+                f"{(task.start - first).total_seconds():.1f} s" if task.start and first else "",
+                f"{task.duration:.1f} s" if task.duration is not None else "",
+            )
+            for task in run
+        ]
+        return table(("Task", "State", "Started after", "Took"), rows, right=(2, 3))
+
+    def _index_text(self) -> str:
+        rows = [
+            (
+                index.index_name,
+                index.index_type,
+                index.metric_type,
+                ", ".join(f"{name} {value}" for name, value in sorted(index.params.items())),
+                index.state,
+                f"{index.indexed_rows:,} of {index.total_rows:,}",
+                f"{index.pending_rows}",
+            )
+            for index in self.described
+        ]
+        return table(("Index", "Type", "Metric", "Parameters", "State", "Rows indexed", "Pending"), rows, right=(5, 6))
+
+    def _search_text(self) -> str:
+        if not isinstance(self.search, Mapping):
+            return "No search was made."
+        queries, same = self.search["queries"], self.search["same_label"]
+        rows = [
+            ("recall@10 against exact search", f"{self.search['recall_at_10']:.4f}"),
+            ("nearest neighbour bears the right label", f"{same:,} of {queries:,} ({same / queries:.1%})"),
+        ]
+        return table((f"Search, {queries:,} queries", "Found"), rows, right=(1,))
+
+
+def _precedes(one: TaskRun | None, other: TaskRun | None) -> bool:
+    return one is not None and other is not None and bool(one.end and other.start and one.end <= other.start)
+
+
+def _one_after_the_other(run: Sequence[TaskRun]) -> bool:
+    return bool(run) and all(_precedes(one, other) for one, other in pairwise(run))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
+    """Text in columns, with a line under the head.
+
+    :param head: names of the columns.
+    :param rows: their contents.
+    :param right: numbers of the columns whose contents are flush right.
+    """
+    lines = [list(head), *map(list, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    lines.insert(1, ["-" * width for width in widths])
+
+    def cell(line: list[str], column: int) -> str:
+        return line[column].rjust(widths[column]) if column in right else line[column].ljust(widths[column])
+
+    return "\n".join("  " + "  ".join(cell(line, column) for column in range(len(head))).rstrip() for line in lines)

@@ -1,0 +1,126 @@
+"""The demo: a DAG creates an index over real vectors under a real Airflow, and what follows runs in order."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from airflow_vectordb.demo.api import AirflowApi, ApiError
+from airflow_vectordb.demo.console import Console
+from airflow_vectordb.demo.home import Home, examples_directory
+from airflow_vectordb.demo.processes import Processes, StopSignals
+from airflow_vectordb.demo.report import Outcome, TaskRun
+from airflow_vectordb.demo.stack import Stack, open_processes, wait_for
+from airflow_vectordb.rest import indexes
+
+__all__ = ["run_demo"]
+
+DAG_ID = "digits_search"
+#: Not the DAG's own defaults, so that the index shows whether they arrived.
+ASKED: dict[str, Any] = {"collection": "digits", "metric": "COSINE", "M": 24, "efConstruction": 180}
+INDEX = "vector_hnsw"
+#: Seconds that the DAG's run may take.
+RUN_PATIENCE = 600.0
+ENDED = ("success", "failed")
+
+
+def run_demo(path: Path, signals: StopSignals, console: Console) -> int:
+    """Run the demo.
+
+    :param path: the directory that it works in; what an earlier run left there is removed.
+    :param signals: end it early.
+    :param console: is told what happens.
+    :returns: exit status: 0 if everything held, else 1.
+    :raises ChildEndedError: a process that was to stay has ended.
+    :raises TimeoutError: something did not come about in time.
+    :raises HomeError: the directory cannot be used.
+    """
+    dags = examples_directory()
+    with Home(path, fresh=True) as home:
+        try:
+            with open_processes(signals, home, console) as processes:
+                stack = Stack.bring_up(
+                    processes,
+                    home,
+                    console,
+                    dags=dags,
+                    name="airflow_vectordb demo",
+                    connection_in_environment=True,
+                )
+                code = _follow(stack, processes, home, console)
+                console.step("ending all processes")
+        finally:
+            console.step(f"logs and all else of this run: {home.path}")
+    console.step("done" if code == 0 else "failed")
+    return code
+
+
+def _follow(stack: Stack, processes: Processes, home: Home, console: Console) -> int:
+    api = stack.api
+    wait_for(
+        processes, lambda: api.dag(DAG_ID) or api.import_errors(), f"DAG {DAG_ID}", home.logs / "dag-processor.log"
+    )
+    if errors := api.import_errors():
+        for error in errors:
+            console.show(f"{error['filename']} could not be imported:\n{error['stack_trace']}")
+        return 1
+    api.unpause(DAG_ID)
+    run_id = api.trigger(DAG_ID, ASKED)
+    console.step(f"triggered DAG {DAG_ID} with {', '.join(f'{name}={value}' for name, value in ASKED.items())}")
+    state = _watch(api, run_id, processes, console)
+    tasks = [TaskRun.read(raw) for raw in api.task_instances(DAG_ID, run_id)]
+    if state != "success":
+        _show_failure(api, run_id, tasks, home, console)
+        return 1
+    with stack.milvus_client() as client:
+        described = client.send(indexes.describe(ASKED["collection"], INDEX))
+    outcome = Outcome(
+        asked=ASKED,
+        run_state=state,
+        tasks=tasks,
+        reported=api.xcom(DAG_ID, run_id, "create_index"),
+        described=described,
+        search=api.xcom(DAG_ID, run_id, "search"),
+    )
+    console.show(f"\n{outcome.text()}\n")
+    return 0 if all(check.holds for check in outcome.checks()) else 1
+
+
+def _watch(api: AirflowApi, run_id: str, processes: Processes, console: Console) -> str:
+    """Say how each task begins and ends, until the run has ended.
+
+    :returns: the run's state.
+    """
+    told: dict[str, tuple[Any, int]] = {}
+    deadline = time.monotonic() + RUN_PATIENCE
+    while True:
+        # In this order: when the run is over, what is told of its tasks is complete.
+        state = str(api.run(DAG_ID, run_id)["state"])
+        for task in (TaskRun.read(raw) for raw in api.task_instances(DAG_ID, run_id)):
+            if task.state in (None, "scheduled", "queued") or told.get(task.task_id) == (task.state, task.attempt):
+                continue
+            told[task.task_id] = (task.state, task.attempt)
+            attempt = f", attempt {task.attempt}" if task.attempt > 1 else ""
+            took = f" after {task.duration:.1f} s" if task.end and task.duration is not None else ""
+            console.step(f"  {task.task_id}: {task.state}{took}{attempt}")
+        if state in ENDED:
+            console.step(f"DAG {DAG_ID}: {state}")
+            return state
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"DAG {DAG_ID} is still {state} after {RUN_PATIENCE:.0f} s")
+        processes.pause(0.2)
+
+
+def _show_failure(api: AirflowApi, run_id: str, tasks: list[TaskRun], home: Home, console: Console) -> None:
+    for task in tasks:
+        if task.state not in ("failed", "up_for_retry"):
+            continue
+        where = home.airflow / "logs" / f"dag_id={DAG_ID}" / f"run_id={run_id}" / f"task_id={task.task_id}"
+        console.show(f"\nTask {task.task_id} {task.state} in attempt {task.attempt}. The end of its log:")
+        try:
+            lines = api.log(DAG_ID, run_id, task.task_id, task.attempt)[-25:]
+        except (ApiError, OSError) as error:
+            lines = [f"(Airflow cannot show it: {error})"]
+        console.show("\n".join(f"    {line}" for line in lines))
+        console.show(f"All of it: {where}")

@@ -1,0 +1,51 @@
+"""Airflow's pages over a local Milvus server, with the example DAGs and the connection in place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airflow_vectordb.demo.airflow import USER
+from airflow_vectordb.demo.console import Console
+from airflow_vectordb.demo.home import Home, examples_directory
+from airflow_vectordb.demo.processes import StopSignals
+from airflow_vectordb.demo.stack import CONNECTION_ID, Stack, open_processes
+
+__all__ = ["run_ui"]
+
+
+def run_ui(path: Path, signals: StopSignals, console: Console, *, port: int) -> int:
+    """Bring everything up and stay until a signal comes.
+
+    :param path: the directory that it works in, and that keeps DAG runs, connections and collections for the next time.
+    :param signals: end it.
+    :param console: is told what happens.
+    :param port: Airflow's, if it is free.
+    :raises Stopped: the signal came; all processes have ended by then.
+    :raises ChildEndedError: a process that was to stay has ended.
+    :raises TimeoutError: something did not come up in time.
+    :raises HomeError: the directory cannot be used.
+    """
+    dags = examples_directory()
+    with Home(path, fresh=False) as home, open_processes(signals, home, console) as processes:
+        stack = Stack.bring_up(
+            processes,
+            home,
+            console,
+            dags=dags,
+            name="airflow_vectordb",
+            port=port,
+            connection_in_environment=False,
+        )
+        # Into Airflow's database, so that it is seen on the page of connections.
+        stack.api.put_connection(stack.connection())
+        console.step("ready")
+        console.show(
+            f"\n  Airflow     {stack.api.base_url}\n"
+            f"  log in as   {USER}, password {stack.secret.password}\n"
+            f"  connection  {CONNECTION_ID}, to the Milvus server at {stack.milvus.url}\n"
+            f"  DAGs        {dags}\n"
+            f"  kept in     {home.path}\n\n"
+            f"Ctrl-C ends it.\n"
+        )
+        while True:
+            processes.pause(0.5)

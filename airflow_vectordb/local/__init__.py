@@ -1,0 +1,15 @@
+"""A local server that answers like Milvus's REST API v2, over an embedded Milvus Lite.
+
+``airflow-vectordb serve`` starts one by hand; :class:`LocalMilvus` starts one for the length of a ``with`` block::
+
+    from airflow_vectordb.local import LocalMilvus
+
+    with LocalMilvus() as server:
+        print(server.uri, server.token)
+
+It needs the extra ``local`` (``pip install 'airflow-vectordb[local]'``).
+"""
+
+from airflow_vectordb.local.process import LocalMilvus, LocalMilvusError
+
+__all__ = ["LocalMilvus", "LocalMilvusError"]

@@ -1,0 +1,180 @@
+"""The HTTP side of the local server: who may call, what a request must look like, how long it may take.
+
+What every endpoint has in common stands here once; what each does is in :mod:`~airflow_vectordb.local.endpoints`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextvars
+import functools
+import hmac
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.responses import PlainTextResponse, Response
+
+import airflow_vectordb
+from airflow_vectordb.local.body import json_schema, read
+from airflow_vectordb.local.endpoints import aliases, collections, databases, entities, indexes
+from airflow_vectordb.local.endpoints.table import ENDPOINTS, Call, Endpoint
+from airflow_vectordb.local.engine.base import DEADLINE, Engine
+from airflow_vectordb.local.errors import ApiError, bad_format, time_out
+
+__all__ = ["MAX_BODY", "build_app"]
+
+# Importing them fills the table of endpoints.
+_MODULES = (aliases, collections, databases, entities, indexes)
+
+MAX_BODY = 64 * 1024 * 1024
+"""The most bytes that a request body may have, as on Milvus."""
+
+_DEFAULT_TIMEOUT = 30.0
+_WORKERS = 64
+_log = logging.getLogger("airflow_vectordb.local.requests")
+
+
+def build_app(engine: Engine, token: str | None = None) -> FastAPI:
+    """The application.
+
+    :param engine: does the work; called from worker threads.
+    :param token: what callers must send, ``user:password`` or a key; None lets everybody in.
+    """
+    app = FastAPI(
+        title="Milvus REST API v2, local",
+        version=airflow_vectordb.__version__,
+        redirect_slashes=False,
+        exception_handlers={404: _not_found, 405: _not_found},
+    )
+    pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="call")
+    for path, endpoint in ENDPOINTS.items():
+        resource = path.split("/", 1)[0]
+        app.add_api_route(
+            f"/v2/vectordb/{path}",
+            _handler(endpoint, engine, token, pool),
+            methods=["POST"],
+            summary=endpoint.summary,
+            tags=[resource],
+            operation_id=path.replace("/", "_"),
+            response_class=Response,
+            openapi_extra={
+                "requestBody": {
+                    "required": True,
+                    "content": {"application/json": {"schema": json_schema(endpoint.request)}},
+                }
+            },
+        )
+    return app
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    """What Milvus says to a path or method that it does not know."""
+    return PlainTextResponse("404 page not found", status_code=404)
+
+
+def _handler(
+    endpoint: Endpoint, engine: Engine, token: str | None, pool: ThreadPoolExecutor
+) -> Callable[[Request], Awaitable[Response]]:
+    async def handle(request: Request) -> Response:
+        started = monotonic()
+        try:
+            _authenticate(request, token)
+            body = await _body(request)
+            timeout = _timeout(request)
+            DEADLINE.set(started + timeout)
+            work = functools.partial(_work, endpoint, engine, dict(request.headers), body)
+            # The context carries the deadline into the thread.
+            context = contextvars.copy_context()
+            future = asyncio.get_running_loop().run_in_executor(pool, context.run, work)
+            try:
+                # Shielded: as on Milvus, the work goes on when the caller is told that it took too long.
+                status, code, content = await asyncio.wait_for(asyncio.shield(future), timeout)
+            except asyncio.TimeoutError:
+                raise time_out() from None
+            except asyncio.CancelledError:
+                # The server stops; whether the work gets done before the process ends is open.
+                raise ApiError(2, "service unavailable: the local server is stopping", http_status=503) from None
+        except ApiError as error:
+            status, code, content = _failure(error)
+        # No token, no body, no rows: only what was called and how it went.
+        _log.info("%s %d code=%d %.1f ms", endpoint.path, status, code, (monotonic() - started) * 1000)
+        return Response(content, status_code=status, media_type="application/json; charset=utf-8")
+
+    return handle
+
+
+def _work(endpoint: Endpoint, engine: Engine, headers: dict[str, str], raw: bytes) -> tuple[int, int, bytes]:
+    """Everything that takes time, in a worker thread: reading JSON, the work, writing JSON."""
+    try:
+        request: Any = read(endpoint.request, _parsed(raw))
+        database = getattr(request, "db_name", "") or headers.get("db-name", "") or "default"
+        as_numbers = headers.get("accept-type-allow-int64", "").lower() in ("true", "1", "t")
+        answer = endpoint.act(Call(engine, database, as_numbers), request)
+        return 200, 0, orjson.dumps({"code": 0, **answer}, option=orjson.OPT_SERIALIZE_NUMPY)
+    except ApiError as error:
+        return _failure(error)
+    except Exception:
+        # The caller learns that it failed, the log learns why.
+        logging.getLogger(__name__).exception("%s failed", endpoint.path)
+        return 500, 500, orjson.dumps({"code": 500, "message": "internal error, see the log of the local server"})
+
+
+def _failure(error: ApiError) -> tuple[int, int, bytes]:
+    return error.http_status, error.code, orjson.dumps({"code": error.code, "message": error.message})
+
+
+def _parsed(raw: bytes) -> dict[str, Any]:
+    if not raw.strip():
+        raise bad_format("the request body should be nil, however {} is valid")
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        # The message of the decoder, without the document that it carries.
+        raise bad_format(error.msg) from None
+    if not isinstance(body, dict):
+        raise bad_format(f"json: cannot unmarshal {type(body).__name__} into an object")
+    return body
+
+
+def _timeout(request: Request) -> float:
+    try:
+        seconds = int(request.headers.get("request-timeout", ""))
+    except ValueError:
+        return _DEFAULT_TIMEOUT
+    return float(seconds) if seconds > 0 else _DEFAULT_TIMEOUT
+
+
+async def _body(request: Request) -> bytes:
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise ApiError(1102, f"the request body exceeds {MAX_BODY} bytes: parameter too large", http_status=413)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _authenticate(request: Request, token: str | None) -> None:
+    """:raises ApiError: 1800 with HTTP 401 unless the caller has the token, as Bearer or as basic credentials."""
+    if token is None:
+        return
+    # The bytes as they came: what is not ASCII would be taken for Latin-1.
+    header = dict(request.headers.raw).get(b"authorization", b"")
+    scheme, _, given = header.partition(b" ")
+    given = given.strip()
+    if scheme.lower() == b"basic":
+        try:
+            given = base64.b64decode(given, validate=True)
+        except binascii.Error:
+            given = b""
+    elif scheme.lower() != b"bearer":
+        given = b""
+    if not hmac.compare_digest(given, token.encode()):
+        raise ApiError(1800, "user hasn't authenticated", http_status=401)

@@ -1,0 +1,156 @@
+"""What the endpoints ask of an engine.
+
+Two things can stand behind it: Milvus Lite in this process, with a layer beside it that keeps what it forgets, or any
+Milvus over gRPC. The endpoints know only this face. Everything here blocks; the server calls it from worker threads.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Protocol
+
+from airflow_vectordb.local.engine.model import CollectionInfo, CollectionSpec, DatabaseInfo, IndexInfo
+from airflow_vectordb.local.errors import time_out
+
+__all__ = ["DEADLINE", "Engine", "Found", "SearchCall", "Written", "remaining"]
+
+# When the caller stops waiting, on the monotonic clock: engines must not queue for a lock beyond it.
+DEADLINE: ContextVar[float] = ContextVar("deadline", default=float("inf"))
+
+
+def remaining() -> float:
+    """Seconds until the caller stops waiting.
+
+    :raises ApiError: 10001 when that moment has passed.
+    """
+    left = DEADLINE.get() - monotonic()
+    if left <= 0:
+        raise time_out()
+    return left
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an insert or upsert did."""
+
+    count: int
+    ids: list[int] | list[str]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found, query vector after query vector.
+
+    :param columns: the output fields, over as many rows as the engine gave.
+    :param given: how many rows these are.
+    :param rows: which of them the hits are.
+    :param counts: hits per query vector.
+    """
+
+    ids: list[int] | list[str]
+    scores: list[float]
+    columns: Sequence[Any]
+    given: int
+    rows: list[int]
+    counts: list[int]
+
+
+@dataclass(frozen=True)
+class SearchCall:
+    """A vector search.
+
+    :param vectors: query vectors, each a packed float vector, a packed sparse one or UTF-8 text.
+    :param placeholder: Milvus's number for what the vectors are: 101, 104 or 21.
+    :param params: search parameters of the index (``ef``, ``nprobe``, ``radius``, ``range_filter`` …).
+    """
+
+    field: str
+    vectors: list[bytes]
+    placeholder: int
+    limit: int
+    offset: int = 0
+    filter: str = ""
+    metric: str = ""
+    output_fields: list[str] = dataclasses.field(default_factory=list)
+    partitions: list[str] = dataclasses.field(default_factory=list)
+    params: dict[str, Any] = dataclasses.field(default_factory=dict)
+    grouping_field: str = ""
+    group_size: int = 1
+    strict_group_size: bool = False
+
+
+class Engine(Protocol):
+    """The face of an engine. Every method raises :class:`~airflow_vectordb.local.errors.ApiError`."""
+
+    def close(self, timeout: float) -> None:
+        """Write out and let go of everything, unless a call is still at work after ``timeout`` seconds."""
+
+    def list_databases(self) -> list[str]: ...
+
+    def create_database(self, name: str, properties: dict[str, str]) -> None: ...
+
+    def describe_database(self, name: str) -> DatabaseInfo: ...
+
+    def drop_database(self, name: str) -> None: ...
+
+    def list_collections(self, database: str) -> list[str]: ...
+
+    def has_collection(self, database: str, name: str) -> bool: ...
+
+    def create_collection(self, database: str, spec: CollectionSpec) -> None: ...
+
+    def describe_collection(self, database: str, name: str) -> CollectionInfo: ...
+
+    def drop_collection(self, database: str, name: str) -> None: ...
+
+    def load_collection(self, database: str, name: str) -> None: ...
+
+    def release_collection(self, database: str, name: str) -> None: ...
+
+    def load_progress(self, database: str, name: str) -> int: ...
+
+    def row_count(self, database: str, name: str) -> int: ...
+
+    def flush(self, database: str, name: str) -> None: ...
+
+    def create_index(self, database: str, collection: str, field: str, name: str, params: dict[str, str]) -> None: ...
+
+    def describe_indexes(self, database: str, collection: str) -> list[IndexInfo]: ...
+
+    def drop_index(self, database: str, collection: str, name: str) -> None: ...
+
+    def create_alias(self, database: str, alias: str, collection: str) -> None: ...
+
+    def alter_alias(self, database: str, alias: str, collection: str) -> None: ...
+
+    def describe_alias(self, database: str, alias: str) -> str: ...
+
+    def list_aliases(self, database: str, collection: str) -> list[str]: ...
+
+    def drop_alias(self, database: str, alias: str) -> None: ...
+
+    def insert(self, database: str, collection: str, partition: str, columns: list[Any], count: int) -> Written: ...
+
+    def upsert(
+        self, database: str, collection: str, partition: str, columns: list[Any], count: int, *, partial: bool
+    ) -> Written: ...
+
+    def delete(self, database: str, collection: str, partition: str, filter: str) -> int: ...
+
+    def query(
+        self,
+        database: str,
+        collection: str,
+        *,
+        filter: str,
+        output_fields: list[str],
+        partitions: list[str],
+        limit: int | None,
+        offset: int,
+    ) -> list[Any]: ...
+
+    def search(self, database: str, collection: str, call: SearchCall) -> Found: ...

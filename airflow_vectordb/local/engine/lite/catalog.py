@@ -1,0 +1,234 @@
+"""What Milvus Lite forgets, kept beside it in SQLite: durable, and the authority on what exists.
+
+Names of indexes and what they were built with, aliases, ids, descriptions, load states, shard counts and so on. All of
+it is held in memory (this process is the only one that writes it) and written through, one row per database,
+collection or alias, so that a change is there completely or not at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from airflow_vectordb.local.engine.model import CollectionSpec, DatabaseInfo
+from airflow_vectordb.local.errors import alias_not_found, collection_not_found, database_not_found
+
+__all__ = ["Catalog", "CollectionRecord", "IndexRecord"]
+
+_FORMAT = 1
+_TABLES = """
+CREATE TABLE IF NOT EXISTS databases (name TEXT PRIMARY KEY, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS collections (id INTEGER PRIMARY KEY, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS aliases (database TEXT, alias TEXT, collection TEXT, PRIMARY KEY (database, alias));
+CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+"""
+# Ids are handed out from a block that is written down first, so that none is handed out twice after a crash.
+_ID_BLOCK = 1 << 30
+
+
+@dataclass
+class IndexRecord:
+    """An index: its name and what it was asked to be built with."""
+
+    name: str
+    field: str
+    params: dict[str, str]
+
+
+@dataclass
+class CollectionRecord:
+    """A collection.
+
+    :param state: ``creating``, ``ready`` or ``dropping``; only a ready one exists for callers.
+    :param flushed: rows that were there at the last flush.
+    """
+
+    id: int
+    database: str
+    spec: CollectionSpec
+    state: str = "creating"
+    loaded: bool = False
+    flushed: int = 0
+    indexes: dict[str, IndexRecord] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def index_on(self, field_name: str) -> IndexRecord | None:
+        return next((index for index in self.indexes.values() if index.field == field_name), None)
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> CollectionRecord:
+        indexes = {name: IndexRecord(**entry) for name, entry in document["indexes"].items()}
+        return cls(**{**document, "spec": CollectionSpec.from_json(document["spec"]), "indexes": indexes})
+
+
+class Catalog:
+    """The catalog of one data directory.
+
+    :param path: the SQLite file; made when it is not there.
+    :param throwaway: the data is not to outlive this machine's next crash, so no write waits for the disk; a crash of
+        the process alone loses nothing either way.
+    """
+
+    def __init__(self, path: Path, *, throwaway: bool = False) -> None:
+        self._lock = threading.RLock()
+        self._sql = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        version = self._sql.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, _FORMAT):
+            self._sql.close()
+            raise ValueError(f"{path} has format {version}; this version reads format {_FORMAT}")
+        self._sql.execute("PRAGMA journal_mode=WAL")
+        self._sql.execute(f"PRAGMA synchronous={'OFF' if throwaway else 'FULL'}")
+        self._sql.executescript(_TABLES)
+        self._sql.execute(f"PRAGMA user_version={_FORMAT}")
+        self._databases: dict[str, DatabaseInfo] = {}
+        self._collections: dict[tuple[str, str], CollectionRecord] = {}
+        self._aliases: dict[tuple[str, str], str] = {}
+        self._next_id = self._id_limit = 0
+        self._read()
+
+    def _read(self) -> None:
+        for (document,) in self._sql.execute("SELECT document FROM databases"):
+            database = DatabaseInfo(**json.loads(document))
+            self._databases[database.name] = database
+        for (document,) in self._sql.execute("SELECT document FROM collections"):
+            record = CollectionRecord.from_json(json.loads(document))
+            self._collections[record.database, record.name] = record
+        for database_name, alias, collection in self._sql.execute("SELECT database, alias, collection FROM aliases"):
+            self._aliases[database_name, alias] = collection
+        for (value,) in self._sql.execute("SELECT value FROM counters WHERE name = 'ids'"):
+            self._next_id = self._id_limit = value
+        if "default" not in self._databases:
+            self.put_database(DatabaseInfo(self.ids(1)[0], "default", {}))
+
+    def close(self) -> None:
+        with self._lock:
+            self._sql.close()
+
+    def ids(self, count: int) -> range:
+        """New ids, ascending, never given before; like Milvus's, they are times, shifted left by 18 bits.
+
+        :param count: how many.
+        """
+        with self._lock:
+            start = max(self._next_id, time.time_ns() // 1_000_000 << 18)
+            self._next_id = start + count
+            if self._next_id > self._id_limit:
+                self._id_limit = self._next_id + _ID_BLOCK
+                self._sql.execute("INSERT OR REPLACE INTO counters VALUES ('ids', ?)", (self._id_limit,))
+            return range(start, start + count)
+
+    # --- databases ---
+
+    def databases(self) -> list[str]:
+        with self._lock:
+            return sorted(self._databases, key=lambda name: (name != "default", name))
+
+    def database(self, name: str) -> DatabaseInfo:
+        """:raises ApiError: 800 when there is none of that name."""
+        with self._lock:
+            try:
+                return self._databases[name]
+            except KeyError:
+                raise database_not_found(name) from None
+
+    def put_database(self, database: DatabaseInfo) -> None:
+        with self._lock:
+            document = json.dumps(dataclasses.asdict(database))
+            self._sql.execute("INSERT OR REPLACE INTO databases VALUES (?, ?)", (database.name, document))
+            self._databases[database.name] = database
+
+    def remove_database(self, name: str) -> None:
+        with self._lock:
+            self._sql.execute("DELETE FROM databases WHERE name = ?", (name,))
+            del self._databases[name]
+
+    # --- collections ---
+
+    def records(self) -> list[CollectionRecord]:
+        """Every record, those in the making included."""
+        with self._lock:
+            return list(self._collections.values())
+
+    def collections(self, database: str) -> list[CollectionRecord]:
+        """The collections of a database, by name.
+
+        :raises ApiError: 800 when there is no such database.
+        """
+        with self._lock:
+            self.database(database)
+            found = [r for (db, _), r in self._collections.items() if db == database and r.state == "ready"]
+            return sorted(found, key=lambda record: record.name)
+
+    def resolve(self, database: str, name: str) -> str:
+        """The name of the collection that ``name`` stands for, which may be an alias of it.
+
+        :raises ApiError: 800 when there is no such database.
+        """
+        with self._lock:
+            self.database(database)
+            return self._aliases.get((database, name), name)
+
+    def collection(self, database: str, name: str) -> CollectionRecord:
+        """The collection of that name or alias.
+
+        :raises ApiError: 800 or 100 when there is none.
+        """
+        with self._lock:
+            record = self._collections.get((database, self.resolve(database, name)))
+            if record is None or record.state != "ready":
+                raise collection_not_found(database, name)
+            return record
+
+    def put_collection(self, record: CollectionRecord) -> None:
+        """Keep a collection as it is now."""
+        with self._lock:
+            document = json.dumps(record.to_json())
+            self._sql.execute("INSERT OR REPLACE INTO collections VALUES (?, ?)", (record.id, document))
+            self._collections[record.database, record.name] = record
+
+    def remove_collection(self, record: CollectionRecord) -> None:
+        with self._lock:
+            self._sql.execute("DELETE FROM collections WHERE id = ?", (record.id,))
+            self._collections.pop((record.database, record.name), None)
+
+    # --- aliases ---
+
+    def aliases(self, database: str, collection: str = "") -> list[str]:
+        """The aliases of a collection, or of all collections of a database."""
+        with self._lock:
+            return sorted(
+                alias for (db, alias), target in self._aliases.items() if db == database and collection in ("", target)
+            )
+
+    def alias(self, database: str, alias: str) -> str:
+        """The collection that an alias stands for.
+
+        :raises ApiError: 1600 when there is no such alias.
+        """
+        with self._lock:
+            try:
+                return self._aliases[database, alias]
+            except KeyError:
+                raise alias_not_found(database, alias) from None
+
+    def put_alias(self, database: str, alias: str, collection: str) -> None:
+        with self._lock:
+            self._sql.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?, ?)", (database, alias, collection))
+            self._aliases[database, alias] = collection
+
+    def remove_alias(self, database: str, alias: str) -> None:
+        with self._lock:
+            self._sql.execute("DELETE FROM aliases WHERE database = ? AND alias = ?", (database, alias))
+            self._aliases.pop((database, alias), None)

@@ -1,0 +1,94 @@
+"""Milvus Lite as a whole engine: opened on a data directory, and set right after a crash."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from time import monotonic
+
+from airflow_vectordb.local.engine.base import DEADLINE
+from airflow_vectordb.local.engine.lite.catalog import Catalog, CollectionRecord
+from airflow_vectordb.local.engine.lite.collections import Collections
+from airflow_vectordb.local.engine.lite.databases import Aliases, Databases
+from airflow_vectordb.local.engine.lite.entities import Entities
+from airflow_vectordb.local.engine.lite.indexes import Indexes
+from airflow_vectordb.local.engine.lite.parts import DATABASES
+from airflow_vectordb.local.engine.lite.rpc import LiteRpc
+from airflow_vectordb.local.engine.messages import milvus_pb2
+from airflow_vectordb.local.errors import ApiError
+
+__all__ = ["LiteEngine"]
+
+_log = logging.getLogger(__name__)
+
+
+class LiteEngine(Databases, Aliases, Collections, Indexes, Entities):
+    """Milvus Lite in this process, and the catalog beside it.
+
+    :param directory: the data directory; made when it is not there, for this user alone.
+    :param throwaway: see :class:`~airflow_vectordb.local.engine.lite.catalog.Catalog`.
+    :raises DataInUseError: when another process has it open.
+    """
+
+    def __init__(self, directory: Path, *, throwaway: bool = False) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        rpc = LiteRpc(directory / "engine")
+        try:
+            catalog = Catalog(directory / "catalog.sqlite", throwaway=throwaway)
+        except Exception:
+            rpc.close()
+            raise
+        super().__init__(rpc, catalog)
+        self._set_right()
+
+    def close(self, timeout: float) -> None:
+        """Write out what is in memory and let go of the data directory.
+
+        :param timeout: seconds to wait for calls that are at work; when there are some after it, nothing is done, as
+            the engine must not be closed under them. What it has acknowledged is in its log.
+        """
+        DEADLINE.set(monotonic() + timeout)
+        keys = [(record.database, record.name) for record in self._catalog.records()]
+        try:
+            with self._locks.exclusive(DATABASES, *keys):
+                self._rpc.close()
+                self._catalog.close()
+        except ApiError as error:
+            _log.info("not closed: %s", error.message)
+
+    def _set_right(self) -> None:
+        """Bring engine and catalog to one state: what was acknowledged is there, what was not is gone."""
+        known = set(self._catalog.databases())
+        there = set(self._rpc("ListDatabases", milvus_pb2.ListDatabasesRequest()).db_names)
+        for record in self._catalog.records():
+            if record.state != "ready":
+                self._drop(record)
+        for name in there - known:
+            self._rpc("DropDatabase", milvus_pb2.DropDatabaseRequest(db_name=name))
+        for record in self._catalog.records():
+            self._set_right_collection(record)
+        self._warn_of_strangers()
+
+    def _warn_of_strangers(self) -> None:
+        for database in self._catalog.databases():
+            request = milvus_pb2.ShowCollectionsRequest(db_name=database)
+            there = set(self._rpc("ShowCollections", request, database).collection_names)
+            for name in there - set(self.list_collections(database)):
+                # Not dropped: it holds rows, and somebody may have put it there.
+                _log.warning("database %s has a collection that the catalog does not know: %s", database, name)
+
+    def _set_right_collection(self, record: CollectionRecord) -> None:
+        request = milvus_pb2.DescribeIndexRequest(db_name=record.database, collection_name=record.name)
+        try:
+            built = {
+                index.field_name for index in self._rpc("DescribeIndex", request, record.database).index_descriptions
+            }
+        except ApiError as error:
+            if error.code != 700:
+                raise
+            built = set()
+        for field in built - {index.field for index in record.indexes.values()}:
+            self._forget(record, field)
+        # The engine comes back with every indexed collection released.
+        if record.loaded:
+            self._load(record)

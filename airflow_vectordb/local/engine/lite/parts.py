@@ -1,0 +1,98 @@
+"""What the parts of the Milvus Lite engine share: the service, the catalog and the locks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from airflow_vectordb.local.engine.lite.catalog import Catalog, CollectionRecord
+from airflow_vectordb.local.engine.lite.locks import Locks
+from airflow_vectordb.local.engine.lite.rpc import LiteRpc
+from airflow_vectordb.local.engine.messages import common_pb2, milvus_pb2
+from airflow_vectordb.local.errors import ApiError, invalid, partition_not_found
+
+__all__ = ["DATABASES", "Parts", "check_name", "pairs"]
+
+# The lock of all that adds or removes databases, or needs one to stay; collections have theirs by (database, name).
+DATABASES = "databases"
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
+def check_name(kind: str, name: str, code: int = 1100) -> None:
+    """Milvus's rule for names: letters, digits and underscores, no digit first, 255 characters at most.
+
+    :param kind: what bears the name, for the message.
+    :param code: the error code, which differs by kind.
+    """
+    if len(name) > 255:
+        why = "the length must be at most 255"
+    elif not _NAME.fullmatch(name):
+        why = "it can only contain letters, digits and underscores, and must not begin with a digit"
+    else:
+        return
+    raise ApiError(code, f"Invalid {kind} name: {name[:255]}. {why}: invalid parameter")
+
+
+def pairs(values: dict[str, str]) -> list[Any]:
+    """A dict as Milvus's key-value pairs."""
+    return [common_pb2.KeyValuePair(key=key, value=value) for key, value in values.items()]
+
+
+class Parts:
+    """Access to collections, one writer or many readers at a time."""
+
+    def __init__(self, rpc: LiteRpc, catalog: Catalog) -> None:
+        self._rpc = rpc
+        self._catalog = catalog
+        self._locks = Locks()
+        # Collections with rows that no flush has sealed; unknown after a start, hence all of them.
+        self._unflushed = {record.id for record in catalog.records()}
+
+    @contextmanager
+    def _reading(self, database: str, name: str) -> Iterator[CollectionRecord]:
+        real = self._catalog.collection(database, name).name
+        with self._locks.shared((database, real)):
+            yield self._catalog.collection(database, real)
+
+    @contextmanager
+    def _writing(self, database: str, name: str) -> Iterator[CollectionRecord]:
+        real = self._catalog.collection(database, name).name
+        with self._locks.exclusive((database, real)):
+            yield self._catalog.collection(database, real)
+
+    def _load(self, record: CollectionRecord) -> None:
+        """Load in the engine, which builds what is not built yet."""
+        request = milvus_pb2.LoadCollectionRequest(db_name=record.database, collection_name=record.name)
+        self._rpc("LoadCollection", request, record.database)
+
+    def _release(self, record: CollectionRecord) -> None:
+        request = milvus_pb2.ReleaseCollectionRequest(db_name=record.database, collection_name=record.name)
+        self._rpc("ReleaseCollection", request, record.database)
+
+    def _build(self, record: CollectionRecord) -> None:
+        """Have every index built now, whether the collection is loaded or not."""
+        self._load(record)
+        if not record.loaded:
+            self._release(record)
+
+    def _live_rows(self, record: CollectionRecord) -> int:
+        request = milvus_pb2.GetCollectionStatisticsRequest(db_name=record.database, collection_name=record.name)
+        stats = self._rpc("GetCollectionStatistics", request, record.database).stats
+        return int(next(pair.value for pair in stats if pair.key == "row_count"))
+
+    def _partitions(self, record: CollectionRecord) -> list[str]:
+        request = milvus_pb2.ShowPartitionsRequest(db_name=record.database, collection_name=record.name)
+        return list(self._rpc("ShowPartitions", request, record.database).partition_names)
+
+    def _check_partitions(self, record: CollectionRecord, names: list[str]) -> None:
+        if not names:
+            return
+        if any(entry.is_partition_key for entry in record.spec.fields):
+            raise invalid("not support manually specifying the partition names if partition key mode is used")
+        there = self._partitions(record)
+        for name in names:
+            if name not in there:
+                raise partition_not_found(name)

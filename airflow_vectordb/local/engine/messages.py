@@ -1,0 +1,37 @@
+"""Milvus's protobuf messages, out of pymilvus, without the rest of pymilvus.
+
+``import pymilvus.grpc_gen`` runs ``pymilvus/__init__.py`` first, which pulls in pandas and 500 modules: half of the
+time that the server takes to start. The messages need none of that. So while they are imported a bare package stands in
+for pymilvus; whoever imports pymilvus itself later gets the real one, and the same messages.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import types
+from typing import Any
+
+__all__ = ["common_pb2", "milvus_pb2", "schema_pb2"]
+
+
+def _messages() -> Any:
+    if "pymilvus" in sys.modules:
+        return importlib.import_module("pymilvus.grpc_gen")
+    spec = importlib.util.find_spec("pymilvus")
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError("No module named 'pymilvus'", name="pymilvus")
+    bare = types.ModuleType("pymilvus")
+    bare.__path__ = list(spec.submodule_search_locations)
+    sys.modules["pymilvus"] = bare
+    try:
+        return importlib.import_module("pymilvus.grpc_gen")
+    finally:
+        del sys.modules["pymilvus"]
+
+
+_found = _messages()
+common_pb2: Any = _found.common_pb2
+milvus_pb2: Any = _found.milvus_pb2
+schema_pb2: Any = _found.schema_pb2

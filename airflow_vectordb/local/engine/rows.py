@@ -1,0 +1,323 @@
+"""Rows of JSON to Milvus's columns and back.
+
+Going in, this is where Milvus's REST layer refuses a row (code 1804): a field that is missing, unknown or of the wrong
+type. Coming out, values take the forms that Milvus gives them in JSON.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from airflow_vectordb.local.engine.messages import schema_pb2
+from airflow_vectordb.local.engine.model import TYPE_NUMBERS, CollectionSpec, FieldSpec
+from airflow_vectordb.local.errors import ApiError
+
+__all__ = ["decode", "encode", "float32", "sparse_bytes", "sparse_pairs"]
+
+_META = "$meta"
+_INT_RANGES = {"Int8": 8, "Int16": 16, "Int32": 32, "Int64": 64}
+_SLOTS = {
+    "Bool": "bool_data",
+    "Int8": "int_data",
+    "Int16": "int_data",
+    "Int32": "int_data",
+    "Int64": "long_data",
+    "Float": "float_data",
+    "Double": "double_data",
+    "VarChar": "string_data",
+    "JSON": "json_data",
+    "Geometry": "geometry_wkt_data",
+    "Timestamptz": "string_data",
+}
+
+
+def _bad_row(detail: str) -> ApiError:
+    return ApiError(1804, f"fail to deal the insert data, error: {detail}")
+
+
+# --- JSON to columns -------------------------------------------------------------------------------------------------
+
+
+def encode(spec: CollectionSpec, rows: Sequence[dict[str, Any]], *, with_ids: bool, partial: bool = False) -> list[Any]:
+    """Turn rows into one ``FieldData`` per field.
+
+    :param spec: the collection they are for.
+    :param rows: one JSON object per row.
+    :param with_ids: whether the rows must carry an automatic primary key (upsert) or must not (insert).
+    :param partial: a partial update: fields that no row has are left out.
+    :raises ApiError: 1804, naming the field, when a row does not fit.
+    """
+    columns = []
+    wanted = {entry.name for entry in spec.fields}
+    for entry in spec.fields:
+        skipped = entry.is_primary and entry.auto_id and not with_ids
+        if skipped or entry.is_function_output:
+            if any(entry.name in row for row in rows):
+                why = "autoID is on" if skipped else "it is the output of a function"
+                raise _bad_row(f"field {entry.name} is not to be passed, {why}")
+            continue
+        if partial and not entry.is_primary and not any(entry.name in row for row in rows):
+            continue
+        columns.append(_column(entry, [_value(entry, row) for row in rows]))
+    extras = [{key: value for key, value in row.items() if key not in wanted} for row in rows]
+    if spec.dynamic:
+        columns.append(_meta_column(extras))
+    elif any(extras):
+        names = sorted({key for extra in extras for key in extra})
+        raise _bad_row(f"has pass more field without dynamic schema, please check it: {', '.join(names)}")
+    return columns
+
+
+def _value(entry: FieldSpec, row: dict[str, Any]) -> Any:
+    value = row.get(entry.name)
+    if value is None:
+        if entry.default is not None:
+            return entry.default
+        if not entry.nullable:
+            raise _bad_row(f"the field {entry.name} has no value, it is neither nullable nor has it a default")
+    return value
+
+
+def _meta_column(extras: Iterable[dict[str, Any]]) -> Any:
+    column = schema_pb2.FieldData(field_name=_META, type=TYPE_NUMBERS["JSON"], is_dynamic=True)
+    column.scalars.json_data.data.extend(json.dumps(extra).encode() for extra in extras)
+    return column
+
+
+def _column(entry: FieldSpec, values: list[Any]) -> Any:
+    column = schema_pb2.FieldData(field_name=entry.name, type=TYPE_NUMBERS[entry.type])
+    if entry.nullable:
+        column.valid_data.extend(value is not None for value in values)
+        values = [value for value in values if value is not None]
+    if entry.type == "FloatVector":
+        column.vectors.dim = entry.dim
+        column.vectors.float_vector.data.extend(_float_vectors(entry, values))
+    elif entry.type == "SparseFloatVector":
+        column.vectors.sparse_float_vector.contents.extend(_sparse(entry, value) for value in values)
+    elif entry.type == "Array":
+        _fill_arrays(column, entry, values)
+    elif entry.type in _SLOTS:
+        convert = _converter(entry.name, entry.type)
+        slot = getattr(column.scalars, _SLOTS[entry.type])
+        # An empty nullable column must still say which kind it is.
+        slot.SetInParent()
+        slot.data.extend([convert(value) for value in values])
+    else:
+        raise _bad_row(f"the type {entry.type} of field {entry.name} is not supported")
+    return column
+
+
+def _float_vectors(entry: FieldSpec, vectors: list[Any]) -> list[float]:
+    for vector in vectors:
+        if not isinstance(vector, list) or not set(map(type, vector)) <= {int, float}:
+            raise _bad_row(f"the value of field {entry.name} is not a list of numbers")
+        if len(vector) != entry.dim:
+            raise _bad_row(f"dimension: {entry.dim}, but length of []float: {len(vector)}, field {entry.name}")
+    if not vectors:
+        return []
+    try:
+        flat = np.array(vectors, dtype=np.float64).ravel()
+    except OverflowError as error:
+        raise _bad_row(f"field {entry.name}: {error}") from error
+    # Checked in double precision: a cast of 1e300 to float32 would warn and give infinity.
+    if not bool((np.abs(flat) <= np.finfo(np.float32).max).all()):
+        raise _bad_row(f"a value of field {entry.name} is not a number or out of the range of float32")
+    numbers: list[float] = flat.tolist()
+    return numbers
+
+
+def sparse_bytes(pairs: Iterable[tuple[int, float]]) -> bytes:
+    """A sparse vector as Milvus packs it: ascending (uint32, float32) pairs."""
+    return b"".join(struct.pack("<If", index, weight) for index, weight in sorted(pairs))
+
+
+def _sparse(entry: FieldSpec, value: Any) -> bytes:
+    try:
+        return sparse_bytes(sparse_pairs(value))
+    except (ValueError, TypeError, struct.error, OverflowError) as error:
+        raise _bad_row(f"field {entry.name}: not a sparse vector: {error}") from error
+
+
+def sparse_pairs(value: Any) -> list[tuple[int, float]]:
+    """Read a sparse vector: ``{"3": 0.5}`` or ``{"indices": [3], "values": [0.5]}``.
+
+    :raises ValueError: when it is neither, or an index or a weight is out of range.
+    """
+    if not isinstance(value, dict):
+        raise ValueError("it must be a JSON object")
+    if set(value) == {"indices", "values"} and isinstance(value["indices"], list):
+        if not isinstance(value["values"], list) or len(value["indices"]) != len(value["values"]):
+            raise ValueError("indices and values differ in length")
+        pairs = list(zip(value["indices"], value["values"], strict=True))
+    else:
+        pairs = [(int(index), weight) for index, weight in value.items()]
+    for index, weight in pairs:
+        if type(index) is not int or not 0 <= index < 2**32 - 1:
+            raise ValueError(f"index {index} is not between 0 and 2^32-2")
+        if type(weight) not in (int, float) or not 0 <= weight <= float(np.finfo(np.float32).max):
+            raise ValueError(f"weight {weight} is not a non-negative float32")
+    if len({index for index, _ in pairs}) != len(pairs):
+        raise ValueError("an index is there twice")
+    return pairs
+
+
+def _fill_arrays(column: Any, entry: FieldSpec, values: list[Any]) -> None:
+    column.scalars.array_data.element_type = TYPE_NUMBERS[entry.element_type]
+    convert = _converter(entry.name, entry.element_type)
+    for value in values:
+        if not isinstance(value, list):
+            raise _bad_row(f"the value of field {entry.name} is not an array")
+        slot = getattr(column.scalars.array_data.data.add(), _SLOTS[entry.element_type])
+        slot.SetInParent()
+        slot.data.extend([convert(item) for item in value])
+
+
+def _converter(name: str, kind: str) -> Callable[[Any], Any]:
+    """How one scalar of ``kind`` is read from JSON; as lenient as Milvus, which reads numbers from strings too."""
+
+    def refuse(value: Any) -> ApiError:
+        shown = repr(value)
+        return _bad_row(f"the value {shown[:60]} of field {name} is not a valid {kind}")
+
+    def integer(value: Any) -> int:
+        bits = _INT_RANGES[kind]
+        if type(value) is float and value.is_integer():
+            value = int(value)
+        elif type(value) is str:
+            try:
+                value = int(value)
+            except ValueError:
+                raise refuse(value) from None
+        if type(value) is not int or not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
+            raise refuse(value)
+        return value
+
+    def real(value: Any) -> float:
+        if type(value) is str:
+            try:
+                value = float(value)
+            except ValueError:
+                raise refuse(value) from None
+        limit = float(np.finfo(np.float32 if kind == "Float" else np.float64).max)
+        if type(value) not in (int, float) or not -limit <= value <= limit:
+            raise refuse(value)
+        return float(value)
+
+    def boolean(value: Any) -> bool:
+        if type(value) is bool:
+            return value
+        if value in ("true", "True", "TRUE", "1", 1):
+            return True
+        if value in ("false", "False", "FALSE", "0", 0):
+            return False
+        raise refuse(value)
+
+    def text(value: Any) -> str:
+        # Milvus takes the raw JSON of what is not a string.
+        return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+
+    def document(value: Any) -> bytes:
+        # As on Milvus, a string is taken for the text of a document where it is one.
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError):
+                value = json.loads(value)
+        return json.dumps(value).encode()
+
+    if kind in _INT_RANGES:
+        return integer
+    if kind in ("Float", "Double"):
+        return real
+    return {"Bool": boolean, "JSON": document}.get(kind, text)
+
+
+def float32(value: float) -> Any:
+    """A number that is written as the float32 it is: 0.1, and not 0.10000000149011612."""
+    return np.float32(value)
+
+
+# --- columns to JSON -------------------------------------------------------------------------------------------------
+
+
+def decode(spec: CollectionSpec, columns: Iterable[Any], count: int, *, int64_as_numbers: bool) -> list[dict[str, Any]]:
+    """Turn ``FieldData`` columns into rows as Milvus answers them.
+
+    :param spec: the collection they come from.
+    :param columns: the columns of an answer.
+    :param count: the number of rows.
+    :param int64_as_numbers: the caller sent ``Accept-Type-Allow-Int64``; otherwise Int64 values become strings.
+    """
+    rows: list[dict[str, Any]] = [{} for _ in range(count)]
+    for column in columns:
+        if column.is_dynamic or column.field_name == _META:
+            for row, raw in zip(rows, column.scalars.json_data.data, strict=True):
+                row.update(json.loads(raw))
+            continue
+        entry = spec.field_named(column.field_name)
+        nullable = entry is not None and entry.nullable
+        values = _values(column, count, int64_as_numbers=int64_as_numbers)
+        for row, value in zip(rows, _spread(values, list(column.valid_data), nullable, count), strict=True):
+            row[column.field_name] = value
+    return rows
+
+
+def _spread(values: Sequence[Any], valid: list[bool], nullable: bool, count: int) -> Sequence[Any]:
+    if not valid or (not nullable and all(valid)):
+        return values
+    if len(values) == count:
+        return [value if there else None for value, there in zip(values, valid, strict=True)]
+    remaining = iter(values)
+    return [next(remaining) if there else None for there in valid]
+
+
+def _values(column: Any, count: int, *, int64_as_numbers: bool) -> Sequence[Any]:
+    if column.HasField("vectors"):
+        return _vector_values(column, count)
+    kind = column.scalars.WhichOneof("data")
+    if kind is None:
+        return []
+    if kind == "array_data":
+        return [{"Data": _array_value(item)} for item in column.scalars.array_data.data]
+    data = getattr(column.scalars, kind).data
+    if kind == "json_data":
+        return [raw.decode() for raw in data]
+    if kind == "long_data" and not int64_as_numbers:
+        return [str(value) for value in data]
+    if kind == "float_data":
+        return [float32(value) for value in data]
+    if kind == "bytes_data":
+        return [base64.b64encode(raw).decode() for raw in data]
+    return list(data)
+
+
+def _array_value(item: Any) -> dict[str, Any]:
+    kind = item.WhichOneof("data")
+    if kind is None:
+        return {}
+    name = "".join(part.capitalize() for part in kind.split("_"))
+    data = list(getattr(item, kind).data)
+    return {name: {"data": [float32(value) for value in data] if kind == "float_data" else data}}
+
+
+def _vector_values(column: Any, count: int) -> Sequence[Any]:
+    vectors = column.vectors
+    kind = vectors.WhichOneof("data")
+    if kind == "float_vector":
+        flat = np.array(vectors.float_vector.data, dtype=np.float32)
+        return list(flat.reshape(-1, vectors.dim)) if flat.size else []
+    if kind == "sparse_float_vector":
+        return [
+            {str(index): float32(weight) for index, weight in struct.iter_unpack("<If", raw)}
+            for raw in vectors.sparse_float_vector.contents
+        ]
+    if kind is None:
+        return []
+    raw = getattr(vectors, kind)
+    width = len(raw) // max(count, 1)
+    return [base64.b64encode(raw[i * width : (i + 1) * width]).decode() for i in range(count)]

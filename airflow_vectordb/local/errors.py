@@ -1,0 +1,95 @@
+"""What the local server refuses, with Milvus's codes, statuses and words.
+
+The messages follow Milvus's own (``pkg/util/merr`` and the REST handlers), since people grep for them and some
+clients match on them. Where it is this server that cannot do what a Milvus can, :func:`not_here` says so.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ApiError",
+    "alias_not_found",
+    "bad_format",
+    "collection_not_found",
+    "collection_not_loaded",
+    "database_not_found",
+    "index_not_found",
+    "invalid",
+    "missing",
+    "not_here",
+    "partition_not_found",
+    "time_out",
+    "unexpected",
+]
+
+
+class ApiError(Exception):
+    """A request that is refused or that failed.
+
+    :param code: Milvus's error code.
+    :param message: what the caller reads; never holds a token, a row or a stack trace.
+    :param http_status: the HTTP status of the answer; Milvus sends most failures with 200.
+    """
+
+    def __init__(self, code: int, message: str, http_status: int = 200) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.http_status = http_status
+
+    def __repr__(self) -> str:
+        return f"ApiError({self.code}, {self.message!r})"
+
+
+def bad_format(detail: str) -> ApiError:
+    """1801: the body is no JSON object, or a value has the wrong JSON type."""
+    return ApiError(1801, f"can only accept json format request, error: {detail}")
+
+
+def missing(detail: str) -> ApiError:
+    """1802: a required field is missing or empty."""
+    return ApiError(1802, f"missing required parameters, error: {detail}")
+
+
+def invalid(detail: str) -> ApiError:
+    """1100: the request is well formed, but what it asks for is not valid."""
+    return ApiError(1100, f"{detail}: invalid parameter")
+
+
+def unexpected(detail: str) -> ApiError:
+    """65535: Milvus's code for the validation errors that have no code of their own."""
+    return ApiError(65535, detail)
+
+
+def not_here(detail: str) -> ApiError:
+    """10: a Milvus can do this, this local server cannot."""
+    return ApiError(10, f"{detail}: not implemented by this local server")
+
+
+def database_not_found(database: str) -> ApiError:
+    return ApiError(800, f"database not found[database={database}]")
+
+
+def collection_not_found(database: str, collection: str) -> ApiError:
+    return ApiError(100, f"can't find collection[database={database}][collection={collection}]")
+
+
+def collection_not_loaded(database: str, collection: str) -> ApiError:
+    return ApiError(101, f"collection not loaded[database={database}][collection={collection}]")
+
+
+def partition_not_found(partition: str) -> ApiError:
+    return ApiError(200, f"partition not found[partition={partition}]")
+
+
+def index_not_found(collection: str, index: str = "") -> ApiError:
+    what = f"[indexName={index}]" if index else ""
+    return ApiError(700, f"index not found{what}[collection={collection}]")
+
+
+def alias_not_found(database: str, alias: str) -> ApiError:
+    return ApiError(1600, f"alias not found[database={database}][alias={alias}]")
+
+
+def time_out() -> ApiError:
+    return ApiError(10001, "request timeout", http_status=408)

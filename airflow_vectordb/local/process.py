@@ -1,0 +1,182 @@
+"""A local server in a process of its own, for tests."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+__all__ = ["LocalMilvus", "LocalMilvusError"]
+
+SETTINGS_VARIABLE = "AIRFLOW_VECTORDB_LOCAL_SETTINGS"
+
+_STOP_TIMEOUT = 5.0
+
+
+class LocalMilvusError(RuntimeError):
+    """The local server did not start; the message has its own words and the end of its log."""
+
+
+class LocalMilvus:
+    """Milvus's REST API v2 over an embedded Milvus Lite, in a process of its own.
+
+    ::
+
+        with LocalMilvus() as server:
+            requests.post(f"{server.uri}/v2/vectordb/collections/list", json={},
+                          headers={"Authorization": f"Bearer {server.token}"})
+
+    The process ends with the block, and also when the process that started it dies. It can be started again after it
+    was stopped; with ``data`` given, on the same data.
+
+    :param data: the data directory; None for a new one that is removed at the end.
+    :param token: what callers must send (``user:password`` or a key); None lets everybody on this machine in.
+    :param host: the address to listen on; without a token only a loopback one.
+    :param port: the port; 0 for a free one.
+    :param start_timeout: seconds that the start may take.
+    """
+
+    def __init__(
+        self,
+        data: str | os.PathLike[str] | None = None,
+        token: str | None = "root:Milvus",  # noqa: S107 - as public as the default of every fresh Milvus
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        start_timeout: float = 60.0,
+    ) -> None:
+        self.token = token
+        self._given_data = None if data is None else Path(data).resolve()
+        self._host = host
+        self._port = port
+        self._start_timeout = start_timeout
+        self._uri = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._own: Path | None = None
+        self._log: IO[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"LocalMilvus({self._uri or 'stopped'})"
+
+    @property
+    def uri(self) -> str:
+        """Where it listens, ``http://127.0.0.1:PORT``.
+
+        :raises LocalMilvusError: when it is not running.
+        """
+        if not self._uri:
+            raise LocalMilvusError("the local server is not running")
+        return self._uri
+
+    @property
+    def pid(self) -> int:
+        """The id of its process.
+
+        :raises LocalMilvusError: when it is not running.
+        """
+        if self._process is None:
+            raise LocalMilvusError("the local server is not running")
+        return self._process.pid
+
+    def log(self) -> str:
+        """What it has logged so far: one line per request, and what went wrong. Holds no token and no rows."""
+        if self._log is None:
+            return ""
+        # Not read(): the server writes where the file's one position is.
+        descriptor = self._log.fileno()
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
+
+    def start(self) -> LocalMilvus:
+        """Start it, and return once it answers requests.
+
+        :raises LocalMilvusError: when it does not come up, with the reason.
+        """
+        if self._process is not None:
+            raise LocalMilvusError("the local server is running already")
+        data = self._given_data
+        if data is None:
+            data = self._own = Path(tempfile.mkdtemp(prefix="local-milvus-"))
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop()
+        settings = {
+            "data": os.fspath(data),
+            "token": self.token,
+            "host": self._host,
+            "port": self._port,
+            "throwaway": self._own is not None,
+        }
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "airflow_vectordb.local"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                # In the environment, not in the arguments, which every user of the machine can read.
+                env={**os.environ, SETTINGS_VARIABLE: json.dumps(settings)},
+                # Ctrl-C in a terminal is for the tests; they end the server when they are done.
+                start_new_session=True,
+            )
+            self._uri = self._await_ready(self._process)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _await_ready(self, process: subprocess.Popen[bytes]) -> str:
+        assert process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            if not selector.select(self._start_timeout):
+                raise LocalMilvusError(f"the local server was not ready within {self._start_timeout} s{self._tail()}")
+        line = process.stdout.readline()
+        said: dict[str, str] = json.loads(line) if line else {}
+        if "uri" not in said:
+            raise LocalMilvusError(said.get("error") or f"the local server ended while it started{self._tail()}")
+        return said["uri"]
+
+    def _tail(self) -> str:
+        lines = self.log().splitlines()[-20:]
+        return "; the end of its log:\n" + "\n".join(lines) if lines else ""
+
+    def stop(self) -> None:
+        """End it: asked first, and killed when it does not go within a few seconds. Does nothing when it is stopped."""
+        process, self._process, self._uri = self._process, None, ""
+        if process is not None:
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    with contextlib.suppress(OSError):
+                        stream.close()
+            process.terminate()
+            try:
+                process.wait(_STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+        if self._own is not None:
+            shutil.rmtree(self._own, ignore_errors=True)
+            self._own = None
+
+    def kill(self) -> None:
+        """End it as a crash would (SIGKILL); what it acknowledged is there when it starts on the same data again."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self.stop()
+
+    def __enter__(self) -> LocalMilvus:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

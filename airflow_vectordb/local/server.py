@@ -1,0 +1,200 @@
+"""One local server from start to stop, in the process that calls :func:`run`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from airflow_vectordb.local.app import build_app
+from airflow_vectordb.local.engine.base import Engine
+
+__all__ = ["CannotServeError", "Settings", "run"]
+
+_log = logging.getLogger(__name__)
+
+# Seconds that requests in flight get when the server stops, and that the engine then gets to write out.
+_GRACE = 1
+_CLOSE_TIMEOUT = 0.6
+
+
+class CannotServeError(Exception):
+    """The server cannot be started; the message says why, for people."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a server is started with.
+
+    :param data: the data directory.
+    :param token: what callers must send; None lets everybody on this machine in.
+    :param host: the address to listen on; without a token only a loopback one.
+    :param port: the port; 0 for a free one.
+    :param throwaway: the data is removed at the end, and need not be on the disk before.
+    """
+
+    data: Path
+    token: str | None = field(default=None, repr=False)
+    host: str = "127.0.0.1"
+    port: int = 19530
+    throwaway: bool = False
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, with signals and readiness handled here."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn would raise the signal again at the end, and the process would not end with status 0.
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        except OSError as error:
+            # Another process that was bound to the port too has begun to listen on it in the meantime.
+            raise CannotServeError(f"cannot listen: {error.strerror or error}") from error
+        if self.started:
+            self._on_ready()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def run(
+    settings: Settings,
+    on_ready: Callable[[str], None],
+    stop: threading.Event | None = None,
+) -> None:
+    """Serve until SIGINT, SIGTERM or ``stop``.
+
+    :param settings: what to serve and where.
+    :param on_ready: called with the URI once requests are answered.
+    :param stop: set by another thread to end it.
+    :raises CannotServeError: when the address or the data directory cannot be had.
+    """
+    if settings.token is None and not is_loopback(settings.host):
+        raise CannotServeError(f"{settings.host} can be reached from other machines: give a token to serve there")
+    listener = _bind(settings.host, settings.port)
+    with listener:
+        engine = _open(settings.data, settings.throwaway)
+        try:
+            _serve(settings, engine, listener, on_ready, stop or threading.Event())
+        finally:
+            _close(engine)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Bind, but do not listen yet: whoever connects before the engine is open is refused, not kept waiting."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise CannotServeError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    return listener
+
+
+def _open(data: Path, throwaway: bool) -> Engine:
+    from airflow_vectordb.local.engine.lite import DataInUseError, LiteEngine
+
+    try:
+        return LiteEngine(data, throwaway=throwaway)
+    except DataInUseError as error:
+        raise CannotServeError(f"{data} is in use by another process; each data directory takes one server") from error
+    except (OSError, ValueError) as error:
+        raise CannotServeError(f"cannot open the data directory {data}: {error}") from error
+
+
+def _serve(
+    settings: Settings,
+    engine: Engine,
+    listener: socket.socket,
+    on_ready: Callable[[str], None],
+    stop: threading.Event,
+) -> None:
+    port = listener.getsockname()[1]
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    config = uvicorn.Config(
+        build_app(engine, settings.token),
+        access_log=False,
+        log_config=None,
+        lifespan="off",
+        timeout_graceful_shutdown=_GRACE,
+        timeout_keep_alive=75,
+        server_header=False,
+    )
+    server = _Server(config, lambda: on_ready(f"http://{host}:{port}"))
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    def watch() -> None:
+        stop.wait()
+        server.should_exit = True
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, end)
+    threading.Thread(target=watch, daemon=True).start()
+    asyncio.run(server.serve([listener]))
+
+
+def _close(engine: Engine) -> None:
+    # Nothing acknowledged is lost when there is no time for it: it is in the engine's log on disk, and is replayed.
+    closing = threading.Thread(target=engine.close, args=(_CLOSE_TIMEOUT,), daemon=True)
+    closing.start()
+    closing.join(_CLOSE_TIMEOUT)
+    if closing.is_alive():
+        _log.info("stopped without a last flush; the next start replays the engine's log")
+
+
+def leave(status: int) -> None:
+    """End the process now: threads that are still at work must not hold it up.
+
+    :param status: the exit status.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status)
+
+
+def configure_logging(level: int) -> None:
+    """Log this package to standard error, and of the libraries beneath only what is wrong."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.getLogger("airflow_vectordb").setLevel(level)
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not record.getMessage().startswith("Cancel "))
+    # It logs each refusal with a stack trace, and values of rows in it; the caller is told anyway.
+    logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)

@@ -1,0 +1,127 @@
+"""
+Ingest 1,797 handwritten digits, index them, and only then search: how much does the index find of what is there?
+
+What must exist: a connection ``milvus_default``. The collection is made anew by each run. The worker needs numpy.
+
+Params: ``collection`` (name), ``metric``, and HNSW's ``M`` and ``efConstruction``.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from airflow.sdk import DAG, Param, task
+
+from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.operators.index import CreateIndexOperator
+from airflow_vectordb.rest import collections, entities
+
+DIGITS = Path(__file__).parent / "data" / "digits.csv.gz"
+SCHEMA = {
+    "autoID": False,
+    "fields": [
+        {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
+        {"fieldName": "label", "dataType": "Int64"},
+        {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": 64}},
+    ],
+}
+
+
+def read_digits() -> tuple[list[list[float]], list[int]]:
+    """Read the pixels of each digit, and which digit it is."""
+    import csv
+    import gzip
+
+    with gzip.open(DIGITS, "rt") as lines:
+        rows = list(csv.reader(lines))
+    return [[float(pixel) for pixel in row[:64]] for row in rows], [int(row[64]) for row in rows]
+
+
+@task
+def create_collection(params: dict) -> None:
+    """Make the collection anew: a second run starts as the first did."""
+    with MilvusHook() as hook:
+        hook.send(collections.drop(params["collection"]))
+        hook.send(collections.create(params["collection"], schema=SCHEMA))
+
+
+@task
+def ingest(params: dict) -> int:
+    """Write all digits. By primary key, so that a retry writes over what the attempt before it wrote."""
+    vectors, labels = read_digits()
+    rows = [{"id": i, "label": labels[i], "vector": vector} for i, vector in enumerate(vectors)]
+    batches = [rows[at : at + 500] for at in range(0, len(rows), 500)]
+    with MilvusHook() as hook:
+        return sum(hook.send(entities.upsert(params["collection"], batch)).count for batch in batches)
+
+
+@task
+def load_collection(params: dict) -> None:
+    """Load the collection into memory and wait until it can be searched."""
+    import time
+
+    with MilvusHook() as hook:
+        hook.send(collections.load(params["collection"]))
+        while (state := hook.send(collections.load_state(params["collection"]))).state != "LoadStateLoaded":
+            print(f"loading: {state.progress} %")
+            time.sleep(1)
+
+
+@task
+def search(params: dict) -> dict[str, float | int]:
+    """Search for each digit's ten nearest others, and compare with what an exact search over the data finds."""
+    vectors, labels = read_digits()
+    # Eleven: the nearest of all is the digit itself.
+    call = entities.search(params["collection"], vectors, limit=11, output_fields=["label"], params={"ef": 64})
+    with MilvusHook() as hook:
+        return compare(hook.send(call), vectors, labels, params["metric"])
+
+
+def compare(hits: list, vectors: list[list[float]], labels: list[int], metric: str) -> dict[str, float | int]:
+    """Count how many of the true ten nearest were found, and how often the nearest bears the right label."""
+    import numpy as np
+
+    data = np.array(vectors)
+    if metric == "L2":
+        scores = 2 * data @ data.T - (data**2).sum(axis=1)
+    else:
+        unit = data / np.linalg.norm(data, axis=1, keepdims=True) if metric == "COSINE" else data
+        scores = unit @ unit.T
+    np.fill_diagonal(scores, -np.inf)  # nobody is its own neighbour
+    tenth = np.sort(scores, axis=1)[:, -10]
+    found = same_label = 0
+    for query, near in enumerate(hits):
+        others = [hit for hit in near if hit["id"] != query][:10]
+        # Whatever is as near as the true tenth counts: which of two equals comes first is chance.
+        found += sum(bool(scores[query, hit["id"]] >= tenth[query] - 1e-9) for hit in others)
+        same_label += others[0]["label"] == labels[query]
+    return {"queries": len(hits), "recall_at_10": found / (10 * len(hits)), "same_label": same_label}
+
+
+with DAG(
+    "digits_search",
+    schedule=None,
+    catchup=False,
+    default_args={"retries": 1, "retry_delay": timedelta(seconds=5), "execution_timeout": timedelta(minutes=10)},
+    params={
+        "collection": Param("digits", type="string", pattern="^[A-Za-z_][A-Za-z0-9_]*$"),
+        "metric": Param("COSINE", enum=["COSINE", "IP", "L2"]),
+        "M": Param(16, type="integer", minimum=2, maximum=2048),
+        "efConstruction": Param(200, type="integer", minimum=1),
+    },
+    tags=["example", "milvus"],
+):
+    index = CreateIndexOperator(
+        task_id="create_index",
+        collection_name="{{ params.collection }}",
+        index_params={
+            "fieldName": "vector",
+            "indexName": "vector_hnsw",
+            "metricType": "{{ params.metric }}",
+            "indexType": "HNSW",
+            "params": {"M": "{{ params.M }}", "efConstruction": "{{ params.efConstruction }}"},
+        },
+        flush=True,  # what was ingested is sealed, and so indexed
+    )
+    create_collection() >> ingest() >> index >> load_collection() >> search()

@@ -1,0 +1,194 @@
+"""The example DAGs: parsed by Airflow's own DagBag, and run against a real server."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import json
+import math
+import random
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from airflow_vectordb.local import LocalMilvus
+from airflow_vectordb.rest import Client, Endpoint, collections, entities, indexes
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "dags_examples"
+ORDER = ["create_collection", "ingest", "create_index", "load_collection", "search"]
+# Imported by tasks, if at all: a DAG file is parsed again and again.
+HEAVY = {"numpy", "pandas", "pymilvus", "requests", "aiohttp", "orjson", "fastapi", "uvicorn", "pyarrow", "yaml"}
+
+
+SCHEMA = {
+    "fields": [
+        {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
+        {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": 2}},
+    ],
+}
+RUNS = {
+    "daily": ("create_index", "2026-03-07T00:00:00Z", {}),
+    "no collection": ("create_index", "2026-03-08T00:00:00Z", {}),
+    "first": ("digits_search", "2026-01-02T00:00:00Z", {"M": 12, "efConstruction": 90}),
+    "again": ("digits_search", "2026-01-03T00:00:00Z", {"metric": "L2"}),
+    # The DAG's params allow it, a server does not.
+    "bad index": ("digits_search", "2026-01-04T00:00:00Z", {"collection": "unindexed", "efConstruction": 10**15}),
+}
+
+
+@pytest.fixture(scope="module")
+def parsed(airflow: Callable[..., Any]) -> Any:
+    return airflow("parse", str(EXAMPLES))
+
+
+@pytest.fixture(scope="module")
+def client(server: LocalMilvus) -> Iterator[Client]:
+    with Client(Endpoint(server.uri, token=server.token)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def runs(airflow: Callable[..., Any], client: Client) -> Any:
+    """All runs in one process, in this order on one server: starting Airflow is what takes long."""
+    client.send(collections.create("docs_20260307", schema=SCHEMA))
+    rows = [{"id": i, "vector": [math.cos(i), math.sin(i)]} for i in range(20)]
+    client.send(entities.insert("docs_20260307", rows))
+    client.send(collections.flush("docs_20260307"))
+    return dict(zip(RUNS, airflow("run", str(EXAMPLES), json.dumps(list(RUNS.values()))), strict=True))
+
+
+class TestParsing:
+    def test_without_errors_and_warnings(self, parsed: Any) -> None:
+        assert parsed["import_errors"] == {}
+        assert parsed["warnings"] == []
+        assert set(parsed["dags"]) == {"create_index", "digits_search"}
+
+    def test_nothing_heavy_is_imported(self, parsed: Any) -> None:
+        assert HEAVY & {name.partition(".")[0] for name in parsed["imported"]} == set()
+        assert "airflow_vectordb.operators.index" in parsed["imported"]
+
+    def test_create_index(self, parsed: Any) -> None:
+        dag = parsed["dags"]["create_index"]
+        assert dag["schedule"] == "@daily"
+        assert dag["catchup"] is False
+        assert dag["types"] == {"create_index": "CreateIndexOperator"}
+
+    def test_digits_search(self, parsed: Any) -> None:
+        dag = parsed["dags"]["digits_search"]
+        assert dag["schedule"] is None
+        assert dag["tasks"] == {
+            **{one: [other] for one, other in pairwise(ORDER)},
+            "search": [],
+        }
+        assert dag["types"]["create_index"] == "CreateIndexOperator"
+
+
+class TestCreateIndex:
+    def test_indexes_the_collection_of_its_day(self, runs: Any, client: Client) -> None:
+        run = runs["daily"]
+        assert run["state"] == "success"
+        assert run["rendered"]["create_index"]["collection_name"] == "docs_20260307"
+        (index,) = client.send(indexes.describe("docs_20260307", "vector"))
+        assert (index.index_type, index.metric_type, *built(index)) == ("HNSW", "COSINE", "16", "200")
+        assert (index.state, index.indexed_rows, index.pending_rows) == ("Finished", 20, 0)
+        assert run["returned"]["create_index"] == [{**index.as_json(), "collection_name": "docs_20260307"}]
+
+    def test_fails_without_the_collection(self, runs: Any) -> None:
+        run = runs["no collection"]
+        assert run["state"] == "failed"
+        assert run["returned"] == {}
+
+
+class TestDigitsSearch:
+    @pytest.mark.parametrize(("name", "expected"), [("first", ("COSINE", "12", "90")), ("again", ("L2", "16", "200"))])
+    def test_searches_what_it_ingested_and_indexed(self, runs: Any, name: str, expected: tuple[str, ...]) -> None:
+        run = runs[name]
+        assert run["state"] == "success"
+        assert run["order"] == ORDER
+        assert run["returned"]["ingest"] == 1797
+        (index,) = run["returned"]["create_index"]
+        assert (index["metric_type"], str(index["params"]["M"]), str(index["params"]["efConstruction"])) == expected
+        found = run["returned"]["search"]
+        assert found["queries"] == 1797
+        assert 0.95 <= found["recall_at_10"] <= 1.0
+        assert 1760 <= found["same_label"] < 1797
+
+    def test_the_server_has_the_second_runs_index_and_rows(self, runs: Any, client: Client) -> None:
+        (index,) = client.send(indexes.describe("digits", "vector_hnsw"))
+        assert (index.index_type, index.metric_type, *built(index)) == ("HNSW", "L2", "16", "200")
+        assert (index.state, index.total_rows, index.indexed_rows, index.pending_rows) == ("Finished", 1797, 1797, 0)
+        assert runs["again"]["returned"]["create_index"] == [{**index.as_json(), "collection_name": "digits"}]
+
+    def test_nothing_is_searched_when_the_index_fails(self, runs: Any, client: Client) -> None:
+        run = runs["bad index"]
+        assert run["state"] == "failed"
+        assert run["returned"] == {"ingest": 1797}
+        assert run["states"]["create_index"] == "failed"
+        assert run["states"]["load_collection"] == run["states"]["search"] == "upstream_failed"
+        assert client.send(indexes.list_("unindexed")) == []
+
+
+def built(index: indexes.IndexDescription) -> tuple[str, str]:
+    return str(index.params["M"]), str(index.params["efConstruction"])
+
+
+class TestCompare:
+    """The comparison with an exact search, on hits that are made here."""
+
+    @pytest.fixture(scope="class")
+    def points(self) -> list[list[float]]:
+        numbers = random.Random(7)
+        return [[numbers.uniform(-1, 1) for _ in range(4)] for _ in range(60)]
+
+    @staticmethod
+    def score(one: list[float], other: list[float], metric: str) -> float:
+        if metric == "L2":
+            return -math.dist(one, other)
+        inner = sum(a * b for a, b in zip(one, other, strict=True))
+        return inner if metric == "IP" else inner / (math.hypot(*one) * math.hypot(*other))
+
+    def ranked(self, points: list[list[float]], query: int, metric: str) -> list[int]:
+        others = [i for i in range(len(points)) if i != query]
+        return sorted(others, key=lambda i: -self.score(points[query], points[i], metric))
+
+    @pytest.mark.parametrize("metric", ["COSINE", "IP", "L2"])
+    @pytest.mark.parametrize(("wrong", "recall"), [(0, 1.0), (3, 0.7), (10, 0.0)])
+    def test_recall(
+        self, digits_search: ModuleType, points: list[list[float]], metric: str, wrong: int, recall: float
+    ) -> None:
+        hits = []
+        for query in range(len(points)):
+            order = self.ranked(points, query, metric)
+            ids = [query, *order[: 10 - wrong], *order[len(order) - wrong :]]
+            hits.append([{"id": i, "label": i} for i in ids])
+        found = digits_search.compare(hits, points, list(range(len(points))), metric)
+        assert found["recall_at_10"] == pytest.approx(recall)
+        assert found["queries"] == len(points)
+
+    def test_a_digit_is_not_its_own_neighbour(self, digits_search: ModuleType, points: list[list[float]]) -> None:
+        # Each label once: only the digit itself could bear the right one.
+        hits = [
+            [{"id": i, "label": i} for i in [query, *self.ranked(points, query, "L2")[:10]]]
+            for query in range(len(points))
+        ]
+        assert digits_search.compare(hits, points, list(range(len(points))), "L2")["same_label"] == 0
+        assert digits_search.compare(hits, points, [near[1]["label"] for near in hits], "L2")["same_label"] == 60
+
+    def test_hits_that_are_missing_are_not_found(self, digits_search: ModuleType, points: list[list[float]]) -> None:
+        hits = [[{"id": i, "label": 0} for i in self.ranked(points, query, "L2")[:5]] for query in range(len(points))]
+        assert digits_search.compare(hits, points, [0] * 60, "L2")["recall_at_10"] == pytest.approx(0.5)
+
+
+def test_the_data_is_what_its_readme_says() -> None:
+    text = gzip.decompress((EXAMPLES / "data" / "digits.csv.gz").read_bytes())
+    assert hashlib.sha256(text).hexdigest() in (EXAMPLES / "data" / "README.md").read_text()
+    rows = list(csv.reader(text.decode().splitlines()))
+    assert len(rows) == 1797
+    assert {len(row) for row in rows} == {65}
+    assert {int(value) for row in rows for value in row[:64]} == set(range(17))
+    assert {int(row[64]) for row in rows} == set(range(10))

@@ -1,0 +1,117 @@
+"""What Airflow offers to operators, as the operators here take it: run by Airflow, against a real server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_vectordb.local import LocalMilvus
+from airflow_vectordb.rest import Client, Endpoint, collections, entities, indexes
+
+FILES = Path(__file__).with_name("files")
+COLLECTIONS = ["by_json", "by_yaml", "by_result", "mapped_0", "mapped_1", "mapped_2", "dropped"]
+DATE = "2026-03-07T00:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def client(server: LocalMilvus) -> Iterator[Client]:
+    with Client(Endpoint(server.uri, token=server.token)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def runs(airflow: Callable[..., Any], client: Client, server: LocalMilvus) -> Any:
+    schema = {
+        "fields": [
+            {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
+            {"fieldName": "label", "dataType": "Int64"},
+            {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": 4}},
+        ]
+    }
+    for name in COLLECTIONS:
+        client.send(collections.create(name, schema=schema))
+    rows = [{"id": i, "label": i % 3, "vector": [i, 1.0, i % 7, -i]} for i in range(300)]
+    client.send(entities.insert("by_result", rows))
+    ids = ["files", "results", "errors"]
+    wrong = {"conn_type": "milvus", "host": server.uri, "login": "root", "password": "not-the-password"}
+    down = {"conn_type": "milvus", "host": "127.0.0.1", "port": 1, "extra": {"retries": 0}}
+    found = airflow(
+        "run",
+        str(FILES),
+        json.dumps([(dag_id, DATE, {}) for dag_id in ids]),
+        AIRFLOW__CORE__DAGS_FOLDER=str(FILES),
+        AIRFLOW_CONN_MILVUS_WRONG=json.dumps(wrong),
+        AIRFLOW_CONN_MILVUS_DOWN=json.dumps(down),
+    )
+    return dict(zip(ids, found, strict=True))
+
+
+class TestFiles:
+    def test_json_beside_the_dag_is_rendered_and_read(self, runs: Any, client: Client) -> None:
+        assert runs["files"]["states"]["json"] == "success"
+        (index,) = client.send(indexes.describe("by_json", "from_json"))
+        assert (index.index_type, index.metric_type, index.params["M"]) == ("HNSW", "L2", "12")
+
+    def test_yaml_beside_the_dag_is_rendered_and_read(self, runs: Any, client: Client) -> None:
+        assert runs["files"]["states"]["yaml"] == "success"
+        assert sorted(client.send(indexes.list_("by_yaml"))) == ["from_yaml", "label"]
+        (index,) = client.send(indexes.describe("by_yaml", "from_yaml"))
+        assert (index.index_type, index.params["nlist"]) == ("IVF_FLAT", "12")
+        assert [index["index_name"] for index in runs["files"]["returned"]["yaml"]] == ["from_yaml", "label"]
+
+    @pytest.mark.parametrize("task", ["broken", "blank", "nameless"])
+    def test_what_is_no_use_fails_the_task(self, runs: Any, task: str) -> None:
+        assert runs["files"]["states"][task] == "failed"
+        assert task not in runs["files"]["returned"]
+
+    def test_rendered_parameters_are_shown_as_they_were_used(self, runs: Any) -> None:
+        assert "from_json" in runs["files"]["rendered"]["json"]["index_params"]
+        assert "params.M" not in runs["files"]["rendered"]["json"]["index_params"]
+
+
+class TestResults:
+    def test_parameters_may_come_from_a_task_and_results_go_to_one(self, runs: Any) -> None:
+        run = runs["results"]
+        assert run["states"]["index"] == "success"
+        assert run["returned"]["names"] == ["vector", "label"]
+        assert run["order"].index("choose") < run["order"].index("index") < run["order"].index("names")
+
+    def test_what_is_returned_is_what_the_server_says(self, runs: Any, client: Client) -> None:
+        described = [client.send(indexes.describe("by_result", name))[0] for name in ("vector", "label")]
+        expected = [{"collection_name": "by_result", **index.as_json()} for index in described]
+        assert runs["results"]["returned"]["index"] == expected
+        assert [index["total_rows"] for index in expected] == [300, 300]
+        assert [index["pending_rows"] for index in expected] == [0, 0]
+
+    def test_the_assets_event_says_the_same(self, runs: Any) -> None:
+        (event,) = runs["results"]["asset_events"]
+        assert event["uri"] == "milvus://localhost/default/docs"
+        assert event["extra"]["indexes"] == runs["results"]["returned"]["index"]
+
+    def test_mapping_over_collections(self, runs: Any, client: Client) -> None:
+        for number in range(3):
+            assert runs["results"]["states"][f"mapped[{number}]"] == "success"
+            (index,) = client.send(indexes.describe(f"mapped_{number}", "vector"))
+            assert index.params["M"] == "8"
+
+    def test_dropping(self, runs: Any, client: Client) -> None:
+        returned, states = runs["results"]["returned"], runs["results"]["states"]
+        assert (returned["drop"], returned["drop_again"]) == (True, False)
+        assert (states["drop_again"], states["drop_strictly"]) == ("success", "failed")
+        assert runs["results"]["tries"]["drop_strictly"] == 1
+        assert client.send(indexes.list_("dropped")) == []
+
+
+class TestErrors:
+    @pytest.mark.parametrize("task", ["no_such_collection", "no_such_database", "wrong_token"])
+    def test_what_does_not_pass_burns_no_retry(self, runs: Any, task: str) -> None:
+        assert runs["errors"]["states"][task] == "failed"
+        assert runs["errors"]["tries"][task] == 1
+
+    def test_what_may_pass_is_retried_by_airflow(self, runs: Any) -> None:
+        assert runs["errors"]["states"]["nobody_there"] == "failed"
+        assert runs["errors"]["tries"]["nobody_there"] == 2

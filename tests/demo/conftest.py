@@ -1,0 +1,8 @@
+"""What is started here is ended when the tests are asked to end, as after Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+
+# SIGTERM would otherwise end pytest on the spot, and leave whatever a test has started to itself.
+signal.signal(signal.SIGTERM, signal.default_int_handler)

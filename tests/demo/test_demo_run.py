@@ -1,0 +1,198 @@
+"""The demo itself, with the real Airflow: what it shows, how it ends, and that nothing is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+DEMO = [sys.executable, "-I", "-m", "airflow_vectordb.demo"]
+TASKS = ["create_collection", "ingest", "create_index", "load_collection", "search"]
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
+
+
+def processes_of(home: Path) -> dict[int, str]:
+    """What runs in a home, by its working directory, environment or arguments."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            if (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                continue
+            arguments = (entry / "cmdline").read_bytes()
+            traces = [arguments, (entry / "environ").read_bytes(), os.readlink(entry / "cwd").encode()]
+        except OSError:  # it has ended, or is not ours
+            continue
+        if any(str(home).encode() in trace for trace in traces):
+            found[int(entry.name)] = arguments.replace(b"\0", b" ").decode()
+    return found
+
+
+class Demo:
+    """One run, with its output read line by line."""
+
+    def __init__(self, home: Path, command: list[str] = DEMO, env: dict[str, str] | None = None) -> None:
+        self.home = home
+        self.output = ""
+        self.process = subprocess.Popen(
+            [*command, "--home", str(home)],
+            env={**os.environ, **(env or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def read_until(self, text: str) -> None:
+        """Read on until a line has a text in it."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output += line
+            if text in line:
+                return
+        pytest.fail(f"{text!r} never came:\n{self.output}")
+
+    def end(self) -> int:
+        """Read the rest; return the exit status."""
+        assert self.process.stdout is not None
+        with self.process.stdout:
+            self.output += self.process.stdout.read()
+        return self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One home for all, so that only the first run makes a database."""
+    return tmp_path_factory.mktemp("demo") / "my 100% home"
+
+
+@pytest.fixture
+def demo(home: Path) -> Iterator[Callable[..., Demo]]:
+    started: list[Demo] = []
+
+    def start(*arguments: list[str], **options: dict[str, str]) -> Demo:
+        started.append(Demo(home, *arguments, **options))
+        return started[-1]
+
+    yield start
+    for run in started:
+        if run.process.poll() is None:
+            run.process.terminate()
+            run.end()
+
+
+Start = Callable[..., Demo]
+
+
+def test_from_ingest_to_search(demo: Start, home: Path, tmp_path: Path) -> None:
+    # All of this belongs to other projects of the same user.
+    (tmp_path / "airflow").mkdir()
+    (tmp_path / "airflow" / "__init__.py").write_text("raise SystemExit('the wrong Airflow')")
+    foreign = {
+        "AIRFLOW_HOME": str(tmp_path / "home"),
+        "AIRFLOW__CORE__EXECUTOR": "nowhere.NoExecutor",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "True",
+        "AIRFLOW_CONN_MILVUS_DEFAULT": "milvus://nowhere.invalid:1",
+        "PYTHONPATH": str(tmp_path),
+        "VIRTUAL_ENV": str(tmp_path),
+        "HOME": str(tmp_path / "nowhere"),
+        "http_proxy": "http://127.0.0.1:9",
+        "HTTP_PROXY": "http://127.0.0.1:9",
+    }
+    run = demo(env=foreign)
+    run.read_until("create_index: running")
+    secrets = json.loads((home / "airflow" / "secrets.json").read_text())
+    running = processes_of(home)
+    assert len(running) > 5
+    assert run.end() == 0, run.output
+
+    order = re.findall(r"^ *[\d.]+ s +(\w+): success after", run.output, re.MULTILINE)
+    assert order == TASKS
+    table = [line.split()[:2] for line in run.output.splitlines() if re.match(r"  \w+ +success ", line)]
+    assert table == [[task, "success"] for task in TASKS]
+    assert re.search(r"vector_hnsw +HNSW +COSINE +M 24, efConstruction 180 +Finished +1,797 of 1,797 +0", run.output)
+    assert float(re.findall(r"recall@10 against exact search +([\d.]+)", run.output)[0]) >= 0.95
+    assert "FAILED" not in run.output
+    assert str(home) in run.output
+    assert processes_of(home) == {}
+    assert not (tmp_path / "home").exists()
+    assert not (tmp_path / "nowhere").exists()
+
+    # The token is in no argument, no log and not on the terminal.
+    for secret in secrets.values():
+        assert not any(secret in arguments for arguments in running.values())
+        assert secret not in run.output
+        for log in [*(home / "logs").rglob("*.log"), *(home / "airflow" / "logs").rglob("*.log")]:
+            assert secret not in log.read_text(errors="replace"), log
+
+
+def test_a_task_that_fails(demo: Start, home: Path) -> None:
+    # A name that Milvus does not take: longer than 255 characters.
+    patched = "import sys; from airflow_vectordb.demo import __main__, runner; runner.ASKED['collection'] = 'x' * 300; "
+    run = demo([sys.executable, "-c", patched + "sys.exit(__main__.main())"])
+    assert run.end() == 1
+    assert "Task create_collection failed in attempt 2. The end of its log:" in run.output
+    assert "xxxxxxxx" in run.output  # what Milvus said is in the tail
+    assert "create_index: success" not in run.output
+    logs = Path(re.findall(r"All of it: (.*)", run.output)[0])
+    assert sorted(log.name for log in logs.iterdir()) == ["attempt=1.log", "attempt=2.log"]
+    assert processes_of(home) == {}
+
+
+def test_a_component_that_ends(demo: Start, home: Path) -> None:
+    run = demo()
+    run.read_until("starting Airflow's dag-processor")
+    (dag_processor,) = [pid for pid, arguments in processes_of(home).items() if "airflow dag-processor" in arguments]
+    os.kill(dag_processor, signal.SIGKILL)
+    assert run.end() == 1
+    assert "dag-processor ended with exit status -9. The end of its log" in run.output
+    assert processes_of(home) == {}
+
+
+@pytest.mark.parametrize(
+    ("number", "moment", "status"),
+    [
+        (signal.SIGINT, "starting a Milvus server", 130),
+        (signal.SIGTERM, "starting Airflow's api-server", 143),
+        (signal.SIGHUP, "starting Airflow's dag-processor", 129),
+        (signal.SIGINT, "ingest: running", 130),
+    ],
+)
+def test_interrupted(demo: Start, home: Path, number: signal.Signals, moment: str, status: int) -> None:
+    run = demo()
+    run.read_until(moment)
+    started = time.monotonic()
+    run.process.send_signal(number)
+    assert run.end() == status
+    assert time.monotonic() - started < 30
+    assert processes_of(home) == {}
+    assert f"ended by {number.name}" in run.output
+
+
+def test_killed(demo: Start, home: Path) -> None:
+    run = demo()
+    run.read_until("starting Airflow's dag-processor")
+    assert len(processes_of(home)) == 3
+    run.process.kill()
+    assert run.end() == -signal.SIGKILL  # the output ends when the guard does
+    assert processes_of(home) == {}
+
+
+def test_nobody_reads_the_output(demo: Start, home: Path) -> None:
+    run = demo()
+    assert run.process.stdout is not None
+    run.read_until("starting a Milvus server")
+    run.process.stdout.close()
+    time.sleep(1)
+    run.process.terminate()
+    assert run.process.wait() == 143
+    assert processes_of(home) == {}

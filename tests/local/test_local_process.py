@@ -1,0 +1,455 @@
+"""The server as a process: how it starts and ends, what survives, who else can reach it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import shlex
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import requests
+from conftest import SCHEMA, Api
+
+from airflow_vectordb.local import LocalMilvus, LocalMilvusError
+
+Connect = Callable[[LocalMilvus], Api]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def serve(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "airflow_vectordb.cli", "serve", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def announced(process: subprocess.Popen[str], lines: int = 6) -> list[str]:
+    assert process.stdout is not None
+    return [process.stdout.readline().rstrip("\n") for _ in range(lines)]
+
+
+# --- airflow-vectordb serve ---
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_serve_announces_itself_and_stops_cleanly(tmp_path: Path, signum: int) -> None:
+    token = "root:p@ss/wörd: x"
+    with serve("--data", str(tmp_path), "--port", "0", AIRFLOW_VECTORDB_TOKEN=token) as process:
+        lines = announced(process)
+        uri = next(word for word in lines[0].split() if word.startswith("http://127.0.0.1:"))
+        # The connection, in both forms, says what the server wants.
+        variable = next(line for line in lines if "AIRFLOW_CONN_MILVUS_DEFAULT=" in line)
+        (_, assignment) = shlex.split(variable)
+        connection = urlsplit(assignment.partition("=")[2])
+        assert connection.scheme == "milvus"
+        assert f"http://{connection.hostname}:{connection.port}" == uri
+        assert f"{unquote(connection.username or '')}:{unquote(connection.password or '')}" == token
+        added = shlex.split(lines[-1])
+        assert added[:4] == ["airflow", "connections", "add", "milvus_default"]
+        options = dict(zip(added[4::2], added[5::2], strict=True))
+        assert options == {
+            "--conn-type": "milvus",
+            "--conn-host": "127.0.0.1",
+            "--conn-port": str(connection.port),
+            "--conn-login": "root",
+            "--conn-password": "p@ss/wörd: x",
+        }
+        # A client that keeps its connection open does not keep the server from ending.
+        with requests.Session() as session:
+            headers = {"Authorization": f"Bearer {token}".encode()}
+            answer = session.post(f"{uri}/v2/vectordb/collections/list", json={}, headers=headers, timeout=10)
+            assert answer.json() == {"code": 0, "data": []}
+            assert token.encode() not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
+            started = time.monotonic()
+            process.send_signal(signum)
+            _, errors = process.communicate(timeout=10)
+        assert process.returncode == 0
+        assert time.monotonic() - started < 2.5
+        # Requests are logged; nothing else is worth a word, and least of all the token.
+        assert [line for line in errors.splitlines() if "collections/list 200 code=0" not in line] == []
+
+
+def test_serve_stops_cleanly_while_it_is_at_work(tmp_path: Path) -> None:
+    rows = ",".join(f'{{"id":{i},"vector":[{",".join(["0.5"] * 256)}]}}' for i in range(12_000))
+    answers: list[Any] = []
+    with serve("--data", str(tmp_path), "--port", "0") as process:
+        uri = announced(process)[0].split()[4]
+        collection = {"collectionName": "busy", "dimension": 256}
+        assert requests.post(f"{uri}/v2/vectordb/collections/create", json=collection, timeout=10).json()["code"] == 0
+
+        def insert() -> None:
+            body = f'{{"collectionName":"busy","data":[{rows}]}}'
+            answers.append(requests.post(f"{uri}/v2/vectordb/entities/insert", data=body, timeout=30).json())
+
+        inserting = threading.Thread(target=insert)
+        inserting.start()
+        time.sleep(0.4)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+        inserting.join()
+    assert process.returncode == 0
+    # Either it was done in time, or the caller was told that the server went away.
+    assert answers[0]["code"] in (0, 2), answers
+    assert "Traceback" not in errors
+    with LocalMilvus(tmp_path, token=None) as again:
+        body = {"collectionName": "busy", "outputFields": ["count(*)"]}
+        (count,) = requests.post(f"{again.uri}/v2/vectordb/entities/query", json=body, timeout=30).json()["data"]
+        assert count["count(*)"] in ((12_000,) if answers[0]["code"] == 0 else (0, 12_000))
+
+
+def _caught(pid: int) -> int:
+    """The signals that a process has handlers for, as a bit mask."""
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in status if line.startswith("SigCgt:")), 16)
+
+
+def test_serve_stops_during_its_start(tmp_path: Path) -> None:
+    with serve("--data", str(tmp_path), "--port", "0") as process:
+        # As soon as it minds the signal at all; it is not up yet then by far.
+        while not _caught(process.pid) & 1 << (signal.SIGTERM - 1):
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=10)
+        assert (process.returncode, output, errors) == (0, "", "")
+
+
+def test_serve_beyond_loopback_wants_a_token(tmp_path: Path) -> None:
+    with serve("--data", str(tmp_path), "--host", "0.0.0.0", "--port", "0") as process:
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "token" in errors
+    assert "Traceback" not in errors
+
+
+def test_serve_says_that_a_port_is_taken(tmp_path: Path, server: LocalMilvus) -> None:
+    port = server.uri.rpartition(":")[2]
+    with serve("--data", str(tmp_path), "--port", port) as process:
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in errors
+    assert "Traceback" not in errors
+
+
+def test_serve_says_that_the_data_directory_is_none(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with serve("--data", str(tmp_path / "file"), "--port", "0") as process:
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "cannot open the data directory" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("arguments", [[], ["--data", "d", "--port", "http"], ["--data", "d", "--port", "65536"]])
+def test_serve_explains_its_arguments(arguments: list[str]) -> None:
+    with serve(*arguments) as process:
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert errors.startswith("usage: ")
+
+
+# --- LocalMilvus ---
+
+
+def test_it_ends_surely_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connect: Connect) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    with LocalMilvus(token=None) as running:
+        # Without a token everybody on this machine is let in.
+        assert connect(running).ok("databases/list") == ["default"]
+        pid, uri = running.pid, running.uri
+        assert os.listdir(tmp_path)
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    with pytest.raises(requests.ConnectionError):
+        requests.post(f"{uri}/v2/vectordb/collections/list", json={}, timeout=5)
+    with pytest.raises(LocalMilvusError, match="not running"):
+        _ = running.uri
+
+
+def test_it_ends_when_whoever_started_it_is_killed(tmp_path: Path) -> None:
+    script = (
+        "import os, signal\n"
+        "from airflow_vectordb.local import LocalMilvus\n"
+        "print(LocalMilvus().start().pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False, env=environment
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{int(done.stdout)}").exists() or os.listdir(tmp_path):
+        assert time.monotonic() < deadline, os.listdir(tmp_path)
+        time.sleep(0.05)
+
+
+def test_a_data_directory_takes_one_server(tmp_path: Path) -> None:
+    data = tmp_path / "new" / "data"
+    with LocalMilvus(data):
+        assert stat.S_IMODE(data.stat().st_mode) == 0o700
+        second = LocalMilvus(data)
+        with pytest.raises(LocalMilvusError, match="in use by another process"):
+            second.start()
+        with pytest.raises(LocalMilvusError, match="not running"):
+            _ = second.pid
+        with serve("--data", str(data), "--port", "0") as process:
+            _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert errors == (
+        f"airflow-vectordb serve: {data} is in use by another process; each data directory takes one server\n"
+    )
+
+
+def test_a_start_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    with pytest.raises(LocalMilvusError, match=r"not ready within 0\.05 s"):
+        LocalMilvus(tmp_path, start_timeout=0.05).start()
+    with LocalMilvus(tmp_path):
+        pass
+
+
+def test_the_engine_cannot_be_reached_past_the_token(server: LocalMilvus) -> None:
+    """The server process listens on its one port, and on nothing else, neither TCP nor Unix sockets."""
+    inodes = set()
+    for descriptor in Path(f"/proc/{server.pid}/fd").iterdir():
+        try:
+            target = os.readlink(descriptor)
+        except FileNotFoundError:
+            continue
+        if target.startswith("socket:["):
+            inodes.add(target[8:-1])
+    listening = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            columns = line.split()
+            if columns[3] == "0A" and columns[9] in inodes:
+                listening.append(int(columns[1].rpartition(":")[2], 16))
+    assert listening == [int(server.uri.rpartition(":")[2])]
+    for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
+        columns = line.split()
+        accepting = int(columns[3], 16) & 0x10000
+        assert not (columns[6] in inodes and accepting), line
+
+
+# --- what survives ---
+
+
+def test_everything_survives_a_restart_and_a_crash(
+    tmp_path: Path, connect: Connect, rows: list[dict[str, Any]]
+) -> None:
+    index = {"fieldName": "v", "indexName": "mine", "metricType": "L2", "indexType": "HNSW", "params": {"M": 24}}
+    params = {"shardsNum": 2, "consistencyLevel": "Strong"}
+
+    def seen(api: Api) -> dict[str, Any]:
+        return {
+            "collection": api.ok("collections/describe", collectionName="kept"),
+            "index": api.ok("indexes/describe", collectionName="kept", indexName="mine"),
+            "stats": api.ok("collections/get_stats", collectionName="kept"),
+            "rows": api.ok("entities/query", collectionName="kept"),
+            "hits": api.ok("entities/search", collectionName="kept", annsField="v", data=[[3, 1, 0, 0]], limit=3),
+            "aliases": api.ok("aliases/list"),
+            "databases": [api.ok("databases/describe", dbName=name) for name in api.ok("databases/list")],
+            "state": api.ok("collections/get_load_state", collectionName="released"),
+            "collections": api.ok("collections/list"),
+        }
+
+    running = LocalMilvus(tmp_path).start()
+    try:
+        api = connect(running)
+        api.ok("databases/create", dbName="lab", properties={"a": "b"})
+        schema = {**SCHEMA, "description": "of a schema"}
+        api.ok(
+            "collections/create",
+            collectionName="kept",
+            schema=schema,
+            params=params,
+            indexParams=[index, {"fieldName": "s"}],
+        )
+        api.ok("collections/create", collectionName="released", dimension=4)
+        api.ok("collections/release", collectionName="released")
+        api.ok("collections/create", collectionName="dropped", dimension=4)
+        api.ok("collections/drop", collectionName="dropped")
+        api.ok("aliases/create", collectionName="kept", aliasName="other")
+        api.ok("entities/insert", collectionName="kept", data=rows[:6])
+        api.ok("collections/flush", collectionName="kept")
+        # Some of it is only in the engine's log.
+        api.ok("entities/insert", collectionName="kept", data=rows[6:])
+        api.ok("entities/delete", collectionName="kept", filter="id == 0")
+        before = seen(api)
+        assert len(before["rows"]) == 9
+        for end in (running.stop, running.kill):
+            end()
+            running.start()
+            assert seen(connect(running)) == before
+    finally:
+        running.stop()
+
+
+def test_no_acknowledged_row_is_lost_to_a_kill(tmp_path: Path, connect: Connect) -> None:
+    """Three writers on two collections, and a kill at a random moment, twice."""
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    acknowledged: dict[str, set[int]] = {"a": set(), "b": set()}
+    keys = itertools.count()
+    running = LocalMilvus(tmp_path).start()
+
+    def write(api: Api, collection: str) -> None:
+        while True:
+            batch: list[dict[str, Any]] = [{"id": next(keys), "vector": [float(i), 1.0]} for i in range(10)]
+            try:
+                answer = api.post("entities/insert", {"collectionName": collection, "data": batch}).json()
+            except requests.RequestException:
+                return
+            assert answer["code"] == 0, answer
+            acknowledged[collection].update(row["id"] for row in batch)
+
+    def found(api: Api, collection: str) -> set[int]:
+        query: dict[str, Any] = {"collectionName": collection, "outputFields": ["id"], "limit": 10_000}
+        pages: list[list[dict[str, int]]] = [api.ok("entities/query", **query, filter="id >= 0")]
+        while len(pages[-1]) == 10_000:
+            pages.append(api.ok("entities/query", **query, filter=f"id > {pages[-1][-1]['id']}"))
+        return {row["id"] for page in pages for row in page}
+
+    try:
+        api = connect(running)
+        for collection in acknowledged:
+            api.ok("collections/create", collectionName=collection, dimension=2)
+        for _ in range(2):
+            writers = [threading.Thread(target=write, args=(connect(running), name)) for name in ("a", "b", "a")]
+            for writer in writers:
+                writer.start()
+            time.sleep(chance.uniform(0.1, 0.8))
+            running.kill()
+            for writer in writers:
+                writer.join()
+            running.start()
+            for collection, wanted in acknowledged.items():
+                lost = wanted - found(connect(running), collection)
+                assert not lost, f"lost {len(lost)} of {len(wanted)}, seed {seed}"
+        assert all(acknowledged.values())
+    finally:
+        running.stop()
+
+
+def test_a_crash_while_collections_come_and_go_leaves_a_sound_state(tmp_path: Path, connect: Connect) -> None:
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    running = LocalMilvus(tmp_path).start()
+    index = [{"fieldName": "vector", "indexName": "x", "indexType": "HNSW", "params": {"M": 8}}]
+
+    def churn(api: Api) -> None:
+        try:
+            while True:
+                api.ok("collections/create", collectionName="c", dimension=2)
+                api.ok("entities/insert", collectionName="c", data=[{"id": 1, "vector": [1, 2]}])
+                api.ok("collections/release", collectionName="c")
+                api.ok("indexes/drop", collectionName="c", indexName="vector")
+                api.ok("indexes/create", collectionName="c", indexParams=index)
+                api.ok("collections/load", collectionName="c")
+                api.ok("collections/drop", collectionName="c")
+        except requests.RequestException:
+            pass
+
+    try:
+        for _ in range(2):
+            churning = threading.Thread(target=churn, args=(connect(running),))
+            churning.start()
+            time.sleep(chance.uniform(0.2, 0.7))
+            running.kill()
+            churning.join()
+            running.start()
+            api = connect(running)
+            # Whatever state it was in, it can be described, dropped and made anew.
+            for name in api.ok("collections/list"):
+                api.ok("collections/describe", collectionName=name)
+                for made in api.ok("indexes/list", collectionName=name):
+                    api.ok("indexes/describe", collectionName=name, indexName=made)
+                api.ok("collections/drop", collectionName=name)
+            api.ok("collections/create", collectionName="c", dimension=2)
+            count = api.ok("entities/query", collectionName="c", outputFields=["count(*)"])
+            assert count == [{"count(*)": 0}], f"seed {seed}"
+            api.ok("collections/drop", collectionName="c")
+    finally:
+        running.stop()
+
+
+# --- many at once ---
+
+
+def test_many_clients_at_once(api: Api, server: LocalMilvus, connect: Connect) -> None:
+    """16 clients write to and read from three collections; nobody fails, no row is lost."""
+    names = ["many0", "many1", "many2"]
+    for name in names:
+        api.ok("collections/create", collectionName=name, dimension=4)
+    failures: list[Exception] = []
+
+    def work(number: int, client: Api) -> None:
+        name = names[number % 3]
+        try:
+            for i in range(10):
+                key = number * 1000 + i
+                client.ok("entities/insert", collectionName=name, data=[{"id": key, "vector": [key, i, 1, 0]}])
+                client.ok("entities/search", collectionName=name, data=[[key, i, 1, 0]], limit=3)
+                assert client.ok("entities/get", collectionName=name, id=key, outputFields=["id"]) == [{"id": key}]
+                if i == 5:
+                    client.ok("collections/flush", collectionName=name)
+                client.ok("collections/describe", collectionName=name)
+        except (AssertionError, requests.RequestException) as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(i, connect(server))) for i in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    counts = [api.ok("entities/query", collectionName=n, outputFields=["count(*)"])[0]["count(*)"] for n in names]
+    assert counts == [60, 50, 50]
+    for name in names:
+        api.ok("collections/drop", collectionName=name)
+
+
+def test_creating_the_same_at_the_same_moment_is_fine(
+    api: Api, server: LocalMilvus, connect: Connect, name: str
+) -> None:
+    answers: list[Any] = []
+
+    def create(client: Api) -> None:
+        answers.append(client.post("collections/create", {"collectionName": name, "dimension": 4}).json())
+
+    threads = [threading.Thread(target=create, args=(connect(server),)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [{"code": 0, "data": {}}] * 8

@@ -1,0 +1,214 @@
+"""What holds for every endpoint: who may call, what a body must be, how long a call may take."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import Any
+
+import pytest
+import requests
+from conftest import Api
+
+from airflow_vectordb.local import LocalMilvus
+from airflow_vectordb.local.app import MAX_BODY
+
+# Every endpoint with its required fields; written down here, not read from the server.
+REQUIRED: dict[str, dict[str, Any]] = {
+    "aliases/alter": {"aliasName": "a", "collectionName": "c"},
+    "aliases/create": {"aliasName": "a", "collectionName": "c"},
+    "aliases/describe": {"aliasName": "a"},
+    "aliases/drop": {"aliasName": "a"},
+    "aliases/list": {},
+    "collections/create": {"collectionName": "c"},
+    "collections/describe": {"collectionName": "c"},
+    "collections/drop": {"collectionName": "c"},
+    "collections/flush": {"collectionName": "c"},
+    "collections/get_load_state": {"collectionName": "c"},
+    "collections/get_stats": {"collectionName": "c"},
+    "collections/has": {"collectionName": "c"},
+    "collections/list": {},
+    "collections/load": {"collectionName": "c"},
+    "collections/release": {"collectionName": "c"},
+    "databases/create": {"dbName": "d"},
+    "databases/describe": {"dbName": "d"},
+    "databases/drop": {"dbName": "d"},
+    "databases/list": {},
+    "entities/delete": {"collectionName": "c", "filter": "id > 0"},
+    "entities/get": {"collectionName": "c", "id": [1]},
+    "entities/insert": {"collectionName": "c", "data": [{"id": 1}]},
+    "entities/query": {"collectionName": "c"},
+    "entities/search": {"collectionName": "c", "data": [[1.0]]},
+    "entities/upsert": {"collectionName": "c", "data": [{"id": 1}]},
+    "indexes/create": {"collectionName": "c", "indexParams": [{"fieldName": "f"}]},
+    "indexes/describe": {"collectionName": "c", "indexName": "i"},
+    "indexes/drop": {"collectionName": "c", "indexName": "i"},
+    "indexes/list": {"collectionName": "c"},
+}
+EACH_REQUIRED = [(path, field) for path, fields in REQUIRED.items() for field in fields]
+
+
+def url(server: LocalMilvus, path: str) -> str:
+    return f"{server.uri}/v2/vectordb/{path}"
+
+
+def test_the_table_is_complete(server: LocalMilvus) -> None:
+    paths = requests.get(f"{server.uri}/openapi.json", timeout=10).json()["paths"]
+    assert {path.removeprefix("/v2/vectordb/") for path in paths} == set(REQUIRED)
+
+
+@pytest.mark.parametrize("path", REQUIRED)
+def test_every_endpoint_wants_the_token(server: LocalMilvus, path: str) -> None:
+    with requests.Session() as session:
+        for header in (None, "Bearer root:wrong", "Bearer ", "root:Milvus", "Bearer root:Milvus2", "Basic cm9vdA=="):
+            headers = {"Authorization": header}
+            response = session.post(url(server, path), json=REQUIRED[path], headers=headers, timeout=10)
+            assert response.status_code == 401, header
+            assert response.json() == {"code": 1800, "message": "user hasn't authenticated"}
+
+
+def test_the_token_may_come_as_basic_credentials(server: LocalMilvus) -> None:
+    given = "Basic " + base64.b64encode(b"root:Milvus").decode()
+    response = requests.post(url(server, "collections/list"), json={}, headers={"Authorization": given}, timeout=10)
+    assert response.json()["code"] == 0
+
+
+@pytest.mark.parametrize(("path", "field"), EACH_REQUIRED)
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_required_field_missing_or_empty_is_1802(api: Api, path: str, field: str, empty: bool) -> None:
+    body = {key: value for key, value in REQUIRED[path].items() if key != field}
+    if empty:
+        body[field] = type(REQUIRED[path][field])()
+    code, message = api.fails(path, **body)
+    assert code == 1802
+    assert field in message
+
+
+# A key may have any type: what is no key is another code, see test_a_bad_key.
+@pytest.mark.parametrize(("path", "field"), [pair for pair in EACH_REQUIRED if pair[1] != "id"])
+def test_a_value_of_the_wrong_type_is_1801(api: Api, path: str, field: str) -> None:
+    code, message = api.fails(path, **{**REQUIRED[path], field: 5})
+    assert code == 1801
+    assert field in message
+
+
+BROKEN = [b"", b"  ", b"{", b"[]", b'"x"', b"1", b"null", b"{'a': 1}", b'{"a": NaN}', b"\xff{}", b"{} {}", b"[" * 9999]
+
+
+@pytest.mark.parametrize("path", REQUIRED)
+def test_what_is_no_json_object_is_1801(api: Api, path: str) -> None:
+    for body in BROKEN:
+        response = api.raw(path, body)
+        assert (response.status_code, response.json()["code"]) == (200, 1801), body[:20]
+
+
+def test_keys_match_without_regard_to_case_and_unknown_ones_are_ignored(api: Api, name: str) -> None:
+    api.ok("collections/create", COLLECTIONNAME=name, Dimension=4, autoId=True, nosuchkey={"a": [1]}, dbname=None)
+    assert api.ok("collections/describe", collectionname=name)["autoId"] is True
+
+
+def test_the_exact_key_wins_over_its_variants(api: Api, name: str) -> None:
+    body = {"CollectionName": "other", "collectionName": name, "collectionname": "x"}
+    assert api.ok("collections/has", **body) == {"has": False}
+    api.ok("collections/create", collectionName=name, dimension=4)
+    assert api.ok("collections/has", **body) == {"has": True}
+
+
+@pytest.mark.parametrize("value", ["4", 4.5, True, [4]])
+def test_a_number_is_a_number(api: Api, value: object) -> None:
+    assert api.fails("collections/create", collectionName="never", dimension=value)[0] == 1801
+    assert api.ok("collections/has", collectionName="never") == {"has": False}
+
+
+@pytest.mark.parametrize("value", ["true", 1, 0])
+def test_a_boolean_is_a_boolean(api: Api, value: object) -> None:
+    assert api.fails("collections/create", collectionName="never", dimension=4, autoID=value)[0] == 1801
+
+
+@pytest.mark.parametrize("path", ["nosuch/list", "collections", "collections/nosuch", "collections/list/", ""])
+def test_an_unknown_path_is_a_plain_404(api: Api, path: str) -> None:
+    response = api.post(path, {})
+    assert response.status_code == 404
+    assert response.headers["Content-Type"].startswith("text/plain")
+    assert response.text == "404 page not found"
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_only_post_is_known(api: Api, method: str) -> None:
+    response = api.session.request(method, f"{api.uri}/v2/vectordb/collections/list", json={}, timeout=10)
+    assert (response.status_code, response.text) == (404, "404 page not found")
+
+
+def test_the_database_is_taken_from_the_body_then_the_header_then_default(api: Api, name: str) -> None:
+    api.ok("databases/create", dbName="side")
+    try:
+        api.ok("collections/create", collectionName=name, dimension=4)
+        api.ok("collections/create", collectionName="inside", dimension=4, dbName="side")
+        listing = api.post("collections/list", {}, DB_Name="side").json()
+        assert listing["data"] == ["inside"]
+        assert name in api.post("collections/list", {"dbName": "default"}, DB_Name="side").json()["data"]
+        assert "inside" not in api.ok("collections/list")
+        assert api.post("collections/list", {}, DB_Name="nosuch").json()["code"] == 800
+        assert api.post("collections/list", {"dbName": ""}, DB_Name="side").json()["data"] == ["inside"]
+    finally:
+        api.ok("collections/drop", collectionName="inside", dbName="side")
+        api.ok("databases/drop", dbName="side")
+
+
+def test_int64_comes_as_numbers_only_where_that_was_asked_for(api: Api, shared: str) -> None:
+    body = {"collectionName": shared, "id": [3], "outputFields": ["rank"]}
+    assert api.post("entities/get", body).json()["data"] == [{"id": 3, "rank": 0}]
+    plain = api.post("entities/get", body, Accept_Type_Allow_Int64=None).json()
+    assert plain["data"] == [{"id": "3", "rank": 0}]
+    search = {"collectionName": shared, "data": [[3, 1, 0, 0]], "annsField": "v", "limit": 1}
+    assert api.post("entities/search", search, Accept_Type_Allow_Int64="false").json()["data"][0]["id"] == "3"
+
+
+def test_a_call_that_takes_too_long_is_answered_with_408(api: Api, name: str) -> None:
+    api.ok("collections/create", collectionName=name, dimension=512)
+    count = 20_000
+    vector = b"[" + b",".join([b"0.25"] * 512) + b"]"
+    rows = b",".join(b'{"id":%d,"vector":%s}' % (i, vector) for i in range(count))
+    body = b'{"collectionName":"%s","data":[%s]}' % (name.encode(), rows)
+    started = time.monotonic()
+    response = api.raw("entities/insert", body, Request_Timeout="1")
+    assert response.status_code == 408
+    assert response.json() == {"code": 10001, "message": "request timeout"}
+    assert time.monotonic() - started < 5
+    # It may be done all the same, or not at all; and whoever comes next is served.
+    api.ok("entities/upsert", collectionName=name, data=[{"id": 0, "vector": [0.5] * 512}])
+    (found,) = api.ok("entities/query", collectionName=name, outputFields=["count(*)"])
+    assert found["count(*)"] in (1, count)
+
+
+@pytest.mark.parametrize("value", ["soon", "0", "-3", ""])
+def test_a_timeout_that_is_none_is_the_default(api: Api, value: str) -> None:
+    assert api.post("collections/list", {}, Request_Timeout=value).json()["code"] == 0
+
+
+def test_a_body_that_is_too_large_is_refused(api: Api) -> None:
+    response = api.raw("collections/list", b" " * (MAX_BODY + 1))
+    assert (response.status_code, response.json()["code"]) == (413, 1102)
+
+
+def test_the_log_has_neither_token_nor_rows(server: LocalMilvus, api: Api, shared: str) -> None:
+    api.ok("entities/search", collectionName=shared, data=[[3.14159, 1, 0, 0]], annsField="v", filter="label != 'hush'")
+    api.fails("entities/query", collectionName=shared, filter="label == 'hush' and")
+    log = server.log()
+    assert "entities/search 200 code=0" in log
+    assert "entities/query 200 code=1100" in log
+    for secret in (server.token, "3.14159", "hush"):
+        assert secret is not None
+        assert secret not in log
+
+
+def test_the_documentation_lists_what_is_there(server: LocalMilvus) -> None:
+    assert "swagger" in requests.get(f"{server.uri}/docs", timeout=10).text
+    document = requests.get(f"{server.uri}/openapi.json", timeout=10).json()
+    body = document["paths"]["/v2/vectordb/indexes/create"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["schema"]["required"] == ["collectionName", "indexParams"]
+    item = body["schema"]["properties"]["indexParams"]["items"]
+    assert item["required"] == ["fieldName"]
+    assert set(item["properties"]) == {"fieldName", "indexName", "metricType", "indexType", "params", "indexConfig"}
+    json.dumps(document)

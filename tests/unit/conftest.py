@@ -1,0 +1,106 @@
+"""Fixtures of the tests that need no server but a scripted one, and no Airflow but its classes."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+if "airflow" not in sys.modules:  # it reads its home directory once
+    os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
+    atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
+
+import structlog
+from harness import Clock, Logged, Operating, Pauses, Transport
+from scripted import Script, ScriptedServer
+
+from airflow_vectordb import waits
+from airflow_vectordb.rest import endpoint as endpoint_module
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy, no CA bundle, no ``.netrc`` and no connection but those of the test."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name.startswith("AIRFLOW_CONN_"):
+            monkeypatch.delenv(name)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., ScriptedServer]]:
+    """Start scripted servers, and end them; a request that a script does not foresee fails the test."""
+    servers: list[ScriptedServer] = []
+
+    def start(script: Script, **options: object) -> ScriptedServer:
+        servers.append(ScriptedServer(script, **options))  # type: ignore[arg-type]
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+    unforeseen = [request for server in servers for request in server.unforeseen]
+    assert not unforeseen, f"requests that no script foresees: {unforeseen}"
+
+
+@pytest.fixture(params=["requests", "aiohttp"])
+def transport(request: pytest.FixtureRequest) -> Transport:
+    """Run the test with each of the two clients."""
+    return Transport(request.param)
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
+    """Let no pause last, and list what they would have been."""
+    found = Pauses()
+    sleep = asyncio.sleep
+
+    async def asleep(seconds: float, result: Any = None) -> Any:
+        if seconds:
+            found.pause(seconds)
+        return await sleep(0, result)
+
+    monkeypatch.setattr(time, "sleep", found.pause)
+    monkeypatch.setattr(asyncio, "sleep", asleep)
+    return found
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Let hours pass in no time: only sleeping moves this clock."""
+    simulated = Clock()
+    monkeypatch.setattr(time, "time", simulated.time)
+    monkeypatch.setattr(time, "sleep", simulated.sleep)
+    monkeypatch.setitem(waits.watch.__kwdefaults__ or {}, "clock", simulated.time)
+    return simulated
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up silent servers after 0.3 s, with a ``timeout`` of up to 1 s (5 s more are allowed otherwise)."""
+    monkeypatch.setattr(endpoint_module, "SOCKET_ALLOWANCE", -0.7)
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[Logged]:
+    """Collect all that is logged."""
+    for name in (None, "urllib3", "aiohttp", "asyncio", "airflow", "airflow_vectordb"):
+        caplog.set_level(logging.DEBUG, name)
+    with structlog.testing.capture_logs() as events:
+        yield Logged(events, caplog)
+
+
+@pytest.fixture
+def operating(monkeypatch: pytest.MonkeyPatch) -> Operating:
+    """Run operators."""
+    return Operating(monkeypatch.setenv)

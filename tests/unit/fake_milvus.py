@@ -1,0 +1,137 @@
+"""A Milvus in miniature: one collection, its fields and its indexes. A script for :class:`scripted.ScriptedServer`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from scripted import Behaviour, Request, error, ok
+
+FIELDS = {"id": "Int64", "vector": "FloatVector", "sparse": "SparseFloatVector", "label": "VarChar"}
+NO_COLLECTION = error(100, "can't find collection[database=default][collection=nope]")
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The work is done, and its answer gets lost in this way."""
+
+    behaviour: Behaviour
+
+
+@dataclass
+class FakeMilvus:
+    """
+    Answers as a Milvus with one collection does.
+
+    :param collection: its name
+    :param fields: name -> type
+    :param reads: where this server looks for the index type and its parameters, ignoring the other places as real
+        ones do: ``indexConfig`` (to spring 2024), ``params`` (from April 2024), ``indexType`` (from October 2024) or
+        nowhere that this provider knows of
+    :param cloud: turn every vector index into AUTOINDEX, as Zilliz Cloud does
+    :param tells: whether describe tells the build parameters
+    :param rows: rows that it has
+    :param progress: name of an index -> what its description says in the place of "built"
+    :param faults: path -> what to do in the place of the next answers; None: answer as ever
+    :param refuses: field -> what to answer, once, when its turn comes in a list of indexes to create
+    :param indexes: name -> ``fieldName``, ``indexType``, ``metricType``, ``params``
+    """
+
+    collection: str = "docs"
+    fields: Mapping[str, str] = field(default_factory=lambda: FIELDS)
+    reads: str = "indexType"
+    cloud: bool = False
+    tells: bool = True
+    rows: int = 100
+    progress: Callable[[str], Mapping[str, Any]] = lambda name: {}
+    faults: dict[str, list[Behaviour | Lost | None]] = field(default_factory=dict)
+    refuses: dict[str, Behaviour] = field(default_factory=dict)
+    indexes: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __call__(self, request: Request) -> Behaviour:
+        faults = self.faults.get(request.path)
+        fault = faults.pop(0) if faults else None
+        if fault is None:
+            return self._answer(request.path, request.body)
+        if isinstance(fault, Lost):
+            self._answer(request.path, request.body)
+            return fault.behaviour
+        return fault
+
+    def add(self, name: str, index_type: str = "HNSW", metric: str = "COSINE", /, **params: Any) -> None:
+        """Have an index on the field of its name, or on ``vector``."""
+        on = name if name in self.fields else "vector"
+        told = {key: str(value) for key, value in params.items()}
+        self.indexes[name] = {"fieldName": on, "indexType": index_type, "metricType": metric, "params": told}
+
+    def _answer(self, path: str, body: Mapping[str, Any]) -> Behaviour:
+        if body.get("collectionName") != self.collection:
+            return NO_COLLECTION
+        actions: dict[str, Callable[[Mapping[str, Any]], Behaviour]] = {
+            "collections/describe": self._collection,
+            "collections/get_stats": lambda _: ok({"rowCount": self.rows}),
+            "collections/flush": lambda _: ok(),
+            "indexes/list": lambda _: ok(list(self.indexes)),
+            "indexes/describe": self._describe,
+            "indexes/create": self._create,
+            "indexes/drop": self._drop,
+        }
+        return actions[path](body)
+
+    def _collection(self, body: Mapping[str, Any]) -> Behaviour:
+        fields = [{"name": name, "type": kind, "primaryKey": name == "id"} for name, kind in self.fields.items()]
+        return ok({"collectionName": self.collection, "fields": fields, "load": "LoadStateNotLoad"})
+
+    def _describe(self, body: Mapping[str, Any]) -> Behaviour:
+        name = body["indexName"]
+        if name not in self.indexes:
+            return error(700, f"index not found[index={name}]")
+        index = self.indexes[name]
+        told = {
+            "indexName": name,
+            "fieldName": index["fieldName"],
+            "indexType": index["indexType"],
+            "metricType": index["metricType"],
+            "indexState": "Finished",
+            "totalRows": self.rows,
+            "indexedRows": self.rows,
+            "pendingRows": 0,
+            "failReason": "",
+        }
+        if self.tells:
+            pairs = {"index_type": index["indexType"], **index["params"]}
+            told["indexParams"] = [{"key": key, "value": str(value)} for key, value in pairs.items()]
+        return ok([{**told, **self.progress(name)}])
+
+    def _create(self, body: Mapping[str, Any]) -> Behaviour:
+        for item in body["indexParams"]:
+            if item["fieldName"] in self.refuses:
+                return self.refuses.pop(item["fieldName"])
+            index_type, params = self._read(item)
+            if any(not isinstance(value, str) for value in item.get("indexConfig", {}).values()):
+                return error(1801, "can only accept json format request")
+            if self.reads == "indexConfig" and not (item.get("indexName") and item.get("metricType")):
+                return error(1802, "missing required parameters")
+            metric = item.get("metricType", "")
+            if self.cloud and metric:
+                index_type, params = "AUTOINDEX", {}
+            new = {"fieldName": item["fieldName"], "indexType": index_type, "metricType": metric, "params": params}
+            there = next((one for one in self.indexes.values() if one["fieldName"] == new["fieldName"]), new)
+            if there != new:
+                return error(65535, "CreateIndex failed: at most one distinct index is allowed per field")
+            self.indexes.setdefault(item.get("indexName", item["fieldName"]), new)
+        return ok()
+
+    def _read(self, item: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+        found = item.get({"indexType": "params"}.get(self.reads, self.reads), {})
+        params = {key: str(value) for key, value in found.items() if key != "index_type"}
+        index_type = item.get("indexType") if self.reads == "indexType" else found.get("index_type")
+        return (index_type, params) if index_type else ("AUTOINDEX", {})
+
+    def _drop(self, body: Mapping[str, Any]) -> Behaviour:
+        self.indexes.pop(body["indexName"], None)
+        return ok()
+
+
+__all__ = ["FIELDS", "NO_COLLECTION", "FakeMilvus", "Lost"]

@@ -1,0 +1,314 @@
+"""Servers that answer wrongly, halfway or not at all: one error from both clients, after as many requests."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+from fake_milvus import NO_COLLECTION, FakeMilvus
+from harness import Operating, Transport
+from scripted import Answer, Behaviour, CutOff, Drip, Endless, Raw, ScriptedServer, Silent, error, ok, page
+
+from airflow_vectordb._compat import AirflowException, AirflowFailException
+from airflow_vectordb.rest import Endpoint, errors, exchange, indexes
+
+Serve = Callable[..., ScriptedServer]
+DESCRIBE = indexes.describe("docs", "vector")
+RETRIES = 2
+
+
+def described(**fields: Any) -> Answer:
+    return ok([{"indexName": "vector", "fieldName": "vector", **fields}])
+
+
+# An answer, and what becomes of it: class, code, HTTP status (None: 200 or no answer), words of the message.
+PERMANENT: dict[str, tuple[Behaviour, type[errors.MilvusError], int | None, int | None, str]] = {
+    "wrong token": (error(1800, "user hasn't authenticated", 401), errors.AuthenticationError, 1800, 401, "login and"),
+    "wrong token, HTTP 200": (error(1800, "no auth"), errors.AuthenticationError, 1800, 200, "no auth"),
+    "wrong token, a proxy's page": (page(401, "Sign in"), errors.AuthenticationError, None, 401, "Sign in"),
+    "Zilliz: token invalid": (error(80002, "invalid token"), errors.AuthenticationError, 80002, 200, "invalid token"),
+    "no privilege": (error(1401, "privilege not permitted", 403), errors.PermissionDeniedError, 1401, 403, "privilege"),
+    "Zilliz: no permission": (error(96003, "unknown cluster"), errors.PermissionDeniedError, 96003, 200, "unknown"),
+    "no database": (error(800, "database not found"), errors.DatabaseNotFoundError, 800, 200, "database not found"),
+    "no collection": (NO_COLLECTION, errors.CollectionNotFoundError, 100, 200, "can't find collection"),
+    "no index": (error(700, "index not found"), errors.IndexNotFoundError, 700, 200, "index not found"),
+    "bad parameter": (error(1100, "invalid parameter"), errors.BadRequestError, 1100, 200, "invalid parameter"),
+    "quota": (error(9, "quota exceeded"), errors.LimitExceededError, 9, 200, "quota exceeded"),
+    "unexpected": (error(65535, "field has no index type"), errors.UnexpectedError, 65535, 200, "no index type"),
+    "a code on no list": (error(31337, "new kind"), errors.UnexpectedError, 31337, 200, "new kind"),
+    "v1's message": (Answer({"code": 1100, "msg": "old words"}), errors.BadRequestError, 1100, 200, "old words"),
+    "a failure without words": (Answer({"code": 1100}), errors.BadRequestError, 1100, 200, "no reason"),
+    "HTML": (page(200, "Attu"), errors.NotMilvusError, None, 200, "an HTML page (Attu)"),
+    "plain 404": (Answer("404 page not found", 404), errors.NoSuchEndpointError, None, 404, "404 page not found"),
+    "HTML 404": (page(404, "Not Found"), errors.NoSuchEndpointError, None, 404, "Not Found"),
+    "HTML 400": (page(400, "Bad Request"), errors.NotMilvusError, None, 400, "Bad Request"),
+    "JSON without code": (Answer({"detail": "Not Found"}), errors.NotMilvusError, None, 200, "`code`"),
+    "JSON list": (Answer([0]), errors.NotMilvusError, None, 200, "`code`"),
+    "JSON null": (Answer("null"), errors.NotMilvusError, None, 200, "`code`"),
+    "code as a text": (Answer({"code": "0", "data": []}), errors.NotMilvusError, None, 200, "`code`"),
+    "code as a boolean": (Answer({"code": False, "data": []}), errors.NotMilvusError, None, 200, "`code`"),
+    "half of a JSON": (Answer('{"code": 0, "da'), errors.NotMilvusError, None, 200, '"da'),
+    "no body": (Answer(b""), errors.NotMilvusError, None, 200, "empty body"),
+    "no content": (Raw(b"HTTP/1.1 204 No Content\r\n\r\n"), errors.NotMilvusError, None, 204, "empty body"),
+    "not text": (Answer(b"\xff\xfe\x00{}"), errors.NotMilvusError, None, 200, "`code`"),
+    "nested too deep": (Answer("[" * 100_000), errors.NotMilvusError, None, 200, "[[["),
+    "data of another type": (ok("fine"), errors.NotMilvusError, None, None, "shape"),
+    "data missing": (Answer({"code": 0}), errors.NotMilvusError, None, None, "shape"),
+    "rows not a number": (described(totalRows="many"), errors.NotMilvusError, None, None, "many"),
+    "rows of 5,000 digits": (described(totalRows="9" * 5000), errors.NotMilvusError, None, None, "shape"),
+    "parameters nested too deep": (
+        described(indexParams=[{"key": "params", "value": "[" * 100_000}]),
+        errors.NotMilvusError,
+        None,
+        None,
+        "shape",
+    ),
+    "not HTTP": (Raw(b"SSH-2.0-OpenSSH_9.2\r\n"), errors.NotMilvusError, None, None, "SSH-2.0-OpenSSH_9.2"),
+    "HTTP/2 only": (Raw(b"\0\0\x12\x04\0\0\0\0\0"), errors.NotMilvusError, None, None, "HTTP"),
+    "a TLS alert": (Raw(b"\x15\x03\x01\x00\x02\x02\x16"), errors.TlsError, None, None, "secure"),
+    "plain HTTP to a TLS port": (
+        Raw(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"),
+        errors.NotMilvusError,
+        None,
+        400,
+        "HTTPS server",
+    ),
+}
+
+TRANSIENT: dict[str, tuple[Behaviour, type[errors.MilvusError], int | None, int | None, str]] = {
+    "not ready": (error(1, "service not ready"), errors.UnavailableError, 1, 200, "service not ready"),
+    "rate limit": (error(8, "request limit exceeded"), errors.RateLimitError, 8, 200, "limit"),
+    "unexpected, but passing": (error(65535, "rpc: rate limit"), errors.UnexpectedError, 65535, 200, "rate limit"),
+    "408": (error(10001, "request timeout", 408), errors.UnavailableError, 10001, 408, "request timeout"),
+    "429, a proxy's page": (page(429, "Slow down"), errors.RateLimitError, None, 429, "Slow down"),
+    "500, a panic": (error(500, "panic", 500), errors.GatewayError, 500, 500, "panic"),
+    "500, no words": (Answer(b"", 500), errors.GatewayError, None, 500, "empty body"),
+    "502": (page(502, "Bad Gateway"), errors.GatewayError, None, 502, "Bad Gateway"),
+    "503": (page(503, "Down for maintenance"), errors.GatewayError, None, 503, "Down for maintenance"),
+    "504": (Answer("upstream timed out", 504), errors.GatewayError, None, 504, "upstream timed out"),
+    "503 around a success": (Answer({"code": 0, "data": []}, 503), errors.GatewayError, 0, 503, "HTTP 503"),
+    "cut off": (CutOff(), errors.BrokenAnswerError, None, None, "connection ended"),
+    "cut off by reset": (CutOff(reset=True), errors.BrokenAnswerError, None, None, "connection ended"),
+    "closed without a word": (CutOff(b""), errors.BrokenAnswerError, None, None, "connection ended"),
+    "reset without a word": (CutOff(b"", reset=True), errors.BrokenAnswerError, None, None, "connection ended"),
+    "a chunk cut off": (
+        Raw(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"cod'),
+        errors.BrokenAnswerError,
+        None,
+        None,
+        "connection ended",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", [*PERMANENT, *TRANSIENT])
+def test_both_clients_see_the_same_error(case: str, transport: Transport, serve: Serve, pauses: list[float]) -> None:
+    behaviour, kind, code, status, words = (PERMANENT | TRANSIENT)[case]
+    server = serve(behaviour)
+
+    found = transport.fail(Endpoint(server.url, database="shop", retries=RETRIES), DESCRIBE)
+
+    assert type(found) is kind
+    assert (found.code, found.http_status or 200) == (code, status or 200)
+    assert found.transient is (case in TRANSIENT)
+    assert len(server.requests) == found.attempts == (1 + RETRIES if case in TRANSIENT else 1)
+    assert len(pauses) == found.attempts - 1
+    text = str(found)
+    for fact in (words, "indexes/describe", "'vector'", "'docs'", "'shop'", server.url):
+        assert fact in text
+    if code is not None:
+        assert f"code {code}" in text
+    assert len(text) < 700
+    assert "\n" not in text
+
+
+def test_a_refused_connection(transport: Transport, serve: Serve, pauses: list[float]) -> None:
+    server = serve([], listening=False)
+
+    found = transport.fail(Endpoint(server.url, retries=RETRIES), DESCRIBE)
+
+    assert type(found) is errors.ConnectError
+    assert found.transient
+    assert "Connection refused" in str(found)
+    assert "host and port" in str(found)
+    assert len(pauses) == RETRIES
+
+
+def test_an_unknown_host(transport: Transport, pauses: list[float]) -> None:
+    found = transport.fail(Endpoint("http://no-such-host.invalid:19530", retries=1), DESCRIBE)
+
+    assert type(found) is errors.ConnectError
+    assert len(pauses) == 1
+
+
+@contextmanager
+def deaf_port() -> Iterator[int]:
+    """A port whose queue of connections is full: nothing is refused, and nothing comes about."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(2):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+def test_a_connection_that_does_not_come_about(
+    transport: Transport, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_vectordb.rest.endpoint.CONNECT_TIMEOUT", 0.3)
+    with deaf_port() as port:
+        found = transport.fail(Endpoint(f"http://127.0.0.1:{port}", timeout=1, retries=1), DESCRIBE)
+
+    assert type(found) is errors.ConnectError
+    assert "no connection within 0.3 s" in str(found)
+    assert len(pauses) == 1
+
+
+SLOW = {
+    "silence": Silent(),
+    "a byte now and then": Drip(),
+    "an answer without end": Endless(),
+    "a redirect without end": Endless(302, {"Location": "/elsewhere"}),
+}
+
+
+@pytest.mark.parametrize("case", SLOW)
+def test_servers_that_do_not_come_to_an_end(
+    case: str, transport: Transport, serve: Serve, pauses: list[float], impatient: None
+) -> None:
+    server = serve(SLOW[case])
+    began = time.monotonic()
+
+    found = transport.fail(Endpoint(server.url, timeout=1, retries=1), DESCRIBE)
+
+    assert type(found) is errors.AnswerTimeoutError
+    assert "0.3 s" in str(found)
+    assert "`timeout`" in str(found)
+    assert found.transient
+    assert len(server.requests) == 2
+    assert 0.6 <= time.monotonic() - began < 3
+
+
+def test_an_answer_larger_than_any_of_milvus_is_given_up(
+    transport: Transport, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("client", "aclient"):
+        monkeypatch.setattr(f"airflow_vectordb.rest.{name}.LARGEST_ANSWER", 1_000_000)
+    assert exchange.LARGEST_ANSWER > 64 * 1024 * 1024  # what Milvus itself may send
+    server = serve(Endless())
+
+    found = transport.fail(Endpoint(server.url, retries=RETRIES), DESCRIBE)
+
+    assert type(found) is errors.NotMilvusError
+    assert "larger than 1000000 bytes" in str(found)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "location", ["{other}/v2/vectordb/indexes/describe", "/elsewhere", "http://[bad", b"http://\xff", ""]
+)
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_not_followed(transport: Transport, serve: Serve, location: str | bytes, status: int) -> None:
+    other = serve([])
+    if isinstance(location, str):
+        location = location.format(other=other.url)
+    server = serve(Answer("moved", status, {"Location": location} if location else {}))
+
+    found = transport.fail(Endpoint(server.url, token="ada:s3cret", retries=RETRIES), DESCRIBE)
+
+    assert type(found) is errors.RedirectError
+    assert not found.transient
+    assert found.http_status == status
+    assert "redirect" in str(found)
+    if isinstance(location, str):
+        assert (location or "nowhere") in str(found)
+    assert len(server.requests) == 1
+    assert other.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("%s %d {x} {0} %(a)s", "%s %d {x} {0} %(a)s"),
+        ("line one\r\n\tline two", "line one line two"),
+        ("\x1b[31mred\x1b[0m\x00\x07\u202e!", "�[31mred�[0m���!"),
+        ("größer als 数据", "größer als 数据"),
+        ("x" * 200_000, "xxx"),
+    ],
+    ids=["formats", "lines", "control characters", "letters", "200 kB"],
+)
+def test_messages_stay_readable(transport: Transport, serve: Serve, message: str, shown: str) -> None:
+    server = serve(error(1100, message))
+
+    text = str(transport.fail(Endpoint(server.url), DESCRIBE))
+
+    assert shown in text
+    assert len(text) < 2500
+    assert text.isprintable()
+
+
+# The operator -----------------------------------------------------------------------------------------------------
+
+PATHS = ["collections/describe", "indexes/list", "indexes/create", "indexes/describe"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "case", ["wrong token", "no privilege", "no collection", "bad parameter", "a code on no list", "HTML", "plain 404"]
+)
+def test_a_permanent_error_ends_the_task_at_once(path: str, case: str, serve: Serve, operating: Operating) -> None:
+    behaviour, _, code, _, words = PERMANENT[case]
+    server = serve(FakeMilvus(faults={path: [behaviour]}))
+
+    with pytest.raises(AirflowFailException) as caught:
+        operating.create(server)
+
+    assert server.paths.count(path) == 1
+    assert server.paths[-1] == path
+    for fact in (words, path, "'docs'", server.url, "task index", f"code {code}" if code else ""):
+        assert fact in str(caught.value)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("case", ["not ready", "429, a proxy's page", "503", "cut off by reset"])
+def test_a_transient_error_is_left_to_airflow_in_the_end(
+    path: str, case: str, serve: Serve, operating: Operating, pauses: list[float]
+) -> None:
+    behaviour, *_, words = TRANSIENT[case]
+    server = serve(FakeMilvus(faults={path: [behaviour] * 3}))
+
+    with pytest.raises(AirflowException) as caught:
+        operating.create(server)
+
+    assert not isinstance(caught.value, AirflowFailException)
+    assert server.paths.count(path) == 3
+    assert len(pauses) == 2
+    for fact in (words, path, "'docs'", server.url, "3 attempts"):
+        assert fact in str(caught.value)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_transient_error_that_passes_is_not_seen(
+    path: str, serve: Serve, operating: Operating, pauses: list[float]
+) -> None:
+    server = serve(FakeMilvus(faults={path: [page(503), CutOff()]}))
+
+    (index,) = operating.create(server)
+
+    assert index["index_type"] == "HNSW"
+    assert server.paths.count(path) == 3
+
+
+def test_nobody_there(serve: Serve, operating: Operating, pauses: list[float]) -> None:
+    with pytest.raises(AirflowException, match="Connection refused") as caught:
+        operating.create(serve([], listening=False))
+
+    assert not isinstance(caught.value, AirflowFailException)
+    assert len(pauses) == 2

@@ -1,0 +1,153 @@
+"""Certificates of one's own CA, and ports that speak another protocol than the URL says."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from certificates import Authority
+from harness import Operating, Pauses, Transport
+from scripted import CutOff, Raw, ScriptedServer, ok
+
+from airflow_vectordb._compat import AirflowException, AirflowFailException
+from airflow_vectordb.rest import Endpoint, collections, errors
+
+Serve = Callable[..., ScriptedServer]
+LIST = collections.list_()
+INSECURE = pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+# Python 3.10 warns of its own transports when the server ends in the wrong place.
+OLD_PYTHON = pytest.mark.filterwarnings(
+    f"{'ignore' if sys.version_info < (3, 11) else 'error'}::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def server(serve: Serve, authority: Authority) -> ScriptedServer:
+    return serve(ok(["docs"]), tls=authority.server_context())
+
+
+def test_a_bundle_of_ones_own(transport: Transport, server: ScriptedServer, authority: Authority) -> None:
+    endpoint = Endpoint(server.url, token="ada:s3cret", verify=str(authority.bundle))
+
+    assert transport.send(endpoint, LIST, LIST) == [["docs"], ["docs"]]
+
+    assert server.connections == 1
+
+
+def test_the_scheme_may_be_in_capitals(transport: Transport, server: ScriptedServer, authority: Authority) -> None:
+    url = server.url.replace("https", "HTTPS")
+    assert transport.send(Endpoint(url, verify=str(authority.bundle)), LIST) == [["docs"]]
+
+
+def test_an_unknown_authority(transport: Transport, server: ScriptedServer, pauses: Pauses) -> None:
+    found = transport.fail(Endpoint(server.url, token="ada:s3cret"), LIST)
+
+    assert type(found) is errors.TlsError
+    assert not found.transient
+    assert found.attempts == server.connections == 1
+    assert pauses == []
+    assert server.requests == []
+    assert "certificate" in str(found)
+    assert "`verify`" in str(found)
+
+
+@INSECURE
+def test_without_verification(transport: Transport, server: ScriptedServer) -> None:
+    assert transport.send(Endpoint(server.url, verify=False), LIST) == [["docs"]]
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_a_bundle_of_the_environment(
+    transport: Transport, server: ScriptedServer, authority: Authority, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, str(authority.bundle))
+    assert transport.send(Endpoint(server.url), LIST) == [["docs"]]
+
+
+@INSECURE
+def test_the_endpoint_wins_over_the_environment(
+    transport: Transport, server: ScriptedServer, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.bundle.with_name("nowhere.pem")))
+    assert transport.send(Endpoint(server.url, verify=str(authority.bundle)), LIST) == [["docs"]]
+    assert transport.send(Endpoint(server.url, verify=False), LIST) == [["docs"]]
+
+
+@pytest.mark.parametrize(("address", "days", "words"), [("127.0.0.2", 30, "127.0.0.1"), ("127.0.0.1", -1, "expired")])
+def test_a_certificate_that_does_not_hold(
+    transport: Transport, serve: Serve, authority: Authority, address: str, days: int, words: str
+) -> None:
+    server = serve([], tls=authority.server_context(address, days=days))
+
+    found = transport.fail(Endpoint(server.url, verify=str(authority.bundle)), LIST)
+
+    assert type(found) is errors.TlsError
+    assert words in found.message
+    assert found.attempts == server.connections == 1
+
+
+@pytest.mark.parametrize("contents", [None, "not a certificate", ""])
+def test_a_bundle_that_is_none(
+    transport: Transport, server: ScriptedServer, tmp_path: Path, pauses: Pauses, contents: str | None
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    if contents is not None:
+        bundle.write_text(contents)
+
+    found = transport.fail(Endpoint(server.url, verify=str(bundle)), LIST)
+
+    assert type(found) is errors.TlsError
+    assert str(bundle) in str(found)
+    assert found.attempts == 1
+    assert server.requests == []
+
+
+def test_tls_to_a_plain_port(transport: Transport, serve: Serve, pauses: Pauses) -> None:
+    server = serve(ok([]))
+
+    found = transport.fail(Endpoint(server.url.replace("http:", "https:")), LIST)
+
+    assert type(found) is errors.TlsError
+    assert "`secure`" in str(found)
+    assert found.attempts == server.connections == 1
+
+
+def test_plain_http_to_a_tls_port(transport: Transport, server: ScriptedServer, pauses: Pauses) -> None:
+    found = transport.fail(Endpoint(server.url.replace("https:", "http:"), retries=1), LIST)
+
+    assert isinstance(found, errors.NoAnswerError)
+    assert len(str(found)) < 500
+    assert str(found).isprintable()
+
+
+@OLD_PYTHON
+@pytest.mark.parametrize("behaviour", [Raw(b""), CutOff(b"", reset=True)], ids=["closed", "reset"])
+def test_an_end_after_the_handshake_may_pass(
+    transport: Transport, serve: Serve, authority: Authority, pauses: Pauses, behaviour: Raw | CutOff
+) -> None:
+    server = serve([behaviour, ok(["docs"])], tls=authority.server_context())
+
+    assert transport.send(Endpoint(server.url, verify=str(authority.bundle)), LIST) == [["docs"]]
+
+    assert len(server.requests) == 2
+
+
+def test_the_connections_verify(
+    serve: Serve, server: ScriptedServer, authority: Authority, operating: Operating
+) -> None:
+    operating.connect(f"127.0.0.1:{server.port}", extra={"secure": True})
+    with pytest.raises(AirflowFailException, match="certificate"):
+        operating.execute(operating.operator())
+    assert server.connections == 1
+
+    operating.connect(f"127.0.0.1:{server.port}", extra={"secure": True, "verify": str(authority.bundle)})
+    with pytest.raises(AirflowException):
+        operating.execute(operating.operator())
+    assert server.paths[0] == "collections/describe"
