@@ -23,7 +23,7 @@ help: ## list what there is
 	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  \1	\2/p' Makefile
 
 setup: ## make or update .venv (every target below does this itself)
-	@PYTHON='$(PYTHON)' scripts/setup.sh
+	@PYTHON='$(PYTHON)' .ci/setup.sh
 
 demo: setup ## run an example from ingest to search under a real Airflow and a local Milvus server
 	@$(run) -I -m airflow_vectordb.demo $(ARGS)

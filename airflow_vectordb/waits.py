@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random as _random
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,7 +18,6 @@ from airflow_vectordb.rest import collections, indexes
 from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.envelope import readable
 from airflow_vectordb.rest.errors import (
-    CollectionNotFoundError,
     IndexFailedError,
     IndexNotFoundError,
     MilvusError,
@@ -47,14 +46,12 @@ class Progress:
     :param state: the server's word for it
     :param done: how much is done; None when the server does not say
     :param total: how much it is in all; None when the server does not say
-    :param unit: what is counted
     """
 
     label: str
     state: str
     done: int | None = None
     total: int | None = None
-    unit: str = "rows"
 
 
 @dataclass(frozen=True)
@@ -94,23 +91,12 @@ class Wait(Protocol):
         :raises MilvusError: when it has failed for good
         """
 
-    def serialize(self) -> dict[str, Any]:
-        """Make JSON-ready data of it, for :func:`wait_from`."""
-
     def __str__(self) -> str:
         """Name what is waited for, as ``index 'v' of collection 'docs'``."""
 
 
-class _AsData:
-    """A wait that is a dataclass of JSON-ready fields."""
-
-    def serialize(self) -> dict[str, Any]:
-        """Make JSON-ready data of it, for :func:`wait_from`."""
-        return {"kind": type(self).__name__, **{name: getattr(self, name) for name in self.__dataclass_fields__}}  # type: ignore[attr-defined]
-
-
 @dataclass(frozen=True)
-class IndexesBuilt(_AsData):
+class IndexesBuilt:
     """
     Indexes are built: Finished, *and* nothing pending.
 
@@ -123,7 +109,7 @@ class IndexesBuilt(_AsData):
     """
 
     collection: str
-    index_names: Sequence[str]
+    index_names: tuple[str, ...]
     database: str | None = None
 
     def look(self) -> Look:
@@ -201,79 +187,6 @@ def _progress(collection: str, description: indexes.IndexDescription) -> Progres
     if total is not None and description.pending_rows is not None:
         done = max(0, total - description.pending_rows)
     return Progress(f"{collection}/{description.index_name}", description.state or "unknown state", done, total)
-
-
-@dataclass(frozen=True)
-class CollectionLoaded(_AsData):
-    """
-    A collection is loaded, so that it can be searched.
-
-    :param collection: name of the collection
-    :param database: None: the endpoint's
-    """
-
-    collection: str
-    database: str | None = None
-
-    def look(self) -> Look:
-        """
-        Ask for the load state.
-
-        :raises CollectionNotFoundError: when the collection is gone
-        """
-        found = yield collections.load_state(self.collection, database=self.database)
-        if found.state == "LoadStateNotExist":
-            raise CollectionNotFoundError(f"collection {self.collection!r} does not exist")
-        # Loaded to 100 percent by the number alone is not loaded: the state has the last word.
-        if found.state == "LoadStateLoaded" and found.progress in (None, 100):
-            return Done({"collection_name": self.collection, "load_state": found.state})
-        return Pending((Progress(self.collection, found.state, found.progress, 100, "%"),))
-
-    def __str__(self) -> str:
-        return f"collection {self.collection!r} (loading)"
-
-
-@dataclass(frozen=True)
-class CollectionReleased(_AsData):
-    """
-    A collection is out of memory, so that its indexes can be dropped.
-
-    :param collection: name of the collection
-    :param database: None: the endpoint's
-    """
-
-    collection: str
-    database: str | None = None
-
-    def look(self) -> Look:
-        """Ask for the load state."""
-        found = yield collections.load_state(self.collection, database=self.database)
-        if found.state in ("LoadStateNotLoad", "LoadStateNotExist"):
-            return Done({"collection_name": self.collection, "load_state": found.state})
-        return Pending((Progress(self.collection, found.state),))
-
-    def __str__(self) -> str:
-        return f"collection {self.collection!r} (releasing)"
-
-
-#: All waits, by the name that :meth:`Wait.serialize` gives them.
-WAITS: dict[str, Callable[..., Wait]] = {
-    cls.__name__: cls for cls in (IndexesBuilt, CollectionLoaded, CollectionReleased)
-}
-
-
-def wait_from(data: Mapping[str, Any]) -> Wait:
-    """
-    Make a wait of what its ``serialize`` returned.
-
-    :param data: JSON-ready
-    :raises ValueError: for a kind of wait that is not known here
-    """
-    fields = dict(data)
-    kind = fields.pop("kind", None)
-    if kind not in WAITS:
-        raise ValueError(f"unknown kind of wait {kind!r}; known: {', '.join(WAITS)}")
-    return WAITS[kind](**fields)
 
 
 @dataclass(frozen=True)
@@ -435,10 +348,7 @@ class _Report:
 def _rows(item: Progress) -> str:
     if item.done is None or item.total is None:
         return f"{item.label}: {item.state}"
-    share = f"{100 * item.done // item.total}%"
-    if item.unit == "%":
-        return f"{item.label}: {item.state}, {share}"
-    return f"{item.label}: {item.done:,} of {item.total:,} {item.unit} ({share})"
+    return f"{item.label}: {item.done:,} of {item.total:,} rows ({100 * item.done // item.total}%)"
 
 
 def _duration(seconds: float) -> str:
@@ -449,9 +359,6 @@ def _duration(seconds: float) -> str:
 
 
 __all__ = [
-    "WAITS",
-    "CollectionLoaded",
-    "CollectionReleased",
     "Deadline",
     "Done",
     "IndexesBuilt",
@@ -461,6 +368,5 @@ __all__ = [
     "Wait",
     "is_built",
     "pause_after",
-    "wait_from",
     "watch",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import os
+import re
 import ssl
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
@@ -157,7 +159,7 @@ def _translate(error: Exception, endpoint: Endpoint) -> errors.MilvusError:
         reason = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror or str(cause)
         return errors.ConnectError(reason)
     if isinstance(error, aiohttp.ClientResponseError):
-        return not_http(error.message, endpoint)
+        return not_http(_quoted(error.message), endpoint)
     if isinstance(error, aiohttp.InvalidURL):
         return errors.ConnectError(f"not a usable URL: {error}", transient=False)
     if isinstance(error, asyncio.TimeoutError | TimeoutError):
@@ -166,6 +168,15 @@ def _translate(error: Exception, endpoint: Endpoint) -> errors.MilvusError:
         return errors.NotMilvusError(str(error))
     reason = readable(str(error), 300) or type(error).__name__
     return errors.BrokenAnswerError(f"the connection ended before the answer did ({reason})")
+
+
+def _quoted(message: str) -> str:
+    # aiohttp quotes what it could not read as a bytes literal, within words of its own.
+    found = re.search(r"""b'.*'|b".*\"""", message)
+    try:
+        return ast.literal_eval(found[0]).decode(errors="replace") if found else message
+    except (SyntaxError, ValueError):
+        return message
 
 
 __all__ = ["AsyncClient"]

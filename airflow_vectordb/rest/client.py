@@ -91,7 +91,7 @@ class Client:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                headers = {name.lower(): value for name, value in response.headers.items()}
+                headers = {name.lower(): _text(value) for name, value in response.headers.items()}
                 return Reply(response.status_code, headers, self._read(response, deadline))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             return _translate(error, self.endpoint)
@@ -129,6 +129,14 @@ def _nowhere(response: Any) -> None:
     del response
 
 
+def _text(value: str) -> str:
+    # http.client reads Latin-1 where servers write UTF-8; as it is, a secret in it would not be recognised.
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
+
+
 def _translate(error: Exception, endpoint: Endpoint) -> errors.MilvusError:
     import requests
     import urllib3
@@ -156,7 +164,7 @@ def _translate(error: Exception, endpoint: Endpoint) -> errors.MilvusError:
     ):
         return errors.AnswerTimeoutError(f"no answer within {endpoint.socket_timeout:g} s")
     if garbage := next((e for e in chain if _is_garbage(e)), None):
-        return not_http(str(garbage), endpoint)
+        return not_http(_text(str(garbage)), endpoint)
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException) and error.errno is None:
         return errors.NotMilvusError(str(error))
     return errors.BrokenAnswerError(f"the connection ended before the answer did ({readable(_reason(chain), 300)})")

@@ -19,8 +19,8 @@ def task(number: int, task_id: str, **changes: Any) -> TaskRun:
     raw = {
         "task_id": task_id,
         "state": "success",
-        "start_date": f"2026-01-01T00:00:{2 * number:02}.5Z",
-        "end_date": f"2026-01-01T00:00:{2 * number + 1:02}.25Z",
+        "start_date": f"2026-01-01T00:00:{2 * number:02}.500000Z",
+        "end_date": f"2026-01-01T00:00:{2 * number + 1:02}.250000Z",
         "duration": 0.75,
         "try_number": 1,
     }
@@ -61,7 +61,7 @@ def test_all_holds() -> None:
         ({"tasks": outcome().tasks[:-1]}, "they ran in this order"),
         ({"tasks": [*outcome().tasks[:-1], task(9, "another")]}, "they ran in this order"),
         ({"tasks": tasks(4, start_date="2026-01-01T00:00:00Z")}, "they ran in this order"),
-        ({"tasks": tasks(1, end_date="2026-01-01T00:00:04.6Z")}, "each started when the one before it had ended"),
+        ({"tasks": tasks(1, end_date="2026-01-01T00:00:04.600000Z")}, "each started when the one before it had ended"),
         ({"tasks": tasks(2, end_date="2026-01-01T00:00:09Z")}, "search started after create_index had ended"),
         ({"tasks": tasks(2, end_date=None)}, "search started after create_index had ended"),
         ({"described": []}, "the server has the index that was asked for"),

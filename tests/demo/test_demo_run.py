@@ -38,6 +38,17 @@ def processes_of(home: Path) -> dict[int, str]:
     return found
 
 
+def appearing(home: Path, arguments: str) -> int:
+    """The process with some arguments in a home; a line says that it is started before it is there."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        for pid, found in processes_of(home).items():
+            if arguments in found:
+                return pid
+        time.sleep(0.02)
+    pytest.fail(f"no process {arguments!r}")
+
+
 class Demo:
     """One run, with its output read line by line."""
 
@@ -151,8 +162,7 @@ def test_a_task_that_fails(demo: Start, home: Path) -> None:
 def test_a_component_that_ends(demo: Start, home: Path) -> None:
     run = demo()
     run.read_until("starting Airflow's dag-processor")
-    (dag_processor,) = [pid for pid, arguments in processes_of(home).items() if "airflow dag-processor" in arguments]
-    os.kill(dag_processor, signal.SIGKILL)
+    os.kill(appearing(home, "airflow dag-processor"), signal.SIGKILL)
     assert run.end() == 1
     assert "dag-processor ended with exit status -9. The end of its log" in run.output
     assert processes_of(home) == {}
@@ -181,7 +191,7 @@ def test_interrupted(demo: Start, home: Path, number: signal.Signals, moment: st
 def test_killed(demo: Start, home: Path) -> None:
     run = demo()
     run.read_until("starting Airflow's dag-processor")
-    assert len(processes_of(home)) == 3
+    appearing(home, "airflow dag-processor")
     run.process.kill()
     assert run.end() == -signal.SIGKILL  # the output ends when the guard does
     assert processes_of(home) == {}

@@ -15,6 +15,8 @@ from email.utils import formatdate
 from typing import Any, Protocol
 
 PREFIX = "/v2/vectordb/"
+#: Seconds after which even what has no end is ended: a client that does not give up fails its test, and does not hang.
+LONGEST = 4.0
 _PHRASES = {200: "OK", 302: "Found", 307: "Temporary Redirect", 404: "Not Found", 503: "Service Unavailable"}
 
 
@@ -105,6 +107,7 @@ class Silent:
 
     def play(self, peer: Peer) -> bool:
         with suppress(OSError):
+            peer.sock.settimeout(LONGEST)
             peer.sock.recv(1)
         return False
 
@@ -118,7 +121,8 @@ class Drip:
 
     def play(self, peer: Peer) -> bool:
         peer.send(b"HTTP/1.1 200 OK\r\nX-Drip: " if self.in_head else Answer({}).head(1_000_000))
-        while not peer.stopped.wait(self.interval):
+        end = time.monotonic() + LONGEST
+        while not peer.stopped.wait(self.interval) and time.monotonic() < end:
             peer.send(b" ")
         return False
 
@@ -133,7 +137,8 @@ class Endless:
     def play(self, peer: Peer) -> bool:
         peer.send(Answer({}, self.status, {**self.headers, "Transfer-Encoding": "chunked"}).head(None))
         chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
-        while not peer.stopped.is_set():
+        end = time.monotonic() + LONGEST
+        while not peer.stopped.is_set() and time.monotonic() < end:
             peer.send(chunk)
         return False
 

@@ -21,7 +21,7 @@ no_venv_module() {
 }
 
 chosen=${PYTHON:-}
-if [ -z "$chosen" ] && [ -x .venv/bin/python ] && .venv/bin/python -I scripts/setup_venv.py --check 2>/dev/null; then
+if [ -z "$chosen" ] && [ -x .venv/bin/python ] && .venv/bin/python -I .ci/setup_venv.py --check 2>/dev/null; then
     exit 0
 fi
 
@@ -32,7 +32,7 @@ if [ -n "$chosen" ]; then
         exit 1
     fi
     can_make_venvs "$chosen" || no_venv_module "$chosen" "$version"
-    exec "$chosen" -I scripts/setup_venv.py
+    exec "$chosen" -I .ci/setup_venv.py
 fi
 
 seen=
@@ -52,7 +52,7 @@ for name in python3 python3.13 python3.12 python3.11 python3.10 python; do
             continue
         fi
         if can_make_venvs "$candidate"; then
-            exec "$candidate" -I scripts/setup_venv.py
+            exec "$candidate" -I .ci/setup_venv.py
         fi
         lacking=${lacking:-$candidate}
         lacking_version=${lacking_version:-$version}

@@ -1,6 +1,6 @@
 """Make ``.venv`` hold exactly what is pinned, or find that it does already.
 
-Run by ``scripts/setup.sh`` with the interpreter that the environment is to have, and by ``make``'s targets through it.
+Run by ``.ci/setup.sh`` with the interpreter that the environment is to have, and by ``make``'s targets through it.
 It needs only the standard library of Python 3.10. ``setup_venv.py uv …`` runs uv as it does itself: with pip's
 way to the packages, and a cache that can be written.
 
