@@ -196,6 +196,8 @@ class CreateIndexOperator(MilvusOperator):
             result = [description.as_json() for description in found]
         for description in result:
             self.log.info("%s/%s: %s", self.collection_name, description["index_name"], IndexDescription(**description))
+        if not self.flush and any(description["total_rows"] == 0 for description in result):
+            self.log.info("Rows that were inserted and are not sealed are in no index yet: flush=True seals them first")
         return [{"collection_name": self.collection_name, **description} for description in result]
 
 
