@@ -11,37 +11,41 @@ unexport $(filter AIRFLOW% _AIRFLOW% PYTEST% MYPY% RUFF%,$(.VARIABLES))
 
 PYTHON ?=
 ARGS ?=
-run := exec .venv/bin/python
+python := .venv/bin/python
 # Airflow makes files there as soon as it is imported.
 airflow_home := AIRFLOW_HOME='$(CURDIR)/.venv/airflow-home'
 
-.PHONY: help setup demo ui test lint bench clean
+.PHONY: help setup demo ui test test-engine lint bench clean
 
 help: ## list what there is
 	@echo "make TARGET [PYTHON=/path/to/python] [ARGS='...']"
 	@echo
-	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  \1	\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  \1	\2/p' Makefile
 
 setup: ## make or update .venv (every target below does this itself)
 	@PYTHON='$(PYTHON)' .ci/setup.sh
 
 demo: setup ## run an example from ingest to search under a real Airflow and a local Milvus server
-	@$(run) -I -m airflow_vectordb.demo $(ARGS)
+	@exec $(python) -I -m airflow_vectordb.demo $(ARGS)
 
 ui: setup ## open Airflow's pages with the examples and the connection in place, until Ctrl-C
-	@$(run) -I -m airflow_vectordb.demo --ui $(ARGS)
+	@exec $(python) -I -m airflow_vectordb.demo --ui $(ARGS)
 
 test: setup ## run the tests; ARGS='-k name' for some of them
-	@export $(airflow_home); $(run) -m pytest --ignore=tests/airflow --ignore=tests/engine $(ARGS)
+	@export $(airflow_home); exec $(python) -m pytest --ignore=tests/airflow --ignore=tests/engine $(ARGS)
+
+test-engine: setup ## run the tests against a real Milvus, whose wheel goes into .engine; skips where it cannot be had
+	@export $(airflow_home); exec $(python) -m pytest tests/engine $(ARGS)
 
 lint: setup ## ruff (rules and format) and mypy --strict
-	.venv/bin/python -m ruff check .
-	.venv/bin/python -m ruff format --check .
-	.venv/bin/python -m mypy
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+	$(python) -m mypy
 
 bench: setup ## measure what the budgets in docs/ and benchmarks/ promise
-	@export $(airflow_home); $(run) -m benchmarks $(ARGS)
+	@$(python) -I .ci/setup_venv.py uv pip install --quiet --python $(python) -c constraints.txt --group bench
+	@export $(airflow_home); exec $(python) -m benchmarks $(ARGS)
 
 clean: ## remove .venv and all that the other targets left, the state of make ui included
-	rm -rf .venv .demo .ui .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .demo .ui .bench .engine build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find airflow_vectordb dags_examples tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -39,10 +39,15 @@ def _add_serve(commands: Any) -> None:
     parser = commands.add_parser(
         "serve",
         help="Milvus's REST API v2 on this machine, over an embedded Milvus Lite",
-        description="Serve Milvus's REST API v2 over an embedded Milvus Lite, for development and tests.",
+        description="Serve Milvus's REST API v2 over an embedded Milvus Lite, or over a Milvus that speaks gRPC, for "
+        "development and tests.",
         epilog=f"The token can also be given as {TOKEN_VARIABLE}, which keeps it out of the list of processes.",
     )
-    parser.add_argument("--data", required=True, metavar="DIR", help="the data directory; made when it is not there")
+    engine = parser.add_mutually_exclusive_group(required=True)
+    engine.add_argument("--data", metavar="DIR", help="the data directory; made when it is not there")
+    engine.add_argument(
+        "--backend", metavar="URI", help="http://host:port of a Milvus; callers' credentials are passed on to it"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
     parser.add_argument("--port", default=19530, type=_port, help="the port (%(default)s); 0 for a free one")
     parser.add_argument("--token", metavar="USER:PASSWORD", help="what callers must send; needed beyond loopback")
@@ -72,7 +77,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     # Taken out of the environment: nothing that this process starts needs it.
     from_environment = os.environ.pop(TOKEN_VARIABLE, None)
     token = arguments.token or from_environment or None
-    settings = Settings(Path(arguments.data), token, arguments.host, arguments.port)
+    data = None if arguments.data is None else Path(arguments.data)
+    settings = Settings(data, token, arguments.host, arguments.port, backend=arguments.backend)
 
     def announce(uri: str) -> None:
         print(_announcement(uri, token), flush=True)

@@ -33,14 +33,14 @@ def main() -> None:
         stop.set()
 
     threading.Thread(target=watch, daemon=True).start()
-    settings = Settings(**{**given, "data": Path(given["data"])})
+    settings = Settings(**{**given, "data": Path(given["data"]) if given["data"] else None})
     try:
         run(settings, lambda uri: _say({"uri": uri}), stop)
     except CannotServeError as error:
         _say({"error": str(error)})
         leave(1)
     finally:
-        if settings.throwaway:
+        if settings.throwaway and settings.data is not None:
             # Whoever started this does it too, unless it was killed.
             shutil.rmtree(settings.data, ignore_errors=True)
     leave(0)

@@ -23,15 +23,25 @@ from fastapi.responses import PlainTextResponse, Response
 
 import airflow_vectordb
 from airflow_vectordb.local.body import json_schema, read
-from airflow_vectordb.local.endpoints import aliases, collections, databases, entities, indexes
+from airflow_vectordb.local.endpoints import (
+    aliases,
+    alterations,
+    collections,
+    databases,
+    entities,
+    imports,
+    indexes,
+    partitions,
+    search,
+)
 from airflow_vectordb.local.endpoints.table import ENDPOINTS, Call, Endpoint
-from airflow_vectordb.local.engine.base import DEADLINE, Engine
+from airflow_vectordb.local.engine.base import CREDENTIALS, DEADLINE, Engine
 from airflow_vectordb.local.errors import ApiError, bad_format, time_out
 
 __all__ = ["MAX_BODY", "build_app"]
 
 # Importing them fills the table of endpoints.
-_MODULES = (aliases, collections, databases, entities, indexes)
+_MODULES = (aliases, alterations, collections, databases, entities, imports, indexes, partitions, search)
 
 MAX_BODY = 64 * 1024 * 1024
 """The most bytes that a request body may have, as on Milvus."""
@@ -85,12 +95,14 @@ def _handler(
     async def handle(request: Request) -> Response:
         started = monotonic()
         try:
-            _authenticate(request, token)
+            given = _credentials(request)
+            _authenticate(given, token)
+            CREDENTIALS.set(given)
             body = await _body(request)
             timeout = _timeout(request)
             DEADLINE.set(started + timeout)
             work = functools.partial(_work, endpoint, engine, dict(request.headers), body)
-            # The context carries the deadline into the thread.
+            # The context carries the credentials and the deadline into the thread.
             context = contextvars.copy_context()
             future = asyncio.get_running_loop().run_in_executor(pool, context.run, work)
             try:
@@ -120,6 +132,8 @@ def _work(endpoint: Endpoint, engine: Engine, headers: dict[str, str], raw: byte
         return 200, 0, orjson.dumps({"code": 0, **answer}, option=orjson.OPT_SERIALIZE_NUMPY)
     except ApiError as error:
         return _failure(error)
+    except RecursionError:
+        return _failure(bad_format("the request is nested too deeply"))
     except Exception:
         # The caller learns that it failed, the log learns why.
         logging.getLogger(__name__).exception("%s failed", endpoint.path)
@@ -161,20 +175,22 @@ async def _body(request: Request) -> bytes:
     return b"".join(chunks)
 
 
-def _authenticate(request: Request, token: str | None) -> None:
-    """:raises ApiError: 1800 with HTTP 401 unless the caller has the token, as Bearer or as basic credentials."""
-    if token is None:
-        return
+def _credentials(request: Request) -> bytes:
+    """What the caller sent, as Bearer or as basic credentials; empty when it sent neither."""
     # The bytes as they came: what is not ASCII would be taken for Latin-1.
     header = dict(request.headers.raw).get(b"authorization", b"")
     scheme, _, given = header.partition(b" ")
-    given = given.strip()
+    if scheme.lower() == b"bearer":
+        return given.strip()
     if scheme.lower() == b"basic":
         try:
-            given = base64.b64decode(given, validate=True)
+            return base64.b64decode(given.strip(), validate=True)
         except binascii.Error:
-            given = b""
-    elif scheme.lower() != b"bearer":
-        given = b""
-    if not hmac.compare_digest(given, token.encode()):
+            return b""
+    return b""
+
+
+def _authenticate(given: bytes, token: str | None) -> None:
+    """:raises ApiError: 1800 with HTTP 401 unless the caller has the token."""
+    if token is not None and not hmac.compare_digest(given, token.encode()):
         raise ApiError(1800, "user hasn't authenticated", http_status=401)

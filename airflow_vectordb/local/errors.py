@@ -17,7 +17,9 @@ __all__ = [
     "invalid",
     "missing",
     "not_here",
+    "not_there",
     "partition_not_found",
+    "partition_not_loaded",
     "time_out",
     "unexpected",
 ]
@@ -66,6 +68,11 @@ def not_here(detail: str) -> ApiError:
     return ApiError(10, f"{detail}: not implemented by this local server")
 
 
+def not_there(detail: str) -> ApiError:
+    """10: the Milvus behind this server cannot do it, or this server cannot have it done."""
+    return ApiError(10, f"{detail}: not implemented over the Milvus behind this server")
+
+
 def database_not_found(database: str) -> ApiError:
     return ApiError(800, f"database not found[database={database}]")
 
@@ -80,6 +87,10 @@ def collection_not_loaded(database: str, collection: str) -> ApiError:
 
 def partition_not_found(partition: str) -> ApiError:
     return ApiError(200, f"partition not found[partition={partition}]")
+
+
+def partition_not_loaded(partition: str) -> ApiError:
+    return ApiError(201, f"partition not loaded[partition={partition}]")
 
 
 def index_not_found(collection: str, index: str = "") -> ApiError:

@@ -26,7 +26,7 @@ class LocalMilvusError(RuntimeError):
 
 
 class LocalMilvus:
-    """Milvus's REST API v2 over an embedded Milvus Lite, in a process of its own.
+    """Milvus's REST API v2 over an embedded Milvus Lite (or another Milvus), in a process of its own.
 
     ::
 
@@ -39,9 +39,11 @@ class LocalMilvus:
 
     :param data: the data directory; None for a new one that is removed at the end.
     :param token: what callers must send (``user:password`` or a key); None lets everybody on this machine in.
+        With a backend it goes on to that, as what callers send always does; None leaves it to the backend to check.
     :param host: the address to listen on; without a token only a loopback one.
     :param port: the port; 0 for a free one.
     :param start_timeout: seconds that the start may take.
+    :param backend: ``http://host:port`` of a Milvus that speaks gRPC, to be served in the place of a data directory.
     """
 
     def __init__(
@@ -52,12 +54,16 @@ class LocalMilvus:
         port: int = 0,
         *,
         start_timeout: float = 60.0,
+        backend: str | None = None,
     ) -> None:
+        if data is not None and backend is not None:
+            raise ValueError("give data or backend, not both")
         self.token = token
         self._given_data = None if data is None else Path(data).resolve()
         self._host = host
         self._port = port
         self._start_timeout = start_timeout
+        self._backend = backend
         self._uri = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._own: Path | None = None
@@ -102,15 +108,16 @@ class LocalMilvus:
         if self._process is not None:
             raise LocalMilvusError("the local server is running already")
         data = self._given_data
-        if data is None:
+        if data is None and self._backend is None:
             data = self._own = Path(tempfile.mkdtemp(prefix="local-milvus-"))
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop()
         settings = {
-            "data": os.fspath(data),
+            "data": None if data is None else os.fspath(data),
             "token": self.token,
             "host": self._host,
             "port": self._port,
             "throwaway": self._own is not None,
+            "backend": self._backend,
         }
         try:
             self._process = subprocess.Popen(

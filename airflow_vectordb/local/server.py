@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 # Seconds that requests in flight get when the server stops, and that the engine then gets to write out.
 _GRACE = 1
 _CLOSE_TIMEOUT = 0.6
+_RECURSION = 6000
 
 
 class CannotServeError(Exception):
@@ -38,18 +39,20 @@ class CannotServeError(Exception):
 class Settings:
     """What a server is started with.
 
-    :param data: the data directory.
+    :param data: the data directory of an embedded Milvus Lite; None with ``backend``.
     :param token: what callers must send; None lets everybody on this machine in.
     :param host: the address to listen on; without a token only a loopback one.
     :param port: the port; 0 for a free one.
     :param throwaway: the data is removed at the end, and need not be on the disk before.
+    :param backend: the URI of a Milvus that speaks gRPC, to be served in the place of ``data``; it is told who calls.
     """
 
-    data: Path
+    data: Path | None
     token: str | None = field(default=None, repr=False)
     host: str = "127.0.0.1"
     port: int = 19530
     throwaway: bool = False
+    backend: str | None = None
 
 
 class _Server(uvicorn.Server):
@@ -96,11 +99,13 @@ def run(
     :param stop: set by another thread to end it.
     :raises CannotServeError: when the address or the data directory cannot be had.
     """
+    # Bodies may be nested 1024 deep, as deep as their parser takes them; what was taken must be readable later too.
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
     if settings.token is None and not is_loopback(settings.host):
         raise CannotServeError(f"{settings.host} can be reached from other machines: give a token to serve there")
     listener = _bind(settings.host, settings.port)
     with listener:
-        engine = _open(settings.data, settings.throwaway)
+        engine = _open(settings)
         try:
             _serve(settings, engine, listener, on_ready, stop or threading.Event())
         finally:
@@ -123,7 +128,22 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _open(data: Path, throwaway: bool) -> Engine:
+def _open(settings: Settings) -> Engine:
+    if (settings.data is None) == (settings.backend is None):
+        raise CannotServeError("give either a data directory or the URI of a backend")
+    return _open_data(settings.data, settings.throwaway) if settings.data else _open_backend(settings.backend or "")
+
+
+def _open_backend(uri: str) -> Engine:
+    from airflow_vectordb.local.engine.remote import RemoteEngine, Target
+
+    try:
+        return RemoteEngine(Target.parse(uri))
+    except ValueError as error:
+        raise CannotServeError(f"cannot serve this backend: {error}") from error
+
+
+def _open_data(data: Path, throwaway: bool) -> Engine:
     from airflow_vectordb.local.engine.lite import DataInUseError, LiteEngine
 
     try:

@@ -1,11 +1,10 @@
-"""What holds for every endpoint: who may call, what a body must be, how long a call may take."""
+"""What holds for all endpoints alike, tried on one of them; what is tried on each is in test_local_conformance."""
 
 from __future__ import annotations
 
 import base64
 import json
 import time
-from typing import Any
 
 import pytest
 import requests
@@ -14,58 +13,9 @@ from conftest import Api
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.local.app import MAX_BODY
 
-# Every endpoint with its required fields; written down here, not read from the server.
-REQUIRED: dict[str, dict[str, Any]] = {
-    "aliases/alter": {"aliasName": "a", "collectionName": "c"},
-    "aliases/create": {"aliasName": "a", "collectionName": "c"},
-    "aliases/describe": {"aliasName": "a"},
-    "aliases/drop": {"aliasName": "a"},
-    "aliases/list": {},
-    "collections/create": {"collectionName": "c"},
-    "collections/describe": {"collectionName": "c"},
-    "collections/drop": {"collectionName": "c"},
-    "collections/flush": {"collectionName": "c"},
-    "collections/get_load_state": {"collectionName": "c"},
-    "collections/get_stats": {"collectionName": "c"},
-    "collections/has": {"collectionName": "c"},
-    "collections/list": {},
-    "collections/load": {"collectionName": "c"},
-    "collections/release": {"collectionName": "c"},
-    "databases/create": {"dbName": "d"},
-    "databases/describe": {"dbName": "d"},
-    "databases/drop": {"dbName": "d"},
-    "databases/list": {},
-    "entities/delete": {"collectionName": "c", "filter": "id > 0"},
-    "entities/get": {"collectionName": "c", "id": [1]},
-    "entities/insert": {"collectionName": "c", "data": [{"id": 1}]},
-    "entities/query": {"collectionName": "c"},
-    "entities/search": {"collectionName": "c", "data": [[1.0]]},
-    "entities/upsert": {"collectionName": "c", "data": [{"id": 1}]},
-    "indexes/create": {"collectionName": "c", "indexParams": [{"fieldName": "f"}]},
-    "indexes/describe": {"collectionName": "c", "indexName": "i"},
-    "indexes/drop": {"collectionName": "c", "indexName": "i"},
-    "indexes/list": {"collectionName": "c"},
-}
-EACH_REQUIRED = [(path, field) for path, fields in REQUIRED.items() for field in fields]
-
 
 def url(server: LocalMilvus, path: str) -> str:
     return f"{server.uri}/v2/vectordb/{path}"
-
-
-def test_the_table_is_complete(server: LocalMilvus) -> None:
-    paths = requests.get(f"{server.uri}/openapi.json", timeout=10).json()["paths"]
-    assert {path.removeprefix("/v2/vectordb/") for path in paths} == set(REQUIRED)
-
-
-@pytest.mark.parametrize("path", REQUIRED)
-def test_every_endpoint_wants_the_token(server: LocalMilvus, path: str) -> None:
-    with requests.Session() as session:
-        for header in (None, "Bearer root:wrong", "Bearer ", "root:Milvus", "Bearer root:Milvus2", "Basic cm9vdA=="):
-            headers = {"Authorization": header}
-            response = session.post(url(server, path), json=REQUIRED[path], headers=headers, timeout=10)
-            assert response.status_code == 401, header
-            assert response.json() == {"code": 1800, "message": "user hasn't authenticated"}
 
 
 def test_the_token_may_come_as_basic_credentials(server: LocalMilvus) -> None:
@@ -74,32 +24,9 @@ def test_the_token_may_come_as_basic_credentials(server: LocalMilvus) -> None:
     assert response.json()["code"] == 0
 
 
-@pytest.mark.parametrize(("path", "field"), EACH_REQUIRED)
-@pytest.mark.parametrize("empty", [False, True])
-def test_a_required_field_missing_or_empty_is_1802(api: Api, path: str, field: str, empty: bool) -> None:
-    body = {key: value for key, value in REQUIRED[path].items() if key != field}
-    if empty:
-        body[field] = type(REQUIRED[path][field])()
-    code, message = api.fails(path, **body)
-    assert code == 1802
-    assert field in message
-
-
-# A key may have any type: what is no key is another code, see test_a_bad_key.
-@pytest.mark.parametrize(("path", "field"), [pair for pair in EACH_REQUIRED if pair[1] != "id"])
-def test_a_value_of_the_wrong_type_is_1801(api: Api, path: str, field: str) -> None:
-    code, message = api.fails(path, **{**REQUIRED[path], field: 5})
-    assert code == 1801
-    assert field in message
-
-
-BROKEN = [b"", b"  ", b"{", b"[]", b'"x"', b"1", b"null", b"{'a': 1}", b'{"a": NaN}', b"\xff{}", b"{} {}", b"[" * 9999]
-
-
-@pytest.mark.parametrize("path", REQUIRED)
-def test_what_is_no_json_object_is_1801(api: Api, path: str) -> None:
-    for body in BROKEN:
-        response = api.raw(path, body)
+def test_a_body_that_is_nested_too_deeply_is_1801(api: Api) -> None:
+    for body in (b"[" * 9999, b'{"a":' * 9999):
+        response = api.raw("collections/list", body)
         assert (response.status_code, response.json()["code"]) == (200, 1801), body[:20]
 
 
@@ -175,7 +102,7 @@ def test_a_call_that_takes_too_long_is_answered_with_408(api: Api, name: str) ->
     response = api.raw("entities/insert", body, Request_Timeout="1")
     assert response.status_code == 408
     assert response.json() == {"code": 10001, "message": "request timeout"}
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10
     # It may be done all the same, or not at all; and whoever comes next is served.
     api.ok("entities/upsert", collectionName=name, data=[{"id": 0, "vector": [0.5] * 512}])
     (found,) = api.ok("entities/query", collectionName=name, outputFields=["count(*)"])

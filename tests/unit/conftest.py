@@ -87,8 +87,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give up silent servers after 0.3 s, with a ``timeout`` of up to 1 s (5 s more are allowed otherwise)."""
-    monkeypatch.setattr(endpoint_module, "SOCKET_ALLOWANCE", -0.7)
+    """Give up silent servers after 0.4 s, with a ``timeout`` of up to 1 s (5 s more are allowed otherwise)."""
+    monkeypatch.setattr(endpoint_module, "SOCKET_ALLOWANCE", -0.6)
 
 
 @pytest.fixture

@@ -267,8 +267,8 @@ def test_what_does_not_pass_is_no_busy_loop(case: str, serve: Serve, operating: 
     assert not isinstance(caught.value, AirflowFailException)
     assert "the last error was" in str(caught.value)
     assert 300 <= clock.elapsed < 301
-    assert min(seen.gaps[:-1]) >= 0.4
-    assert seen.gaps[-1] >= 0.1
+    assert min(seen.gaps[:-1]) >= 0.4 - 1e-6
+    assert seen.gaps[-1] >= 0.1 - 1e-6
     assert len(seen.times) < 100
 
 
@@ -308,7 +308,7 @@ def test_answers_slower_than_the_time_out(
 
     assert index["pending_rows"] == 0
     assert looks(server) == 4
-    assert any("no answer within 0.3 s" in line for line in logged.of("warning"))
+    assert any("no answer within 0.4 s" in line for line in logged.of("warning"))
 
 
 def test_every_second_connection_is_reset(serve: Serve, operating: Operating, clock: Clock, logged: Logged) -> None:

@@ -30,12 +30,13 @@ def test_few_looks_and_none_late(seconds: float, serve: Serve, operating: Operat
     operating.create(serve(seen), poll_interval=30)
 
     late = clock.elapsed - seconds
-    assert 0 <= late <= max(1.0, min(30.0, 0.1 * seconds)) + 1e-6
+    assert -1e-6 <= late <= max(1.0, min(30.0, 0.1 * seconds)) + 1e-6
     # First they are 0.4 to 0.5 s apart, then at least 6% of the time so far, in the end 24 to 30 s.
     growing = math.log(min(max(seconds, 6.0), 375.0) / 6.0) / math.log(1.06)
     assert len(seen.times) <= 4 + min(seconds, 6.0) / 0.4 + growing + max(0.0, seconds - 375.0) / 24.0
-    assert min(seen.gaps) >= 0.4
-    assert max(seen.gaps) <= 30.0
+    assert min(seen.gaps) >= 0.4 - 1e-6
+    for since, gap in zip(seen.times, seen.gaps, strict=False):  # no build would have been noticed later than that
+        assert gap <= min(30.0, max(1.0, 0.1 * since)) + 1e-6
 
 
 @pytest.mark.parametrize("poll_interval", [0.1, 0.2, 2.0, 30.0, 300.0])
@@ -49,14 +50,14 @@ def test_the_poll_interval_is_the_longest_pause(
 
     assert max(seen.gaps) <= poll_interval + 1e-6
     assert min(seen.gaps) >= 0.8 * min(poll_interval, 0.5) - 1e-6
-    assert 0 <= clock.elapsed - seconds <= poll_interval
+    assert -1e-6 <= clock.elapsed - seconds <= poll_interval + 1e-6
 
 
 def test_waits_that_begin_together_do_not_look_together(serve: Serve, operating: Operating, clock: Clock) -> None:
     seen = Looks(clock, build_of(900, clock))
     operating.create(serve(seen), poll_interval=10)
-    full = [gap for gap in seen.gaps if gap > 7]
-    assert min(full) < 8.7 < 9.3 < max(full)
+    full = [gap for since, gap in zip(seen.times, seen.gaps, strict=False) if since > 200]
+    assert 8.0 - 1e-6 <= min(full) < 8.7 < 9.3 < max(full) <= 10.0 + 1e-6
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_the_deadline(
         assert word in str(caught.value)
     assert limit <= clock.elapsed <= limit + 0.5
     assert seen.times[-1] == pytest.approx(clock.elapsed)  # a last look before giving up
-    assert min(seen.gaps[:-1]) >= 0.4
+    assert min(seen.gaps[:-1]) >= 0.4 - 1e-6
 
 
 def test_the_deadline_within_an_outage(serve: Serve, operating: Operating, clock: Clock) -> None:

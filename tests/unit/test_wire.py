@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fake_milvus import FakeMilvus
 from harness import HNSW, LOGIN, PASSWORD, Operating, Pauses, Transport
-from scripted import Answer, Raw, ScriptedServer, ok
+from scripted import Answer, Raw, ScriptedServer, error, ok, page
 
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.rest import Endpoint, collections, databases, entities, errors, indexes
@@ -199,3 +199,47 @@ def test_several_descriptions_of_one_name_are_all_read(transport: Transport, ser
     (found,) = transport.send(Endpoint(server.url), indexes.describe("docs", "v"))
 
     assert [description.index_name for description in found] == ["v", "v"]
+
+
+# The Test button of the Connections page ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, f"as {LOGIN}, database default, 2 collections"),
+        ({"schema": "shop"}, "database shop"),
+        ({"login": None}, "with an API key"),
+        ({"login": None, "password": None}, "without credentials"),
+    ],
+)
+def test_the_test_button(serve: Serve, operating: Operating, fields: dict[str, str], words: str) -> None:
+    server = serve(ok(["docs", "more"]))
+    operating.connect(server, **fields)
+
+    works, message = MilvusHook().test_connection()
+
+    assert works
+    assert words in message
+    assert server.url in message
+    assert PASSWORD not in message
+    assert len(server.requests) == 1
+
+
+def test_the_test_button_says_what_is_wrong(serve: Serve, operating: Operating, pauses: Pauses) -> None:
+    answers = [error(1800, f"no user {LOGIN}:{PASSWORD}", 401), page(200, "Attu"), page(503)]
+    server = serve(answers)
+    operating.connect(server, extra={"retries": 4})
+
+    tried = [MilvusHook().test_connection() for _ in answers]
+
+    assert [works for works, _ in tried] == [False] * 3
+    for (_, message), words in zip(tried, ["login and password", "Attu", "HTTP 503"], strict=True):
+        assert words in message
+        assert PASSWORD not in message
+    assert len(server.requests) == 3  # somebody is waiting in front of the form: no retries
+    operating.connect("", password=None)
+    works, message = MilvusHook().test_connection()
+    assert not works
+    assert "host is empty" in message
+    assert "login without a password" in message

@@ -12,7 +12,7 @@ from airflow_vectordb.local.engine.index_rules import normalize
 from airflow_vectordb.local.engine.model import TYPE_NUMBERS, CollectionInfo, CollectionSpec, FieldSpec, FunctionSpec
 from airflow_vectordb.local.errors import invalid, missing, not_here
 
-__all__: list[str] = []
+__all__ = ["FieldReq", "FunctionReq", "field_of", "function_of"]
 
 _CONSISTENCY = ("Strong", "Session", "Bounded", "Eventually", "Customized")
 # Properties of a collection that stand in `params`; the others there are arguments of its creation.
@@ -40,8 +40,8 @@ class FieldReq:
 class FunctionReq:
     name: Annotated[str, Key("name", "The name of the function.")]
     type: Annotated[str, Key("type", "BM25.")]
-    inputs: Annotated[list[str], Key("inputFieldNames", "What it reads.")] = field(default_factory=list)
-    outputs: Annotated[list[str], Key("outputFieldNames", "What it fills.")] = field(default_factory=list)
+    inputs: Annotated[list[str], Key("inputFieldNames", "What it reads.")]
+    outputs: Annotated[list[str], Key("outputFieldNames", "What it fills.")]
     params: Annotated[dict[str, Any], Key("params", "Its parameters.")] = field(default_factory=dict)
     description: Annotated[str, Key("description", "What it is for.")] = ""
 
@@ -116,16 +116,25 @@ def _quick(request: CollectionReq) -> CollectionSpec:
 
 
 def _from_schema(request: CollectionReq, schema: SchemaReq) -> CollectionSpec:
-    fields = [_field(entry, schema) for entry in schema.fields]
-    functions = [
-        FunctionSpec(f.name, f.type, f.inputs, f.outputs, 0, f.description, normalize(f.params))
-        for f in schema.functions
-    ]
+    fields = [field_of(entry, auto_id=schema.auto_id) for entry in schema.fields]
+    functions = [function_of(entry) for entry in schema.functions]
     dynamic = schema.dynamic or _flag(request.params, "enableDynamicField", default=False)
     return _spec(request, fields, functions, dynamic, schema.description or request.description)
 
 
-def _field(entry: FieldReq, schema: SchemaReq) -> FieldSpec:
+def function_of(entry: FunctionReq) -> FunctionSpec:
+    """A function as engines know it."""
+    return FunctionSpec(
+        entry.name, entry.type, entry.inputs, entry.outputs, 0, entry.description, normalize(entry.params)
+    )
+
+
+def field_of(entry: FieldReq, *, auto_id: bool = False) -> FieldSpec:
+    """A field as engines know it.
+
+    :param auto_id: whether keys are made by the server, where it is the primary one.
+    :raises ApiError: 1100 for a type or default that cannot be.
+    """
     for name in filter(None, (entry.data_type, entry.element_data_type)):
         if name not in TYPE_NUMBERS:
             raise invalid(f"data type {name} is invalid(case sensitive).")
@@ -135,7 +144,7 @@ def _field(entry: FieldReq, schema: SchemaReq) -> FieldSpec:
         entry.field_name,
         entry.data_type,
         is_primary=entry.is_primary,
-        auto_id=entry.is_primary and schema.auto_id,
+        auto_id=entry.is_primary and auto_id,
         is_partition_key=entry.is_partition_key,
         is_clustering_key=entry.is_clustering_key,
         nullable=entry.nullable,
@@ -305,11 +314,10 @@ def release_collection(call: Call, request: CollectionNameReq) -> Answer:
 @endpoint("collections/get_load_state", LoadStateReq)
 def get_load_state(call: Call, request: LoadStateReq) -> Answer:
     """Whether a collection is loaded, and how far."""
-    info = call.engine.describe_collection(call.database, request.collection_name)
-    if info.load_state == "LoadStateNotLoad":
-        return {"data": {"loadState": info.load_state}}
-    progress = call.engine.load_progress(call.database, request.collection_name)
-    return {"data": {"loadState": info.load_state, "loadProgress": progress, "message": ""}}
+    state, progress = call.engine.load_state(call.database, request.collection_name, request.partition_names)
+    if state == "LoadStateNotLoad":
+        return {"data": {"loadState": state}}
+    return {"data": {"loadState": state, "loadProgress": progress, "message": ""}}
 
 
 @endpoint("collections/get_stats", CollectionNameReq)

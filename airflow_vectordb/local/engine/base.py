@@ -13,13 +13,25 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Protocol
 
-from airflow_vectordb.local.engine.model import CollectionInfo, CollectionSpec, DatabaseInfo, IndexInfo
+from airflow_vectordb.local.engine.model import (
+    CollectionInfo,
+    CollectionSpec,
+    CompactionInfo,
+    DatabaseInfo,
+    FieldSpec,
+    FunctionSpec,
+    ImportInfo,
+    IndexInfo,
+)
 from airflow_vectordb.local.errors import time_out
 
-__all__ = ["DEADLINE", "Engine", "Found", "SearchCall", "Written", "remaining"]
+__all__ = ["CREDENTIALS", "DEADLINE", "Engine", "Found", "HybridCall", "SearchCall", "Written", "remaining"]
 
 # When the caller stops waiting, on the monotonic clock: engines must not queue for a lock beyond it.
 DEADLINE: ContextVar[float] = ContextVar("deadline", default=float("inf"))
+
+# What the caller authenticates with (``user:password`` or a key); for engines that have users of their own.
+CREDENTIALS: ContextVar[bytes] = ContextVar("credentials", default=b"")
 
 
 def remaining() -> float:
@@ -83,6 +95,26 @@ class SearchCall:
     strict_group_size: bool = False
 
 
+@dataclass(frozen=True)
+class HybridCall:
+    """Several vector searches, and how what they find becomes one list.
+
+    :param searches: one per vector field; what they say of output fields and grouping is not looked at.
+    :param strategy: ``rrf`` or ``weighted``.
+    :param params: of the strategy: ``k``, or ``weights`` and ``norm_score``.
+    """
+
+    searches: list[SearchCall]
+    strategy: str
+    params: dict[str, Any]
+    limit: int
+    offset: int = 0
+    output_fields: list[str] = dataclasses.field(default_factory=list)
+    grouping_field: str = ""
+    group_size: int = 1
+    strict_group_size: bool = False
+
+
 class Engine(Protocol):
     """The face of an engine. Every method raises :class:`~airflow_vectordb.local.errors.ApiError`."""
 
@@ -103,6 +135,8 @@ class Engine(Protocol):
 
     def create_collection(self, database: str, spec: CollectionSpec) -> None: ...
 
+    def collection_spec(self, database: str, name: str) -> CollectionSpec: ...
+
     def describe_collection(self, database: str, name: str) -> CollectionInfo: ...
 
     def drop_collection(self, database: str, name: str) -> None: ...
@@ -110,8 +144,6 @@ class Engine(Protocol):
     def load_collection(self, database: str, name: str) -> None: ...
 
     def release_collection(self, database: str, name: str) -> None: ...
-
-    def load_progress(self, database: str, name: str) -> int: ...
 
     def row_count(self, database: str, name: str) -> int: ...
 
@@ -154,3 +186,55 @@ class Engine(Protocol):
     ) -> list[Any]: ...
 
     def search(self, database: str, collection: str, call: SearchCall) -> Found: ...
+
+    def hybrid_search(self, database: str, collection: str, call: HybridCall) -> Found: ...
+
+    def create_partition(self, database: str, collection: str, name: str) -> None: ...
+
+    def drop_partition(self, database: str, collection: str, name: str) -> None: ...
+
+    def load_partitions(self, database: str, collection: str, names: list[str]) -> None: ...
+
+    def release_partitions(self, database: str, collection: str, names: list[str]) -> None: ...
+
+    def partition_row_count(self, database: str, collection: str, name: str) -> int: ...
+
+    def load_state(self, database: str, collection: str, partitions: list[str]) -> tuple[str, int]:
+        """State (``LoadStateLoaded`` …) and percentage of some partitions, taken together."""
+
+    def refresh_load(self, database: str, name: str) -> None: ...
+
+    def rename_collection(self, database: str, name: str, new_database: str, new_name: str) -> None: ...
+
+    def truncate_collection(self, database: str, name: str) -> None: ...
+
+    def compact(self, database: str, name: str, *, clustering: bool) -> int:
+        """Start a compaction, and say by which id it can be asked for."""
+
+    def compaction_state(self, job: int) -> CompactionInfo: ...
+
+    def alter_collection(self, database: str, name: str, properties: dict[str, str], drop: list[str]) -> None: ...
+
+    def alter_field(self, database: str, collection: str, field: str, params: dict[str, str]) -> None: ...
+
+    def add_field(self, database: str, collection: str, field: FieldSpec) -> None: ...
+
+    def add_function(self, database: str, collection: str, function: FunctionSpec) -> None: ...
+
+    def alter_function(self, database: str, collection: str, name: str, function: FunctionSpec) -> None: ...
+
+    def drop_function(self, database: str, collection: str, name: str) -> None: ...
+
+    def alter_index(
+        self, database: str, collection: str, name: str, properties: dict[str, str], drop: list[str]
+    ) -> None: ...
+
+    def alter_database(self, name: str, properties: dict[str, str], drop: list[str]) -> None: ...
+
+    def create_import(
+        self, database: str, collection: str, partition: str, files: list[list[str]], options: dict[str, str]
+    ) -> str: ...
+
+    def import_job(self, database: str, job: str) -> ImportInfo: ...
+
+    def import_jobs(self, database: str, collection: str) -> list[ImportInfo]: ...

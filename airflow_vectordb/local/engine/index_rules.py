@@ -11,7 +11,7 @@ from typing import Any
 from airflow_vectordb.local.engine.model import CollectionSpec, FieldSpec
 from airflow_vectordb.local.errors import ApiError, invalid
 
-__all__ = ["check", "engine_params", "normalize"]
+__all__ = ["check", "default_metric", "engine_params", "normalize"]
 
 _DENSE_METRICS = ("L2", "IP", "COSINE")
 _BINARY_METRICS = ("HAMMING", "JACCARD", "SUBSTRUCTURE", "SUPERSTRUCTURE", "MHJACCARD")
@@ -91,13 +91,20 @@ def check(spec: CollectionSpec, field: FieldSpec, params: dict[str, str]) -> dic
     return checked | rest
 
 
-def _metric(spec: CollectionSpec, field: FieldSpec, asked: str) -> str:
+def default_metric(spec: CollectionSpec, field: FieldSpec) -> str:
+    """The metric of an index that is asked for without one; empty where there is none."""
+    return _metrics(spec, field)[0] if field.is_vector else ""
+
+
+def _metrics(spec: CollectionSpec, field: FieldSpec) -> tuple[str, ...]:
+    """The metrics that a vector field can have, the default first."""
     if field.type == "SparseFloatVector":
-        allowed: tuple[str, ...] = ("BM25",) if spec.is_bm25_output(field.name) else ("IP",)
-    elif field.type == "BinaryVector":
-        allowed = _BINARY_METRICS
-    else:
-        allowed = ("COSINE", *_DENSE_METRICS)
+        return ("BM25",) if spec.is_bm25_output(field.name) else ("IP",)
+    return _BINARY_METRICS if field.type == "BinaryVector" else ("COSINE", *_DENSE_METRICS)
+
+
+def _metric(spec: CollectionSpec, field: FieldSpec, asked: str) -> str:
+    allowed = _metrics(spec, field)
     if not asked:
         return allowed[0]
     if asked not in allowed:

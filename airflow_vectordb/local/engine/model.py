@@ -15,9 +15,12 @@ __all__ = [
     "VECTOR_TYPES",
     "CollectionInfo",
     "CollectionSpec",
+    "CompactionInfo",
     "DatabaseInfo",
     "FieldSpec",
     "FunctionSpec",
+    "ImportFile",
+    "ImportInfo",
     "IndexInfo",
 ]
 
@@ -142,6 +145,16 @@ class CollectionInfo:
 
 
 @dataclass(frozen=True)
+class CompactionInfo:
+    """How far a compaction is: its state, and how many of its parts are at work, timed out and done."""
+
+    state: str = "Completed"
+    executing: int = 0
+    timed_out: int = 0
+    completed: int = 0
+
+
+@dataclass(frozen=True)
 class DatabaseInfo:
     """A database as a server describes it."""
 
@@ -166,3 +179,33 @@ class IndexInfo:
     indexed: int = 0
     pending: int = 0
     fail_reason: str = ""
+
+
+@dataclass(frozen=True)
+class ImportFile:
+    """How far the import of one file is; times as ISO 8601, empty before the end."""
+
+    name: str
+    size: int = 0
+    state: str = "Pending"
+    progress: int = 0
+    imported: int = 0
+    total: int = 0
+    completed: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ImportInfo:
+    """An import job: ``Pending``, ``Importing``, ``Completed`` or ``Failed``."""
+
+    id: str
+    collection: str
+    state: str
+    progress: int = 0
+    imported: int = 0
+    total: int = 0
+    size: int = 0
+    completed: str = ""
+    reason: str = ""
+    files: list[ImportFile] = field(default_factory=list)

@@ -1,15 +1,18 @@
-"""A collection's schema as a Milvus protobuf message, for engines that speak gRPC."""
+"""A collection's schema as a Milvus protobuf message and back, for engines that speak gRPC."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from airflow_vectordb.local.engine.messages import common_pb2, schema_pb2
-from airflow_vectordb.local.engine.model import TYPE_NUMBERS, CollectionSpec, FieldSpec
+from airflow_vectordb.local.engine.messages import schema_pb2
+from airflow_vectordb.local.engine.model import TYPE_NUMBERS, CollectionSpec, FieldSpec, FunctionSpec
+from airflow_vectordb.local.engine.requests import pairs
 
-__all__ = ["schema_message"]
+__all__ = ["read_schema", "schema_message"]
 
 _FUNCTION_NUMBERS = {"BM25": 1, "TextEmbedding": 2, "Rerank": 3}
+_TYPE_NAMES = {number: name for name, number in TYPE_NUMBERS.items()}
+_FUNCTION_NAMES = {number: name for name, number in _FUNCTION_NUMBERS.items()}
 _DEFAULT_SLOTS = {
     "Bool": "bool_data",
     "Int8": "int_data",
@@ -43,14 +46,10 @@ def schema_message(spec: CollectionSpec, *, engine_makes_ids: bool) -> Any:
                 description=function.description,
                 input_field_names=function.inputs,
                 output_field_names=function.outputs,
-                params=_pairs(function.params),
+                params=pairs(function.params),
             )
         )
     return schema
-
-
-def _pairs(params: dict[str, str]) -> list[Any]:
-    return [common_pb2.KeyValuePair(key=key, value=value) for key, value in params.items()]
 
 
 def _field(entry: FieldSpec, engine_makes_ids: bool) -> Any:
@@ -65,8 +64,53 @@ def _field(entry: FieldSpec, engine_makes_ids: bool) -> Any:
         is_function_output=entry.is_function_output,
         nullable=entry.nullable,
         element_type=TYPE_NUMBERS.get(entry.element_type, 0),
-        type_params=_pairs(entry.params),
+        type_params=pairs(entry.params),
     )
     if entry.default is not None:
         setattr(message.default_value, _DEFAULT_SLOTS[entry.type], entry.default)
     return message
+
+
+def read_schema(schema: Any, **more: Any) -> CollectionSpec:
+    """The collection that a ``CollectionSchema`` message describes.
+
+    :param schema: the message.
+    :param more: what a :class:`CollectionSpec` has besides fields, functions and description.
+    """
+    return CollectionSpec(
+        fields=[_read_field(entry, schema.autoID) for entry in schema.fields if not entry.is_dynamic],
+        functions=[
+            FunctionSpec(
+                function.name,
+                _FUNCTION_NAMES.get(function.type, str(function.type)),
+                list(function.input_field_names),
+                list(function.output_field_names),
+                function.id,
+                function.description,
+                {pair.key: pair.value for pair in function.params},
+            )
+            for function in schema.functions
+        ],
+        dynamic=schema.enable_dynamic_field,
+        description=schema.description,
+        **more,
+    )
+
+
+def _read_field(message: Any, auto_id: bool) -> FieldSpec:
+    slot = message.default_value.WhichOneof("data")
+    return FieldSpec(
+        message.name,
+        _TYPE_NAMES.get(message.data_type, str(message.data_type)),
+        id=message.fieldID,
+        is_primary=message.is_primary_key,
+        auto_id=message.autoID or (message.is_primary_key and auto_id),
+        is_partition_key=message.is_partition_key,
+        is_clustering_key=message.is_clustering_key,
+        is_function_output=message.is_function_output,
+        nullable=message.nullable,
+        element_type=_TYPE_NAMES.get(message.element_type, ""),
+        description=message.description,
+        default=None if slot is None else getattr(message.default_value, slot),
+        params={pair.key: pair.value for pair in message.type_params},
+    )

@@ -34,11 +34,15 @@ _ID_BLOCK = 1 << 30
 
 @dataclass
 class IndexRecord:
-    """An index: its name and what it was asked to be built with."""
+    """An index: its name and what it was asked to be built with.
+
+    :param properties: what was set later; no part of what makes it the same index.
+    """
 
     name: str
     field: str
     params: dict[str, str]
+    properties: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclass
@@ -47,6 +51,11 @@ class CollectionRecord:
 
     :param state: ``creating``, ``ready`` or ``dropping``; only a ready one exists for callers.
     :param flushed: rows that were there at the last flush.
+    :param partitions: their names, as of the engine.
+    :param flushed_by_partition: the same by partition; one that is missing had none.
+    :param loaded_partitions: those that are loaded where not all are; empty where the whole collection is.
+    :param truncating: it is being emptied; a start that finds it so goes on with that.
+    :param new_name: it is being renamed; a start that finds it so asks the engine how far that came.
     """
 
     id: int
@@ -56,6 +65,11 @@ class CollectionRecord:
     loaded: bool = False
     flushed: int = 0
     indexes: dict[str, IndexRecord] = field(default_factory=dict)
+    partitions: list[str] = field(default_factory=list)
+    flushed_by_partition: dict[str, int] = field(default_factory=dict)
+    loaded_partitions: list[str] = field(default_factory=list)
+    truncating: bool = False
+    new_name: str = ""
 
     @property
     def name(self) -> str:
@@ -197,6 +211,19 @@ class Catalog:
             document = json.dumps(record.to_json())
             self._sql.execute("INSERT OR REPLACE INTO collections VALUES (?, ?)", (record.id, document))
             self._collections[record.database, record.name] = record
+
+    def rename_collection(self, record: CollectionRecord) -> None:
+        """Give a collection its new name, and its aliases with it, in one step."""
+        with self._lock:
+            old, new = record.name, record.new_name
+            record.spec = dataclasses.replace(record.spec, name=new)
+            record.new_name = ""
+            self._sql.execute("BEGIN")
+            self.put_collection(record)
+            for alias in self.aliases(record.database, old):
+                self.put_alias(record.database, alias, new)
+            self._sql.execute("COMMIT")
+            del self._collections[record.database, old]
 
     def remove_collection(self, record: CollectionRecord) -> None:
         with self._lock:

@@ -9,9 +9,9 @@ from airflow_vectordb.local.engine.lite.parts import DATABASES, Parts, check_nam
 from airflow_vectordb.local.engine.messages import milvus_pb2
 from airflow_vectordb.local.engine.model import CollectionInfo, CollectionSpec, FieldSpec
 from airflow_vectordb.local.engine.schema import schema_message
-from airflow_vectordb.local.errors import ApiError, index_not_found, invalid, unexpected
+from airflow_vectordb.local.errors import ApiError, invalid, unexpected
 
-__all__ = ["Collections"]
+__all__ = ["Collections", "check_field"]
 
 _ELEMENTS = frozenset({"Bool", "Int8", "Int16", "Int32", "Int64", "Float", "Double", "VarChar"})
 _TYPES = _ELEMENTS | {"Array", "JSON", "Geometry", "Timestamptz", "FloatVector", "SparseFloatVector"}
@@ -51,7 +51,7 @@ class Collections(Parts):
 
     def _create(self, record: CollectionRecord) -> None:
         # Automatic ids are made here: the engine's begin anew after some restarts, and then replace rows.
-        schema = schema_message(record.spec, engine_makes_ids=False)
+        schema = schema_message(_roomy(record.spec), engine_makes_ids=False)
         request = milvus_pb2.CreateCollectionRequest(
             db_name=record.database,
             collection_name=record.name,
@@ -59,12 +59,16 @@ class Collections(Parts):
             properties=pairs(record.spec.properties),
         )
         self._rpc("CreateCollection", request, record.database)
+        record.partitions = self._show_partitions(record)
+
+    def collection_spec(self, database: str, name: str) -> CollectionSpec:
+        return self._catalog.collection(database, name).spec
 
     def describe_collection(self, database: str, name: str) -> CollectionInfo:
         record = self._catalog.collection(database, name)
         state = "LoadStateLoaded" if record.loaded else "LoadStateNotLoad"
         aliases = self._catalog.aliases(database, record.name)
-        return CollectionInfo(record.id, record.spec, aliases, state, self._partitions(record))
+        return CollectionInfo(record.id, record.spec, aliases, state, list(record.partitions))
 
     def drop_collection(self, database: str, name: str) -> None:
         self._catalog.database(database)
@@ -89,23 +93,16 @@ class Collections(Parts):
 
     def load_collection(self, database: str, name: str) -> None:
         with self._writing(database, name) as record:
-            if not record.indexes:
-                raise index_not_found(record.name)
-            bare = [entry.name for entry in record.spec.vectors if record.index_on(entry.name) is None]
-            if bare:
-                raise unexpected(f"there is no vector index on field: {bare}, please create index firstly")
+            self._check_loadable(record)
             self._load(record)
-            record.loaded = True
+            record.loaded, record.loaded_partitions = True, []
             self._catalog.put_collection(record)
 
     def release_collection(self, database: str, name: str) -> None:
         with self._writing(database, name) as record:
-            record.loaded = False
+            record.loaded, record.loaded_partitions = False, []
             self._catalog.put_collection(record)
             self._release(record)
-
-    def load_progress(self, database: str, name: str) -> int:
-        return 100 if self._catalog.collection(database, name).loaded else 0
 
     def row_count(self, database: str, name: str) -> int:
         return self._catalog.collection(database, name).flushed
@@ -120,9 +117,20 @@ class Collections(Parts):
             request = milvus_pb2.FlushRequest(db_name=database, collection_names=[record.name])
             self._rpc("Flush", request, database)
             self._build(record)
-            record.flushed = self._live_rows(record)
+            record.flushed_by_partition = self._partition_rows(record)
+            record.flushed = sum(record.flushed_by_partition.values())
             self._catalog.put_collection(record)
             self._unflushed.discard(record.id)
+
+
+def _roomy(spec: CollectionSpec) -> CollectionSpec:
+    """With the largest limits there are: they are checked here, and can be altered, which the engine's cannot."""
+    most = {"max_length": "65535", "max_capacity": "4096"}
+    fields = [
+        dataclasses.replace(entry, params={key: most.get(key, value) for key, value in entry.params.items()})
+        for entry in spec.fields
+    ]
+    return dataclasses.replace(spec, fields=fields)
 
 
 def _check(spec: CollectionSpec) -> CollectionSpec:
@@ -144,7 +152,7 @@ def _check(spec: CollectionSpec) -> CollectionSpec:
     if sum(entry.is_partition_key for entry in spec.fields) > 1:
         raise invalid("there are more than one partition key")
     for entry in spec.fields:
-        _check_field(entry)
+        check_field(entry)
     for function in spec.functions:
         if function.type != "BM25":
             raise invalid(f"this local server has no {function.type} function; it has BM25")
@@ -157,7 +165,11 @@ def _check(spec: CollectionSpec) -> CollectionSpec:
     return dataclasses.replace(spec, fields=fields, functions=functions)
 
 
-def _check_field(entry: FieldSpec) -> None:
+def check_field(entry: FieldSpec) -> None:
+    """Refuse a field that Milvus or this server cannot have.
+
+    :raises ApiError: 1100.
+    """
     if entry.type not in _TYPES:
         raise invalid(f"this local server's engine, Milvus Lite, has no fields of type {entry.type} ({entry.name})")
     if entry.auto_id and not entry.is_primary:

@@ -7,11 +7,12 @@ from pathlib import Path
 from time import monotonic
 
 from airflow_vectordb.local.engine.base import DEADLINE
+from airflow_vectordb.local.engine.lite.alterations import Alterations
 from airflow_vectordb.local.engine.lite.catalog import Catalog, CollectionRecord
-from airflow_vectordb.local.engine.lite.collections import Collections
 from airflow_vectordb.local.engine.lite.databases import Aliases, Databases
-from airflow_vectordb.local.engine.lite.entities import Entities
-from airflow_vectordb.local.engine.lite.indexes import Indexes
+from airflow_vectordb.local.engine.lite.hybrid import HybridSearches
+from airflow_vectordb.local.engine.lite.imports import Imports
+from airflow_vectordb.local.engine.lite.partitions import Partitions
 from airflow_vectordb.local.engine.lite.parts import DATABASES
 from airflow_vectordb.local.engine.lite.rpc import LiteRpc
 from airflow_vectordb.local.engine.messages import milvus_pb2
@@ -22,7 +23,7 @@ __all__ = ["LiteEngine"]
 _log = logging.getLogger(__name__)
 
 
-class LiteEngine(Databases, Aliases, Collections, Indexes, Entities):
+class LiteEngine(Databases, Aliases, Alterations, Partitions, HybridSearches, Imports):
     """Milvus Lite in this process, and the catalog beside it.
 
     :param directory: the data directory; made when it is not there, for this user alone.
@@ -66,6 +67,10 @@ class LiteEngine(Databases, Aliases, Collections, Indexes, Entities):
         for name in there - known:
             self._rpc("DropDatabase", milvus_pb2.DropDatabaseRequest(db_name=name))
         for record in self._catalog.records():
+            if record.new_name:
+                self._end_rename(record)
+            if record.truncating:
+                self._truncate(record)
             self._set_right_collection(record)
         self._warn_of_strangers()
 
@@ -89,6 +94,8 @@ class LiteEngine(Databases, Aliases, Collections, Indexes, Entities):
             built = set()
         for field in built - {index.field for index in record.indexes.values()}:
             self._forget(record, field)
+        # A crash may have come between the engine and the catalog.
+        record.partitions = self._show_partitions(record)
         # The engine comes back with every indexed collection released.
         if record.loaded:
             self._load(record)

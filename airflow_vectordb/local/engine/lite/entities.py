@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from typing import Any
 
 from airflow_vectordb.local.engine.base import Found, SearchCall, Written
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord
-from airflow_vectordb.local.engine.lite.parts import Parts, pairs
-from airflow_vectordb.local.engine.messages import common_pb2, milvus_pb2, schema_pb2
+from airflow_vectordb.local.engine.lite.filters import unchain
+from airflow_vectordb.local.engine.lite.fusion import group, values_of
+from airflow_vectordb.local.engine.lite.parts import Parts
+from airflow_vectordb.local.engine.literals import literal
+from airflow_vectordb.local.engine.messages import milvus_pb2, schema_pb2
 from airflow_vectordb.local.engine.model import TYPE_NUMBERS
-from airflow_vectordb.local.errors import ApiError, collection_not_loaded, invalid, unexpected
+from airflow_vectordb.local.engine.requests import COUNT, ids_of, query_request, search_request, write_request
+from airflow_vectordb.local.errors import ApiError, collection_not_loaded, invalid, partition_not_loaded, unexpected
 
-__all__ = ["Entities"]
+__all__ = ["Entities", "check_window"]
 
 _WINDOW = 16384
-_COUNT = "count(*)"
-
-
-def _ids(message: Any) -> list[int] | list[str]:
-    return list(message.str_id.data) if message.HasField("str_id") else list(message.int_id.data)
+_GROUPED = frozenset({"Bool", "Int8", "Int16", "Int32", "Int64", "VarChar"})
 
 
 class Entities(Parts):
@@ -62,16 +61,10 @@ class Entities(Parts):
     ) -> Written:
         for column in columns:
             _check_lengths(record, column)
-        request = message(
-            db_name=record.database,
-            collection_name=record.name,
-            partition_name=partition,
-            fields_data=columns,
-            num_rows=count,
-        )
+        request = write_request(message, record.database, record.name, partition, columns, count)
         self._unflushed.add(record.id)
         answer = self._rpc(method, request, record.database)
-        ids = _ids(answer.IDs)
+        ids = ids_of(answer.IDs)
         return Written(len(ids), ids)
 
     def delete(self, database: str, collection: str, partition: str, filter: str) -> int:
@@ -79,17 +72,33 @@ class Entities(Parts):
             self._check_partitions(record, [partition] if partition else [])
             primary = record.spec.primary.name
             found: int | None = None
-            if record.loaded:
-                # The engine counts what it was told to delete, whether it was there or not.
-                found = len(self._matching(record, filter, [partition] if partition else []))
-            elif not re.fullmatch(rf"\s*{re.escape(primary)}\s*(==|in\b).*", filter, re.DOTALL):
+            if not record.loaded and not re.fullmatch(rf"\s*{re.escape(primary)}\s*(==|in\b).*", filter, re.DOTALL):
                 raise collection_not_loaded(database, record.name)
+            expression = unchain(filter)
+            if partition:
+                # The engine deletes what the filter finds in any partition.
+                keys = self._matching_in(record, filter, partition)
+                found, expression = len(keys), f"{primary} in [{', '.join(map(literal, keys))}]"
+            elif record.loaded:
+                # The engine counts what it was told to delete, whether it was there or not.
+                found = len(self._matching(record, filter, []))
+            if found == 0:
+                return 0
             request = milvus_pb2.DeleteRequest(
-                db_name=database, collection_name=record.name, partition_name=partition, expr=filter
+                db_name=database, collection_name=record.name, partition_name=partition, expr=expression
             )
             self._unflushed.add(record.id)
             answer = self._guarded("Delete", request, record, filter)
             return int(answer.delete_cnt) if found is None else found
+
+    def _matching_in(self, record: CollectionRecord, filter: str, partition: str) -> list[Any]:
+        if record.loaded:
+            return self._matching(record, filter, [partition])
+        self._load(record)
+        try:
+            return self._matching(record, filter, [partition])
+        finally:
+            self._release(record)
 
     def _matching(self, record: CollectionRecord, filter: str, partitions: list[str]) -> list[Any]:
         primary = record.spec.primary.name
@@ -112,13 +121,13 @@ class Entities(Parts):
         offset: int,
     ) -> list[Any]:
         with self._reading(database, collection) as record:
-            self._check_readable(record, partitions)
-            if _COUNT in output_fields:
+            partitions = self._readable(record, partitions)
+            if COUNT in output_fields:
                 return [self._count(record, filter, output_fields, partitions)]
             output_fields = self._output(record, output_fields)
             window = {}
             if limit is not None:
-                _check_window(limit, offset)
+                check_window(limit, offset)
                 window = {"limit": str(limit), "offset": str(offset)}
             # "iterator" has the engine sort by key, as Milvus does, and heed limit and offset for "key in […]" too.
             return self._query(record, filter, output_fields, partitions, window | {"iterator": "True"})
@@ -126,7 +135,7 @@ class Entities(Parts):
     def _count(self, record: CollectionRecord, filter: str, output_fields: list[str], partitions: list[str]) -> Any:
         if len(output_fields) > 1:
             raise unexpected("count entities with other fields is not allowed")
-        column = schema_pb2.FieldData(field_name=_COUNT, type=TYPE_NUMBERS["Int64"])
+        column = schema_pb2.FieldData(field_name=COUNT, type=TYPE_NUMBERS["Int64"])
         if filter or partitions:
             count = len(self._matching(record, filter, partitions))
         else:
@@ -142,79 +151,100 @@ class Entities(Parts):
         partitions: list[str],
         params: dict[str, str],
     ) -> list[Any]:
-        request = milvus_pb2.QueryRequest(
-            db_name=record.database,
-            collection_name=record.name,
-            expr=filter,
-            output_fields=output_fields,
-            partition_names=partitions,
-            query_params=pairs(params),
-        )
+        request = query_request(record.database, record.name, unchain(filter), output_fields, partitions, params)
         return list(self._guarded("Query", request, record, filter).fields_data)
 
     def search(self, database: str, collection: str, call: SearchCall) -> Found:
         with self._reading(database, collection) as record:
-            self._check_readable(record, call.partitions)
-            call = dataclasses.replace(call, output_fields=self._output(record, call.output_fields))
-            _check_window(call.limit, call.offset, "topk")
-            index = record.index_on(call.field)
-            assert index is not None, "a loaded collection has an index on each vector field"
-            metric = index.params["metric_type"]
-            if call.metric and call.metric != metric:
-                raise invalid(f"metric type not match: invalid parameter[expected={metric}][actual={call.metric}]")
-            if not _check_range(metric, call.params):
-                return self._found(record, call, metric)
-            # The engine looks for what is in the range among the 5 * limit nearest only: have it look at all.
-            everything = max(call.limit + call.offset, self._live_rows(record))
+            return self._searched(record, call)
+
+    def _searched(self, record: CollectionRecord, call: SearchCall) -> Found:
+        partitions = self._readable(record, call.partitions)
+        output = self._output(record, call.output_fields)
+        call = dataclasses.replace(call, partitions=partitions, output_fields=output)
+        check_window(call.limit, call.offset, "topk")
+        metric = self._metric(record, call)
+        ranged = _check_range(metric, call.params)
+        if call.grouping_field:
+            self._check_grouping(record, call.grouping_field)
+        if not ranged and not call.grouping_field:
+            return self._found(record, call, metric)
+        # Of a range the engine sees the 5 * limit nearest rows only, of groups a few more: have it look at all.
+        everything = max(call.limit + call.offset, self._live_rows(record))
+        if not call.grouping_field:
             wide = dataclasses.replace(call, limit=everything, offset=0)
             return _cut(self._found(record, wide, metric), call.offset, call.limit)
+        return self._grouped(record, call, metric, everything)
+
+    def _metric(self, record: CollectionRecord, call: SearchCall) -> str:
+        """The metric of the index that is searched; a request may name it, but no other."""
+        index = record.index_on(call.field)
+        if index is None:
+            raise collection_not_loaded(record.database, record.name)
+        metric = index.params["metric_type"]
+        if call.metric and call.metric != metric:
+            raise invalid(f"metric type not match: invalid parameter[expected={metric}][actual={call.metric}]")
+        return metric
 
     def _found(self, record: CollectionRecord, call: SearchCall, metric: str) -> Found:
         results = self._guarded("Search", self._search_request(record, call, metric), record, call.filter).results
-        ids = _ids(results.ids)
+        ids = ids_of(results.ids)
         # Of BM25 the engine gives what it sorts by, smallest first.
         scores = [-score for score in results.scores] if metric == "BM25" else list(results.scores)
         return Found(ids, scores, list(results.fields_data), len(ids), list(range(len(ids))), list(results.topks))
 
+    def _grouped(self, record: CollectionRecord, call: SearchCall, metric: str, everything: int) -> Found:
+        field = call.grouping_field
+        fields = call.output_fields or [record.spec.primary.name]
+        wide = dataclasses.replace(
+            call, limit=everything, offset=0, grouping_field="", output_fields=[*dict.fromkeys([*fields, field])]
+        )
+        found = self._found(record, wide, metric)
+        if not found.rows:
+            return found
+        values = values_of(next(column for column in found.columns if column.field_name == field))
+        rows, counts, start = [], [], 0
+        for count in found.counts:
+            kept = group(found.rows[start : start + count], values.__getitem__, call)
+            rows += kept
+            counts.append(len(kept))
+            start += count
+        columns = found.columns
+        if field not in fields and "*" not in fields:
+            columns = [column for column in columns if column.field_name != field]
+        return _only(dataclasses.replace(found, columns=columns), rows, counts)
+
+    def _check_grouping(self, record: CollectionRecord, name: str) -> None:
+        entry = record.spec.field_named(name)
+        if entry is None:
+            raise ApiError(1700, f"groupBy field not found in schema: field not found[field={name}]")
+        if entry.type not in _GROUPED:
+            raise unexpected(f"data type {entry.type} of field {name} is not supported for group by")
+
     def _search_request(self, record: CollectionRecord, call: SearchCall, metric: str) -> Any:
         # The engine has no approximate sparse search, and refuses the parameter that would allow one.
         tuning = {key: value for key, value in call.params.items() if not key.startswith("drop_ratio")}
-        params: dict[str, Any] = {
-            "anns_field": call.field,
-            "topk": call.limit,
-            "offset": call.offset,
-            "metric_type": metric,
-            "round_decimal": -1,
-            "params": tuning,
-        }
-        if call.grouping_field:
-            params["group_by_field"] = call.grouping_field
-            params["group_size"] = call.group_size
-            params["strict_group_size"] = call.strict_group_size
-        group = common_pb2.PlaceholderGroup(
-            placeholders=[common_pb2.PlaceholderValue(tag="$0", type=call.placeholder, values=call.vectors)]
-        )
-        return milvus_pb2.SearchRequest(
-            db_name=record.database,
-            collection_name=record.name,
-            partition_names=call.partitions,
-            dsl=call.filter,
-            dsl_type=common_pb2.DslType.BoolExprV1,
-            placeholder_group=group.SerializeToString(),
+        call = dataclasses.replace(
+            call,
+            metric=metric,
+            filter=unchain(call.filter),
+            params=tuning,
             # Without any the engine gives all fields; the key is part of every answer anyway.
             output_fields=call.output_fields or [record.spec.primary.name],
-            search_params=pairs(
-                {key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()}
-            ),
-            nq=len(call.vectors),
         )
+        return search_request(record.database, record.name, call)
 
     # --- checks ---
 
-    def _check_readable(self, record: CollectionRecord, partitions: list[str]) -> None:
+    def _readable(self, record: CollectionRecord, partitions: list[str]) -> list[str]:
+        """The partitions to read, none for all."""
         if not record.loaded:
             raise collection_not_loaded(record.database, record.name)
         self._check_partitions(record, partitions)
+        for name in partitions:
+            if record.loaded_partitions and name not in record.loaded_partitions:
+                raise partition_not_loaded(name)
+        return partitions or record.loaded_partitions
 
     def _output(self, record: CollectionRecord, names: list[str]) -> list[str]:
         """The fields to ask the engine for: all of them for ``*``, apart from what functions fill, as on Milvus."""
@@ -241,7 +271,7 @@ class Entities(Parts):
             raise
 
 
-def _check_window(limit: int, offset: int, what: str = "limit") -> None:
+def check_window(limit: int, offset: int, what: str = "limit") -> None:
     if not 1 <= limit <= _WINDOW:
         raise unexpected(f"{what} [{limit}] is invalid, it should be in range [1, {_WINDOW}], but got {limit}")
     if not 0 <= offset <= _WINDOW:
@@ -276,6 +306,10 @@ def _cut(found: Found, offset: int, limit: int) -> Found:
         rows += kept
         counts.append(len(kept))
         start += count
+    return _only(found, rows, counts)
+
+
+def _only(found: Found, rows: list[int], counts: list[int]) -> Found:
     ids: Any = [found.ids[row] for row in rows]
     scores = [found.scores[row] for row in rows]
     return dataclasses.replace(found, ids=ids, scores=scores, rows=rows, counts=counts)

@@ -33,7 +33,7 @@ class Indexes(Parts):
 
     def _is_there(self, record: CollectionRecord, wanted: IndexRecord) -> bool:
         same_name = record.indexes.get(wanted.name)
-        if same_name == wanted:
+        if same_name is not None and (same_name.field, same_name.params) == (wanted.field, wanted.params):
             return True
         if same_name is not None:
             raise unexpected(
@@ -86,7 +86,13 @@ class Indexes(Parts):
     def describe_indexes(self, database: str, collection: str) -> list[IndexInfo]:
         record = self._catalog.collection(database, collection)
         return [
-            IndexInfo(index.name, index.field, dict(index.params), total=record.flushed, indexed=record.flushed)
+            IndexInfo(
+                index.name,
+                index.field,
+                {**index.params, **index.properties},
+                total=record.flushed,
+                indexed=record.flushed,
+            )
             for index in list(record.indexes.values())
         ]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from airflow_vectordb.local.engine.lite.catalog import Catalog, CollectionRecord
 from airflow_vectordb.local.engine.lite.locks import Locks
 from airflow_vectordb.local.engine.lite.rpc import LiteRpc
-from airflow_vectordb.local.engine.messages import common_pb2, milvus_pb2
-from airflow_vectordb.local.errors import ApiError, invalid, partition_not_found
+from airflow_vectordb.local.engine.messages import milvus_pb2
+from airflow_vectordb.local.engine.requests import pairs, row_count
+from airflow_vectordb.local.errors import ApiError, index_not_found, invalid, partition_not_found, unexpected
 
 __all__ = ["DATABASES", "Parts", "check_name", "pairs"]
 
@@ -34,11 +34,6 @@ def check_name(kind: str, name: str, code: int = 1100) -> None:
     else:
         return
     raise ApiError(code, f"Invalid {kind} name: {name[:255]}. {why}: invalid parameter")
-
-
-def pairs(values: dict[str, str]) -> list[Any]:
-    """A dict as Milvus's key-value pairs."""
-    return [common_pb2.KeyValuePair(key=key, value=value) for key, value in values.items()]
 
 
 class Parts:
@@ -68,6 +63,13 @@ class Parts:
         request = milvus_pb2.LoadCollectionRequest(db_name=record.database, collection_name=record.name)
         self._rpc("LoadCollection", request, record.database)
 
+    def _check_loadable(self, record: CollectionRecord) -> None:
+        if not record.indexes:
+            raise index_not_found(record.name)
+        bare = [entry.name for entry in record.spec.vectors if record.index_on(entry.name) is None]
+        if bare:
+            raise unexpected(f"there is no vector index on field: {bare}, please create index firstly")
+
     def _release(self, record: CollectionRecord) -> None:
         request = milvus_pb2.ReleaseCollectionRequest(db_name=record.database, collection_name=record.name)
         self._rpc("ReleaseCollection", request, record.database)
@@ -80,19 +82,29 @@ class Parts:
 
     def _live_rows(self, record: CollectionRecord) -> int:
         request = milvus_pb2.GetCollectionStatisticsRequest(db_name=record.database, collection_name=record.name)
-        stats = self._rpc("GetCollectionStatistics", request, record.database).stats
-        return int(next(pair.value for pair in stats if pair.key == "row_count"))
+        return row_count(self._rpc("GetCollectionStatistics", request, record.database))
 
-    def _partitions(self, record: CollectionRecord) -> list[str]:
+    def _show_partitions(self, record: CollectionRecord) -> list[str]:
+        """The partitions that the engine has of a collection; the catalog knows them too, and answers in its stead."""
         request = milvus_pb2.ShowPartitionsRequest(db_name=record.database, collection_name=record.name)
         return list(self._rpc("ShowPartitions", request, record.database).partition_names)
+
+    def _partition_rows(self, record: CollectionRecord) -> dict[str, int]:
+        """The rows of each partition that has any."""
+        counts = {}
+        for name in record.partitions:
+            request = milvus_pb2.GetPartitionStatisticsRequest(
+                db_name=record.database, collection_name=record.name, partition_name=name
+            )
+            counts[name] = row_count(self._rpc("GetPartitionStatistics", request, record.database))
+        return {name: count for name, count in counts.items() if count}
 
     def _check_partitions(self, record: CollectionRecord, names: list[str]) -> None:
         if not names:
             return
         if any(entry.is_partition_key for entry in record.spec.fields):
             raise invalid("not support manually specifying the partition names if partition key mode is used")
-        there = self._partitions(record)
+        there = record.partitions
         for name in names:
             if name not in there:
                 raise partition_not_found(name)

@@ -1,0 +1,83 @@
+"""Fixtures for the tests of your own DAGs and tasks: a Milvus to run them against, on this machine.
+
+In your ``conftest.py``::
+
+    pytest_plugins = ["airflow_vectordb.local.pytest_plugin"]
+
+- ``milvus_server``: a local server for the whole run, started when the first test wants it.
+- ``milvus_connection``: for one test, an empty database on that server, and Airflow's connection ``milvus_default``
+  leading there.
+
+It needs the extra ``local`` (``pip install 'airflow-vectordb[local]'``) and pytest, and is never loaded by itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+from airflow_vectordb.local.process import LocalMilvus
+
+if TYPE_CHECKING:
+    from airflow_vectordb.rest import Client
+
+__all__ = ["milvus_connection", "milvus_server"]
+
+CONNECTION_VARIABLE = "AIRFLOW_CONN_MILVUS_DEFAULT"
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def milvus_server() -> Iterator[LocalMilvus]:
+    """A :class:`~airflow_vectordb.local.LocalMilvus` for all tests, on a free port and with data that nobody keeps."""
+    with LocalMilvus() as server:
+        yield server
+
+
+@pytest.fixture
+def milvus_connection(milvus_server: LocalMilvus, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The connection ``milvus_default``, for one test, to an empty database that is dropped after it.
+
+    Gives the id of the connection. It is set in the environment, so processes that the test starts have it too.
+    """
+    from airflow_vectordb.rest import Client, Endpoint, databases
+
+    database = f"test_{os.getpid()}_{next(_numbers)}"
+    user, _, password = (milvus_server.token or "").partition(":")
+    address = urlsplit(milvus_server.uri)
+    connection = {
+        "conn_type": "milvus",
+        "host": address.hostname,
+        "port": address.port,
+        "login": user,
+        "password": password,
+        "schema": database,
+    }
+    for name in ("NO_PROXY", "no_proxy"):
+        # A proxy that this shell has for the world outside does not know this machine's ports.
+        monkeypatch.setenv(name, ",".join(filter(None, [os.environ.get(name), address.hostname])))
+    with Client(Endpoint(milvus_server.uri, token=milvus_server.token)) as client:
+        client.send(databases.create(database))
+        monkeypatch.setenv(CONNECTION_VARIABLE, json.dumps(connection))
+        try:
+            yield "milvus_default"
+        finally:
+            _drop(client, database)
+
+
+def _drop(client: Client, database: str) -> None:
+    """Drop a database with all that is in it."""
+    from airflow_vectordb.rest import aliases, collections, databases
+
+    for alias in client.send(aliases.list_(database=database)):
+        client.send(aliases.drop(alias, database=database))
+    for collection in client.send(collections.list_(database=database)):
+        client.send(collections.drop(collection, database=database))
+    client.send(databases.drop(database))

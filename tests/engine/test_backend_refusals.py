@@ -1,0 +1,122 @@
+"""Who and what the REST server in front of a real Milvus refuses, and what it says when there is no engine."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from base64 import b64encode
+
+import pytest
+import requests
+from conftest import Api, Json
+from milvus_server import TOKEN, MilvusServer
+
+from airflow_vectordb.local import LocalMilvus, LocalMilvusError
+from airflow_vectordb.local.engine.messages import milvus_pb2
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        ("collections/describe", {}),
+        ("collections/load", {}),
+        ("collections/release", {}),
+        ("collections/get_load_state", {}),
+        ("collections/get_stats", {}),
+        ("collections/flush", {}),
+        ("indexes/create", {"indexParams": [{"fieldName": "v"}]}),
+        ("indexes/list", {}),
+        ("indexes/describe", {"indexName": "v"}),
+        ("indexes/drop", {"indexName": "v"}),
+        ("entities/insert", {"data": [{"id": 1}]}),
+        ("entities/upsert", {"data": [{"id": 1}]}),
+        ("entities/query", {"filter": "id > 0"}),
+        ("entities/get", {"id": [1]}),
+        ("entities/search", {"data": [[1, 2]]}),
+        ("entities/delete", {"filter": "id in [1]"}),
+        ("aliases/create", {"aliasName": "a_new_one"}),
+    ],
+)
+def test_missing_collections_and_databases(api: Api, path: str, more: Json) -> None:
+    assert api.fails(path, collectionName="nope", **more)[0] == 100
+    assert api.fails(path, collectionName="nope", dbName="nowhere", **more)[0] == 800
+
+
+def test_missing_is_no_error_where_milvus_has_it_so(api: Api) -> None:
+    api.ok("collections/drop", collectionName="nope")
+    assert api.ok("collections/has", collectionName="nope") == {"has": False}
+    assert api.fails("collections/drop", collectionName="nope", dbName="nowhere")[0] == 800
+    assert api.fails("collections/list", dbName="nowhere")[0] == 800
+
+
+@pytest.mark.parametrize("token", ["root:wrong", "nobody:Milvus", "key", ""])
+def test_the_engine_checks_who_calls(front: LocalMilvus, token: str) -> None:
+    stranger = Api(front.uri, token)
+    with stranger.session:
+        response = stranger.post("collections/list")
+    assert (response.status_code, response.json()["code"]) == (401, 1800)
+
+
+def test_a_user_without_privileges_is_told_so(api: Api, front: LocalMilvus, milvus: MilvusServer, filled: str) -> None:
+    milvus.ask(
+        "CreateCredential",
+        milvus_pb2.CreateCredentialRequest(username="ada", password=b64encode(b"Lovelace1").decode()),
+    )
+    ada = Api(front.uri, "ada:Lovelace1")
+    with ada.session:
+        response = ada.post("entities/query", collectionName=filled, filter="id > 0")
+    assert (response.status_code, response.json()["code"]) == (403, 1401)
+
+
+def test_a_token_of_its_own_is_checked_first(milvus: MilvusServer) -> None:
+    with LocalMilvus(backend=milvus.uri) as guarded:
+        assert guarded.token == TOKEN
+        for token, status in ((TOKEN, 200), ("root:wrong", 401)):
+            client = Api(guarded.uri, token)
+            with client.session:
+                assert client.post("collections/list").status_code == status
+
+
+def test_a_frozen_engine_is_a_time_out(api: Api, milvus: MilvusServer) -> None:
+    milvus.signal(signal.SIGSTOP)
+    try:
+        response = requests.post(
+            f"{api.uri}/v2/vectordb/collections/list",
+            json={},
+            headers={"Authorization": f"Bearer {TOKEN}", "Request-Timeout": "1"},
+            timeout=10,
+        )
+    finally:
+        milvus.signal(signal.SIGCONT)
+    assert (response.status_code, response.json()["code"]) == (408, 10001)
+    api.ok("collections/list")
+
+
+def test_served_by_hand(milvus: MilvusServer) -> None:
+    command = [sys.executable, "-m", "airflow_vectordb.cli", "serve", "--backend", milvus.uri, "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served:
+        try:
+            assert served.stdout is not None
+            uri = served.stdout.readline().removeprefix("Milvus REST API v2: ").split()[0]
+            client = Api(uri)
+            with client.session:
+                assert "default" in client.ok("databases/list")
+        finally:
+            served.terminate()
+        assert served.wait(10) == 0
+
+
+@pytest.mark.parametrize("uri", ["ftp://127.0.0.1:1", "http://", "http://root:Milvus@127.0.0.1:1", "http://x:1/path"])
+def test_what_is_no_backend_is_refused(uri: str) -> None:
+    with pytest.raises(LocalMilvusError, match="a backend is http://host:port") as caught:
+        LocalMilvus(backend=uri).start()
+    assert "root:Milvus" not in str(caught.value)
+
+
+def test_no_engine_is_no_service() -> None:
+    with LocalMilvus(backend="http://127.0.0.1:1") as lonely:
+        client = Api(lonely.uri)
+        with client.session:
+            response = client.post("collections/list")
+    assert (response.status_code, response.json()["code"]) == (503, 2)

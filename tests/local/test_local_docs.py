@@ -1,0 +1,90 @@
+"""docs/local-server.md does what it says: each block of code in it is run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+from test_local_process import announced, serve
+
+from airflow_vectordb.local import LocalMilvus
+
+pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "local-server.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def block(language: str, starts: str) -> str:
+    """The one block that begins so."""
+    (found,) = (code for kind, code in BLOCKS if kind == language and code.startswith(starts))
+    return str(found)
+
+
+INSTALL = block("shell", "pip install")
+SERVE = block("shell", "AIRFLOW_VECTORDB_TOKEN=")
+CURL = block("shell", "curl")
+WITH = block("python", "from airflow_vectordb.local import LocalMilvus")
+CONFTEST = block("python", "pytest_plugins")
+TESTS = block("python", "from types import SimpleNamespace")
+
+
+def test_no_block_is_left_out() -> None:
+    assert sorted(code for _, code in BLOCKS) == sorted([INSTALL, SERVE, CURL, WITH, CONFTEST, TESTS])
+
+
+def test_what_is_to_be_installed_is_there() -> None:
+    (requirement,) = (word for word in shlex.split(INSTALL) if "[" in word)
+    name, extra = re.fullmatch(r"([\w-]+)\[(\w+)\]", requirement).groups()  # type: ignore[union-attr]
+    project = (ROOT / "pyproject.toml").read_text()
+    assert f'\nname = "{name}"\n' in project
+    assert re.search(rf"^\[project.optional-dependencies\]\n(?:.+\n)*{extra} = ", project, re.MULTILINE)
+
+
+def test_serve_and_curl(tmp_path: Path) -> None:
+    variable, program, *arguments = shlex.split(SERVE)
+    name, _, token = variable.partition("=")
+    assert program == "airflow-vectordb"
+    assert arguments.pop(0) == "serve"
+    # As it is written, but for the port and the directory, which belong to this machine.
+    arguments[arguments.index("--data") + 1] = str(tmp_path)
+    with serve(*arguments, "--port", "0", **{name: token}) as process:
+        uri = announced(process)[0].split()[4]
+        curl, silent, url, flag, header, data, body = shlex.split(CURL)
+        assert (curl, silent, flag, data) == ("curl", "-s", "-H", "-d")
+        sent = dict([header.split(": ", 1)])
+        with requests.Session() as session:
+            session.trust_env = False
+            url = url.replace("http://127.0.0.1:19530", uri)
+            assert session.post(url, data=body, headers=sent, timeout=10).json() == {"code": 0, "data": []}
+
+
+def test_the_with_block() -> None:
+    done = subprocess.run([sys.executable, "-c", WITH], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_the_test_suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    monkeypatch.setenv("AIRFLOW_HOME", str(pytester.mkdir("airflow-home")))
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile(test_docs=TESTS)
+    pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider", timeout=120).assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("name", ["uri", "token", "log", "kill", "start", "stop"])
+def test_what_the_page_names_is_there(name: str) -> None:
+    # uri and token have values only on an instance.
+    assert hasattr(LocalMilvus, name) or name in vars(LocalMilvus())
+
+
+def test_it_is_linked_from_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    section = readme.split("## A server for your own machine")[1].split("\n## ")[0]
+    assert "(docs/local-server.md)" in section
