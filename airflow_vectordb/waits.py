@@ -26,7 +26,8 @@ from airflow_vectordb.rest.errors import (
     WaitTimeoutError,
 )
 
-#: Seconds: no two looks are closer together, whatever the server answers, unless ``poll_interval`` is shorter still.
+#: Seconds: no two looks are closer together (but for the jitter, and the last one at the deadline), whatever the server
+#: answers, unless ``poll_interval`` is shorter still.
 SHORTEST_PAUSE = 0.5
 #: The pause grows with the time waited, so that what ends after t seconds is noticed within a tenth of t; the calls
 #: themselves take time too.

@@ -146,7 +146,8 @@ class CreateIndexOperator(MilvusOperator):
         if "dbName" in given and given["dbName"] != (database := hook.endpoint.database or "default"):
             problems.append(f"index_params has dbName {given['dbName']!r}, but the task's database is {database!r}")
         if problems:
-            source = f" (from {self._index_params_source!r})" if self._index_params_source else ""
+            given_as = self._index_params_source or ""
+            source = f" (from {given_as[:120]!r})" if given_as else ""
             raise InvalidParametersError(problems, f"index parameters{source}")
         return specs
 

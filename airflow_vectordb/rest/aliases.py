@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_vectordb.rest.call import Call, body_of, nothing
+from airflow_vectordb.rest.call import Call, body_of, names, nothing
 
 
 def create(alias: str, collection: str, *, database: str | None = None) -> Call[None]:
@@ -47,7 +47,7 @@ def list_(collection: str | None = None, *, database: str | None = None) -> Call
     :param database: None: the endpoint's
     """
     body = body_of(database, collectionName=collection)
-    return Call("aliases/list", body, lambda a: [str(name) for name in a.data or []])
+    return Call("aliases/list", body, names)
 
 
 def drop(alias: str, *, database: str | None = None) -> Call[None]:

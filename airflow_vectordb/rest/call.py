@@ -67,6 +67,18 @@ def nothing(answer: Answer) -> None:
     del answer
 
 
+def names(answer: Answer) -> list[str]:
+    """
+    Read an answer that is a list of names.
+
+    :raises TypeError: when it is something else; a text, say, would be taken for a list of letters
+    """
+    data = answer.data if answer.data is not None else []
+    if not isinstance(data, list):
+        raise TypeError(f"a list of names was expected, not {type(data).__name__}")
+    return [str(name) for name in data]
+
+
 def body_of(database: str | None = None, /, **fields: Any) -> dict[str, Any]:
     """
     Put a request body together from what is given.
@@ -80,4 +92,4 @@ def body_of(database: str | None = None, /, **fields: Any) -> dict[str, Any]:
     return body
 
 
-__all__ = ["Answer", "Call", "body_of", "nothing"]
+__all__ = ["Answer", "Call", "body_of", "names", "nothing"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_vectordb.rest.call import Answer, Call, body_of, nothing
+from airflow_vectordb.rest.call import Answer, Call, body_of, names, nothing
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def list_(*, database: str | None = None) -> Call[list[str]]:
 
     :param database: None: the endpoint's
     """
-    return Call("collections/list", body_of(database), lambda a: [str(name) for name in a.data or []])
+    return Call("collections/list", body_of(database), names)
 
 
 def drop(name: str, *, database: str | None = None) -> Call[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_vectordb.rest.call import Call, body_of, nothing
+from airflow_vectordb.rest.call import Call, body_of, names, nothing
 
 
 def create(name: str, *, properties: Mapping[str, Any] | None = None) -> Call[None]:
@@ -30,7 +30,7 @@ def describe(name: str) -> Call[dict[str, Any]]:
 def list_() -> Call[list[str]]:
     """List the names of all databases."""
     # Any database will do here, and the endpoint's own need not exist: the list is asked for when one is missing.
-    return Call("databases/list", body_of("default"), lambda a: [str(name) for name in a.data or []])
+    return Call("databases/list", body_of("default"), names)
 
 
 def drop(name: str) -> Call[None]:

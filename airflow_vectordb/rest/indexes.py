@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_vectordb.rest.call import Answer, Call, body_of, nothing
+from airflow_vectordb.rest.call import Answer, Call, body_of, names, nothing
 from airflow_vectordb.rest.errors import IndexNotFoundError
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def list_(collection: str, *, database: str | None = None) -> Call[list[str]]:
     :param collection: name of the collection
     :param database: its database; None: the endpoint's
     """
-    return Call("indexes/list", body_of(database, collectionName=collection), lambda a: [str(n) for n in a.data or []])
+    return Call("indexes/list", body_of(database, collectionName=collection), names)
 
 
 def drop(collection: str, index_name: str, *, database: str | None = None) -> Call[None]:

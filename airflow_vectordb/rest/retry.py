@@ -37,7 +37,7 @@ class RetryPolicy:
             return None
         if not repeatable and not error.without_effect:
             return None
-        pause = random() * min(self.longest, self.base * 2.0 ** (attempt - 1))
+        pause = random() * min(self.longest, self.base * 2.0 ** min(attempt - 1, 30))
         if error.retry_after is None:
             return pause
         return None if error.retry_after > self.longest else max(pause, error.retry_after)

@@ -170,3 +170,12 @@ def test_messages_name_what_a_call_is_about() -> None:
     assert databases.drop("d").target() == "database 'd'"
     assert import_jobs.describe("7").target() == "import job '7' (database 'default')"
     assert collections.list_().target() == ""
+
+
+@pytest.mark.parametrize("call", [indexes.list_("c"), collections.list_(), aliases.list_(), databases.list_()])
+def test_a_list_of_names_is_a_list(call: Call[Any]) -> None:
+    assert read(call, ["a", "b"]) == ["a", "b"]
+    assert read(call, None) == []
+    for data in ("fine", {"a": 1}):
+        with pytest.raises(TypeError, match="list of names"):
+            read(call, data)

@@ -54,3 +54,7 @@ def test_retry_after_is_the_least_pause_and_a_long_one_ends_it() -> None:
     assert pauses(RetryPolicy(2), errors.RateLimitError("x", retry_after=3.0)) == [3.0, 3.0]
     assert pauses(RetryPolicy(2), errors.RateLimitError("x", retry_after=0.1)) == [0.5, 1.0]
     assert pauses(RetryPolicy(2), errors.RateLimitError("x", retry_after=3600.0)) == []
+
+
+def test_any_number_of_retries_will_do() -> None:
+    assert RetryPolicy(5000).pause(4000, UNAVAILABLE, repeatable=True, random=lambda: 1.0) == 60.0
