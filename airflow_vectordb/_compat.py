@@ -5,11 +5,63 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+    from airflow.sdk.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowSensorTimeout,
+        AirflowSkipException,
+    )
 else:
     try:
-        from airflow.sdk.exceptions import AirflowException, AirflowFailException
+        from airflow.sdk.exceptions import (
+            AirflowException,
+            AirflowFailException,
+            AirflowNotFoundException,
+            AirflowSensorTimeout,
+            AirflowSkipException,
+        )
     except ImportError:  # Airflow 3.1
-        from airflow.exceptions import AirflowException, AirflowFailException
+        from airflow.exceptions import (
+            AirflowException,
+            AirflowFailException,
+            AirflowNotFoundException,
+            AirflowSensorTimeout,
+            AirflowSkipException,
+        )
 
-__all__ = ["AirflowException", "AirflowFailException"]
+
+async def amask_secret(secret: str) -> None:
+    """
+    Register a secret with Airflow's masker, from an event loop.
+
+    :param secret: what must not be shown
+    """
+    try:
+        from airflow.sdk.log import amask_secret as mask
+    except ImportError:  # Airflow before 3.2.2: its only way blocks the loop, for a moment
+        from airflow.sdk.log import mask_secret
+
+        mask_secret(secret)
+    else:
+        await mask(secret)
+
+
+def default_deferrable() -> bool:
+    """Tell Airflow's ``operators.default_deferrable``."""
+    try:
+        from airflow.sdk.configuration import conf
+    except ImportError:  # Airflow 3.1
+        from airflow.configuration import conf
+    return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+
+
+__all__ = [
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowNotFoundException",
+    "AirflowSensorTimeout",
+    "AirflowSkipException",
+    "amask_secret",
+    "default_deferrable",
+]

@@ -11,7 +11,7 @@ INTEGRATION = "Milvus"
 
 def get_provider_info() -> dict[str, Any]:
     """
-    Describe the provider: connection type and form, hook, operators.
+    Describe the provider: connection type and form, hook, operators, sensors, trigger.
 
     :return: a mapping that satisfies Airflow's ``provider_info.schema.json``
     """
@@ -27,7 +27,14 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [{"integration-name": INTEGRATION, "python-modules": ["airflow_vectordb.hooks.milvus"]}],
-        "operators": [{"integration-name": INTEGRATION, "python-modules": ["airflow_vectordb.operators.index"]}],
+        "operators": [
+            {
+                "integration-name": INTEGRATION,
+                "python-modules": ["airflow_vectordb.operators.collection", "airflow_vectordb.operators.index"],
+            }
+        ],
+        "sensors": [{"integration-name": INTEGRATION, "python-modules": ["airflow_vectordb.sensors.milvus"]}],
+        "triggers": [{"integration-name": INTEGRATION, "python-modules": ["airflow_vectordb.triggers.milvus"]}],
         "connection-types": [
             {
                 "connection-type": fields.CONNECTION_TYPE,

@@ -1,41 +1,20 @@
-"""What can be waited for, and how: as data and pure logic.
+"""What can be waited for: as data and pure logic.
 
-A wait names the calls of one look at the server and turns their answers into a verdict. :func:`watch` turns a wait
-into a sequence of calls and naps, until it is done, has failed, or its deadline has passed. It does no I/O: operators
-(sync), sensors (poke) and the trigger (async) make the calls and sleep the naps, and so share all that is decided.
+A wait names the calls of one look at the server and turns their answers into a verdict. ``watching.watch`` turns a
+wait into a sequence of calls and pauses. Neither does any I/O: tasks (sync), sensors (poke) and the trigger (async)
+drive the same wait.
 """
 
 from __future__ import annotations
 
-import logging
-import random as _random
-import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Protocol
 
 from airflow_vectordb.rest import collections, indexes
 from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.envelope import readable
-from airflow_vectordb.rest.errors import (
-    IndexFailedError,
-    IndexNotFoundError,
-    MilvusError,
-    NotMilvusError,
-    RedirectError,
-    WaitTimeoutError,
-)
-
-#: Seconds: no two looks are closer together (but for the jitter, and the last one at the deadline), whatever the server
-#: answers, unless ``poll_interval`` is shorter still.
-SHORTEST_PAUSE = 0.5
-#: The pause grows with the time waited, so that what ends after t seconds is noticed within a tenth of t; the calls
-#: themselves take time too.
-PAUSE_SHARE = 0.08
-#: Seconds: a ``Retry-After`` above this (and above ``poll_interval``) is not waited out in full.
-LONGEST_REQUESTED_PAUSE = 60.0
-#: Seconds between two warnings about the same outage, and between two reports without progress.
-SELDOM = 300.0
+from airflow_vectordb.rest.errors import CollectionNotFoundError, IndexFailedError, IndexNotFoundError
 
 
 @dataclass(frozen=True)
@@ -47,12 +26,22 @@ class Progress:
     :param state: the server's word for it
     :param done: how much is done; None when the server does not say
     :param total: how much it is in all; None when the server does not say
+    :param unit: what is counted: ``rows``, or ``%`` of 100
     """
 
     label: str
     state: str
     done: int | None = None
     total: int | None = None
+    unit: str = "rows"
+
+    def __str__(self) -> str:
+        if self.done is None or self.total is None:
+            return f"{self.label}: {self.state}"
+        share = f"{100 * self.done // self.total}%"
+        if self.unit == "%":
+            return f"{self.label}: {self.state}, {share}"
+        return f"{self.label}: {self.done:,} of {self.total:,} {self.unit} ({share})"
 
 
 @dataclass(frozen=True)
@@ -64,6 +53,9 @@ class Pending:
     """
 
     progress: tuple[Progress, ...]
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.progress))
 
 
 @dataclass(frozen=True)
@@ -83,7 +75,17 @@ Look = Generator[Call[Any], Any, Verdict]
 
 
 class Wait(Protocol):
-    """Something that can be waited for."""
+    """
+    Something that can be waited for: a frozen dataclass whose fields are JSON-ready, but for tuples.
+
+    To add one, write it here and list it in :data:`WAITS`; tasks, sensors and the trigger can wait for it then.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def collection(self) -> str:
+        """Name of the collection that it is about."""
 
     def look(self) -> Look:
         """
@@ -105,13 +107,15 @@ class IndexesBuilt:
     ``indexedRows`` is not looked at: it may stay below ``totalRows`` for good, since small segments get no index.
 
     :param collection: name of the collection
-    :param index_names: names of the indexes, at least one
+    :param index_names: names of the indexes; empty: all that the collection has, and at least one
     :param database: None: the endpoint's
+    :param may_come: whether to wait for an index, or a collection, that is not there yet; otherwise that is an error
     """
 
     collection: str
-    index_names: tuple[str, ...]
+    index_names: tuple[str, ...] = ()
     database: str | None = None
+    may_come: bool = False
 
     def look(self) -> Look:
         """
@@ -119,10 +123,21 @@ class IndexesBuilt:
 
         :raises IndexFailedError: when the server gave up on one of them
         :raises IndexNotFoundError: when one of them is gone
+        :raises CollectionNotFoundError: when the collection is gone
         """
+        try:
+            return (yield from self._look())
+        except (IndexNotFoundError, CollectionNotFoundError):
+            if not self.may_come:
+                raise
+        return Pending((Progress(", ".join(self._labels()), "not there yet"),))
+
+    def _look(self) -> Look:
         found: list[indexes.IndexDescription] = []
-        for name in self.index_names:
+        for name in self.index_names or (yield indexes.list_(self.collection, database=self.database)):
             found += yield indexes.describe(self.collection, name, database=self.database)
+        if not found:
+            raise IndexNotFoundError(f"collection {self.collection!r} has no index")
         verdict = self.judge(found)
         if isinstance(verdict, Pending) and all(map(_may_be_empty, found)):
             # Nothing sealed, and not issued: either the collection is empty, and there is nothing to build, or the
@@ -154,7 +169,12 @@ class IndexesBuilt:
             return Done([description.as_json() for description in found])
         return Pending(tuple(_progress(self.collection, description) for description in found))
 
+    def _labels(self) -> list[str]:
+        return [f"{self.collection}/{name}" for name in self.index_names] or [self.collection]
+
     def __str__(self) -> str:
+        if not self.index_names:
+            return f"the indexes of collection {self.collection!r}"
         names = ", ".join(map(repr, self.index_names))
         return f"index{'es' if len(self.index_names) > 1 else ''} {names} of collection {self.collection!r}"
 
@@ -191,183 +211,123 @@ def _progress(collection: str, description: indexes.IndexDescription) -> Progres
 
 
 @dataclass(frozen=True)
-class Deadline:
+class CollectionLoaded:
     """
-    When waiting ends. An absolute time, so that a restart does not start it over.
+    A collection, or some of its partitions, is in memory, so that it can be searched.
 
-    :param at: seconds since the epoch
-    :param because: which limit it is, as ``timeout`` or ``execution_timeout``
-    :param seconds: how long the wait may take in all, for the message
+    :param collection: name of the collection
+    :param partitions: names of partitions; empty: the whole collection
+    :param database: None: the endpoint's
+    :param may_come: whether to wait for a collection that is not there yet; otherwise that is an error
     """
 
-    at: float
-    because: str
-    seconds: float
+    collection: str
+    partitions: tuple[str, ...] = ()
+    database: str | None = None
+    may_come: bool = False
+
+    def look(self) -> Look:
+        """
+        Ask for the load state.
+
+        :raises CollectionNotFoundError: when the collection is gone
+        """
+        try:
+            found = yield collections.load_state(self.collection, self.partitions, database=self.database)
+            if found.state == "LoadStateNotExist":
+                raise CollectionNotFoundError(f"collection {self.collection!r} does not exist")
+        except CollectionNotFoundError:
+            if not self.may_come:
+                raise
+            return Pending((Progress(self.collection, "not there yet"),))
+        # The number alone is not enough: 100 is said while the state is still Loading.
+        if found.state == "LoadStateLoaded" and found.progress in (None, 100):
+            return Done(_loading(self.collection, self.partitions, found.state))
+        return Pending((Progress(self.collection, found.state, found.progress, 100, "%"),))
+
+    def __str__(self) -> str:
+        return f"{_of_collection(self.collection, self.partitions)} to be loaded"
 
 
 @dataclass(frozen=True)
-class Nap:
+class CollectionReleased:
     """
-    A time to sleep before the next look.
+    A collection, or some of its partitions, is out of memory, so that its indexes can be dropped.
 
-    :param seconds: how long
-    :param level: log level of ``text``
-    :param text: something for people to read; empty: nothing new
+    :param collection: name of the collection
+    :param partitions: names of partitions; empty: the whole collection
+    :param database: None: the endpoint's
     """
 
-    seconds: float
-    level: int = logging.INFO
-    text: str = ""
+    collection: str
+    partitions: tuple[str, ...] = ()
+    database: str | None = None
+
+    def look(self) -> Look:
+        """
+        Ask for the load state: of each partition by itself, since of several together the server tells no more than
+        whether all of them are loaded.
+
+        :raises CollectionNotFoundError: when the collection is gone
+        """
+        each: list[tuple[str, ...]] = [(name,) for name in self.partitions]
+        for names in each or [()]:
+            found = yield collections.load_state(self.collection, names, database=self.database)
+            if found.state not in ("LoadStateNotLoad", "LoadStateNotExist"):
+                return Pending((Progress(self.collection, found.state),))
+        return Done(_loading(self.collection, self.partitions, "LoadStateNotLoad"))
+
+    def __str__(self) -> str:
+        return f"{_of_collection(self.collection, self.partitions)} to be released"
 
 
-Watch = Generator["Call[Any] | Nap", Any, Any]
+def _loading(collection: str, partitions: Sequence[str], state: str) -> dict[str, Any]:
+    return {"collection_name": collection, "partition_names": list(partitions), "load_state": state}
 
 
-def watch(
-    wait: Wait,
-    deadline: Deadline,
-    *,
-    poll_interval: float,
-    started: float,
-    first: Pending | None = None,
-    clock: Callable[[], float] = time.time,
-    random: Callable[[], float] = _random.random,
-) -> Watch:
+def _of_collection(collection: str, partitions: Sequence[str]) -> str:
+    if not partitions:
+        return f"collection {collection!r}"
+    return f"partition{'s' if len(partitions) > 1 else ''} {', '.join(map(repr, partitions))} of {collection!r}"
+
+
+#: All waits, by the name that :func:`serialize` gives them.
+WAITS: dict[str, type[Wait]] = {cls.__name__: cls for cls in (IndexesBuilt, CollectionLoaded, CollectionReleased)}
+
+
+def serialize(wait: Wait) -> dict[str, Any]:
     """
-    Wait: yield calls to make (once each, without retries) and naps to sleep, in turn.
+    Make JSON-ready data of a wait.
 
-    Send in the result of each call, or throw in its error. Transient errors neither end the wait nor reset it: the
-    next look is the retry. So are answers that are not Milvus's, once Milvus has answered. Other errors end it.
-
-    :param wait: what is waited for
-    :param deadline: when to give up
-    :param poll_interval: seconds, the longest pause between two looks
-    :param started: seconds since the epoch: when the wait began, here or in an earlier life of it
-    :param first: the verdict of a look that has just been made; None: begin with one
-    :param clock: the present time
-    :param random: gives numbers from 0 to 1, for the jitter
-    :return: what the wait's :class:`Done` has
-    :raises MilvusError: the error that ended it
-    :raises WaitTimeoutError: when it was not done by the deadline
+    :param wait: one of :data:`WAITS`
     """
-    report = _Report(str(wait))
-    verdict: Verdict | None = first
-    answered = first is not None
-    while True:
-        trouble: MilvusError | None = None
-        if verdict is None:
-            try:
-                verdict = yield from wait.look()
-                answered = True
-            except MilvusError as error:
-                if not _tolerable(error, answered):
-                    raise
-                trouble = error
-        if isinstance(verdict, Done):
-            return verdict.result
-        now = clock()
-        if now >= deadline.at:
-            limit = f"{_duration(deadline.seconds)} ({deadline.because})"
-            raise WaitTimeoutError(
-                f"{wait} not done within {limit}; {report.last(verdict, trouble)}",
-                hint="The server goes on by itself: a retry of this task finds it and waits on.",
-            )
-        pause = pause_after(now - started, poll_interval, random)
-        if trouble is not None and trouble.retry_after is not None:
-            pause = max(pause, min(trouble.retry_after, max(LONGEST_REQUESTED_PAUSE, poll_interval)))
-        # One more look at the deadline itself, rather than none for the rest of the time.
-        pause = max(min(pause, deadline.at - now), min(SHORTEST_PAUSE, poll_interval) / 5)
-        level, text = report.line(now, verdict, trouble)
-        yield Nap(pause, level, text)
-        verdict = None
+    return {"kind": type(wait).__name__, **asdict(wait)}
 
 
-def pause_after(elapsed: float, poll_interval: float, random: Callable[[], float]) -> float:
+def deserialize(data: Mapping[str, Any]) -> Wait:
     """
-    Tell how long to pause before the next look.
+    Make a wait of what :func:`serialize` returned.
 
-    :param elapsed: seconds waited so far
-    :param poll_interval: seconds, the longest pause
-    :param random: gives numbers from 0 to 1: of many waits that begin together, few look together
+    :param data: JSON-ready
+    :raises ValueError: for a kind of wait that is not known here
     """
-    longest = min(poll_interval, max(SHORTEST_PAUSE, PAUSE_SHARE * max(0.0, elapsed)))
-    return longest * (0.8 + 0.2 * random())
-
-
-def _tolerable(error: MilvusError, answered: bool) -> bool:
-    if error.transient:
-        return True
-    # A page of a proxy's between two good answers is an outage. Before the first one, it is the wrong address.
-    return answered and isinstance(error, NotMilvusError) and not isinstance(error, RedirectError)
-
-
-@dataclass
-class _Report:
-    """What to tell people, and when."""
-
-    name: str
-    told: tuple[Progress, ...] = ()
-    told_at: float = float("-inf")
-    warned_at: float = float("-inf")
-    in_trouble: bool = False  # and it has been told
-    began: dict[str, tuple[float, int]] = field(default_factory=dict)
-
-    def line(self, now: float, verdict: Pending | None, trouble: MilvusError | None) -> tuple[int, str]:
-        if trouble is not None:
-            if now - self.warned_at < SELDOM:
-                return logging.WARNING, ""
-            self.in_trouble, self.warned_at = True, now
-            return logging.WARNING, f"still waiting for {self.name}, although {trouble}"
-        progress = verdict.progress if verdict is not None else ()
-        back = "the server answers again; " if self.in_trouble else ""
-        self.in_trouble = False
-        if progress == self.told and now - self.told_at < SELDOM and not back:
-            return logging.INFO, ""
-        self.told, self.told_at = progress, now
-        return logging.INFO, back + "; ".join(self._describe(item, now) for item in progress)
-
-    def last(self, verdict: Pending | None, trouble: MilvusError | None) -> str:
-        if trouble is not None:
-            return f"the last error was: {trouble}"
-        return "; ".join(_rows(item) for item in (verdict.progress if verdict is not None else ()))
-
-    def _describe(self, item: Progress, now: float) -> str:
-        text = _rows(item)
-        if item.done is None or item.total is None:
-            return text
-        began = self.began.get(item.label)
-        if began is None or item.done < began[1]:  # counts move backwards while segments are compacted
-            self.began[item.label] = (now, item.done)
-            return text
-        since, before = began
-        if item.done <= before or now <= since:
-            return text
-        left = (item.total - item.done) * (now - since) / (item.done - before)
-        return f"{text}, about {_duration(left)} left"
-
-
-def _rows(item: Progress) -> str:
-    if item.done is None or item.total is None:
-        return f"{item.label}: {item.state}"
-    return f"{item.label}: {item.done:,} of {item.total:,} rows ({100 * item.done // item.total}%)"
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1g} s"
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    kind = fields.pop("kind", None)
+    if kind not in WAITS:
+        raise ValueError(f"unknown kind of wait {kind!r}; known: {', '.join(WAITS)}")
+    return WAITS[kind](**fields)
 
 
 __all__ = [
-    "Deadline",
+    "WAITS",
+    "CollectionLoaded",
+    "CollectionReleased",
     "Done",
     "IndexesBuilt",
-    "Nap",
     "Pending",
     "Progress",
     "Wait",
+    "deserialize",
     "is_built",
-    "pause_after",
-    "watch",
+    "serialize",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from airflow_vectordb.rest.call import Call
     from airflow_vectordb.rest.client import Client
     from airflow_vectordb.rest.endpoint import Endpoint
-    from airflow_vectordb.waits import Deadline, Pending, Wait
+    from airflow_vectordb.waits import Pending, Verdict, Wait
+    from airflow_vectordb.watching import Deadline, Nap
 
 T = TypeVar("T")
 
@@ -65,7 +67,12 @@ class MilvusHook(BaseHook):
 
         :raises InvalidParametersError: when the connection cannot be used as it is
         """
-        return self._endpoint_of(self.get_connection(self.milvus_conn_id))
+        from airflow.sdk.log import mask_secret
+
+        endpoint = self._endpoint_of(self.get_connection(self.milvus_conn_id))
+        if endpoint.token:
+            mask_secret(endpoint.token)
+        return endpoint
 
     async def aendpoint(self) -> Endpoint:
         """
@@ -73,7 +80,12 @@ class MilvusHook(BaseHook):
 
         :raises InvalidParametersError: when the connection cannot be used as it is
         """
-        return self._endpoint_of(await self.aget_connection(self.milvus_conn_id))
+        from airflow_vectordb._compat import amask_secret
+
+        endpoint = self._endpoint_of(await self.aget_connection(self.milvus_conn_id))
+        if endpoint.token:
+            await amask_secret(endpoint.token)
+        return endpoint
 
     def get_conn(self) -> Client:
         """Get the client; the same one each time, until :meth:`close`."""
@@ -106,6 +118,17 @@ class MilvusHook(BaseHook):
         """
         return self.get_conn().send(call, retries=retries)
 
+    def look(self, wait: Wait) -> Verdict:
+        """
+        Look once whether something is done.
+
+        :param wait: what, one of ``airflow_vectordb.waits``
+        :return: ``Done`` with a result, or ``Pending`` with the progress
+        :raises MilvusError: when it failed, or when the server does not answer
+        """
+        verdict: Verdict = self._drive(wait.look(), retries=None)
+        return verdict
+
     def wait(
         self,
         wait: Wait,
@@ -126,8 +149,7 @@ class MilvusHook(BaseHook):
         :return: what the wait returns, JSON-ready
         :raises MilvusError: when it failed, or was not done by the deadline
         """
-        from airflow_vectordb.rest.errors import MilvusError
-        from airflow_vectordb.waits import Nap, watch
+        from airflow_vectordb.watching import watch
 
         steps = watch(
             wait,
@@ -136,6 +158,12 @@ class MilvusHook(BaseHook):
             started=time.time() if started is None else started,
             first=first,
         )
+        return self._drive(steps, retries=0)
+
+    def _drive(self, steps: Generator[Call[Any] | Nap, Any, Any], *, retries: int | None) -> Any:
+        from airflow_vectordb.rest.errors import MilvusError
+        from airflow_vectordb.watching import Nap
+
         try:
             step = next(steps)
             while True:
@@ -146,7 +174,7 @@ class MilvusHook(BaseHook):
                     step = steps.send(None)
                     continue
                 try:
-                    outcome = self.send(step, retries=0)
+                    outcome = self.send(step, retries=retries)
                 except MilvusError as error:
                     step = steps.throw(error)
                 else:
@@ -162,6 +190,8 @@ class MilvusHook(BaseHook):
         """
         from dataclasses import replace
 
+        from airflow.sdk.log import mask_secret
+
         from airflow_vectordb.rest import collections
         from airflow_vectordb.rest.client import Client
         from airflow_vectordb.rest.errors import MilvusError
@@ -169,6 +199,8 @@ class MilvusHook(BaseHook):
         try:
             connection = self.get_connection(self.milvus_conn_id)
             endpoint = self._endpoint_of(connection)
+            if endpoint.token:
+                mask_secret(endpoint.token)
             # Somebody is waiting in front of the form.
             with Client(replace(endpoint, timeout=min(endpoint.timeout, 5.0), retries=0)) as client:
                 began = time.monotonic()
@@ -185,14 +217,9 @@ class MilvusHook(BaseHook):
         return True, f"Milvus at {endpoint.url} {user}, database {database}, {count}, {milliseconds:.0f} ms"
 
     def _endpoint_of(self, connection: Any) -> Endpoint:
-        from airflow.sdk.log import mask_secret
-
         from airflow_vectordb.hooks.connection import endpoint_of
 
-        endpoint = endpoint_of(connection, self.database)
-        if endpoint.token:
-            mask_secret(endpoint.token)
-        return endpoint
+        return endpoint_of(connection, self.database)
 
 
 __all__ = ["MilvusHook"]

@@ -1,32 +1,22 @@
-"""What all operators have in common: the connection, Airflow's errors, the limits of a wait."""
+"""What all operators have in common."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_vectordb._compat import AirflowException, AirflowFailException
+from airflow_vectordb._compat import default_deferrable
 from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
+from airflow_vectordb.tasks import SHORTEST_POLL_INTERVAL, Course, MilvusTask, check_seconds, refuse
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_vectordb.hooks.milvus import MilvusHook
-    from airflow_vectordb.waits import Deadline
 
-#: Seconds that a wait may take when neither ``timeout`` nor ``execution_timeout`` is set: a day.
-LONGEST_WAIT = 24 * 3600.0
-#: Seconds: a shorter ``poll_interval`` would be a busy loop.
-SHORTEST_POLL_INTERVAL = 0.1
-
-
-class MilvusOperator(BaseOperator):
+class MilvusOperator(MilvusTask, BaseOperator):
     """
     Base of the operators for Milvus and Zilliz Cloud.
 
@@ -46,115 +36,54 @@ class MilvusOperator(BaseOperator):
         self.milvus_conn_id = milvus_conn_id
         self.database = database
 
-    @contextmanager
-    def milvus(self) -> Iterator[MilvusHook]:
+    def execute(self, context: Context) -> Any:
         """
-        Open a hook for a ``with`` block, whose errors become Airflow's.
-
-        :raises AirflowFailException: for an error that does not pass by itself
-        :raises AirflowException: for one that may pass
-        """
-        from airflow_vectordb.hooks.milvus import MilvusHook
-        from airflow_vectordb.rest.errors import MilvusError
-
-        try:
-            with MilvusHook(self.milvus_conn_id, self.database or None) as hook:
-                yield hook
-        except MilvusError as error:
-            kind = AirflowException if error.transient else AirflowFailException
-            raise kind(f"task {self.task_id}: {error}") from error
-
-    @contextmanager
-    def about(self, hook: MilvusHook, target: str) -> Iterator[None]:
-        """
-        Say in errors of a ``with`` block what they are about, unless they say so already.
-
-        :param hook: tells the server and the database
-        :param target: as ``collection 'docs'``
-        """
-        from airflow_vectordb.rest.errors import MilvusError, Where
-
-        try:
-            yield
-        except MilvusError as error:
-            # The reason of a failed build is the server's words, too.
-            error.reword(hook.endpoint.redact)
-            if error.where is None:
-                database = hook.endpoint.database or "default"
-                error.where = Where("", f"{target} (database {database!r})", hook.endpoint.url)
-            raise
-
-    def deadline(self, timeout: timedelta | float | None) -> Deadline:
-        """
-        Tell when a wait that begins now has to end: by ``timeout``, else ``execution_timeout``, else in 24 h.
-
-        :param timeout: seconds or a timedelta; None: see above
-        """
-        from airflow_vectordb.waits import Deadline
-
-        if timeout is not None:
-            seconds, because = seconds_of(timeout), "timeout"
-        elif self.execution_timeout is not None:
-            seconds, because = self.execution_timeout.total_seconds(), "execution_timeout"
-        else:
-            seconds, because = LONGEST_WAIT, "neither timeout nor execution_timeout is set"
-        return Deadline(time.time() + seconds, because, seconds)
-
-    def tell_outlets(self, context: Context, extra: dict[str, Any]) -> None:
-        """
-        Put something into the ``extra`` of the events of this task's outlet assets.
+        Do the work, and wait for it.
 
         :param context: the task's context
-        :param extra: JSON-ready
         """
-        from airflow.sdk import Asset
-
-        for outlet in self.outlets or ():
-            if isinstance(outlet, Asset):
-                context["outlet_events"][outlet].extra.update(extra)
+        return self._run(context, Course())
 
 
-def seconds_of(value: timedelta | float) -> float:
+class WaitingOperator(MilvusOperator):
     """
-    Take a time given as seconds or as a timedelta.
+    Base of the operators that wait for what they asked for. They call :meth:`refuse` when they are made.
 
-    :param value: either of them
+    :param wait_for_completion: whether to wait
+    :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
+        ``operators.default_deferrable``
+    :param poll_interval: seconds, the longest pause between two looks; the first ones are closer together
+    :param timeout: seconds or a timedelta for the wait; None: no limit but ``execution_timeout``, and without that 24 h
     """
-    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+
+    def __init__(
+        self,
+        *,
+        wait_for_completion: bool = True,
+        deferrable: bool | None = None,
+        poll_interval: float = 30.0,
+        timeout: timedelta | float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = default_deferrable() if deferrable is None else deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+
+    def refuse(self, *problems: str | None) -> None:
+        """
+        Refuse arguments when the DAG is parsed, those of this class among them.
+
+        :param problems: what else is wrong; None: nothing
+        :raises ValueError: with everything that is wrong
+        """
+        refuse(
+            self.task_id,
+            *problems,
+            check_seconds("poll_interval", self.poll_interval, SHORTEST_POLL_INTERVAL),
+            check_seconds("timeout", self.timeout, 0.0),
+        )
 
 
-def check_choice(name: str, value: Any, choices: Sequence[str]) -> str | None:
-    """
-    Check an argument that is one of a few words.
-
-    :param name: the argument's
-    :param value: what was given
-    :param choices: what may be given
-    :return: what is wrong; None if nothing is
-    """
-    if value in choices:
-        return None
-    return f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}"
-
-
-def check_seconds(name: str, value: timedelta | float | None, least: float) -> str | None:
-    """
-    Check an argument that is a time.
-
-    :param name: the argument's
-    :param value: seconds or a timedelta; None is fine
-    :param least: seconds
-    :return: what is wrong; None if nothing is
-    """
-    if value is None:
-        return None
-    try:
-        seconds = seconds_of(value)
-    except (TypeError, ValueError):
-        return f"{name} must be a number of seconds or a timedelta, not {value!r}"
-    if isinstance(value, bool) or not math.isfinite(seconds) or seconds < least:
-        return f"{name} must be at least {least:g} s, not {value!r}"
-    return None
-
-
-__all__ = ["MilvusOperator"]
+__all__ = ["MilvusOperator", "WaitingOperator"]

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_vectordb.operators.base import (
-    SHORTEST_POLL_INTERVAL,
-    MilvusOperator,
-    check_choice,
-    check_seconds,
-)
+from airflow_vectordb.operators.base import MilvusOperator, WaitingOperator
+from airflow_vectordb.operators.replacing import Replacement
+from airflow_vectordb.tasks import Course, check_choice, check_rendered, refuse
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.rest.errors import MilvusError
+    from airflow_vectordb.rest.index_plan import IndexPlan
     from airflow_vectordb.rest.index_spec import IndexSpec
     from airflow_vectordb.rest.indexes import IndexDescription
 
-IF_EXISTS = ("skip", "fail")
+IF_EXISTS = ("skip", "replace", "fail")
 IF_MISSING = ("skip", "fail")
 
 
-class CreateIndexOperator(MilvusOperator):
+class CreateIndexOperator(WaitingOperator):
     """
     Create one or several indexes of a collection, and wait until they are built.
 
@@ -46,7 +44,9 @@ class CreateIndexOperator(MilvusOperator):
     :param database: the database; None: the connection's (its schema field). Templated.
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
     :param if_exists: what to do about an index that is there. ``skip``: nothing if it is the same, fail if another one
-        is on that field, and say how it differs. ``fail``: fail on the same one too, unless an earlier try of this very
+        is on that field, and say how it differs. ``replace``: nothing if it is the same; another one, or one whose
+        build failed, is dropped first: the collection is released for that, and loaded again (and waited for) if it was
+        loaded; meanwhile it cannot be searched. ``fail``: fail on the same one too, unless an earlier try of this very
         task instance may have made it.
     :param strict: fail when the server built AUTOINDEX in the place of what was asked for, as Zilliz Cloud does with
         every vector index; otherwise that is a warning
@@ -55,10 +55,11 @@ class CreateIndexOperator(MilvusOperator):
     :param flush: first seal what was inserted so far (Milvus 2.5 and later). Rows that are not sealed are in no index,
         and so are not waited for
     :param wait_for_completion: whether to wait for the build
-    :param deferrable: to wait in the triggerer is not possible yet; True is refused
-    :param poll_interval: seconds, the longest pause between two looks; the first ones are closer together
-    :param timeout: seconds or a timedelta for the wait; None: ``execution_timeout``, else 24 h. The build goes on in
-        the server after it, and a retry finds it
+    :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
+        ``operators.default_deferrable``
+    :param poll_interval: seconds, the longest pause between two looks, default 30; the first ones are closer together
+    :param timeout: seconds or a timedelta for all waits together, from when the first begins; the earlier of it and
+        ``execution_timeout`` counts; without both, 24 h. The build goes on in the server after it, and a retry finds it
     :return: a list with a dict for each index, in the order of ``index_params``: ``collection_name``, ``index_name``,
         ``field_name``, ``index_type``, ``metric_type``, ``state``, ``total_rows``, ``indexed_rows``, ``pending_rows``,
         ``params``. The same goes into the ``extra`` of the events of outlet assets, under ``indexes``
@@ -81,10 +82,6 @@ class CreateIndexOperator(MilvusOperator):
         strict: bool = False,
         allow_unknown: bool = False,
         flush: bool = False,
-        wait_for_completion: bool = True,
-        deferrable: bool = False,
-        poll_interval: float = 30.0,
-        timeout: timedelta | float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -94,44 +91,52 @@ class CreateIndexOperator(MilvusOperator):
         self.strict = strict
         self.allow_unknown = allow_unknown
         self.flush = flush
-        self.wait_for_completion = wait_for_completion
-        self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.timeout = timeout
         # Rendering replaces it; error messages name it.
         self._index_params_source = index_params if isinstance(index_params, str) else None
-        _refuse(
-            self.task_id,
-            "replacing an index is not available yet: drop it with DropIndexOperator first"
-            if if_exists == "replace"
-            else check_choice("if_exists", if_exists, IF_EXISTS),
-            "deferrable=True is not available yet: the task waits in its worker" if deferrable else None,
-            check_seconds("poll_interval", poll_interval, SHORTEST_POLL_INTERVAL),
-            check_seconds("timeout", timeout, 0.0),
-        )
+        self.refuse(check_choice("if_exists", if_exists, IF_EXISTS))
 
-    def execute(self, context: Context) -> list[dict[str, Any]]:
+    def work(self, hook: MilvusHook, context: Context, course: Course) -> list[dict[str, Any]]:
         """
         Create the indexes, and wait for them.
 
+        :param hook: open
         :param context: the task's context
+        :param course: what is done already
         """
-        with self.milvus() as hook:
+        replacement = None
+        if self.if_exists == "replace":
+            replacement = Replacement(self, hook, context, course, self.collection_name)
+        if "built" not in course.results:
             specs = self._specs(hook)
-            with self.about(hook, f"collection {self.collection_name!r}"):
-                found = self._create(hook, specs, retried=context["ti"].try_number > 1)
-                built = self._wait(hook, found)
+            with self.about(hook, self.subject()):
+                found = self._create(hook, course, specs, replacement, retried=context["ti"].try_number > 1)
+                course.results["built"] = self._wait(hook, course, found)
+        built: list[dict[str, Any]] = course.results["built"]
+        with self.about(hook, self.subject()):
+            if replacement is not None:
+                replacement.reload()
+        built = self._report(built)
         self.tell_outlets(context, {"indexes": built})
         return built
+
+    def recover(self, hook: MilvusHook, context: Context, course: Course, error: MilvusError) -> None:
+        """
+        Put back what a replacement took away, if its error does not pass.
+
+        :param hook: open
+        :param context: the task's context
+        :param course: what is done already
+        :param error: the error, which is told what came of it
+        """
+        if self.if_exists == "replace" and not error.transient:
+            Replacement(self, hook, context, course, self.collection_name).recover(error)
 
     def _specs(self, hook: MilvusHook) -> list[IndexSpec]:
         from airflow_vectordb.rest.errors import InvalidParametersError
         from airflow_vectordb.rest.index_params import parse_index_params, request_envelope
 
-        problems: list[str] = []
+        problems = check_rendered(collection_name=self.collection_name)
         specs: list[IndexSpec] = []
-        if not isinstance(self.collection_name, str) or not self.collection_name.strip():
-            problems.append(f"collection_name is {self.collection_name!r}: did its template render to nothing?")
         try:
             specs = parse_index_params(self.index_params, allow_unknown=self.allow_unknown)
         except InvalidParametersError as error:
@@ -151,7 +156,15 @@ class CreateIndexOperator(MilvusOperator):
             raise InvalidParametersError(problems, f"index parameters{source}")
         return specs
 
-    def _create(self, hook: MilvusHook, specs: list[IndexSpec], *, retried: bool) -> list[IndexDescription]:
+    def _create(
+        self,
+        hook: MilvusHook,
+        course: Course,
+        specs: list[IndexSpec],
+        replacement: Replacement | None,
+        *,
+        retried: bool,
+    ) -> list[IndexDescription]:
         from airflow_vectordb.rest import collections, errors, indexes
         from airflow_vectordb.rest.index_plan import plan_indexes, resolve_all
 
@@ -161,20 +174,32 @@ class CreateIndexOperator(MilvusOperator):
         for index_name in hook.send(indexes.list_(name)):
             with suppress(errors.IndexNotFoundError):  # dropped since it was listed
                 existing += hook.send(indexes.describe(name, index_name))
-        plan = plan_indexes(name, specs, existing, fail_on_same=self.if_exists == "fail" and not retried)
+        plan = plan_indexes(
+            name,
+            specs,
+            existing,
+            fail_on_same=self.if_exists == "fail" and not retried,
+            drop_others=replacement is not None,
+        )
         for index_name in plan.there:
             self.log.info("%s/%s is there already", name, index_name)
-        if self.flush:
+        if self.flush and "flushed" not in course.results:
             hook.send(collections.flush(name))
+            course.results["flushed"] = True
+        if replacement is not None and plan.to_drop:
+            replacement.clear(plan.to_drop)
         if call := plan.create():
             self.log.info("Asking for %s", ", ".join(f"{name}/{spec.name}: {spec}" for spec in plan.to_create))
             try:
                 hook.send(call)
             except errors.MilvusError as error:
                 explained = plan.explain(error)
-                if explained is error:
-                    raise
-                raise explained from error
+                if replacement is None or not isinstance(explained, errors.IndexMismatchError):
+                    if explained is error:
+                        raise
+                    raise explained from error
+                replacement.clear(self._refused(hook, plan, existing))
+                hook.send(call)
         if call is None and not self.flush:
             found = [plan.there[spec.name] for spec in plan.specs]
         else:
@@ -183,23 +208,44 @@ class CreateIndexOperator(MilvusOperator):
             self.log.warning(warning)
         return found
 
-    def _wait(self, hook: MilvusHook, found: list[IndexDescription]) -> list[dict[str, Any]]:
-        from airflow_vectordb.rest.indexes import IndexDescription
+    def _refused(
+        self, hook: MilvusHook, plan: IndexPlan, existing: list[IndexDescription]
+    ) -> dict[str, tuple[IndexDescription, str]]:
+        """Ask for each of those indexes that may be the same: the server refuses those that are not."""
+        from airflow_vectordb.rest import errors, indexes
+
+        refused = {}
+        for spec in plan.specs:
+            if spec.name in plan.doubtful:
+                try:
+                    hook.send(indexes.create(self.collection_name, [spec]))
+                except (errors.ConflictError, errors.UnexpectedError):
+                    description = next(d for d in existing if d.index_name == spec.name)
+                    refused[spec.name] = (description, ", ".join(plan.doubtful[spec.name].doubts))
+        return refused
+
+    def _wait(self, hook: MilvusHook, course: Course, found: list[IndexDescription]) -> list[dict[str, Any]]:
         from airflow_vectordb.waits import Done, IndexesBuilt
 
         wait = IndexesBuilt(self.collection_name, tuple(description.index_name for description in found))
         verdict = wait.judge(found)
+        result: list[dict[str, Any]]
         if isinstance(verdict, Done):
             result = verdict.result
         elif self.wait_for_completion:
-            result = hook.wait(wait, self.deadline(self.timeout), poll_interval=self.poll_interval, first=verdict)
+            result = self.wait_for(hook, course, "built", wait, first=verdict)
         else:
             result = [description.as_json() for description in found]
-        for description in result:
+        return result
+
+    def _report(self, built: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        from airflow_vectordb.rest.indexes import IndexDescription
+
+        for description in built:
             self.log.info("%s/%s: %s", self.collection_name, description["index_name"], IndexDescription(**description))
-        if not self.flush and any(description["total_rows"] == 0 for description in result):
+        if not self.flush and any(description["total_rows"] == 0 for description in built):
             self.log.info("Rows that were inserted and are not sealed are in no index yet: flush=True seals them first")
-        return [{"collection_name": self.collection_name, **description} for description in result]
+        return [{"collection_name": self.collection_name, **description} for description in built]
 
 
 class DropIndexOperator(MilvusOperator):
@@ -227,47 +273,40 @@ class DropIndexOperator(MilvusOperator):
         self.collection_name = collection_name
         self.index_name = index_name
         self.if_missing = if_missing
-        _refuse(self.task_id, check_choice("if_missing", if_missing, IF_MISSING))
+        refuse(self.task_id, check_choice("if_missing", if_missing, IF_MISSING))
 
-    def execute(self, context: Context) -> bool:
+    def work(self, hook: MilvusHook, context: Context, course: Course) -> bool:
         """
         Drop the index.
 
+        :param hook: open
         :param context: the task's context
+        :param course: what is done already
         """
         from airflow_vectordb.rest import errors, indexes
 
-        with self.milvus() as hook:
-            problems = [
-                f"{argument} is {value!r}: did its template render to nothing?"
-                for argument, value in (("collection_name", self.collection_name), ("index_name", self.index_name))
-                if not isinstance(value, str) or not value.strip()
-            ]
-            if problems:
-                raise errors.InvalidParametersError(problems)
-            try:
-                hook.send(indexes.describe(self.collection_name, self.index_name))
-            except errors.IndexNotFoundError as error:
-                retried = context["ti"].try_number > 1
-                if self.if_missing == "fail" and not retried:
-                    error.hint = "With if_missing='skip' the task would be content."
-                    raise
-                self.log.info("%s/%s: nothing to drop", self.collection_name, self.index_name)
-                return False
-            try:
-                hook.send(indexes.drop(self.collection_name, self.index_name))
-            except (errors.BadRequestError, errors.UnexpectedError, errors.UnsupportedError) as error:
-                error.hint = "A vector index of a loaded collection cannot be dropped: release the collection first."
+        problems = check_rendered(collection_name=self.collection_name, index_name=self.index_name)
+        if problems:
+            raise errors.InvalidParametersError(problems)
+        try:
+            hook.send(indexes.describe(self.collection_name, self.index_name))
+        except errors.IndexNotFoundError as error:
+            retried = context["ti"].try_number > 1
+            if self.if_missing == "fail" and not retried:
+                error.hint = "With if_missing='skip' the task would be content."
                 raise
-            self.log.info("%s/%s: dropped", self.collection_name, self.index_name)
+            self.log.info("%s/%s: nothing to drop", self.collection_name, self.index_name)
+            return False
+        try:
+            hook.send(indexes.drop(self.collection_name, self.index_name))
+        except (errors.BadRequestError, errors.UnexpectedError, errors.UnsupportedError) as error:
+            error.hint = (
+                "A vector index of a loaded collection cannot be dropped: release it (ReleaseCollectionOperator)."
+            )
+            raise
+        self.log.info("%s/%s: dropped", self.collection_name, self.index_name)
         self.tell_outlets(context, {"dropped_index": self.index_name})
         return True
-
-
-def _refuse(task_id: str, *problems: str | None) -> None:
-    found = [problem for problem in problems if problem]
-    if found:
-        raise ValueError(f"task {task_id}: {'; '.join(found)}")
 
 
 __all__ = ["CreateIndexOperator", "DropIndexOperator"]

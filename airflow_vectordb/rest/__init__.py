@@ -8,7 +8,7 @@ A call is made by a function (``indexes.describe("docs", "vector")``) and sent b
 
 from __future__ import annotations
 
-from airflow_vectordb.rest import aliases, collections, databases, entities, errors, import_jobs, indexes
+from airflow_vectordb.rest import aliases, collections, databases, entities, errors, import_jobs, indexes, partitions
 from airflow_vectordb.rest.aclient import AsyncClient
 from airflow_vectordb.rest.client import Client
 from airflow_vectordb.rest.endpoint import Endpoint
@@ -26,4 +26,5 @@ __all__ = [
     "errors",
     "import_jobs",
     "indexes",
+    "partitions",
 ]

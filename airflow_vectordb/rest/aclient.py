@@ -22,18 +22,22 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Connections that one session opens at most.
+MOST_CONNECTIONS = 100
+
 
 class AsyncClient:
     """
     Makes calls from an event loop; otherwise as :class:`~airflow_vectordb.rest.client.Client`.
 
     :param endpoint: where the calls go
+    :param sessions: another client's session to use, which stays that one's to close; None: one of its own
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, *, sessions: Session | None = None) -> None:
         self.endpoint = endpoint
-        self._session: aiohttp.ClientSession | None = None
-        self._proxy: str | None = None
+        self._own = sessions is None
+        self._session = Session(endpoint) if sessions is None else sessions
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -48,9 +52,8 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close all connections. A later call opens new ones."""
-        if self._session is not None:
-            session, self._session = self._session, None
-            await session.close()
+        if self._own:
+            await self._session.close()
 
     async def send(self, call: Call[T], *, retries: int | None = None) -> T:
         """
@@ -79,40 +82,76 @@ class AsyncClient:
         import aiohttp
 
         try:
-            async with self._open().post(
+            return await self._session.post(request)
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+            return _translate(error, self.endpoint)
+
+
+class Session:
+    """
+    The connections to one server, which several clients may share, whatever their databases.
+
+    :param endpoint: the server, the token, TLS and time-outs
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._http: aiohttp.ClientSession | None = None
+        self._proxy: str | None = None
+        # A request that has to queue for a connection is not late: its time-out begins when it has one.
+        self._free = asyncio.Semaphore(MOST_CONNECTIONS)
+
+    async def close(self) -> None:
+        """Close all connections. A later call opens new ones."""
+        if self._http is not None:
+            http, self._http = self._http, None
+            await http.close()
+
+    async def post(self, request: Request) -> Reply:
+        """
+        Make one request.
+
+        :param request: what to send
+        :raises aiohttp.ClientError: when there is no whole answer
+        :raises OSError: likewise, or when the answer is too large
+        :raises asyncio.TimeoutError: when it takes too long
+        """
+        async with (
+            self._free,
+            self._open().post(
                 request.url,
                 data=request.body,
                 headers=request.headers,
                 proxy=self._proxy,
                 allow_redirects=False,
-            ) as response:
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                return Reply(response.status, headers, await self._read(response))
-        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
-            return _translate(error, self.endpoint)
-
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        pieces: list[bytes] = []
-        size = 0
-        async for piece in response.content.iter_any():
-            pieces.append(piece)
-            size += len(piece)
-            if size > LARGEST_ANSWER:
-                raise OSError(f"the answer is larger than {LARGEST_ANSWER} bytes")
-        return b"".join(pieces)
+            ) as response,
+        ):
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return Reply(response.status, headers, await _read(response))
 
     def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
+        if self._http is None:
             import aiohttp
 
             timeout = aiohttp.ClientTimeout(
                 total=self.endpoint.socket_timeout, sock_connect=self.endpoint.connect_timeout
             )
-            connector = aiohttp.TCPConnector(ssl=_tls(self.endpoint))
+            connector = aiohttp.TCPConnector(ssl=_tls(self.endpoint), limit=MOST_CONNECTIONS)
             self._proxy = _proxy(self.endpoint.url)
             # trust_env would also read .netrc: proxies are looked up here instead.
-            self._session = aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False)
-        return self._session
+            self._http = aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False)
+        return self._http
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in response.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > LARGEST_ANSWER:
+            raise OSError(f"the answer is larger than {LARGEST_ANSWER} bytes")
+    return b"".join(pieces)
 
 
 def _tls(endpoint: Endpoint) -> ssl.SSLContext | bool:
@@ -179,4 +218,4 @@ def _quoted(message: str) -> str:
         return message
 
 
-__all__ = ["AsyncClient"]
+__all__ = ["AsyncClient", "Session"]

@@ -188,11 +188,13 @@ def release(name: str, *, database: str | None = None) -> Call[None]:
     return Call("collections/release", body_of(database, collectionName=name), nothing)
 
 
-def load_state(name: str, *, database: str | None = None) -> Call[LoadState]:
+def load_state(name: str, partitions: Sequence[str] = (), *, database: str | None = None) -> Call[LoadState]:
     """
-    Ask how far a collection is loaded.
+    Ask how far a collection is loaded, or some of its partitions.
 
     :param name: name of the collection
+    :param partitions: names of partitions: one that is not loaded makes the answer ``LoadStateNotLoad``; empty: the
+        collection, of which one loaded partition is enough
     :param database: its database; None: the endpoint's
     """
 
@@ -205,7 +207,8 @@ def load_state(name: str, *, database: str | None = None) -> Call[LoadState]:
             str(data.get("message") or ""),
         )
 
-    return Call("collections/get_load_state", body_of(database, collectionName=name), read)
+    body = body_of(database, collectionName=name, partitionNames=list(partitions) or None)
+    return Call("collections/get_load_state", body, read)
 
 
 def row_count(name: str, *, database: str | None = None) -> Call[int]:

@@ -83,7 +83,8 @@ class Endpoint:
     @property
     def connect_timeout(self) -> float:
         """Seconds after which a connection is no longer waited for."""
-        return min(CONNECT_TIMEOUT, self.socket_timeout)
+        # Less than all the time, so that a connection that never comes is told from an answer that never does.
+        return min(CONNECT_TIMEOUT, 0.8 * self.socket_timeout)
 
     def with_database(self, database: str | None) -> Endpoint:
         """

@@ -36,8 +36,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 
@@ -126,6 +126,19 @@ class MilvusError(Exception):
             return text
         return f"{text if text.endswith(('.', '!', '?')) else text + '.'} {self.hint}"
 
+    def as_json(self) -> dict[str, Any]:
+        """Make JSON-ready data of it, for :func:`error_from`."""
+        return {
+            "error": type(self).__name__,
+            "message": self.message,
+            "code": self.code,
+            "http_status": self.http_status,
+            "where": asdict(self.where) if self.where is not None else None,
+            "hint": self.hint,
+            "transient": self.transient,
+            "attempts": self.attempts,
+        }
+
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (type(self), self.message, dict(self.__dict__)))
 
@@ -135,6 +148,33 @@ def _rebuild(cls: type[MilvusError], message: str, state: dict[str, Any]) -> Mil
     Exception.__init__(error, message)
     error.__dict__.update(state)
     return error
+
+
+def error_from(data: Mapping[str, Any]) -> MilvusError:
+    """
+    Make an error of what its ``as_json`` returned.
+
+    :param data: JSON-ready
+    :raises ValueError: when it is something else
+    """
+    cls = globals().get(str(data.get("error")))
+    where = data.get("where")
+    if not (isinstance(cls, type) and issubclass(cls, MilvusError) and isinstance(data.get("message"), str)):
+        raise ValueError(f"not an error of this provider: {data.get('error')!r}")
+    state = {name: data.get(name) for name in ("code", "http_status")}
+    return _rebuild(
+        cls,
+        data["message"],
+        {
+            **state,
+            "message": data["message"],
+            "where": Where(**where) if where is not None else None,
+            "hint": str(data.get("hint") or ""),
+            "retry_after": None,
+            "transient": bool(data.get("transient")),
+            "attempts": int(data.get("attempts") or 1),
+        },
+    )
 
 
 class NoAnswerError(MilvusError):
@@ -350,4 +390,5 @@ __all__ = [
     "UnsupportedError",
     "WaitTimeoutError",
     "Where",
+    "error_from",
 ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from airflow_vectordb.rest import indexes
 from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.collections import Collection
+from airflow_vectordb.rest.envelope import readable
 from airflow_vectordb.rest.errors import (
     ConflictError,
     IndexMismatchError,
@@ -30,12 +31,14 @@ class IndexPlan:
     :param specs: what is asked for, in the user's order, each with the name that its index has or will have
     :param there: descriptions of those that are there already, surely the same, by name
     :param doubtful: those that may be the same, by name: they are asked for anew, and the server decides
+    :param to_drop: descriptions of those that have to be dropped first, and how they differ, by name
     """
 
     collection: str
     specs: tuple[IndexSpec, ...]
     there: dict[str, IndexDescription]
     doubtful: dict[str, Comparison]
+    to_drop: dict[str, tuple[IndexDescription, str]] = field(default_factory=dict)
 
     @property
     def to_create(self) -> list[IndexSpec]:
@@ -120,7 +123,12 @@ def resolve_all(specs: Iterable[IndexSpec], collection: Collection) -> list[Inde
 
 
 def plan_indexes(
-    collection: str, specs: Sequence[IndexSpec], existing: Sequence[IndexDescription], *, fail_on_same: bool = False
+    collection: str,
+    specs: Sequence[IndexSpec],
+    existing: Sequence[IndexDescription],
+    *,
+    fail_on_same: bool = False,
+    drop_others: bool = False,
 ) -> IndexPlan:
     """
     Compare what is asked for with what is there.
@@ -129,11 +137,14 @@ def plan_indexes(
     :param specs: what is asked for, resolved
     :param existing: all indexes of the collection
     :param fail_on_same: whether an index that is there already is an error, even if it is the same
+    :param drop_others: whether to drop an index that is in the way on its field, or whose build failed, rather than to
+        fail
     :raises IndexMismatchError: when other indexes are in the way, with all of them
     """
     named: list[IndexSpec] = []
     there: dict[str, IndexDescription] = {}
     doubtful: dict[str, Comparison] = {}
+    to_drop: dict[str, tuple[IndexDescription, str]] = {}
     wrong: list[str] = []
     for spec in specs:
         description = _on_same_place(spec, existing)
@@ -145,8 +156,14 @@ def plan_indexes(
             continue
         named.append(replace(spec, index_name=spec.index_name or description.index_name))
         comparison = spec.compare(description)
-        if comparison.differences:
-            wrong.append(_differs(collection, description.index_name, comparison.differences + comparison.doubts))
+        lines = comparison.differences + comparison.doubts
+        if drop_others and description.state == "Failed":
+            lines += (f"its build failed: {readable(description.fail_reason, 300) or 'no reason given'}",)
+            to_drop[description.index_name] = (description, ", ".join(lines))
+        elif drop_others and comparison.differences:
+            to_drop[description.index_name] = (description, ", ".join(lines))
+        elif comparison.differences:
+            wrong.append(_differs(collection, description.index_name, lines))
         elif fail_on_same:
             wrong.append(f"{collection}/{description.index_name} exists already (if_exists='fail')")
         elif comparison.same:
@@ -156,7 +173,7 @@ def plan_indexes(
     if wrong:
         arrow = f" {ARROW}" if any(" -> " in line for line in wrong) else ""
         raise IndexMismatchError(f"another index is in the way: {'; '.join(wrong)}{arrow}", hint=DROP_FIRST)
-    return IndexPlan(collection, tuple(named), there, doubtful)
+    return IndexPlan(collection, tuple(named), there, doubtful, to_drop)
 
 
 def _on_same_place(spec: IndexSpec, existing: Sequence[IndexDescription]) -> IndexDescription | None:

@@ -1,6 +1,6 @@
 """Waiting for a build: how soon its end is noticed, and after how many looks
 
-Simulated: the clock of waits.watch is one that jumps, and the server's answers are made up.
+Simulated: the clock of watching.watch is one that jumps, and the server's answers are made up.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from itertools import pairwise
 from statistics import median
 
 from airflow_vectordb.rest.indexes import IndexDescription
-from airflow_vectordb.waits import Deadline, IndexesBuilt, Nap, Pending, watch
+from airflow_vectordb.waits import IndexesBuilt, Pending
+from airflow_vectordb.watching import Deadline, Nap, watch
 from benchmarks.report import Report, Row, at_most
 
 POLL_INTERVAL = 30.0

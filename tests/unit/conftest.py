@@ -23,7 +23,7 @@ import structlog
 from harness import Clock, Logged, Operating, Pauses, Transport
 from scripted import Script, ScriptedServer
 
-from airflow_vectordb import waits
+from airflow_vectordb import watching
 from airflow_vectordb.rest import endpoint as endpoint_module
 
 
@@ -81,7 +81,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     simulated = Clock()
     monkeypatch.setattr(time, "time", simulated.time)
     monkeypatch.setattr(time, "sleep", simulated.sleep)
-    monkeypatch.setitem(waits.watch.__kwdefaults__ or {}, "clock", simulated.time)
+    monkeypatch.setitem(watching.watch.__kwdefaults__ or {}, "clock", simulated.time)
     return simulated
 
 

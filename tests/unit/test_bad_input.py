@@ -210,9 +210,7 @@ def test_templates_that_render_to_nothing(serve: Serve, operating: Operating, tm
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"if_exists": "replace"}, ["DropIndexOperator"]),
-        ({"if_exists": "maybe"}, ["if_exists", "'maybe'", "'skip'", "'fail'"]),
-        ({"deferrable": True}, ["deferrable"]),
+        ({"if_exists": "maybe"}, ["if_exists", "'maybe'", "'skip'", "'replace'", "'fail'"]),
         ({"poll_interval": 0}, ["poll_interval", "0.1"]),
         ({"poll_interval": -5}, ["poll_interval", "-5"]),
         ({"poll_interval": "often"}, ["poll_interval", "'often'"]),
@@ -222,8 +220,8 @@ def test_templates_that_render_to_nothing(serve: Serve, operating: Operating, tm
         ({"timeout": True}, ["timeout", "True"]),
         ({"timeout": float("inf")}, ["timeout", "inf"]),
         (
-            {"if_exists": "replace", "deferrable": True, "poll_interval": 0},
-            ["DropIndex", "deferrable", "poll_interval"],
+            {"if_exists": "maybe", "timeout": -1, "poll_interval": 0},
+            ["if_exists", "timeout", "poll_interval"],
         ),
     ],
 )

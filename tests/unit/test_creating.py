@@ -384,7 +384,7 @@ def test_dropping_what_is_in_use(code: int, serve: Serve, operating: Operating) 
     milvus.add("vector")
     server = serve(milvus)
 
-    with pytest.raises(AirflowFailException, match=r"loaded collection.*release the collection first"):
+    with pytest.raises(AirflowFailException, match=r"loaded collection.*ReleaseCollectionOperator"):
         drop(operating, server)
 
     assert server.paths.count("indexes/drop") == 1

@@ -11,7 +11,8 @@ import pytest
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.indexes import IndexDescription
-from airflow_vectordb.waits import Deadline, Done, IndexesBuilt, Nap, Pending, pause_after, watch
+from airflow_vectordb.waits import Done, IndexesBuilt, Pending
+from airflow_vectordb.watching import Deadline, Nap, pause_after, watch
 
 HOUR = 3600.0
 

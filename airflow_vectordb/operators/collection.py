@@ -1,0 +1,145 @@
+"""Operators that load collections into memory and release them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_vectordb.operators.base import WaitingOperator
+from airflow_vectordb.tasks import Course, names_of
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.rest.call import Call
+    from airflow_vectordb.waits import Wait
+
+
+class _LoadingOperator(WaitingOperator):
+    """Base of the two below: asks for something, and waits for the load state that comes of it."""
+
+    template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "partition_names")
+
+    def __init__(
+        self, *, collection_name: str, partition_names: str | Sequence[str] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.collection_name = collection_name
+        self.partition_names = partition_names
+        self.refuse()
+
+    def work(self, hook: MilvusHook, context: Context, course: Course) -> dict[str, Any]:
+        """
+        Make the call, and wait for what comes of it.
+
+        :param hook: open
+        :param context: the task's context
+        :param course: what is done already
+        """
+        from airflow_vectordb.rest import errors
+
+        partitions = names_of("partition_names", self.partition_names, collection_name=self.collection_name)
+        with self.about(hook, self.subject()):
+            if "asked" not in course.results:
+                try:
+                    hook.send(self._call(partitions))
+                except (errors.IndexNotFoundError, errors.UnexpectedError) as error:
+                    error.hint = self._hint or error.hint
+                    raise
+                course.results["asked"] = True
+            result: dict[str, Any] = {"collection_name": self.collection_name, "partition_names": list(partitions)}
+            if self.wait_for_completion:
+                result = self.wait_for(hook, course, "done", self._wait(partitions))
+                self.log.info("%s: %s", self.collection_name, result["load_state"])
+        self.tell_outlets(context, {"loading": result})
+        return result
+
+    _hint = ""
+
+    def _call(self, partitions: tuple[str, ...]) -> Call[None]:
+        raise NotImplementedError
+
+    def _wait(self, partitions: tuple[str, ...]) -> Wait:
+        raise NotImplementedError
+
+
+class LoadCollectionOperator(_LoadingOperator):
+    """
+    Load a collection into memory, and wait until it is there, so that the tasks after this one can search it.
+
+    To load what is loaded is nothing; so the task can be retried at any point.
+    `Load Collection <https://milvus.io/api-reference/restful/v2.5.x/v2/Collection%20(v2)/Load.md>`__
+
+    :param collection_name: the collection (or an alias), with an index on each of its vector fields. Templated.
+    :param partition_names: a name or several, to load no more than these partitions; None: the whole collection.
+        Templated.
+    :param database: the database; None: the connection's (its schema field). Templated.
+    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
+    :param wait_for_completion: whether to wait until it is loaded
+    :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
+        ``operators.default_deferrable``
+    :param poll_interval: seconds, the longest pause between two looks, default 30; the first ones are closer together
+    :param timeout: seconds or a timedelta for the wait; the earlier of it and ``execution_timeout`` counts; without
+        both, 24 h
+    :return: ``{"collection_name", "partition_names", "load_state"}``, the last unless it was not waited for. The same
+        goes into the ``extra`` of the events of outlet assets, under ``loading``
+    :raises AirflowFailException: for what does not pass by itself: no such collection, no index, wrong credentials, …
+    :raises AirflowException: for what may pass: no answer, a limiter, time out, …
+    :raises ValueError: when the DAG is parsed, for an argument that can never be right
+    """
+
+    _hint = "Loading needs an index on each vector field (CreateIndexOperator)."
+
+    def _call(self, partitions: tuple[str, ...]) -> Call[None]:
+        from airflow_vectordb.rest import collections
+        from airflow_vectordb.rest import partitions as api
+
+        return api.load(self.collection_name, partitions) if partitions else collections.load(self.collection_name)
+
+    def _wait(self, partitions: tuple[str, ...]) -> Wait:
+        from airflow_vectordb.waits import CollectionLoaded
+
+        return CollectionLoaded(self.collection_name, partitions)
+
+
+class ReleaseCollectionOperator(_LoadingOperator):
+    """
+    Take a collection out of memory, and wait until it is gone from there, so that its indexes can be dropped.
+
+    To release what is not loaded is nothing; so the task can be retried at any point.
+    `Release Collection <https://milvus.io/api-reference/restful/v2.5.x/v2/Collection%20(v2)/Release.md>`__
+
+    :param collection_name: the collection (or an alias). Templated.
+    :param partition_names: a name or several, to release no more than these partitions; None: the whole collection.
+        Templated.
+    :param database: the database; None: the connection's (its schema field). Templated.
+    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
+    :param wait_for_completion: whether to wait until it is released
+    :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
+        ``operators.default_deferrable``
+    :param poll_interval: seconds, the longest pause between two looks, default 30; the first ones are closer together
+    :param timeout: seconds or a timedelta for the wait; the earlier of it and ``execution_timeout`` counts; without
+        both, 24 h
+    :return: ``{"collection_name", "partition_names", "load_state"}``, the last unless it was not waited for. The same
+        goes into the ``extra`` of the events of outlet assets, under ``loading``
+    :raises AirflowFailException: for what does not pass by itself: no such collection, wrong credentials, …
+    :raises AirflowException: for what may pass: no answer, a limiter, time out, …
+    :raises ValueError: when the DAG is parsed, for an argument that can never be right
+    """
+
+    def _call(self, partitions: tuple[str, ...]) -> Call[None]:
+        from airflow_vectordb.rest import collections
+        from airflow_vectordb.rest import partitions as api
+
+        if partitions:
+            return api.release(self.collection_name, partitions)
+        return collections.release(self.collection_name)
+
+    def _wait(self, partitions: tuple[str, ...]) -> Wait:
+        from airflow_vectordb.waits import CollectionReleased
+
+        return CollectionReleased(self.collection_name, partitions)
+
+
+__all__ = ["LoadCollectionOperator", "ReleaseCollectionOperator"]

@@ -1,0 +1,222 @@
+"""Sensors: wait for what another DAG, or somebody else, does in Milvus."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+
+from airflow_vectordb._compat import (
+    AirflowException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    default_deferrable,
+)
+from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
+from airflow_vectordb.tasks import SHORTEST_POLL_INTERVAL, Course, MilvusTask, check_seconds, names_of, refuse
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.rest.errors import MilvusError
+    from airflow_vectordb.waits import Wait
+
+
+class MilvusSensor(MilvusTask, BaseSensorOperator):
+    """
+    Base of the sensors for Milvus and Zilliz Cloud: waits for one of ``airflow_vectordb.waits``.
+
+    **How it works:** with ``mode="poke"`` (the default) it waits in its worker, with ``mode="reschedule"`` it is
+    started anew for each look, and with ``deferrable`` it waits in the triggerer; all three look at the same things in
+    the same way. In a worker and in the triggerer the first looks are closer together than ``poke_interval``, which is
+    the longest pause. What passes by itself (no answer, a limiter, a server that is starting) does not end the wait.
+
+    :param milvus_conn_id: id of an Airflow connection of type ``milvus``
+    :param database: the database; None: the connection's (its schema field)
+    :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
+        ``operators.default_deferrable``. It goes before ``mode``
+    :param poke_interval: seconds or a timedelta, the longest pause between two looks; default 30
+    """
+
+    template_fields: Sequence[str] = ("milvus_conn_id", "database")
+    ui_color = "#dff1ff"
+
+    def __init__(
+        self,
+        *,
+        milvus_conn_id: str = DEFAULT_CONN_ID,
+        database: str | None = None,
+        deferrable: bool | None = None,
+        poke_interval: Any = 30.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, **kwargs)
+        self.milvus_conn_id = milvus_conn_id
+        self.database = database
+        self.deferrable = default_deferrable() if deferrable is None else deferrable
+        # Airflow's base has made it seconds.
+        self.poll_interval: float = self.poke_interval
+        self._seen = ""
+        refuse(self.task_id, check_seconds("poke_interval", poke_interval, SHORTEST_POLL_INTERVAL))
+
+    def wait(self) -> Wait:
+        """
+        Say what is waited for.
+
+        :raises InvalidParametersError: with everything that is wrong
+        """
+        raise NotImplementedError
+
+    def execute(self, context: Context) -> Any:
+        """
+        Wait.
+
+        :param context: the task's context
+        """
+        if self.deferrable or not (self.reschedule or self.exponential_backoff):
+            try:
+                return self._run(context, Course())
+            except AirflowException as error:
+                if self.soft_fail or self.never_fail:
+                    raise AirflowSkipException(f"skipped instead of failed: {error}") from error
+                raise
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout as error:
+            raise AirflowSensorTimeout(f"task {self.task_id}: {error} {self._seen}".strip()) from error
+
+    def work(self, hook: MilvusHook, context: Context, course: Course) -> Any:
+        """
+        Wait, in this process or in the triggerer.
+
+        :param hook: open
+        :param context: the task's context
+        :param course: what is done already
+        """
+        with self.about(hook, self.subject()):
+            return self.wait_for(hook, course, "done", self.wait())
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """
+        Look once.
+
+        :param context: the task's context
+        :return: falsy while it is not done; then the result, for XCom
+        """
+        from airflow_vectordb.rest.errors import MilvusError
+        from airflow_vectordb.waits import Done
+        from airflow_vectordb.watching import tolerable
+
+        with self.milvus() as hook, self.about(hook, self.subject()):
+            wait = self.wait()
+            try:
+                verdict = hook.look(wait)
+            except MilvusError as error:
+                # Rescheduled: an earlier look at this server was answered.
+                answered = self.reschedule and context["ti"].get_first_reschedule_date(context) is not None
+                if not tolerable(error, answered):
+                    raise
+                self._seen = f"The last error was: {error}"
+                self.log.warning("still waiting for %s, although %s", wait, error)
+                return False
+        if isinstance(verdict, Done):
+            return PokeReturnValue(is_done=True, xcom_value=verdict.result)
+        self._seen = str(verdict)
+        self.log.info("%s", verdict)
+        return False
+
+    def airflow_error(self, error: MilvusError) -> type[AirflowException]:
+        """
+        Choose Airflow's exception for one of Milvus's.
+
+        :param error: what happened
+        """
+        from airflow_vectordb.rest.errors import WaitTimeoutError
+
+        return AirflowSensorTimeout if isinstance(error, WaitTimeoutError) else super().airflow_error(error)
+
+
+class IndexSensor(MilvusSensor):
+    """
+    Wait until indexes of a collection are built: there, Finished, and with no rows pending.
+
+    For DAGs that did not create the index: one that is not there yet, in a collection that may not be there yet either,
+    is waited for. An index whose build failed ends the wait.
+
+    :param collection_name: the collection (or an alias). Templated.
+    :param index_name: name of the index, or of several; None: all that the collection has, and at least one. Templated.
+    :param database: the database, which must exist; None: the connection's (its schema field). Templated.
+    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
+    :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
+        ``operators.default_deferrable``. It goes before ``mode``
+    :param poke_interval: seconds or a timedelta, the longest pause between two looks; default 30
+    :param timeout: seconds or a timedelta for the wait; default Airflow's ``sensors.default_timeout``, a week
+    :return: a list with a description of each index, as CreateIndexOperator's
+    :raises AirflowSensorTimeout: when they are not built in time
+    :raises AirflowFailException: for what does not pass by itself: a build that failed, wrong credentials, …
+    :raises ValueError: when the DAG is parsed, for an argument that can never be right
+    """
+
+    template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "index_name")
+
+    def __init__(self, *, collection_name: str, index_name: str | Sequence[str] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.collection_name = collection_name
+        self.index_name = index_name
+
+    def wait(self) -> Wait:
+        """
+        Say what is waited for.
+
+        :raises InvalidParametersError: with everything that is wrong
+        """
+        from airflow_vectordb.waits import IndexesBuilt
+
+        names = names_of("index_name", self.index_name, collection_name=self.collection_name)
+        return IndexesBuilt(self.collection_name, names, may_come=True)
+
+
+class CollectionLoadSensor(MilvusSensor):
+    """
+    Wait until a collection is loaded, so that it can be searched.
+
+    For DAGs that did not load it: a collection that is not there yet, or not being loaded yet, is waited for.
+
+    :param collection_name: the collection (or an alias). Templated.
+    :param partition_names: a name or several: these partitions; None: the collection. Templated.
+    :param database: the database, which must exist; None: the connection's (its schema field). Templated.
+    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
+    :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
+        ``operators.default_deferrable``. It goes before ``mode``
+    :param poke_interval: seconds or a timedelta, the longest pause between two looks; default 30
+    :param timeout: seconds or a timedelta for the wait; default Airflow's ``sensors.default_timeout``, a week
+    :return: ``{"collection_name", "partition_names", "load_state"}``
+    :raises AirflowSensorTimeout: when it is not loaded in time
+    :raises AirflowFailException: for what does not pass by itself: wrong credentials, …
+    :raises ValueError: when the DAG is parsed, for an argument that can never be right
+    """
+
+    template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "partition_names")
+
+    def __init__(
+        self, *, collection_name: str, partition_names: str | Sequence[str] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.collection_name = collection_name
+        self.partition_names = partition_names
+
+    def wait(self) -> Wait:
+        """
+        Say what is waited for.
+
+        :raises InvalidParametersError: with everything that is wrong
+        """
+        from airflow_vectordb.waits import CollectionLoaded
+
+        names = names_of("partition_names", self.partition_names, collection_name=self.collection_name)
+        return CollectionLoaded(self.collection_name, names, may_come=True)
+
+
+__all__ = ["CollectionLoadSensor", "IndexSensor", "MilvusSensor"]

@@ -1,0 +1,367 @@
+"""What operators and sensors share: the connection, Airflow's errors, and waiting, here or in the triggerer."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow_vectordb._compat import AirflowException, AirflowFailException
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator, Context
+
+    from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.rest.errors import MilvusError
+    from airflow_vectordb.waits import Pending, Wait
+    from airflow_vectordb.watching import Deadline
+
+#: Seconds that a wait may take when neither ``timeout`` nor ``execution_timeout`` is set: a day.
+LONGEST_WAIT = 24 * 3600.0
+#: Seconds: a shorter ``poll_interval`` would be a busy loop.
+SHORTEST_POLL_INTERVAL = 0.1
+#: Seconds after the deadline at which Airflow itself ends a deferred task, should no triggerer be there to do it.
+GRACE = 120.0
+
+
+@dataclass
+class Course:
+    """
+    How far a task has got; JSON-ready, since it has to outlast deferrals.
+
+    :param began: seconds since the epoch: when Airflow called ``execute``
+    :param deadline: of all waits together, as ``watching.Deadline`` has it; None: no wait has begun yet
+    :param results: what the waits that ended returned, by name
+    """
+
+    began: float = field(default_factory=lambda: time.time())
+    deadline: dict[str, Any] | None = None
+    results: dict[str, Any] = field(default_factory=dict)
+
+
+class MilvusTask:
+    """
+    Mixed into Airflow's operators and sensors.
+
+    **How waiting works:** a subclass does its work in :meth:`work`, from top to bottom, and calls :meth:`wait_for`
+    where it has to wait. In a worker, that returns when the wait is over. With ``deferrable``, the task leaves its
+    worker there; when the trigger's event arrives, :meth:`work` is called again, and must find by its
+    :class:`Course`, and by looking at the server, what is done already. A retry after a kill finds it in the same way.
+    """
+
+    milvus_conn_id: str
+    database: str | None
+    deferrable: bool = False
+    poll_interval: float = 30.0
+    if TYPE_CHECKING:
+        task_id: str
+        execution_timeout: timedelta | None
+        outlets: Any
+        log: Any
+
+    def work(self, hook: MilvusHook, context: Context, course: Course) -> Any:
+        """
+        Do what the task is for.
+
+        :param hook: open
+        :param context: the task's context
+        :param course: what is done already
+        :return: the task's result
+        :raises MilvusError: which becomes Airflow's
+        """
+        raise NotImplementedError
+
+    def recover(self, hook: MilvusHook, context: Context, course: Course, error: MilvusError) -> None:
+        """
+        Clean up after an error. Nothing to do, unless a subclass knows better.
+
+        :param hook: open
+        :param context: the task's context
+        :param course: what is done already
+        :param error: the error, which is raised afterwards
+        """
+
+    def execute_complete(
+        self, context: Context, event: Any = None, course: dict[str, Any] | None = None, awaited: str = ""
+    ) -> Any:
+        """
+        Go on when a deferred wait has ended.
+
+        :param context: the task's context
+        :param event: the trigger's
+        :param course: what was done before
+        :param awaited: name of the wait
+        """
+        return self._run(context, Course(**(course or {})), awaited, event)
+
+    def _run(self, context: Context, course: Course, awaited: str = "", event: Any = None) -> Any:
+        from airflow_vectordb.rest.errors import MilvusError
+
+        with self.milvus() as hook:
+            try:
+                if awaited:
+                    course.results[awaited] = self._outcome(hook, event)
+                return self.work(hook, context, course)
+            except MilvusError as error:
+                self.recover(hook, context, course, error)
+                raise
+
+    def _outcome(self, hook: MilvusHook, event: Any) -> Any:
+        from airflow_vectordb.rest.errors import MilvusError
+        from airflow_vectordb.triggers.milvus import outcome_of
+
+        try:
+            with self.about(hook, self.subject()):
+                return outcome_of(event)
+        except MilvusError:
+            raise
+        except ValueError as error:
+            # May be a triggerer of another version; that passes, and to go on would be to go on too early.
+            raise AirflowException(f"task {self.task_id}: {error}") from error
+
+    def subject(self) -> str:
+        """Say what the task is about, for messages: as ``collection 'docs'``."""
+        return f"collection {getattr(self, 'collection_name', None)!r}"
+
+    @contextmanager
+    def milvus(self) -> Iterator[MilvusHook]:
+        """
+        Open a hook for a ``with`` block, whose errors become Airflow's.
+
+        :raises AirflowFailException: for an error that does not pass by itself
+        :raises AirflowException: for one that may pass
+        """
+        from airflow_vectordb.hooks.milvus import MilvusHook
+        from airflow_vectordb.rest.errors import MilvusError
+
+        try:
+            with MilvusHook(self.milvus_conn_id, self.database or None) as hook:
+                yield hook
+        except MilvusError as error:
+            raise self.airflow_error(error)(f"task {self.task_id}: {error}") from error
+
+    def airflow_error(self, error: MilvusError) -> type[AirflowException]:
+        """
+        Choose Airflow's exception for one of Milvus's.
+
+        :param error: what happened
+        """
+        return AirflowException if error.transient else AirflowFailException
+
+    @contextmanager
+    def about(self, hook: MilvusHook, target: str) -> Iterator[None]:
+        """
+        Say in errors of a ``with`` block what they are about, unless they say so already.
+
+        :param hook: tells the server and the database
+        :param target: as ``collection 'docs'``
+        """
+        from airflow_vectordb.rest.errors import MilvusError, Where
+
+        try:
+            yield
+        except MilvusError as error:
+            # The reason of a failed build is the server's words, too.
+            error.reword(hook.endpoint.redact)
+            if error.where is None:
+                database = hook.endpoint.database or "default"
+                error.where = Where("", f"{target} (database {database!r})", hook.endpoint.url)
+            raise
+
+    def wait_for(self, hook: MilvusHook, course: Course, name: str, wait: Wait, *, first: Pending | None = None) -> Any:
+        """
+        Wait, in the worker or (with ``deferrable``) in the triggerer.
+
+        :param hook: open
+        :param course: says whether this wait is over already; is told its result
+        :param name: of the wait, within this task
+        :param wait: what is waited for
+        :param first: the verdict of a look that has just been made; None: begin with one
+        :return: what the wait returns
+        :raises MilvusError: when it failed, or was not done by the deadline
+        :raises TaskDeferred: to leave the worker
+        """
+        if name in course.results:
+            return course.results[name]
+        from airflow_vectordb.watching import Deadline
+
+        if course.deadline is None:
+            course.deadline = asdict(self.deadline(course.began))
+        deadline = Deadline(**course.deadline)
+        if self.deferrable:
+            course.results[name] = self._look_or_defer(hook, course, name, wait, deadline, first)
+        else:
+            course.results[name] = hook.wait(wait, deadline, poll_interval=self.poll_interval, first=first)
+        return course.results[name]
+
+    def _look_or_defer(
+        self, hook: MilvusHook, course: Course, name: str, wait: Wait, deadline: Deadline, first: Pending | None
+    ) -> Any:
+        from airflow_vectordb.rest.errors import MilvusError
+        from airflow_vectordb.triggers.milvus import MilvusTrigger
+        from airflow_vectordb.waits import Done
+
+        started = time.time()
+        verdict = first
+        if verdict is None:
+            try:
+                seen = hook.look(wait)
+            except MilvusError as error:
+                if not error.transient:
+                    raise
+                self.log.warning("%s", error)
+            else:
+                if isinstance(seen, Done):
+                    return seen.result
+                verdict = seen
+        if verdict is not None:
+            self.log.info("%s", verdict)
+        self.log.info("Waiting in the triggerer for %s, for up to %s", wait, deadline)
+        return cast("BaseOperator", self).defer(
+            trigger=MilvusTrigger(
+                wait=wait,
+                deadline=deadline,
+                poll_interval=self.poll_interval,
+                started=started,
+                milvus_conn_id=self.milvus_conn_id,
+                database=self.database or None,
+            ),
+            method_name="execute_complete",
+            kwargs={"course": asdict(course), "awaited": name},
+            timeout=timedelta(seconds=max(0.0, deadline.at - started) + GRACE),
+        )
+
+    def deadline(self, began: float) -> Deadline:
+        """
+        Tell when waits that begin now have to end: by ``timeout`` from now on, and by ``execution_timeout`` from the
+        beginning of the task on, whichever is earlier; without either, in 24 h.
+
+        :param began: seconds since the epoch: when Airflow called ``execute``
+        """
+        from airflow_vectordb.watching import Deadline
+
+        now = time.time()
+        limits = []
+        timeout: timedelta | float | None = getattr(self, "timeout", None)
+        if timeout is not None:
+            seconds = seconds_of(timeout)
+            limits.append(Deadline(now + seconds, "timeout", seconds))
+        if self.execution_timeout is not None:
+            seconds = self.execution_timeout.total_seconds()
+            # In a worker Airflow ends the task at that moment, with no word about the index: be a little earlier.
+            margin = 0.0 if self.deferrable else min(1.0, 0.05 * seconds)
+            limits.append(Deadline(began + seconds - margin, "execution_timeout", seconds))
+        if not limits:
+            return Deadline(now + LONGEST_WAIT, "neither timeout nor execution_timeout is set", LONGEST_WAIT)
+        return min(limits, key=lambda limit: limit.at)
+
+    def tell_outlets(self, context: Context, extra: dict[str, Any]) -> None:
+        """
+        Put something into the ``extra`` of the events of this task's outlet assets.
+
+        :param context: the task's context
+        :param extra: JSON-ready
+        """
+        from airflow.sdk import Asset
+
+        for outlet in self.outlets or ():
+            if isinstance(outlet, Asset):
+                context["outlet_events"][outlet].extra.update(extra)
+
+
+def seconds_of(value: timedelta | float) -> float:
+    """
+    Take a time given as seconds or as a timedelta.
+
+    :param value: either of them
+    """
+    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> str | None:
+    """
+    Check an argument that is one of a few words.
+
+    :param name: the argument's
+    :param value: what was given
+    :param choices: what may be given
+    :return: what is wrong; None if nothing is
+    """
+    if value in choices:
+        return None
+    return f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}"
+
+
+def check_seconds(name: str, value: timedelta | float | None, least: float) -> str | None:
+    """
+    Check an argument that is a time.
+
+    :param name: the argument's
+    :param value: seconds or a timedelta; None is fine
+    :param least: seconds
+    :return: what is wrong; None if nothing is
+    """
+    if value is None:
+        return None
+    try:
+        seconds = seconds_of(value)
+    except (TypeError, ValueError):
+        return f"{name} must be a number of seconds or a timedelta, not {value!r}"
+    if isinstance(value, bool) or not math.isfinite(seconds) or seconds < least:
+        return f"{name} must be at least {least:g} s, not {value!r}"
+    return None
+
+
+def refuse(task_id: str, *problems: str | None) -> None:
+    """
+    Refuse arguments when the DAG is parsed.
+
+    :param task_id: the task's
+    :param problems: what is wrong; None: nothing
+    :raises ValueError: with everything that is wrong
+    """
+    found = [problem for problem in problems if problem]
+    if found:
+        raise ValueError(f"task {task_id}: {'; '.join(found)}")
+
+
+def check_rendered(**values: Any) -> list[str]:
+    """
+    Check arguments that must be a name once they are rendered.
+
+    :param values: by the argument's name
+    :return: what is wrong
+    """
+    return [
+        f"{name} is {value!r}: did its template render to nothing?"
+        for name, value in values.items()
+        if not isinstance(value, str) or not value.strip()
+    ]
+
+
+def names_of(argument: str, given: str | Sequence[str] | None, **others: Any) -> tuple[str, ...]:
+    """
+    Take names given as one or several, once they are rendered.
+
+    :param argument: its name
+    :param given: what was given; None: none
+    :param others: further arguments that must be a name, by the argument's name
+    :raises InvalidParametersError: with everything that is wrong
+    """
+    from airflow_vectordb.rest.errors import InvalidParametersError
+
+    one = isinstance(given, str)
+    names = [given] if one else list(given or ())
+    problems = check_rendered(**others)
+    for position, name in enumerate(names):
+        problems += check_rendered(**{argument if one else f"{argument}[{position}]": name})
+    if problems:
+        raise InvalidParametersError(problems)
+    return tuple(map(str, names))
+
+
+__all__ = ["Course", "MilvusTask"]

@@ -1,0 +1,202 @@
+"""The one trigger: waits in the triggerer for anything in ``airflow_vectordb.waits``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
+
+if TYPE_CHECKING:
+    from airflow_vectordb.rest.aclient import AsyncClient, Session
+    from airflow_vectordb.rest.endpoint import Endpoint
+    from airflow_vectordb.waits import Wait
+    from airflow_vectordb.watching import Deadline
+
+#: Seconds between attempts to read the Airflow connection: Airflow says that there is none while its database is away.
+CONNECTION_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
+
+
+class MilvusTrigger(BaseTrigger):
+    """
+    Waits until something is done in Milvus, has failed, or is late.
+
+    **How it works:** it drives the same logic as a task that waits in its worker: one look after the other, with pauses
+    that grow with the time waited, until the verdict is in. All waits of one triggerer on one connection share one HTTP
+    session, which the last of them closes. Deadline and beginning are absolute times, so a restarted triggerer starts
+    nothing over. Errors that may pass are warnings until the deadline; others end the wait at once.
+
+    **What is serialized:** what is waited for, the connection's id, and times. No host, no user, no token.
+
+    **What it does not do:** it changes nothing in Milvus. A task that is killed or cleared while it waits leaves the
+    build going on.
+
+    **Limits:** the triggerer must be able to read the Airflow connection; it is read once, when the wait begins there.
+
+    The event is ``{"status": "done", "result": …}``, or ``{"status": "failed"}`` and the error as
+    :meth:`~airflow_vectordb.rest.errors.MilvusError.as_json` has it. :func:`outcome_of` reads it.
+
+    :param wait: what is waited for: one of ``airflow_vectordb.waits``, or what ``waits.serialize`` returned
+    :param deadline: when to give up, or the same as a dict: ``at`` (seconds since the epoch), ``because`` (which limit
+        that is), ``seconds`` (how long it is)
+    :param poll_interval: seconds, the longest pause between two looks
+    :param started: seconds since the epoch: when the wait began
+    :param milvus_conn_id: id of an Airflow connection of type ``milvus``
+    :param database: the database; None: the connection's
+    """
+
+    def __init__(
+        self,
+        *,
+        wait: Wait | dict[str, Any],
+        deadline: Deadline | dict[str, Any],
+        poll_interval: float,
+        started: float,
+        milvus_conn_id: str = DEFAULT_CONN_ID,
+        database: str | None = None,
+    ) -> None:
+        from airflow_vectordb.waits import deserialize
+        from airflow_vectordb.watching import Deadline
+
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.wait = deserialize(wait) if isinstance(wait, dict) else wait
+        self.deadline = Deadline(**deadline) if isinstance(deadline, dict) else deadline
+        self.poll_interval = poll_interval
+        self.started = started
+        self.milvus_conn_id = milvus_conn_id
+        self.database = database
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return class path and arguments, JSON-ready."""
+        from dataclasses import asdict
+
+        from airflow_vectordb.waits import serialize
+
+        return (
+            "airflow_vectordb.triggers.milvus.MilvusTrigger",
+            {
+                "wait": serialize(self.wait),
+                "deadline": asdict(self.deadline),
+                "poll_interval": self.poll_interval,
+                "started": self.started,
+                "milvus_conn_id": self.milvus_conn_id,
+                "database": self.database,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait; then yield the one event."""
+        from airflow_vectordb.rest.errors import MilvusError
+
+        event: dict[str, Any]
+        try:
+            endpoint = await self._endpoint()
+            try:
+                async with shared_client(endpoint) as client:
+                    event = {"status": "done", "result": await self._watch(client)}
+            except MilvusError as error:
+                error.reword(endpoint.redact)
+                raise
+        except MilvusError as error:
+            event = {"status": "failed", **error.as_json()}
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+    async def _endpoint(self) -> Endpoint:
+        from airflow_vectordb._compat import AirflowNotFoundException
+        from airflow_vectordb.hooks.milvus import MilvusHook
+
+        hook = MilvusHook(self.milvus_conn_id, self.database)
+        for pause in CONNECTION_PAUSES:
+            try:
+                return await hook.aendpoint()
+            except AirflowNotFoundException as error:
+                self.log.warning("%s; trying again in %g s", error, pause)
+                await asyncio.sleep(pause)
+        return await hook.aendpoint()
+
+    async def _watch(self, client: AsyncClient) -> Any:
+        from airflow_vectordb.rest.errors import MilvusError
+        from airflow_vectordb.watching import Nap, watch
+
+        steps = watch(self.wait, self.deadline, poll_interval=self.poll_interval, started=self.started, resumed=True)
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Nap):
+                    if step.text:
+                        self.log.log(step.level, step.text)
+                    await asyncio.sleep(step.seconds)
+                    step = steps.send(None)
+                    continue
+                try:
+                    outcome = await client.send(step, retries=0)
+                except MilvusError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(outcome)
+        except StopIteration as stop:
+            return stop.value
+
+
+class _Shared:
+    """A session and how many waits use it."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.users = 0
+
+
+_sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Endpoint, _Shared]] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def shared_client(endpoint: Endpoint) -> AsyncIterator[AsyncClient]:
+    """
+    Use the one session that this event loop has for a server and a token; the last to leave closes it.
+
+    :param endpoint: where the calls go; endpoints that differ in nothing but the database share a session
+    """
+    from dataclasses import replace
+
+    from airflow_vectordb.rest.aclient import AsyncClient, Session
+
+    sessions = _sessions.setdefault(asyncio.get_running_loop(), {})
+    key = replace(endpoint, database=None, retries=0)
+    shared = sessions.get(key)
+    if shared is None:
+        shared = sessions[key] = _Shared(Session(key))
+    shared.users += 1
+    try:
+        yield AsyncClient(endpoint, sessions=shared.session)
+    finally:
+        shared.users -= 1
+        if shared.users == 0:
+            del sessions[key]
+            # The wait may be ending because it is cancelled, which must not keep the connections open.
+            await asyncio.shield(shared.session.close())
+
+
+def outcome_of(event: Any) -> Any:
+    """
+    Read the event that a wait ended with.
+
+    :param event: the payload of the :class:`MilvusTrigger`'s event
+    :return: what the wait returned
+    :raises MilvusError: the error that ended it
+    :raises ValueError: for anything else, which is not taken for an end of the wait
+    """
+    from airflow_vectordb.rest.errors import error_from
+
+    if isinstance(event, dict) and event.get("status") == "done" and "result" in event:
+        return event["result"]
+    if isinstance(event, dict) and event.get("status") == "failed":
+        raise error_from(event)
+    raise ValueError(f"not an event of MilvusTrigger: {repr(event)[:300]}")
+
+
+__all__ = ["MilvusTrigger", "outcome_of", "shared_client"]

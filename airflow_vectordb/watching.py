@@ -1,0 +1,211 @@
+"""How waiting goes: as a sequence of calls and naps, without I/O.
+
+:func:`watch` turns a wait into that sequence, until it is done, has failed, or its deadline has passed. Tasks (sync)
+and the trigger (async) make the calls and sleep the naps, and so share all that is decided.
+"""
+
+from __future__ import annotations
+
+import logging
+import random as _random
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_vectordb.rest.call import Call
+from airflow_vectordb.rest.errors import MilvusError, NotMilvusError, RedirectError, WaitTimeoutError
+from airflow_vectordb.waits import Done, Pending, Progress, Verdict, Wait
+
+#: Seconds: no two looks are closer together (but for the jitter, and the last one at the deadline), whatever the server
+#: answers, unless ``poll_interval`` is shorter still.
+SHORTEST_PAUSE = 0.5
+#: The pause grows with the time waited, so that what ends after t seconds is noticed within a tenth of t; the calls
+#: themselves take time too.
+PAUSE_SHARE = 0.08
+#: Seconds: a ``Retry-After`` above this (and above ``poll_interval``) is not waited out in full.
+LONGEST_REQUESTED_PAUSE = 60.0
+#: Seconds between two warnings about the same outage, and between two reports without progress.
+SELDOM = 300.0
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """
+    When waiting ends. An absolute time, so that a restart does not start it over.
+
+    :param at: seconds since the epoch
+    :param because: which limit it is, as ``timeout`` or ``execution_timeout``
+    :param seconds: how long the wait may take in all, for the message
+    """
+
+    at: float
+    because: str
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{_duration(self.seconds)} ({self.because})"
+
+
+@dataclass(frozen=True)
+class Nap:
+    """
+    A time to sleep before the next look.
+
+    :param seconds: how long
+    :param level: log level of ``text``
+    :param text: something for people to read; empty: nothing new
+    """
+
+    seconds: float
+    level: int = logging.INFO
+    text: str = ""
+
+
+Watch = Generator["Call[Any] | Nap", Any, Any]
+
+
+def watch(
+    wait: Wait,
+    deadline: Deadline,
+    *,
+    poll_interval: float,
+    started: float,
+    first: Pending | None = None,
+    resumed: bool = False,
+    clock: Callable[[], float] = time.time,
+    random: Callable[[], float] = _random.random,
+) -> Watch:
+    """
+    Wait: yield calls to make (once each, without retries) and naps to sleep, in turn.
+
+    Send in the result of each call, or throw in its error. Transient errors neither end the wait nor reset it: the
+    next look is the retry. So are answers that are not Milvus's, once Milvus has answered. Other errors end it.
+
+    :param wait: what is waited for
+    :param deadline: when to give up
+    :param poll_interval: seconds, the longest pause between two looks
+    :param started: seconds since the epoch: when the wait began, here or in an earlier life of it
+    :param first: the verdict of a look that has just been made; None: begin with one
+    :param resumed: whether it goes on where a task left it. When a triggerer starts anew, many waits do so at once:
+        they look one after the other, within the pause that is due
+    :param clock: the present time
+    :param random: gives numbers from 0 to 1, for the jitter
+    :return: what the wait's :class:`Done` has
+    :raises MilvusError: the error that ended it
+    :raises WaitTimeoutError: when it was not done by the deadline
+    """
+    report = _Report(str(wait))
+    verdict: Verdict | None = first
+    answered = first is not None or resumed
+    if resumed and (due := min(pause_after(clock() - started, poll_interval, random), deadline.at - clock())) > 0:
+        yield Nap(due * random())
+    while True:
+        trouble: MilvusError | None = None
+        if verdict is None:
+            try:
+                verdict = yield from wait.look()
+                answered = True
+            except MilvusError as error:
+                if not tolerable(error, answered):
+                    raise
+                trouble = error
+        if isinstance(verdict, Done):
+            return verdict.result
+        now = clock()
+        report.seen = verdict or report.seen
+        if now >= deadline.at:
+            raise WaitTimeoutError(
+                f"{wait}: not done within {deadline}; {report.last(trouble)}",
+                hint="The server goes on by itself: a retry of this task finds it and waits on.",
+            )
+        pause = pause_after(now - started, poll_interval, random)
+        if trouble is not None and trouble.retry_after is not None:
+            pause = max(pause, min(trouble.retry_after, max(LONGEST_REQUESTED_PAUSE, poll_interval)))
+        # One more look at the deadline itself, rather than none for the rest of the time.
+        pause = max(min(pause, deadline.at - now), min(SHORTEST_PAUSE, poll_interval) / 5)
+        level, text = report.line(now, verdict, trouble)
+        yield Nap(pause, level, text)
+        verdict = None
+
+
+def pause_after(elapsed: float, poll_interval: float, random: Callable[[], float]) -> float:
+    """
+    Tell how long to pause before the next look.
+
+    :param elapsed: seconds waited so far
+    :param poll_interval: seconds, the longest pause
+    :param random: gives numbers from 0 to 1: of many waits that begin together, few look together
+    """
+    longest = min(poll_interval, max(SHORTEST_PAUSE, PAUSE_SHARE * max(0.0, elapsed)))
+    return longest * (0.8 + 0.2 * random())
+
+
+def tolerable(error: MilvusError, answered: bool) -> bool:
+    """
+    Tell whether a wait goes on in spite of an error.
+
+    :param error: what a look at the server met
+    :param answered: whether Milvus has answered before
+    """
+    if error.transient:
+        return True
+    # A page of a proxy's between two good answers is an outage. Before the first one, it is the wrong address.
+    return answered and isinstance(error, NotMilvusError) and not isinstance(error, RedirectError)
+
+
+@dataclass
+class _Report:
+    """What to tell people, and when."""
+
+    name: str
+    seen: Pending | None = None
+    told: tuple[Progress, ...] = ()
+    told_at: float = float("-inf")
+    warned_at: float = float("-inf")
+    in_trouble: bool = False  # and it has been told
+    began: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def line(self, now: float, verdict: Pending | None, trouble: MilvusError | None) -> tuple[int, str]:
+        if trouble is not None:
+            if now - self.warned_at < SELDOM:
+                return logging.WARNING, ""
+            self.in_trouble, self.warned_at = True, now
+            return logging.WARNING, f"still waiting for {self.name}, although {trouble}"
+        progress = verdict.progress if verdict is not None else ()
+        back = "the server answers again; " if self.in_trouble else ""
+        self.in_trouble = False
+        if progress == self.told and now - self.told_at < SELDOM and not back:
+            return logging.INFO, ""
+        self.told, self.told_at = progress, now
+        return logging.INFO, back + "; ".join(self._describe(item, now) for item in progress)
+
+    def last(self, trouble: MilvusError | None) -> str:
+        facts = [str(self.seen)] if self.seen is not None else []
+        if trouble is not None:
+            facts.append(f"the last error was: {trouble}")
+        return "; ".join(facts)
+
+    def _describe(self, item: Progress, now: float) -> str:
+        text = str(item)
+        if item.done is None or item.total is None:
+            return text
+        began = self.began.get(item.label)
+        if began is None or item.done < began[1]:  # counts move backwards while segments are compacted
+            self.began[item.label] = (now, item.done)
+            return text
+        since, before = began
+        if item.done <= before or now <= since:
+            return text
+        left = (item.total - item.done) * (now - since) / (item.done - before)
+        return f"{text}, about {_duration(left)} left"
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1g} s"
+
+
+__all__ = ["Deadline", "Nap", "pause_after", "tolerable", "watch"]
