@@ -41,12 +41,15 @@ def _add_serve(commands: Any) -> None:
         help="Milvus's REST API v2 on this machine, over an embedded Milvus Lite",
         description="Serve Milvus's REST API v2 over an embedded Milvus Lite, or over a Milvus that speaks gRPC, for "
         "development and tests.",
-        epilog=f"The token can also be given as {TOKEN_VARIABLE}, which keeps it out of the list of processes.",
+        epilog=f"The token can also be given as {TOKEN_VARIABLE}, which keeps it out of the list of processes. "
+        "AIRFLOW_VECTORDB_BACKEND_CA may name a PEM file with the certificates that vouch for an https backend.",
     )
     engine = parser.add_mutually_exclusive_group(required=True)
     engine.add_argument("--data", metavar="DIR", help="the data directory; made when it is not there")
     engine.add_argument(
-        "--backend", metavar="URI", help="http://host:port of a Milvus; callers' credentials are passed on to it"
+        "--backend",
+        metavar="URI",
+        help="http://host:port or https://host:port of a Milvus; callers' credentials are passed on to it",
     )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
     parser.add_argument("--port", default=19530, type=_port, help="the port (%(default)s); 0 for a free one")

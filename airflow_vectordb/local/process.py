@@ -43,7 +43,8 @@ class LocalMilvus:
     :param host: the address to listen on; without a token only a loopback one.
     :param port: the port; 0 for a free one.
     :param start_timeout: seconds that the start may take.
-    :param backend: ``http://host:port`` of a Milvus that speaks gRPC, to be served in the place of a data directory.
+    :param backend: ``http://host:port`` or ``https://host:port`` of a Milvus that speaks gRPC, to be served in the
+        place of a data directory.
     """
 
     def __init__(
@@ -91,6 +92,17 @@ class LocalMilvus:
         if self._process is None:
             raise LocalMilvusError("the local server is not running")
         return self._process.pid
+
+    @property
+    def files(self) -> Path:
+        """The folder that its import jobs read files from, by their path from there.
+
+        :raises LocalMilvusError: when it is not running, or on a backend, which reads files of its own.
+        """
+        data = self._given_data or self._own
+        if self._process is None or data is None:
+            raise LocalMilvusError("the local server is not running on data of its own")
+        return data / "files"
 
     def log(self) -> str:
         """What it has logged so far: one line per request, and what went wrong. Holds no token and no rows."""

@@ -1,4 +1,12 @@
-"""A real Milvus for all of these tests, and our REST server in front of it."""
+"""A real Milvus for all of these tests, our REST servers in front of it, and what tests do with both.
+
+- ``milvus``: the engine; can be asked what is ``pending``, be ``frozen``, and be sent signals.
+- ``front``, ``api``: our REST server before it, and a client of that, for all tests.
+- ``own_front``: a REST server for one test, to be killed and started again on its port.
+- ``connection``, ``own_connection``: Airflow's default connection, to ``front`` and to ``own_front``.
+- ``name``, ``filled``: a name for a collection, and a small collection.
+- ``make_big``: makes collections that take a while to index.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +18,14 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
+import numpy as np
+import orjson
 import pytest
 import requests
-from milvus_server import TOKEN, CannotHaveError, MilvusServer, installed
+from milvus_server import CannotHaveError, MilvusServer, free_ports, installed
 
 if "airflow" not in sys.modules:  # it reads its home directory once
     os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
@@ -29,7 +39,7 @@ Json = dict[str, Any]
 class Api:
     """A path, a body, and what came back."""
 
-    def __init__(self, uri: str, token: str = TOKEN) -> None:
+    def __init__(self, uri: str, token: str) -> None:
         self.uri = uri
         self.session = requests.Session()
         self.session.trust_env = False
@@ -54,12 +64,22 @@ class Api:
         return answer["code"], answer["message"]
 
 
+_NONE = pytest.StashKey[str]()
+
+
 @pytest.fixture(scope="session")
-def milvus() -> Iterator[MilvusServer]:
+def milvus(request: pytest.FixtureRequest) -> Iterator[MilvusServer]:
+    """The engine, one for the whole run.
+
+    ``milvus.pid`` is its process, ``milvus.address`` and ``milvus.uri`` where it speaks gRPC, ``milvus.token`` what it
+    lets in; ``milvus.client`` is pymilvus, ``milvus.pending(collection, index)`` the rows that it has yet to index, and
+    ``with milvus.frozen():`` stops it for the length of the block.
+    """
     try:
         command = installed()
     except CannotHaveError as error:
-        pytest.skip(f"NO REAL MILVUS, NOTHING OF tests/engine IS RUN: {error}")
+        request.config.stash[_NONE] = str(error)
+        pytest.skip(f"no real Milvus: {error}")
     server = MilvusServer(command)
     try:
         server.wait()
@@ -68,16 +88,40 @@ def milvus() -> Iterator[MilvusServer]:
         server.stop()
 
 
+# Around all others, so that it comes after the list of what was skipped.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Generator[None, None, None]:
+    """Say that there was no engine at the end of every run, not only where reasons of skips are asked for."""
+    yield
+    why = config.stash.get(_NONE, "")
+    if why:
+        terminalreporter.section("NO REAL MILVUS: NOTHING WAS TESTED AGAINST ONE", sep="!", red=True, bold=True)
+        terminalreporter.line(why)
+
+
 @pytest.fixture(scope="session")
 def front(milvus: MilvusServer) -> Iterator[LocalMilvus]:
-    """Our REST server, which checks no token itself."""
+    """Our REST server, which checks no token itself; for all tests, so none may end it."""
     with LocalMilvus(backend=milvus.uri, token=None) as running:
         yield running
 
 
+@pytest.fixture
+def own_front(milvus: MilvusServer) -> Iterator[LocalMilvus]:
+    """A REST server for this test alone: ``own_front.kill()`` ends it as a crash would, ``own_front.start()`` starts it
+    again, at the same URI.
+    """
+    (port,) = free_ports(1)
+    with LocalMilvus(backend=milvus.uri, token=None, port=port) as running:
+        yield running
+
+
 @pytest.fixture(scope="session")
-def api(front: LocalMilvus) -> Iterator[Api]:
-    client = Api(front.uri)
+def api(front: LocalMilvus, milvus: MilvusServer) -> Iterator[Api]:
+    """A client of ``front``, as the engine's root."""
+    client = Api(front.uri, milvus.token)
     with client.session:
         yield client
 
@@ -90,17 +134,80 @@ def name(api: Api) -> Iterator[str]:
     """The name of a collection that is dropped at the end."""
     made = f"c{next(_numbers)}"
     yield made
-    if api.ok("collections/has", collectionName=made)["has"]:
-        api.ok("collections/release", collectionName=made)
-    api.ok("collections/drop", collectionName=made)
+    drop_collection(api, made)
 
 
 @pytest.fixture
-def connection(front: LocalMilvus, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Airflow's default connection, to our REST server."""
-    login, password = TOKEN.split(":")
-    connection = {"conn_type": "milvus", "host": front.uri, "login": login, "password": password}
-    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", json.dumps(connection))
+def connection(front: LocalMilvus, milvus: MilvusServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow's default connection, to ``front``."""
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", connection_to(front.uri, milvus.token))
+
+
+@pytest.fixture
+def own_connection(own_front: LocalMilvus, milvus: MilvusServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow's default connection, to ``own_front``."""
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", connection_to(own_front.uri, milvus.token))
+
+
+def connection_to(uri: str, token: str) -> str:
+    """An Airflow connection to a REST server of ours, as its environment variable has it."""
+    login, password = token.split(":")
+    return json.dumps({"conn_type": "milvus", "host": uri, "login": login, "password": password})
+
+
+ROWS, DIM, BATCH = 50_000, 128, 10_000
+BIG_SCHEMA: Json = {
+    "fields": [
+        {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
+        {"fieldName": "v", "dataType": "FloatVector", "elementTypeParams": {"dim": DIM}},
+    ],
+}
+HNSW: Json = {
+    "fieldName": "v",
+    "indexName": "v_hnsw",
+    "metricType": "COSINE",
+    "indexType": "HNSW",
+    "params": {"M": 16, "efConstruction": 200},
+}
+"""An index that takes the engine about 20 s to build over what ``make_big`` makes."""
+
+
+def make_big_collection(api: Api, name: str) -> None:
+    """Make a collection of ``ROWS`` vectors of ``DIM`` (always the same ones), flushed in five segments, with ids from
+    0 on and without an index. It takes about 8 s.
+    """
+    api.ok("collections/create", collectionName=name, schema=BIG_SCHEMA)
+    vectors = np.random.default_rng(7).standard_normal((ROWS, DIM), dtype=np.float32)
+    for start in range(0, ROWS, BATCH):
+        data = [{"id": i, "v": vectors[i]} for i in range(start, start + BATCH)]
+        body = orjson.dumps({"collectionName": name, "data": data}, option=orjson.OPT_SERIALIZE_NUMPY)
+        answer = api.session.post(f"{api.uri}/v2/vectordb/entities/insert", data=body, timeout=130).json()
+        assert answer["code"] == 0, answer
+        assert answer["data"]["insertCount"] == BATCH
+        api.ok("collections/flush", collectionName=name)
+    assert api.ok("collections/get_stats", collectionName=name) == {"rowCount": ROWS}
+
+
+def drop_collection(api: Api, name: str) -> None:
+    """Drop a collection that may be loaded, or not there."""
+    if api.ok("collections/has", collectionName=name)["has"]:
+        api.ok("collections/release", collectionName=name)
+    api.ok("collections/drop", collectionName=name)
+
+
+@pytest.fixture
+def make_big(api: Api) -> Iterator[Callable[[str], str]]:
+    """A function that makes a collection as :func:`make_big_collection` does; it is dropped after the test."""
+    made: list[str] = []
+
+    def make(name: str) -> str:
+        made.append(name)
+        make_big_collection(api, name)
+        return name
+
+    yield make
+    for name in made:
+        drop_collection(api, name)
 
 
 SCHEMA: Json = {

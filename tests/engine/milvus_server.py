@@ -1,15 +1,17 @@
-"""A real Milvus (2.3.5 standalone, from its wheel) on free ports, which never outlives the process that started it.
+"""A real Milvus (2.3.5 standalone, from its wheel), which never outlives the process that started it.
 
-Run as a program it is the keeper: it starts the server in its own process group, and kills the whole group when its
-standard input ends, however the process at the other end of that came to end.
+It has an environment, data and ports of its own, and a root whose password nobody else knows. Between it and the tests
+is its keeper, ``milvus_keeper.py``.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -19,13 +21,18 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pymilvus import MilvusClient
 
 WHEEL = "milvus==2.3.5"
-TOKEN = "root:Milvus"
+# It takes it for granted, and environments of Python 3.12 and later do not come with it.
+BESIDE = "setuptools<81"
 START_TIMEOUT = 240.0
 
-HOME = Path(__file__).parents[2] / ".engine"
+HOME_VARIABLE = "AIRFLOW_VECTORDB_ENGINE_HOME"
+HOME = Path(os.environ.get(HOME_VARIABLE) or Path(__file__).parents[2] / ".engine")
 """Kept from one run to the next: the environment with the wheel, and the binaries that it unpacks."""
 
 _PORTS = ("etcd", "root-coord", "proxy", "proxy-internal", "query-coord", "query-node")
@@ -74,7 +81,17 @@ def _install(venv: Path) -> None:
     shutil.rmtree(venv, ignore_errors=True)
     for step in (
         [sys.executable, "-m", "venv", os.fspath(venv)],
-        [os.fspath(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--only-binary", ":all:", WHEEL],
+        [
+            os.fspath(venv / "bin" / "python"),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--only-binary",
+            ":all:",
+            WHEEL,
+            BESIDE,
+        ],
     ):
         try:
             done = subprocess.run(step, capture_output=True, text=True, timeout=300, check=False)
@@ -87,7 +104,8 @@ def _install(venv: Path) -> None:
             raise CannotHaveError(f"{WHEEL} cannot be installed: {said[-1] if said else 'no reason given'}")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody listens on."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for entry in sockets:
@@ -99,7 +117,10 @@ def _free_ports(count: int) -> list[int]:
 
 
 class MilvusServer:
-    """One server with a data directory of its own, with users (``TOKEN`` is its root's).
+    """One server with a data directory of its own, and with users.
+
+    ``address`` and ``uri`` are where it speaks gRPC, ``token`` is what its root is let in with (``user:password``),
+    ``directory`` is its own; files for it to import can be put there.
 
     :param command: as of :func:`installed`.
     """
@@ -110,32 +131,52 @@ class MilvusServer:
         # Half a gigabyte that it would unpack each time.
         (self.directory / "bin").symlink_to(HOME / "bin")
         (self.directory / "logs").mkdir()
-        ports = dict(zip((*_PORTS, "peer"), _free_ports(len(_PORTS) + 1), strict=True))
+        ports = dict(zip((*_PORTS, "peer"), free_ports(len(_PORTS) + 1), strict=True))
         peer = ports.pop("peer")
         etcd = self.directory / "etcd.yaml"
         etcd.write_text(_ETCD.format(directory=self.directory, client=ports["etcd"], peer=peer))
-        self.address = f"127.0.0.1:{ports['proxy']}"
         flags = [flag for name, port in ports.items() for flag in (f"--{name}-port", str(port))]
+        self.token = "root:Milvus"
+        self._client: MilvusClient | None = None
         self._output = open(self.directory / "logs" / "output", "wb")  # noqa: SIM115 - closed in stop()
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, os.fspath(Path(__file__).resolve()), os.fspath(command)),
-                *("--data", os.fspath(self.directory), "--authorization-enabled", "true", *flags),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-            # The server reads any of its settings from here.
-            env={**os.environ, **_SETTINGS, "ETCD_CONFIG_PATH": os.fspath(etcd)},
-            start_new_session=True,
-        )
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.address = f"127.0.0.1:{listener.getsockname()[1]}"
+            keeper = os.fspath(Path(__file__).with_name("milvus_keeper.py").resolve())
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, keeper, str(listener.fileno()), str(ports["proxy"]), os.fspath(self.directory)),
+                    *(os.fspath(command), "--data", os.fspath(self.directory), "--authorization-enabled", "true"),
+                    *flags,
+                ],
+                stdin=subprocess.PIPE,
+                stdout=self._output,
+                stderr=subprocess.STDOUT,
+                pass_fds=[listener.fileno()],
+                # The server reads any of its settings from here.
+                env={**os.environ, **_SETTINGS, "ETCD_CONFIG_PATH": os.fspath(etcd)},
+                start_new_session=True,
+            )
 
     @property
     def uri(self) -> str:
         return f"http://{self.address}"
 
+    @property
+    def pid(self) -> int:
+        """The process of the server itself, whose signals hit etcd and all of its roles, as they are in one."""
+        found = self._process()
+        assert found, self._said()
+        return found
+
+    def _process(self) -> int | None:
+        match = re.search(r"Process:\s+(\d+)", self._said())
+        return int(match[1]) if match else None
+
+    def _said(self) -> str:
+        return (self.directory / "logs" / "output").read_text(errors="replace")
+
     def wait(self) -> None:
-        """Return when it is healthy.
+        """Return when it is healthy, and lets nobody in but with ``token``.
 
         :raises RuntimeError: when it is not in time, with the end of what it said.
         """
@@ -145,17 +186,36 @@ class MilvusServer:
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(Exception):
                 if self.ask("CheckHealth", milvus_pb2.CheckHealthRequest()).isHealthy:
-                    return
-            time.sleep(0.5)
-        said = (self.directory / "logs" / "output").read_text(errors="replace")[-2000:]
-        raise RuntimeError(f"Milvus was not healthy within {START_TIMEOUT} s: {said}")
+                    break
+            time.sleep(0.2)
+        else:
+            raise RuntimeError(f"Milvus was not healthy within {START_TIMEOUT} s: {self._said()[-2000:]}")
+        self._shut()
+        # It is healthy a little before its wrapper sees that, and says which process it is.
+        while self._process() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def _shut(self) -> None:
+        """Take away the password that everybody knows, and that lets everybody in for the first seconds: this Milvus
+        has no setting for another one to begin with.
+        """
+        from airflow_vectordb.local.engine.messages import milvus_pb2
+
+        password = secrets.token_urlsafe(24)
+        request = milvus_pb2.UpdateCredentialRequest(
+            username="root",
+            oldPassword=base64.b64encode(b"Milvus").decode(),
+            newPassword=base64.b64encode(password.encode()).decode(),
+        )
+        self.ask("UpdateCredential", request)
+        self.token = f"root:{password}"
 
     def ask(self, method: str, request: Any) -> Any:
         """Call the server over gRPC, past everything of ours but the connection."""
         from airflow_vectordb.local.engine.base import CREDENTIALS, DEADLINE
         from airflow_vectordb.local.engine.remote.rpc import RemoteRpc, Target
 
-        CREDENTIALS.set(TOKEN.encode())
+        CREDENTIALS.set(self.token.encode())
         DEADLINE.set(time.monotonic() + 30)
         rpc = RemoteRpc(Target(self.address, secure=False))
         try:
@@ -164,29 +224,44 @@ class MilvusServer:
             rpc.close()
             DEADLINE.set(float("inf"))
 
+    @property
+    def client(self) -> MilvusClient:
+        """A client of pymilvus's, over gRPC, past everything of ours; made at first use."""
+        if self._client is None:
+            from pymilvus import MilvusClient
+
+            self._client = MilvusClient(self.uri, token=self.token)
+        return self._client
+
+    def pending(self, collection: str, index: str) -> int:
+        """How many rows the server itself has yet to index, asked by pymilvus; 0 when it is done.
+
+        :param index: the name of the index, which must be there.
+        """
+        described = self.client.describe_index(collection, index, timeout=30)
+        assert described is not None, f"no index {index} in {collection}"
+        return int(described["pending_index_rows"])
+
     def signal(self, number: int) -> None:
-        """Send a signal to the server itself, SIGSTOP for instance; not to its keeper."""
-        output = (self.directory / "logs" / "output").read_text(errors="replace")
-        match = re.search(r"Process:\s+(\d+)", output)
-        assert match, output
-        os.kill(int(match[1]), number)
+        """Send a signal to the server itself; not to its keeper."""
+        os.kill(self.pid, number)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let the server do and answer nothing (SIGSTOP) for the length of the block; connections stay open."""
+        self.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """End it with all that it started, and remove its data."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        if self._client is not None:
+            self._client.close()
         assert self.process.stdin is not None
+        # What the keeper waits for.
         self.process.stdin.close()
-        self.process.wait()
+        self.process.wait(30)
         self._output.close()
         shutil.rmtree(self.directory, ignore_errors=True)
-
-
-def _keep(command: list[str]) -> None:
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL):
-        sys.stdin.buffer.read()
-        os.killpg(0, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    _keep(sys.argv[1:])

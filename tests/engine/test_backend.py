@@ -8,50 +8,20 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-import orjson
 import pytest
-from conftest import SCHEMA, Api, Json, await_loaded
+from conftest import BIG_SCHEMA, HNSW, ROWS, SCHEMA, Api, Json, await_loaded, drop_collection, make_big_collection
 from milvus_server import MilvusServer
 
 from airflow_vectordb.local.engine.messages import common_pb2, milvus_pb2
-
-ROWS, DIM, BATCH = 50_000, 128, 10_000
-BIG_SCHEMA: Json = {
-    "fields": [
-        {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
-        {"fieldName": "v", "dataType": "FloatVector", "elementTypeParams": {"dim": DIM}},
-    ],
-}
-HNSW: Json = {
-    "fieldName": "v",
-    "indexName": "v_hnsw",
-    "metricType": "COSINE",
-    "indexType": "HNSW",
-    "params": {"M": 16, "efConstruction": 200},
-}
 
 
 @pytest.fixture(scope="module")
 def big(api: Api) -> Iterator[str]:
     """A collection of fifty thousand vectors, in five segments, without an index."""
     name = "big"
-    api.ok("collections/create", collectionName=name, schema=BIG_SCHEMA)
-    _insert_many(api, name)
+    make_big_collection(api, name)
     yield name
-    api.ok("collections/drop", collectionName=name)
-
-
-def _insert_many(api: Api, collection: str) -> None:
-    vectors = np.random.default_rng(7).standard_normal((ROWS, DIM), dtype=np.float32)
-    for start in range(0, ROWS, BATCH):
-        data = [{"id": i, "v": vectors[i]} for i in range(start, start + BATCH)]
-        body = orjson.dumps({"collectionName": collection, "data": data}, option=orjson.OPT_SERIALIZE_NUMPY)
-        answer = api.session.post(f"{api.uri}/v2/vectordb/entities/insert", data=body, timeout=130).json()
-        assert answer["code"] == 0, answer
-        assert answer["data"]["insertCount"] == BATCH
-        api.ok("collections/flush", collectionName=collection)
-    assert api.ok("collections/get_stats", collectionName=collection) == {"rowCount": ROWS}
+    drop_collection(api, name)
 
 
 def _index(milvus: MilvusServer, collection: str) -> Any:
@@ -230,7 +200,6 @@ def test_upsert_and_delete(api: Api, filled: str) -> None:
     while labels() != ["new"]:
         assert time.monotonic() < deadline, labels()
         time.sleep(0.2)
-    assert api.fails("entities/upsert", collectionName=filled, data=[{"id": 3}], partialUpdate=True)[0] == 10
 
 
 def test_automatic_ids(api: Api, name: str) -> None:
@@ -274,10 +243,8 @@ def test_what_this_milvus_has_not_is_refused(api: Api, name: str) -> None:
         fields = [*BIG_SCHEMA["fields"], {"fieldName": "new", **more}]
         code, message = api.fails("collections/create", collectionName=name, schema={"fields": fields})
         assert code == 10
-        assert "v2.3.5" in message
+        assert "Milvus v2.3.5" in message
     assert api.ok("collections/has", collectionName=name) == {"has": False}
-    assert api.fails("databases/describe", dbName="default")[0] == 10
-    assert api.fails("jobs/import/list")[0] == 10
 
 
 def test_partitions(api: Api, filled: str) -> None:

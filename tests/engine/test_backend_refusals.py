@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from base64 import b64encode
@@ -10,7 +9,7 @@ from base64 import b64encode
 import pytest
 import requests
 from conftest import Api, Json
-from milvus_server import TOKEN, MilvusServer
+from milvus_server import MilvusServer
 
 from airflow_vectordb.local import LocalMilvus, LocalMilvusError
 from airflow_vectordb.local.engine.messages import milvus_pb2
@@ -50,7 +49,7 @@ def test_missing_is_no_error_where_milvus_has_it_so(api: Api) -> None:
     assert api.fails("collections/list", dbName="nowhere")[0] == 800
 
 
-@pytest.mark.parametrize("token", ["root:wrong", "nobody:Milvus", "key", ""])
+@pytest.mark.parametrize("token", ["root:wrong", "root:Milvus", "nobody:Milvus", "key", ""])
 def test_the_engine_checks_who_calls(front: LocalMilvus, token: str) -> None:
     stranger = Api(front.uri, token)
     with stranger.session:
@@ -70,25 +69,21 @@ def test_a_user_without_privileges_is_told_so(api: Api, front: LocalMilvus, milv
 
 
 def test_a_token_of_its_own_is_checked_first(milvus: MilvusServer) -> None:
-    with LocalMilvus(backend=milvus.uri) as guarded:
-        assert guarded.token == TOKEN
-        for token, status in ((TOKEN, 200), ("root:wrong", 401)):
+    with LocalMilvus(backend=milvus.uri, token=milvus.token) as guarded:
+        for token, status in ((milvus.token, 200), ("root:wrong", 401)):
             client = Api(guarded.uri, token)
             with client.session:
                 assert client.post("collections/list").status_code == status
 
 
 def test_a_frozen_engine_is_a_time_out(api: Api, milvus: MilvusServer) -> None:
-    milvus.signal(signal.SIGSTOP)
-    try:
+    with milvus.frozen():
         response = requests.post(
             f"{api.uri}/v2/vectordb/collections/list",
             json={},
-            headers={"Authorization": f"Bearer {TOKEN}", "Request-Timeout": "1"},
+            headers={"Authorization": f"Bearer {milvus.token}", "Request-Timeout": "1"},
             timeout=10,
         )
-    finally:
-        milvus.signal(signal.SIGCONT)
     assert (response.status_code, response.json()["code"]) == (408, 10001)
     api.ok("collections/list")
 
@@ -99,7 +94,7 @@ def test_served_by_hand(milvus: MilvusServer) -> None:
         try:
             assert served.stdout is not None
             uri = served.stdout.readline().removeprefix("Milvus REST API v2: ").split()[0]
-            client = Api(uri)
+            client = Api(uri, milvus.token)
             with client.session:
                 assert "default" in client.ok("databases/list")
         finally:
@@ -116,7 +111,7 @@ def test_what_is_no_backend_is_refused(uri: str) -> None:
 
 def test_no_engine_is_no_service() -> None:
     with LocalMilvus(backend="http://127.0.0.1:1") as lonely:
-        client = Api(lonely.uri)
+        client = Api(lonely.uri, "root:Milvus")
         with client.session:
             response = client.post("collections/list")
     assert (response.status_code, response.json()["code"]) == (503, 2)

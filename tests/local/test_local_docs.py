@@ -32,11 +32,12 @@ SERVE = block("shell", "AIRFLOW_VECTORDB_TOKEN=")
 CURL = block("shell", "curl")
 WITH = block("python", "from airflow_vectordb.local import LocalMilvus")
 CONFTEST = block("python", "pytest_plugins")
+IMPORT = block("python", "import json")
 TESTS = block("python", "from types import SimpleNamespace")
 
 
 def test_no_block_is_left_out() -> None:
-    assert sorted(code for _, code in BLOCKS) == sorted([INSTALL, SERVE, CURL, WITH, CONFTEST, TESTS])
+    assert sorted(code for _, code in BLOCKS) == sorted([INSTALL, SERVE, CURL, WITH, IMPORT, CONFTEST, TESTS])
 
 
 def test_what_is_to_be_installed_is_there() -> None:
@@ -70,6 +71,12 @@ def test_the_with_block() -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
+def test_the_import_job() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"state='(Pending|Importing|Completed)'", done.stdout)
+
+
 def test_the_test_suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     monkeypatch.setenv("AIRFLOW_HOME", str(pytester.mkdir("airflow-home")))
@@ -78,7 +85,7 @@ def test_the_test_suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPat
     pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider", timeout=120).assert_outcomes(passed=2)
 
 
-@pytest.mark.parametrize("name", ["uri", "token", "log", "kill", "start", "stop"])
+@pytest.mark.parametrize("name", ["uri", "token", "files", "log", "kill", "start", "stop"])
 def test_what_the_page_names_is_there(name: str) -> None:
     # uri and token have values only on an instance.
     assert hasattr(LocalMilvus, name) or name in vars(LocalMilvus())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -297,3 +298,82 @@ def test_nothing_that_was_acknowledged_is_lost_to_twenty_kills(
     with capsys.disabled():
         print(f"\nKILLS_SEED={seed}: {KILLS} kills; acknowledged: {counts}; {checked} things compared ")
     assert all(writer.acknowledged for writer in writers)
+
+
+@pytest.mark.parametrize("left", ["wal_*", "wal_data_*", "wal_delta_*", "wal_*1.arrow"])
+def test_a_log_that_outlived_its_checkpoint_is_not_replayed(
+    tmp_path: Path, connect: Callable[[LocalMilvus], Api], left: str
+) -> None:
+    """A flush commits first, and removes the logs one by one then; killed in between, some of them are left."""
+
+    def write(path: str, **body: Any) -> None:
+        connect(running).ok(f"entities/{path}", collectionName="c", **body)
+
+    def seen() -> list[tuple[int, int]]:
+        api = connect(running)
+        (row,) = api.ok("entities/query", collectionName="c", outputFields=["count(*)"])
+        found = api.ok("entities/query", collectionName="c", limit=10, outputFields=["version"])
+        hits = api.ok("entities/search", collectionName="c", data=[[1, 1]], limit=10)
+        assert (row["count(*)"], len(hits)) == (len(found), len(found))
+        return [(row["id"], row["version"]) for row in found]
+
+    logs = tmp_path / "data/engine/collections/c/wal"
+    with LocalMilvus(tmp_path / "data") as running:
+        connect(running).ok("collections/create", collectionName="c", dimension=2)
+        write("insert", data=[{"id": i, "vector": [i, 1], "version": 1} for i in (1, 2, 3)])
+        running.kill()
+        running.start()
+        write("delete", filter="id in [2]")
+        write("upsert", data=[{"id": 1, "vector": [1, 1], "version": 2}])
+        shutil.copytree(logs, tmp_path / "copy")
+        connect(running).ok("collections/flush", collectionName="c")
+        running.kill()
+        assert list(logs.glob("wal_*")) == []
+        there = list((tmp_path / "copy").glob(left))
+        assert there
+        for path in there:
+            shutil.copy(path, logs)
+        running.start()
+        assert seen() == [(1, 2), (3, 1)]
+        # What is deleted is gone, and what is written again is there, whatever is in which file.
+        write("delete", filter="id in [3]")
+        write("upsert", data=[{"id": 2, "vector": [2, 1], "version": 3}])
+        for _ in range(2):
+            assert seen() == [(1, 2), (2, 3)]
+            running.kill()
+            running.start()
+
+
+@pytest.mark.parametrize("kind", ["FLAT", "HNSW", "IVF_FLAT", "IVF_SQ8", "INVERTED"])
+def test_an_index_whose_file_a_kill_cut_short_is_built_anew(
+    tmp_path: Path, connect: Callable[[LocalMilvus], Api], kind: str
+) -> None:
+    """The engine writes them in place, and does not start a collection with a broken one."""
+    field = "rank" if kind == "INVERTED" else "v"
+    with LocalMilvus(tmp_path) as running:
+        api = connect(running)
+        index = [{"fieldName": "v"}, {"fieldName": "s"}]
+        if kind != "INVERTED":
+            index[0] |= {"indexType": kind, "metricType": "L2"}
+        else:
+            index.append({"fieldName": "rank", "indexType": kind})
+        api.ok("collections/create", collectionName="c", schema=SCHEMA)
+        rows = [{"id": i, "v": [i, 1, 0, 0], "s": {"1": 1}, "label": "", "rank": i} for i in range(300)]
+        api.ok("entities/insert", collectionName="c", data=rows)
+        api.ok("collections/flush", collectionName="c")
+        api.ok("indexes/create", collectionName="c", indexParams=index)
+        for loaded in (True, False):
+            if loaded:
+                api.ok("collections/load", collectionName="c")
+            else:
+                api.ok("collections/release", collectionName="c")
+            running.kill()
+            (path,) = (tmp_path / "engine/collections/c/partitions").glob(f"*/indexes/*.{field}.*")
+            with path.open("rb+") as file:
+                file.truncate(0 if loaded else path.stat().st_size // 2)
+            running.start()
+            api = connect(running)
+            api.ok("collections/load", collectionName="c")
+            assert "building the indexes anew" in running.log()
+            search: Json = {"collectionName": "c", "annsField": "v", "data": [[7, 1, 0, 0]], "limit": 1}
+            assert [hit["id"] for hit in api.ok("entities/search", **search, filter="rank == 7")] == [7]

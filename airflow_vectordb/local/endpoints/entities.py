@@ -10,12 +10,13 @@ from airflow_vectordb.local.body import Key
 from airflow_vectordb.local.endpoints.indexes import CollectionNameReq
 from airflow_vectordb.local.endpoints.table import Answer, Call, endpoint
 from airflow_vectordb.local.engine import rows
+from airflow_vectordb.local.engine.base import CONSISTENCY
 from airflow_vectordb.local.engine.literals import literal
 from airflow_vectordb.local.engine.model import CollectionSpec, FieldSpec
 from airflow_vectordb.local.engine.requests import COUNT
 from airflow_vectordb.local.errors import ApiError, invalid
 
-__all__ = ["check_consistency", "filled", "key_literal", "shown_ids", "spec_of"]
+__all__ = ["filled", "key_literal", "read_at", "shown_ids", "spec_of"]
 
 _CONSISTENCY = ("Strong", "Session", "Bounded", "Eventually", "Customized")
 
@@ -80,13 +81,14 @@ def shown_ids(call: Call, ids: list[int] | list[str]) -> list[Any]:
     return list(ids) if call.int64_as_numbers else [str(value) for value in ids]
 
 
-def check_consistency(level: str) -> None:
-    """Refuse a consistency level that Milvus has not; here every read sees all that was written before it.
+def read_at(level: str) -> None:
+    """Set the consistency level of this call's reads; over Milvus Lite each sees all that was written before it.
 
-    :raises ApiError: 1100.
+    :raises ApiError: 1100 for a level that Milvus has not.
     """
     if level and level not in _CONSISTENCY:
         raise invalid(f"parameter:'{level}' is incorrect, please check it: consistencyLevel is one of {_CONSISTENCY}")
+    CONSISTENCY.set(level)
 
 
 # --- writing ---
@@ -133,7 +135,7 @@ def delete(call: Call, request: CollectionFilterReq) -> Answer:
 @endpoint("entities/get", CollectionIDReq)
 def get(call: Call, request: CollectionIDReq) -> Answer:
     """The rows with these keys."""
-    check_consistency(request.consistency)
+    read_at(request.consistency)
     spec = spec_of(call, request.collection_name)
     keys = request.id if isinstance(request.id, list) else [request.id]
     partitions = [*request.partition_names, *filter(None, [request.partition_name])]
@@ -169,7 +171,7 @@ def key_literal(primary: FieldSpec, value: Any) -> str:
 @endpoint("entities/query", QueryReq)
 def query(call: Call, request: QueryReq) -> Answer:
     """The rows that a filter finds, or their number."""
-    check_consistency(request.consistency)
+    read_at(request.consistency)
     spec = spec_of(call, request.collection_name)
     fields = ["*"] if request.output_fields is None else request.output_fields
     columns = call.engine.query(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+import numpy as np
+
 from airflow_vectordb.local.body import Key
-from airflow_vectordb.local.endpoints.entities import check_consistency, filled, key_literal, shown_ids, spec_of
+from airflow_vectordb.local.endpoints.entities import filled, key_literal, read_at, shown_ids, spec_of
 from airflow_vectordb.local.endpoints.indexes import CollectionNameReq
 from airflow_vectordb.local.endpoints.table import Answer, Call, endpoint
 from airflow_vectordb.local.engine import rows
 from airflow_vectordb.local.engine.base import Found, HybridCall, SearchCall
-from airflow_vectordb.local.engine.model import CollectionSpec, FieldSpec
+from airflow_vectordb.local.engine.model import TYPE_NUMBERS, CollectionSpec, FieldSpec
+from airflow_vectordb.local.engine.vectors import dense_bytes
 from airflow_vectordb.local.errors import bad_format, invalid, missing, not_here
 
 __all__: list[str] = []
@@ -99,7 +103,7 @@ def search(call: Call, request: SearchReq) -> Answer:
     if not request.data and not request.ids:
         raise missing("Key: 'SearchReq.data' Error:Field validation for 'data' failed on the 'required' tag")
     _refuse_functions(request.function_score)
-    check_consistency(request.consistency)
+    read_at(request.consistency)
     spec = spec_of(call, request.collection_name)
     anns = _searched(spec, request.anns_field)
     metric, params = _search_params(request.search_params)
@@ -153,17 +157,22 @@ def _vectors_of(call: Call, request: SearchReq, spec: CollectionSpec, anns: Fiel
         raise invalid(f"some of the provided primary key IDs do not exist: {', '.join(absent)}")
     # As a request would carry them.
     wanted = [vectors[key] for key in keys]
-    return [
-        {index: float(weight) for index, weight in vector.items()} if isinstance(vector, dict) else vector.tolist()
-        for vector in wanted
-    ]
+    return [_as_given(anns, vector) for vector in wanted]
+
+
+def _as_given(anns: FieldSpec, vector: Any) -> Any:
+    if isinstance(vector, dict):
+        return {index: float(weight) for index, weight in vector.items()}
+    if anns.type == "Int8Vector":
+        return np.frombuffer(base64.b64decode(vector), np.int8).tolist()
+    return vector if isinstance(vector, str) else vector.tolist()
 
 
 @endpoint("entities/hybrid_search", HybridSearchReq)
 def hybrid_search(call: Call, request: HybridSearchReq) -> Answer:
     """The rows whose vectors are nearest in several fields, merged into one list."""
     _refuse_functions(request.function_score)
-    check_consistency(request.consistency)
+    read_at(request.consistency)
     spec = spec_of(call, request.collection_name)
     found = call.engine.hybrid_search(
         call.database,
@@ -252,14 +261,7 @@ def _packed(spec: CollectionSpec, field: FieldSpec, data: list[Any]) -> tuple[in
             return 104, [rows.sparse_bytes(rows.sparse_pairs(entry)) for entry in data]
         except (ValueError, TypeError, struct.error) as error:
             raise bad_format(f"not a sparse vector: {error}") from error
-    packed = []
-    for entry in data:
-        if not isinstance(entry, list) or not set(map(type, entry)) <= {int, float}:
-            raise bad_format(f"json: cannot unmarshal {type(entry).__name__} into a vector of numbers")
-        if len(entry) != field.dim:
-            raise bad_format(f"dimension: {field.dim}, but length of []float: {len(entry)}")
-        try:
-            packed.append(struct.pack(f"<{field.dim}f", *entry))
-        except OverflowError as error:
-            raise bad_format(f"a value of the vector is out of the range of float32: {error}") from error
-    return 101, packed
+    try:
+        return TYPE_NUMBERS[field.type], [dense_bytes(field, entry) for entry in data]
+    except ValueError as error:
+        raise bad_format(str(error)) from error

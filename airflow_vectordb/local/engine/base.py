@@ -25,13 +25,26 @@ from airflow_vectordb.local.engine.model import (
 )
 from airflow_vectordb.local.errors import time_out
 
-__all__ = ["CREDENTIALS", "DEADLINE", "Engine", "Found", "HybridCall", "SearchCall", "Written", "remaining"]
+__all__ = [
+    "CONSISTENCY",
+    "CREDENTIALS",
+    "DEADLINE",
+    "Engine",
+    "Found",
+    "HybridCall",
+    "SearchCall",
+    "Written",
+    "remaining",
+]
 
 # When the caller stops waiting, on the monotonic clock: engines must not queue for a lock beyond it.
 DEADLINE: ContextVar[float] = ContextVar("deadline", default=float("inf"))
 
 # What the caller authenticates with (``user:password`` or a key); for engines that have users of their own.
 CREDENTIALS: ContextVar[bytes] = ContextVar("credentials", default=b"")
+
+# The consistency level that the caller asks for, empty for the collection's own; for engines that have several.
+CONSISTENCY: ContextVar[str] = ContextVar("consistency", default="")
 
 
 def remaining() -> float:
@@ -75,8 +88,8 @@ class Found:
 class SearchCall:
     """A vector search.
 
-    :param vectors: query vectors, each a packed float vector, a packed sparse one or UTF-8 text.
-    :param placeholder: Milvus's number for what the vectors are: 101, 104 or 21.
+    :param vectors: query vectors, each packed as its type is, or UTF-8 text.
+    :param placeholder: Milvus's number for what the vectors are: that of their type, or 21 for text.
     :param params: search parameters of the index (``ef``, ``nprobe``, ``radius``, ``range_filter`` …).
     """
 

@@ -6,10 +6,19 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_vectordb.local.engine.base import SearchCall
+from airflow_vectordb.local.engine.base import CONSISTENCY, HybridCall, SearchCall
 from airflow_vectordb.local.engine.messages import common_pb2, milvus_pb2
 
-__all__ = ["COUNT", "ids_of", "pairs", "query_request", "row_count", "search_request", "write_request"]
+__all__ = [
+    "COUNT",
+    "hybrid_request",
+    "ids_of",
+    "pairs",
+    "query_request",
+    "row_count",
+    "search_request",
+    "write_request",
+]
 
 COUNT = "count(*)"
 """The output field that stands for the number of rows."""
@@ -62,8 +71,7 @@ def query_request(
         output_fields=output_fields,
         partition_names=partitions,
         query_params=pairs(params),
-        # As Milvus's own REST layer asks: for the level that the collection was created with.
-        use_default_consistency=True,
+        **_consistency(),
     )
 
 
@@ -93,9 +101,44 @@ def search_request(database: str, collection: str, call: SearchCall) -> Any:
         dsl_type=common_pb2.DslType.BoolExprV1,
         placeholder_group=group.SerializeToString(),
         output_fields=call.output_fields,
-        search_params=pairs(
-            {key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()}
-        ),
+        search_params=_texts(params),
         nq=len(call.vectors),
-        use_default_consistency=True,
+        **_consistency(),
     )
+
+
+def hybrid_request(database: str, collection: str, call: HybridCall) -> Any:
+    """A request for several searches whose results are merged."""
+    params: dict[str, Any] = {
+        "strategy": call.strategy,
+        "params": call.params,
+        "limit": call.limit,
+        "offset": call.offset,
+        "round_decimal": -1,
+    }
+    if call.grouping_field:
+        params["group_by_field"] = call.grouping_field
+        params["group_size"] = call.group_size
+        params["strict_group_size"] = call.strict_group_size
+    return milvus_pb2.HybridSearchRequest(
+        db_name=database,
+        collection_name=collection,
+        # The searches of one call are in the same partitions.
+        partition_names=call.searches[0].partitions,
+        requests=[search_request(database, collection, search) for search in call.searches],
+        rank_params=_texts(params),
+        output_fields=call.output_fields,
+        **_consistency(),
+    )
+
+
+def _consistency() -> dict[str, Any]:
+    """At which level to read; without a wish of the caller's, as Milvus's own REST layer does, at the collection's."""
+    level = CONSISTENCY.get()
+    if not level:
+        return {"use_default_consistency": True}
+    return {"consistency_level": common_pb2.ConsistencyLevel.Value(level)}
+
+
+def _texts(params: dict[str, Any]) -> list[Any]:
+    return pairs({key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()})

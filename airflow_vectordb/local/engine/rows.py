@@ -17,6 +17,7 @@ import numpy as np
 
 from airflow_vectordb.local.engine.messages import schema_pb2
 from airflow_vectordb.local.engine.model import TYPE_NUMBERS, CollectionSpec, FieldSpec
+from airflow_vectordb.local.engine.vectors import PACKED, dense_bytes
 from airflow_vectordb.local.errors import ApiError
 
 __all__ = ["decode", "encode", "float32", "sparse_bytes", "sparse_pairs"]
@@ -99,6 +100,9 @@ def _column(entry: FieldSpec, values: list[Any]) -> Any:
     if entry.type == "FloatVector":
         column.vectors.dim = entry.dim
         column.vectors.float_vector.data.extend(_float_vectors(entry, values))
+    elif entry.type in PACKED:
+        column.vectors.dim = entry.dim
+        setattr(column.vectors, PACKED[entry.type], b"".join(_packed(entry, value) for value in values))
     elif entry.type == "SparseFloatVector":
         column.vectors.sparse_float_vector.contents.extend(_sparse(entry, value) for value in values)
     elif entry.type == "Array":
@@ -112,6 +116,13 @@ def _column(entry: FieldSpec, values: list[Any]) -> Any:
     else:
         raise _bad_row(f"the type {entry.type} of field {entry.name} is not supported")
     return column
+
+
+def _packed(entry: FieldSpec, value: Any) -> bytes:
+    try:
+        return dense_bytes(entry, value)
+    except ValueError as error:
+        raise _bad_row(f"field {entry.name}: {error}") from error
 
 
 def _float_vectors(entry: FieldSpec, vectors: list[Any]) -> list[float]:
@@ -319,5 +330,7 @@ def _vector_values(column: Any, count: int) -> Sequence[Any]:
     if kind is None:
         return []
     raw = getattr(vectors, kind)
-    width = len(raw) // max(count, 1)
-    return [base64.b64encode(raw[i * width : (i + 1) * width]).decode() for i in range(count)]
+    # As many as there are: of a nullable field, not every row has one.
+    there = sum(column.valid_data) if column.valid_data else count
+    width = len(raw) // max(there, 1)
+    return [base64.b64encode(raw[i * width : (i + 1) * width]).decode() for i in range(there)]

@@ -7,10 +7,11 @@ from typing import Any
 from airflow_vectordb.local.engine.messages import schema_pb2
 from airflow_vectordb.local.engine.model import TYPE_NUMBERS, CollectionSpec, FieldSpec, FunctionSpec
 from airflow_vectordb.local.engine.requests import pairs
+from airflow_vectordb.local.errors import invalid
 
-__all__ = ["read_schema", "schema_message"]
+__all__ = ["field_message", "function_message", "read_schema", "schema_message"]
 
-_FUNCTION_NUMBERS = {"BM25": 1, "TextEmbedding": 2, "Rerank": 3}
+_FUNCTION_NUMBERS = {name: number for name, number in schema_pb2.FunctionType.items() if number}
 _TYPE_NAMES = {number: name for name, number in TYPE_NUMBERS.items()}
 _FUNCTION_NAMES = {number: name for name, number in _FUNCTION_NUMBERS.items()}
 _DEFAULT_SLOTS = {
@@ -37,22 +38,33 @@ def schema_message(spec: CollectionSpec, *, engine_makes_ids: bool) -> Any:
         autoID=engine_makes_ids and spec.primary.auto_id,
         enable_dynamic_field=spec.dynamic,
     )
-    schema.fields.extend(_field(entry, engine_makes_ids) for entry in spec.fields)
-    for function in spec.functions:
-        schema.functions.append(
-            schema_pb2.FunctionSchema(
-                name=function.name,
-                type=_FUNCTION_NUMBERS[function.type],
-                description=function.description,
-                input_field_names=function.inputs,
-                output_field_names=function.outputs,
-                params=pairs(function.params),
-            )
-        )
+    schema.fields.extend(field_message(entry, engine_makes_ids=engine_makes_ids) for entry in spec.fields)
+    schema.functions.extend(function_message(function) for function in spec.functions)
     return schema
 
 
-def _field(entry: FieldSpec, engine_makes_ids: bool) -> Any:
+def function_message(function: FunctionSpec) -> Any:
+    """The ``FunctionSchema`` message of a function.
+
+    :raises ApiError: 1100 for a type that is not known.
+    """
+    if function.type not in _FUNCTION_NUMBERS:
+        raise invalid(f"unsupported function type: {function.type} (function {function.name})")
+    return schema_pb2.FunctionSchema(
+        name=function.name,
+        type=_FUNCTION_NUMBERS[function.type],
+        description=function.description,
+        input_field_names=function.inputs,
+        output_field_names=function.outputs,
+        params=pairs(function.params),
+    )
+
+
+def field_message(entry: FieldSpec, *, engine_makes_ids: bool) -> Any:
+    """The ``FieldSchema`` message of a field.
+
+    :raises ApiError: 1100 for a default that a field of its type cannot have.
+    """
     message = schema_pb2.FieldSchema(
         name=entry.name,
         description=entry.description,
@@ -67,6 +79,8 @@ def _field(entry: FieldSpec, engine_makes_ids: bool) -> Any:
         type_params=pairs(entry.params),
     )
     if entry.default is not None:
+        if entry.type not in _DEFAULT_SLOTS:
+            raise invalid(f"type not support default_value, type:{entry.type}, name:{entry.name}")
         setattr(message.default_value, _DEFAULT_SLOTS[entry.type], entry.default)
     return message
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from contextlib import suppress
 
+from airflow_vectordb.local.engine.lite.additions import Additions
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord
-from airflow_vectordb.local.engine.lite.collections import Collections, check_field
-from airflow_vectordb.local.engine.lite.indexes import Indexes
+from airflow_vectordb.local.engine.lite.collections import check_field
 from airflow_vectordb.local.engine.lite.parts import DATABASES, check_name, pairs
 from airflow_vectordb.local.engine.messages import milvus_pb2
 from airflow_vectordb.local.engine.model import CompactionInfo, DatabaseInfo, FieldSpec, FunctionSpec
@@ -29,7 +29,7 @@ _INDEX_PROPERTIES = frozenset({_MMAP, "indexoffsetcache.enabled", "warmup"})
 _NOTHING = "the properties to alter and the keys to delete must not be empty at the same time"
 
 
-class Alterations(Collections, Indexes):
+class Alterations(Additions):
     """What can be changed. Properties that Milvus Lite knows nothing of are kept, and shown, and have no effect."""
 
     # --- names ---
@@ -180,15 +180,6 @@ class Alterations(Collections, Indexes):
             fields = [changed if one is entry else one for one in record.spec.fields]
             record.spec = dataclasses.replace(record.spec, fields=fields)
             self._catalog.put_collection(record)
-
-    def add_field(self, database: str, collection: str, field: FieldSpec) -> None:
-        record = self._catalog.collection(database, collection)
-        check_name("field", field.name, code=1701)
-        if record.spec.field_named(field.name) is not None:
-            raise invalid(f"duplicate field name: {field.name}")
-        if not field.nullable:
-            raise invalid(f"added field must be nullable, please check it, field name = {field.name}")
-        raise not_here("adding a field to a collection (the engine, Milvus Lite, keeps those that it was created with)")
 
     def add_function(self, database: str, collection: str, function: FunctionSpec) -> None:
         self._catalog.collection(database, collection)

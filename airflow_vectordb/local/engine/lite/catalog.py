@@ -16,16 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airflow_vectordb.local.engine.model import CollectionSpec, DatabaseInfo
+from airflow_vectordb.local.engine.model import CollectionSpec, DatabaseInfo, ImportFile, ImportInfo
 from airflow_vectordb.local.errors import alias_not_found, collection_not_found, database_not_found
 
-__all__ = ["Catalog", "CollectionRecord", "IndexRecord"]
+__all__ = ["Catalog", "CollectionRecord", "ImportRecord", "IndexRecord"]
 
 _FORMAT = 1
 _TABLES = """
 CREATE TABLE IF NOT EXISTS databases (name TEXT PRIMARY KEY, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS collections (id INTEGER PRIMARY KEY, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS aliases (database TEXT, alias TEXT, collection TEXT, PRIMARY KEY (database, alias));
+CREATE TABLE IF NOT EXISTS imports (id INTEGER PRIMARY KEY, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
 # Ids are handed out from a block that is written down first, so that none is handed out twice after a crash.
@@ -56,6 +57,8 @@ class CollectionRecord:
     :param loaded_partitions: those that are loaded where not all are; empty where the whole collection is.
     :param truncating: it is being emptied; a start that finds it so goes on with that.
     :param new_name: it is being renamed; a start that finds it so asks the engine how far that came.
+    :param copying: a copy of it with another field is being written (``writing``) or takes its place (``swapping``);
+        a start that finds it so forgets the one, and goes on with the other.
     """
 
     id: int
@@ -70,6 +73,7 @@ class CollectionRecord:
     loaded_partitions: list[str] = field(default_factory=list)
     truncating: bool = False
     new_name: str = ""
+    copying: str = ""
 
     @property
     def name(self) -> str:
@@ -85,6 +89,31 @@ class CollectionRecord:
     def from_json(cls, document: dict[str, Any]) -> CollectionRecord:
         indexes = {name: IndexRecord(**entry) for name, entry in document["indexes"].items()}
         return cls(**{**document, "spec": CollectionSpec.from_json(document["spec"]), "indexes": indexes})
+
+
+@dataclass(frozen=True)
+class ImportRecord:
+    """An import job.
+
+    :param info: what callers are told of it.
+    :param collection: the id of the collection, which may get another name.
+    :param deadline: when it has taken too long, in seconds since 1970; None for never.
+    :param staged: its rows are kept beside the engine, and may be in it already; a start that finds it so writes them.
+    """
+
+    info: ImportInfo
+    database: str
+    collection: int
+    partition: str
+    files: list[list[str]]
+    options: dict[str, str]
+    deadline: float | None = None
+    staged: bool = False
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> ImportRecord:
+        files = [ImportFile(**entry) for entry in document["info"]["files"]]
+        return cls(**{**document, "info": ImportInfo(**{**document["info"], "files": files})})
 
 
 class Catalog:
@@ -109,6 +138,7 @@ class Catalog:
         self._databases: dict[str, DatabaseInfo] = {}
         self._collections: dict[tuple[str, str], CollectionRecord] = {}
         self._aliases: dict[tuple[str, str], str] = {}
+        self._imports: dict[str, ImportRecord] = {}
         self._next_id = self._id_limit = 0
         self._read()
 
@@ -121,6 +151,9 @@ class Catalog:
             self._collections[record.database, record.name] = record
         for database_name, alias, collection in self._sql.execute("SELECT database, alias, collection FROM aliases"):
             self._aliases[database_name, alias] = collection
+        for (document,) in self._sql.execute("SELECT document FROM imports ORDER BY id"):
+            job = ImportRecord.from_json(json.loads(document))
+            self._imports[job.info.id] = job
         for (value,) in self._sql.execute("SELECT value FROM counters WHERE name = 'ids'"):
             self._next_id = self._id_limit = value
         if "default" not in self._databases:
@@ -259,3 +292,26 @@ class Catalog:
         with self._lock:
             self._sql.execute("DELETE FROM aliases WHERE database = ? AND alias = ?", (database, alias))
             self._aliases.pop((database, alias), None)
+
+    # --- import jobs ---
+
+    def imports(self) -> list[ImportRecord]:
+        """The import jobs, the oldest first."""
+        with self._lock:
+            return list(self._imports.values())
+
+    def import_job(self, job: str) -> ImportRecord | None:
+        with self._lock:
+            return self._imports.get(job)
+
+    def put_import(self, job: ImportRecord) -> None:
+        """Keep an import job as it is now."""
+        with self._lock:
+            document = json.dumps(dataclasses.asdict(job))
+            self._sql.execute("INSERT OR REPLACE INTO imports VALUES (?, ?)", (int(job.info.id), document))
+            self._imports[job.info.id] = job
+
+    def note_import(self, job: ImportRecord) -> None:
+        """Show how far an import job is, without keeping it: after a crash it begins anew."""
+        with self._lock:
+            self._imports[job.info.id] = job

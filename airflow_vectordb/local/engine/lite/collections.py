@@ -11,9 +11,10 @@ from airflow_vectordb.local.engine.model import CollectionInfo, CollectionSpec, 
 from airflow_vectordb.local.engine.schema import schema_message
 from airflow_vectordb.local.errors import ApiError, invalid, unexpected
 
-__all__ = ["Collections", "check_field"]
+__all__ = ["Collections", "check_field", "roomy"]
 
 _ELEMENTS = frozenset({"Bool", "Int8", "Int16", "Int32", "Int64", "Float", "Double", "VarChar"})
+_LARGEST = {f"Int{bits}": 2 ** (bits - 1) - 1 for bits in (8, 16, 32, 64)} | {"Float": 3.4028234663852886e38}
 _TYPES = _ELEMENTS | {"Array", "JSON", "Geometry", "Timestamptz", "FloatVector", "SparseFloatVector"}
 
 
@@ -51,7 +52,7 @@ class Collections(Parts):
 
     def _create(self, record: CollectionRecord) -> None:
         # Automatic ids are made here: the engine's begin anew after some restarts, and then replace rows.
-        schema = schema_message(_roomy(record.spec), engine_makes_ids=False)
+        schema = schema_message(roomy(record.spec), engine_makes_ids=False)
         request = milvus_pb2.CreateCollectionRequest(
             db_name=record.database,
             collection_name=record.name,
@@ -109,21 +110,24 @@ class Collections(Parts):
 
     def flush(self, database: str, name: str) -> None:
         with self._writing(database, name) as record:
-            if record.id not in self._unflushed:
-                return
-            # Released, the engine leaves the new segments alone, and loading then builds their indexes here and now;
-            # loaded, it would build them some time later and say all the while that they are finished.
-            self._release(record)
-            request = milvus_pb2.FlushRequest(db_name=database, collection_names=[record.name])
-            self._rpc("Flush", request, database)
-            self._build(record)
-            record.flushed_by_partition = self._partition_rows(record)
-            record.flushed = sum(record.flushed_by_partition.values())
-            self._catalog.put_collection(record)
-            self._unflushed.discard(record.id)
+            if record.id in self._unflushed:
+                self._flush(record)
+
+    def _flush(self, record: CollectionRecord) -> None:
+        """Seal the rows in memory, and count them."""
+        # Released, the engine leaves the new segments alone, and loading then builds their indexes here and now;
+        # loaded, it would build them some time later and say all the while that they are finished.
+        self._release(record)
+        request = milvus_pb2.FlushRequest(db_name=record.database, collection_names=[record.name])
+        self._rpc("Flush", request, record.database)
+        self._build(record)
+        record.flushed_by_partition = self._partition_rows(record)
+        record.flushed = sum(record.flushed_by_partition.values())
+        self._catalog.put_collection(record)
+        self._unflushed.discard(record.id)
 
 
-def _roomy(spec: CollectionSpec) -> CollectionSpec:
+def roomy(spec: CollectionSpec) -> CollectionSpec:
     """With the largest limits there are: they are checked here, and can be altered, which the engine's cannot."""
     most = {"max_length": "65535", "max_capacity": "4096"}
     fields = [
@@ -193,6 +197,18 @@ def check_field(entry: FieldSpec) -> None:
             raise invalid(f"element data type {entry.element_type or 'None'} is not supported, field {entry.name}")
         if not 1 <= _number(entry, "max_capacity") <= 4096:
             raise invalid(f"the maximum capacity specified for a Array shoule be in (0, 4096], field {entry.name}")
+    _check_default(entry)
+
+
+def _check_default(entry: FieldSpec) -> None:
+    value = entry.default
+    if entry.type in _LARGEST and value is not None and not -_LARGEST[entry.type] - 1 <= value <= _LARGEST[entry.type]:
+        raise invalid(f"the default value of field {entry.name} is out of the range of {entry.type}")
+    if entry.type == "VarChar" and value is not None and len(value.encode()) > _number(entry, "max_length"):
+        raise invalid(
+            f"the length ({len(value.encode())}) of the default value of field {entry.name} "
+            f"exceeds max length ({entry.params['max_length']})"
+        )
 
 
 def _number(entry: FieldSpec, key: str) -> int:

@@ -39,8 +39,9 @@ class LiteEngine(Databases, Aliases, Alterations, Partitions, HybridSearches, Im
         except Exception:
             rpc.close()
             raise
-        super().__init__(rpc, catalog)
+        super().__init__(directory, rpc, catalog)
         self._set_right()
+        self._start_imports()
 
     def close(self, timeout: float) -> None:
         """Write out what is in memory and let go of the data directory.
@@ -49,6 +50,7 @@ class LiteEngine(Databases, Aliases, Alterations, Partitions, HybridSearches, Im
             the engine must not be closed under them. What it has acknowledged is in its log.
         """
         DEADLINE.set(monotonic() + timeout)
+        self._stop_imports()
         keys = [(record.database, record.name) for record in self._catalog.records()]
         try:
             with self._locks.exclusive(DATABASES, *keys):
@@ -69,9 +71,12 @@ class LiteEngine(Databases, Aliases, Alterations, Partitions, HybridSearches, Im
         for record in self._catalog.records():
             if record.new_name:
                 self._end_rename(record)
+            if record.copying:
+                self._end_copying(record)
             if record.truncating:
                 self._truncate(record)
             self._set_right_collection(record)
+        self._end_imports()
         self._warn_of_strangers()
 
     def _warn_of_strangers(self) -> None:

@@ -30,21 +30,18 @@ class Entities(Parts):
 
     def insert(self, database: str, collection: str, partition: str, columns: list[Any], count: int) -> Written:
         with self._writing(database, collection) as record:
-            self._check_partitions(record, [partition] if partition else [])
             primary = record.spec.primary
             if primary.auto_id and not any(column.field_name == primary.name for column in columns):
                 columns = [self._made_ids(record, count), *columns]
-            return self._write("Insert", milvus_pb2.InsertRequest, record, partition, columns, count)
+            return self._write(record, "Insert", self._write_request("Insert", record, partition, columns, count))
 
     def upsert(
         self, database: str, collection: str, partition: str, columns: list[Any], count: int, *, partial: bool
     ) -> Written:
         with self._writing(database, collection) as record:
-            self._check_partitions(record, [partition] if partition else [])
-            if partial:
-                return self._write("Upsert", milvus_pb2.UpsertRequest, record, partition, columns, count)
             # The engine's Upsert keeps what the new row does not mention; its Insert replaces the row.
-            return self._write("Insert", milvus_pb2.InsertRequest, record, partition, columns, count)
+            method = "Upsert" if partial else "Insert"
+            return self._write(record, method, self._write_request(method, record, partition, columns, count))
 
     def _made_ids(self, record: CollectionRecord, count: int) -> Any:
         primary = record.spec.primary
@@ -56,15 +53,23 @@ class Entities(Parts):
             column.scalars.long_data.data.extend(ids)
         return column
 
-    def _write(
-        self, method: str, message: Any, record: CollectionRecord, partition: str, columns: list[Any], count: int
-    ) -> Written:
+    def _write_request(
+        self, method: str, record: CollectionRecord, partition: str, columns: list[Any], count: int
+    ) -> Any:
+        """A request to write rows, every one of which has its id.
+
+        :param method: ``Insert`` or ``Upsert``.
+        :raises ApiError: when they do not fit.
+        """
+        self._check_partitions(record, [partition] if partition else [])
         for column in columns:
             _check_lengths(record, column)
-        request = write_request(message, record.database, record.name, partition, columns, count)
+        message = getattr(milvus_pb2, f"{method}Request")
+        return write_request(message, record.database, record.name, partition, columns, count)
+
+    def _write(self, record: CollectionRecord, method: str, request: Any) -> Written:
         self._unflushed.add(record.id)
-        answer = self._rpc(method, request, record.database)
-        ids = ids_of(answer.IDs)
+        ids = ids_of(self._rpc(method, request, record.database).IDs)
         return Written(len(ids), ids)
 
     def delete(self, database: str, collection: str, partition: str, filter: str) -> int:

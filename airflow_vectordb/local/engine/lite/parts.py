@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from airflow_vectordb.local.engine.lite.catalog import Catalog, CollectionRecord
 from airflow_vectordb.local.engine.lite.locks import Locks
@@ -39,7 +40,8 @@ def check_name(kind: str, name: str, code: int = 1100) -> None:
 class Parts:
     """Access to collections, one writer or many readers at a time."""
 
-    def __init__(self, rpc: LiteRpc, catalog: Catalog) -> None:
+    def __init__(self, directory: Path, rpc: LiteRpc, catalog: Catalog) -> None:
+        self._directory = directory
         self._rpc = rpc
         self._catalog = catalog
         self._locks = Locks()
@@ -61,7 +63,13 @@ class Parts:
     def _load(self, record: CollectionRecord) -> None:
         """Load in the engine, which builds what is not built yet."""
         request = milvus_pb2.LoadCollectionRequest(db_name=record.database, collection_name=record.name)
-        self._rpc("LoadCollection", request, record.database)
+        try:
+            self._rpc("LoadCollection", request, record.database)
+        except ApiError:
+            # The engine trusts the files of indexes that are there, and a crash may have cut one short.
+            if not self._rpc.forget_index_files(record.database, record.name):
+                raise
+            self._rpc("LoadCollection", request, record.database)
 
     def _check_loadable(self, record: CollectionRecord) -> None:
         if not record.indexes:

@@ -6,17 +6,15 @@ messages. So there is no port and no socket that somebody else on the machine co
 
 from __future__ import annotations
 
-import logging
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
+from airflow_vectordb.local.engine.lite.folders import collection_folder, forget_index_files, set_right
+from airflow_vectordb.local.engine.lite.widening import forget_copy, write_copy
 from airflow_vectordb.local.errors import ApiError, not_here
 
 __all__ = ["DataInUseError", "LiteRpc"]
-
-_log = logging.getLogger(__name__)
 
 # What Milvus Lite answers, and what Milvus does (see "codes" in its list of differences).
 _CODES = {1: 65535, 4: 100, 6: 1100, 11: 700, 26: 65535, 35: 65535}
@@ -62,10 +60,29 @@ class LiteRpc:
         except DataDirLockedError as error:
             raise DataInUseError(os.fspath(directory)) from error
         self._servicer = MilvusServicer(self._db)
-        _sweep(directory)
+        self._directory = directory
+        set_right(directory)
 
     def close(self) -> None:
         self._db.close()
+
+    def write_copy(self, database: str, collection: str, copy: str, schema: Any) -> None:
+        """Copy a collection, with one field more, to another of the same database.
+
+        :param copy: its name.
+        :param schema: its ``CollectionSchema`` message, the new field being the last.
+        :raises ApiError: when there cannot be such a field.
+        """
+        folder, new = (collection_folder(self._directory, database, name) for name in (collection, copy))
+        write_copy(self._db, database, collection, folder, new, schema)
+
+    def forget_copy(self, database: str, collection: str, copy: str) -> None:
+        """Remove a copy of a collection, or what was written of it."""
+        forget_copy(self._db, database, collection, collection_folder(self._directory, database, copy))
+
+    def forget_index_files(self, database: str, collection: str) -> bool:
+        """Remove the files of a collection's indexes, and say whether there were any; loading makes them anew."""
+        return forget_index_files(collection_folder(self._directory, database, collection))
 
     def __call__(self, method: str, request: Any, database: str = "") -> Any:
         """Call one method of the service.
@@ -87,16 +104,3 @@ class LiteRpc:
         if code:
             raise ApiError(_CODES.get(code, code), status.reason)
         return response
-
-
-def _sweep(directory: Path) -> None:
-    """Remove what is left of collections whose creation or dropping was cut short.
-
-    Milvus Lite neither lists a folder without a schema nor lets a collection of that name be created again.
-    """
-    roots = [directory / "collections", *(directory / "databases").glob("*/collections")]
-    for root in roots:
-        for folder in root.iterdir() if root.is_dir() else ():
-            if folder.is_dir() and not (folder / "schema.json").exists():
-                _log.warning("removing the remains of an unfinished collection: %s", folder)
-                shutil.rmtree(folder)

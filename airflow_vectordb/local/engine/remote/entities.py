@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from airflow_vectordb.local.engine.base import Found, SearchCall, Written
+from airflow_vectordb.local.engine.base import Found, HybridCall, SearchCall, Written
 from airflow_vectordb.local.engine.messages import milvus_pb2, schema_pb2
 from airflow_vectordb.local.engine.remote.parts import Parts
-from airflow_vectordb.local.engine.requests import ids_of, query_request, search_request, write_request
+from airflow_vectordb.local.engine.requests import hybrid_request, ids_of, query_request, search_request, write_request
 
 __all__ = ["Entities"]
 
@@ -61,10 +61,18 @@ class Entities(Parts):
     def search(self, database: str, collection: str, call: SearchCall) -> Found:
         if call.grouping_field:
             self._need({"grouping": (2, 4)} | ({"group sizes": (2, 5)} if call.group_size > 1 else {}))
-        results = self._rpc("Search", search_request(database, collection, call)).results
-        ids = ids_of(results.ids)
-        columns = _asked(results.fields_data, call.output_fields)
-        return Found(ids, list(results.scores), columns, len(ids), list(range(len(ids))), list(results.topks))
+        return _found(self._rpc("Search", search_request(database, collection, call)), call.output_fields)
+
+    def hybrid_search(self, database: str, collection: str, call: HybridCall) -> Found:
+        self._need({"grouping": (2, 5)} if call.grouping_field else {})
+        return _found(self._rpc("HybridSearch", hybrid_request(database, collection, call)), call.output_fields)
+
+
+def _found(answer: Any, output_fields: list[str]) -> Found:
+    results = answer.results
+    ids = ids_of(results.ids)
+    columns = _asked(results.fields_data, output_fields)
+    return Found(ids, list(results.scores), columns, len(ids), list(range(len(ids))), list(results.topks))
 
 
 def _asked(columns: Any, names: list[str]) -> list[Any]:

@@ -30,13 +30,17 @@ class Parts:
         """
         if not wanted:
             return
-        version = self._rpc("GetVersion", milvus_pb2.GetVersionRequest()).version
-        # A build that does not say its number is taken for a new one.
-        match = re.match(r"v?(\d+)\.(\d+)", version)
-        there = (int(match[1]), int(match[2])) if match else (9999, 0)
+        name, there = self._version()
         lacking = [what for what, since in wanted.items() if there < since]
         if lacking:
-            raise not_there(f"{', '.join(lacking)}: Milvus {version} has no such thing")
+            raise not_there(f"{', '.join(lacking)}: {name} has no such thing")
+
+    def _version(self) -> tuple[str, Version]:
+        """What the Milvus calls itself, and the version that it is of."""
+        name = self._rpc.name()
+        match = re.match(r"Milvus v?(\d+)\.(\d+)", name)
+        # One that does not say its number is taken for a new one.
+        return name, (int(match[1]), int(match[2])) if match else (9999, 0)
 
     def _names_of_databases(self) -> list[str]:
         return list(self._rpc("ListDatabases", milvus_pb2.ListDatabasesRequest()).db_names)

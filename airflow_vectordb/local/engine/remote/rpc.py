@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+import contextlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,9 +18,12 @@ from airflow_vectordb.local.engine.messages import milvus_pb2
 from airflow_vectordb.local.engine.remote.codes import read_status
 from airflow_vectordb.local.errors import ApiError, not_there, time_out
 
-__all__ = ["RemoteRpc", "Target"]
+__all__ = ["ROOTS_VARIABLE", "RemoteRpc", "Target"]
 
 _SERVICE = milvus_pb2.DESCRIPTOR.services_by_name["MilvusService"]
+ROOTS_VARIABLE = "AIRFLOW_VECTORDB_BACKEND_CA"
+"""The environment variable with the path of a PEM file: whom to trust when the Milvus speaks TLS."""
+
 _OPTIONS = [
     # The limits are the server's business; 64 MiB of JSON come to less as messages.
     ("grpc.max_send_message_length", -1),
@@ -34,16 +40,19 @@ class Target:
 
     :param address: ``host:port``.
     :param secure: whether it speaks TLS.
+    :param roots: certificates in PEM that vouch for it; None for those that gRPC comes with.
     """
 
     address: str
     secure: bool
+    roots: bytes | None = field(default=None, repr=False)
 
     @classmethod
     def parse(cls, uri: str) -> Target:
         """Read ``http://host:port``, ``https://host:port`` or ``host:port``; the port is 19530 unless it is given.
 
-        :raises ValueError: when it is none of these; credentials are the callers' and do not belong into it.
+        :raises ValueError: when it is none of these; credentials are the callers' and do not belong into it. Also when
+            the file that ``AIRFLOW_VECTORDB_BACKEND_CA`` names cannot be read.
         """
         wanted = "a backend is http://host:port or https://host:port"
         parts = urlsplit(uri if "://" in uri else f"http://{uri}")
@@ -54,8 +63,19 @@ class Target:
         if parts.path not in ("", "/") or parts.query or parts.fragment:
             raise ValueError(f"{wanted}, with nothing after it")
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        secure = parts.scheme == "https"
         # What port raises names no more than the port.
-        return cls(f"{host}:{parts.port or 19530}", parts.scheme == "https")
+        return cls(f"{host}:{parts.port or 19530}", secure, _roots() if secure else None)
+
+
+def _roots() -> bytes | None:
+    path = os.environ.get(ROOTS_VARIABLE)
+    if not path:
+        return None
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"{ROOTS_VARIABLE} names a file that cannot be read: {error.strerror}") from error
 
 
 class RemoteRpc:
@@ -67,7 +87,7 @@ class RemoteRpc:
     def __init__(self, target: Target) -> None:
         self._target = target
         if target.secure:
-            self._channel = grpc.secure_channel(target.address, grpc.ssl_channel_credentials(), _OPTIONS)
+            self._channel = grpc.secure_channel(target.address, grpc.ssl_channel_credentials(target.roots), _OPTIONS)
         else:
             self._channel = grpc.insecure_channel(target.address, _OPTIONS)
         self._methods: dict[str, Any] = {}
@@ -94,6 +114,17 @@ class RemoteRpc:
             raise refused
         return answer
 
+    def name(self) -> str:
+        """What the engine calls itself, and its version: ``Milvus v2.3.5``."""
+        version: str = self("GetVersion", milvus_pb2.GetVersionRequest()).version
+        return version if version[:1].isalpha() and version[:1] != "v" else f"Milvus {version}".rstrip()
+
+    def _name_or_none(self, lacking: str) -> str:
+        if lacking != "GetVersion":
+            with contextlib.suppress(ApiError):
+                return self.name()
+        return "the engine"
+
     def _method(self, name: str) -> Any:
         found = self._methods.get(name)
         if found is None:
@@ -114,7 +145,7 @@ class RemoteRpc:
         if status is grpc.StatusCode.DEADLINE_EXCEEDED:
             return time_out()
         if status is grpc.StatusCode.UNIMPLEMENTED:
-            return not_there(method)
+            return not_there(f"{method}: {self._name_or_none(method)} has no such call")
         if status is grpc.StatusCode.UNAVAILABLE:
             where = self._target.address
             return ApiError(2, f"service unavailable: no Milvus answers at {where}: {details}", http_status=503)

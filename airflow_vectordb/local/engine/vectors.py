@@ -1,0 +1,84 @@
+"""Dense vectors as Milvus packs them into bytes, from what its REST API takes them in."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from typing import Any
+
+import numpy as np
+
+from airflow_vectordb.local.engine.model import FieldSpec
+
+__all__ = ["PACKED", "dense_bytes"]
+
+PACKED = {
+    "BinaryVector": "binary_vector",
+    "Float16Vector": "float16_vector",
+    "BFloat16Vector": "bfloat16_vector",
+    "Int8Vector": "int8_vector",
+}
+"""Where in a ``VectorField`` message the vectors of a type stand one behind the other, as bytes."""
+
+_WHOLE = {"BinaryVector": ("uint8", range(256)), "Int8Vector": ("int8", range(-128, 128))}
+
+
+def dense_bytes(entry: FieldSpec, value: Any) -> bytes:
+    """One dense vector as Milvus packs it.
+
+    :param entry: its field.
+    :param value: from JSON: a list of numbers, of a binary vector one per byte; or base64 of the packed vector, where
+        the type is binary or half-precision.
+    :raises ValueError: when it is no vector of this field.
+    """
+    if isinstance(value, str) and entry.type in ("BinaryVector", "Float16Vector", "BFloat16Vector"):
+        return _decoded(entry, value)
+    if not isinstance(value, list) or not set(map(type, value)) <= {int, float}:
+        raise ValueError(f"json: cannot unmarshal {type(value).__name__} into a vector of numbers")
+    if entry.type in _WHOLE:
+        return _whole(entry, value)
+    if len(value) != entry.dim:
+        raise ValueError(f"dimension: {entry.dim}, but length of []float: {len(value)}")
+    try:
+        packed = struct.pack(f"<{entry.dim}f", *value)
+    except OverflowError as error:
+        raise ValueError(f"a value of the vector is out of the range of float32: {error}") from error
+    return packed if entry.type == "FloatVector" else _halved(entry, np.frombuffer(packed, np.float32))
+
+
+def _decoded(entry: FieldSpec, text: str) -> bytes:
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"illegal base64 data: {error}") from error
+    _check_width(entry, len(raw))
+    return raw
+
+
+def _whole(entry: FieldSpec, numbers: list[int | float]) -> bytes:
+    name, allowed = _WHOLE[entry.type]
+    for number in numbers:
+        if type(number) is not int or number not in allowed:
+            raise ValueError(f"json: cannot unmarshal number {number} into a value of type {name}")
+    _check_width(entry, len(numbers))
+    return np.array(numbers, dtype=name).tobytes()
+
+
+def _check_width(entry: FieldSpec, width: int) -> None:
+    wanted = {"BinaryVector": (entry.dim + 7) // 8, "Int8Vector": entry.dim}.get(entry.type, entry.dim * 2)
+    if width != wanted:
+        raise ValueError(f"dimension: {entry.dim}, bytesLen: {wanted}, but length of []byte: {width}")
+
+
+def _halved(entry: FieldSpec, numbers: Any) -> bytes:
+    if entry.type == "BFloat16Vector":
+        # Cut off, not rounded, as Milvus does it.
+        cut: bytes = (numbers.view(np.uint32) >> 16).astype(np.uint16).tobytes()
+        return cut
+    with np.errstate(over="ignore"):
+        halves = numbers.astype(np.float16)
+    if not np.isfinite(halves).all():
+        raise ValueError("a value of the vector is out of the range of float16")
+    packed: bytes = halves.tobytes()
+    return packed
