@@ -15,7 +15,7 @@ python := .venv/bin/python
 # Airflow makes files there as soon as it is imported.
 airflow_home := AIRFLOW_HOME='$(CURDIR)/.venv/airflow-home'
 
-.PHONY: help setup demo ui test test-engine lint bench clean
+.PHONY: help setup demo ui test test-engine test-airflow matrix lint bench clean
 
 help: ## list what there is
 	@echo "make TARGET [PYTHON=/path/to/python] [ARGS='...']"
@@ -37,6 +37,12 @@ test: setup ## run the tests; ARGS='-k name' for some of them
 test-engine: setup ## run the tests against a real Milvus, whose wheel goes into .engine; skips where it cannot be had
 	@export $(airflow_home); exec $(python) -m pytest tests/engine $(ARGS)
 
+test-airflow: setup ## run the tests under a real scheduler and triggerer, and in a browser
+	@export $(airflow_home); exec $(python) -m pytest tests/airflow $(ARGS)
+
+matrix: setup ## run unit tests, DAG tests and the demo on each Airflow from 3.1 on and each Python that is here
+	@exec $(python) -I .ci/matrix.py $(ARGS)
+
 lint: setup ## ruff (rules and format) and mypy --strict
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
@@ -47,5 +53,5 @@ bench: setup ## measure what the budgets in docs/ and benchmarks/ promise
 	@export $(airflow_home); exec $(python) -m benchmarks $(ARGS)
 
 clean: ## remove .venv and all that the other targets left, the state of make ui included
-	rm -rf .venv .demo .ui .bench .engine build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .demo .ui .bench .engine .matrix build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find airflow_vectordb dags_examples tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

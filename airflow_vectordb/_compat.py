@@ -39,7 +39,7 @@ async def amask_secret(secret: str) -> None:
     """
     try:
         from airflow.sdk.log import amask_secret as mask
-    except ImportError:  # Airflow before 3.2.2: its only way blocks the loop, for a moment
+    except ImportError:  # Airflow before 3.2.2: from an event loop, it tells this process and not the supervisor
         from airflow.sdk.log import mask_secret
 
         mask_secret(secret)

@@ -11,7 +11,8 @@ INTEGRATION = "Milvus"
 
 def get_provider_info() -> dict[str, Any]:
     """
-    Describe the provider: connection type and form, hook, operators, sensors, trigger.
+    Describe the provider: connection type and form, hook, operators, sensors, trigger,
+    extra link, assets.
 
     :return: a mapping that satisfies Airflow's ``provider_info.schema.json``
     """
@@ -35,6 +36,15 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "sensors": [{"integration-name": INTEGRATION, "python-modules": ["airflow_vectordb.sensors.milvus"]}],
         "triggers": [{"integration-name": INTEGRATION, "python-modules": ["airflow_vectordb.triggers.milvus"]}],
+        "extra-links": ["airflow_vectordb.links.MilvusConsoleLink"],
+        "asset-uris": [
+            {
+                "schemes": ["milvus"],
+                "handler": "airflow_vectordb.assets.sanitize_uri",
+                "factory": "airflow_vectordb.assets.milvus_asset",
+                "to_openlineage_converter": "airflow_vectordb.assets.convert_asset_to_openlineage",
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": fields.CONNECTION_TYPE,

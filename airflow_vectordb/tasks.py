@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
-    from airflow_vectordb.rest.errors import MilvusError
+    from airflow_vectordb.rest.errors import MilvusError, Where
     from airflow_vectordb.waits import Pending, Wait
     from airflow_vectordb.watching import Deadline
 
@@ -160,7 +160,7 @@ class MilvusTask:
         :param hook: tells the server and the database
         :param target: as ``collection 'docs'``
         """
-        from airflow_vectordb.rest.errors import MilvusError, Where
+        from airflow_vectordb.rest.errors import MilvusError
 
         try:
             yield
@@ -168,11 +168,30 @@ class MilvusTask:
             # The reason of a failed build is the server's words, too.
             error.reword(hook.endpoint.redact)
             if error.where is None:
-                database = hook.endpoint.database or "default"
-                error.where = Where("", f"{target} (database {database!r})", hook.endpoint.url)
+                error.where = self.place(hook, target)
             raise
 
-    def wait_for(self, hook: MilvusHook, course: Course, name: str, wait: Wait, *, first: Pending | None = None) -> Any:
+    def place(self, hook: MilvusHook, target: str) -> Where:
+        """
+        Say where something is, for messages.
+
+        :param hook: tells the server and the database
+        :param target: as ``collection 'docs'``
+        """
+        from airflow_vectordb.rest.errors import Where
+
+        return Where("", f"{target} (database {hook.endpoint.database or 'default'!r})", hook.endpoint.url)
+
+    def wait_for(
+        self,
+        hook: MilvusHook,
+        course: Course,
+        name: str,
+        wait: Wait,
+        *,
+        first: Pending | None = None,
+        answered: bool = True,
+    ) -> Any:
         """
         Wait, in the worker or (with ``deferrable``) in the triggerer.
 
@@ -181,6 +200,7 @@ class MilvusTask:
         :param name: of the wait, within this task
         :param wait: what is waited for
         :param first: the verdict of a look that has just been made; None: begin with one
+        :param answered: whether Milvus has answered this task: then an answer that is none of its own is an outage
         :return: what the wait returns
         :raises MilvusError: when it failed, or was not done by the deadline
         :raises TaskDeferred: to leave the worker
@@ -193,33 +213,44 @@ class MilvusTask:
             course.deadline = asdict(self.deadline(course.began))
         deadline = Deadline(**course.deadline)
         if self.deferrable:
-            course.results[name] = self._look_or_defer(hook, course, name, wait, deadline, first)
+            course.results[name] = self._look_or_defer(hook, course, name, wait, deadline, first, answered)
         else:
-            course.results[name] = hook.wait(wait, deadline, poll_interval=self.poll_interval, first=first)
+            course.results[name] = hook.wait(
+                wait, deadline, poll_interval=self.poll_interval, first=first, answered=answered
+            )
         return course.results[name]
 
     def _look_or_defer(
-        self, hook: MilvusHook, course: Course, name: str, wait: Wait, deadline: Deadline, first: Pending | None
+        self,
+        hook: MilvusHook,
+        course: Course,
+        name: str,
+        wait: Wait,
+        deadline: Deadline,
+        first: Pending | None,
+        answered: bool,
     ) -> Any:
         from airflow_vectordb.rest.errors import MilvusError
         from airflow_vectordb.triggers.milvus import MilvusTrigger
         from airflow_vectordb.waits import Done
+        from airflow_vectordb.watching import tolerable
 
         started = time.time()
         verdict = first
         if verdict is None:
             try:
-                seen = hook.look(wait)
+                # The next look, in the triggerer, is the retry.
+                seen = hook.look(wait, retries=0)
             except MilvusError as error:
-                if not error.transient:
+                if not tolerable(error, answered):
                     raise
-                self.log.warning("%s", error)
+                self.log.warning("still waiting for %s, although %s", wait, error)
             else:
                 if isinstance(seen, Done):
                     return seen.result
-                verdict = seen
+                verdict, answered = seen, True
         if verdict is not None:
-            self.log.info("%s", verdict)
+            self.log.info("%s", hook.endpoint.redact(str(verdict)))
         self.log.info("Waiting in the triggerer for %s, for up to %s", wait, deadline)
         return cast("BaseOperator", self).defer(
             trigger=MilvusTrigger(
@@ -227,6 +258,7 @@ class MilvusTask:
                 deadline=deadline,
                 poll_interval=self.poll_interval,
                 started=started,
+                answered=answered,
                 milvus_conn_id=self.milvus_conn_id,
                 database=self.database or None,
             ),

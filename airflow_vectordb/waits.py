@@ -206,8 +206,11 @@ def _progress(collection: str, description: indexes.IndexDescription) -> Progres
     total = description.total_rows or None
     done = description.indexed_rows
     if total is not None and description.pending_rows is not None:
-        done = max(0, total - description.pending_rows)
-    return Progress(f"{collection}/{description.index_name}", description.state or "unknown state", done, total)
+        done = total - description.pending_rows
+    if total is not None and done is not None:
+        done = min(max(0, done), total)  # counts that are out of step with each other
+    state = readable(description.state, 100) or "unknown state"
+    return Progress(f"{collection}/{description.index_name}", state, done, total)
 
 
 @dataclass(frozen=True)
@@ -243,7 +246,7 @@ class CollectionLoaded:
         # The number alone is not enough: 100 is said while the state is still Loading.
         if found.state == "LoadStateLoaded" and found.progress in (None, 100):
             return Done(_loading(self.collection, self.partitions, found.state))
-        return Pending((Progress(self.collection, found.state, found.progress, 100, "%"),))
+        return Pending((Progress(self.collection, readable(found.state, 100), found.progress, 100, "%"),))
 
     def __str__(self) -> str:
         return f"{_of_collection(self.collection, self.partitions)} to be loaded"
@@ -274,7 +277,7 @@ class CollectionReleased:
         for names in each or [()]:
             found = yield collections.load_state(self.collection, names, database=self.database)
             if found.state not in ("LoadStateNotLoad", "LoadStateNotExist"):
-                return Pending((Progress(self.collection, found.state),))
+                return Pending((Progress(self.collection, readable(found.state, 100)),))
         return Done(_loading(self.collection, self.partitions, "LoadStateNotLoad"))
 
     def __str__(self) -> str:
@@ -301,7 +304,8 @@ def serialize(wait: Wait) -> dict[str, Any]:
 
     :param wait: one of :data:`WAITS`
     """
-    return {"kind": type(wait).__name__, **asdict(wait)}
+    fields = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(wait).items()}
+    return {"kind": type(wait).__name__, **fields}
 
 
 def deserialize(data: Mapping[str, Any]) -> Wait:
@@ -309,13 +313,16 @@ def deserialize(data: Mapping[str, Any]) -> Wait:
     Make a wait of what :func:`serialize` returned.
 
     :param data: JSON-ready
-    :raises ValueError: for a kind of wait that is not known here
+    :raises ValueError: for a kind of wait, or fields of one, that are not known here
     """
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
     kind = fields.pop("kind", None)
     if kind not in WAITS:
         raise ValueError(f"unknown kind of wait {kind!r}; known: {', '.join(WAITS)}")
-    return WAITS[kind](**fields)
+    try:
+        return WAITS[kind](**fields)
+    except TypeError as error:
+        raise ValueError(f"not a wait of kind {kind}: {error}") from error
 
 
 __all__ = [

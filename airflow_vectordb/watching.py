@@ -72,6 +72,7 @@ def watch(
     poll_interval: float,
     started: float,
     first: Pending | None = None,
+    answered: bool = False,
     resumed: bool = False,
     clock: Callable[[], float] = time.time,
     random: Callable[[], float] = _random.random,
@@ -87,6 +88,7 @@ def watch(
     :param poll_interval: seconds, the longest pause between two looks
     :param started: seconds since the epoch: when the wait began, here or in an earlier life of it
     :param first: the verdict of a look that has just been made; None: begin with one
+    :param answered: whether Milvus has answered the task before, so that this is not the wrong address
     :param resumed: whether it goes on where a task left it. When a triggerer starts anew, many waits do so at once:
         they look one after the other, within the pause that is due
     :param clock: the present time
@@ -97,7 +99,7 @@ def watch(
     """
     report = _Report(str(wait))
     verdict: Verdict | None = first
-    answered = first is not None or resumed
+    answered = answered or first is not None
     if resumed and (due := min(pause_after(clock() - started, poll_interval, random), deadline.at - clock())) > 0:
         yield Nap(due * random())
     while True:
@@ -198,14 +200,14 @@ class _Report:
         if item.done <= before or now <= since:
             return text
         left = (item.total - item.done) * (now - since) / (item.done - before)
-        return f"{text}, about {_duration(left)} left"
+        return f"{text}, about {_duration(max(left, 1.0))} left"
 
 
 def _duration(seconds: float) -> str:
     for unit, size in (("h", 3600.0), ("min", 60.0)):
         if seconds >= 2 * size:
             return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1g} s"
+    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:g} s"
 
 
 __all__ = ["Deadline", "Nap", "pause_after", "tolerable", "watch"]

@@ -46,6 +46,20 @@ class MilvusHook(BaseHook):
     conn_type = CONNECTION_TYPE
     hook_name = HOOK_NAME
 
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Make the fields of the connection form; Airflow 3.1 asks for it, later ones read the provider info."""
+        from airflow_vectordb.hooks.connection_form import form_widgets
+
+        return form_widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Make labels and placeholders of the connection form; Airflow 3.1 asks for it."""
+        from airflow_vectordb.hooks.connection_form import ui_field_behaviour
+
+        return ui_field_behaviour()
+
     def __init__(self, milvus_conn_id: str = DEFAULT_CONN_ID, database: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.milvus_conn_id = milvus_conn_id
@@ -118,15 +132,16 @@ class MilvusHook(BaseHook):
         """
         return self.get_conn().send(call, retries=retries)
 
-    def look(self, wait: Wait) -> Verdict:
+    def look(self, wait: Wait, *, retries: int | None = None) -> Verdict:
         """
         Look once whether something is done.
 
         :param wait: what, one of ``airflow_vectordb.waits``
+        :param retries: attempts of each call after the first; None: the connection's
         :return: ``Done`` with a result, or ``Pending`` with the progress
         :raises MilvusError: when it failed, or when the server does not answer
         """
-        verdict: Verdict = self._drive(wait.look(), retries=None)
+        verdict: Verdict = self._drive(wait.look(), retries=retries)
         return verdict
 
     def wait(
@@ -137,6 +152,7 @@ class MilvusHook(BaseHook):
         poll_interval: float,
         started: float | None = None,
         first: Pending | None = None,
+        answered: bool = False,
     ) -> Any:
         """
         Wait until something is done, with progress in the log.
@@ -146,6 +162,8 @@ class MilvusHook(BaseHook):
         :param poll_interval: seconds, the longest pause between two looks
         :param started: seconds since the epoch: when the wait began; None: now
         :param first: the verdict of a look that has just been made; None: begin with one
+        :param answered: whether Milvus has answered before: then an answer that is none of its own is an outage, and
+            not the wrong address
         :return: what the wait returns, JSON-ready
         :raises MilvusError: when it failed, or was not done by the deadline
         """
@@ -157,6 +175,7 @@ class MilvusHook(BaseHook):
             poll_interval=poll_interval,
             started=time.time() if started is None else started,
             first=first,
+            answered=answered,
         )
         return self._drive(steps, retries=0)
 
@@ -169,7 +188,7 @@ class MilvusHook(BaseHook):
             while True:
                 if isinstance(step, Nap):
                     if step.text:
-                        self.log.log(step.level, step.text)
+                        self.log.log(step.level, self.endpoint.redact(step.text))
                     time.sleep(step.seconds)
                     step = steps.send(None)
                     continue

@@ -46,8 +46,10 @@ class CreateIndexOperator(WaitingOperator):
     :param if_exists: what to do about an index that is there. ``skip``: nothing if it is the same, fail if another one
         is on that field, and say how it differs. ``replace``: nothing if it is the same; another one, or one whose
         build failed, is dropped first: the collection is released for that, and loaded again (and waited for) if it was
-        loaded; meanwhile it cannot be searched. ``fail``: fail on the same one too, unless an earlier try of this very
-        task instance may have made it.
+        loaded; meanwhile it cannot be searched. If the server refuses the new index, or cannot build it, the old one is
+        asked for again, the collection loaded again, and the task fails. A task that was killed, or ran out of time,
+        needs a retry to get to its end: give it some. One task at a time for a collection. ``fail``: fail on the same
+        one too, unless an earlier try of this very task instance may have made it.
     :param strict: fail when the server built AUTOINDEX in the place of what was asked for, as Zilliz Cloud does with
         every vector index; otherwise that is a warning
     :param allow_unknown: let index types, metrics and build parameters through that this provider does not know,
@@ -105,7 +107,7 @@ class CreateIndexOperator(WaitingOperator):
         """
         replacement = None
         if self.if_exists == "replace":
-            replacement = Replacement(self, hook, context, course, self.collection_name)
+            replacement = Replacement(self, hook, context, course)
         if "built" not in course.results:
             specs = self._specs(hook)
             with self.about(hook, self.subject()):
@@ -121,15 +123,15 @@ class CreateIndexOperator(WaitingOperator):
 
     def recover(self, hook: MilvusHook, context: Context, course: Course, error: MilvusError) -> None:
         """
-        Put back what a replacement took away, if its error does not pass.
+        Put back what a replacement took away, if its error does not pass; say what is missing, if it does.
 
         :param hook: open
         :param context: the task's context
         :param course: what is done already
         :param error: the error, which is told what came of it
         """
-        if self.if_exists == "replace" and not error.transient:
-            Replacement(self, hook, context, course, self.collection_name).recover(error)
+        if self.if_exists == "replace":
+            Replacement(self, hook, context, course).recover(error)
 
     def _specs(self, hook: MilvusHook) -> list[IndexSpec]:
         from airflow_vectordb.rest.errors import InvalidParametersError
@@ -169,7 +171,10 @@ class CreateIndexOperator(WaitingOperator):
         from airflow_vectordb.rest.index_plan import plan_indexes, resolve_all
 
         name = self.collection_name
-        specs = resolve_all(specs, hook.send(collections.describe(name)))
+        described = hook.send(collections.describe(name))
+        specs = resolve_all(specs, described)
+        if replacement is not None:
+            replacement.begin(described.name)
         existing: list[IndexDescription] = []
         for index_name in hook.send(indexes.list_(name)):
             with suppress(errors.IndexNotFoundError):  # dropped since it was listed
@@ -198,13 +203,22 @@ class CreateIndexOperator(WaitingOperator):
                     if explained is error:
                         raise
                     raise explained from error
-                replacement.clear(self._refused(hook, plan, existing))
+                refused = self._refused(hook, plan, existing)
+                if not refused:  # something else is wrong; what is there is left alone
+                    raise
+                replacement.clear(refused)
                 hook.send(call)
         if call is None and not self.flush:
             found = [plan.there[spec.name] for spec in plan.specs]
         else:
             found = [hook.send(indexes.describe(name, spec.name))[0] for spec in plan.specs]
-        for warning in plan.read_back(found, strict=self.strict):
+        try:
+            warnings = plan.read_back(found, strict=self.strict)
+        except errors.IndexMismatchError:
+            if replacement is not None:
+                replacement.disown(plan.to_create)
+            raise
+        for warning in warnings:
             self.log.warning(warning)
         return found
 
@@ -213,13 +227,16 @@ class CreateIndexOperator(WaitingOperator):
     ) -> dict[str, tuple[IndexDescription, str]]:
         """Ask for each of those indexes that may be the same: the server refuses those that are not."""
         from airflow_vectordb.rest import errors, indexes
+        from airflow_vectordb.rest.index_plan import is_conflict
 
         refused = {}
         for spec in plan.specs:
             if spec.name in plan.doubtful:
                 try:
                     hook.send(indexes.create(self.collection_name, [spec]))
-                except (errors.ConflictError, errors.UnexpectedError):
+                except errors.MilvusError as error:
+                    if not is_conflict(error):
+                        raise
                     description = next(d for d in existing if d.index_name == spec.name)
                     refused[spec.name] = (description, ", ".join(plan.doubtful[spec.name].doubts))
         return refused

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb._compat import AirflowException
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+
+#: How long Airflow's task state store keeps it: longer than any wait, whatever the deployment's default is.
+KEPT_FOR = timedelta(days=365)
 
 
 class RetryMemory:
@@ -28,6 +33,7 @@ class RetryMemory:
     def __init__(self, context: Context, key: str) -> None:
         self._store: Any = context.get("task_state_store")
         ti = context["ti"]
+        self._retried = ti.try_number > 1
         identity = (ti.dag_id, ti.run_id, ti.task_id, getattr(ti, "map_index", -1))
         self._of = "task {2} of DAG {0}, run {1}, map index {3}".format(*identity)
         self._key = f"airflow_vectordb.{key}"
@@ -37,12 +43,21 @@ class RetryMemory:
             self._key += f".{digest[:32]}"
 
     def recall(self) -> Any:
-        """Return the fact; None when there is none."""
+        """
+        Return the fact; None when there is none.
+
+        :raises AirflowException: when nobody knows
+        """
         if self._store is not None:
             return self._store.get(self._key)
-        from airflow.sdk import Variable
-
-        return Variable.get(self._key, default=None, deserialize_json=True)
+        fact = self._read(self._key)
+        if fact is None and self._retried:
+            # Airflow takes a Variable that it could not read for one that is not there. One that surely is there
+            # tells the two apart.
+            self._write(f"{self._key}.probe", True)
+            fact = self._read(self._key)
+            self._delete(f"{self._key}.probe")
+        return fact
 
     def keep(self, fact: Any) -> None:
         """
@@ -52,22 +67,33 @@ class RetryMemory:
         :raises AirflowException: when it could not be written
         """
         if self._store is not None:
-            self._store.set(self._key, fact)
-            return
-        from airflow.sdk import Variable
-
-        Variable.set(self._key, fact, description=f"kept for the next try of {self._of}", serialize_json=True)
-        if self.recall() != fact:  # Airflow logs what goes wrong, and goes on
-            raise AirflowException(f"Airflow Variable {self._key!r} could not be written; see the log above")
+            self._store.set(self._key, fact, retention=KEPT_FOR)
+        else:
+            self._write(self._key, fact)
 
     def forget(self) -> None:
         """Delete the fact."""
         if self._store is not None:
             self._store.delete(self._key)
-            return
+        else:
+            self._delete(self._key)
+
+    def _read(self, key: str) -> Any:
         from airflow.sdk import Variable
 
-        Variable.delete(self._key)
+        return Variable.get(key, default=None, deserialize_json=True)
+
+    def _write(self, key: str, fact: Any) -> None:
+        from airflow.sdk import Variable
+
+        Variable.set(key, fact, description=f"kept for the next try of {self._of}", serialize_json=True)
+        if self._read(key) != fact:  # Airflow logs what goes wrong, and goes on
+            raise AirflowException(f"Airflow Variable {key!r} could not be written; see the log above")
+
+    def _delete(self, key: str) -> None:
+        from airflow.sdk import Variable
+
+        Variable.delete(key)
 
 
 __all__ = ["RetryMemory"]

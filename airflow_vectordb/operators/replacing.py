@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from airflow_vectordb._compat import AirflowException
 from airflow_vectordb.operators.memory import RetryMemory
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.operators.base import WaitingOperator
     from airflow_vectordb.rest.errors import MilvusError
+    from airflow_vectordb.rest.index_spec import IndexSpec
     from airflow_vectordb.rest.indexes import IndexDescription
     from airflow_vectordb.tasks import Course
 
@@ -27,27 +30,42 @@ class Replacement:
     Each step looks at the server first, so it may be gone through again from any point.
 
     **If the new index is refused or cannot be built,** the old one is asked for again, and the collection is loaded
-    again; the task fails all the same.
+    again; the task fails all the same. Should even that fail for a reason that may pass, the task fails in a way that
+    Airflow retries: the retry begins with the new index again.
 
     **Known limits:** between release and load the collection cannot be searched. Replica number, resource groups and
     load fields are not visible over the RESTful API: the server's defaults are loaded. A run that is never retried to
-    its end leaves the collection released.
+    its end leaves the collection released. Two tasks that replace indexes of one collection at the same time are in
+    each other's way.
 
     :param task: the operator, whose waiting is used
     :param hook: open
     :param context: the task's context
     :param course: how far the task has got
-    :param collection: name of the collection
     """
 
-    def __init__(
-        self, task: WaitingOperator, hook: MilvusHook, context: Context, course: Course, collection: str
-    ) -> None:
+    def __init__(self, task: WaitingOperator, hook: MilvusHook, context: Context, course: Course) -> None:
         self._task = task
         self._hook = hook
         self._course = course
-        self._collection = collection
+        self._collection = ""
         self._memory = RetryMemory(context, "replace")
+
+    def begin(self, collection: str) -> None:
+        """
+        Say which collection it is about.
+
+        :param collection: its own name, not an alias: that could lead elsewhere when the task is retried
+        """
+        from airflow_vectordb.rest.errors import CollectionNotFoundError
+
+        self._collection = collection
+        fact = self._recall()
+        if fact is not None and fact["collection"] != collection:
+            self._task.log.warning("An earlier try was about %s, which gets back what it had", fact["collection"])
+            with suppress(CollectionNotFoundError):
+                self._put_back(fact)
+            self._forget()
 
     def clear(self, to_drop: Mapping[str, tuple[IndexDescription, str]]) -> None:
         """
@@ -71,50 +89,81 @@ class Replacement:
                 self._hook.send(indexes.drop(self._collection, name))
             except errors.IndexNotFoundError:
                 self._task.log.info("%s/%s is gone already", self._collection, name)
+            except (errors.BadRequestError, errors.UnexpectedError, errors.UnsupportedError) as error:
+                if self._loaded() is not None:
+                    error.transient = True
+                    error.hint = "Somebody else loads the collection; a retry of this task releases it again."
+                raise
+
+    def disown(self, specs: Iterable[IndexSpec]) -> None:
+        """
+        Say that the server built something else for these: :meth:`recover` may drop it.
+
+        :param specs: what was asked for in this try
+        """
+        self._course.results["disowned"] = [spec.name for spec in specs]
 
     def reload(self) -> None:
         """Load what was loaded before the first try."""
-        fact = self._memory.recall()
+        fact = self._recall()
         if fact is None:
             return
         if fact["loaded"] is not None:
             from airflow_vectordb.waits import CollectionLoaded
 
-            partitions = tuple(fact["loaded"])
+            partitions: tuple[str, ...] | None = ()
             if "loaded" not in self._course.results:
-                self._task.log.info("Loading %s again", self._collection)
-                self._load(partitions)
-            if self._task.wait_for_completion:
-                wait = CollectionLoaded(self._collection, partitions)
+                self._task.log.info("Loading %s again", fact["collection"])
+                partitions = self._load(fact)
+            if self._task.wait_for_completion and partitions is not None:
+                wait = CollectionLoaded(fact["collection"], partitions)
                 self._task.wait_for(self._hook, self._course, "loaded", wait)
-        self._memory.forget()
+        self._forget()
 
     def recover(self, error: MilvusError) -> None:
         """
-        Put back what was there, after an error that does not pass.
+        After an error that does not pass, put back what was there.
 
         :param error: the error, which is told what came of it
         """
-        from airflow_vectordb.rest.errors import MilvusError
+        from airflow_vectordb.rest.errors import IndexFailedError, MilvusError
 
-        fact = self._memory.recall()
+        if isinstance(error, IndexFailedError):
+            error.hint = "Another run of this task drops that index, and tries again."
+        fact = self._recall()
         if fact is None:
             return
+        was_loaded = fact["loaded"] is not None
+        if error.transient or "built" in self._course.results:
+            if was_loaded:
+                _add(error, f"Collection {fact['collection']!r} was loaded; another try of this task loads it again.")
+            return
         try:
-            restored = self._restore(fact["indexes"])
-            if fact["loaded"] is not None:
-                self._load(tuple(fact["loaded"]))
+            restored = self._put_back(fact)
         except MilvusError as again:
             old = "; ".join(f"{i['index_name']}: {i['index_type']} {i['params']}" for i in fact["indexes"])
-            loaded = ", loaded" if fact["loaded"] is not None else ""
-            error.hint = f"{error.hint} What was there ({old}{loaded}) could not be put back: {again}".strip()
+            _add(error, f"What was there ({old}{', loaded' if was_loaded else ''}) could not be put back: {again}")
+            error.transient = again.transient
             return
-        self._memory.forget()
+        self._forget()
         done = [f"index {name!r} is being built as it was" for name in restored]
-        if fact["loaded"] is not None:
+        if was_loaded:
             done.append("the collection is being loaded again")
         if done:
-            error.hint = f"{error.hint} So that nothing is lost, {' and '.join(done)}.".strip()
+            if isinstance(error, IndexFailedError):
+                error.hint = ""
+            _add(error, f"So that nothing is lost, {' and '.join(done)}.")
+
+    def _recall(self) -> dict[str, Any] | None:
+        fact: dict[str, Any] | None = self._memory.recall()
+        if fact is None and "noted" in self._course.results:
+            # To go on without it would be to forget about loading, silently.
+            raise AirflowException(f"task {self._task.task_id}: what it wrote down for its own retries is gone")
+        return fact
+
+    def _forget(self) -> None:
+        self._memory.forget()
+        self._course.results.pop("noted", None)
 
     def _loaded(self) -> list[str] | None:
         """Tell what is loaded: None: nothing; empty: the whole collection; else the partitions."""
@@ -132,57 +181,80 @@ class Replacement:
         return [name for name in names if is_loaded((name,))]
 
     def _write_down(self, loaded: list[str] | None, dropped: list[IndexDescription]) -> None:
-        before: dict[str, Any] = self._memory.recall() or {"loaded": None, "indexes": []}
-        known = {index["index_name"] for index in before["indexes"]}
+        before = self._recall() or {"collection": self._collection, "loaded": None, "indexes": []}
+        # What an earlier try saw counts: after a kill nothing is loaded, and what is in that place may be its own.
+        known = {_place(index) for index in before["indexes"]}
         fact = {
-            # After a kill between release and load, nothing is loaded: what an earlier try saw counts.
+            **before,
             "loaded": loaded if before["loaded"] is None else before["loaded"],
-            "indexes": before["indexes"] + [d.as_json() for d in dropped if d.index_name not in known],
+            "indexes": before["indexes"] + [d.as_json() for d in dropped if _place(d.as_json()) not in known],
         }
         if fact != before:
             self._memory.keep(fact)
+            self._course.results["noted"] = True
 
-    def _load(self, names: tuple[str, ...]) -> None:
+    def _load(self, fact: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Ask for what was loaded; return the partitions that are loaded now, or None when nothing is left to load."""
         from airflow_vectordb.rest import collections, partitions
 
-        self._hook.send(
-            partitions.load(self._collection, names) if names else collections.load(self._collection),
-        )
+        collection: str = fact["collection"]
+        if not fact["loaded"]:
+            self._hook.send(collections.load(collection))
+            return ()
+        there = self._hook.send(partitions.list_(collection))
+        names = tuple(name for name in fact["loaded"] if name in there)
+        if not names:
+            self._task.log.warning("The partitions of %s that were loaded are gone", collection)
+            return None
+        self._hook.send(partitions.load(collection, names))
+        return names
 
-    def _restore(self, old: list[dict[str, Any]]) -> list[str]:
-        """Ask for old indexes whose fields have none now, or one that failed."""
+    def _put_back(self, fact: Mapping[str, Any]) -> list[str]:
+        """Ask for the old indexes, and load again; return the names of the indexes that were missing."""
+        restored = self._restore(fact["collection"], fact["indexes"])
+        if fact["loaded"] is not None:
+            self._load(fact)
+        return restored
+
+    def _restore(self, collection: str, old: list[dict[str, Any]]) -> list[str]:
+        """Ask for old indexes in whose place there is none now, or one that is of no use."""
         from airflow_vectordb.rest import indexes
-        from airflow_vectordb.rest.index_spec import IndexSpec
+        from airflow_vectordb.rest.index_spec import AUTOINDEX, IndexSpec
 
+        disowned = self._course.results.get("disowned", ())
         there = [
-            description
-            for name in self._hook.send(indexes.list_(self._collection))
-            for description in self._hook.send(indexes.describe(self._collection, name))
+            description.as_json()
+            for name in self._hook.send(indexes.list_(collection))
+            for description in self._hook.send(indexes.describe(collection, name))
         ]
         restored: list[str] = []
         for index in old:
-            if index["state"] == "Failed":
+            in_place = [other for other in there if _place(other) == _place(index)]
+            of_use = [o for o in in_place if o["state"] != "Failed" and o["index_name"] not in disowned]
+            if index["state"] == "Failed" or of_use:
                 continue
-            on_field = [
-                description
-                for description in there
-                if description.field_name == index["field_name"]
-                and description.params.get("json_path") == index["params"].get("json_path")
-            ]
-            if any(description.state != "Failed" for description in on_field):
-                continue
-            for description in on_field:
-                self._hook.send(indexes.drop(self._collection, description.index_name))
+            for other in in_place:
+                self._hook.send(indexes.drop(collection, other["index_name"]))
+            automatic = index["index_type"].upper() == AUTOINDEX
             spec = IndexSpec(
                 index["field_name"],
                 index["index_name"],
                 index["index_type"],
                 index["metric_type"] or None,
-                index["params"],
+                {} if automatic else index["params"],  # it takes none, although servers tell some
             )
-            self._hook.send(indexes.create(self._collection, [spec]))
+            self._hook.send(indexes.create(collection, [spec]))
             restored.append(index["index_name"])
         return restored
+
+
+def _place(index: Mapping[str, Any]) -> tuple[str, Any]:
+    # A field has at most one index; a JSON field one for each path in it.
+    return index["field_name"], index["params"].get("json_path")
+
+
+def _add(error: MilvusError, text: str) -> None:
+    error.hint = f"{error.hint} {text}".strip()
 
 
 __all__ = ["Replacement"]

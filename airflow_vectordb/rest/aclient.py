@@ -14,7 +14,7 @@ from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.client import no_bundle, not_http, tls_error
 from airflow_vectordb.rest.endpoint import Endpoint
-from airflow_vectordb.rest.envelope import Reply, readable
+from airflow_vectordb.rest.envelope import Reply
 from airflow_vectordb.rest.exchange import LARGEST_ANSWER, Pause, Request, conversation
 
 if TYPE_CHECKING:
@@ -79,12 +79,16 @@ class AsyncClient:
                 return result
 
     async def _exchange(self, request: Request) -> Reply | errors.MilvusError:
-        import aiohttp
-
         try:
             return await self._session.post(request)
-        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+        except _failures() as error:
             return _translate(error, self.endpoint)
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    import aiohttp
+
+    return (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
 class Session:
@@ -100,6 +104,7 @@ class Session:
         self._proxy: str | None = None
         # A request that has to queue for a connection is not late: its time-out begins when it has one.
         self._free = asyncio.Semaphore(MOST_CONNECTIONS)
+        self._opening = asyncio.Lock()
 
     async def close(self) -> None:
         """Close all connections. A later call opens new ones."""
@@ -118,7 +123,7 @@ class Session:
         """
         async with (
             self._free,
-            self._open().post(
+            (await self._open()).post(
                 request.url,
                 data=request.body,
                 headers=request.headers,
@@ -126,21 +131,32 @@ class Session:
                 allow_redirects=False,
             ) as response,
         ):
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            return Reply(response.status, headers, await _read(response))
+            # aiohttp's headers are found whatever the case of their names.
+            return Reply(response.status, response.headers, await _read(response))
 
-    def _open(self) -> aiohttp.ClientSession:
+    async def _open(self) -> aiohttp.ClientSession:
         if self._http is None:
-            import aiohttp
-
-            timeout = aiohttp.ClientTimeout(
-                total=self.endpoint.socket_timeout, sock_connect=self.endpoint.connect_timeout
-            )
-            connector = aiohttp.TCPConnector(ssl=_tls(self.endpoint), limit=MOST_CONNECTIONS)
-            self._proxy = _proxy(self.endpoint.url)
-            # trust_env would also read .netrc: proxies are looked up here instead.
-            self._http = aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False)
+            async with self._opening:
+                if self._http is None:
+                    self._http = await self._new()
         return self._http
+
+    async def _new(self) -> aiohttp.ClientSession:
+        # Imports and certificates are read from disk: tens of milliseconds, in which an event loop should not stand.
+        tls, self._proxy = await asyncio.to_thread(_prepare, self.endpoint)
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=self.endpoint.socket_timeout, sock_connect=self.endpoint.connect_timeout)
+        connector = aiohttp.TCPConnector(ssl=tls, limit=MOST_CONNECTIONS)
+        # trust_env would also read .netrc: proxies are looked up here instead.
+        return aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False)
+
+
+def _prepare(endpoint: Endpoint) -> tuple[ssl.SSLContext | bool, str | None]:
+    import aiohttp
+
+    del aiohttp  # imported for whoever asks next
+    return _tls(endpoint), _proxy(endpoint.url)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -205,8 +221,7 @@ def _translate(error: Exception, endpoint: Endpoint) -> errors.MilvusError:
         return errors.AnswerTimeoutError(f"no answer within {endpoint.socket_timeout:g} s")
     if type(error) is OSError and error.errno is None:
         return errors.NotMilvusError(str(error))
-    reason = readable(str(error), 300) or type(error).__name__
-    return errors.BrokenAnswerError(f"the connection ended before the answer did ({reason})")
+    return errors.BrokenAnswerError("the connection ended before the answer did")
 
 
 def _quoted(message: str) -> str:

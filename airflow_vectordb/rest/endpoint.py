@@ -7,6 +7,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from urllib.parse import quote, quote_plus, urlsplit
 
 from airflow_vectordb.rest.errors import InvalidParametersError
@@ -100,15 +101,17 @@ class Endpoint:
 
         :param text: a server's words
         """
-        if self.token is None:
-            return text
-        _, _, password = self.token.partition(":")
-        # A short password would take harmless words apart; its whole token never gets through.
-        secrets = [self.token, *([password] if len(password) >= 5 else [])]
-        spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
-        # The longest first, so that no rest of one stays.
-        pattern = "|".join(map(re.escape, sorted(spellings, key=len, reverse=True)))
-        return re.sub(pattern, "***", text, flags=re.IGNORECASE)
+        return text if self.token is None else _secrets(self.token).sub("***", text)
+
+
+@lru_cache(maxsize=64)  # each look of thousands of waits asks for it, mostly with one token
+def _secrets(token: str) -> re.Pattern[str]:
+    _, _, password = token.partition(":")
+    # A short password would take harmless words apart; its whole token never gets through.
+    secrets = [token, *([password] if len(password) >= 5 else [])]
+    spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
+    # The longest first, so that no rest of one stays.
+    return re.compile("|".join(map(re.escape, sorted(spellings, key=len, reverse=True))), re.IGNORECASE)
 
 
 def _spellings(secret: str) -> set[str]:

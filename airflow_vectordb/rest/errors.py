@@ -135,6 +135,7 @@ class MilvusError(Exception):
             "http_status": self.http_status,
             "where": asdict(self.where) if self.where is not None else None,
             "hint": self.hint,
+            "retry_after": self.retry_after,
             "transient": self.transient,
             "attempts": self.attempts,
         }
@@ -158,23 +159,22 @@ def error_from(data: Mapping[str, Any]) -> MilvusError:
     :raises ValueError: when it is something else
     """
     cls = globals().get(str(data.get("error")))
-    where = data.get("where")
     if not (isinstance(cls, type) and issubclass(cls, MilvusError) and isinstance(data.get("message"), str)):
         raise ValueError(f"not an error of this provider: {data.get('error')!r}")
-    state = {name: data.get(name) for name in ("code", "http_status")}
-    return _rebuild(
-        cls,
-        data["message"],
-        {
-            **state,
-            "message": data["message"],
+    where = data.get("where")
+    try:
+        state = {
+            **{name: data.get(name) for name in ("message", "code", "http_status", "retry_after")},
             "where": Where(**where) if where is not None else None,
             "hint": str(data.get("hint") or ""),
-            "retry_after": None,
             "transient": bool(data.get("transient")),
-            "attempts": int(data.get("attempts") or 1),
-        },
-    )
+            "attempts": int(data.get("attempts", 1)),
+        }
+        if issubclass(cls, InvalidParametersError):
+            state["problems"] = tuple(map(str, data.get("problems") or ()))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"not an error of this provider: {error}") from error
+    return _rebuild(cls, data["message"], state)
 
 
 class NoAnswerError(MilvusError):
@@ -340,6 +340,10 @@ class InvalidParametersError(MilvusError, ValueError):
             lines = "".join(f"\n  {number}. {problem}" for number, problem in enumerate(self.problems, start=1))
             text = f"invalid {about}, {len(self.problems)} problems:{lines}"
         super().__init__(text)
+
+    def as_json(self) -> dict[str, Any]:
+        """Make JSON-ready data of it, for :func:`error_from`."""
+        return {**super().as_json(), "problems": list(self.problems)}
 
 
 class IndexMismatchError(ConflictError):

@@ -12,7 +12,7 @@ import random as _random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.encoding import encode
@@ -75,14 +75,13 @@ def conversation(
     :raises MilvusError: the last attempt's error, with where it happened and the token taken out
     """
     policy = RetryPolicy(endpoint.retries if retries is None else retries)
-    where = Where(call.path, call.target(endpoint.database), endpoint.url)
     body = dict(call.body)
     if endpoint.database is not None:
         body.setdefault("dbName", endpoint.database)
     try:
         request = Request(endpoint.url_of(call.path), endpoint.headers(), encode(body))
     except InvalidParametersError as error:
-        error.where = where
+        error.where = _where(endpoint, call)
         raise
     for attempt in count(1):
         outcome = yield request
@@ -93,7 +92,7 @@ def conversation(
             assert outcome is not None, "a Request is answered with a Reply or an error"
             return _result(call, outcome, endpoint)
         except MilvusError as error:
-            error.where = where
+            error.where = _where(endpoint, call)
             error.attempts = attempt
             pause = policy.pause(attempt, error, repeatable=call.repeatable, random=random)
             if pause is None:
@@ -102,6 +101,10 @@ def conversation(
         _log.warning("%s Next attempt in %.1f s.", _sentence(str(because)), pause)
         yield Pause(pause, because)
     raise AssertionError("unreachable: count() does not end")
+
+
+def _where(endpoint: Endpoint, call: Call[Any]) -> Where:
+    return Where(call.path, call.target(endpoint.database), endpoint.url)
 
 
 def _sentence(text: str) -> str:

@@ -56,7 +56,8 @@ class IndexPlan:
         :param error: what the server answered
         :return: the error to raise: with the differences, if they are what the server refuses
         """
-        if self.doubtful and isinstance(error, ConflictError | UnexpectedError) and not error.transient:
+        refused = isinstance(error, UnexpectedError) and not error.transient
+        if self.doubtful and (refused or is_conflict(error)):
             lines = [_differs(self.collection, name, found.doubts) for name, found in self.doubtful.items()]
             mismatch = IndexMismatchError(
                 f"{error.message}: {'; '.join(lines)} {ARROW}", code=error.code, where=error.where, hint=DROP_FIRST
@@ -97,6 +98,17 @@ class IndexPlan:
                 else None,
             )
         return warnings
+
+
+def is_conflict(error: MilvusError) -> bool:
+    """
+    Tell whether a server surely refused an index because there is another one, and for no other reason.
+
+    :param error: what it answered to a create call
+    """
+    # The code has changed from release to release, the words hardly.
+    words = ("distinct index", "multiple indexes on same field")
+    return not error.transient and (isinstance(error, ConflictError) or any(w in error.message for w in words))
 
 
 DROP_FIRST = "Drop that index first (DropIndexOperator), or ask for what is there."
@@ -155,7 +167,7 @@ def plan_indexes(
             named.append(spec)
             continue
         named.append(replace(spec, index_name=spec.index_name or description.index_name))
-        comparison = spec.compare(description)
+        comparison = _compare(spec, description)
         lines = comparison.differences + comparison.doubts
         if drop_others and description.state == "Failed":
             lines += (f"its build failed: {readable(description.fail_reason, 300) or 'no reason given'}",)
@@ -186,8 +198,18 @@ def _on_same_place(spec: IndexSpec, existing: Sequence[IndexDescription]) -> Ind
     return next((d for d in candidates if d.index_name == spec.name), candidates[0] if candidates else None)
 
 
+def _compare(spec: IndexSpec, description: IndexDescription) -> Comparison:
+    found = spec.compare(description)
+    if spec.index_type != AUTOINDEX:
+        return found
+    # Some servers call it by the type that they chose. Whether it is that, or somebody's choice, only they know.
+    of_type = tuple(line for line in found.differences if line.startswith("index_type:"))
+    others = tuple(line for line in found.differences if line not in of_type)
+    return Comparison(others, found.doubts + of_type, found.substituted)
+
+
 def _differs(collection: str, name: str, lines: Sequence[str]) -> str:
     return f"{collection}/{name}: {', '.join(lines)}"
 
 
-__all__ = ["IndexPlan", "plan_indexes", "resolve_all"]
+__all__ = ["IndexPlan", "is_conflict", "plan_indexes", "resolve_all"]

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from airflow_vectordb.waits import Wait
 
 
+#: What to do about a sensor that waited too long.
+NO_RETRY = "Airflow retries no sensor that timed out: clear the task to wait on, or give it a longer timeout."
+
+
 class MilvusSensor(MilvusTask, BaseSensorOperator):
     """
     Base of the sensors for Milvus and Zilliz Cloud: waits for one of ``airflow_vectordb.waits``.
@@ -52,6 +56,11 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
         poke_interval: Any = 30.0,
         **kwargs: Any,
     ) -> None:
+        refuse(
+            kwargs.get("task_id", ""),
+            check_seconds("poke_interval", poke_interval, SHORTEST_POLL_INTERVAL),
+            check_seconds("timeout", kwargs.get("timeout"), 0.0),
+        )
         super().__init__(poke_interval=poke_interval, **kwargs)
         self.milvus_conn_id = milvus_conn_id
         self.database = database
@@ -59,7 +68,6 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
         # Airflow's base has made it seconds.
         self.poll_interval: float = self.poke_interval
         self._seen = ""
-        refuse(self.task_id, check_seconds("poke_interval", poke_interval, SHORTEST_POLL_INTERVAL))
 
     def wait(self) -> Wait:
         """
@@ -85,7 +93,7 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
         try:
             return super().execute(context)
         except AirflowSensorTimeout as error:
-            raise AirflowSensorTimeout(f"task {self.task_id}: {error} {self._seen}".strip()) from error
+            raise AirflowSensorTimeout(f"task {self.task_id}: {self._seen} {error} {NO_RETRY}") from error
 
     def work(self, hook: MilvusHook, context: Context, course: Course) -> Any:
         """
@@ -96,7 +104,7 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
         :param course: what is done already
         """
         with self.about(hook, self.subject()):
-            return self.wait_for(hook, course, "done", self.wait())
+            return self.wait_for(hook, course, "done", self.wait(), answered=False)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """
@@ -111,20 +119,23 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
 
         with self.milvus() as hook, self.about(hook, self.subject()):
             wait = self.wait()
+            place = self.place(hook, str(wait))
             try:
-                verdict = hook.look(wait)
+                # The next poke is the retry.
+                verdict = hook.look(wait, retries=0)
             except MilvusError as error:
                 # Rescheduled: an earlier look at this server was answered.
                 answered = self.reschedule and context["ti"].get_first_reschedule_date(context) is not None
                 if not tolerable(error, answered):
                     raise
-                self._seen = f"The last error was: {error}"
+                self._seen = f"the last error was: {error}"
                 self.log.warning("still waiting for %s, although %s", wait, error)
                 return False
-        if isinstance(verdict, Done):
-            return PokeReturnValue(is_done=True, xcom_value=verdict.result)
-        self._seen = str(verdict)
-        self.log.info("%s", verdict)
+            if isinstance(verdict, Done):
+                return PokeReturnValue(is_done=True, xcom_value=verdict.result)
+            progress = hook.endpoint.redact(str(verdict))
+        self._seen = f"{place}: not done; {progress}."
+        self.log.info("%s", progress)
         return False
 
     def airflow_error(self, error: MilvusError) -> type[AirflowException]:
@@ -135,7 +146,10 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
         """
         from airflow_vectordb.rest.errors import WaitTimeoutError
 
-        return AirflowSensorTimeout if isinstance(error, WaitTimeoutError) else super().airflow_error(error)
+        if not isinstance(error, WaitTimeoutError):
+            return super().airflow_error(error)
+        error.hint = NO_RETRY
+        return AirflowSensorTimeout
 
 
 class IndexSensor(MilvusSensor):

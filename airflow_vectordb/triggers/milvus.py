@@ -46,6 +46,7 @@ class MilvusTrigger(BaseTrigger):
         that is), ``seconds`` (how long it is)
     :param poll_interval: seconds, the longest pause between two looks
     :param started: seconds since the epoch: when the wait began
+    :param answered: whether Milvus has answered the task before, so that the connection is known to lead to it
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``
     :param database: the database; None: the connection's
     """
@@ -57,6 +58,7 @@ class MilvusTrigger(BaseTrigger):
         deadline: Deadline | dict[str, Any],
         poll_interval: float,
         started: float,
+        answered: bool = True,
         milvus_conn_id: str = DEFAULT_CONN_ID,
         database: str | None = None,
     ) -> None:
@@ -64,10 +66,15 @@ class MilvusTrigger(BaseTrigger):
         from airflow_vectordb.watching import Deadline
 
         super().__init__()  # type: ignore[no-untyped-call]
-        self.wait = deserialize(wait) if isinstance(wait, dict) else wait
+        try:
+            self.wait = deserialize(wait) if isinstance(wait, dict) else wait
+        except ValueError as error:
+            # Anything but a TypeError here would end Airflow's triggerer, and with it all that waits there.
+            raise TypeError(f"{error}; is the triggerer's airflow-vectordb older than the worker's?") from error
         self.deadline = Deadline(**deadline) if isinstance(deadline, dict) else deadline
         self.poll_interval = poll_interval
         self.started = started
+        self.answered = answered
         self.milvus_conn_id = milvus_conn_id
         self.database = database
 
@@ -84,6 +91,7 @@ class MilvusTrigger(BaseTrigger):
                 "deadline": asdict(self.deadline),
                 "poll_interval": self.poll_interval,
                 "started": self.started,
+                "answered": self.answered,
                 "milvus_conn_id": self.milvus_conn_id,
                 "database": self.database,
             },
@@ -109,6 +117,7 @@ class MilvusTrigger(BaseTrigger):
     async def _endpoint(self) -> Endpoint:
         from airflow_vectordb._compat import AirflowNotFoundException
         from airflow_vectordb.hooks.milvus import MilvusHook
+        from airflow_vectordb.rest.errors import MilvusError
 
         hook = MilvusHook(self.milvus_conn_id, self.database)
         for pause in CONNECTION_PAUSES:
@@ -117,19 +126,33 @@ class MilvusTrigger(BaseTrigger):
             except AirflowNotFoundException as error:
                 self.log.warning("%s; trying again in %g s", error, pause)
                 await asyncio.sleep(pause)
-        return await hook.aendpoint()
+        try:
+            return await hook.aendpoint()
+        except AirflowNotFoundException as error:
+            raise MilvusError(
+                f"the triggerer finds no Airflow connection {self.milvus_conn_id!r}",
+                transient=True,
+                hint="Connections in environment variables or secrets backends must be there for it as for workers.",
+            ) from error
 
     async def _watch(self, client: AsyncClient) -> Any:
         from airflow_vectordb.rest.errors import MilvusError
         from airflow_vectordb.watching import Nap, watch
 
-        steps = watch(self.wait, self.deadline, poll_interval=self.poll_interval, started=self.started, resumed=True)
+        steps = watch(
+            self.wait,
+            self.deadline,
+            poll_interval=self.poll_interval,
+            started=self.started,
+            answered=self.answered,
+            resumed=True,
+        )
         try:
             step = next(steps)
             while True:
                 if isinstance(step, Nap):
                     if step.text:
-                        self.log.log(step.level, step.text)
+                        self.log.log(step.level, client.endpoint.redact(step.text))
                     await asyncio.sleep(step.seconds)
                     step = steps.send(None)
                     continue
@@ -192,7 +215,7 @@ def outcome_of(event: Any) -> Any:
     """
     from airflow_vectordb.rest.errors import error_from
 
-    if isinstance(event, dict) and event.get("status") == "done" and "result" in event:
+    if isinstance(event, dict) and event.get("status") == "done" and isinstance(event.get("result"), list | dict):
         return event["result"]
     if isinstance(event, dict) and event.get("status") == "failed":
         raise error_from(event)

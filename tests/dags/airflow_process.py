@@ -15,7 +15,10 @@ import pendulum
 
 
 def bag_of(path: str) -> Any:
-    from airflow.dag_processing.dagbag import DagBag
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # Airflow 3.1
+        from airflow.models.dagbag import DagBag
 
     return DagBag(path)
 
@@ -66,7 +69,7 @@ def run_one(dag: Any, logical_date: Any, conf: dict[str, Any]) -> dict[str, Any]
             "state": dag_run.state,
             "states": {label(instance): instance.state for instance in instances},
             "tries": {label(instance): instance.try_number for instance in instances},
-            "order": [label(i) for i in sorted(instances, key=lambda i: i.start_date) if i.start_date],
+            "order": [label(i) for i in sorted((i for i in instances if i.start_date), key=lambda i: i.start_date)],
             "returned": {label(xcom): XComModel.deserialize_value(xcom) for xcom in xcoms},
             "rendered": {label(field): field.rendered_fields for field in fields},
             "asset_events": [

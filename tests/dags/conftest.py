@@ -51,7 +51,7 @@ def airflow(server: LocalMilvus, tmp_path_factory: pytest.TempPathFactory) -> Ca
     def run(*arguments: str, **variables: str) -> Any:
         command = [sys.executable, str(PROGRAM), *arguments]
         done = subprocess.run(
-            command, env={**env, **variables}, cwd=home, capture_output=True, text=True, timeout=300, check=False
+            command, env={**env, **variables}, cwd=home, capture_output=True, text=True, timeout=900, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert password not in done.stdout + done.stderr

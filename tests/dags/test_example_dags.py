@@ -38,6 +38,11 @@ RUNS = {
     "again": ("digits_search", "2026-01-03T00:00:00Z", {"metric": "L2"}),
     # The DAG's params allow it, a server does not.
     "bad index": ("digits_search", "2026-01-04T00:00:00Z", {"collection": "unindexed", "efConstruction": 10**15}),
+    "created elsewhere": ("create_elsewhere", "2026-01-05T00:00:00Z", {"collection": "elsewhere"}),
+    "waited for": ("wait_elsewhere", "2026-01-05T00:00:00Z", {"collection": "elsewhere"}),
+    "many": ("index_many_collections", "2026-01-06T00:00:00Z", {"prefix": "many_"}),
+    "many again": ("index_many_collections", "2026-01-07T00:00:00Z", {"prefix": "many_"}),
+    "none": ("index_many_collections", "2026-01-08T00:00:00Z", {"prefix": "there_are_none_"}),
 }
 
 
@@ -59,6 +64,9 @@ def runs(airflow: Callable[..., Any], client: Client) -> Any:
     rows = [{"id": i, "vector": [math.cos(i), math.sin(i)]} for i in range(20)]
     client.send(entities.insert("docs_20260307", rows))
     client.send(collections.flush("docs_20260307"))
+    for number in range(3):
+        client.send(collections.create(f"many_{number}", schema=SCHEMA))
+        client.send(entities.insert(f"many_{number}", rows[: 5 + number]))
     return dict(zip(RUNS, airflow("run", str(EXAMPLES), json.dumps(list(RUNS.values()))), strict=True))
 
 
@@ -66,7 +74,17 @@ class TestParsing:
     def test_without_errors_and_warnings(self, parsed: Any) -> None:
         assert parsed["import_errors"] == {}
         assert parsed["warnings"] == []
-        assert set(parsed["dags"]) == {"create_index", "digits_search"}
+        assert set(parsed["dags"]) == {
+            "create_index",
+            "digits_search",
+            "create_elsewhere",
+            "wait_elsewhere",
+            "index_many_collections",
+        }
+
+    def test_no_schedule_begins_in_the_past(self, parsed: Any) -> None:
+        assert {dag_id for dag_id, dag in parsed["dags"].items() if dag["schedule"]} == {"create_index"}
+        assert not any(dag["catchup"] for dag in parsed["dags"].values())
 
     def test_nothing_heavy_is_imported(self, parsed: Any) -> None:
         assert HEAVY & {name.partition(".")[0] for name in parsed["imported"]} == set()
@@ -131,6 +149,43 @@ class TestDigitsSearch:
         assert run["states"]["create_index"] == "failed"
         assert run["states"]["load_collection"] == run["states"]["search"] == "upstream_failed"
         assert client.send(indexes.list_("unindexed")) == []
+
+
+class TestWaitElsewhere:
+    def test_what_one_dag_asks_for_another_waits_for(self, runs: Any, client: Client) -> None:
+        assert runs["created elsewhere"]["state"] == runs["waited for"]["state"] == "success"
+        assert runs["created elsewhere"]["returned"]["ingest"] == 360
+        (index,) = runs["waited for"]["returned"]["index_is_built"]
+        (there,) = client.send(indexes.describe("elsewhere", "vector"))
+        assert index["index_type"] == there.index_type == "HNSW"
+        assert (index["state"], index["indexed_rows"], index["pending_rows"]) == ("Finished", 360, 0)
+
+    def test_then_it_loads_and_searches(self, runs: Any) -> None:
+        run = runs["waited for"]
+        assert run["order"] == ["index_is_built", "load", "search"]
+        assert run["returned"]["load"]["load_state"] == "LoadStateLoaded"
+        assert run["returned"]["search"] == [41, 42, 40]
+
+
+class TestIndexManyCollections:
+    def test_each_collection_gets_its_index(self, runs: Any, client: Client) -> None:
+        run = runs["many"]
+        assert run["state"] == "success"
+        assert run["returned"]["list_collections"] == ["many_0", "many_1", "many_2"]
+        assert [run["states"][f"create_index[{number}]"] for number in range(3)] == ["success"] * 3
+        for number in range(3):
+            (index,) = client.send(indexes.describe(f"many_{number}", "vector"))
+            assert (index.index_type, *built(index)) == ("HNSW", "16", "200")
+        assert run["returned"]["count"] == {"many_0": 5, "many_1": 6, "many_2": 7}
+
+    def test_a_second_run_finds_them(self, runs: Any) -> None:
+        assert runs["many again"]["state"] == "success"
+        assert runs["many again"]["returned"]["count"] == runs["many"]["returned"]["count"]
+
+    def test_no_collections_are_no_failure(self, runs: Any) -> None:
+        assert runs["none"]["state"] == "success"
+        assert runs["none"]["states"]["create_index"] == "skipped"
+        assert runs["none"]["returned"]["count"] == {}
 
 
 def built(index: indexes.IndexDescription) -> tuple[str, str]:

@@ -11,9 +11,10 @@ import pytest
 
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.rest import Client, Endpoint, collections, entities, indexes
+from airflow_vectordb.rest.call import Call, nothing
 
 FILES = Path(__file__).with_name("files")
-COLLECTIONS = ["by_json", "by_yaml", "by_result", "mapped_0", "mapped_1", "mapped_2", "dropped"]
+COLLECTIONS = ["by_json", "by_yaml", "by_result", "mapped_0", "mapped_1", "mapped_2", "dropped", "loading"]
 DATE = "2026-03-07T00:00:00Z"
 
 
@@ -36,7 +37,9 @@ def runs(airflow: Callable[..., Any], client: Client, server: LocalMilvus) -> An
         client.send(collections.create(name, schema=schema))
     rows = [{"id": i, "label": i % 3, "vector": [i, 1.0, i % 7, -i]} for i in range(300)]
     client.send(entities.insert("by_result", rows))
-    ids = ["files", "results", "errors"]
+    for name in ("a", "b"):
+        client.send(Call("partitions/create", {"collectionName": "loading", "partitionName": name}, nothing))
+    ids = ["files", "results", "loading", "memory", "errors"]
     wrong = {"conn_type": "milvus", "host": server.uri, "login": "root", "password": "not-the-password"}
     down = {"conn_type": "milvus", "host": "127.0.0.1", "port": 1, "extra": {"retries": 0}}
     found = airflow(
@@ -89,7 +92,7 @@ class TestResults:
 
     def test_the_assets_event_says_the_same(self, runs: Any) -> None:
         (event,) = runs["results"]["asset_events"]
-        assert event["uri"] == "milvus://localhost/default/docs"
+        assert event["uri"] == "milvus://localhost:19530/default/docs"
         assert event["extra"]["indexes"] == runs["results"]["returned"]["index"]
 
     def test_mapping_over_collections(self, runs: Any, client: Client) -> None:
@@ -104,6 +107,41 @@ class TestResults:
         assert (states["drop_again"], states["drop_strictly"]) == ("success", "failed")
         assert runs["results"]["tries"]["drop_strictly"] == 1
         assert client.send(indexes.list_("dropped")) == []
+
+
+class TestLoading:
+    def test_all_of_it_succeeds(self, runs: Any) -> None:
+        assert set(runs["loading"]["states"].values()) == {"success"}, runs["loading"]["states"]
+
+    def test_mapping_over_index_parameters(self, runs: Any) -> None:
+        assert len([task for task in runs["loading"]["states"] if task.startswith("indexes[")]) == 2
+
+    def test_loading_and_releasing(self, runs: Any) -> None:
+        returned = runs["loading"]["returned"]
+        everything = {"collection_name": "loading", "partition_names": []}
+        assert returned["load"] == {**everything, "load_state": "LoadStateLoaded"}
+        assert returned["release"] == {**everything, "load_state": "LoadStateNotLoad"}
+
+    def test_mapping_over_partitions(self, runs: Any) -> None:
+        returned = runs["loading"]["returned"]
+        assert [returned[f"load_some[{number}]"]["partition_names"] for number in range(3)] == [["a"], ["b"], []]
+        assert returned["release_each[0]"]["partition_names"] == ["a", "b"]
+
+    def test_an_index_of_the_loaded_collection_is_replaced(self, runs: Any, client: Client) -> None:
+        (index,) = client.send(indexes.describe("loading", "vector"))
+        assert (index.index_type, str(index.params["M"])) == ("HNSW", "32")
+        assert client.send(collections.load_state("loading")).state == "LoadStateLoaded"
+
+
+class TestMemory:
+    @pytest.mark.parametrize("task", ["remember", "remember_in_store"])
+    def test_what_is_kept_by_airflow_itself(self, runs: Any, task: str) -> None:
+        assert runs["memory"]["returned"][task] == [
+            None,
+            {"loaded": ["a"], "indexes": []},
+            {"loaded": [], "indexes": [{"params": {"M": "16"}}]},
+            None,
+        ]
 
 
 class TestErrors:

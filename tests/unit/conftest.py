@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ if "airflow" not in sys.modules:  # it reads its home directory once
     atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 import structlog
+from drivers import DRIVERS, Driver
 from harness import Clock, Logged, Operating, Pauses, Transport
 from scripted import Script, ScriptedServer
 
@@ -79,10 +81,27 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Let hours pass in no time: only sleeping moves this clock."""
     simulated = Clock()
+    sleep = asyncio.sleep
+
+    async def asleep(seconds: float, result: Any = None) -> Any:
+        if seconds:
+            simulated.sleep(seconds)
+        return await sleep(0, result)
+
     monkeypatch.setattr(time, "time", simulated.time)
     monkeypatch.setattr(time, "sleep", simulated.sleep)
+    monkeypatch.setattr(asyncio, "sleep", asleep)
+    # What Airflow's sensors go by when they are rescheduled.
+    monkeypatch.setattr("airflow.sdk.bases.sensor.timezone", SimpleNamespace(utcnow=simulated.utcnow))
     monkeypatch.setitem(watching.watch.__kwdefaults__ or {}, "clock", simulated.time)
     return simulated
+
+
+@pytest.fixture(params=[driver.name for driver in DRIVERS])
+def driver(request: pytest.FixtureRequest, operating: Operating, clock: Clock) -> Driver:
+    """Run the test with each way of waiting for an index."""
+    (kind,) = (driver for driver in DRIVERS if driver.name == request.param)
+    return kind(operating, clock)
 
 
 @pytest.fixture

@@ -134,4 +134,26 @@ class FakeMilvus:
         return ok()
 
 
-__all__ = ["FIELDS", "NO_COLLECTION", "FakeMilvus", "Lost"]
+def rows(pending: int, state: str = "InProgress", total: int = 100_000, indexed: int | None = None) -> dict[str, Any]:
+    """Describe how far an index is, for ``progress``."""
+    done = total - pending if indexed is None else indexed
+    return {"indexState": state, "totalRows": total, "indexedRows": done, "pendingRows": pending}
+
+
+BUILT = rows(0, "Finished")
+
+
+def told(*descriptions: Mapping[str, Any]) -> Callable[[str], Mapping[str, Any]]:
+    """Tell one after the other, and the last one for good."""
+    left = list(descriptions)
+    return lambda name: left.pop(0) if len(left) > 1 else left[0]
+
+
+def indexed(*progress: Mapping[str, Any]) -> FakeMilvus:
+    """Have an index on ``vector``, which tells how far it is as :func:`told` does."""
+    milvus = FakeMilvus(progress=told(*progress))
+    milvus.add("vector", M=16, efConstruction=200)
+    return milvus
+
+
+__all__ = ["BUILT", "FIELDS", "NO_COLLECTION", "FakeMilvus", "Lost", "indexed", "rows", "told"]

@@ -8,6 +8,7 @@ import logging
 from asyncio import sleep as asleep
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from itertools import pairwise
 from time import sleep
 from types import SimpleNamespace
@@ -85,6 +86,9 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         self.naps.append(seconds)
         self.now += seconds
+
+    def utcnow(self) -> datetime:
+        return datetime.fromtimestamp(self.now, timezone.utc)
 
     @property
     def elapsed(self) -> float:

@@ -174,6 +174,7 @@ def test_a_connection_that_does_not_come_about(
 SLOW = {
     "silence": Silent(),
     "a byte now and then": Drip(),
+    "a byte of a header now and then": Drip(in_head=True),
     "an answer without end": Endless(),
     "a redirect without end": Endless(302, {"Location": "/elsewhere"}),
 }

@@ -111,6 +111,14 @@ def test_what_cannot_be_used_is_refused(fields: dict[str, Any], words: str) -> N
     assert "secret-77" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("extra", "words"), [("{timeout: 3}", "extra is not JSON"), ("[]", "not a JSON object")])
+def test_an_extra_that_is_none_is_not_taken_for_nothing(extra: str, words: str) -> None:
+    connection = Connection(conn_id="c", conn_type="milvus", host="h")
+    connection.extra = extra
+    with pytest.raises(InvalidParametersError, match=words):
+        endpoint_of(connection)
+
+
 def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(InvalidParametersError) as caught:
         endpoint(login="root", extra={"timeout": "x", "secure": "y"})

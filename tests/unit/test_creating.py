@@ -314,14 +314,14 @@ class OutletEvents:
         self.event = SimpleNamespace(extra={"theirs": 1})
 
     def __getitem__(self, asset: Asset) -> SimpleNamespace:
-        assert asset.uri.startswith("milvus://docs")
+        assert asset.uri == "milvus://localhost:19530/default/docs"
         return self.event
 
 
 def test_the_result_is_the_xcom_and_the_assets_extra(serve: Serve, operating: Operating) -> None:
     server = serve(FakeMilvus())
     operating.connect(server)
-    asset = Asset("milvus://docs")
+    asset = Asset("milvus://localhost/default/docs")
     events = OutletEvents()
     operator = operating.operator([{"fieldName": "label"}, HNSW], outlets=[asset])
 

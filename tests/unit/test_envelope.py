@@ -43,6 +43,7 @@ def test_a_failure_with_http_200_is_a_failure() -> None:
         (500, {"code": 500, "message": "panic"}, errors.GatewayError),
         (503, {"code": 0, "data": {}}, errors.GatewayError),
         (404, {"code": 0}, errors.UnexpectedError),
+        (200, {"code": 200, "message": "partition not found[partition=p]"}, errors.PartitionNotFoundError),
         (200, {"code": 424242, "message": "x"}, errors.UnexpectedError),
         (200, {"code": 65535, "message": "at most one distinct index"}, errors.UnexpectedError),
     ],

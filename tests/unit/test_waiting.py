@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from fake_milvus import NO_COLLECTION, FakeMilvus
+from fake_milvus import BUILT, NO_COLLECTION, FakeMilvus, rows, told
 from harness import HNSW, Clock, Logged, Looks, Operating
 from scripted import Answer, Behaviour, CutOff, Raw, ScriptedServer, Silent, error, ok, page
 
@@ -15,22 +15,8 @@ from airflow_vectordb._compat import AirflowException, AirflowFailException
 Serve = Callable[..., ScriptedServer]
 
 
-def rows(pending: int, state: str = "InProgress", total: int = 100_000, indexed: int | None = None) -> dict[str, Any]:
-    done = total - pending if indexed is None else indexed
-    return {"indexState": state, "totalRows": total, "indexedRows": done, "pendingRows": pending}
-
-
-def told(*descriptions: Mapping[str, Any]) -> Callable[[str], Mapping[str, Any]]:
-    """Tell one after the other, and the last one for good."""
-    left = list(descriptions)
-    return lambda name: left.pop(0) if len(left) > 1 else left[0]
-
-
 def looks(server: ScriptedServer) -> int:
     return server.paths.count("indexes/describe")
-
-
-BUILT = rows(0, "Finished")
 
 
 @pytest.mark.parametrize("pending", [100_000, 1])

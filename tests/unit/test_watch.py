@@ -175,6 +175,13 @@ def test_the_deadline_is_kept_with_a_last_look_at_it(limit: float) -> None:
     assert caught.value.transient
 
 
+def test_no_haste_at_the_deadline_either() -> None:
+    world = World(lambda t: described("InProgress", pending_rows=50))
+    with pytest.raises(errors.WaitTimeoutError):
+        world.run(WAIT, limit=0.51)
+    assert world.naps == pytest.approx([0.5, 0.1])
+
+
 def test_progress_is_told_as_it_moves() -> None:
     world = World(
         lambda t: (

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from airflow.sdk import DAG, Asset, task
 
+from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
 from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
+
+if TYPE_CHECKING:
+    from airflow_vectordb.operators.memory import RetryMemory
 
 HNSW = {"fieldName": "vector", "indexType": "HNSW", "params": {"M": "{{ params.M }}", "efConstruction": 64}}
 DOCS = Asset("milvus://localhost/default/docs")
@@ -48,6 +53,75 @@ with DAG("results", schedule=None, params={"M": 8}):
             task_id="drop_strictly", collection_name="dropped", index_name="vector", if_missing="fail", retries=3
         )
     )
+
+with DAG("loading", schedule=None):
+
+    @task
+    def partitions() -> list[object]:
+        """Return what to load: some partitions, by name or by list; all."""
+        return [["a"], "b", None]
+
+    @task
+    def parameters() -> list[dict[str, object]]:
+        """Return index parameters of one collection."""
+        return [{"fieldName": "vector"}, {"fieldName": "label", "indexType": "INVERTED"}]
+
+    (
+        CreateIndexOperator.partial(
+            task_id="indexes",
+            collection_name="loading",
+            database=None,
+            if_exists="replace",
+            timeout=None,
+            deferrable=True,
+        ).expand(index_params=parameters())
+        >> LoadCollectionOperator(task_id="load", collection_name="{{ dag.dag_id }}")
+        >> ReleaseCollectionOperator(task_id="release", collection_name="loading", deferrable=True)
+        >> LoadCollectionOperator.partial(
+            task_id="load_some", collection_name="loading", milvus_conn_id="milvus_default"
+        ).expand(partition_names=partitions())
+        >> ReleaseCollectionOperator.partial(task_id="release_each", partition_names=["a", "b"]).expand(
+            collection_name=["loading"]
+        )
+        >> LoadCollectionOperator(task_id="load_again", collection_name="loading")
+        >> CreateIndexOperator(
+            task_id="replace",
+            collection_name="loading",
+            index_params={"fieldName": "vector", "indexType": "HNSW", "params": {"M": 32, "efConstruction": 64}},
+            if_exists="replace",
+        )
+    )
+
+with DAG("memory", schedule=None):
+
+    @task(retries=2, retry_delay=timedelta(0))
+    def remember(**context: object) -> object:
+        """Keep something in an Airflow Variable, as on releases that have no task state store."""
+        from airflow_vectordb.operators.memory import RetryMemory
+
+        context.pop("task_state_store", None)
+        return tries(RetryMemory(context, "test"))  # type: ignore[arg-type]
+
+    @task
+    def remember_in_store(**context: object) -> object:
+        """Keep something where this Airflow keeps it."""
+        from airflow_vectordb.operators.memory import RetryMemory
+
+        return tries(RetryMemory(context, "test"))  # type: ignore[arg-type]
+
+    def tries(memory: RetryMemory) -> object:
+        """Go through what a replacement does with it."""
+        before = memory.recall()
+        memory.keep({"loaded": ["a"], "indexes": []})
+        kept = memory.recall()
+        memory.keep({"loaded": [], "indexes": [{"params": {"M": "16"}}]})
+        changed = memory.recall()
+        memory.forget()
+        memory.forget()
+        return [before, kept, changed, memory.recall()]
+
+    remember()
+    remember_in_store()
 
 with DAG("errors", schedule=None, default_args={"retries": 3, "retry_delay": timedelta(seconds=1)}):
     CreateIndexOperator(task_id="no_such_collection", collection_name="nowhere", index_params={"fieldName": "vector"})

@@ -1,0 +1,120 @@
+"""Collections as Airflow assets: ``milvus://host:port/database/collection``.
+
+A DAG that is scheduled on such an asset starts when the task that has it as an outlet has succeeded; for
+``CreateIndexOperator`` that is when the index is built::
+
+    docs = milvus_asset("docs", host="milvus.example.com")
+
+    CreateIndexOperator(task_id="index", collection_name="docs", index_params=…, outlets=[docs])
+
+    with DAG("ingest", schedule=[docs]): …
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+from airflow_vectordb.hooks.connection_fields import DEFAULT_PORT
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+    from airflow.sdk import Asset
+
+SCHEME = "milvus"
+DEFAULT_DATABASE = "default"
+#: Hosts whose port, unless it is named, is that of https.
+_CLOUD = (".zillizcloud.com", ".zilliz.com", ".zilliz.com.cn")
+
+
+def milvus_asset(
+    collection: str,
+    *,
+    host: str = "localhost",
+    port: int | None = None,
+    database: str | None = None,
+    name: str | None = None,
+    group: str | None = None,
+    extra: dict[str, Any] | None = None,
+) -> Asset:
+    """
+    Make the asset of a collection.
+
+    :param collection: name of the collection
+    :param host: host name of the server, or its URL, as in the Airflow connection
+    :param port: None: that of the URL, else 19530 (Zilliz Cloud: 443)
+    :param database: None: ``default``
+    :param name: name of the asset; None: its URI
+    :param group: group of the asset; None: Airflow's default
+    :param extra: JSON-ready; kept with the asset
+    :raises ValueError: when host or collection is empty, or no name of a server
+    """
+    from airflow.sdk import Asset
+
+    given: dict[str, Any] = {"name": name, "group": group, "extra": extra}
+    return Asset(
+        uri=asset_uri(host, port, database, collection),
+        **{key: value for key, value in given.items() if value is not None},
+    )
+
+
+def asset_uri(host: str, port: int | None, database: str | None, collection: str) -> str:
+    """
+    Make the URI of a collection's asset.
+
+    :param host: host name of the server, or its URL
+    :param port: None: that of the URL, else the default
+    :param database: None: ``default``
+    :param collection: name of the collection
+    :raises ValueError: when host or collection is empty, or no name of a server
+    """
+    given = host.strip()
+    parts = urlsplit(given if "://" in given else f"//{given}")
+    if not parts.hostname or not collection:
+        raise ValueError(f"an asset of Milvus needs a host and a collection, not {host!r} and {collection!r}")
+    if port is None:
+        # As the hook reads a connection: a URL's own port, a scheme's, Milvus's.
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    names = "/".join(quote(part, safe="") for part in (database or DEFAULT_DATABASE, collection))
+    authority = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return sanitize_uri(urlsplit(f"{SCHEME}://{authority}{f':{port}' if port else ''}/{names}")).geturl()
+
+
+def sanitize_uri(uri: SplitResult) -> SplitResult:
+    """
+    Bring all spellings of a collection's URI into one; Airflow calls it for each asset of this scheme.
+
+    :param uri: ``milvus://host:port/database/collection``; without a port, 19530 (Zilliz Cloud: 443)
+    :raises ValueError: when something is missing
+    """
+    path = [part for part in uri.path.split("/") if part]
+    try:
+        port = uri.port
+    except ValueError as error:
+        raise ValueError(f"{uri.geturl()!r}: {error}") from error
+    if not uri.hostname or len(path) != 2:
+        raise ValueError(f"{uri.geturl()!r} is not milvus://host:port/database/collection")
+    if uri.query:
+        raise ValueError(f"{uri.geturl()!r}: the asset of a collection has no query")
+    port = port or (443 if uri.hostname.endswith(_CLOUD) else DEFAULT_PORT)
+    host = f"[{uri.hostname}]" if ":" in uri.hostname else uri.hostname
+    return uri._replace(netloc=f"{host}:{port}", path="/" + "/".join(path), fragment="")
+
+
+def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
+    """
+    Make OpenLineage's dataset of an asset.
+
+    :param asset: of this scheme
+    :param lineage_context: not needed
+    :return: namespace ``milvus://host:port``, name ``database.collection``
+    """
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+
+    del lineage_context
+    parts = sanitize_uri(urlsplit(asset.uri))
+    database, collection = (unquote(part) for part in parts.path.strip("/").split("/"))
+    return Dataset(namespace=f"{SCHEME}://{parts.netloc}", name=f"{database}.{collection}")
+
+
+__all__ = ["asset_uri", "convert_asset_to_openlineage", "milvus_asset", "sanitize_uri"]

@@ -1,0 +1,45 @@
+"""The Connections page on Airflow 3.1, which asks the hook's class for its form; later ones read the provider info."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
+
+
+def ui_field_behaviour() -> dict[str, Any]:
+    """Make labels and placeholders of Airflow's own fields, as provider info and hook give them to Airflow."""
+    return {
+        "hidden_fields": [],
+        "relabeling": {field.name: field.label for field in STANDARD_FIELDS},
+        "placeholders": {field.name: field.placeholder for field in STANDARD_FIELDS if field.placeholder},
+    }
+
+
+def form_widgets() -> dict[str, Any]:
+    """
+    Make the form's fields for the keys of ``extra``.
+
+    :return: field of WTForms by key; Airflow's API server puts its own in the place of WTForms, when that is missing
+    """
+    from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+    from flask_babel import lazy_gettext
+    from wtforms import BooleanField, IntegerField, StringField
+    from wtforms.validators import Optional
+
+    kinds = {"boolean": BooleanField, "integer": IntegerField, "number": IntegerField}
+    widgets = {}
+    for field in EXTRA_FIELDS:
+        kind = kinds.get(field.schema["type"][0], StringField)
+        given: dict[str, Any] = {} if kind is BooleanField else {"widget": BS3TextFieldWidget()}
+        widgets[field.name] = kind(
+            lazy_gettext(field.label),
+            validators=[Optional()],
+            description=field.meaning,
+            default=field.schema.get("default"),
+            **given,
+        )
+    return widgets
+
+
+__all__ = ["form_widgets", "ui_field_behaviour"]

@@ -1,0 +1,69 @@
+"""The extra link of operators and sensors: to where people look at the collection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from airflow.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow_vectordb.hooks.connection import ConnectionLike
+
+#: Where the hosts of Zilliz Cloud are looked at.
+_CLOUD_CONSOLES = {
+    ".zillizcloud.com.cn": "https://cloud.zilliz.com.cn",
+    ".zilliz.com.cn": "https://cloud.zilliz.com.cn",
+    ".zillizcloud.com": "https://cloud.zilliz.com",
+    ".zilliz.com": "https://cloud.zilliz.com",
+}
+
+
+class MilvusConsoleLink(BaseOperatorLink):
+    """
+    Links to the console of the instance: Attu, Milvus WebUI, Zilliz Cloud.
+
+    It is the connection's extra ``console_url``, in which ``{database}`` and ``{collection}`` stand for the task's; for
+    a host of Zilliz Cloud its console, unless the connection has one of its own.
+    """
+
+    name = "Milvus console"  # type: ignore[assignment,unused-ignore]
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """
+        Make the link; Airflow calls it when the task has run, and keeps it as an XCom.
+
+        :param operator: the task, rendered
+        :param ti_key: key of the task instance
+        :return: a URL; empty: there is none
+        """
+        from airflow_vectordb.hooks.milvus import MilvusHook
+
+        del ti_key
+        connection = MilvusHook.get_connection(operator.milvus_conn_id)
+        return console_link(connection, operator.database or None, getattr(operator, "collection_name", None))
+
+
+def console_link(connection: ConnectionLike, database: str | None, collection: str | None) -> str:
+    """
+    Make the link for a collection.
+
+    :param connection: of the instance
+    :param database: None: the connection's
+    :param collection: name of the collection
+    :return: a URL; empty: there is none
+    """
+    from airflow_vectordb.hooks.connection import console_url_of
+
+    url = console_url_of(connection)
+    if not url:
+        host = (connection.host or "").strip()
+        name = (urlsplit(host if "://" in host else f"//{host}").hostname or "").lower()
+        return next((console for suffix, console in _CLOUD_CONSOLES.items() if name.endswith(suffix)), "")
+    names = {"{database}": database or connection.schema or "default", "{collection}": collection or ""}
+    for placeholder, value in names.items():
+        url = url.replace(placeholder, quote(str(value), safe=""))
+    return url if urlsplit(url).scheme in ("http", "https") else ""
+
+
+__all__ = ["MilvusConsoleLink", "console_link"]

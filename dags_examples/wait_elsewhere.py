@@ -1,0 +1,80 @@
+"""
+One DAG creates an index and does not wait; another one, which did not create it, waits for it, loads and searches.
+
+The DAGs know nothing of each other: what they have in common is the collection. Trigger them in either order. The
+sensor waits in the triggerer, without a worker slot, even for an index and a collection that are not there yet.
+
+What must exist: a connection ``milvus_default``. The collection is made if it is not there.
+
+Params of both: ``collection`` (name).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Param, task
+
+from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.operators.collection import LoadCollectionOperator
+from airflow_vectordb.operators.index import CreateIndexOperator
+from airflow_vectordb.rest import collections, entities
+from airflow_vectordb.sensors.milvus import IndexSensor
+
+SCHEMA = {
+    "autoID": False,
+    "fields": [
+        {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
+        {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": 2}},
+    ],
+}
+PARAMS = {"collection": Param("shared_docs", type="string", pattern="^[A-Za-z_][A-Za-z0-9_]*$")}
+RETRIES = {"retries": 1, "retry_delay": timedelta(seconds=5)}
+
+
+def on_the_circle(degrees: float) -> list[float]:
+    """Make a vector of an angle."""
+    from math import cos, radians, sin
+
+    return [cos(radians(degrees)), sin(radians(degrees))]
+
+
+@task
+def ingest(params: dict) -> int:
+    """Write a vector for each degree of the circle. By primary key, so that a retry writes the same."""
+    rows = [{"id": degrees, "vector": on_the_circle(degrees)} for degrees in range(360)]
+    with MilvusHook() as hook:
+        hook.send(collections.create(params["collection"], schema=SCHEMA))
+        return hook.send(entities.upsert(params["collection"], rows)).count
+
+
+@task
+def search(params: dict) -> list[int]:
+    """Find what is nearest to an angle between two of those that are there."""
+    call = entities.search(params["collection"], [on_the_circle(41.3)], limit=3, params={"ef": 64})
+    with MilvusHook() as hook:
+        (hits,) = hook.send(call)
+    return [hit["id"] for hit in hits]
+
+
+with DAG("create_elsewhere", schedule=None, params=PARAMS, default_args=RETRIES, tags=["example", "milvus"]):
+    ingest() >> CreateIndexOperator(
+        task_id="create_index",
+        collection_name="{{ params.collection }}",
+        index_params={"fieldName": "vector", "indexType": "HNSW", "params": {"M": 16, "efConstruction": 200}},
+        flush=True,  # what was ingested is sealed, and so indexed
+        wait_for_completion=False,  # whoever needs the index waits for it
+    )
+
+with DAG("wait_elsewhere", schedule=None, params=PARAMS, default_args=RETRIES, tags=["example", "milvus"]):
+    (
+        IndexSensor(
+            task_id="index_is_built",
+            collection_name="{{ params.collection }}",
+            index_name="vector",
+            deferrable=True,
+            timeout=timedelta(hours=6),
+        )
+        >> LoadCollectionOperator(task_id="load", collection_name="{{ params.collection }}", deferrable=True)
+        >> search()
+    )

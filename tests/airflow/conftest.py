@@ -1,0 +1,71 @@
+"""One Airflow for all of these tests, and one Milvus whose builds take as long as the tests say."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# The scripted server and the fake Milvus are those of the unit tests.
+sys.path.append(str(Path(__file__).parents[1] / "unit"))
+
+from builds import TOKEN, Builds
+from running_airflow import Run, RunningAirflow, processes_of
+
+from airflow_vectordb.demo.console import Console
+from airflow_vectordb.demo.home import Home
+from airflow_vectordb.demo.processes import Stopped, StopSignals
+from airflow_vectordb.demo.stack import open_processes
+
+#: Attempts of the hook after the first.
+RETRIES = 2
+
+
+def pytest_exception_interact(call: pytest.CallInfo[Any]) -> None:
+    """Ctrl-C and its like end everything, not only the test that they hit."""
+    if call.excinfo is not None and isinstance(call.excinfo.value, Stopped):
+        pytest.exit("interrupted", returncode=2)
+
+
+@pytest.fixture(scope="session")
+def builds() -> Iterator[Builds]:
+    """The Milvus server."""
+    with Builds() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def airflow(builds: Builds, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAirflow]:
+    """Airflow, all of it, with the connection to the Milvus server. When the tests are over, nothing of it is left."""
+    path = tmp_path_factory.mktemp("airflow") / "home"
+    login, _, password = TOKEN.partition(":")
+    connection = {
+        "connection_id": "milvus_default",
+        "conn_type": "milvus",
+        "host": "127.0.0.1",
+        "port": builds.server.port,
+        "login": login,
+        "password": password,
+        "extra": f'{{"retries": {RETRIES}}}',
+    }
+    with StopSignals() as signals:
+        with Home(path, fresh=True) as home, open_processes(signals, home, Console()) as processes:
+            running = RunningAirflow(processes, home)
+            running.bring_up(connection, {"narrow": 1, "sensing": 1})
+            yield running
+        assert processes_of(path) == {}
+
+
+@pytest.fixture(scope="session")
+def killed(airflow: RunningAirflow) -> Run:
+    """The run whose tasks are killed. It begins early, because Airflow takes its time to believe a worker dead."""
+    return airflow.trigger("kills")
+
+
+@pytest.fixture(scope="session")
+def sensed(airflow: RunningAirflow) -> Run:
+    """The run of the sensors. It begins early, because some have to wait until they are late."""
+    return airflow.trigger("sensors")

@@ -1,0 +1,271 @@
+"""A whole Airflow in processes of its own, and what tests ask it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from cryptography.fernet import Fernet
+
+from airflow_vectordb.demo import sessions
+from airflow_vectordb.demo.airflow import (
+    COMPONENTS,
+    USER,
+    Secrets,
+    airflow_command,
+    clean_environment,
+    free_port,
+    write_settings,
+)
+from airflow_vectordb.demo.api import AirflowApi
+from airflow_vectordb.demo.console import Console
+from airflow_vectordb.demo.home import Home
+from airflow_vectordb.demo.processes import Child, ChildEndedError, Processes
+from airflow_vectordb.demo.stack import AIRFLOW_GRACE, prepare_database, wait_for
+
+DAGS = Path(__file__).with_name("dags")
+#: Seconds that anything may take that is waited for, on a machine that others keep busy.
+PATIENCE = 150.0
+ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")
+#: Airflow's own times are made for long lives: half a minute until a triggerer is believed dead, five until a task is.
+SETTINGS = {
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "6",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    "AIRFLOW__CORE__PARALLELISM": "8",
+    "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "True",
+}
+
+
+@dataclass(frozen=True)
+class TriggerRow:
+    """
+    What the metadata database has of a task's trigger.
+
+    :param kwargs: decrypted, as they were serialized
+    :param triggerer: id of the job that has taken it; None: none has yet
+    """
+
+    id: int
+    classpath: str
+    kwargs: str
+    triggerer: int | None
+
+    @property
+    def deadline(self) -> float:
+        """Seconds since the epoch."""
+        return float(json.loads(self.kwargs)["deadline"]["at"])
+
+
+class RunningAirflow:
+    """
+    Scheduler, triggerer, dag processor and API server, as :meth:`bring_up` starts them.
+
+    :param processes: ends them
+    :param home: where they keep their files
+    """
+
+    def __init__(self, processes: Processes, home: Home) -> None:
+        self.processes = processes
+        self.home = home
+        self.env = {**clean_environment(home), **SETTINGS}
+        self.secret = Secrets.of(home)
+        self.port = free_port()
+        self.api = AirflowApi(f"http://127.0.0.1:{self.port}", USER, self.secret.password, timeout=60.0)
+        self.children: dict[str, Child] = {}
+
+    def bring_up(self, connection: Mapping[str, Any], pools: Mapping[str, int]) -> None:
+        """Start everything, and wait until each DAG is known."""
+        write_settings(self.home, self.secret, dags=DAGS, port=self.port, name="tests")
+        prepare_database(self.processes, self.home, Console(), self.env)
+        self.start("api-server")
+        self.start("dag-processor")
+        log = self.home.logs / "api-server.log"
+        wait_for(self.processes, self.api.is_up, "Airflow's API server", log)
+        self.start("scheduler")
+        self.api.log_in()
+        self.api.warm_up()
+        self.start("triggerer")
+        # Into the metadata database: that it is encrypted there is part of what is looked at.
+        self.api.put_connection(dict(connection))
+        for name, slots in pools.items():
+            self.api.call("POST", "/api/v2/pools", {"name": name, "slots": slots})
+
+    def start(self, component: str) -> None:
+        """Start one of Airflow's components."""
+        self.children[component] = self.processes.start(
+            component,
+            airflow_command(*COMPONENTS[component]),
+            env=self.env,
+            log=self.home.logs / f"{component}.log",
+            directory=self.home.user,
+            grace=AIRFLOW_GRACE,
+        )
+
+    def kill(self, component: str) -> None:
+        """Kill a component with all that it has started, as a machine that fails does."""
+        child = self.children.pop(component)
+        for pid in sessions.session_members([child.process.pid]):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with pytest.raises(ChildEndedError):
+            self.processes.finish(child, PATIENCE)
+        assert child.process.returncode == -signal.SIGKILL
+
+    def until(self, holds: Callable[[], object], what: str, patience: float = PATIENCE, about: object = "") -> None:
+        """Wait for something; that all components are there is seen meanwhile. ``about``: to be shown if it fails."""
+        deadline = now() + patience
+        while not holds():
+            if now() > deadline:
+                pytest.fail(f"after {patience:.0f} s still not: {what} {about}")
+            self.processes.pause(0.1)
+
+    def trigger(self, dag_id: str) -> Run:
+        """Run a DAG, by the public API."""
+        self.until(lambda: self.api.dag(dag_id) or self.api.import_errors(), f"DAG {dag_id} is known")
+        assert self.api.import_errors() == []
+        self.api.unpause(dag_id)
+        return Run(self, dag_id, self.api.trigger(dag_id, {}))
+
+    def pool(self, name: str) -> dict[str, Any]:
+        """Slots of a pool, by the public API."""
+        found: dict[str, Any] = self.api.call("GET", f"/api/v2/pools/{name}")
+        return found
+
+    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Read the metadata database."""
+        with closing(sqlite3.connect(self.home.airflow / "airflow.db", timeout=30)) as database:
+            return database.execute(sql, values).fetchall()
+
+
+class Run:
+    """
+    One run of a DAG.
+
+    :param airflow: runs it
+    """
+
+    def __init__(self, airflow: RunningAirflow, dag_id: str, run_id: str) -> None:
+        self.airflow = airflow
+        self.dag_id = dag_id
+        self.run_id = run_id
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        """A task's state and more, by the public API."""
+        found = self.airflow.api.task_instances(self.dag_id, self.run_id)
+        return next(instance for instance in found if instance["task_id"] == task_id)
+
+    def state(self, task_id: str) -> str | None:
+        """A task's state; None: it is not even scheduled."""
+        found: str | None = self.task(task_id)["state"]
+        return found
+
+    def until(self, task_id: str, *states: str, attempt: int = 1) -> dict[str, Any]:
+        """Wait until a task has one of some states, in an attempt; an end that is not among them fails the test."""
+        seen: dict[str, Any] = {}
+
+        def reached() -> bool:
+            seen.update(self.task(task_id))
+            ended = seen["state"] in ENDED or seen["try_number"] > attempt
+            return ended or (seen["state"] in states and seen["try_number"] == attempt)
+
+        self.airflow.until(reached, f"{self.dag_id}.{task_id} is {' or '.join(states)}, attempt {attempt}", about=seen)
+        log = "" if seen["state"] in states else self.log(task_id, seen["try_number"])
+        assert (seen["state"] in states, seen["try_number"]) == (True, attempt), f"{seen}\n{log}"
+        return seen
+
+    def log(self, task_id: str, attempt: int = 1) -> str:
+        """What an attempt logged, errors and the triggerer's part too, by the public API. With all that beside it."""
+        path = f"/api/v2/dags/{self.dag_id}/dagRuns/{quote(self.run_id)}/taskInstances/{task_id}/logs/{attempt}"
+        lines = self.airflow.api.call("GET", path)["content"]
+        return "\n".join(f"{line['event']}  {json.dumps(line)}" for line in lines)
+
+    def xcom(self, task_id: str) -> Any:
+        """What a task returned."""
+        return self.airflow.api.xcom(self.dag_id, self.run_id, task_id)
+
+    def trigger(self, task_id: str) -> TriggerRow | None:
+        """The trigger that a task waits for, from the metadata database; None: none."""
+        rows = self.airflow.query(
+            'SELECT t.id, t.classpath, t.kwargs, t.triggerer_id FROM "trigger" t JOIN task_instance i'
+            " ON i.trigger_id = t.id WHERE i.dag_id = ? AND i.run_id = ? AND i.task_id = ?",
+            self.dag_id,
+            self.run_id,
+            task_id,
+        )
+        if not rows:
+            return None
+        number, classpath, kwargs, triggerer = rows[0]
+        if not kwargs.startswith("{"):
+            kwargs = Fernet(self.airflow.secret.fernet_key).decrypt(kwargs).decode()
+        return TriggerRow(number, classpath, kwargs, triggerer)
+
+    def left(self, task_id: str) -> None:
+        """
+        Wait until the scheduler has noticed that a task has left its worker.
+
+        What goes on before that, Airflow 3.3 can take for lost: its LocalExecutor knows a task instance in its second
+        stay by the same key as in its first, whose end it then takes for the end of the second.
+        """
+        log = self.airflow.home.logs / "scheduler.log"
+        key = f"TaskInstanceKey(dag_id='{self.dag_id}', task_id='{task_id}', run_id='{self.run_id}'"
+        event = f"Received executor event with state success for task instance {key}"
+        self.airflow.until(
+            lambda: event in log.read_text(errors="replace"), f"the scheduler knows that {task_id} has left its worker"
+        )
+
+    def taken(self, task_id: str, but: int | None = None) -> TriggerRow:
+        """Wait until a triggerer has a task's trigger, another one than ``but``."""
+        found: list[TriggerRow] = []
+
+        def has() -> bool:
+            row = self.trigger(task_id)
+            if row is None or row.triggerer in (None, but):
+                return False
+            found.append(row)
+            return True
+
+        self.airflow.until(has, f"a triggerer has the trigger of {self.dag_id}.{task_id}")
+        return found[0]
+
+
+def now() -> float:
+    """The time as Airflow's tables have it, in seconds since the epoch."""
+    return datetime.now().timestamp()
+
+
+def seconds(instance: Mapping[str, Any], key: str) -> float:
+    """A time of a task, in seconds since the epoch."""
+    return datetime.fromisoformat(instance[key].replace("Z", "+00:00")).timestamp()
+
+
+def processes_of(home: Path) -> dict[int, str]:
+    """What runs in a directory, by its working directory, environment or arguments."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            if (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                continue
+            arguments = (entry / "cmdline").read_bytes()
+            traces = [arguments, (entry / "environ").read_bytes(), os.readlink(entry / "cwd").encode()]
+        except OSError:  # it has ended, or is not ours
+            continue
+        if any(str(home).encode() in trace for trace in traces):
+            found[int(entry.name)] = arguments.replace(b"\0", b" ").decode()
+    return found
+
+
+__all__ = ["DAGS", "PATIENCE", "Run", "RunningAirflow", "TriggerRow", "now", "processes_of", "seconds"]

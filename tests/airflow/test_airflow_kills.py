@@ -1,0 +1,82 @@
+"""Tasks that are killed while they wait in their worker, and that Airflow retries."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from builds import Builds
+from running_airflow import Run, RunningAirflow
+
+from airflow_vectordb.demo import sessions
+
+#: Seconds until a task without a heartbeat is given up are 20 here; see SETTINGS.
+LONG = 240.0
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.fixture
+def processes_of_task(airflow: RunningAirflow, killed: Run, builds: Builds) -> Callable[[str], tuple[int, int]]:
+    """Find a task that waits in its worker: that worker's process, and the task's own."""
+
+    def find(task_id: str) -> tuple[int, int]:
+        build = builds[f"kills_{task_id}"]
+        killed.until(task_id, "running")
+        # The fourth look is one of a wait: the task that has come so far has asked for its index and waits.
+        airflow.until(lambda: build.count("indexes/describe") >= 4, f"{task_id} waits")
+        pid = killed.task(task_id)["pid"]
+        worker = parent_of(pid)
+        ours = sessions.session_members([airflow.children["scheduler"].process.pid])
+        assert {pid, worker} <= set(ours)
+        assert airflow.children["scheduler"].process.pid not in (pid, worker)
+        return worker, pid
+
+    return find
+
+
+# The one that takes longest begins first; it is looked at last.
+def test_a_worker_is_killed(processes_of_task: Callable[[str], tuple[int, int]]) -> None:
+    for pid in processes_of_task("worker"):
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("task_id", ["skip", "fail"])
+def test_a_killed_task_finds_its_own_index(
+    airflow: RunningAirflow,
+    killed: Run,
+    builds: Builds,
+    processes_of_task: Callable[[str], tuple[int, int]],
+    task_id: str,
+) -> None:
+    _, pid = processes_of_task(task_id)
+    os.kill(pid, signal.SIGKILL)
+    goes_on(airflow, killed, builds, task_id)
+
+
+def test_a_task_whose_worker_was_killed_finds_its_own_index(
+    airflow: RunningAirflow, killed: Run, builds: Builds
+) -> None:
+    goes_on(airflow, killed, builds, "worker")
+
+
+def goes_on(airflow: RunningAirflow, run: Run, builds: Builds, task_id: str) -> None:
+    build = builds[f"kills_{task_id}"]
+    airflow.until(lambda: run.task(task_id)["try_number"] >= 2, f"a second attempt of {task_id}", LONG)
+    run.until(task_id, "running", attempt=2)
+    looks = build.count("indexes/describe")
+    airflow.until(lambda: build.count("indexes/describe") >= looks + 4, f"{task_id} waits again")
+    assert run.state(task_id) == "running"
+    build.finish()
+    run.until(task_id, "success", attempt=2)
+    assert build.count("indexes/create") == 1
+    assert build.count("indexes/drop") == 0
+    assert list(build.milvus.indexes) == ["vector"]
+    assert f"kills_{task_id}/vector is there already" in run.log(task_id, 2)
+    (description,) = run.xcom(task_id)
+    assert (description["index_name"], description["state"]) == ("vector", "Finished")

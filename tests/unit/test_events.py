@@ -1,0 +1,144 @@
+"""What the triggerer tells the worker: errors arrive as they were, and what is no event is no end of a wait."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from drivers import DeferrableOperator, DeferrableSensor, Driver, Operator, Sensor, TaskDeferred
+from fake_milvus import NO_COLLECTION, FakeMilvus, rows, told
+from harness import Clock, Operating
+from scripted import Answer, Behaviour, CutOff, ScriptedServer, error, ok, page
+
+from airflow_vectordb._compat import AirflowException, AirflowFailException
+from airflow_vectordb.rest import errors
+from airflow_vectordb.triggers.milvus import outcome_of
+
+Serve = Callable[..., ScriptedServer]
+CLASSES = sorted(
+    (cls for cls in vars(errors).values() if inspect.isclass(cls) and issubclass(cls, errors.MilvusError)),
+    key=lambda cls: cls.__name__,
+)
+WHERE = errors.Where("indexes/describe", "index 'v' of collection 'docs'", "http://h:1")
+
+
+def example(cls: type[errors.MilvusError], full: bool) -> errors.MilvusError:
+    if cls is errors.InvalidParametersError:
+        made: errors.MilvusError = errors.InvalidParametersError(["no field 'vectr'", "M is 0"], "index parameters")
+    elif full:
+        made = cls("no luck", code=7, http_status=503, hint="Pray.", retry_after=2.5, transient=not cls.transient)
+    else:
+        made = cls("no luck")
+    if full:
+        made.where, made.attempts = WHERE, 3
+    return made
+
+
+@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("cls", CLASSES)
+def test_errors_survive(cls: type[errors.MilvusError], full: bool) -> None:
+    made = example(cls, full)
+    again = errors.error_from(json.loads(json.dumps(made.as_json())))
+    assert type(again) is cls
+    assert str(again) == str(made)
+    assert repr(again) == repr(made)
+    assert vars(again) == {"transient": cls.transient, **vars(made)}
+
+
+def test_there_are_that_many_classes() -> None:
+    assert len(CLASSES) >= 32
+
+
+FAILED = errors.IndexFailedError("disk full").as_json()
+NO_EVENTS: list[Any] = [
+    None,
+    True,
+    "done",
+    [],
+    {},
+    {"status": "done"},
+    {"status": "done", "result": None},
+    {"status": "done", "result": "yes"},
+    {"status": "Done", "result": []},
+    {"status": "success", "result": []},
+    {"result": []},
+    {"status": "failed"},
+    {"status": "failed", "error": "PigsFlyError", "message": "oink"},
+    {"status": "failed", "error": "annotations", "message": "x"},
+    {"status": "failed", "error": "Where", "message": "x"},
+    {"status": "failed", **FAILED, "message": None},
+    {"status": "failed", **FAILED, "where": "somewhere"},
+    {"status": "failed", **FAILED, "where": {"path": "x"}},
+    {"status": "failed", **FAILED, "attempts": "many"},
+    {"status": "failed", **FAILED, "attempts": []},
+]
+
+
+@pytest.mark.parametrize("event", NO_EVENTS, ids=str)
+def test_what_is_no_event_is_no_end(event: Any, serve: Serve, operating: Operating, clock: Clock) -> None:
+    with pytest.raises(ValueError, match="not an e"):
+        outcome_of(event)
+    milvus = FakeMilvus(progress=told(rows(9)))
+    milvus.add("vector", M=16, efConstruction=200)
+    server = serve(milvus)
+    operating.connect(server)
+    for kind in (DeferrableOperator, DeferrableSensor):
+        task = kind(operating, clock).task()
+        with pytest.raises(TaskDeferred) as deferred:
+            operating.execute(task)
+        asked = len(server.requests)
+        with pytest.raises(AirflowException, match="task index: not an e") as caught:
+            task.execute_complete({}, event=event, **(deferred.value.kwargs or {}))
+        assert not isinstance(caught.value, AirflowFailException)  # may be a triggerer of another version
+        assert len(server.requests) == asked
+
+
+def test_an_event_without_its_wait_fails_loudly(serve: Serve, operating: Operating, clock: Clock) -> None:
+    """A task deferred by an older version, whose resumption says nothing of what was waited for, starts anew."""
+    milvus = FakeMilvus(progress=told(rows(9)))
+    milvus.add("vector", M=16, efConstruction=200)
+    operating.connect(serve(milvus))
+    with pytest.raises(TaskDeferred):  # it looks for itself, and waits on
+        DeferrableSensor(operating, clock).task().execute_complete({}, event={"status": "done", "result": []})
+
+
+ENDS: dict[str, tuple[list[Behaviour], dict[str, Any]]] = {
+    "failed build": ([], {**rows(1, "Failed"), "failReason": "disk full %s {x}"}),
+    "dropped": ([], rows(1, "Deleted")),
+    "no database": ([error(800, "database not found")], {}),
+    "no collection": ([NO_COLLECTION], {}),
+    "revoked": ([error(1800, "user hasn't authenticated", 401)], {}),
+    "another index": ([ok([{"indexName": "other", "fieldName": "vector"}])], {}),
+    "moved": ([Answer("", 301, {"Location": "https://elsewhere"})], {}),
+    "never": ([], rows(7)),
+    "never, 503": ([page(503)] * 99, {}),
+    "never, 503 from Milvus": ([error(1, "not ready", 503)] * 99, {}),
+    "never, HTML": ([page(200)] * 99, {}),
+    "never, shape": ([ok({"a": 1})] * 99, {}),
+    "never, cut off": ([CutOff(reset=True)] * 99, {}),
+    "never, closed": ([CutOff(b"")] * 99, {}),
+    "never, half": ([CutOff()] * 99, {}),
+}
+
+
+@pytest.mark.parametrize("pair", [(Operator, DeferrableOperator), (Sensor, DeferrableSensor)], ids=lambda p: p[0].name)
+@pytest.mark.parametrize("case", ENDS)
+def test_the_same_words_from_both(
+    case: str, pair: tuple[type[Driver], type[Driver]], serve: Serve, operating: Operating, clock: Clock
+) -> None:
+    found = []
+    faults, end = ENDS[case]
+    for kind in pair:
+        milvus = FakeMilvus(progress=told(rows(9), rows(9), end or rows(9)))
+        milvus.faults["indexes/describe"] = [None, None, *faults]
+        if kind.sensor:
+            milvus.add("vector", M=16, efConstruction=200)
+        server = serve(milvus)
+        with pytest.raises(AirflowException) as caught:
+            kind(operating, clock).run(server, timeout=15, extra={"retries": 0})
+        found.append((type(caught.value), str(caught.value).replace(server.url, "URL")))
+    assert found[0] == found[1]
+    assert "URL" in found[0][1]

@@ -1,0 +1,137 @@
+"""What a retry finds on an Airflow without a task state store: an Airflow Variable, by Airflow's own class."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.execution_time import comms, task_runner
+from airflow.sdk.execution_time.comms import DeleteVariable, ErrorResponse, GetVariable, PutVariable, VariableResult
+from harness import Clock, Operating
+from loading_milvus import Make, Store, m, maker, milvus
+from scripted import ScriptedServer
+
+from airflow_vectordb._compat import AirflowException
+from airflow_vectordb.operators.memory import RetryMemory
+
+Serve = Callable[..., ScriptedServer]
+FACT = {"collection": "docs", "loaded": ["a"], "indexes": []}
+
+
+class Supervisor(dict[str, str]):
+    """What a task's process talks to, as far as Variables go; ``away``: it cannot reach Airflow's API."""
+
+    away = False
+    read_only = False
+    descriptions: list[str | None]
+
+    def send(self, message: Any) -> Any:
+        if self.away:
+            # So does Airflow's own: a Variable that cannot be read is not found.
+            return ErrorResponse(error=comms.ErrorType.VARIABLE_NOT_FOUND)
+        if isinstance(message, GetVariable):
+            if message.key not in self:
+                return ErrorResponse(error=comms.ErrorType.VARIABLE_NOT_FOUND)
+            return VariableResult(key=message.key, value=self[message.key])
+        if isinstance(message, PutVariable):
+            if not self.read_only:
+                assert message.value is not None
+                self[message.key] = message.value
+            return None
+        if isinstance(message, DeleteVariable):
+            self.pop(message.key, None)
+            return None
+        return ErrorResponse(error=comms.ErrorType.CONNECTION_NOT_FOUND)
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
+    made = Supervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", made, raising=False)
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "client")
+    return made
+
+
+@pytest.fixture
+def worker(operating: Operating, monkeypatch: pytest.MonkeyPatch) -> Make:
+    return maker(operating, monkeypatch)
+
+
+def memory(try_number: int = 1, **of: Any) -> RetryMemory:
+    identity = {"dag_id": "d", "run_id": "manual__2026-01-01T00:00:00+00:00", "task_id": "t", "map_index": -1, **of}
+    return RetryMemory({"ti": SimpleNamespace(try_number=try_number, **identity)}, "replace")  # type: ignore[typeddict-item]
+
+
+def test_the_next_try_finds_it(supervisor: Supervisor) -> None:
+    assert memory().recall() is None
+    memory().keep(FACT)
+    assert memory(2).recall() == FACT
+    (key,) = supervisor
+    assert key.startswith("airflow_vectordb.replace.")
+    assert all(char.isalnum() or char in "._" for char in key)
+    memory(2).forget()
+    assert memory(3).recall() is None
+    assert supervisor == {}
+
+
+@pytest.mark.parametrize("other", [{"dag_id": "e"}, {"run_id": "2"}, {"task_id": "u"}, {"map_index": 0}])
+def test_it_is_nobody_elses(other: dict[str, Any], supervisor: Supervisor) -> None:
+    memory().keep(FACT)
+    assert memory(**other).recall() is None
+    memory(**other).forget()
+    assert memory().recall() == FACT
+
+
+def test_what_cannot_be_written_stops_the_task(supervisor: Supervisor) -> None:
+    supervisor.read_only = True
+    with pytest.raises(AirflowException, match="could not be written"):
+        memory().keep(FACT)
+
+
+def test_what_cannot_be_read_is_not_taken_for_nothing(supervisor: Supervisor) -> None:
+    memory().keep(FACT)
+    supervisor.away = True
+    with pytest.raises(AirflowException, match="could not be written"):
+        memory(2).recall()
+    supervisor.away = False
+    assert memory(2).recall() == FACT
+
+
+@pytest.mark.parametrize("number", range(1, 13))
+def test_a_replacement_killed_and_tried_again(
+    number: int, supervisor: Supervisor, serve: Serve, worker: Make, clock: Clock
+) -> None:
+    fake = milvus()
+    running = worker(serve(fake))
+    running.store = None
+    with running.killed_after(number):
+        running.run()
+    # From the release on, until it is loaded again.
+    assert bool(supervisor) == bool(fake.changes)
+
+    running.run()
+
+    assert (m(fake), fake.loaded, supervisor) == ("32", {"_default"}, {})
+
+
+def test_nothing_is_touched_when_it_cannot_be_written(
+    supervisor: Supervisor, serve: Serve, worker: Make, clock: Clock
+) -> None:
+    supervisor.read_only = True
+    fake = milvus()
+    running = worker(serve(fake))
+    running.store = None
+    with pytest.raises(AirflowException, match="could not be written"):
+        running.run()
+    assert fake.changes == []
+
+
+def test_the_task_state_store_is_preferred(supervisor: Supervisor) -> None:
+    store = Store()
+    context: Any = {"ti": SimpleNamespace(try_number=1, dag_id="d", run_id="r", task_id="t"), "task_state_store": store}
+    RetryMemory(context, "replace").keep(FACT)
+    assert supervisor == {}
+    assert {key: json.loads(text) for key, text in store.items()} == {"airflow_vectordb.replace": FACT}

@@ -1,0 +1,363 @@
+"""Sensors: what they wait for, in all three modes, and what they are in a DAG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, BaseOperator
+from drivers import AirflowRescheduleException, DeferrableSensor, Driver, TaskDeferred
+from fake_milvus import BUILT, NO_COLLECTION, FakeMilvus, indexed, rows, told
+from harness import HNSW, Clock, Logged, Looks, Operating
+from scripted import Behaviour, ScriptedServer, error, ok, page
+
+from airflow_vectordb._compat import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+)
+from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
+from airflow_vectordb.operators.index import CreateIndexOperator
+from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
+
+Serve = Callable[..., ScriptedServer]
+MODES: dict[str, dict[str, Any]] = {
+    "poke": {"mode": "poke"},
+    "reschedule": {"mode": "reschedule"},
+    "deferrable": {"deferrable": True},
+}
+
+
+@pytest.fixture(autouse=True)
+def no_real_pause(clock: Clock) -> Iterator[None]:
+    yield
+    assert clock.elapsed == pytest.approx(sum(clock.naps))
+
+
+@pytest.fixture(params=MODES)
+def mode(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return MODES[request.param]
+
+
+@pytest.fixture
+def runner(operating: Operating, clock: Clock) -> Driver:
+    """Finish any sensor, as Airflow does."""
+    return DeferrableSensor(operating, clock)
+
+
+def index_sensor(**arguments: Any) -> IndexSensor:
+    return IndexSensor(**{"task_id": "wait", "collection_name": "docs", "index_name": "vector", **arguments})
+
+
+def load_sensor(**arguments: Any) -> CollectionLoadSensor:
+    return CollectionLoadSensor(**{"task_id": "wait", "collection_name": "docs", **arguments})
+
+
+# Indexes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "waited_for"),
+    [("vector", ["vector"]), (["label", "vector"], ["label", "vector"]), (None, ["vector", "label"])],
+)
+def test_one_index_several_or_all(
+    names: Any, waited_for: list[str], mode: dict[str, Any], serve: Serve, runner: Driver, clock: Clock
+) -> None:
+    ends = {"vector": 60, "label": 200}
+    milvus = FakeMilvus(progress=lambda name: BUILT if clock.elapsed > ends[name] else rows(7))
+    milvus.add("vector", M=16, efConstruction=200)
+    milvus.add("label", "INVERTED", "")
+    runner.operating.connect(serve(milvus))
+
+    result = runner.finish(index_sensor(index_name=names, **mode))
+
+    assert [index["index_name"] for index in result] == waited_for
+    assert result == [{**index, "state": "Finished", "pending_rows": 0} for index in result]
+    end = max(ends[name] for name in waited_for)
+    assert end < clock.elapsed <= end + 31
+
+
+@pytest.mark.parametrize("names", ["vector", None])
+def test_what_is_not_there_yet_is_waited_for(
+    names: str | None, mode: dict[str, Any], serve: Serve, runner: Driver, clock: Clock, logged: Logged
+) -> None:
+    milvus = indexed(*[rows(9)] * 3, BUILT)
+
+    def script(request: Any) -> Behaviour:
+        if clock.elapsed < 100:
+            return NO_COLLECTION
+        if clock.elapsed < 200:
+            return error(700, "index not found") if request.path == "indexes/describe" else ok([])
+        return milvus(request)
+
+    runner.operating.connect(serve(script))
+
+    (index,) = runner.finish(index_sensor(index_name=names, **mode))
+
+    assert index["index_name"] == "vector"
+    assert 200 < clock.elapsed < 330
+    told_of = "docs/vector" if names else "docs"
+    assert f"{told_of}: not there yet" in logged.of("info")
+    assert logged.of("warning") == []
+
+
+def test_a_database_that_is_not_there(mode: dict[str, Any], serve: Serve, runner: Driver) -> None:
+    server = serve(error(800, "database not found[database=boks]"))
+    runner.operating.connect(server)
+    with pytest.raises(AirflowFailException, match=r"task wait: .*'boks'.*code 800.*schema field"):
+        runner.finish(index_sensor(database="boks", **mode))
+    assert len(server.requests) == 1
+    assert server.requests[0].body["dbName"] == "boks"
+
+
+# Loading ------------------------------------------------------------------------------------------------------------
+
+
+def load_state(state: str, progress: int | None = None) -> Behaviour:
+    return ok({"loadState": f"LoadState{state}", **({} if progress is None else {"loadProgress": progress})})
+
+
+@pytest.mark.parametrize(("given", "names"), [(None, []), ("p", ["p"]), (["p", "q"], ["p", "q"])])
+def test_loading(
+    given: Any, names: list[str], mode: dict[str, Any], serve: Serve, runner: Driver, clock: Clock
+) -> None:
+    answers = [
+        load_state("NotExist"),
+        NO_COLLECTION,
+        load_state("NotLoad"),
+        load_state("Loading", 5),
+        load_state("Loading", 100),
+        load_state("Loaded", 50),
+        load_state("Loaded", 100),
+    ]
+    server = serve({"collections/get_load_state": answers})
+    runner.operating.connect(server)
+
+    result = runner.finish(load_sensor(partition_names=given, **mode))
+
+    assert result == {"collection_name": "docs", "partition_names": names, "load_state": "LoadStateLoaded"}
+    assert len(server.requests) == 7
+    assert all(body.get("partitionNames", []) == names for body in server.bodies("collections/get_load_state"))
+    assert min(clock.naps[1:]) >= 0.4 - 1e-6
+
+
+def test_a_partition_that_is_not_there(mode: dict[str, Any], serve: Serve, runner: Driver) -> None:
+    runner.operating.connect(serve(error(200, "partition not found[partition=p]")))
+    with pytest.raises(AirflowFailException, match="partition not found"):
+        runner.finish(load_sensor(partition_names="p", **mode))
+
+
+# Ends ---------------------------------------------------------------------------------------------------------------
+
+
+def test_too_late_says_how_far_it_was(mode: dict[str, Any], serve: Serve, runner: Driver, clock: Clock) -> None:
+    server = serve(indexed(rows(30_000)))
+    runner.operating.connect(server)
+    with pytest.raises(AirflowSensorTimeout) as caught:
+        runner.finish(index_sensor(timeout=timedelta(minutes=10), **mode))
+    for word in ("task wait: ", "'docs'", "'vector'", server.url, "70,000 of 100,000 rows (70%)", "clear the task"):
+        assert word in str(caught.value)
+    assert 600 <= clock.elapsed <= 631
+
+
+def test_too_late_within_an_outage(mode: dict[str, Any], serve: Serve, runner: Driver, clock: Clock) -> None:
+    server = serve(lambda request: page(503, "Down for maintenance"))
+    runner.operating.connect(server)
+    with pytest.raises(AirflowSensorTimeout, match=r"the last error was: .*HTTP 503.*Down for maintenance"):
+        runner.finish(index_sensor(timeout=100, **mode))
+    assert len(server.requests) == len(clock.naps) + 1  # each look is one request: the next look is the retry
+    if mode.get("mode") == "reschedule":
+        assert clock.naps == pytest.approx([30.0] * 4)
+
+
+@pytest.mark.parametrize("flag", ["soft_fail", "never_fail"])
+@pytest.mark.parametrize("end", ["too late", "permanent"])
+def test_skipped_instead_of_failed(
+    end: str, flag: str, mode: dict[str, Any], serve: Serve, runner: Driver, clock: Clock
+) -> None:
+    server = serve(indexed(rows(7)) if end == "too late" else error(1800, "who are you?", 401))
+    runner.operating.connect(server)
+    expected: type[Exception] = AirflowSkipException
+    if (end, flag, mode.get("mode")) == ("too late", "never_fail", "reschedule"):
+        expected = AirflowSensorTimeout  # Airflow itself counts there, and sees it so
+    with pytest.raises(expected):
+        runner.finish(index_sensor(timeout=60, **{flag: True}, **mode))
+
+
+def test_a_failed_build_ends_it(mode: dict[str, Any], serve: Serve, runner: Driver) -> None:
+    server = serve(indexed(rows(9), {**rows(9, "Failed"), "failReason": "disk full"}))
+    runner.operating.connect(server)
+    with pytest.raises(AirflowFailException, match="disk full"):
+        runner.finish(index_sensor(**mode))
+    assert len(server.requests) == 2
+
+
+# Reschedule, by Airflow's own hands ---------------------------------------------------------------------------------
+
+
+def test_rescheduled_by_airflow(serve: Serve, operating: Operating, clock: Clock) -> None:
+    server = serve(indexed(rows(9), BUILT))
+    operating.connect(server)
+    sensor = index_sensor(mode="reschedule", poke_interval=timedelta(minutes=2))
+    assert sensor.reschedule
+    dates: list[Any] = [None, clock.utcnow()]
+    context: Any = {"ti": SimpleNamespace(try_number=1, get_first_reschedule_date=lambda context: dates[0])}
+
+    with pytest.raises(AirflowRescheduleException) as caught:
+        sensor.execute(context)
+    assert caught.value.reschedule_date.timestamp() == clock.now + 120
+    assert clock.naps == []
+    del dates[0]
+    assert sensor.execute(context)[0]["index_name"] == "vector"
+    assert len(server.requests) == 2
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("rescheduled", [False, True])
+def test_a_poke_that_meets_a_page(rescheduled: bool, serve: Serve, operating: Operating, clock: Clock) -> None:
+    operating.connect(serve(page(200)))
+    sensor = index_sensor(mode="reschedule")
+    date = clock.utcnow() if rescheduled else None
+    context: Any = {"ti": SimpleNamespace(try_number=1, get_first_reschedule_date=lambda context: date)}
+    # The first one may have the wrong address; a later one follows one that had not.
+    with pytest.raises(AirflowRescheduleException if rescheduled else AirflowFailException):
+        sensor.execute(context)
+
+
+def test_airflows_backoff_is_kept(serve: Serve, operating: Operating, clock: Clock) -> None:
+    seen = Looks(clock, indexed(rows(9), rows(9), rows(9), rows(9), BUILT))
+    operating.connect(serve(seen))
+    sensor = index_sensor(exponential_backoff=True, poke_interval=10, max_wait=30)
+    sensor.execute({"ti": SimpleNamespace(try_number=1)})  # type: ignore[typeddict-item]
+    assert len(seen.times) == 5
+    assert min(seen.gaps) >= 1
+    assert max(seen.gaps) <= 30
+
+
+# In a DAG -----------------------------------------------------------------------------------------------------------
+
+
+def test_templates(serve: Serve, runner: Driver) -> None:
+    server = serve(indexed(BUILT))
+    runner.operating.connect(server)
+    with DAG("d", schedule=None):
+        sensor = IndexSensor(
+            task_id="wait",
+            collection_name="{{ c }}",
+            index_name=["{{ i }}"],
+            database="{{ d }}",
+            milvus_conn_id="{{ m }}",
+        )
+        load = CollectionLoadSensor(task_id="load", collection_name="{{ c }}", partition_names="{{ i }}")
+    context: Any = {"c": "docs", "i": "vector", "d": "books", "m": "milvus_default"}
+    sensor.render_template_fields(context)
+    load.render_template_fields(context)
+    assert (load.collection_name, load.partition_names) == ("docs", "vector")
+    runner.finish(sensor)
+    assert server.requests[0].body == {"dbName": "books", "collectionName": "docs", "indexName": "vector"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "rendered"),
+    [
+        (index_sensor, {"collection_name": ""}),
+        (index_sensor, {"index_name": ["vector", " "]}),
+        (index_sensor, {"index_name": [None]}),
+        (load_sensor, {"collection_name": None}),
+        (load_sensor, {"partition_names": ["p", 7]}),
+    ],
+)
+def test_templates_that_render_to_nothing(
+    kind: Callable[..., Any], rendered: dict[str, Any], mode: dict[str, Any], runner: Driver
+) -> None:
+    runner.operating.connect("http://127.0.0.1:1")
+    with pytest.raises(AirflowFailException, match="did its template render to nothing"):
+        runner.finish(kind(**rendered, **mode))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"poke_interval": 0.01}, "poke_interval must be at least 0.1 s"),
+        ({"poke_interval": timedelta(0)}, "poke_interval must be at least 0.1 s"),
+        ({"poke_interval": -1}, "poke_interval must be"),
+        ({"poke_interval": math.inf}, "poke_interval must be"),
+        ({"poke_interval": True}, "poke_interval must be"),
+        ({"poke_interval": "30s"}, "poke_interval must be a number of seconds or a timedelta"),
+        ({"timeout": math.nan}, "timeout must be"),
+        ({"timeout": -1}, "timeout must be"),
+        ({"timeout": "1h"}, "timeout must be a number of seconds or a timedelta"),
+    ],
+)
+@pytest.mark.parametrize("kind", [index_sensor, load_sensor])
+def test_bad_arguments_are_refused_when_the_dag_is_parsed(
+    kind: Callable[..., Any], arguments: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=f"task wait: .*{words}"):
+        kind(**arguments)
+
+
+@pytest.mark.parametrize("mode", ["pokey", "defer"])
+def test_modes_that_there_are_not(mode: str) -> None:
+    with pytest.raises((ValueError, AirflowException), match="mode must be one of"):
+        index_sensor(mode=mode)
+
+
+# operators.default_deferrable ---------------------------------------------------------------------------------------
+
+KINDS: dict[str, Callable[..., BaseOperator]] = {
+    "IndexSensor": lambda **given: index_sensor(**given),
+    "CollectionLoadSensor": lambda **given: load_sensor(**given),
+    "CreateIndexOperator": lambda **given: CreateIndexOperator(
+        task_id="t", collection_name="docs", index_params=HNSW, **given
+    ),
+    "LoadCollectionOperator": lambda **given: LoadCollectionOperator(task_id="t", collection_name="docs", **given),
+    "ReleaseCollectionOperator": lambda **given: ReleaseCollectionOperator(
+        task_id="t", collection_name="docs", **given
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("setting", "given", "deferrable"),
+    [
+        (None, {}, False),
+        ("True", {}, True),
+        ("true", {"deferrable": None}, True),
+        ("True", {"deferrable": False}, False),
+        ("False", {"deferrable": True}, True),
+        (None, {"deferrable": True}, True),
+    ],
+)
+def test_airflows_default_of_deferrable(
+    setting: str | None, given: dict[str, Any], deferrable: bool, kind: str, operating: Operating
+) -> None:
+    if setting is not None:
+        operating.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", setting)
+    assert KINDS[kind](**given).deferrable is deferrable  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("given", [None, False])
+def test_the_default_decides_where_it_waits(
+    given: bool | None, serve: Serve, operating: Operating, clock: Clock
+) -> None:
+    operating.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
+    operating.connect(serve(FakeMilvus(progress=told(*[rows(9)] * 5, BUILT))))
+    task = operating.operator(deferrable=given)
+    if given is None:
+        with pytest.raises(TaskDeferred):
+            operating.execute(task)
+    else:
+        assert operating.execute(task)[0]["state"] == "Finished"
+
+
+def test_deferrable_goes_before_mode(serve: Serve, operating: Operating, clock: Clock) -> None:
+    operating.connect(serve(indexed(rows(9))))
+    with pytest.raises(TaskDeferred):
+        operating.execute(index_sensor(deferrable=True, mode="reschedule"))

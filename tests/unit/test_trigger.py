@@ -1,0 +1,219 @@
+"""The trigger: what is stored of it, what it leaves behind, and what a triggerer's end, or another one, does to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from drivers import end_of, revived, trigger_of
+from fake_milvus import BUILT, indexed, rows
+from harness import PASSWORD, Clock, Logged, Looks, Operating
+from scripted import ScriptedServer, page
+
+from airflow_vectordb.rest import errors
+from airflow_vectordb.triggers.milvus import MilvusTrigger, outcome_of
+from airflow_vectordb.waits import WAITS, CollectionLoaded, CollectionReleased, IndexesBuilt, Wait, deserialize
+from airflow_vectordb.watching import Deadline
+
+Serve = Callable[..., ScriptedServer]
+DEADLINE = Deadline(2_000_000.0, "execution_timeout", 3600.0)
+EXAMPLES: dict[str, list[Wait]] = {
+    "IndexesBuilt": [IndexesBuilt("docs"), IndexesBuilt("docs", ("a", "b"), "books", may_come=True)],
+    "CollectionLoaded": [CollectionLoaded("docs"), CollectionLoaded("docs", ("p",), "books", may_come=True)],
+    "CollectionReleased": [CollectionReleased("docs"), CollectionReleased("docs", ("p", "q"), "books")],
+}
+
+
+# What is stored -----------------------------------------------------------------------------------------------------
+
+
+def test_every_wait_has_an_example() -> None:
+    assert EXAMPLES.keys() == WAITS.keys()
+
+
+@pytest.mark.parametrize("wait", [wait for waits in EXAMPLES.values() for wait in waits], ids=str)
+def test_round_trips(wait: Wait, operating: Operating) -> None:
+    operating.connect("http://localhost:1")
+    trigger = MilvusTrigger(
+        wait=wait, deadline=DEADLINE, poll_interval=7.5, started=1e6, answered=False, milvus_conn_id="c", database="d"
+    )
+    stored = trigger.serialize()
+    assert json.loads(json.dumps(stored)) == list(stored)  # no tuples, which JSON would turn into lists
+    assert PASSWORD not in json.dumps(stored)
+
+    for again in (revived(json.dumps(stored)), MilvusTrigger(**through_airflow(stored[1]))):
+        assert again.serialize() == stored
+        assert again.wait == wait
+        assert again.deadline == DEADLINE
+
+
+def through_airflow(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Do with a trigger's arguments what worker, API server and triggerer do with them, one after the other."""
+    from airflow.models.trigger import Trigger
+    from airflow.sdk.execution_time.comms import DeferTask
+
+    try:
+        from airflow.sdk.serde import serialize
+        from airflow.serialization.decoders import smart_decode_trigger_kwargs
+    except ImportError:  # Airflow 3.1
+        from airflow.serialization.serialized_objects import smart_decode_trigger_kwargs
+
+        def serialize(value: Any) -> Any:
+            return value
+
+    sent = DeferTask(
+        state="deferred",
+        classpath="c",
+        trigger_kwargs=serialize(kwargs),
+        next_method="m",
+        next_kwargs=serialize({"course": {}}),
+    )
+    received = json.loads(sent.model_dump_json())["trigger_kwargs"]
+    assert not any(f"builtins.{kind}" in json.dumps(received) for kind in ("tuple", "set"))
+    return {k: smart_decode_trigger_kwargs(v) for k, v in Trigger._decrypt_kwargs(json.dumps(received)).items()}
+
+
+BAD_WAITS: list[dict[str, Any]] = [
+    {"kind": "PigsFly", "collection": "docs"},
+    {"collection": "docs"},
+    {"kind": "IndexesBuilt"},
+    {"kind": "IndexesBuilt", "collection": "docs", "colour": "red"},
+    {"kind": ["IndexesBuilt"], "collection": "docs"},
+]
+
+
+@pytest.mark.parametrize("data", BAD_WAITS, ids=str)
+def test_waits_of_another_version(data: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="wait"):
+        deserialize(data)
+    # The one exception that Airflow's triggerer takes for the trigger's own; others end it, and all that waits there.
+    with pytest.raises(TypeError, match="older than the worker's"):
+        trigger_of(data)  # type: ignore[arg-type]
+
+
+def test_a_trigger_stored_by_an_older_version(serve: Serve, operating: Operating, clock: Clock) -> None:
+    operating.connect(serve(indexed(BUILT)))
+    _, kwargs = trigger_of().serialize()
+    del kwargs["answered"]
+    assert asyncio.run(end_of(MilvusTrigger(**kwargs)))["status"] == "done"
+
+
+# Restarts -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_real_pause(clock: Clock) -> Iterator[None]:
+    yield
+    assert clock.elapsed == pytest.approx(sum(clock.naps))
+
+
+@pytest.mark.usefixtures("no_real_pause")
+def test_a_restart_keeps_deadline_and_pace(serve: Serve, operating: Operating, clock: Clock) -> None:
+    seen = Looks(clock, indexed(rows(500)))
+    operating.connect(serve(seen))
+    stored = json.dumps(trigger_of(poll_interval=30.0).serialize())
+
+    clock.now += 1800  # a triggerer was here, and is no more
+    clock.naps.append(1800)
+    event = asyncio.run(end_of(revived(stored)))
+
+    assert (event["error"], event["status"]) == ("WaitTimeoutError", "failed")
+    assert "1 h" in event["message"] or "60 min" in event["message"]
+    assert 3600 <= clock.elapsed < 3601
+    assert 0 <= seen.times[0] - 1800 <= 30
+    assert min(seen.gaps[:-1]) >= 24 - 1e-6  # the pace of a wait that is half an hour old
+
+
+@pytest.mark.usefixtures("no_real_pause")
+def test_restarts_do_not_all_look_at_once(serve: Serve, operating: Operating, clock: Clock) -> None:
+    seen = Looks(clock, indexed(BUILT))
+    operating.connect(serve(seen))
+    stored = json.dumps(trigger_of(poll_interval=30.0).serialize())
+    firsts = []
+    for _ in range(60):
+        clock.now = clock.began + 1800
+        asyncio.run(end_of(revived(stored)))
+        firsts.append(seen.times[-1] - 1800)
+    clock.now, clock.naps = clock.began, []
+
+    assert len(seen.times) == 60
+    assert 0 <= min(firsts) < 6
+    assert 18 < max(firsts) <= 30
+    assert len({int(first / 6) for first in firsts}) >= 4
+
+
+@pytest.mark.usefixtures("no_real_pause")
+@pytest.mark.parametrize("progress", [rows(500), BUILT])
+def test_a_deadline_that_is_past(progress: dict[str, Any], serve: Serve, operating: Operating, clock: Clock) -> None:
+    server = serve(indexed(progress))
+    operating.connect(server)
+    late = Deadline(clock.now - 5.0, "timeout", 60.0)
+
+    event = asyncio.run(end_of(trigger_of(started=clock.now - 65, deadline=late)))
+
+    assert (event["status"], event.get("error")) == (
+        ("done", None) if progress is BUILT else ("failed", "WaitTimeoutError")
+    )
+    assert len(server.requests) == 1  # it is looked at once before giving up
+    assert clock.naps == []
+
+
+# The Airflow connection ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_real_pause")
+def test_a_connection_that_is_away_for_a_while(
+    serve: Serve, operating: Operating, clock: Clock, logged: Logged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(indexed(BUILT))
+    sleep = clock.sleep
+
+    def comes_back(seconds: float) -> None:
+        sleep(seconds)
+        if clock.elapsed > 6:
+            operating.connect(server)
+
+    monkeypatch.setattr(clock, "sleep", comes_back)
+    event = asyncio.run(end_of(trigger_of()))
+
+    assert event["status"] == "done"
+    assert 6 < clock.elapsed < 31
+    assert len([line for line in logged.of("warning") if "milvus_default" in line]) == 3
+
+
+@pytest.mark.usefixtures("no_real_pause")
+def test_a_connection_that_only_workers_have(operating: Operating, clock: Clock) -> None:
+    event = asyncio.run(end_of(trigger_of(milvus_conn_id="workers_only")))
+
+    with pytest.raises(errors.MilvusError, match=r"no Airflow connection 'workers_only'.*as for workers") as e:
+        outcome_of(json.loads(json.dumps(event)))
+    assert e.value.transient  # Airflow says the same while its database is away
+    assert clock.elapsed < 60
+
+
+def test_a_connection_that_cannot_be_used(operating: Operating) -> None:
+    operating.connect("ftp://nowhere")
+    event = asyncio.run(end_of(trigger_of()))
+    with pytest.raises(errors.InvalidParametersError, match="http:// or https://") as caught:
+        outcome_of(json.loads(json.dumps(event)))
+    assert len(caught.value.problems) == 1
+
+
+# Before the first answer --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_real_pause")
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_page_is_an_outage_only_where_milvus_was(
+    answered: bool, serve: Serve, operating: Operating, clock: Clock
+) -> None:
+    milvus = indexed(BUILT)
+    milvus.faults["indexes/describe"] = [page(502), page(200), page(200)]
+    operating.connect(serve(milvus))
+
+    event = asyncio.run(end_of(trigger_of(answered=answered)))
+
+    assert (event["status"], event.get("error")) == (("done", None) if answered else ("failed", "NotMilvusError"))
