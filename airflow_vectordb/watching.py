@@ -140,7 +140,8 @@ def pause_after(elapsed: float, poll_interval: float, random: Callable[[], float
     :param random: gives numbers from 0 to 1: of many waits that begin together, few look together
     """
     longest = min(poll_interval, max(SHORTEST_PAUSE, PAUSE_SHARE * max(0.0, elapsed)))
-    return longest * (0.8 + 0.2 * random())
+    # Below the longest pause, so that with the time of the look itself nothing is noticed later than that.
+    return longest * (0.8 + 0.15 * random())
 
 
 def tolerable(error: MilvusError, answered: bool) -> bool:
