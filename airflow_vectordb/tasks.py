@@ -291,18 +291,17 @@ class MilvusTask:
             return Deadline(now + LONGEST_WAIT, "neither timeout nor execution_timeout is set", LONGEST_WAIT)
         return min(limits, key=lambda limit: limit.at)
 
-    def tell_outlets(self, context: Context, extra: dict[str, Any]) -> None:
+    def tell(self, hook: MilvusHook, context: Context, extra: dict[str, Any]) -> None:
         """
-        Put something into the ``extra`` of the events of this task's outlet assets.
+        Tell Airflow what this task did to its collection: see :func:`airflow_vectordb.lineage.tell`.
 
+        :param hook: open
         :param context: the task's context
-        :param extra: JSON-ready
+        :param extra: of the outlets' events; JSON-ready
         """
-        from airflow.sdk import Asset
+        from airflow_vectordb.lineage import tell
 
-        for outlet in self.outlets or ():
-            if isinstance(outlet, Asset):
-                context["outlet_events"][outlet].extra.update(extra)
+        tell(self, hook, context, str(getattr(self, "collection_name", "")), extra)
 
 
 def seconds_of(value: timedelta | float) -> float:

@@ -10,6 +10,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_vectordb._compat import default_deferrable
 from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
+from airflow_vectordb.links import MilvusConsoleLink
 from airflow_vectordb.tasks import SHORTEST_POLL_INTERVAL, Course, MilvusTask, check_seconds, refuse
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class MilvusOperator(MilvusTask, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database")
+    operator_extra_links = (MilvusConsoleLink(),)
     ui_color = "#dff1ff"
 
     def __init__(self, *, milvus_conn_id: str = DEFAULT_CONN_ID, database: str | None = None, **kwargs: Any) -> None:

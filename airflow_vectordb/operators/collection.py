@@ -55,7 +55,7 @@ class _LoadingOperator(WaitingOperator):
             if self.wait_for_completion:
                 result = self.wait_for(hook, course, "done", self._wait(partitions))
                 self.log.info("%s: %s", self.collection_name, result["load_state"])
-        self.tell_outlets(context, {"loading": result})
+        self.tell(hook, context, {"loading": result})
         return result
 
     _hint = ""

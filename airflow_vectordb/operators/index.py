@@ -118,7 +118,7 @@ class CreateIndexOperator(WaitingOperator):
             if replacement is not None:
                 replacement.reload()
         built = self._report(built)
-        self.tell_outlets(context, {"indexes": built})
+        self.tell(hook, context, {"indexes": built})
         return built
 
     def recover(self, hook: MilvusHook, context: Context, course: Course, error: MilvusError) -> None:
@@ -322,7 +322,7 @@ class DropIndexOperator(MilvusOperator):
             )
             raise
         self.log.info("%s/%s: dropped", self.collection_name, self.index_name)
-        self.tell_outlets(context, {"dropped_index": self.index_name})
+        self.tell(hook, context, {"dropped_index": self.index_name})
         return True
 
 

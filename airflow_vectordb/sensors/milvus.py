@@ -14,6 +14,7 @@ from airflow_vectordb._compat import (
     default_deferrable,
 )
 from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
+from airflow_vectordb.links import MilvusConsoleLink
 from airflow_vectordb.tasks import SHORTEST_POLL_INTERVAL, Course, MilvusTask, check_seconds, names_of, refuse
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database")
+    operator_extra_links = (MilvusConsoleLink(),)
     ui_color = "#dff1ff"
 
     def __init__(

@@ -43,6 +43,8 @@ RUNS = {
     "many": ("index_many_collections", "2026-01-06T00:00:00Z", {"prefix": "many_"}),
     "many again": ("index_many_collections", "2026-01-07T00:00:00Z", {"prefix": "many_"}),
     "none": ("index_many_collections", "2026-01-08T00:00:00Z", {"prefix": "there_are_none_"}),
+    "index first": ("index_first", "2026-01-09T00:00:00Z", {}),
+    "then ingest": ("ingest_after_index", "2026-01-09T00:00:00Z", {}),
 }
 
 
@@ -80,10 +82,15 @@ class TestParsing:
             "create_elsewhere",
             "wait_elsewhere",
             "index_many_collections",
+            "index_first",
+            "ingest_after_index",
         }
 
     def test_no_schedule_begins_in_the_past(self, parsed: Any) -> None:
-        assert {dag_id for dag_id, dag in parsed["dags"].items() if dag["schedule"]} == {"create_index"}
+        assert {dag_id for dag_id, dag in parsed["dags"].items() if dag["schedule"]} == {
+            "create_index",
+            "ingest_after_index",
+        }
         assert not any(dag["catchup"] for dag in parsed["dags"].values())
 
     def test_nothing_heavy_is_imported(self, parsed: Any) -> None:
@@ -120,6 +127,18 @@ class TestCreateIndex:
         run = runs["no collection"]
         assert run["state"] == "failed"
         assert run["returned"] == {}
+
+
+class TestIndexThenIngest:
+    def test_the_index_is_there_before_the_rows(self, runs: Any, client: Client) -> None:
+        first, then = runs["index first"], runs["then ingest"]
+        assert (first["state"], then["state"]) == ("success", "success")
+        (index,) = first["returned"]["create_index"]
+        assert (index["index_type"], index["state"], index["total_rows"]) == ("HNSW", "Finished", 0)
+        assert then["returned"]["ingest"] == 360
+        client.send(collections.load("indexed_docs"))
+        (count,) = client.send(entities.query("indexed_docs", filter="", output_fields=["count(*)"]))
+        assert count == {"count(*)": 360}
 
 
 class TestDigitsSearch:

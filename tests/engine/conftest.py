@@ -6,6 +6,7 @@
 - ``connection``, ``own_connection``: Airflow's default connection, to ``front`` and to ``own_front``.
 - ``name``, ``filled``: a name for a collection, and a small collection.
 - ``make_big``: makes collections that take a while to index.
+- ``figures``: lines that are shown at the end of the run.
 """
 
 from __future__ import annotations
@@ -65,6 +66,13 @@ class Api:
 
 
 _NONE = pytest.StashKey[str]()
+_FIGURES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session")
+def figures(request: pytest.FixtureRequest) -> list[str]:
+    """Lines to show at the end of the run: what was measured."""
+    return request.config.stash.setdefault(_FIGURES, [])
 
 
 @pytest.fixture(scope="session")
@@ -95,6 +103,10 @@ def pytest_terminal_summary(
 ) -> Generator[None, None, None]:
     """Say that there was no engine at the end of every run, not only where reasons of skips are asked for."""
     yield
+    if lines := config.stash.get(_FIGURES, []):
+        terminalreporter.section("figures")
+        for line in lines:
+            terminalreporter.line(line)
     why = config.stash.get(_NONE, "")
     if why:
         terminalreporter.section("NO REAL MILVUS: NOTHING WAS TESTED AGAINST ONE", sep="!", red=True, bold=True)

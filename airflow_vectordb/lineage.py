@@ -1,0 +1,49 @@
+"""Tells Airflow what a task did to a collection: through outlet assets, and through hook lineage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.tasks import MilvusTask
+
+
+def tell(task: MilvusTask, hook: MilvusHook, context: Context, collection: str, extra: dict[str, Any]) -> None:
+    """
+    Tell that a task has changed a collection.
+
+    The event of an outlet :class:`~airflow.sdk.Asset` gets ``extra``; an outlet :class:`~airflow.sdk.AssetAlias` gets
+    an event for the collection's own asset, with ``extra``. Without any outlet, lineage collectors (OpenLineage) are
+    told all the same.
+
+    :param task: whose outlets are told
+    :param hook: tells the server and the database
+    :param context: the task's context
+    :param collection: name of the collection
+    :param extra: JSON-ready
+    """
+    from airflow.sdk import Asset, AssetAlias
+
+    from airflow_vectordb.assets import asset_uri
+
+    uri = asset_uri(hook.endpoint.url, None, hook.endpoint.database, collection)
+    for outlet in task.outlets or ():
+        if isinstance(outlet, AssetAlias):
+            context["outlet_events"][outlet].add(Asset(uri), extra=extra)
+        elif isinstance(outlet, Asset):
+            context["outlet_events"][outlet].extra.update(extra)
+    _collector().add_output_asset(context=hook, uri=uri)
+
+
+def _collector() -> Any:
+    try:
+        from airflow.sdk.lineage import get_hook_lineage_collector
+    except ImportError:  # Airflow 3.1
+        from airflow.lineage.hook import get_hook_lineage_collector  # type: ignore[no-redef,import-not-found,unused-ignore]
+    return get_hook_lineage_collector()
+
+
+__all__ = ["tell"]

@@ -1,0 +1,64 @@
+"""
+One DAG makes a collection and its index; another one ingests, and starts because the index is there.
+
+The second DAG has no schedule but the asset: Airflow starts it when the task that has the asset as its outlet has
+succeeded, which is when the index is built. If that task fails, nothing starts. What the task did comes along in the
+event's ``extra``.
+
+What must exist: a connection ``milvus_default``. The collection is made if it is not there. An asset's URI is a name
+that both DAGs agree on; put the host of your server there, so that lineage tools find both ends.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, task
+
+from airflow_vectordb.assets import milvus_asset
+from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.operators.index import CreateIndexOperator
+from airflow_vectordb.rest import collections, entities
+
+COLLECTION = "indexed_docs"
+DOCS = milvus_asset(COLLECTION, host="localhost")
+SCHEMA = {
+    "autoID": False,
+    "fields": [
+        {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
+        {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": 2}},
+    ],
+}
+RETRIES = {"retries": 1, "retry_delay": timedelta(seconds=5)}
+
+
+@task
+def make_collection() -> None:
+    """Make the collection; if it is there already, nothing."""
+    with MilvusHook() as hook:
+        hook.send(collections.create(COLLECTION, schema=SCHEMA))
+
+
+@task
+def ingest(triggering_asset_events: dict) -> int:
+    """Write a vector for each degree of the circle, and say what the index is like that it goes into."""
+    from math import cos, radians, sin
+
+    for event in triggering_asset_events.get(DOCS, ()):
+        for index in event.extra["indexes"]:
+            print(f"into {index['index_name']}: {index['index_type']} {index['metric_type']} {index['params']}")
+    rows = [{"id": d, "vector": [cos(radians(d)), sin(radians(d))]} for d in range(360)]
+    with MilvusHook() as hook:
+        return hook.send(entities.upsert(COLLECTION, rows)).count
+
+
+with DAG("index_first", schedule=None, default_args=RETRIES, tags=["example", "milvus"]):
+    make_collection() >> CreateIndexOperator(
+        task_id="create_index",
+        collection_name=COLLECTION,
+        index_params={"fieldName": "vector", "indexType": "HNSW", "params": {"M": 16, "efConstruction": 200}},
+        outlets=[DOCS],
+    )
+
+with DAG("ingest_after_index", schedule=[DOCS], default_args=RETRIES, tags=["example", "milvus"]):
+    ingest()
