@@ -41,6 +41,9 @@ def _arguments(found: dict[str, ModuleType]) -> argparse.Namespace:
     )
     parser.add_argument("name", nargs="*", help="a benchmark (default: all of them)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="also write the results into this file")
+    parser.add_argument(
+        "--busy", action="store_true", help="the machine does other things too: budgets about time count double"
+    )
     arguments = parser.parse_args()
     unknown = [name for name in arguments.name if name not in found]
     if unknown:
@@ -80,7 +83,9 @@ def main() -> int:
     if arguments.json is not None:
         benchmarks = {name: {"title": _title(found[name]), **report.as_json()} for name, report in reports.items()}
         arguments.json.write_text(json.dumps({"machine": machine, "benchmarks": benchmarks}, indent=2) + "\n")
-    failed = [name for name, report in reports.items() if not report.holds]
+    failed = [
+        name for name, report in reports.items() if not (report.roughly_holds if arguments.busy else report.holds)
+    ]
     print(f"\nBudgets exceeded: {', '.join(failed)}" if failed else "\nAll budgets hold.")
     return 1 if failed else 0
 

@@ -29,7 +29,7 @@ LATENCY = 0.02
 MOST_SHARE = 0.1
 MOST_SECONDS = 1.0
 #: Looks that may be added when a build takes twice as long, until the pause has grown to poll_interval.
-MOST_PER_DOUBLING = 10
+MOST_PER_DOUBLING = 12
 
 
 @dataclass(frozen=True)

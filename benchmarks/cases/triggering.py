@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -89,6 +90,7 @@ def _cpu_check(best: Mapping[str, float]) -> Check:
         f"at most {MOST_MICROSECONDS} us of CPU a poll, or, on slower machines, {share:.2f} of a session per poll",
         f"{best[OURS]:.0f} us, {measured:.2f}",
         best[OURS] <= MOST_MICROSECONDS or measured <= NOISE * share,
+        best[OURS] <= 2 * MOST_MICROSECONDS or measured <= 2 * share,
     )
 
 
@@ -100,7 +102,10 @@ def _crowd_row(crowd: Mapping[str, Any]) -> Row:
         [
             at_most("KiB a wait", crowd["kib"], MOST_KIB),
             at_most("session for one connection id", crowd["sessions"], 1),
-            at_most("poll interval from built to noticed, for the latest", latest / POLL_INTERVAL, NOISE),
+            replace(
+                at_most("poll interval from built to noticed, for the latest", latest / POLL_INTERVAL, NOISE),
+                roughly=latest <= 2 * POLL_INTERVAL,
+            ),
             at_most("sessions and connections left behind", crowd["left"], 0),
         ],
         f"{crowd['most_open']} TCP connections at most; latest notice after {latest:.1f} s",
