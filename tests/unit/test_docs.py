@@ -1,0 +1,64 @@
+"""The documentation: its code is code, its DAGs are DAGs, its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("**/*.md")])
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def blocks(language: str) -> Iterator[object]:
+    for page in PAGES:
+        for number, (kind, code) in enumerate(FENCE.findall(page.read_text()), start=1):
+            if kind == language:
+                yield pytest.param(code, id=f"{page.name}, block {number}")
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_code_compiles_and_what_it_imports_is_there(code: str) -> None:
+    compile(code, "block", "exec")
+    for line in re.findall(r"^(?:from|import) airflow\S* import .*$", code, re.MULTILINE):
+        exec(line if "(" not in line else "", {})
+
+
+@pytest.mark.parametrize("code", [one for one in blocks("python") if "with DAG(" in one.values[0]])  # type: ignore[attr-defined]
+def test_a_dag_is_a_dag(code: str) -> None:
+    from airflow.sdk import DAG
+
+    names: dict[str, object] = {}
+    made: list[DAG] = []
+    exec(
+        re.sub(r"with DAG\((.*?)\):", r"with noted(DAG(\1)):", code),
+        {"noted": lambda dag: made.append(dag) or dag},
+        names,
+    )
+    assert made
+    for dag in made:
+        assert dag.tasks
+        dag.check_cycle()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_project_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(page.read_text()):
+        target, _, anchor = link.partition("#")
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        found = (page.parent / target).resolve() if target else page
+        assert found.exists(), f"{page.name}: {link}"
+        if anchor and found.suffix == ".md":
+            titles = re.findall(r"^#+ (.*)$", found.read_text(), re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert anchor in anchors, f"{page.name}: {link}"
+
+
+def test_there_are_pages_and_blocks() -> None:
+    assert len(PAGES) >= 3
+    assert len(list(blocks("python"))) >= 8
