@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from airflow_vectordb.rest import errors
+from airflow_vectordb.rest.codes import CODES
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("**/*.md")])
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -63,3 +66,20 @@ def test_links_within_the_project_lead_somewhere(page: Path) -> None:
 def test_there_are_pages_and_blocks() -> None:
     assert len(PAGES) >= 3
     assert len(list(blocks("python"))) >= 8
+
+
+def test_the_table_of_errors_is_the_codes() -> None:
+    told: dict[int, tuple[str, bool]] = {}
+    for line in (ROOT / "docs" / "errors.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 4 and cells[0][:1].isdigit():
+            for code in re.findall(r"(?<!to )\b\d+\b(?! to)", cells[0]):
+                assert int(code) not in told, code
+                told[int(code)] = (cells[1].strip("`"), cells[2] == "yes")
+    assert told == {code: (cls.__name__, cls.transient) for code, cls in CODES.items()}
+
+
+@pytest.mark.parametrize("name", [name for name in errors.__all__ if name.endswith("Error")])
+def test_every_class_that_is_raised_is_told(name: str) -> None:
+    raised = not getattr(errors, name).__subclasses__() or name in {cls.__name__ for cls in CODES.values()}
+    assert f"`{name}`" in (ROOT / "docs" / "errors.md").read_text() or not raised
