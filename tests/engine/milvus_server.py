@@ -38,7 +38,8 @@ HOME = Path(os.environ.get(HOME_VARIABLE) or Path(__file__).parents[2] / ".engin
 _PORTS = ("etcd", "root-coord", "proxy", "proxy-internal", "query-coord", "query-node")
 _PORTS += ("index-coord", "index-node", "data-coord", "data-node")
 # Segments that it merges while an index is built are built again: a build would take two or three times as long.
-_SETTINGS = {"DATACOORD_COMPACTION_ENABLEAUTOCOMPACTION": "false"}
+# Its wrapper, a Python program, says which process it is into a file, where that would stay in a buffer.
+_SETTINGS = {"DATACOORD_COMPACTION_ENABLEAUTOCOMPACTION": "false", "PYTHONUNBUFFERED": "1"}
 # The flag for etcd's port says where to find it, not where it listens.
 _ETCD = """\
 name: default
@@ -192,7 +193,9 @@ class MilvusServer:
             raise RuntimeError(f"Milvus was not healthy within {START_TIMEOUT} s: {self._said()[-2000:]}")
         self._shut()
         # It is healthy a little before its wrapper sees that, and says which process it is.
-        while self._process() is None and time.monotonic() < deadline:
+        while self._process() is None:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"Milvus did not say which process it is: {self._said()[-2000:]}")
             time.sleep(0.1)
 
     def _shut(self) -> None:
