@@ -77,7 +77,7 @@ def test_that_the_wheel_cannot_be_had_is_said_aloud(tmp_path: Path) -> None:
 
 
 _STARTS = """
-import sys, time
+import sys
 sys.path.insert(0, {here!r})
 from milvus_server import MilvusServer, installed
 server = MilvusServer(installed())
@@ -85,7 +85,7 @@ server.wait()
 if {frozen}:
     server.signal(19)
 print(server.pid, server.process.pid, server.directory, flush=True)
-time.sleep(600)
+sys.stdin.read()
 """
 
 
@@ -93,7 +93,9 @@ time.sleep(600)
 @pytest.mark.parametrize(("number", "frozen"), [(15, False), (9, True)], ids=["SIGTERM", "SIGKILL, frozen"])
 def test_it_ends_with_the_process_that_started_it(number: int, frozen: bool) -> None:
     code = _STARTS.format(here=str(Path(__file__).parent), frozen=frozen)
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as starter:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as starter:
         assert starter.stdout is not None
         server, keeper, directory = starter.stdout.readline().split()
         assert Path("/proc", server).exists()
