@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -63,6 +64,7 @@ class MilvusTask:
         outlets: Any
         log: Any
 
+    @abstractmethod
     def work(self, hook: MilvusHook, context: Context, course: Course) -> Any:
         """
         Do what the task is for.
@@ -73,7 +75,6 @@ class MilvusTask:
         :return: the task's result
         :raises MilvusError: which becomes Airflow's
         """
-        raise NotImplementedError
 
     def recover(self, hook: MilvusHook, context: Context, course: Course, error: MilvusError) -> None:
         """

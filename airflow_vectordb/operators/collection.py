@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -60,11 +61,13 @@ class _LoadingOperator(WaitingOperator):
 
     _hint = ""
 
+    @abstractmethod
     def _call(self, partitions: tuple[str, ...]) -> Call[None]:
-        raise NotImplementedError
+        """Make the call that asks for it."""
 
+    @abstractmethod
     def _wait(self, partitions: tuple[str, ...]) -> Wait:
-        raise NotImplementedError
+        """Say what is waited for then."""
 
 
 class LoadCollectionOperator(_LoadingOperator):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -71,13 +72,13 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
         self.poll_interval: float = self.poke_interval
         self._seen = ""
 
+    @abstractmethod
     def wait(self) -> Wait:
         """
         Say what is waited for.
 
         :raises InvalidParametersError: with everything that is wrong
         """
-        raise NotImplementedError
 
     def execute(self, context: Context) -> Any:
         """
