@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 PREFIX = "/v2/vectordb/"
 #: Seconds after which even what has no end is ended: a client that does not give up fails its test, and does not hang.
-LONGEST = 4.0
+LONGEST = 8.0
 _PHRASES = {200: "OK", 302: "Found", 307: "Temporary Redirect", 404: "Not Found", 503: "Service Unavailable"}
 
 
@@ -129,7 +129,7 @@ class Drip:
 
 @dataclass(frozen=True)
 class Endless:
-    """Send an answer that does not end, as fast as it is read."""
+    """Send an answer that does not end, in some 30 MiB a second (the client's limit is more than that)."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -138,7 +138,7 @@ class Endless:
         peer.send(Answer({}, self.status, {**self.headers, "Transfer-Encoding": "chunked"}).head(None))
         chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
         end = time.monotonic() + LONGEST
-        while not peer.stopped.is_set() and time.monotonic() < end:
+        while not peer.stopped.wait(0.002) and time.monotonic() < end:
             peer.send(chunk)
         return False
 
@@ -221,6 +221,13 @@ class ScriptedServer:
     def bodies(self, path: str) -> list[Any]:
         """The bodies of the requests to a path."""
         return [request.body for request in self.requests if request.path == path]
+
+    def received(self, number: int) -> bool:
+        """Wait until so many requests were read, since a client that gives up may be ahead; whether it is so many."""
+        end = time.monotonic() + LONGEST
+        while len(self.requests) < number and time.monotonic() < end:
+            threading.Event().wait(0.01)
+        return len(self.requests) == number
 
     def listen(self) -> None:
         """Accept connections from now on."""

@@ -189,14 +189,13 @@ def test_servers_that_do_not_come_to_an_end(
 
     found = transport.fail(Endpoint(server.url, timeout=1, retries=1), DESCRIBE)
     elapsed = time.monotonic() - began
-    server.close()  # all is recorded then
 
     assert type(found) is errors.AnswerTimeoutError
-    assert "0.4 s" in str(found)
+    assert "within 1 s" in str(found)
     assert "`timeout`" in str(found)
     assert found.transient
-    assert len(server.requests) == 2
-    assert 0.8 <= elapsed < 5
+    assert server.received(2)
+    assert 2 <= elapsed < 7
 
 
 def test_an_answer_larger_than_any_of_milvus_is_given_up(

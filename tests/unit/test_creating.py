@@ -182,8 +182,10 @@ def test_if_exists_fail_after_a_try_that_may_have_made_it(serve: Serve, operatin
 
 @pytest.mark.parametrize("lost", [Silent(), CutOff(), CutOff(b"", reset=True), page(504)])
 def test_a_retried_task_finds_what_its_first_try_made(
-    lost: Behaviour, serve: Serve, operating: Operating, impatient: None
+    lost: Behaviour, serve: Serve, operating: Operating, request: pytest.FixtureRequest
 ) -> None:
+    if isinstance(lost, Silent):
+        request.getfixturevalue("impatient")
     milvus = FakeMilvus(faults={"indexes/create": [Lost(lost)]})
     server = serve(milvus)
     operating.connect(server, extra={"retries": 0})
