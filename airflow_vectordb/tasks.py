@@ -131,11 +131,12 @@ class MilvusTask:
     @contextmanager
     def milvus(self) -> Iterator[MilvusHook]:
         """
-        Open a hook for a ``with`` block, whose errors become Airflow's.
+        Open a hook for a ``with`` block, whose errors become Airflow's (and stay Milvus's, see ``exceptions.py``).
 
         :raises AirflowFailException: for an error that does not pass by itself
         :raises AirflowException: for one that may pass
         """
+        from airflow_vectordb.exceptions import failure
         from airflow_vectordb.hooks.milvus import MilvusHook
         from airflow_vectordb.rest.errors import MilvusError
 
@@ -143,7 +144,7 @@ class MilvusTask:
             with MilvusHook(self.milvus_conn_id, self.database or None) as hook:
                 yield hook
         except MilvusError as error:
-            raise self.airflow_error(error)(f"task {self.task_id}: {error}") from error
+            raise failure(error, self.airflow_error(error), self.task_id) from error
 
     def airflow_error(self, error: MilvusError) -> type[AirflowException]:
         """

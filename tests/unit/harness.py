@@ -152,6 +152,11 @@ def _formatted(event: Mapping[str, Any]) -> str:
     return event["event"] % args if args else str(event["event"])
 
 
+def airflows(error: BaseException | None) -> type[BaseException]:
+    """Tell which of Airflow's exceptions a task's error is, exactly."""
+    return next(kind for kind in type(error).__mro__ if kind.__module__.startswith("airflow."))
+
+
 @dataclass
 class Operating:
     """Runs operators as a worker does, with the connection in the environment."""
@@ -183,4 +188,4 @@ class Operating:
         return operator.execute({"ti": SimpleNamespace(try_number=try_number)})
 
 
-__all__ = ["HNSW", "LOGIN", "PASSWORD", "Clock", "Logged", "Looks", "Operating", "Pauses", "Transport"]
+__all__ = ["HNSW", "LOGIN", "PASSWORD", "Clock", "Logged", "Looks", "Operating", "Pauses", "Transport", "airflows"]

@@ -16,6 +16,7 @@ from scripted import ScriptedServer, page
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException, AirflowSensorTimeout
 from airflow_vectordb.operators.base import WaitingOperator
+from airflow_vectordb.rest.errors import WaitTimeoutError
 from airflow_vectordb.tasks import GRACE, Course
 from airflow_vectordb.waits import IndexesBuilt
 
@@ -59,7 +60,9 @@ def test_the_earlier_limit_wins(
     with pytest.raises(AirflowException) as caught:
         driver.finish(task)
 
-    assert type(caught.value) is (AirflowSensorTimeout if driver.sensor else AirflowException)
+    assert isinstance(caught.value, WaitTimeoutError)
+    assert isinstance(caught.value, AirflowSensorTimeout) is driver.sensor
+    assert not isinstance(caught.value, AirflowFailException)
     for word in ("task index", words, "'vector'", "'docs'", "20,000 of 50,000 rows (40%)"):
         assert word in str(caught.value)
     # In a worker Airflow's own alarm goes off at `execution_timeout`, and knows nothing of the index: not wait for it.

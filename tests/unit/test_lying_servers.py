@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from drivers import Driver
 from fake_milvus import BUILT, NO_COLLECTION, FakeMilvus, rows, told
-from harness import PASSWORD, Clock, Logged, Looks
+from harness import PASSWORD, Clock, Logged, Looks, airflows
 from scripted import Answer, Behaviour, CutOff, Raw, ScriptedServer, Silent, error, ok, page
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException, AirflowSensorTimeout
@@ -78,7 +78,7 @@ class Scene:
 
     def fails(self, kind: type[BaseException], looks: int | range | None, *words: str) -> str:
         """Check the end, and its message."""
-        assert type(self.failure) is kind, repr(self.failure)
+        assert airflows(self.failure) is kind, repr(self.failure)
         text = str(self.failure)
         for word in ("task index", "'docs'", *words):
             assert word in text, text
