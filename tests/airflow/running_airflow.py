@@ -79,7 +79,14 @@ class RunningAirflow:
     def __init__(self, processes: Processes, home: Home) -> None:
         self.processes = processes
         self.home = home
-        self.env = {**clean_environment(home), **SETTINGS}
+        self.lineage = home.user / "lineage.jsonl"
+        transport = {"type": "file", "log_file_path": str(self.lineage), "append": True}
+        self.env = {
+            **clean_environment(home),
+            **SETTINGS,
+            "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
+            "AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE": "True",
+        }
         self.secret = Secrets.of(home)
         self.port = free_port()
         self.api = AirflowApi(f"http://127.0.0.1:{self.port}", USER, self.secret.password, timeout=60.0)

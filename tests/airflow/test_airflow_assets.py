@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -77,3 +78,26 @@ def test_a_failed_build_starts_nothing(airflow: RunningAirflow, builds: Builds) 
     assert runs_of(airflow, "consuming")
     assert runs_of(airflow, "never") == []
     assert events_of(airflow, "milvus://milvus.example.com:19530/default/failing_index") == []
+
+
+def outputs(airflow: RunningAirflow, task_id: str) -> list[tuple[str, str]]:
+    """The datasets that OpenLineage says a task has written, once it has said that the task is over."""
+    found: list[dict[str, Any]] = []
+
+    def told() -> bool:
+        # A line that is being written has no end yet.
+        lines = airflow.lineage.read_text().splitlines(keepends=True) if airflow.lineage.exists() else []
+        events = [json.loads(line) for line in lines if line.endswith("\n")]
+        found[:] = [e for e in events if (e["job"]["name"], e["eventType"]) == (f"producing.{task_id}", "COMPLETE")]
+        return bool(found)
+
+    airflow.until(told, f"OpenLineage tells the end of {task_id}")
+    return [(dataset["namespace"], dataset["name"]) for dataset in found[0]["outputs"]]
+
+
+@pytest.mark.parametrize("task_id", ["index", "aliased", "alone"])
+def test_openlineage_is_told_of_the_collection(task_id: str, airflow: RunningAirflow, builds: Builds, run: Run) -> None:
+    builds[f"producing_{task_id}"].finish()
+    run.until(task_id, "success")
+
+    assert (f"milvus://127.0.0.1:{builds.server.port}", f"default.producing_{task_id}") in outputs(airflow, task_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow.providers.openlineage.utils.selective_enable import enable_lineage
 from airflow.sdk import DAG, AssetAlias, task
 
 from airflow_vectordb.assets import milvus_asset
@@ -35,10 +36,11 @@ def read(triggering_asset_events: Any) -> dict[str, list[Any]]:
     }
 
 
-with DAG("producing", schedule=None):
+with DAG("producing", schedule=None) as producing:
     create("index", deferrable=True, outlets=[DOCS])
     create("aliased", deferrable=False, outlets=[MADE])
     create("alone", deferrable=False)
+enable_lineage(producing)
 
 with DAG("failing", schedule=None):
     create("index", deferrable=True, outlets=[BROKEN])
