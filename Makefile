@@ -15,7 +15,7 @@ python := .venv/bin/python
 # Airflow makes files there as soon as it is imported.
 airflow_home := AIRFLOW_HOME='$(CURDIR)/.venv/airflow-home'
 
-.PHONY: help setup demo ui test test-engine test-airflow matrix lint bench clean
+.PHONY: help setup demo ui test test-engine test-airflow matrix reference lint bench clean
 
 help: ## list what there is
 	@echo "make TARGET [PYTHON=/path/to/python] [ARGS='...']"
@@ -38,10 +38,14 @@ test-engine: setup ## run the tests against a real Milvus, whose wheel goes into
 	@export $(airflow_home); exec $(python) -m pytest tests/engine $(ARGS)
 
 test-airflow: setup ## run the tests under a real scheduler and triggerer, and in a browser
+	@$(python) -I .ci/setup_venv.py uv pip install --quiet --python $(python) -c constraints.txt --group browser
 	@export $(airflow_home); exec $(python) -m pytest tests/airflow $(ARGS)
 
 matrix: setup ## run unit tests, DAG tests and the demo on each Airflow from 3.1 on and each Python that is here
 	@exec $(python) -I .ci/matrix.py $(ARGS)
+
+reference: setup ## make docs/reference anew from docstrings and signatures
+	@export $(airflow_home); exec $(python) docs/generate_reference.py
 
 lint: setup ## ruff (rules and format) and mypy --strict
 	$(python) -m ruff check .

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from airflow_vectordb.hooks.connection_fields import DEFAULT_PORT
+from airflow_vectordb.hooks.connection_fields import CLOUD_CONSOLES, DEFAULT_PORT
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.openlineage.facet import Dataset
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SCHEME = "milvus"
 DEFAULT_DATABASE = "default"
 #: Hosts whose port, unless it is named, is that of https.
-_CLOUD = (".zillizcloud.com", ".zilliz.com", ".zilliz.com.cn")
+_CLOUD = tuple(CLOUD_CONSOLES)
 
 
 def milvus_asset(

@@ -1,20 +1,17 @@
 """
-What a failing task raises: Milvus's error and Airflow's exception in one.
+What the hook and tasks raise: Milvus's error and Airflow's exception in one.
 
 Airflow decides by ``AirflowFailException`` and its like whether a task is tried again. Callbacks and, on Airflow 3.3, a
-``retry_policy`` decide by what happened: for them it is also an instance of its class in
-``airflow_vectordb.rest.errors``, with ``code``, ``message``, ``http_status``, ``transient`` and ``retry_after``.
+``retry_policy`` decide by what happened: so it is also an instance of its class in ``airflow_vectordb.rest.errors``,
+with ``code``, ``message``, ``http_status``, ``transient`` and ``retry_after``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
+from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.rest.errors import MilvusError
-
-if TYPE_CHECKING:
-    from airflow_vectordb._compat import AirflowException
-
 
 _MADE: dict[tuple[type[Any], type[Any]], type[Any]] = {}
 
@@ -22,14 +19,14 @@ _MADE: dict[tuple[type[Any], type[Any]], type[Any]] = {}
 class _Failure:
     """Mixed into the classes that :func:`_both` makes."""
 
-    task_id: str
+    task_id: str | None = None
     _kinds: tuple[type[MilvusError], type[AirflowException]]
 
     def __str__(self) -> str:
-        return f"task {self.task_id}: {super().__str__()}"
+        return f"task {self.task_id}: {super().__str__()}" if self.task_id else super().__str__()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_made, (*self._kinds, dict(self.__dict__)))
+        return (_restored, (*self._kinds, dict(self.__dict__)))
 
     def serialize(self) -> tuple[str, tuple[str], dict[str, Any]]:
         """Tell Airflow how to write it down: as the exception of its own that it is."""
@@ -47,25 +44,41 @@ def _both(kind: type[MilvusError], exception: type[AirflowException]) -> type[An
     return _MADE[kind, exception]
 
 
-def _made(kind: type[MilvusError], exception: type[AirflowException], state: dict[str, Any]) -> AirflowException:
+def _restored(kind: type[MilvusError], exception: type[AirflowException], state: dict[str, Any]) -> Any:
     made = _both(kind, exception)
     found: Any = made.__new__(made, state["message"])
     found.__dict__.update(state)
-    return cast("AirflowException", found)
+    return found
 
 
-def failure(error: MilvusError, exception: type[AirflowException], task_id: str) -> AirflowException:
+def exception_for(error: MilvusError) -> type[AirflowException]:
     """
-    Make what a task raises for an error.
+    Choose Airflow's exception for an error.
 
     :param error: what happened
-    :param exception: Airflow's class for it
-    :param task_id: goes in front of the message
-    :return: an instance of both classes, picklable, whose attributes are the error's
+    :return: one after which Airflow tries the task again if the error may pass, and one after which it does not
     """
-    if isinstance(error, _Failure):
-        return cast("AirflowException", error)
-    return _made(type(error), exception, {**error.__dict__, "task_id": task_id})
+    return AirflowException if error.transient else AirflowFailException
 
 
-__all__ = ["failure"]
+def make_airflows(
+    error: MilvusError, exception: type[AirflowException] | None = None, task_id: str | None = None
+) -> MilvusError:
+    """
+    Make an error that is one of Airflow's exceptions too. To be raised in the place of the first, as if it were it::
+
+        raise make_airflows(error) from error.__cause__
+
+    :param error: what happened
+    :param exception: Airflow's class for it; None: see :func:`exception_for`
+    :param task_id: goes in front of the message
+    :return: an instance of both classes, picklable, with the attributes and the traceback of ``error``
+    """
+    kind = error._kinds[0] if isinstance(error, _Failure) else type(error)
+    state = {**error.__dict__, **({"task_id": task_id} if task_id else {})}
+    made: MilvusError = _restored(kind, exception or exception_for(error), state)
+    # A second traceback, of the first error, would say nothing more.
+    return made.with_traceback(error.__traceback__)
+
+
+__all__ = ["exception_for", "make_airflows"]

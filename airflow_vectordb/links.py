@@ -7,16 +7,10 @@ from urllib.parse import quote, urlsplit
 
 from airflow.sdk import BaseOperatorLink
 
+from airflow_vectordb.hooks.connection_fields import CLOUD_CONSOLES
+
 if TYPE_CHECKING:
     from airflow_vectordb.hooks.connection import ConnectionLike
-
-#: Where the hosts of Zilliz Cloud are looked at.
-_CLOUD_CONSOLES = {
-    ".zillizcloud.com.cn": "https://cloud.zilliz.com.cn",
-    ".zilliz.com.cn": "https://cloud.zilliz.com.cn",
-    ".zillizcloud.com": "https://cloud.zilliz.com",
-    ".zilliz.com": "https://cloud.zilliz.com",
-}
 
 
 class MilvusConsoleLink(BaseOperatorLink):
@@ -37,10 +31,14 @@ class MilvusConsoleLink(BaseOperatorLink):
         :param ti_key: key of the task instance
         :return: a URL; empty: there is none
         """
+        from airflow_vectordb._compat import AirflowNotFoundException
         from airflow_vectordb.hooks.milvus import MilvusHook
 
         del ti_key
-        connection = MilvusHook.get_connection(operator.milvus_conn_id)
+        try:
+            connection = MilvusHook.get_connection(operator.milvus_conn_id)
+        except AirflowNotFoundException:
+            return ""  # the task has failed of it, and its log says so
         return console_link(connection, operator.database or None, getattr(operator, "collection_name", None))
 
 
@@ -59,7 +57,7 @@ def console_link(connection: ConnectionLike, database: str | None, collection: s
     if not url:
         host = (connection.host or "").strip()
         name = (urlsplit(host if "://" in host else f"//{host}").hostname or "").lower()
-        return next((console for suffix, console in _CLOUD_CONSOLES.items() if name.endswith(suffix)), "")
+        return next((console for suffix, console in CLOUD_CONSOLES.items() if name.endswith(suffix)), "")
     names = {"{database}": database or connection.schema or "default", "{collection}": collection or ""}
     for placeholder, value in names.items():
         url = url.replace(placeholder, quote(str(value), safe=""))

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_vectordb._compat import AirflowException, AirflowFailException
+from airflow_vectordb._compat import AirflowException
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -136,7 +136,7 @@ class MilvusTask:
         :raises AirflowFailException: for an error that does not pass by itself
         :raises AirflowException: for one that may pass
         """
-        from airflow_vectordb.exceptions import failure
+        from airflow_vectordb.exceptions import make_airflows
         from airflow_vectordb.hooks.milvus import MilvusHook
         from airflow_vectordb.rest.errors import MilvusError
 
@@ -144,15 +144,16 @@ class MilvusTask:
             with MilvusHook(self.milvus_conn_id, self.database or None) as hook:
                 yield hook
         except MilvusError as error:
-            raise failure(error, self.airflow_error(error), self.task_id) from error
+            raise make_airflows(error, self.airflow_error(error), self.task_id) from error.__cause__
 
     def airflow_error(self, error: MilvusError) -> type[AirflowException]:
         """
-        Choose Airflow's exception for one of Milvus's.
-
         :param error: what happened
+        :return: Airflow's exception for it
         """
-        return AirflowException if error.transient else AirflowFailException
+        from airflow_vectordb.exceptions import exception_for
+
+        return exception_for(error)
 
     @contextmanager
     def about(self, hook: MilvusHook, target: str) -> Iterator[None]:
@@ -308,9 +309,7 @@ class MilvusTask:
 
 def seconds_of(value: timedelta | float) -> float:
     """
-    Take a time given as seconds or as a timedelta.
-
-    :param value: either of them
+    :param value: a time, in seconds or as a timedelta
     """
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
 

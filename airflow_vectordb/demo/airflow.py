@@ -98,36 +98,39 @@ def free_port(preferred: int | None = None) -> int:
     raise OSError("no port is free at 127.0.0.1")
 
 
-def clean_environment(home: Home) -> dict[str, str]:
+def clean_environment(home: Home, python: str = sys.executable) -> dict[str, str]:
     """The environment for everything that a run starts.
 
     :param home: the run's; programs that write to the user's home write there.
+    :param python: the interpreter whose programs come first.
     """
     kept = {name: value for name, value in os.environ.items() if name in KEPT or name.startswith("LC_")}
     return {
         **kept,
-        "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
+        "PATH": os.pathsep.join((str(Path(python).parent), os.environ.get("PATH", os.defpath))),
         "HOME": str(home.user),
         "AIRFLOW_HOME": str(home.airflow),
         "PYTHONUNBUFFERED": "1",
     }
 
 
-def python_module(name: str) -> list[str]:
-    """The command line that runs a module with this interpreter.
+def python_module(name: str, python: str = sys.executable) -> list[str]:
+    """The command line that runs a module.
 
     :param name: the module's.
+    :param python: the interpreter; by default this one.
     """
     # -I: the working directory and the user's own packages are not looked into.
-    return [sys.executable, "-I", "-m", name]
+    return [python, "-I", "-m", name]
 
 
-def airflow_command(*arguments: str) -> list[str]:
-    """The command line that runs Airflow with this interpreter.
+def airflow_command(*arguments: str, python: str = sys.executable) -> list[str]:
+    """The command line that runs Airflow.
 
     :param arguments: after ``airflow``.
+    :param python: the interpreter; by default this one.
     """
-    return [*python_module("airflow"), *arguments]
+    return [*python_module("airflow", python), *arguments]
 
 
 def write_settings(home: Home, secret: Secrets, *, dags: Path, port: int, name: str) -> None:

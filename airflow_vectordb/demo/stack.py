@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from airflow_vectordb.demo.home import Home
 from airflow_vectordb.demo.processes import Processes, StopSignals
 from airflow_vectordb.rest import Client, Endpoint
 
-__all__ = ["CONNECTION_ID", "Stack", "open_processes", "prepare_database", "wait_for"]
+__all__ = ["CONNECTION_ID", "Stack", "migrate_database", "open_processes", "prepare_database", "wait_for"]
 
 CONNECTION_ID = "milvus_default"
 MILVUS_USER = "root"
@@ -167,20 +168,31 @@ def prepare_database(processes: Processes, home: Home, console: Console, env: Ma
         shutil.copyfile(copy, database)
     else:
         console.step("making Airflow's database" if fresh else "bringing Airflow's database up to date")
-        migration = processes.start(
-            "airflow db migrate",
-            airflow_command("db", "migrate"),
-            env=env,
-            log=home.logs / "db-migrate.log",
-            directory=home.user,
-            grace=AIRFLOW_GRACE,
-        )
-        processes.finish(migration, PATIENCE)
+        migrate_database(processes, home, env)
         if fresh:
             partial = copy.with_suffix(".new")
             shutil.copyfile(database, partial)
             partial.replace(copy)
     made_by.write_text(version)
+
+
+def migrate_database(processes: Processes, home: Home, env: Mapping[str, str], python: str = sys.executable) -> None:
+    """Run ``airflow db migrate``.
+
+    :param processes: runs it.
+    :param home: where the database is.
+    :param env: Airflow's environment.
+    :param python: the interpreter that has Airflow; by default this one.
+    """
+    migration = processes.start(
+        "airflow db migrate",
+        airflow_command("db", "migrate", python=python),
+        env=env,
+        log=home.logs / "db-migrate.log",
+        directory=home.user,
+        grace=AIRFLOW_GRACE,
+    )
+    processes.finish(migration, PATIENCE)
 
 
 def wait_for(processes: Processes, ready: Callable[[], object], what: str, log: Path, *, every: float = 0.1) -> None:

@@ -20,6 +20,7 @@ class ConnectionLike(Protocol):
     """What is read of an Airflow connection; the Task SDK's and the metadata database's have it both."""
 
     conn_id: Any
+    conn_type: Any
     host: Any
     port: Any
     login: Any
@@ -75,6 +76,17 @@ def console_url_of(connection: ConnectionLike) -> str | None:
     return _extra(connection, []).get("console_url") or None
 
 
+def bundle_of(connection: ConnectionLike) -> str | None:
+    """
+    Find the path of the CA bundle.
+
+    :param connection: the extra ``verify`` is read
+    :return: the path; None: it is true or false, or not given
+    """
+    verify = _verify(_extra(connection, []).get("verify"))
+    return verify if isinstance(verify, str) else None
+
+
 def _extra(connection: ConnectionLike, problems: list[str]) -> Mapping[str, Any]:
     try:
         # Not `extra_dejson`: it takes what is not JSON for nothing, and talks to Airflow's supervisor (to mask what
@@ -95,11 +107,16 @@ def _extra(connection: ConnectionLike, problems: list[str]) -> Mapping[str, Any]
 
 def _url(connection: ConnectionLike, secure: bool, problems: list[str]) -> str | None:
     host, port = (connection.host or "").strip(), connection.port
+    if port and not _is_port(port):
+        problems.append(f"the port must be a number from 1 to 65535, not {port!r}")
+        port = None
     if not host:
         problems.append("the host is empty: set it to a host name or a URL")
         return None
     if "@" in host:
         return host  # the endpoint says what is wrong with it
+    if "://" not in host and str(connection.conn_type).lower() == "https":
+        host = f"https://{host}"  # a URI of that scheme: its token must not go out in the clear
     if "://" in host:
         try:
             has_port = urlsplit(host).port is not None
@@ -115,13 +132,21 @@ def _url(connection: ConnectionLike, secure: bool, problems: list[str]) -> str |
         return None
     if host.count(":") > 1 and not host.startswith("["):
         host = f"[{host}]"  # an IPv6 address
-    elif not port and ":" in host.rpartition("]")[2]:
+    elif ":" in host.rpartition("]")[2]:
         host, _, given = host.rpartition(":")
-        if not given.isdigit():
+        if not _is_port(given):
             problems.append(f"{given!r} is not a port")
+            return None
+        if port and int(port) != int(given):
+            problems.append(f"the host names the port {given}, and the port is {port}: leave one of them out")
             return None
         port = int(given)
     return f"{'https' if secure else 'http'}://{host}:{port or DEFAULT_PORT}"
+
+
+def _is_port(value: Any) -> bool:
+    text = str(value)
+    return text.isascii() and text.isdigit() and 1 <= int(text) <= 65535
 
 
 def _flag(value: Any, name: str, default: bool, problems: list[str]) -> bool:
@@ -158,4 +183,4 @@ def _number(value: Any, name: str, default: float, problems: list[str]) -> float
         return float(default)
 
 
-__all__ = ["console_url_of", "endpoint_of"]
+__all__ = ["ConnectionLike", "bundle_of", "console_url_of", "endpoint_of"]

@@ -14,10 +14,17 @@ CONNECTION_TYPE = "milvus"
 HOOK_NAME = "Milvus / Zilliz Cloud"
 DEFAULT_CONN_ID = "milvus_default"
 DEFAULT_PORT = 19530
+#: Where the hosts of Zilliz Cloud are looked at.
+CLOUD_CONSOLES = {
+    ".zillizcloud.com.cn": "https://cloud.zilliz.com.cn",
+    ".zilliz.com.cn": "https://cloud.zilliz.com.cn",
+    ".zillizcloud.com": "https://cloud.zilliz.com",
+    ".zilliz.com": "https://cloud.zilliz.com",
+}
 DEFAULT_TIMEOUT = 30
 DEFAULT_RETRIES = 4
 
-__all__ = ["CONNECTION_TYPE", "DEFAULT_CONN_ID", "EXTRA_FIELDS", "HOOK_NAME", "STANDARD_FIELDS"]
+__all__ = ["CLOUD_CONSOLES", "CONNECTION_TYPE", "DEFAULT_CONN_ID", "EXTRA_FIELDS", "HOOK_NAME", "STANDARD_FIELDS"]
 
 
 @dataclass(frozen=True)
@@ -49,12 +56,15 @@ STANDARD_FIELDS = (
     ),
     StandardField("port", "Port", "19530", "Default: 19530 for a bare host, none for a URL that names none."),
     StandardField(
-        "login", "User", "root", "User name. Empty when the password is an API key, or without authentication."
+        "login",
+        "User",
+        "root; empty with an API key",
+        "User name. Empty when the password is an API key, or without authentication.",
     ),
     StandardField(
         "password",
         "Password or API key",
-        "",
+        "the user's password, or an API key without a user",
         "With a user: the token is `user:password`. Without: an API key. Neither: no Authorization header.",
     ),
     StandardField("schema", "Database", "default", "The database that calls use unless they name another."),
@@ -70,14 +80,16 @@ EXTRA_FIELDS = (
     ExtraField(
         "verify",
         "Verify TLS certificate",
-        {"type": ["string", "boolean", "null"], "default": "true"},
-        "true, false, or the path of a CA bundle (PEM) on the workers.",
+        # With a second type Airflow 3.3 shows six lines. Without a default, because Airflow takes the texts of an extra
+        # for secrets, and warns in the log of each task of one as short as "true".
+        {"type": ["string", "null"]},
+        "Empty or true: it is verified. false: it is not. Or the path of a CA bundle (PEM) on the workers.",
     ),
     ExtraField(
         "timeout",
         "Time-out of one call (seconds)",
         {"type": ["number", "null"], "default": DEFAULT_TIMEOUT, "exclusiveMinimum": 0},
-        "Seconds that the server gets for one call (`Request-Timeout`). The socket gets a little more.",
+        "Seconds that the server gets for one call. The socket gets a little more.",
     ),
     ExtraField(
         "retries",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from airflow_vectordb.watching import Deadline, Nap
 
 T = TypeVar("T")
+#: What to do when there is no Airflow connection.
+UNDEFINED = (
+    f"Add it on Airflow's Connections page (type \"{HOOK_NAME}\") or by `airflow connections add`, or set the task's "
+    "`milvus_conn_id` to one that is there."
+)
 
 
 class MilvusHook(BaseHook):
@@ -35,7 +41,9 @@ class MilvusHook(BaseHook):
             names = hook.send(collections.list_())
 
     Calls are made by the functions of ``airflow_vectordb.rest.indexes``, ``collections``, ``entities``, ``aliases``,
-    ``databases`` and ``import_jobs``. What they raise is in ``airflow_vectordb.rest.errors``.
+    ``databases`` and ``import_jobs``. What they raise is in ``airflow_vectordb.rest.errors``, and one of Airflow's
+    exceptions at the same time: ``AirflowFailException`` for what does not pass by itself (no retry of the task is
+    burnt), ``AirflowException`` for what may pass.
 
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``
     :param database: database of calls that name none; None: the connection's (its schema field)
@@ -83,7 +91,8 @@ class MilvusHook(BaseHook):
         """
         from airflow.sdk.log import mask_secret
 
-        endpoint = self._endpoint_of(self.get_connection(self.milvus_conn_id))
+        with _airflows_errors():
+            endpoint = self._endpoint_of(self.get_connection(self.milvus_conn_id))
         if endpoint.token:
             mask_secret(endpoint.token)
         return endpoint
@@ -96,7 +105,8 @@ class MilvusHook(BaseHook):
         """
         from airflow_vectordb._compat import amask_secret
 
-        endpoint = self._endpoint_of(await self.aget_connection(self.milvus_conn_id))
+        with _airflows_errors():
+            endpoint = self._endpoint_of(await self.aget_connection(self.milvus_conn_id))
         if endpoint.token:
             await amask_secret(endpoint.token)
         return endpoint
@@ -130,7 +140,8 @@ class MilvusHook(BaseHook):
         :return: what the call returns
         :raises MilvusError: when the server refuses, or when it does not answer after all attempts
         """
-        return self.get_conn().send(call, retries=retries)
+        with _airflows_errors():
+            return self.get_conn().send(call, retries=retries)
 
     def look(self, wait: Wait, *, retries: int | None = None) -> Verdict:
         """
@@ -141,8 +152,9 @@ class MilvusHook(BaseHook):
         :return: ``Done`` with a result, or ``Pending`` with the progress
         :raises MilvusError: when it failed, or when the server does not answer
         """
-        verdict: Verdict = self._drive(wait.look(), retries=retries)
-        return verdict
+        with _airflows_errors():
+            verdict: Verdict = self._drive(wait.look(), retries=retries)
+            return verdict
 
     def wait(
         self,
@@ -177,7 +189,8 @@ class MilvusHook(BaseHook):
             first=first,
             answered=answered,
         )
-        return self._drive(steps, retries=0)
+        with _airflows_errors():
+            return self._drive(steps, retries=0)
 
     def _drive(self, steps: Generator[Call[Any] | Nap, Any, Any], *, retries: int | None) -> Any:
         from airflow_vectordb.rest.errors import MilvusError
@@ -207,38 +220,36 @@ class MilvusHook(BaseHook):
 
         :return: whether it works, and what was reached or what is wrong
         """
-        from dataclasses import replace
-
-        from airflow.sdk.log import mask_secret
-
-        from airflow_vectordb.rest import collections
-        from airflow_vectordb.rest.client import Client
-        from airflow_vectordb.rest.errors import MilvusError
+        from airflow_vectordb._compat import AirflowNotFoundException
+        from airflow_vectordb.hooks.connection_trial import connection_in_environment, try_connection
 
         try:
             connection = self.get_connection(self.milvus_conn_id)
-            endpoint = self._endpoint_of(connection)
-            if endpoint.token:
-                mask_secret(endpoint.token)
-            # Somebody is waiting in front of the form.
-            with Client(replace(endpoint, timeout=min(endpoint.timeout, 5.0), retries=0)) as client:
-                began = time.monotonic()
-                names = client.send(collections.list_())
-                milliseconds = 1000 * (time.monotonic() - began)
-        except MilvusError as error:
-            return False, str(error)
-        if endpoint.token is None:
-            user = "without credentials"
-        else:
-            user = f"as {connection.login}" if connection.login else "with an API key"
-        database = endpoint.database or "default"
-        count = f"{len(names)} collection{'' if len(names) == 1 else 's'}"
-        return True, f"Milvus at {endpoint.url} {user}, database {database}, {count}, {milliseconds:.0f} ms"
+        except AirflowNotFoundException as error:
+            connection = connection_in_environment(self.milvus_conn_id)
+            if connection is None:
+                return False, str(error)
+        return try_connection(connection, self.database)
 
     def _endpoint_of(self, connection: Any) -> Endpoint:
         from airflow_vectordb.hooks.connection import endpoint_of
 
         return endpoint_of(connection, self.database)
+
+
+@contextmanager
+def _airflows_errors() -> Iterator[None]:
+    from airflow_vectordb._compat import AirflowNotFoundException
+    from airflow_vectordb.rest.errors import MilvusError
+
+    try:
+        yield
+    except AirflowNotFoundException as error:
+        raise AirflowNotFoundException(f"{error}. {UNDEFINED}") from None
+    except MilvusError as error:
+        from airflow_vectordb.exceptions import make_airflows
+
+        raise make_airflows(error) from error.__cause__
 
 
 __all__ = ["MilvusHook"]

@@ -63,7 +63,11 @@ class Call(Generic[T_co]):
 
 
 def nothing(answer: Answer) -> None:
-    """Read an answer that says no more than that it worked."""
+    """
+    Read an answer that says no more than that it worked.
+
+    :param answer: the server's
+    """
     del answer
 
 
@@ -71,6 +75,7 @@ def names(answer: Answer) -> list[str]:
     """
     Read an answer that is a list of names.
 
+    :param answer: the server's
     :raises TypeError: when it is something else; a text, say, would be taken for a list of letters
     """
     data = answer.data if answer.data is not None else []

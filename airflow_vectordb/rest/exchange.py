@@ -31,7 +31,13 @@ LARGEST_ANSWER = 512 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Request:
-    """An HTTP POST to send."""
+    """
+    An HTTP POST to send.
+
+    :param url: where to
+    :param headers: with the token
+    :param body: JSON
+    """
 
     url: str
     headers: dict[str, str] = field(repr=False)

@@ -179,8 +179,12 @@ def _checked_params(
         alike = [key for key in known if fold(key) == fold(given)]
         key = alike[0] if given not in known and len(alike) == 1 else given
         if key not in known:
-            if allow_unknown or index_type not in INDEX_TYPES:
+            if allow_unknown:
                 checked[key] = value
+            elif index_type not in INDEX_TYPES:  # that has been said; a misspelt parameter is one more thing to mend
+                every = {name: None for names in INDEX_TYPES.values() for name in names}
+                if key not in every and "did you mean" in (hint := nearest(key, every)):
+                    problems.append(f"{where}no index type has a parameter {key!r}{hint}")
             elif index_type == AUTOINDEX:
                 problems.append(f"{where}AUTOINDEX takes no build parameters, but {key!r} is given: name an index type")
             else:

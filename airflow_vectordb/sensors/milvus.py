@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
@@ -56,7 +57,7 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
         milvus_conn_id: str = DEFAULT_CONN_ID,
         database: str | None = None,
         deferrable: bool | None = None,
-        poke_interval: Any = 30.0,
+        poke_interval: timedelta | float = 30.0,
         **kwargs: Any,
     ) -> None:
         refuse(

@@ -30,6 +30,11 @@ def pytest_exception_interact(call: pytest.CallInfo[Any]) -> None:
         pytest.exit("interrupted", returncode=2)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests in a browser come first, so that their Airflows do not run beside the one of the other tests."""
+    items.sort(key=lambda item: item.path.name != "test_browser.py")
+
+
 @pytest.fixture(scope="session")
 def builds() -> Iterator[Builds]:
     """The Milvus server."""

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sqlite3
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -28,10 +29,9 @@ from airflow_vectordb.demo.airflow import (
     write_settings,
 )
 from airflow_vectordb.demo.api import AirflowApi
-from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home
 from airflow_vectordb.demo.processes import Child, ChildEndedError, Processes
-from airflow_vectordb.demo.stack import AIRFLOW_GRACE, prepare_database, wait_for
+from airflow_vectordb.demo.stack import AIRFLOW_GRACE, migrate_database, wait_for
 
 DAGS = Path(__file__).with_name("dags")
 #: Seconds that anything may take that is waited for, on a machine that others keep busy.
@@ -74,15 +74,19 @@ class RunningAirflow:
 
     :param processes: ends them
     :param home: where they keep their files
+    :param python: the interpreter that has this Airflow; by default the one that runs the tests
+    :param dags: directory of DAG files
     """
 
-    def __init__(self, processes: Processes, home: Home) -> None:
+    def __init__(self, processes: Processes, home: Home, python: str = sys.executable, dags: Path = DAGS) -> None:
         self.processes = processes
         self.home = home
+        self.python = python
+        self.dags = dags
         self.lineage = home.user / "lineage.jsonl"
         transport = {"type": "file", "log_file_path": str(self.lineage), "append": True}
         self.env = {
-            **clean_environment(home),
+            **clean_environment(home, python),
             **SETTINGS,
             "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
             "AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE": "True",
@@ -93,9 +97,18 @@ class RunningAirflow:
         self.children: dict[str, Child] = {}
 
     def bring_up(self, connection: Mapping[str, Any], pools: Mapping[str, int]) -> None:
-        """Start everything, and wait until each DAG is known."""
-        write_settings(self.home, self.secret, dags=DAGS, port=self.port, name="tests")
-        prepare_database(self.processes, self.home, Console(), self.env)
+        """Start everything, and make the connection and the pools."""
+        self.start_serving()
+        self.start("triggerer")
+        # Into the metadata database: that it is encrypted there is part of what is looked at.
+        self.api.put_connection(dict(connection))
+        for name, slots in pools.items():
+            self.api.call("POST", "/api/v2/pools", {"name": name, "slots": slots})
+
+    def start_serving(self, name: str = "tests") -> None:
+        """Start what pages and runs need, which is all but the triggerer. ``name``: shown on the pages."""
+        write_settings(self.home, self.secret, dags=self.dags, port=self.port, name=name)
+        migrate_database(self.processes, self.home, self.env, self.python)
         self.start("api-server")
         self.start("dag-processor")
         log = self.home.logs / "api-server.log"
@@ -103,17 +116,12 @@ class RunningAirflow:
         self.start("scheduler")
         self.api.log_in()
         self.api.warm_up()
-        self.start("triggerer")
-        # Into the metadata database: that it is encrypted there is part of what is looked at.
-        self.api.put_connection(dict(connection))
-        for name, slots in pools.items():
-            self.api.call("POST", "/api/v2/pools", {"name": name, "slots": slots})
 
     def start(self, component: str) -> None:
         """Start one of Airflow's components."""
         self.children[component] = self.processes.start(
             component,
-            airflow_command(*COMPONENTS[component]),
+            airflow_command(*COMPONENTS[component], python=self.python),
             env=self.env,
             log=self.home.logs / f"{component}.log",
             directory=self.home.user,

@@ -14,6 +14,8 @@ def run(airflow: RunningAirflow, builds: Builds) -> Run:
     builds["retries_refused"].milvus.refuses["vector"] = error(1100, "invalid parameter[M=16]")
     builds["retries_unavailable"].outage("collections/describe", RETRIES + 1)
     builds["retries_unavailable"].finish()
+    builds["retries_own_refused"].milvus.faults["collections/describe"] = [error(1401, "no privilege")]
+    builds["retries_own_unavailable"].outage("collections/describe", RETRIES + 1)
     return airflow.trigger("retries")
 
 
@@ -67,3 +69,16 @@ def test_an_outage_is_retried_by_the_hook_and_then_by_airflow(run: Run, builds: 
     assert build.count("indexes/create") == 1
     assert "503" in run.log("unavailable", 1)
     assert "503" not in run.log("unavailable", 2)
+
+
+def test_a_hook_in_code_of_ones_own_does_the_same(run: Run, builds: Builds) -> None:
+    run.until("own_refused", "failed", attempt=1)
+    assert builds["retries_own_refused"].count("collections/describe") == 1
+    log = run.log("own_refused")
+    assert "PermissionDeniedError" in log
+    assert "no privilege" in log
+    # One error, told once.
+    assert "direct cause" not in log
+    run.until("own_unavailable", "success", attempt=2)
+    assert builds["retries_own_unavailable"].count("collections/describe") == RETRIES + 2
+    assert "vector" in run.xcom("own_unavailable")

@@ -26,6 +26,7 @@ LOCAL = "milvus://localhost:19530/default/docs"
         ({"host": "https://milvus.example.com"}, "milvus://milvus.example.com:443/default/docs"),
         ({"host": "http://milvus.example.com/prefix"}, "milvus://milvus.example.com:80/default/docs"),
         ({"host": "in01.gcp.zillizcloud.com"}, "milvus://in01.gcp.zillizcloud.com:443/default/docs"),
+        ({"host": "in01.ali.zillizcloud.com.cn"}, "milvus://in01.ali.zillizcloud.com.cn:443/default/docs"),
         ({"host": "https://in01.zillizcloud.com:19537"}, "milvus://in01.zillizcloud.com:19537/default/docs"),
         ({"database": "sales"}, "milvus://localhost:19530/sales/docs"),
         ({"database": "a/b"}, "milvus://localhost:19530/a%2Fb/docs"),

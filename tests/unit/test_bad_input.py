@@ -278,5 +278,9 @@ def test_connections_that_cannot_be_used(
 
 
 def test_a_connection_that_is_not_there(operating: Operating) -> None:
-    with pytest.raises(AirflowException, match="no_such_connection"):
+    with pytest.raises(
+        AirflowException, match=r"no_such_connection.*Connections page \(type \"Milvus / Zilliz"
+    ) as caught:
         operating.execute(operating.operator(milvus_conn_id="no_such_connection"))
+    # A secrets backend may know it in a while: Airflow may try again.
+    assert not isinstance(caught.value, AirflowFailException)

@@ -14,9 +14,12 @@ from harness import PASSWORD, Clock, Operating, Pauses
 from scripted import ScriptedServer, error, page
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException, AirflowSensorTimeout
-from airflow_vectordb.exceptions import failure
-from airflow_vectordb.rest import errors
+from airflow_vectordb.exceptions import make_airflows
+from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.rest import collections, errors
 from airflow_vectordb.rest.errors import MilvusError, Where
+from airflow_vectordb.waits import IndexesBuilt
+from airflow_vectordb.watching import Deadline
 
 Serve = Callable[..., ScriptedServer]
 ERRORS = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
@@ -33,8 +36,8 @@ def example(kind: type[MilvusError]) -> MilvusError:
 @pytest.mark.parametrize("kind", ERRORS)
 def test_an_instance_of_both(kind: type[MilvusError], exception: type[AirflowException]) -> None:
     given = example(kind)
-
-    made: Any = failure(given, exception, "index")
+    by_the_hook = make_airflows(given)
+    made: Any = make_airflows(by_the_hook, exception, "index")
 
     for found in (made, pickle.loads(pickle.dumps(made))):
         assert isinstance(found, kind)
@@ -46,7 +49,6 @@ def test_an_instance_of_both(kind: type[MilvusError], exception: type[AirflowExc
         shown = "".join(traceback.format_exception_only(found))
         assert shown.startswith(f"airflow_vectordb.rest.errors.{kind.__name__}: task index: ")
     assert made.serialize() == (f"{exception.__module__}.{exception.__name__}", (str(made),), {})
-    assert failure(made, AirflowException, "other") is made
 
 
 TASKS = {
@@ -61,11 +63,11 @@ TASKS = {
 def test_what_a_task_raises(case: str, serve: Serve, operating: Operating, pauses: Pauses) -> None:
     answer, kind, exception = TASKS[case]
 
-    with pytest.raises(kind) as caught:
+    with pytest.raises(exception) as caught:
         operating.create(serve(answer))
 
     found: Any = caught.value
-    assert isinstance(found, exception)
+    assert isinstance(found, kind)
     assert isinstance(found, AirflowFailException) is not found.transient
     assert str(found).startswith("task index: ")
     assert found.retry_after == (900 if case == "a long Retry-After" else None)
@@ -97,3 +99,41 @@ def test_a_retry_policy_of_airflow_matches_it(serve: Serve, operating: Operating
 
     assert policy.evaluate(limited.value, 1, 3).reason == "limited"
     assert policy.evaluate(not_ready.value, 1, 3).action is policies.RetryAction.DEFAULT
+
+
+@pytest.mark.parametrize("case", TASKS)
+def test_what_the_hook_raises(case: str, serve: Serve, operating: Operating, pauses: Pauses) -> None:
+    answer, kind, exception = TASKS[case]
+    operating.connect(serve(answer))
+
+    with MilvusHook() as hook, pytest.raises(exception) as caught:
+        hook.send(collections.describe("docs"))
+
+    found: Any = caught.value
+    assert isinstance(found, kind)
+    assert isinstance(found, AirflowFailException) is not found.transient
+    assert not str(found).startswith("task")
+    shown = "".join(traceback.format_exception(found))
+    assert "client.py" in shown  # where it happened
+    assert shown.count(f"{kind.__name__}: ") == 1
+
+
+def test_what_the_hook_raises_about_its_connection(operating: Operating) -> None:
+    operating.connect("http://127.0.0.1:1", extra={"timeout": "soon"})
+
+    with MilvusHook() as hook, pytest.raises(errors.InvalidParametersError, match="timeout") as caught:
+        hook.send(collections.describe("docs"))
+
+    assert isinstance(caught.value, AirflowFailException)
+
+
+def test_what_waiting_with_the_hook_raises(serve: Serve, operating: Operating, clock: Clock) -> None:
+    milvus = FakeMilvus(progress=lambda name: rows(500))
+    milvus.add("vector")
+    operating.connect(serve(milvus))
+
+    with MilvusHook() as hook, pytest.raises(errors.WaitTimeoutError) as caught:
+        hook.wait(IndexesBuilt("docs", ("vector",)), Deadline(clock.now + 60, "timeout", 60), poll_interval=5)
+
+    assert isinstance(caught.value, AirflowException)
+    assert not isinstance(caught.value, AirflowFailException)

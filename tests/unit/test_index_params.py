@@ -179,9 +179,15 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
     assert all(text.startswith("index_params[1]: ") for text in found[2:])
 
 
+def test_a_misspelt_type_does_not_hide_a_misspelt_parameter() -> None:
+    said = problems({"fieldName": "v", "indexType": "HNWS", "params": {"M": 8, "efConstuction": 9}})
+    assert len(said) == 2
+    assert said[1].endswith("no index type has a parameter 'efConstuction'; did you mean 'efConstruction'?")
+
+
 def test_names_of_newer_servers_pass_on_request() -> None:
     new = {"fieldName": "v", "indexType": "HNSW_XL", "metricType": "WARP", "params": {"warp": 9}}
-    assert len(problems(new)) == 2
+    assert len(problems(new)) == 2  # what an unknown type may have is not known
     (spec,) = parse_index_params(new, allow_unknown=True)
     assert spec == IndexSpec("v", None, "HNSW_XL", "WARP", {"warp": 9})
     # Nonsense stays nonsense.

@@ -50,5 +50,10 @@ def test_where_it_leads(
     assert MilvusConsoleLink().get_link(operator, ti_key=None) == link
 
 
+def test_without_a_connection_there_is_none() -> None:
+    operator = SimpleNamespace(milvus_conn_id="no_such_connection", database=None, collection_name="docs")
+    assert MilvusConsoleLink().get_link(operator, ti_key=None) == ""
+
+
 def test_airflow_knows_it() -> None:
     assert get_provider_info()["extra-links"] == ["airflow_vectordb.links.MilvusConsoleLink"]

@@ -7,7 +7,9 @@ from typing import Any
 
 from airflow.sdk import DAG, task
 
+from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.operators.index import CreateIndexOperator
+from airflow_vectordb.rest import collections
 from airflow_vectordb.sensors.milvus import IndexSensor
 
 HNSW = {"fieldName": "vector", "metricType": "COSINE", "indexType": "HNSW", "params": {"M": 16, "efConstruction": 200}}
@@ -37,6 +39,13 @@ def quick() -> str:
     return "done"
 
 
+@task
+def describe(collection: str) -> list[str]:
+    """Use the hook in code of one's own."""
+    with MilvusHook() as hook:
+        return [field.name for field in hook.send(collections.describe(collection)).fields]
+
+
 with DAG("deferral", schedule=None):
     # The more important one gets the one slot first.
     index = create("index", deferrable=True, pool="narrow", priority_weight=10, weight_rule="absolute")
@@ -55,6 +64,8 @@ with DAG("retries", schedule=None, default_args={"retries": 2, "retry_delay": ti
     create("unavailable", deferrable=False)
     create("slow", deferrable=True, timeout=4)
     create("slow_here", deferrable=False, timeout=4)
+    describe.override(task_id="own_refused")("retries_own_refused")
+    describe.override(task_id="own_unavailable")("retries_own_unavailable")
 
 with DAG("sensors", schedule=None, default_args={"retries": 2, "retry_delay": timedelta(seconds=1)}):
     narrow: dict[str, Any] = {"pool": "sensing", "weight_rule": "absolute"}

@@ -1,0 +1,116 @@
+"""``docs/operators/``: a page for each operator and sensor, whose arguments are those of the signature."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from docs_pages import ROOT, blocks_of, prose, table
+from pymilvus.grpc_gen import common_pb2, milvus_pb2
+
+from airflow_vectordb.operators import collection, index
+from airflow_vectordb.sensors import milvus
+
+sys.path.append(str(ROOT / "docs"))
+
+from docstrings import docstring
+from generate_reference import annotation_text, default, parameters
+
+FOLDER = ROOT / "docs" / "operators"
+CLASSES = [
+    getattr(module, name)
+    for module in (index, collection, milvus)
+    for name in module.__all__
+    if name != "MilvusSensor"  # a base
+]
+SECTIONS = [
+    "Arguments",
+    "What it does, in this order",
+    "What it returns",
+    "What can go wrong",
+    "Requests and privileges",
+    "See also",
+]
+#: The requests of Milvus's own protocol that its RESTful calls become.
+REQUESTS = {
+    "collections/describe": ["DescribeCollectionRequest"],
+    "collections/flush": ["FlushRequest"],
+    "collections/get_load_state": ["GetLoadStateRequest", "GetLoadingProgressRequest"],
+    "collections/get_stats": ["GetCollectionStatisticsRequest"],
+    "collections/load": ["LoadCollectionRequest"],
+    "collections/release": ["ReleaseCollectionRequest"],
+    "indexes/create": ["CreateIndexRequest"],
+    "indexes/describe": ["DescribeIndexRequest"],
+    "indexes/drop": ["DropIndexRequest"],
+    "indexes/list": ["DescribeIndexRequest"],
+    "partitions/list": ["ShowPartitionsRequest"],
+    "partitions/load": ["LoadPartitionsRequest"],
+    "partitions/release": ["ReleasePartitionsRequest"],
+}
+
+
+def privileges_of(path: str) -> set[str]:
+    """Read from the protocol which privileges a call needs."""
+    found = set()
+    for name in REQUESTS[path]:
+        options = getattr(milvus_pb2, name).DESCRIPTOR.GetOptions()
+        privilege = options.Extensions[common_pb2.privilege_ext_obj].object_privilege
+        found.add(common_pb2.ObjectPrivilege.Name(privilege).removeprefix("Privilege"))
+    return found
+
+
+def page_of(cls: type) -> Path:
+    """Find the page of an operator by its title."""
+    (found,) = [page for page in FOLDER.glob("*.md") if page.read_text().startswith(f"# {cls.__name__}\n")]
+    return found
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_the_arguments_are_those_of_the_signature(cls: Any) -> None:
+    rows = table(page_of(cls), "Arguments")
+    assert all(len(row) == 5 and row[4] for row in rows)
+    given = {name: one for name, one in parameters(cls).items() if one.kind is not one.VAR_KEYWORD}
+    of_airflow = {"timeout"} if issubclass(cls, milvus.MilvusSensor) else set()
+    assert [row[0] for row in rows] == [f"`{name}`" for name in docstring(cls)[1]]
+    assert {row[0].strip("`") for row in rows} == set(given) | of_airflow
+    for name, kind, value, templated, _ in rows:
+        name = name.strip("`")
+        assert templated == ("yes" if name in cls.template_fields else ""), name
+        if name in of_airflow:
+            assert value == "Airflow's"
+            continue
+        parameter = given[name]
+        assert kind == f"`{annotation_text(parameter.annotation)}`", name
+        assert value == ("" if parameter.default is parameter.empty else f"`{default(parameter)!r}`"), name
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_a_page_has_its_sections_and_a_dag(cls: Any) -> None:
+    page = page_of(cls)
+    titles = re.findall(r"^## (.*)$", prose(page), re.MULTILINE)
+    assert [title for title in titles if title in SECTIONS] == SECTIONS
+    assert any(block.is_dag and cls.__name__ in block.code and not block.marked("not run") for block in blocks_of(page))
+    assert any(block.marked("returned by") for block in blocks_of(page))
+    assert f"({page.name})" in (FOLDER / "README.md").read_text()
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_each_request_has_its_privileges(cls: Any) -> None:
+    rows = table(page_of(cls), "Requests and privileges")
+    told: list[str] = []
+    for requests, when, privileges in rows:
+        paths = re.findall(r"`([a-z_/]+)`", requests)
+        told += paths
+        assert when
+        assert set(re.findall(r"`(\w+)`", privileges)) == set().union(*map(privileges_of, paths))
+    assert told
+    assert len(told) == len(set(told))
+
+
+def test_airflows_default_for_sensors_is_a_week() -> None:
+    from airflow.configuration import conf
+
+    assert conf.getfloat("sensors", "default_timeout") == 7 * 24 * 3600

@@ -1,0 +1,115 @@
+"""The privileges in docs/production.md: those that Milvus's protocol declares for the calls that tasks really make."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from docs_pages import ROOT
+from harness import HNSW, Clock, Operating
+from loading_milvus import LoadingMilvus, Worker, let_the_loop_sleep_by
+from scripted import ScriptedServer
+
+from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
+from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
+from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
+
+milvus_pb2 = pytest.importorskip("pymilvus.grpc_gen.milvus_pb2", reason="Milvus's protocol comes with pymilvus")
+common_pb2 = pytest.importorskip("pymilvus.grpc_gen.common_pb2")
+
+SECTION = (ROOT / "docs" / "production.md").read_text().partition("## Privileges\n")[2].partition("\n## ")[0]
+#: The request of Milvus's protocol that a call of the RESTful API becomes.
+REQUESTS = {
+    "collections/describe": "DescribeCollectionRequest",
+    "collections/flush": "FlushRequest",
+    "collections/get_load_state": "GetLoadStateRequest",
+    "collections/get_stats": "GetCollectionStatisticsRequest",
+    "collections/load": "LoadCollectionRequest",
+    "collections/release": "ReleaseCollectionRequest",
+    "indexes/create": "CreateIndexRequest",
+    "indexes/describe": "DescribeIndexRequest",
+    "indexes/drop": "DropIndexRequest",
+    "indexes/list": "DescribeIndexRequest",
+    "partitions/list": "ShowPartitionsRequest",
+    "partitions/load": "LoadPartitionsRequest",
+    "partitions/release": "ReleasePartitionsRequest",
+}
+ANOTHER = {**HNSW, "params": {"M": 32, "efConstruction": 200}}
+Task = tuple[type[Any], dict[str, Any], dict[str, Any]]
+#: First cell of the table -> tasks, as class, arguments, and what the server has.
+TASKS: dict[str, list[Task]] = {
+    "`CreateIndexOperator`": [(CreateIndexOperator, {"index_params": HNSW}, {"indexed": False})],
+    "… with `flush=True`": [(CreateIndexOperator, {"index_params": HNSW, "flush": True}, {"indexed": False})],
+    '… with `if_exists="replace"`': [
+        (CreateIndexOperator, {"index_params": ANOTHER, "if_exists": "replace"}, {"loaded": {"_default", "a"}}),
+        (CreateIndexOperator, {"index_params": ANOTHER, "if_exists": "replace"}, {"loaded": {"a"}}),
+    ],
+    "`DropIndexOperator`": [(DropIndexOperator, {"index_name": "vector"}, {})],
+    "`LoadCollectionOperator`": [
+        (LoadCollectionOperator, {}, {}),
+        (LoadCollectionOperator, {"partition_names": ["a"]}, {}),
+    ],
+    "`ReleaseCollectionOperator`": [
+        (ReleaseCollectionOperator, {}, {"loaded": {"_default", "a"}}),
+        (ReleaseCollectionOperator, {"partition_names": ["a"]}, {"loaded": {"_default", "a"}}),
+    ],
+    "`IndexSensor`": [(IndexSensor, {}, {}), (IndexSensor, {"index_name": "vector"}, {})],
+    "`CollectionLoadSensor`": [(CollectionLoadSensor, {}, {"loaded": {"_default", "a"}})],
+}
+
+
+def privilege(request: str) -> str:
+    """Read the privilege that Milvus's protocol declares for a request."""
+    options = getattr(milvus_pb2, request).DESCRIPTOR.GetOptions()
+    number = options.Extensions[common_pb2.privilege_ext_obj].object_privilege
+    return str(common_pb2.ObjectPrivilege.Name(number).removeprefix("Privilege"))
+
+
+def rows(table: str) -> dict[str, set[str]]:
+    """Read one of the section's tables."""
+    (text,) = re.findall(rf"^\| {table} \|[^\n]*\n\| --- \|[^\n]*\n((?:\|[^\n]*\n)+)", SECTION, re.MULTILINE)
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines()]
+    return {first: set(re.findall(r"`(\w+)`", second)) for first, second in cells}
+
+
+def union(sets: Iterable[set[str]]) -> set[str]:
+    return {name for names in sets for name in names}
+
+
+@pytest.mark.parametrize("row", TASKS)
+def test_what_a_task_needs_is_what_its_calls_declare(
+    row: str,
+    serve: Callable[..., ScriptedServer],
+    operating: Operating,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    let_the_loop_sleep_by(clock, monkeypatch)
+    needed: set[str] = set()
+    for kind, arguments, has in TASKS[row]:
+        milvus = LoadingMilvus(partitions=["_default", "a"], loaded=set(has.get("loaded", ())), takes={"build": 5.0})
+        if has.get("indexed", True):
+            milvus.add("vector", M=16, efConstruction=200)
+        server = serve(milvus)
+        operating.connect(server)
+        given = {"task_id": "it", "collection_name": "docs", "deferrable": False, **arguments}
+        if kind is DropIndexOperator:
+            del given["deferrable"]
+        Worker(lambda kind=kind, given=given: kind(**given), monkeypatch).run()  # type: ignore[misc]
+        needed |= {privilege(REQUESTS[path]) for path in server.paths}
+
+    told = rows("task")
+    assert needed == (told["`CreateIndexOperator`"] if row.startswith("…") else set()) | told[row]
+
+
+def test_every_task_is_told() -> None:
+    assert set(rows("task")) == {*TASKS, "the Test button"}
+
+
+def test_every_name_is_one_of_milvus() -> None:
+    known = {name.removeprefix("Privilege") for name, _ in common_pb2.ObjectPrivilege.items()}
+    told = union(rows("task").values()) | union(rows("call").values())
+    assert told
+    assert told - {"True", "replace"} <= known

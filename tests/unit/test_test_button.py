@@ -1,0 +1,400 @@
+"""The Test button: says what was reached, or what is wrong and what to do about it in which field, within seconds."""
+
+from __future__ import annotations
+
+import contextvars
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import Connection
+from certificates import Authority
+from harness import LOGIN, PASSWORD, Logged, Operating
+from scripted import Answer, Behaviour, CutOff, Drip, Endless, Raw, ScriptedServer, Silent, error, ok, page
+
+from airflow_vectordb.hooks import connection_trial
+from airflow_vectordb.hooks.connection import endpoint_of
+from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
+from airflow_vectordb.hooks.connection_verdict import explain
+from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.local import LocalMilvus
+from airflow_vectordb.rest.errors import AnswerTimeoutError, NoSuchEndpointError, NotMilvusError
+
+Serve = Callable[..., ScriptedServer]
+LABELS = {field.name: f'"{field.label}"' for field in (*STANDARD_FIELDS, *EXTRA_FIELDS)}
+#: Without an end of its own, none would end before 8 s.
+BOUND = connection_trial.LONGEST + 1.5
+
+
+@pytest.fixture
+def button(operating: Operating, logged: Logged) -> Callable[..., tuple[bool, str]]:
+    """Press the button: the fields of the form -> what it says."""
+
+    def press(server: ScriptedServer | str = "127.0.0.1", *, database: str | None = None, **fields: Any) -> Any:
+        operating.connect(server, **{"extra": {}, **fields})
+        worked, message = MilvusHook(database=database).test_connection()
+        assert message.isprintable()
+        assert PASSWORD not in message
+        assert PASSWORD not in logged.everything
+        assert worked or any(label in message for label in LABELS.values()) or "Try again" in message, message
+        return worked, message
+
+    return press
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def milvus() -> Iterator[LocalMilvus]:
+    with LocalMilvus(token=f"{LOGIN}:{PASSWORD}") as server:
+        yield server
+
+
+def test_what_was_reached(serve: Serve, button: Callable[..., Any]) -> None:
+    server = serve(ok(["a", "b"]))
+
+    worked, message = button(server, schema="books")
+
+    assert worked
+    assert re.fullmatch(rf"Milvus at {server.url} as ada, database books, 2 collections, \d+ ms", message)
+    assert server.bodies("collections/list") == [{"dbName": "books"}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"login": None}, "with an API key, database default, 1 collection,"),
+        ({"login": None, "password": None}, "without credentials, database default, 1 collection,"),
+        ({"database": "films", "schema": "books"}, "as ada, database films, 1 collection,"),
+    ],
+)
+def test_as_whom_and_where(serve: Serve, button: Callable[..., Any], fields: dict[str, Any], words: str) -> None:
+    worked, message = button(serve(ok(["a"])), **fields)
+    assert worked
+    assert words in message
+
+
+def test_a_real_server(milvus: LocalMilvus, button: Callable[..., Any]) -> None:
+    host, port = "127.0.0.1", int(milvus.uri.rpartition(":")[2])
+    assert button(host, port=port)[1].startswith(f"Milvus at {milvus.uri} as ada, database default, 0 collections, ")
+    for fields, words in (
+        (
+            {"password": "wrong"},
+            f"does not accept user 'ada' with this password (HTTP 401, code 1800: {{}}). {'Check'}",
+        ),
+        ({"login": None}, "does not accept the API key"),
+        (
+            {"login": None, "password": None},
+            f"wants credentials (HTTP 401, code 1800: {{}}). Fill in {LABELS['login']}",
+        ),
+        ({"schema": "books"}, "has no database 'books'"),
+    ):
+        worked, message = button(host, port=port, **fields)
+        assert not worked
+        assert words.format("user hasn't authenticated") in message
+
+
+ANSWERS: dict[str, tuple[Behaviour, str, str]] = {
+    # what answers, what is said of it, the field to look at
+    "token": (error(1800, f"who is {PASSWORD}?", 401), "code 1800: who is ***?", "password"),
+    "privilege": (error(1401, "permission denied", 403), "not list the collections of database 'default'", "login"),
+    "zilliz": (error(96001, "no permission for the cluster"), "lets user 'ada' in", "login"),
+    "database": (error(800, "database not found"), "has no database 'default'", "schema"),
+    "refused": (error(1100, "what is that?"), "refuses (code 1100: what is that?)", "schema"),
+    "starting": (error(1, "not ready"), "cannot answer now (code 1: not ready). Try again", ""),
+    "redirect": (
+        Answer("", 307, {"Location": "https://milvus.example/v2/vectordb/collections/list"}),
+        "'https://milvus.example/v2/vectordb/collections/list'. Redirects are not followed",
+        "host",
+    ),
+    "page": (
+        page(200, "Attu"),
+        "is not Milvus (the answer is not a JSON object with a `code`: an HTML page (Attu))",
+        "port",
+    ),
+    "JSON": (
+        Answer({"hello": 1}),
+        'is not Milvus (the answer is not a JSON object with a `code`: {"hello": 1})',
+        "port",
+    ),
+    "404": (Answer("404 page not found", 404), "Milvus before 2.4, or something else", "port"),
+    "proxy": (page(503, "Sorry"), "Something before Milvus refuses", "host"),
+    "proxy's 401": (page(401, "Login"), "Something before Milvus refuses", "host"),
+    "proxy's 403": (page(403, "No"), "Something before Milvus refuses", "host"),
+    "cut off": (CutOff(), "gives no answer: the connection ended", "port"),
+    "reset": (CutOff(b"", reset=True), "gives no answer: the connection ended", "port"),
+    "not HTTP": (Raw(b"SSH-2.0-OpenSSH_9.2\r\n"), "does not speak HTTP: SSH-2.0-OpenSSH_9.2", "port"),
+    "gRPC": (Raw(b"\0\0\x12\x04\0\0\0\0\0\0\x03\x7f\xff\xff\xff"), "another protocol than HTTP, gRPC perhaps", "port"),
+    "Go's TLS": (Answer("Client sent an HTTP request to an HTTPS server.\n", 400), "speaks TLS", "host"),
+    "nginx's TLS": (page(400, "400 The plain HTTP request was sent to HTTPS port"), "speaks TLS", "host"),
+}
+
+
+@pytest.mark.parametrize(("behaviour", "words", "label"), ANSWERS.values(), ids=ANSWERS)
+def test_what_is_wrong_and_where_to_look(
+    serve: Serve, button: Callable[..., Any], behaviour: Behaviour, words: str, label: str
+) -> None:
+    server = serve(behaviour)
+
+    worked, message = button(server)
+
+    assert not worked
+    assert words in message
+    assert LABELS.get(label, "") in message
+    assert server.url in message
+    assert len(server.requests) == 1  # nothing is tried again, and nothing else is sent
+
+
+@pytest.mark.parametrize("behaviour", [Silent(), Drip(), Drip(in_head=True), Endless()], ids=repr)
+def test_no_answer_comes_to_an_end(serve: Serve, button: Callable[..., Any], behaviour: Behaviour) -> None:
+    began = time.monotonic()
+    worked, message = button(serve(behaviour), extra={"timeout": 600, "retries": 9})
+    assert time.monotonic() - began < BOUND
+    assert not worked
+    assert (
+        f"gives no answer: no answer within 4 s. Is it Milvus's port, and is Milvus up? Check {LABELS['host']}"
+        in message
+    )
+
+
+def test_silence_after_the_handshake(serve: Serve, button: Callable[..., Any], authority: Authority) -> None:
+    server = serve(Silent(), tls=authority.server_context())
+    worked, message = button(server, extra={"verify": str(authority.bundle), "timeout": 600})
+    assert not worked
+    assert "gives no answer: no answer within 4 s" in message
+
+
+def test_silence_in_the_place_of_a_handshake(button: Callable[..., Any]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        began = time.monotonic()
+        worked, message = button(f"https://127.0.0.1:{listener.getsockname()[1]}")
+    assert time.monotonic() - began < BOUND
+    assert not worked
+    assert LABELS["port"] in message
+
+
+def test_packets_that_vanish(button: Callable[..., Any]) -> None:
+    # A listener whose backlog is full lets connections hang as a firewall does.
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        fillers = [socket.socket() for _ in range(3)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        began = time.monotonic()
+        worked, message = button(f"127.0.0.1:{listener.getsockname()[1]}")
+        elapsed = time.monotonic() - began
+        for filler in fillers:
+            filler.close()
+    assert elapsed < BOUND
+    assert not worked
+    assert "no connection within" in message
+
+
+def test_a_name_server_that_is_silent(button: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def getaddrinfo(*_: Any, **__: Any) -> Any:
+        over.wait(20)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(connection_trial, "LONGEST", 0.3)
+    began = time.monotonic()
+    worked, message = button("milvus.example")
+    over.set()
+    assert time.monotonic() - began < 10
+    assert not worked
+    assert (
+        f"'milvus.example' is not known here (no answer of the name server within 0.3 s). Check {LABELS['host']}"
+        in message
+    )
+
+
+def test_all_of_it_comes_to_an_end(serve: Serve, button: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_trial, "LONGEST", 0.3)
+    worked, message = button(serve(Silent()))
+    assert not worked
+    assert "nothing within 0.3 s" in message
+    assert LABELS["port"] in message
+
+
+def test_an_unknown_host(button: Callable[..., Any]) -> None:
+    worked, message = button("nowhere.invalid")
+    assert not worked
+    assert "The host 'nowhere.invalid' is not known here (" in message
+    assert LABELS["host"] in message
+
+
+@pytest.mark.parametrize(("host", "container"), [("127.0.0.1", True), ("localhost", True), ("http://0.0.0.0", False)])
+def test_nobody_listens(button: Callable[..., Any], host: str, container: bool) -> None:
+    with socket.socket() as taken:  # and does not listen
+        taken.bind(("127.0.0.1", 0))
+        worked, message = button(host, port=taken.getsockname()[1])
+    assert not worked
+    assert "Connection refused. Is Milvus up?" in message
+    assert "listens on 19530" in message
+    assert ("In a container" in message) is container
+
+
+class _WebUi(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_an_http_server_that_is_not_milvus(button: Callable[..., Any]) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _WebUi) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        worked, message = button("127.0.0.1", port=server.server_address[1])
+        server.shutdown()
+        thread.join()
+    assert not worked
+    assert "has no API of Milvus's" in message
+
+
+def test_a_grpc_server(button: Callable[..., Any]) -> None:
+    grpc = pytest.importorskip("grpc")
+    from concurrent.futures import ThreadPoolExecutor
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    worked, message = button("127.0.0.1", port=port)
+    over_tls = button("127.0.0.1", port=port, extra={"secure": True})
+    server.stop(None).wait()
+    assert not worked
+    assert LABELS["port"] in message
+    assert "does not speak TLS" in over_tls[1]
+
+
+def test_milvuss_port_for_the_webui() -> None:
+    # 9091 itself may be taken on this machine; what is said of it does not depend on who listens there.
+    endpoint = endpoint_of(Connection(conn_id="c", conn_type="milvus", host="milvus.example", port=9091))
+    for found in (NoSuchEndpointError("404 page not found"), NotMilvusError("a page"), AnswerTimeoutError("silence")):
+        message = explain(found, endpoint, url_given=False, login="ada")
+        assert (
+            f"9091 is Milvus's port for metrics and the WebUI: set {LABELS['port']} to that of its API, 19530."
+            in message
+        )
+
+
+class TestTls:
+    def test_a_port_that_speaks_it(self, serve: Serve, button: Callable[..., Any], authority: Authority) -> None:
+        server = serve([], tls=authority.server_context())
+        assert (
+            f"speaks TLS, and the test did not: switch {LABELS['secure']} on" in button(f"127.0.0.1:{server.port}")[1]
+        )
+        plain = f"http://127.0.0.1:{server.port}"
+        assert f"speaks TLS, and the test did not: begin {LABELS['host']} with https://" in button(plain)[1]
+
+    def test_a_port_that_does_not(self, serve: Serve, button: Callable[..., Any]) -> None:
+        server = serve([])
+        message = button(f"127.0.0.1:{server.port}", extra={"secure": True})[1]
+        assert f"does not speak TLS: switch {LABELS['secure']} off" in message
+        message = button(f"https://127.0.0.1:{server.port}")[1]
+        assert f"does not speak TLS: begin {LABELS['host']} with http://" in message
+
+    def test_a_plain_port_that_hangs_up(self, button: Callable[..., Any]) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=_hang_up_on_tls, args=(listener,))
+            thread.start()
+            message = button(f"https://127.0.0.1:{listener.getsockname()[1]}")[1]
+            thread.join()
+        assert "does not speak TLS" in message
+
+    def test_no_token_goes_out_to_find_out(self, button: Callable[..., Any]) -> None:
+        received: list[bytes] = []
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=_hang_up_on_tls, args=(listener, received))
+            thread.start()
+            button(f"https://127.0.0.1:{listener.getsockname()[1]}")
+            thread.join()
+        assert len(received) == 2
+        assert b"uthorization" not in b"".join(received)
+
+    def test_an_unknown_authority(self, serve: Serve, button: Callable[..., Any], authority: Authority) -> None:
+        server = serve(ok([]), tls=authority.server_context())
+        worked, message = button(server)
+        assert not worked
+        assert f"set {LABELS['verify']} to the path of the CA's bundle (PEM)" in message
+        assert server.requests == []
+        assert button(server, extra={"verify": str(authority.bundle)})[0]
+
+    @pytest.mark.parametrize(
+        ("address", "days", "words"),
+        [
+            ("127.0.0.2", 30, f"put one of its names into {LABELS['host']}"),
+            ("127.0.0.1", -1, "has expired. The server"),
+        ],
+    )
+    def test_a_certificate_that_does_not_hold(
+        self, serve: Serve, button: Callable[..., Any], authority: Authority, address: str, days: int, words: str
+    ) -> None:
+        server = serve([], tls=authority.server_context(address, days=days))
+        worked, message = button(server, extra={"verify": str(authority.bundle)})
+        assert not worked
+        assert words in message
+
+    def test_a_bundle_that_is_none(
+        self, serve: Serve, button: Callable[..., Any], authority: Authority, tmp_path: Path
+    ) -> None:
+        bundle = tmp_path / "ca.pem"
+        bundle.write_text("not a certificate")
+        worked, message = button(serve([], tls=authority.server_context()), extra={"verify": str(bundle)})
+        assert not worked
+        assert f"{LABELS['verify']} has to be true, false, or the path of a readable file" in message
+
+
+def _hang_up_on_tls(listener: socket.socket, received: list[bytes] | None = None) -> None:
+    """Answer two connections: plain HTTP with a page, all else with an end."""
+    for _ in range(2):
+        sock, _address = listener.accept()
+        with sock:
+            data = sock.recv(65536)
+            if received is not None:
+                received.append(data)
+            if data[:1] != b"\x16":
+                sock.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            sock.shutdown(socket.SHUT_WR)
+
+
+def test_a_proxy_in_between(button: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        worked, message = button("http://nowhere.invalid")  # whose name the proxy looks up
+        assert not worked
+        assert "the proxy (HTTPS_PROXY, HTTP_PROXY) refuses or cannot be reached" in message
+        assert "NO_PROXY" in message
+
+
+def test_the_token_is_masked_before_it_is_sent(
+    serve: Serve, button: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masked: list[Any] = []
+    monkeypatch.setattr("airflow.sdk.log.mask_secret", masked.append)
+    assert button(serve(ok([])))[0]
+    assert f"{LOGIN}:{PASSWORD}" in masked
+
+
+def test_an_airflow_that_tests_on_workers(serve: Serve) -> None:
+    """From Airflow 3.3 on, a worker can do it, with a connection that it holds and nobody else has."""
+    if not hasattr(Connection, "test_connection"):
+        pytest.skip("this Airflow tests connections in its API server only")
+    server = serve(ok(["a"]))
+    connection = Connection(conn_id="held", conn_type="milvus", host=server.url, login=LOGIN, password=PASSWORD)
+    worked, message = contextvars.copy_context().run(connection.test_connection)
+    assert worked
+    assert message.startswith(f"Milvus at {server.url} as ada, ")
