@@ -56,12 +56,20 @@ def console_link(connection: ConnectionLike, database: str | None, collection: s
     url = console_url_of(connection)
     if not url:
         host = (connection.host or "").strip()
-        name = (urlsplit(host if "://" in host else f"//{host}").hostname or "").lower()
+        name = _host_of(host if "://" in host else f"//{host}")
         return next((console for suffix, console in CLOUD_CONSOLES.items() if name.endswith(suffix)), "")
+    url = str(url)
     names = {"{database}": database or connection.schema or "default", "{collection}": collection or ""}
     for placeholder, value in names.items():
         url = url.replace(placeholder, quote(str(value), safe=""))
-    return url if urlsplit(url).scheme in ("http", "https") else ""
+    return url if url.lower().startswith(("http://", "https://")) and _host_of(url) else ""
+
+
+def _host_of(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:  # nothing that could be looked at
+        return ""
 
 
 __all__ = ["MilvusConsoleLink", "console_link"]

@@ -178,8 +178,8 @@ def _number(value: Any, name: str, default: float, problems: list[str]) -> float
         if isinstance(value, bool):
             raise ValueError
         return float(value)
-    except (TypeError, ValueError):
-        problems.append(f"extra `{name}` must be a number, not {value!r}")
+    except (TypeError, ValueError, OverflowError):
+        problems.append(f"extra `{name}` must be a number, not {str(value)[:100]!r}")
         return float(default)
 
 

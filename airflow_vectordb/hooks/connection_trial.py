@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +22,7 @@ from airflow_vectordb.hooks.connection import ConnectionLike, bundle_of, endpoin
 from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
 from airflow_vectordb.hooks.connection_verdict import explain, is_other_protocol
 from airflow_vectordb.rest.endpoint import Endpoint
+from airflow_vectordb.rest.envelope import readable
 from airflow_vectordb.rest.errors import (
     BrokenAnswerError,
     InvalidParametersError,
@@ -58,10 +58,11 @@ def try_connection(connection: ConnectionLike, database: str | None = None) -> t
     except InvalidParametersError as error:
         problems += error.problems
     bundle = bundle_of(connection)
-    if bundle is not None and not Path(bundle).exists():
+    if bundle is not None and ("\0" in bundle or not os.access(bundle, os.R_OK)):
         problems.append(
-            f"extra `verify` must be true, false or the path of a CA bundle, and there is no file {bundle!r} here"
-            " (it has to be where connections are tested, and on the workers)"
+            "extra `verify` must be true, false or the path of a CA bundle, and there is no file "
+            f"{readable(bundle, 100)!r} here that can be read (it has to be where connections are tested, and on the "
+            "workers)"
         )
     if endpoint is None or problems:
         return False, _listed(problems)

@@ -75,6 +75,8 @@ def explain(
         return f"{url} has no API of Milvus's, version 2 ({said}). " + (
             _management(parts.port) or f"It is Milvus before 2.4, or something else. {_ADDRESS}"
         )
+    if error.http_status == 407:
+        return f"The proxy before {url} wants a login ({said}). Put it into HTTP_PROXY, or list {_HOST} in NO_PROXY."
     if isinstance(error, NotMilvusError):
         return f"What answers at {url} is not Milvus ({said}). " + (
             _management(parts.port) or f"{_ADDRESS} Attu, a WebUI and proxies have ports of their own."
@@ -152,6 +154,8 @@ def _certificate(url: str, said: str) -> str:
         doing = f"The certificate is for another name: put one of its names into {_HOST}"
     elif "expired" in words or "not yet valid" in words:
         doing = f"The server needs another certificate; until then, {verify} can be false"
+    elif "certificate_required" in words or "handshake_failure" in words:
+        doing = f"It may want a certificate of its clients (mutual TLS), which is not supported; if not, check {_PORT}"
     elif "certificate" in words or "issuer" in words:
         doing = (
             f"If the certificate is of your own CA, set {verify} to the path of the CA's bundle (PEM), here and on the "

@@ -245,6 +245,8 @@ def _airflows_errors() -> Iterator[None]:
     try:
         yield
     except AirflowNotFoundException as error:
+        if UNDEFINED in str(error):
+            raise
         raise AirflowNotFoundException(f"{error}. {UNDEFINED}") from None
     except MilvusError as error:
         from airflow_vectordb.exceptions import make_airflows

@@ -148,6 +148,14 @@ def _translate(error: Exception, endpoint: Endpoint) -> errors.MilvusError:
     chain = list(_chain(error))
     if any(isinstance(e, FileNotFoundError | IsADirectoryError) for e in chain) or "CA certificate" in str(error):
         return no_bundle(endpoint)
+    if isinstance(error, requests.exceptions.ProxyError):
+        # Before TLS: what the proxy itself speaks says nothing about Milvus's port.
+        return errors.ConnectError("the proxy (HTTPS_PROXY, HTTP_PROXY) refuses or cannot be reached")
+    if isinstance(error, requests.exceptions.InvalidSchema):
+        reason = f"the proxy settings (ALL_PROXY, HTTPS_PROXY, HTTP_PROXY) cannot be used: {error}"
+        return errors.ConnectError(reason, transient=False)
+    if isinstance(error, requests.exceptions.SSLError) and any(isinstance(e, PermissionError) for e in chain):
+        return no_bundle(endpoint)
     if tls := next((e for e in chain if isinstance(e, ssl.SSLError)), None):
         # The library is "SSL" for all that happens in a handshake.
         return no_bundle(endpoint) if tls.library in ("X509", "PEM", "ASN1") else tls_error(tls)
@@ -155,8 +163,6 @@ def _translate(error: Exception, endpoint: Endpoint) -> errors.MilvusError:
         return errors.ConnectError(str(error), transient=False)
     if isinstance(error, requests.exceptions.SSLError):  # a CA bundle that cannot be read, for instance
         return errors.TlsError(str(error))
-    if isinstance(error, requests.exceptions.ProxyError):
-        return errors.ConnectError("the proxy (HTTPS_PROXY, HTTP_PROXY) refuses or cannot be reached")
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return errors.ConnectError(f"no connection within {endpoint.connect_timeout:g} s")
     if any(
@@ -212,7 +218,8 @@ def tls_error(error: ssl.SSLError) -> errors.NoAnswerError:
     :param error: what the ssl module raised
     """
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
-        return errors.BrokenAnswerError(f"the connection ended within the TLS handshake or answer ({error.reason})")
+        reason = f" ({error.reason})" if error.reason else ""
+        return errors.BrokenAnswerError(f"the connection ended within the TLS handshake or answer{reason}")
     verification = getattr(error, "verify_message", None)
     return errors.TlsError(f"TLS: {verification or error.reason or error}")
 

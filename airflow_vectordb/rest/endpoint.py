@@ -17,6 +17,8 @@ DEFAULT_RETRIES = 4
 
 #: Seconds that the socket gets beyond ``Request-Timeout``, so that the server's own 408 can still arrive.
 SOCKET_ALLOWANCE = 5.0
+#: Seconds: operating systems take no time-outs that are much longer.
+LONGEST_TIMEOUT = 1e9
 #: Seconds at most for a connection to come about.
 CONNECT_TIMEOUT = 10.0
 
@@ -47,8 +49,8 @@ class Endpoint:
         # Surrogates are no characters either: they cannot be encoded.
         if self.token is not None and (not self.token or re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", self.token)):
             problems.append("the token is empty or has control characters (a line break at its end, perhaps)")
-        if isinstance(self.timeout, bool) or not (math.isfinite(self.timeout) and self.timeout > 0):
-            problems.append(f"timeout must be a number of seconds above 0, not {self.timeout!r}")
+        if isinstance(self.timeout, bool) or not 0 < self.timeout <= LONGEST_TIMEOUT:
+            problems.append(f"timeout must be a number of seconds above 0 and at most 1e9, not {self.timeout!r}")
         if isinstance(self.retries, bool) or self.retries < 0:
             problems.append(f"retries must be 0 or more, not {self.retries!r}")
         if problems:

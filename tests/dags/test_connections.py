@@ -167,7 +167,7 @@ class TestTheButton:
         found = dict(zip(pressed, outcome["pressed"], strict=True))
         for answer in found.values():
             assert PASSWORD not in answer["message"]
-            assert answer["seconds"] < 15
+            assert answer["seconds"] < 60
         return found
 
     @pytest.mark.parametrize("name", ["right", "url", "saved"])

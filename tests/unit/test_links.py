@@ -39,6 +39,9 @@ ATTU = "http://attu:8000/#/databases/{database}/{collection}/overview"
         ({"host": "zillizcloud.com.example.com"}, None, ""),
         ({"host": "milvus"}, None, ""),
         ({"host": "milvus", "extra": {"console_url": "javascript:alert(1)"}}, None, ""),
+        ({"host": "milvus", "extra": {"console_url": 5}}, None, ""),
+        ({"host": "milvus", "extra": {"console_url": "http://[x/{collection}"}}, None, ""),
+        ({"host": "http://[bad"}, None, ""),
     ],
 )
 def test_where_it_leads(

@@ -121,8 +121,9 @@ def test_cancellation_leaves_nothing(
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 3
         assert_nothing_open(sessions)
+        await asyncio.sleep(0.2)  # asyncio ends transports in the loop's next rounds
 
     asyncio.run(main())
     gc.collect()
