@@ -9,6 +9,7 @@ import re
 import ssl
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.call import Call
@@ -197,6 +198,14 @@ def _proxy(url: str) -> str | None:
 def _translate(error: Exception, endpoint: Endpoint) -> errors.MilvusError:
     import aiohttp
 
+    # Before TLS: what the proxy itself speaks says nothing about Milvus's port.
+    if isinstance(error, aiohttp.ClientConnectorError) and (proxy := _proxy(endpoint.url)):
+        parts = urlsplit(proxy)
+        if parts.scheme not in ("http", "https"):
+            reason = f"the proxy settings (ALL_PROXY, HTTPS_PROXY, HTTP_PROXY) cannot be used: {parts.scheme}://"
+            return errors.ConnectError(reason, transient=False)
+        if (error.host, error.port) == (parts.hostname, parts.port):
+            return errors.ConnectError("the proxy (HTTPS_PROXY, HTTP_PROXY) refuses or cannot be reached")
     if isinstance(error, aiohttp.ClientSSLError):
         cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
         return tls_error(cause) if isinstance(cause, ssl.SSLError) else errors.TlsError(f"TLS: {cause or error}")

@@ -57,6 +57,10 @@ def test_a_proxy_that_speaks_plain_http(
     assert "the proxy (HTTPS_PROXY, HTTP_PROXY) refuses or cannot be reached" in message
     assert "TLS" not in message
     assert LABELS["secure"] not in message
+    for transport in (Transport("requests"), Transport("aiohttp")):
+        found = transport.fail(Endpoint(f"{scheme}://milvus.invalid", retries=0), collections.list_())
+        assert (type(found), found.transient) == (errors.ConnectError, True)
+        assert "the proxy (" in str(found)
 
 
 def test_proxy_settings_that_cannot_be_used(button: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,8 +68,10 @@ def test_proxy_settings_that_cannot_be_used(button: Callable[..., Any], monkeypa
     worked, message = button("http://milvus.invalid")
     assert not worked
     assert "the proxy settings (ALL_PROXY, HTTPS_PROXY, HTTP_PROXY) cannot be used" in message
-    found = Transport("requests").fail(Endpoint("http://milvus.invalid"), collections.list_())
-    assert (type(found), found.transient, found.attempts) == (errors.ConnectError, False, 1)
+    for transport in (Transport("requests"), Transport("aiohttp")):
+        found = transport.fail(Endpoint("http://milvus.invalid"), collections.list_())
+        assert (type(found), found.transient, found.attempts) == (errors.ConnectError, False, 1)
+        assert "the proxy settings" in str(found)
 
 
 def test_a_proxy_that_wants_a_login(serve: Serve, button: Callable[..., Any]) -> None:
