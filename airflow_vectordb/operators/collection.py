@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb.operators.base import WaitingOperator
-from airflow_vectordb.tasks import Course, names_of
+from airflow_vectordb.tasks import Course
+from airflow_vectordb.validation import names_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb.operators.base import MilvusOperator, WaitingOperator
 from airflow_vectordb.operators.replacing import Replacement
-from airflow_vectordb.tasks import Course, check_choice, check_rendered, refuse
+from airflow_vectordb.tasks import Course
+from airflow_vectordb.validation import check_choice, check_rendered, refuse
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

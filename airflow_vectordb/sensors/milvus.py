@@ -17,7 +17,8 @@ from airflow_vectordb._compat import (
 )
 from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
 from airflow_vectordb.links import MilvusConsoleLink
-from airflow_vectordb.tasks import SHORTEST_POLL_INTERVAL, Course, MilvusTask, check_seconds, names_of, refuse
+from airflow_vectordb.tasks import SHORTEST_POLL_INTERVAL, Course, MilvusTask
+from airflow_vectordb.validation import check_seconds, names_of, refuse
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
