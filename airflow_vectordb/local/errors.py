@@ -16,6 +16,7 @@ __all__ = [
     "index_not_found",
     "invalid",
     "missing",
+    "no_load_state",
     "not_here",
     "not_there",
     "partition_not_found",
@@ -79,6 +80,11 @@ def database_not_found(database: str) -> ApiError:
 
 def collection_not_found(database: str, collection: str) -> ApiError:
     return ApiError(100, f"can't find collection[database={database}][collection={collection}]")
+
+
+def no_load_state(collection: str) -> ApiError:
+    """100 in the words of ``get_load_state``, which does not tell a missing database from a missing collection."""
+    return ApiError(100, f"collection not found[collection={collection}]")
 
 
 def collection_not_loaded(database: str, collection: str) -> ApiError:

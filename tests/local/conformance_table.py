@@ -181,6 +181,7 @@ ROWS: tuple[Row, ...] = (
         {"collectionName": COLLECTION, "partitionNames": ["p"]},
         ("collectionName",),
         _PARTITIONS,
+        nowhere=100,
     ),
     _named("collections/get_stats"),
     _named("collections/flush"),

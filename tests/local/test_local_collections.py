@@ -106,6 +106,8 @@ def test_a_schema_without_index_parameters_neither_indexes_nor_loads(api: Api, b
         "Int64", "FloatVector", "SparseFloatVector", "VarChar", "Int32",
     ]  # fmt: skip
     assert (found["load"], found["indexes"]) == ("LoadStateNotLoad", [])
+    message = api.post("collections/describe", {"collectionName": bare}).json()["message"]
+    assert message == f"index not found[collection={bare}];"
 
 
 def test_a_schema_with_index_parameters_is_indexed_and_loaded(api: Api, name: str) -> None:
@@ -113,7 +115,7 @@ def test_a_schema_with_index_parameters_is_indexed_and_loaded(api: Api, name: st
     api.ok("collections/create", collectionName=name, schema=SCHEMA, indexParams=wanted)
     assert api.ok("indexes/list", collectionName=name) == ["one", "s"]
     state = api.ok("collections/get_load_state", collectionName=name)
-    assert state == {"loadState": "LoadStateLoaded", "loadProgress": 100, "message": ""}
+    assert state == {"loadState": "LoadStateLoaded", "loadProgress": 100}
 
 
 def test_partitions_of_a_partition_key(api: Api, name: str) -> None:
@@ -194,12 +196,20 @@ def test_a_dropped_name_begins_anew(api: Api, filled: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [f"collections/{action}" for action in ("describe", "load", "release", "get_load_state", "get_stats", "flush")],
+    [f"collections/{action}" for action in ("describe", "load", "release", "get_stats", "flush")],
 )
 def test_of_a_collection_or_database_that_is_not_there(api: Api, path: str) -> None:
     code, message = api.fails(path, collectionName="nosuch")
     assert (code, "can't find collection" in message) == (100, True)
     assert api.fails(path, collectionName="nosuch", dbName="nowhere")[0] == 800
+
+
+def test_of_a_load_state_no_database_is_told_apart(api: Api) -> None:
+    for body in ({}, {"dbName": "nowhere"}, {"partitionNames": ["p"]}):
+        found = api.fails("collections/get_load_state", collectionName="nosuch", **body)
+        assert found == (100, "collection not found[collection=nosuch]")
+    code, message = api.fails("collections/get_load_state", collectionName="a-b")
+    assert (code, message.startswith("Invalid collection name: a-b.")) == (1100, True)
 
 
 @pytest.mark.parametrize("path", ["collections/list", "collections/has", "collections/drop", "collections/create"])
@@ -301,7 +311,9 @@ def test_an_alias_stands_for_its_collection(api: Api, filled: str) -> None:
     assert api.ok("aliases/list", collectionName=filled) == ["other"]
     assert api.ok("aliases/list") == ["other"]
     found = api.ok("collections/describe", collectionName="other")
-    assert (found["collectionName"], found["aliases"]) == (filled, ["other"])
+    # It says nowhere which collection that is.
+    assert (found["collectionName"], found["aliases"]) == ("other", ["other"])
+    assert api.ok("collections/get_load_state", collectionName="other")["loadState"] == "LoadStateLoaded"
     assert api.ok("entities/get", collectionName="other", id=1, outputFields=["label"]) == [{"id": 1, "label": "r1"}]
     assert api.ok("indexes/list", collectionName="other") == ["v", "s"]
     assert api.ok("collections/has", collectionName="other") == {"has": True}

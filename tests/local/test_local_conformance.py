@@ -183,7 +183,7 @@ def test_a_valid_body(api: Api, world: str, row: Row) -> None:
     assert (response.status_code, answer["code"]) == (200, row.code), answer
     if row.code == 0:
         assert "data" in answer
-        assert set(answer) <= {"code", "data", "cost", "topks"}
+        assert set(answer) <= {"code", "data", "message", "cost", "topks"}
     elif row.code == 10:
         assert "local server" in answer["message"]
 

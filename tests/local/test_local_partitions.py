@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +11,15 @@ from conftest import SCHEMA, Api
 Json = dict[str, Any]
 
 COUNT = {"outputFields": ["count(*)"]}
+LOADED: Json = {"code": 0, "data": {"loadState": "LoadStateLoaded", "loadProgress": 100}, "message": ""}
+NOT_LOADED: Json = {"code": 0, "data": {"loadState": "LoadStateNotLoad"}}
+
+
+def load_state(api: Api, collection: str, *partitions: str) -> Json:
+    """The whole answer: its message stands beside the data."""
+    body: Json = {"collectionName": collection, "partitionNames": list(partitions)}
+    answer: Json = api.post("collections/get_load_state", body).json()
+    return answer
 
 
 def count(api: Api, collection: str, **body: Any) -> int:
@@ -78,15 +88,8 @@ def test_a_dropped_partition_takes_its_rows_along(api: Api, parted: str) -> None
 
 
 def test_what_is_released_of_a_loaded_collection_is_not_read(api: Api, parted: str) -> None:
-    def state(*partitions: str) -> Any:
-        body = {"partitionNames": list(partitions)} if partitions else {}
-        return api.ok("collections/get_load_state", collectionName=parted, **body)["loadState"]
-
     for _ in range(2):
         api.ok("partitions/release", collectionName=parted, partitionNames=["p"])
-    assert (state(), state("p"), state("_default"), state("_default", "p")) == (
-        "LoadStateLoaded", "LoadStateNotLoad", "LoadStateLoaded", "LoadStateNotLoad",
-    )  # fmt: skip
     assert count(api, parted) == 10
     hits = api.ok("entities/search", collectionName=parted, annsField="v", data=[[3, 1, 0, 0]], limit=50)
     assert {hit["id"] for hit in hits} == set(range(10))
@@ -95,11 +98,34 @@ def test_what_is_released_of_a_loaded_collection_is_not_read(api: Api, parted: s
         code, message = api.fails(path, collectionName=parted, partitionNames=["p"], **body)
         assert (code, "partition not loaded" in message) == (201, True)
     api.ok("partitions/load", collectionName=parted, partitionNames=["p"])
-    assert (state("_default", "p"), count(api, parted)) == ("LoadStateLoaded", 15)
+    assert (load_state(api, parted, "_default", "p"), count(api, parted)) == (LOADED, 15)
     # The last one to be released takes the collection along.
     api.ok("partitions/release", collectionName=parted, partitionNames=["p", "_default"])
-    assert state() == "LoadStateNotLoad"
+    assert load_state(api, parted) == NOT_LOADED
     assert api.fails("entities/query", collectionName=parted, filter="id > 0")[0] == 101
+
+
+def test_the_load_state_of_partitions(api: Api, parted: str) -> None:
+    api.ok("partitions/create", collectionName=parted, partitionName="q")
+    api.ok("partitions/release", collectionName=parted, partitionNames=["p"])
+    # Asked for whole, a collection is loaded when one of its partitions is.
+    for names in ([], ["_default"], ["q"], ["q", "_default"]):
+        assert load_state(api, parted, *names) == LOADED, names
+    for names in (["p"], ["_default", "p"], ["p", "_default"]):
+        state = load_state(api, parted, *names)
+        # Milvus says it by the number of the partition.
+        assert re.fullmatch(r"partition not loaded\[partition=\d+\]\.", state.pop("message")), names
+        assert state == {"code": 0, "data": {"loadState": "LoadStateLoading", "loadProgress": -1}}, names
+    for names in (["nosuch"], ["_default", "nosuch"], ["p", "nosuch"]):
+        assert load_state(api, parted, *names) == {
+            "code": 0,
+            "data": {"loadState": "LoadStateLoading", "loadProgress": -1},
+            "message": "partition not found[partition=nosuch].",
+        }, names
+    # Of a collection that is not loaded, no partition is, whether it is there or not.
+    api.ok("collections/release", collectionName=parted)
+    for names in ([], ["p"], ["nosuch"], ["p", "nosuch"]):
+        assert load_state(api, parted, *names) == NOT_LOADED, names
 
 
 def test_one_partition_of_a_released_collection_is_loaded(api: Api, parted: str) -> None:
@@ -119,7 +145,6 @@ def test_a_partition_that_is_not_there_is_200(api: Api, filled: str, rows: list[
         "partitions/load": {"partitionNames": ["_default", "nosuch"]},
         "partitions/release": {"partitionNames": ["nosuch"]},
         "partitions/get_stats": {"partitionName": "nosuch"},
-        "collections/get_load_state": {"partitionNames": ["nosuch"]},
         "entities/insert": {"partitionName": "nosuch", "data": rows[:1]},
         "entities/upsert": {"partitionName": "nosuch", "data": rows[:1]},
         "entities/delete": {"partitionName": "nosuch", "filter": "id > 0"},

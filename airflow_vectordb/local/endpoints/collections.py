@@ -9,7 +9,14 @@ from airflow_vectordb.local.body import Key
 from airflow_vectordb.local.endpoints.indexes import CollectionNameReq, IndexParam, create_all
 from airflow_vectordb.local.endpoints.table import DONE, Answer, Call, InDatabase, endpoint
 from airflow_vectordb.local.engine.index_rules import normalize
-from airflow_vectordb.local.engine.model import TYPE_NUMBERS, CollectionInfo, CollectionSpec, FieldSpec, FunctionSpec
+from airflow_vectordb.local.engine.model import (
+    TYPE_NUMBERS,
+    CollectionInfo,
+    CollectionSpec,
+    FieldSpec,
+    FunctionSpec,
+    IndexInfo,
+)
 from airflow_vectordb.local.errors import invalid, missing, not_here
 
 __all__ = ["FieldReq", "FunctionReq", "field_of", "function_of"]
@@ -226,17 +233,18 @@ def has_collection(call: Call, request: CollectionNameReq) -> Answer:
 def describe_collection(call: Call, request: CollectionNameReq) -> Answer:
     """All about a collection."""
     info = call.engine.describe_collection(call.database, request.collection_name)
-    return {"data": _described(call, info)}
-
-
-def _described(call: Call, info: CollectionInfo) -> dict[str, Any]:
-    spec = info.spec
     # Milvus describes the index of the first vector field here, and no other.
-    first = spec.vectors[0].name
+    first = info.spec.vectors[0].name
+    indexes = [i for i in call.engine.describe_indexes(call.database, info.spec.name) if i.field == first]
+    message = "" if indexes else f"index not found[collection={info.spec.name}];"
+    # The name that was asked for: of an alias Milvus does not say which collection it stands for.
+    return {"data": {"collectionName": request.collection_name, **_described(info, indexes)}, "message": message}
+
+
+def _described(info: CollectionInfo, indexes: list[IndexInfo]) -> dict[str, Any]:
+    spec = info.spec
     keyed = any(entry.is_partition_key for entry in spec.fields)
-    indexes = [i for i in call.engine.describe_indexes(call.database, spec.name) if i.field == first]
     return {
-        "collectionName": spec.name,
         "collectionID": info.id,
         "description": spec.description,
         "autoId": spec.primary.auto_id,
@@ -314,10 +322,11 @@ def release_collection(call: Call, request: CollectionNameReq) -> Answer:
 @endpoint("collections/get_load_state", LoadStateReq)
 def get_load_state(call: Call, request: LoadStateReq) -> Answer:
     """Whether a collection is loaded, and how far."""
-    state, progress = call.engine.load_state(call.database, request.collection_name, request.partition_names)
-    if state == "LoadStateNotLoad":
-        return {"data": {"loadState": state}}
-    return {"data": {"loadState": state, "loadProgress": progress, "message": ""}}
+    load = call.engine.load_state(call.database, request.collection_name, request.partition_names)
+    if load.state == "LoadStateNotLoad":
+        return {"data": {"loadState": load.state}}
+    # The message stands beside the data: a caller who reads the data only sees a load that does not get on.
+    return {"data": {"loadState": load.state, "loadProgress": load.progress}, "message": load.message}
 
 
 @endpoint("collections/get_stats", CollectionNameReq)

@@ -22,6 +22,7 @@ from airflow_vectordb.local.engine.model import (
     FunctionSpec,
     ImportInfo,
     IndexInfo,
+    LoadInfo,
 )
 from airflow_vectordb.local.errors import time_out
 
@@ -212,8 +213,14 @@ class Engine(Protocol):
 
     def partition_row_count(self, database: str, collection: str, name: str) -> int: ...
 
-    def load_state(self, database: str, collection: str, partitions: list[str]) -> tuple[str, int]:
-        """State (``LoadStateLoaded`` …) and percentage of some partitions, taken together."""
+    def load_state(self, database: str, collection: str, partitions: list[str]) -> LoadInfo:
+        """How far some partitions of a collection are loaded, taken together; none: all that are to be.
+
+        As Milvus has it: of a collection that is not loaded, any partition is not. Of one that is, a partition that is
+        not loaded, or not there, is ``LoadStateLoading`` at -1 percent, for the reason in ``message``.
+
+        :raises ApiError: 100 for a collection or database that is not there; never for a partition.
+        """
 
     def refresh_load(self, database: str, name: str) -> None: ...
 

@@ -22,6 +22,7 @@ __all__ = [
     "ImportFile",
     "ImportInfo",
     "IndexInfo",
+    "LoadInfo",
 ]
 
 # Milvus's names and numbers (schema.proto); the names are case-sensitive on the wire.
@@ -142,6 +143,20 @@ class CollectionInfo:
     aliases: list[str]
     load_state: str
     partitions: list[str]
+
+
+@dataclass(frozen=True)
+class LoadInfo:
+    """How far a collection, or some of its partitions, are loaded.
+
+    :param state: ``LoadStateNotLoad``, ``LoadStateLoading`` or ``LoadStateLoaded``.
+    :param progress: in percent; -1 where it cannot be told.
+    :param message: why it cannot be told.
+    """
+
+    state: str
+    progress: int = 0
+    message: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord
 from airflow_vectordb.local.engine.lite.parts import Parts, check_name
 from airflow_vectordb.local.engine.messages import milvus_pb2
-from airflow_vectordb.local.errors import invalid, partition_not_found, unexpected
+from airflow_vectordb.local.engine.model import LoadInfo
+from airflow_vectordb.local.errors import (
+    ApiError,
+    invalid,
+    no_load_state,
+    partition_not_found,
+    partition_not_loaded,
+    unexpected,
+)
 
 __all__ = ["Partitions"]
 
@@ -79,13 +87,25 @@ class Partitions(Parts):
             if not record.loaded:
                 self._release(record)
 
-    def load_state(self, database: str, collection: str, partitions: list[str]) -> tuple[str, int]:
-        record = self._catalog.collection(database, collection)
-        for name in partitions:
-            if name not in record.partitions:
-                raise partition_not_found(name)
-        loaded = record.loaded and set(partitions) <= set(record.loaded_partitions or record.partitions)
-        return ("LoadStateLoaded", 100) if loaded else ("LoadStateNotLoad", 0)
+    def load_state(self, database: str, collection: str, partitions: list[str]) -> LoadInfo:
+        check_name("collection", collection)
+        try:
+            record = self._catalog.collection(database, collection)
+        except ApiError:
+            raise no_load_state(collection) from None
+        if not record.loaded:
+            return LoadInfo("LoadStateNotLoad")
+        there, loaded = record.partitions, record.loaded_partitions or record.partitions
+        # Names are looked up first, all of them. Milvus names the partition that is not loaded by its id.
+        reasons = [partition_not_found(name) for name in partitions if name not in there]
+        reasons += [
+            partition_not_loaded(str(record.id + 1 + there.index(name)))
+            for name in partitions
+            if name in there and name not in loaded
+        ]
+        if reasons:
+            return LoadInfo("LoadStateLoading", -1, f"{reasons[0].message}.")
+        return LoadInfo("LoadStateLoaded", 100)
 
     def partition_row_count(self, database: str, collection: str, name: str) -> int:
         record = self._catalog.collection(database, collection)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from time import sleep
 from typing import Any
 
-from airflow_vectordb.local.engine.base import remaining
 from airflow_vectordb.local.engine.messages import common_pb2, milvus_pb2
-from airflow_vectordb.local.engine.model import CollectionInfo, CollectionSpec, CompactionInfo
+from airflow_vectordb.local.engine.model import CollectionInfo, CollectionSpec, CompactionInfo, LoadInfo
 from airflow_vectordb.local.engine.remote.parts import Parts, Version
 from airflow_vectordb.local.engine.requests import pairs, row_count
 from airflow_vectordb.local.engine.schema import read_schema, schema_message
-from airflow_vectordb.local.errors import ApiError, collection_not_found
+from airflow_vectordb.local.errors import ApiError, no_load_state
 
 __all__ = ["Collections"]
 
@@ -24,8 +22,8 @@ _SINCE: dict[str, Version] = {
     "Timestamptz": (2, 6),
     "Text": (3, 0),
 }
-# Seconds between two looks at whether a flush is done.
-_FLUSH_PAUSE = 0.1
+# That a partition is not there or not loaded, or that the collection has been released since.
+_NO_PROGRESS = (101, 200, 201)
 
 
 class Collections(Parts):
@@ -66,7 +64,7 @@ class Collections(Parts):
         spec = _spec(answer)
         request = milvus_pb2.ShowPartitionsRequest(db_name=database, collection_name=spec.name)
         partitions = self._rpc("ShowPartitions", request).partition_names
-        state = self._load_state(database, spec.name, [])
+        state = self._load_state(database, spec.name)
         return CollectionInfo(answer.collectionID, spec, sorted(answer.aliases), state, list(partitions))
 
     def _described(self, database: str, name: str) -> Any:
@@ -89,29 +87,32 @@ class Collections(Parts):
         request = milvus_pb2.ReleaseCollectionRequest(db_name=database, collection_name=name)
         self._in_database("ReleaseCollection", request, database)
 
-    def load_state(self, database: str, collection: str, partitions: list[str]) -> tuple[str, int]:
-        # Of what is not there the state says so too, but not whether it is the collection or the database.
-        self._described(database, collection)
-        state = self._load_state(database, collection, partitions)
-        if state != "LoadStateLoading":
-            return state, 100 if state == "LoadStateLoaded" else 0
+    def load_state(self, database: str, collection: str, partitions: list[str]) -> LoadInfo:
+        # Milvus's REST API asks for the state of the collection first, whatever partitions are asked for.
+        state = self._load_state(database, collection)
+        if state == "LoadStateNotLoad":
+            return LoadInfo(state)
         request = milvus_pb2.GetLoadingProgressRequest(
             db_name=database, collection_name=collection, partition_names=partitions
         )
         try:
-            return state, int(self._rpc("GetLoadingProgress", request).progress)
+            progress = int(self._rpc("GetLoadingProgress", request).progress)
         except ApiError as error:
-            # Released since; or so new that there is no progress yet.
-            if error.code == 101:
-                return state, 0
-            raise
+            if error.code not in _NO_PROGRESS:
+                raise
+            return LoadInfo("LoadStateLoading", -1, f"{error.message}.")
+        return LoadInfo("LoadStateLoaded" if progress >= 100 else "LoadStateLoading", progress)
 
-    def _load_state(self, database: str, name: str, partitions: list[str]) -> str:
-        request = milvus_pb2.GetLoadStateRequest(db_name=database, collection_name=name, partition_names=partitions)
-        state = self._rpc("GetLoadState", request).state
+    def _load_state(self, database: str, name: str) -> str:
+        request = milvus_pb2.GetLoadStateRequest(db_name=database, collection_name=name)
+        try:
+            state = self._rpc("GetLoadState", request).state
+        except ApiError as error:
+            if error.code != 800:
+                raise
+            state = common_pb2.LoadStateNotExist
         if state == common_pb2.LoadStateNotExist:
-            # Dropped since it was described.
-            raise collection_not_found(database, name)
+            raise no_load_state(name)
         return str(common_pb2.LoadState.Name(state))
 
     def refresh_load(self, database: str, name: str) -> None:
@@ -159,19 +160,9 @@ class Collections(Parts):
         return row_count(self._in_database("GetCollectionStatistics", request, database))
 
     def flush(self, database: str, name: str) -> None:
+        # Like Milvus's REST API it does not wait until what was sealed is written, and counted.
         request = milvus_pb2.FlushRequest(db_name=database, collection_names=[name])
-        answer: Any = self._in_database("Flush", request, database)
-        # It returns when segments are sealed. Until they are written the Milvus builds nothing over them, and says of
-        # their indexes that they are finished: whoever asks next must not be told that.
-        for collection, segments in answer.coll_segIDs.items():
-            look = milvus_pb2.GetFlushStateRequest(
-                db_name=database,
-                collection_name=collection,
-                segmentIDs=segments.data,
-                flush_ts=answer.coll_flush_ts.get(collection, 0),
-            )
-            while not self._rpc("GetFlushState", look).flushed:
-                sleep(min(_FLUSH_PAUSE, remaining()))
+        self._in_database("Flush", request, database)
 
 
 def _spec(answer: Any) -> CollectionSpec:

@@ -141,7 +141,8 @@ class RemoteRpc:
         if status is grpc.StatusCode.UNAUTHENTICATED:
             return ApiError(1800, f"user hasn't authenticated: {details}", http_status=401)
         if status is grpc.StatusCode.PERMISSION_DENIED:
-            return ApiError(1401, details, http_status=403)
+            # Not 1401, Milvus's code for it: its REST API hands the error of gRPC on, which has none.
+            return ApiError(65535, f"rpc error: code = PermissionDenied desc = {details}", http_status=403)
         if status is grpc.StatusCode.DEADLINE_EXCEEDED:
             return time_out()
         if status is grpc.StatusCode.UNIMPLEMENTED:
