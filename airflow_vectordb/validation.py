@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
+
+#: What is written where a value is missing, or is none that names something: by Jinja, by its tojson, by pandas.
+_NOTHING = frozenset({"None", "null", "nan", "NaN", "NaT", "<NA>", "True", "False"})
+#: What Jinja replaces: whether a text has some is known before it is rendered.
+_JINJA = ("{{", "{%", "{#")
 
 
 def seconds_of(value: timedelta | float) -> float:
@@ -66,17 +71,44 @@ def check_rendered(**values: Any) -> list[str]:
     """
     Check arguments that must be a name once they are rendered.
 
+    What Jinja makes of a list or of a missing XCom is a text as well, and the name of nothing: to wait for it would be
+    to wait in vain.
+
     :param values: by the argument's name
     :return: what is wrong
     """
-    return [
-        f"{name} is {value!r}: did its template render to nothing?"
-        for name, value in values.items()
-        if not isinstance(value, str) or not value.strip()
-    ]
+    return [problem for name, value in values.items() if (problem := _not_a_name(name, value))]
 
 
-def names_of(argument: str, given: str | Sequence[str] | None, **others: Any) -> tuple[str, ...]:
+def check_literal(**values: Any) -> list[str]:
+    """
+    Check arguments that must be a name, or several, when the DAG is parsed. What is rendered later, or comes from
+    another task, passes.
+
+    :param values: by the argument's name
+    :return: what is wrong
+    """
+    problems: list[str] = []
+    for argument, value in values.items():
+        if isinstance(value, list | tuple):
+            if not value:
+                problems.append(_is_empty(argument))
+            problems += check_literal(**{f"{argument}[{position}]": name for position, name in enumerate(value)})
+        elif value is None or isinstance(value, int | float) or (isinstance(value, str) and not has_template(value)):
+            problems += check_rendered(**{argument: value})
+    return problems
+
+
+def has_template(text: str) -> bool:
+    """
+    Tell whether a text is rendered by Jinja into another one.
+
+    :param text: as it stands in the DAG file
+    """
+    return any(mark in text for mark in _JINJA)
+
+
+def names_of(argument: str, given: str | Iterable[str] | None, **others: Any) -> tuple[str, ...]:
     """
     Take names given as one or several, once they are rendered.
 
@@ -87,14 +119,63 @@ def names_of(argument: str, given: str | Sequence[str] | None, **others: Any) ->
     """
     from airflow_vectordb.rest.errors import InvalidParametersError
 
-    one = isinstance(given, str)
-    names = [given] if one else list(given or ())
     problems = check_rendered(**others)
-    for position, name in enumerate(names):
-        problems += check_rendered(**{argument if one else f"{argument}[{position}]": name})
+    names: list[Any] = []
+    if isinstance(given, Iterable) and not isinstance(given, str | bytes | dict):
+        names = list(given)
+        if not names:
+            # A list that somebody made, and found nothing to put into it: that does not mean everything.
+            problems.append(_is_empty(argument))
+        problems += check_rendered(**{f"{argument}[{position}]": name for position, name in enumerate(names)})
+    elif given is not None:
+        names = [given]
+        problems += check_rendered(**{argument: given})
     if problems:
         raise InvalidParametersError(problems)
     return tuple(map(str, names))
 
 
-__all__ = ["check_choice", "check_rendered", "check_seconds", "names_of", "refuse", "seconds_of"]
+def _is_empty(argument: str) -> str:
+    return f"{argument} is empty, a list without a name; None is for all that there is"
+
+
+def _not_a_name(argument: str, value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return f"{argument} is {value!r}: did its template render to nothing?"
+    if not isinstance(value, str):
+        kind = type(value).__name__
+        return f"{argument} is {_short(value)} ({'an' if kind[0] in 'aeiou' else 'a'} {kind}): names are text"
+    text = value.strip()
+    if text in _NOTHING:
+        return (
+            f"{argument} is {value!r}, a missing value rendered to text: does the task return what the template asks "
+            "for? (A DAG with render_template_as_native_obj=True passes values as they are.)"
+        )
+    if text[0] in "[({":
+        return (
+            f"{argument} is {_short(value)}, a list or mapping rendered to text: pass what the task returns (its "
+            "output) itself, or set render_template_as_native_obj=True on the DAG"
+        )
+    if has_template(text):
+        return f"{argument} is {_short(value)}: its template was not rendered"
+    return None
+
+
+def _short(value: Any) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # as of an int with more digits than Python writes
+        text = "too large to be shown"
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+__all__ = [
+    "check_choice",
+    "check_literal",
+    "check_rendered",
+    "check_seconds",
+    "has_template",
+    "names_of",
+    "refuse",
+    "seconds_of",
+]

@@ -42,9 +42,6 @@ class _LoadingOperator(WaitingOperator):
         from airflow_vectordb.rest import errors
 
         partitions = names_of("partition_names", self.partition_names, collection_name=self.collection_name)
-        if self.partition_names is not None and not partitions:
-            # A list that somebody made, and found nothing to put into it: that does not mean everything.
-            raise errors.InvalidParametersError(["partition_names is empty; None is for the whole collection"])
         with self.about(hook, self.subject()):
             if "asked" not in course.results:
                 try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_vectordb.operators.base import MilvusOperator, WaitingOperator
 from airflow_vectordb.operators.replacing import Replacement
 from airflow_vectordb.tasks import Course
-from airflow_vectordb.validation import check_choice, check_rendered, refuse
+from airflow_vectordb.validation import check_choice, check_literal, check_rendered, refuse
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -96,7 +96,7 @@ class CreateIndexOperator(WaitingOperator):
         self.flush = flush
         # Rendering replaces it; error messages name it.
         self._index_params_source = index_params if isinstance(index_params, str) else None
-        self.refuse(check_choice("if_exists", if_exists, IF_EXISTS))
+        self.refuse(check_choice("if_exists", if_exists, IF_EXISTS), *check_literal(collection_name=collection_name))
 
     def work(self, hook: MilvusHook, context: Context, course: Course) -> list[dict[str, Any]]:
         """
@@ -291,7 +291,11 @@ class DropIndexOperator(MilvusOperator):
         self.collection_name = collection_name
         self.index_name = index_name
         self.if_missing = if_missing
-        refuse(self.task_id, check_choice("if_missing", if_missing, IF_MISSING))
+        refuse(
+            self.task_id,
+            check_choice("if_missing", if_missing, IF_MISSING),
+            *check_literal(collection_name=collection_name, index_name=index_name),
+        )
 
     def work(self, hook: MilvusHook, context: Context, course: Course) -> bool:
         """

@@ -120,13 +120,20 @@ def test_refused_after_one_look_at_the_collection(case: str, serve: Serve, opera
     assert server.paths == ["collections/describe"]
 
 
-@pytest.mark.parametrize("name", ["", "  ", None])
-def test_a_collection_name_that_rendered_to_nothing(serve: Serve, operating: Operating, name: str | None) -> None:
+@pytest.mark.parametrize("nothing", ["", " "])
+def test_a_collection_name_that_rendered_to_nothing(
+    serve: Serve, operating: Operating, tmp_path: Path, nothing: str
+) -> None:
     server = serve([])
-    with pytest.raises(AirflowFailException, match=r"(?s)collection_name.*nothing.*fieldName is missing"):
-        operating.create(server, [{}], collection_name=name)
+    operating.connect(server)
+    template = "{{ nothing }}" + nothing
+    with pytest.raises(AirflowFailException, match=r"(?s)collection_name.*nothing.*fieldName is empty"):
+        params = [{"fieldName": "{{ nothing }}"}]
+        operating.execute(rendered(operating, tmp_path, params, collection_name=template))
+    drop = DropIndexOperator(task_id="drop", collection_name=template, index_name=template)
+    drop.render_template_fields({"nothing": ""})  # type: ignore[typeddict-unknown-key]
     with pytest.raises(AirflowFailException, match=r"(?s)collection_name.*nothing.*index_name.*nothing"):
-        operating.execute(DropIndexOperator(task_id="drop", collection_name=name, index_name=""))  # type: ignore[arg-type]
+        operating.execute(drop)
     assert server.connections == 0
 
 

@@ -269,7 +269,7 @@ def test_templates(serve: Serve, runner: Driver) -> None:
         (index_sensor, {"index_name": ["vector", " "]}),
         (index_sensor, {"index_name": [None]}),
         (load_sensor, {"collection_name": None}),
-        (load_sensor, {"partition_names": ["p", 7]}),
+        (load_sensor, {"partition_names": ["p", "\n"]}),
     ],
 )
 def test_templates_that_render_to_nothing(

@@ -1,0 +1,125 @@
+"""Names of collections, indexes and partitions: what Jinja makes of other values is none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from harness import Operating
+from scripted import ScriptedServer
+
+from airflow_vectordb._compat import AirflowFailException
+from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
+from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
+from airflow_vectordb.rest.errors import InvalidParametersError
+from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
+from airflow_vectordb.validation import check_literal, check_rendered, names_of
+
+Serve = Callable[..., ScriptedServer]
+
+#: What is no name -> a value that Jinja may have been given, where it was.
+NO_NAMES: dict[str, tuple[Any, str]] = {
+    "a list": ("['v', 's']", "list or mapping rendered to text.*render_template_as_native_obj=True"),
+    "a list in JSON": ('["v"]', "list or mapping rendered to text"),
+    "an empty list": ("[]", "list or mapping rendered to text"),
+    "a mapping": ("{'index_name': 'v'}", "list or mapping rendered to text"),
+    "an empty mapping": ("{}", "list or mapping rendered to text"),
+    "a tuple": ("('v',)", "list or mapping rendered to text"),
+    "a missing XCom": ("None", "missing value rendered to text.*render_template_as_native_obj=True"),
+    "a null": ("null", "missing value"),
+    "no number": ("nan", "missing value"),
+    "a missing timestamp": ("NaT", "missing value"),
+    "a boolean": ("True", "missing value"),
+    "padded": (" None ", "missing value"),
+    "nothing": ("", "did its template render to nothing"),
+    "blanks": (" \n", "did its template render to nothing"),
+}
+#: Each argument that names something: an operator or sensor, given a value for it.
+ARGUMENTS: dict[str, Callable[[str], Any]] = {
+    "CreateIndexOperator.collection_name": lambda v: CreateIndexOperator(
+        task_id="t", collection_name=v, index_params=[{"fieldName": "vector"}]
+    ),
+    "DropIndexOperator.collection_name": lambda v: DropIndexOperator(task_id="t", collection_name=v, index_name="i"),
+    "DropIndexOperator.index_name": lambda v: DropIndexOperator(task_id="t", collection_name="docs", index_name=v),
+    "IndexSensor.collection_name": lambda v: IndexSensor(task_id="t", collection_name=v),
+    "IndexSensor.index_name": lambda v: IndexSensor(task_id="t", collection_name="docs", index_name=v),
+    "IndexSensor.index_name[1]": lambda v: IndexSensor(task_id="t", collection_name="docs", index_name=["a", v]),
+    "CollectionLoadSensor.collection_name": lambda v: CollectionLoadSensor(task_id="t", collection_name=v),
+    "CollectionLoadSensor.partition_names": lambda v: CollectionLoadSensor(
+        task_id="t", collection_name="docs", partition_names=v
+    ),
+    "LoadCollectionOperator.collection_name": lambda v: LoadCollectionOperator(task_id="t", collection_name=v),
+    "LoadCollectionOperator.partition_names": lambda v: LoadCollectionOperator(
+        task_id="t", collection_name="docs", partition_names=v
+    ),
+    "ReleaseCollectionOperator.partition_names[0]": lambda v: ReleaseCollectionOperator(
+        task_id="t", collection_name="docs", partition_names=[v]
+    ),
+}
+
+
+@pytest.mark.parametrize("argument", ARGUMENTS)
+@pytest.mark.parametrize("case", NO_NAMES)
+def test_what_jinja_makes_of_other_values_is_refused_unsent(
+    serve: Serve, operating: Operating, argument: str, case: str
+) -> None:
+    text, words = NO_NAMES[case]
+    server = serve([])
+    operating.connect(server)
+    task = ARGUMENTS[argument]("{{ value }}")
+    task.render_template_fields({"value": text})
+
+    with pytest.raises(AirflowFailException, match=f"(?s){words}") as caught:
+        operating.execute(task)
+
+    assert argument.partition(".")[2] in str(caught.value)
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (123, "collection_name is 123 (an int): names are text"),
+        (1.5, "collection_name is 1.5 (a float): names are text"),
+        (True, "collection_name is True (a bool): names are text"),
+        (b"docs", "collection_name is b'docs' (a bytes): names are text"),
+        (["docs"], "collection_name is ['docs'] (a list): names are text"),
+        pytest.param(10**5000, "collection_name is too large to be shown (an int): names are text", id="long"),
+        ("docs_{{ ds }}", "collection_name is 'docs_{{ ds }}': its template was not rendered"),
+    ],
+)
+def test_what_is_no_text_is_no_name(value: Any, words: str) -> None:
+    assert check_rendered(collection_name=value) == [words]
+
+
+@pytest.mark.parametrize("name", ["docs", "_docs", "docs_20240101", "none", "Nonesuch", "my-key", "clips[vec]", "Ünde"])
+def test_names_pass(name: str) -> None:
+    assert check_rendered(index_name=name) == []
+    assert check_literal(index_name=name) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [(None, ()), ("a", ("a",)), (["a", "b"], ("a", "b")), (("a",), ("a",)), (iter("ab"), ("a", "b"))],
+)
+def test_one_name_or_several(given: Any, names: tuple[str, ...]) -> None:
+    assert names_of("index_name", given) == names
+
+
+@pytest.mark.parametrize("given", [[], (), 5, {"a": 1}, ["a", None], b"a"])
+def test_what_is_neither_a_name_nor_several(given: Any) -> None:
+    with pytest.raises(InvalidParametersError, match="index_name"):
+        names_of("index_name", given)
+
+
+@pytest.mark.parametrize("literal", ["", " ", None, 123, "None", "['a']", [], ["a", ""], [None]])
+def test_what_can_never_be_a_name_is_refused_when_the_dag_is_parsed(literal: Any) -> None:
+    assert check_literal(collection_name=literal)
+    with pytest.raises(ValueError, match=r"task t: .*index_name"):
+        DropIndexOperator(task_id="t", collection_name="docs", index_name=literal)
+
+
+@pytest.mark.parametrize("later", ["{{ x }}", "{% if x %}a{% endif %}", ["a", "{{ x }}"], object()])
+def test_what_is_known_later_passes_until_then(later: Any) -> None:
+    assert check_literal(index_name=later) == []
