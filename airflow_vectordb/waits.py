@@ -15,10 +15,11 @@ from airflow_vectordb.rest import collections, indexes
 from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.envelope import readable
 from airflow_vectordb.rest.errors import CollectionNotFoundError, IndexFailedError, IndexNotFoundError
+from airflow_vectordb.rest.result import Result
 
 
 @dataclass(frozen=True)
-class Progress:
+class Progress(Result):
     """
     How far one thing is.
 
@@ -45,7 +46,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Pending:
+class Pending(Result):
     """
     Not done yet.
 
@@ -59,7 +60,7 @@ class Pending:
 
 
 @dataclass(frozen=True)
-class Done:
+class Done(Result):
     """
     Done.
 

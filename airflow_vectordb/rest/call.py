@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -25,7 +29,7 @@ class Answer:
 @dataclass(frozen=True)
 class Call(Generic[T_co]):
     """
-    One request.
+    One request, which does nothing until it is sent. One that is dropped unsent is a ``RuntimeWarning``.
 
     :param path: resource and action, as ``indexes/create``
     :param body: the JSON object to send, without ``dbName`` unless the call names a database of its own
@@ -39,6 +43,33 @@ class Call(Generic[T_co]):
     body: Mapping[str, Any]
     read: Callable[[Answer], T_co] = field(repr=False)
     repeatable: bool = True
+
+    def __post_init__(self) -> None:
+        # Until somebody reads them, they lie elsewhere: by that a call that is dropped unused is known.
+        self.__dict__["_unread"] = {name: self.__dict__.pop(name) for name in ("body", "read")}, *_made_at()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in ("body", "read") or "_unread" not in self.__dict__:
+                raise AttributeError(f"a call has no {name!r}")
+            self.__dict__.update(self.__dict__["_unread"][0])
+            self.__dict__.pop("_unread", None)
+            return self.__dict__[name]
+
+    def __del__(self) -> None:
+        unread = self.__dict__.get("_unread")
+        if unread is None or sys.is_finalizing():
+            return
+        with suppress(AttributeError, TypeError, ValueError):  # no frame, or no mapping
+            fields, (code, line), caller = unread
+            here = sys._getframe(1)
+            # Where it was made, or on the way back from there. Elsewhere, an exception may have come between.
+            if here.f_code is code or (here.f_code, here.f_lineno) == caller:
+                collection = fields["body"].get("collectionName")
+                about = f" (collection {collection!r})" if collection else ""
+                text = f"{self.path}{about} was made and never sent, so it did nothing: `hook.send(…)` sends a call"
+                warnings.warn_explicit(text, RuntimeWarning, code.co_filename, line)
 
     def target(self, database: str | None = None) -> str:
         """
@@ -60,6 +91,16 @@ class Call(Generic[T_co]):
         if not name:
             return f"database {database!r}" if database else ""
         return f"{name} (database {database or 'default'!r})"
+
+
+def _made_at() -> tuple[Any, Any]:
+    """Find where a call is being made, and where that was called from: code and line of both."""
+    frame: FrameType | None = sys._getframe(3)
+    # The functions of this package only help, and comprehensions are frames of their own before Python 3.12.
+    while frame and (frame.f_globals.get("__package__") == __package__ or frame.f_code.co_name.endswith("comp>")):
+        frame = frame.f_back
+    caller = frame and frame.f_back
+    return frame and (frame.f_code, frame.f_lineno), caller and (caller.f_code, caller.f_lineno)
 
 
 def nothing(answer: Answer) -> None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_vectordb.rest.call import Answer, Call, body_of, names, nothing
+from airflow_vectordb.rest.result import Result
 
 
 @dataclass(frozen=True)
-class Field:
+class Field(Result):
     """
     A field of a collection's schema.
 
@@ -27,7 +28,7 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Function:
+class Function(Result):
     """
     A function that fills fields from others, as BM25.
 
@@ -42,7 +43,7 @@ class Function:
 
 
 @dataclass(frozen=True)
-class Collection:
+class Collection(Result):
     """
     A collection as the server describes it.
 
@@ -63,7 +64,7 @@ class Collection:
 
 
 @dataclass(frozen=True)
-class LoadState:
+class LoadState(Result):
     """
     How far a collection is loaded.
 

@@ -8,6 +8,7 @@ import math
 import re
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 from urllib.parse import quote, quote_plus, urlsplit
 
 from airflow_vectordb.rest.errors import InvalidParametersError
@@ -96,6 +97,10 @@ class Endpoint:
         :param database: its name; None: this endpoint's own
         """
         return self if database is None else replace(self, database=database)
+
+    def serialize(self) -> Any:
+        """Refuse to become an XCom, which Airflow asks for by this name: the token would be readable in it."""
+        raise TypeError("an Endpoint holds a token, and so it can be no task's result: return its url or database")
 
     def redact(self, text: str) -> str:
         """

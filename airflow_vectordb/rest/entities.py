@@ -8,12 +8,13 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from airflow_vectordb.rest.call import Answer, Call, body_of
+from airflow_vectordb.rest.result import Result
 
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Written:
+class Written(Result):
     """
     What an insert or upsert did.
 

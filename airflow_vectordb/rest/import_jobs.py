@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_vectordb.rest.call import Answer, Call, body_of
+from airflow_vectordb.rest.result import Result
 
 
 @dataclass(frozen=True)
-class ImportJob:
+class ImportJob(Result):
     """
     An import job as the server describes it.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb.rest.call import Answer, Call, body_of, names, nothing
 from airflow_vectordb.rest.errors import IndexNotFoundError
+from airflow_vectordb.rest.result import Result
 
 if TYPE_CHECKING:
     from airflow_vectordb.rest.index_spec import IndexSpec
@@ -18,7 +19,7 @@ _NOT_PARAMS = frozenset({"index_type", "metric_type", "params"})
 
 
 @dataclass(frozen=True)
-class IndexDescription:
+class IndexDescription(Result):
     """
     An index as the server describes it.
 

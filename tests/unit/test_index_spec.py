@@ -168,7 +168,9 @@ def test_the_same_index_is_in_the_way_if_it_shall_be() -> None:
 
 def test_doubts_are_left_to_the_server() -> None:
     plan = plan_indexes("docs", [HNSW], [described(index_type="AUTOINDEX", params={})])
-    assert plan.create() is not None
+    call = plan.create()
+    assert call is not None
+    assert [index["indexType"] for index in call.body["indexParams"]] == ["HNSW"]
     explained = plan.explain(UnexpectedError("at most one distinct index is allowed per field", code=65535))
     assert isinstance(explained, IndexMismatchError)
     assert explained.code == 65535

@@ -1,0 +1,159 @@
+"""Calls that nobody sends: a task that makes one is green, and nothing has happened."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from fake_milvus import FakeMilvus
+from harness import Operating, Transport
+from scripted import ScriptedServer
+
+from airflow_vectordb._compat import AirflowNotFoundException
+from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.rest import Client, Endpoint, IndexSpec, collections, indexes
+from airflow_vectordb.rest.call import Call
+from airflow_vectordb.rest.errors import MilvusError
+
+Serve = Callable[..., ScriptedServer]
+
+
+def alone() -> None:
+    collections.create("docs", dimension=4)
+
+
+def assigned() -> None:
+    call = collections.drop("docs")  # noqa: F841
+
+
+def assigned_anew() -> None:
+    call = collections.drop("docs")
+    call = None  # type: ignore[assignment] # noqa: F841
+
+
+def listed() -> None:
+    calls = [collections.drop(name) for name in ("docs", "pages")]  # noqa: F841
+
+
+def looped() -> None:
+    for name in ("docs", "pages"):
+        collections.drop(name)
+
+
+def helping() -> Call[None]:
+    return collections.load("docs")
+
+
+def by_a_helper() -> None:
+    helping()
+
+
+def on_an_exception() -> None:
+    with suppress(MilvusError):
+        indexes.drop("docs", "vector")
+        raise MilvusError("afterwards")
+
+
+@pytest.mark.parametrize(
+    ("task", "number"),
+    [(alone, 1), (assigned, 1), (assigned_anew, 1), (listed, 2), (looped, 2), (by_a_helper, 1), (on_an_exception, 1)],
+)
+def test_it_is_said(task: Callable[[], None], number: int) -> None:
+    words = r"^\w+/\w+ \(collection '\w+'\) was made and never sent.*hook.send"
+    with pytest.warns(RuntimeWarning, match=words) as told:
+        task()
+    assert len(told) == number
+    assert {(warning.filename, warning.lineno > 20) for warning in told} == {(__file__, True)}
+
+
+def test_where_it_was_made() -> None:
+    with pytest.warns(RuntimeWarning) as told:
+        alone()
+    assert told[0].lineno == alone.__code__.co_firstlineno + 1
+
+
+def looked_at() -> None:
+    assert collections.create("docs") == collections.create("docs")
+    assert "docs" in repr(collections.create("docs"))
+    assert collections.create("docs").body == {"collectionName": "docs"}
+    assert "docs" in collections.create("docs").target()
+    assert collections.create("docs").read is not None
+
+
+def interrupted() -> None:
+    call = collections.drop("docs")
+    if call is not None:
+        raise ValueError
+
+
+def left_by_an_exception() -> None:
+    with suppress(ValueError):
+        interrupted()
+    try:
+        interrupted()
+    except ValueError as error:
+        assert error.__traceback__ is not None
+
+
+def without_a_connection() -> None:
+    try:
+        MilvusHook("no_such_connection").send(collections.list_())
+    except AirflowNotFoundException as error:
+        assert "no_such_connection" in str(error)
+
+
+def without_a_server() -> None:
+    for call in (collections.list_(), indexes.create("docs", [IndexSpec("v")])):
+        with Client(Endpoint("http://127.0.0.1:1", retries=0)) as client, suppress(MilvusError):
+            client.send(call)
+
+
+@pytest.mark.parametrize(
+    "task", [looked_at, left_by_an_exception, without_a_connection, without_a_server], ids=lambda task: task.__name__
+)
+@pytest.mark.usefixtures("pauses")
+def test_no_false_alarm(task: Callable[[], None]) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        task()
+        gc.collect()
+    assert [str(warning.message) for warning in told] == []
+
+
+def test_sent_ones_are_silent(serve: Serve, transport: Transport) -> None:
+    server = serve(FakeMilvus())
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        call = collections.describe("docs")
+        transport.send(Endpoint(server.url), call, call, indexes.list_("docs"))
+        del call
+    assert told == []
+
+
+def test_operators_leave_none(serve: Serve, operating: Operating) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        operating.create(serve(FakeMilvus()))
+        with suppress(MilvusError):
+            operating.create(serve(FakeMilvus("another")))
+        gc.collect()
+    assert [str(warning.message) for warning in told if issubclass(warning.category, RuntimeWarning)] == []
+
+
+def test_the_end_of_a_process_is_silent() -> None:
+    program = "from airflow_vectordb.rest import collections as c; kept = c.list_(); also = [c.drop('x')]"
+    done = subprocess.run([sys.executable, "-W", "always", "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+def test_there_is_nothing_else_that_a_call_has() -> None:
+    call: Any = collections.list_()
+    with pytest.raises(AttributeError, match="'bodies'"):
+        call.bodies  # noqa: B018
+    assert call.body == {}
