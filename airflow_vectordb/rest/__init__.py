@@ -8,11 +8,27 @@ A call is made by a function (``indexes.describe("docs", "vector")``) and sent b
 
 from __future__ import annotations
 
-from airflow_vectordb.rest import aliases, collections, databases, entities, errors, import_jobs, indexes, partitions
-from airflow_vectordb.rest.aclient import AsyncClient
-from airflow_vectordb.rest.client import Client
-from airflow_vectordb.rest.endpoint import Endpoint
-from airflow_vectordb.rest.index_spec import IndexSpec
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_vectordb.rest import (
+        aliases,
+        collections,
+        databases,
+        entities,
+        errors,
+        import_jobs,
+        indexes,
+        partitions,
+    )
+    from airflow_vectordb.rest.aclient import AsyncClient
+    from airflow_vectordb.rest.client import Client
+    from airflow_vectordb.rest.endpoint import Endpoint
+    from airflow_vectordb.rest.index_spec import IndexSpec
+
+#: A DAG file pays for what it uses alone (PEP 562): name -> the module that has it.
+_OF = {"AsyncClient": "aclient", "Client": "client", "Endpoint": "endpoint", "IndexSpec": "index_spec"}
 
 __all__ = [
     "AsyncClient",
@@ -28,3 +44,14 @@ __all__ = [
     "indexes",
     "partitions",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_OF.get(name, name)}")
+    return getattr(module, name) if name in _OF else module
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
