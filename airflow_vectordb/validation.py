@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -169,13 +170,52 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
+def check_rows(name: str, value: Any) -> str | None:
+    """
+    Check an argument that is a number of rows, when the DAG is parsed.
+
+    :param name: the argument's
+    :param value: a number; a text (perhaps a template) and what a task returns are checked when they are rendered
+    :return: what is wrong; None if nothing is
+    """
+    if value is None or (isinstance(value, str) and has_template(value)) or hasattr(value, "resolve"):
+        return None
+    problems: list[str] = []
+    rows_of(name, value, problems)
+    return problems[0] if problems else None
+
+
+def rows_of(name: str, value: Any, problems: list[str]) -> int:
+    """
+    Take a number of rows, once it is rendered.
+
+    :param name: the argument's
+    :param value: a number, or a text that is one; None: 0
+    :param problems: is told what is wrong
+    """
+    if value is None:
+        return 0
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        rows = int(value) if isinstance(value, str) else operator.index(value)
+        if rows < 0:
+            raise ValueError
+    except (TypeError, ValueError):
+        problems.append(f"{name} must be a number of rows, 0 or more, not {_short(value)}")
+        return 0
+    return rows
+
+
 __all__ = [
     "check_choice",
     "check_literal",
     "check_rendered",
+    "check_rows",
     "check_seconds",
     "has_template",
     "names_of",
     "refuse",
+    "rows_of",
     "seconds_of",
 ]

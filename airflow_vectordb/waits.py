@@ -7,15 +7,23 @@ drive the same wait.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol
 
-from airflow_vectordb.rest import collections, indexes
+from airflow_vectordb.rest import collections, indexes, partitions
 from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.envelope import readable
-from airflow_vectordb.rest.errors import CollectionNotFoundError, IndexFailedError, IndexNotFoundError
+from airflow_vectordb.rest.errors import (
+    CollectionNotFoundError,
+    IndexFailedError,
+    IndexNotFoundError,
+    PartitionNotFoundError,
+    PermissionDeniedError,
+)
 from airflow_vectordb.rest.result import Result
+from airflow_vectordb.sealing import SealedRows
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,21 @@ class Done(Result):
 
 
 Verdict = Pending | Done
+
+
+@dataclass
+class Memory:
+    """
+    What a wait remembers from one look to the next. A wait that goes on in another process begins with an empty one.
+
+    :param clock: the present time, in seconds
+    :param sealed: what is known of the rows that a flush sealed; None: nothing yet
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    sealed: SealedRows | None = None
+
+
 #: One look: yields calls, is sent their results (or thrown their errors), returns the verdict.
 Look = Generator[Call[Any], Any, Verdict]
 
@@ -88,10 +111,11 @@ class Wait(Protocol):
     def collection(self) -> str:
         """Name of the collection that it is about."""
 
-    def look(self) -> Look:
+    def look(self, memory: Memory) -> Look:
         """
         Look at the server once.
 
+        :param memory: what the looks before this one remembered
         :raises MilvusError: when it has failed for good
         """
 
@@ -102,60 +126,97 @@ class Wait(Protocol):
 @dataclass(frozen=True)
 class IndexesBuilt:
     """
-    Indexes are built: Finished, *and* nothing pending.
+    Indexes are built: Finished, nothing pending, *and*, where that is asked for, covering the rows.
 
-    ``Finished`` alone is said while hundreds of thousands of rows are still pending (milvus#40580, pymilvus#3049).
-    ``indexedRows`` is not looked at: it may stay below ``totalRows`` for good, since small segments get no index.
+    ``Finished`` alone is said while hundreds of thousands of rows are still pending (milvus#40580, pymilvus#3049), and
+    for seconds after a flush while its rows are not even counted. ``indexedRows`` is not looked at: it may stay below
+    ``totalRows`` for good, since small segments get no index.
+
+    **After a flush** nothing tells when its rows are counted. So the wait goes on until the collection's row count has
+    not changed for a while, and each index is told to have that many rows (see ``sealing.py``). If others go on
+    writing, something may always be pending: then an index also is built when it covers more rows than were flushed.
 
     :param collection: name of the collection
     :param index_names: names of the indexes; empty: all that the collection has, and at least one
     :param database: None: the endpoint's
     :param may_come: whether to wait for an index, or a collection, that is not there yet; otherwise that is an error
+    :param min_rows: rows that each index has to cover
+    :param flushed_rows: rows that the collection had when it was flushed; 0: not known; None: it was not flushed
     """
 
     collection: str
     index_names: tuple[str, ...] = ()
     database: str | None = None
     may_come: bool = False
+    min_rows: int = 0
+    flushed_rows: int | None = None
 
-    def look(self) -> Look:
+    def look(self, memory: Memory) -> Look:
         """
         Describe each index.
 
+        :param memory: remembers the row count after a flush
         :raises IndexFailedError: when the server gave up on one of them
         :raises IndexNotFoundError: when one of them is gone
         :raises CollectionNotFoundError: when the collection is gone
         """
         try:
-            return (yield from self._look())
+            return (yield from self._look(memory))
         except (IndexNotFoundError, CollectionNotFoundError):
             if not self.may_come:
                 raise
-        return Pending((Progress(", ".join(self._labels()), "not there yet"),))
+        return Pending(tuple(Progress(label, "not there yet") for label in self._labels()))
 
-    def _look(self) -> Look:
+    def _look(self, memory: Memory) -> Look:
+        flushed = self._flushed(memory)
+        if flushed is not None and not flushed.covered:
+            # Before the descriptions: what is counted here must be in them.
+            yield from flushed.poll()
         found: list[indexes.IndexDescription] = []
         for name in self.index_names or (yield indexes.list_(self.collection, database=self.database)):
             found += yield indexes.describe(self.collection, name, database=self.database)
         if not found:
             raise IndexNotFoundError(f"collection {self.collection!r} has no index")
-        verdict = self.judge(found)
-        if isinstance(verdict, Pending) and all(map(_may_be_empty, found)):
+        self._raise_if_failed(found)
+        required, enough = self.min_rows, 0
+        if flushed is not None:
+            if flushed.sealed is None:
+                text = f"waiting until flushed rows are counted ({flushed.counted:,} so far)"
+                return Pending(tuple(Progress(self._label(description), text) for description in found))
+            flushed.covered = flushed.covered or all(_has_rows(d, flushed.sealed) for d in found)
+            if not flushed.covered:  # once they are, deletions and compactions may lower the counts
+                required = max(required, flushed.sealed)
+            enough = max(self.min_rows, flushed.sealed)
+        if all(_has_rows(d, required) and (is_built(d) or 0 < enough < (d.covered_rows or 0)) for d in found):
+            return Done([description.as_json() for description in found])
+        if not required and all(map(_may_be_empty, found)):
             # Nothing sealed, and not issued: either the collection is empty, and there is nothing to build, or the
             # server has not counted yet.
             rows = yield collections.row_count(self.collection, database=self.database)
             if rows == 0:
                 return Done([description.as_json() for description in found])
-        return verdict
+        return Pending(tuple(self._progress(description, required) for description in found))
+
+    def _flushed(self, memory: Memory) -> SealedRows | None:
+        if self.flushed_rows is not None and memory.sealed is None:
+            memory.sealed = SealedRows(self.collection, self.database, self.flushed_rows, memory.clock)
+        return memory.sealed
 
     def judge(self, found: Sequence[indexes.IndexDescription]) -> Verdict:
         """
-        Tell from descriptions whether all are built.
+        Decide from descriptions that were just read whether all are built.
 
         :param found: a description for each index
+        :return: Pending if a further look has to tell
         :raises IndexFailedError: when the server gave up on one of them
         :raises IndexNotFoundError: when one of them is being dropped
         """
+        self._raise_if_failed(found)
+        if self.flushed_rows is None and all(_has_rows(d, self.min_rows) and is_built(d) for d in found):
+            return Done([description.as_json() for description in found])
+        return Pending(tuple(self._progress(description, self.min_rows) for description in found))
+
+    def _raise_if_failed(self, found: Sequence[indexes.IndexDescription]) -> None:
         for description in found:
             name = f"index {description.index_name!r} of collection {self.collection!r}"
             if description.state == "Failed":
@@ -166,9 +227,19 @@ class IndexesBuilt:
                 )
             if description.state == "Deleted":
                 raise IndexNotFoundError(f"{name} was dropped while its build was waited for")
-        if all(map(is_built, found)):
-            return Done([description.as_json() for description in found])
-        return Pending(tuple(_progress(self.collection, description) for description in found))
+
+    def _progress(self, description: indexes.IndexDescription, required: int) -> Progress:
+        total = description.total_rows or 0
+        if not _has_rows(description, required):
+            return Progress(self._label(description), f"{total:,} of at least {required:,} rows are sealed")
+        done = description.covered_rows
+        if done is not None:
+            done = min(max(0, done), total)  # counts that are out of step with each other
+        state = readable(description.state, 100) or "unknown state"
+        return Progress(self._label(description), state, done if total else None, total or None)
+
+    def _label(self, description: indexes.IndexDescription) -> str:
+        return f"{self.collection}/{description.index_name}"
 
     def _labels(self) -> list[str]:
         return [f"{self.collection}/{name}" for name in self.index_names] or [self.collection]
@@ -195,23 +266,16 @@ def is_built(description: indexes.IndexDescription) -> bool:
     return total is None or done is None or done >= total
 
 
+def _has_rows(description: indexes.IndexDescription, rows: int) -> bool:
+    return (description.total_rows or 0) >= rows
+
+
 def _may_be_empty(description: indexes.IndexDescription) -> bool:
     return (
         description.state in ("", "IndexStateNone", "Unissued")
         and not description.total_rows
         and not description.pending_rows
     )
-
-
-def _progress(collection: str, description: indexes.IndexDescription) -> Progress:
-    total = description.total_rows or None
-    done = description.indexed_rows
-    if total is not None and description.pending_rows is not None:
-        done = total - description.pending_rows
-    if total is not None and done is not None:
-        done = min(max(0, done), total)  # counts that are out of step with each other
-    state = readable(description.state, 100) or "unknown state"
-    return Progress(f"{collection}/{description.index_name}", state, done, total)
 
 
 @dataclass(frozen=True)
@@ -230,24 +294,56 @@ class CollectionLoaded:
     database: str | None = None
     may_come: bool = False
 
-    def look(self) -> Look:
+    def look(self, memory: Memory) -> Look:
         """
         Ask for the load state.
 
+        :param memory: not used
         :raises CollectionNotFoundError: when the collection is gone
+        :raises PartitionNotFoundError: when one of the partitions is gone
         """
         try:
-            found = yield collections.load_state(self.collection, self.partitions, database=self.database)
-            if found.state == "LoadStateNotExist":
-                raise CollectionNotFoundError(f"collection {self.collection!r} does not exist")
+            return (yield from self._look())
         except CollectionNotFoundError:
             if not self.may_come:
                 raise
-            return Pending((Progress(self.collection, "not there yet"),))
+        except PartitionNotFoundError as error:
+            if not self.may_come:
+                raise
+            return Pending((Progress(self.collection, readable(error.message, 300)),))
+        return Pending((Progress(self.collection, "not there yet"),))
+
+    def _look(self) -> Look:
+        found = yield collections.load_state(self.collection, self.partitions, database=self.database)
+        if found.state == "LoadStateNotExist":
+            raise CollectionNotFoundError(f"collection {self.collection!r} does not exist")
         # The number alone is not enough: 100 is said while the state is still Loading.
-        if found.state == "LoadStateLoaded" and found.progress in (None, 100):
+        loaded = found.state == "LoadStateLoaded" and found.progress in (None, 100)
+        if loaded and not self.partitions:
+            # Of a collection that is all that the server says as soon as one of its partitions is loaded.
+            found = (yield from self._state_of_all_partitions()) or found
+            loaded = found.state == "LoadStateLoaded"
+        if loaded:
             return Done(_loading(self.collection, self.partitions, found.state))
-        return Pending((Progress(self.collection, readable(found.state, 100), found.progress, 100, "%"),))
+        if self.partitions and found.state == "LoadStateNotLoad":
+            # Which the server also says of partitions that do not exist.
+            there = yield partitions.list_(self.collection, database=self.database)
+            if missing := [name for name in self.partitions if name not in there]:
+                what = _of_collection(self.collection, missing)
+                verb = "does" if len(missing) == 1 else "do"
+                raise PartitionNotFoundError(f"{what} {verb} not exist; there is {', '.join(there)}")
+        state = readable(found.state, 100) + (f" ({readable(found.message, 200)})" if found.message else "")
+        return Pending((Progress(self.collection, state, found.progress, 100, "%"),))
+
+    def _state_of_all_partitions(self) -> Generator[Call[Any], Any, collections.LoadState | None]:
+        try:
+            names = yield partitions.list_(self.collection, database=self.database)
+        except PermissionDeniedError:
+            return None  # a user that may not list partitions has to do with what is said of the collection
+        if len(names) < 2:
+            return None
+        state: collections.LoadState = yield collections.load_state(self.collection, names, database=self.database)
+        return state
 
     def __str__(self) -> str:
         return f"{_of_collection(self.collection, self.partitions)} to be loaded"
@@ -267,11 +363,12 @@ class CollectionReleased:
     partitions: tuple[str, ...] = ()
     database: str | None = None
 
-    def look(self) -> Look:
+    def look(self, memory: Memory) -> Look:
         """
         Ask for the load state: of each partition by itself, since of several together the server tells no more than
         whether all of them are loaded.
 
+        :param memory: not used
         :raises CollectionNotFoundError: when the collection is gone
         """
         each: list[tuple[str, ...]] = [(name,) for name in self.partitions]
@@ -332,6 +429,7 @@ __all__ = [
     "CollectionReleased",
     "Done",
     "IndexesBuilt",
+    "Memory",
     "Pending",
     "Progress",
     "Wait",

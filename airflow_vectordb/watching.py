@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.errors import MilvusError, NotMilvusError, RedirectError, WaitTimeoutError
-from airflow_vectordb.waits import Done, Pending, Progress, Verdict, Wait
+from airflow_vectordb.waits import Done, Memory, Pending, Progress, Verdict, Wait
 
 #: Seconds: no two looks are closer together (but for the jitter, and the last one at the deadline), whatever the server
 #: answers, unless ``poll_interval`` is shorter still.
@@ -98,6 +98,7 @@ def watch(
     :raises WaitTimeoutError: when it was not done by the deadline
     """
     report = _Report(str(wait))
+    memory = Memory(clock)
     verdict: Verdict | None = first
     answered = answered or first is not None
     if resumed and (due := min(pause_after(clock() - started, poll_interval, random), deadline.at - clock())) > 0:
@@ -106,7 +107,7 @@ def watch(
         trouble: MilvusError | None = None
         if verdict is None:
             try:
-                verdict = yield from wait.look()
+                verdict = yield from wait.look(memory)
                 answered = True
             except MilvusError as error:
                 if not tolerable(error, answered):

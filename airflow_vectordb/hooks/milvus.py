@@ -153,8 +153,10 @@ class MilvusHook(BaseHook):
         :return: ``Done`` with a result, or ``Pending`` with the progress
         :raises MilvusError: when it failed, or when the server does not answer
         """
+        from airflow_vectordb.waits import Memory
+
         with _airflows_errors():
-            verdict: Verdict = self._drive(wait.look(), retries=retries)
+            verdict: Verdict = self._drive(wait.look(Memory()), retries=retries)
             return verdict
 
     def wait(

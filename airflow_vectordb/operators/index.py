@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from airflow_vectordb.operators.base import MilvusOperator, WaitingOperator
 from airflow_vectordb.operators.replacing import Replacement
 from airflow_vectordb.tasks import Course
-from airflow_vectordb.validation import check_choice, check_literal, check_rendered, refuse
+from airflow_vectordb.validation import check_choice, check_literal, check_rendered, check_rows, refuse, rows_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.rest.collections import Collection
     from airflow_vectordb.rest.errors import MilvusError
     from airflow_vectordb.rest.index_plan import IndexPlan
     from airflow_vectordb.rest.index_spec import IndexSpec
@@ -55,8 +56,14 @@ class CreateIndexOperator(WaitingOperator):
         every vector index; otherwise that is a warning
     :param allow_unknown: let index types, metrics and build parameters through that this provider does not know,
         for servers that are newer than it
-    :param flush: first seal what was inserted so far (Milvus 2.5 and later). Rows that are not sealed are in no index,
-        and so are not waited for
+    :param min_rows: succeed only when each index covers at least so many rows: a number, or a text that is one, such as
+        what a task that ingests has returned. The one proof that the rows of a new collection are in its index. None:
+        whatever is sealed. Templated.
+    :param flush: first seal what was inserted so far (Milvus 2.5 and later), and wait until it is counted: rows that
+        are not sealed are in no index, and Milvus answers a flush seconds before it has sealed. The wait takes the row
+        count for complete when it has not changed for 5 s (15 s if others go on writing), and of a loaded collection
+        also when it has the rows that a query counted before the flush. That is no proof: a server that takes longer
+        than that before it begins to count is believed too early. ``min_rows`` does not depend on it
     :param wait_for_completion: whether to wait for the build
     :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
         ``operators.default_deferrable``
@@ -72,7 +79,7 @@ class CreateIndexOperator(WaitingOperator):
     :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
-    template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "index_params")
+    template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "index_params", "min_rows")
     template_ext: Sequence[str] = (".json", ".yaml", ".yml")
     template_fields_renderers = {"index_params": "json"}  # noqa: RUF012 - as BaseOperator declares it
 
@@ -84,6 +91,7 @@ class CreateIndexOperator(WaitingOperator):
         if_exists: str = "skip",
         strict: bool = False,
         allow_unknown: bool = False,
+        min_rows: int | str | None = None,
         flush: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -93,10 +101,15 @@ class CreateIndexOperator(WaitingOperator):
         self.if_exists = if_exists
         self.strict = strict
         self.allow_unknown = allow_unknown
+        self.min_rows = min_rows
         self.flush = flush
         # Rendering replaces it; error messages name it.
         self._index_params_source = index_params if isinstance(index_params, str) else None
-        self.refuse(check_choice("if_exists", if_exists, IF_EXISTS), *check_literal(collection_name=collection_name))
+        self.refuse(
+            check_choice("if_exists", if_exists, IF_EXISTS),
+            check_rows("min_rows", min_rows),
+            *check_literal(collection_name=collection_name),
+        )
 
     def work(self, hook: MilvusHook, context: Context, course: Course) -> list[dict[str, Any]]:
         """
@@ -110,10 +123,10 @@ class CreateIndexOperator(WaitingOperator):
         if self.if_exists == "replace":
             replacement = Replacement(self, hook, context, course)
         if "built" not in course.results:
-            specs = self._specs(hook)
+            specs, min_rows = self._rendered(hook)
             with self.about(hook, self.subject()):
                 found = self._create(hook, course, specs, replacement, retried=context["ti"].try_number > 1)
-                course.results["built"] = self._wait(hook, course, found)
+                course.results["built"] = self._wait(hook, course, found, min_rows)
         built: list[dict[str, Any]] = course.results["built"]
         with self.about(hook, self.subject()):
             if replacement is not None:
@@ -134,11 +147,12 @@ class CreateIndexOperator(WaitingOperator):
         if self.if_exists == "replace":
             Replacement(self, hook, context, course).recover(error)
 
-    def _specs(self, hook: MilvusHook) -> list[IndexSpec]:
+    def _rendered(self, hook: MilvusHook) -> tuple[list[IndexSpec], int]:
         from airflow_vectordb.rest.errors import InvalidParametersError
         from airflow_vectordb.rest.index_params import parse_index_params, request_envelope
 
         problems = check_rendered(collection_name=self.collection_name)
+        min_rows = rows_of("min_rows", self.min_rows, problems)
         specs: list[IndexSpec] = []
         try:
             specs = parse_index_params(self.index_params, allow_unknown=self.allow_unknown)
@@ -157,7 +171,7 @@ class CreateIndexOperator(WaitingOperator):
             given_as = self._index_params_source or ""
             source = f" (from {given_as[:120]!r})" if given_as else ""
             raise InvalidParametersError(problems, f"index parameters{source}")
-        return specs
+        return specs, min_rows
 
     def _create(
         self,
@@ -175,7 +189,7 @@ class CreateIndexOperator(WaitingOperator):
         described = hook.send(collections.describe(name))
         specs = resolve_all(specs, described)
         if replacement is not None:
-            replacement.begin(described.name)
+            replacement.begin(self._own_name(hook, described))
         existing: list[IndexDescription] = []
         for index_name in hook.send(indexes.list_(name)):
             with suppress(errors.IndexNotFoundError):  # dropped since it was listed
@@ -190,8 +204,7 @@ class CreateIndexOperator(WaitingOperator):
         for index_name in plan.there:
             self.log.info("%s/%s is there already", name, index_name)
         if self.flush and "flushed" not in course.results:
-            hook.send(collections.flush(name))
-            course.results["flushed"] = True
+            course.results["flushed"] = self._flush(hook, described)
         if replacement is not None and plan.to_drop:
             replacement.clear(plan.to_drop)
         if call := plan.create():
@@ -223,6 +236,32 @@ class CreateIndexOperator(WaitingOperator):
             self.log.warning(warning)
         return found
 
+    def _own_name(self, hook: MilvusHook, described: Collection) -> str:
+        """Find the name of a collection that may have been described by an alias: Milvus 2.6 then tells the alias."""
+        from airflow_vectordb.rest import aliases, errors
+
+        if described.aliases is None or described.name in described.aliases:
+            with suppress(errors.AliasNotFoundError):
+                return hook.send(aliases.describe(described.name))
+        return described.name
+
+    def _flush(self, hook: MilvusHook, described: Collection) -> int:
+        """Seal what was inserted so far; return how many rows there are, 0 if only the wait will tell."""
+        from airflow_vectordb.rest import collections, entities, errors
+
+        rows = 0
+        if described.load == "LoadStateLoaded":
+            try:
+                rows = hook.send(entities.count(self.collection_name))
+            except errors.MilvusError as error:
+                if error.transient:
+                    raise
+                self.log.info("%s is loaded, but its rows cannot be counted: %s", self.collection_name, error)
+        hook.send(collections.flush(self.collection_name))
+        counted = f" its {rows:,} rows" if rows else ""
+        self.log.info("%s: flushed%s; sealing goes on in the server", self.collection_name, counted)
+        return rows
+
     def _refused(
         self, hook: MilvusHook, plan: IndexPlan, existing: list[IndexDescription]
     ) -> dict[str, tuple[IndexDescription, str]]:
@@ -242,16 +281,26 @@ class CreateIndexOperator(WaitingOperator):
                     refused[spec.name] = (description, ", ".join(plan.doubtful[spec.name].doubts))
         return refused
 
-    def _wait(self, hook: MilvusHook, course: Course, found: list[IndexDescription]) -> list[dict[str, Any]]:
+    def _wait(
+        self, hook: MilvusHook, course: Course, found: list[IndexDescription], min_rows: int
+    ) -> list[dict[str, Any]]:
         from airflow_vectordb.waits import Done, IndexesBuilt
 
-        wait = IndexesBuilt(self.collection_name, tuple(description.index_name for description in found))
+        wait = IndexesBuilt(
+            self.collection_name,
+            tuple(description.index_name for description in found),
+            min_rows=min_rows,
+            flushed_rows=course.results.get("flushed"),
+        )
         verdict = wait.judge(found)
+        if not self.flush and any((description.total_rows or 0) < max(min_rows, 1) for description in found):
+            self.log.info("Rows that were inserted and are not sealed are in no index yet: flush=True seals them first")
         result: list[dict[str, Any]]
         if isinstance(verdict, Done):
             result = verdict.result
         elif self.wait_for_completion:
-            result = self.wait_for(hook, course, "built", wait, first=verdict)
+            # What was read before a flush took effect says nothing.
+            result = self.wait_for(hook, course, "built", wait, first=None if self.flush else verdict)
         else:
             result = [description.as_json() for description in found]
         return result
@@ -261,8 +310,6 @@ class CreateIndexOperator(WaitingOperator):
 
         for description in built:
             self.log.info("%s/%s: %s", self.collection_name, description["index_name"], IndexDescription(**description))
-        if not self.flush and any(description["total_rows"] == 0 for description in built):
-            self.log.info("Rows that were inserted and are not sealed are in no index yet: flush=True seals them first")
         return [{"collection_name": self.collection_name, **description} for description in built]
 
 

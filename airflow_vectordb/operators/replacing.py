@@ -166,7 +166,7 @@ class Replacement:
         self._course.results.pop("noted", None)
 
     def _loaded(self) -> list[str] | None:
-        """Tell what is loaded: None: nothing; empty: the whole collection; else the partitions."""
+        """Find what is loaded: None: nothing; empty: the whole collection; else the partitions."""
         from airflow_vectordb.rest import collections, partitions
 
         def is_loaded(names: tuple[str, ...] = ()) -> bool:

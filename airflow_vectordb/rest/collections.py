@@ -47,11 +47,12 @@ class Collection(Result):
     """
     A collection as the server describes it.
 
-    :param name: its name (for an alias: that of the collection behind it)
+    :param name: the name that it was asked for by: of an alias, Milvus 2.6 says the alias (see :attr:`aliases`)
     :param fields: its fields
     :param functions: its functions
     :param load: ``LoadStateNotLoad``, ``LoadStateLoading`` or ``LoadStateLoaded``
     :param enable_dynamic_field: whether rows may have fields that the schema does not name
+    :param aliases: its aliases; None: the server does not list them
     :param raw: the whole description
     """
 
@@ -60,17 +61,18 @@ class Collection(Result):
     functions: tuple[Function, ...] = ()
     load: str = ""
     enable_dynamic_field: bool = False
+    aliases: tuple[str, ...] | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
 class LoadState(Result):
     """
-    How far a collection is loaded.
+    How far a collection, or some of its partitions, is loaded.
 
     :param state: ``LoadStateNotExist``, ``LoadStateNotLoad``, ``LoadStateLoading`` or ``LoadStateLoaded``
     :param progress: percent; None when the server does not say
-    :param message: the server's words, if it has some
+    :param message: why it is not loaded, in the server's words, if it has some
     """
 
     state: str
@@ -194,19 +196,20 @@ def load_state(name: str, partitions: Sequence[str] = (), *, database: str | Non
     Ask how far a collection is loaded, or some of its partitions.
 
     :param name: name of the collection
-    :param partitions: names of partitions: one that is not loaded makes the answer ``LoadStateNotLoad``; empty: the
-        collection, of which one loaded partition is enough
+    :param partitions: names of partitions: one that is not loaded, or does not exist, makes the answer
+        ``LoadStateNotLoad``; empty: the collection, of which one loaded partition is enough
     :param database: its database; None: the endpoint's
     """
 
     def read(answer: Answer) -> LoadState:
-        data = answer.data
-        progress = data.get("loadProgress")
-        return LoadState(
-            str(data["loadState"]),
-            None if progress is None else int(progress),
-            str(data.get("message") or ""),
-        )
+        state = str(answer.data["loadState"])
+        progress = answer.data.get("loadProgress")
+        # Beside ``data``, where other answers have a message only when they failed.
+        message = str(answer.envelope.get("message") or answer.data.get("message") or "")
+        if progress is not None and int(progress) < 0:
+            # "LoadStateLoading, -1" is how Milvus 2.3 to 2.6 say that a partition is not loaded while another one is.
+            return LoadState("LoadStateNotLoad", None, message)
+        return LoadState(state, None if progress is None else int(progress), message)
 
     body = body_of(database, collectionName=name, partitionNames=list(partitions) or None)
     return Call("collections/get_load_state", body, read)
@@ -251,6 +254,7 @@ def _collection(answer: Answer) -> Collection:
         ),
         load=str(data.get("load") or ""),
         enable_dynamic_field=bool(data.get("enableDynamicField")),
+        aliases=tuple(map(str, data["aliases"] or ())) if "aliases" in data else None,
         raw=data,
     )
 

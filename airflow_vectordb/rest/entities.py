@@ -104,6 +104,17 @@ def query(
     return Call("entities/query", body, _rows)
 
 
+def count(collection: str, *, database: str | None = None) -> Call[int]:
+    """
+    Count the rows of a loaded collection exactly, those that are not sealed included (strong consistency).
+
+    :param collection: name of the collection
+    :param database: its database; None: the endpoint's
+    """
+    body = body_of(database, collectionName=collection, outputFields=["count(*)"], consistencyLevel="Strong")
+    return Call("entities/query", body, lambda a: int(a.data[0]["count(*)"]))
+
+
 def get(
     collection: str,
     ids: Sequence[int | str],
@@ -193,4 +204,4 @@ def _list(names: Sequence[str] | None) -> list[str] | None:
     return None if names is None else list(names)
 
 
-__all__ = ["Row", "Written", "delete", "get", "insert", "query", "search", "upsert"]
+__all__ = ["Row", "Written", "count", "delete", "get", "insert", "query", "search", "upsert"]

@@ -60,6 +60,16 @@ class IndexDescription(Result):
             facts.append(f"{self.pending_rows:,} pending")
         return ", ".join(fact for fact in facts if fact)
 
+    @property
+    def covered_rows(self) -> int | None:
+        """
+        Rows with nothing left to do for this index: in it, or in segments that are searched without one; None when the
+        server does not say.
+        """
+        if self.total_rows is None or self.pending_rows is None:
+            return self.indexed_rows
+        return self.total_rows - self.pending_rows
+
     def as_json(self) -> dict[str, Any]:
         """Make a JSON-ready dict of it, for XComs and asset events."""
         return {

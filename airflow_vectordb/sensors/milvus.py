@@ -18,7 +18,7 @@ from airflow_vectordb._compat import (
 from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
 from airflow_vectordb.links import MilvusConsoleLink
 from airflow_vectordb.tasks import SHORTEST_POLL_INTERVAL, Course, MilvusTask
-from airflow_vectordb.validation import check_seconds, names_of, refuse
+from airflow_vectordb.validation import check_rows, check_seconds, names_of, refuse, rows_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -166,6 +166,8 @@ class IndexSensor(MilvusSensor):
 
     :param collection_name: the collection (or an alias). Templated.
     :param index_name: name of the index, or of several; None: all that the collection has, and at least one. Templated.
+    :param min_rows: wait until each index covers at least so many rows: a number, or a text that is one. None: whatever
+        is sealed. Templated.
     :param database: the database, which must exist; None: the connection's (its schema field). Templated.
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
     :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
@@ -178,12 +180,21 @@ class IndexSensor(MilvusSensor):
     :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
-    template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "index_name")
+    template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "index_name", "min_rows")
 
-    def __init__(self, *, collection_name: str, index_name: str | Sequence[str] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        collection_name: str,
+        index_name: str | Sequence[str] | None = None,
+        min_rows: int | str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        refuse(self.task_id, check_rows("min_rows", min_rows))
         self.collection_name = collection_name
         self.index_name = index_name
+        self.min_rows = min_rows
 
     def wait(self) -> Wait:
         """
@@ -191,10 +202,19 @@ class IndexSensor(MilvusSensor):
 
         :raises InvalidParametersError: with everything that is wrong
         """
+        from airflow_vectordb.rest.errors import InvalidParametersError
         from airflow_vectordb.waits import IndexesBuilt
 
-        names = names_of("index_name", self.index_name, collection_name=self.collection_name)
-        return IndexesBuilt(self.collection_name, names, may_come=True)
+        problems: list[str] = []
+        names: tuple[str, ...] = ()
+        min_rows = rows_of("min_rows", self.min_rows, problems)
+        try:
+            names = names_of("index_name", self.index_name, collection_name=self.collection_name)
+        except InvalidParametersError as error:
+            problems += error.problems
+        if problems:
+            raise InvalidParametersError(problems)
+        return IndexesBuilt(self.collection_name, names, may_come=True, min_rows=min_rows)
 
 
 class CollectionLoadSensor(MilvusSensor):

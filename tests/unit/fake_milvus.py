@@ -26,6 +26,7 @@ class FakeMilvus:
 
     :param collection: its name
     :param fields: name -> type
+    :param aliases: other names of the collection
     :param reads: where this server looks for the index type and its parameters, ignoring the other places as real
         ones do: ``indexConfig`` (to spring 2024), ``params`` (from April 2024), ``indexType`` (from October 2024) or
         nowhere that this provider knows of
@@ -40,6 +41,7 @@ class FakeMilvus:
 
     collection: str = "docs"
     fields: Mapping[str, str] = field(default_factory=lambda: FIELDS)
+    aliases: tuple[str, ...] = ()
     reads: str = "indexType"
     cloud: bool = False
     tells: bool = True
@@ -66,7 +68,12 @@ class FakeMilvus:
         self.indexes[name] = {"fieldName": on, "indexType": index_type, "metricType": metric, "params": told}
 
     def _answer(self, path: str, body: Mapping[str, Any]) -> Behaviour:
-        if body.get("collectionName") != self.collection:
+        if path == "aliases/describe":
+            known = body["aliasName"] in self.aliases
+            return (
+                ok({"collectionName": self.collection}) if known else error(1600, "alias not found[database=default]")
+            )
+        if body.get("collectionName") not in (self.collection, *self.aliases):
             return NO_COLLECTION
         actions: dict[str, Callable[[Mapping[str, Any]], Behaviour]] = {
             "collections/describe": self._collection,
@@ -81,7 +88,15 @@ class FakeMilvus:
 
     def _collection(self, body: Mapping[str, Any]) -> Behaviour:
         fields = [{"name": name, "type": kind, "primaryKey": name == "id"} for name, kind in self.fields.items()]
-        return ok({"collectionName": self.collection, "fields": fields, "load": "LoadStateNotLoad"})
+        # Described by an alias, a collection goes by that name.
+        return ok(
+            {
+                "collectionName": body["collectionName"],
+                "aliases": list(self.aliases),
+                "fields": fields,
+                "load": "LoadStateNotLoad",
+            }
+        )
 
     def _describe(self, body: Mapping[str, Any]) -> Behaviour:
         name = body["indexName"]

@@ -45,7 +45,6 @@ class LoadingMilvus(FakeMilvus):
 
     :param partitions: names of the collection's
     :param loaded: names of those in memory
-    :param aliases: other names of the collection
     :param takes: seconds for ``release``, ``load`` and ``build``
     :param fails: an index -> why its build fails; None: it does not
     :param changes: what was done, in this order
@@ -53,7 +52,6 @@ class LoadingMilvus(FakeMilvus):
 
     partitions: list[str] = field(default_factory=lambda: ["_default"])
     loaded: set[str] = field(default_factory=set)
-    aliases: tuple[str, ...] = ()
     takes: dict[str, float] = field(default_factory=dict)
     fails: Callable[[Mapping[str, Any]], str | None] = lambda index: None
     changes: list[str] = field(default_factory=list)
@@ -72,12 +70,12 @@ class LoadingMilvus(FakeMilvus):
             "partitions/list": lambda: ok(list(self.partitions)),
             "collections/get_load_state": lambda: self._state(body.get("partitionNames")),
             "collections/load": lambda: self._load(names),
-            "partitions/load": lambda: self._load(names),
+            "partitions/load": lambda: self._missing(body) or self._load(names),
             "collections/release": lambda: self._release(names),
-            "partitions/release": lambda: self._release(names),
+            "partitions/release": lambda: self._missing(body) or self._release(names),
         }
         if path in mine and body.get("collectionName") == self.collection:
-            answer = self._missing(body) or mine[path]()
+            answer = mine[path]()
         else:
             answer = super()._answer(path, body)
         if path in CHANGES:
@@ -94,13 +92,19 @@ class LoadingMilvus(FakeMilvus):
         return "LoadStateLoaded" if time.time() < self._gone.get(partition, 0) else "LoadStateNotLoad"
 
     def _state(self, names: list[str] | None) -> Behaviour:
-        states = {self._state_of(name) for name in names or self.partitions}
-        if not names and states != {"LoadStateNotLoad"}:
-            states.discard("LoadStateNotLoad")  # one loaded partition is enough
-        for state in ("LoadStateNotLoad", "LoadStateLoading"):
-            if state in states:
-                return ok({"loadState": state, "loadProgress": 0 if state == "LoadStateNotLoad" else 40})
-        return ok({"loadState": "LoadStateLoaded", "loadProgress": 100})
+        states = {name: self._state_of(name) for name in self.partitions}
+        if set(states.values()) == {"LoadStateNotLoad"}:
+            return ok({"loadState": "LoadStateNotLoad"})
+        for name in names or ():
+            if states.get(name, "LoadStateNotLoad") == "LoadStateNotLoad":
+                # While another partition is loaded; as Milvus 2.6.3 says it.
+                why = "loaded" if name in states else "found"
+                message = f"partition not {why}[partition={name}]."
+                return ok({"loadProgress": -1, "loadState": "LoadStateLoading"}, message=message)
+        # Of a collection, one loaded partition is enough.
+        if "LoadStateLoading" in (states[name] for name in names or states):
+            return ok({"loadProgress": 40, "loadState": "LoadStateLoading"}, message="")
+        return ok({"loadProgress": 100, "loadState": "LoadStateLoaded"}, message="")
 
     def _load(self, names: list[str]) -> Behaviour:
         if not any(index["fieldName"] == "vector" for index in self.indexes.values()):

@@ -339,7 +339,7 @@ def test_flush_comes_before_create(serve: Serve, operating: Operating) -> None:
     server = serve(FakeMilvus())
     operating.create(server, flush=True)
     wanted = ["collections/flush", "indexes/create", "indexes/describe"]
-    assert [path for path in server.paths if path in wanted] == wanted
+    assert [path for path in server.paths if path in wanted][:3] == wanted
 
 
 # Dropping -----------------------------------------------------------------------------------------------------------

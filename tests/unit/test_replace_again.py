@@ -157,7 +157,7 @@ def test_an_alias_that_moves_between_the_tries(serve: Serve, worker: Make) -> No
     leads_to = ["docs"]
 
     def script(request: Request) -> Behaviour:
-        name = request.body["collectionName"]
+        name = request.body.get("collectionName") or request.body["aliasName"]
         return fakes[leads_to[0] if name == "now" else name](request)
 
     running = worker(serve(script), collection_name="now")

@@ -13,7 +13,8 @@ from airflow.sdk import DAG, BaseOperator
 from drivers import AirflowRescheduleException, DeferrableSensor, Driver, TaskDeferred
 from fake_milvus import BUILT, NO_COLLECTION, FakeMilvus, indexed, rows, told
 from harness import HNSW, Clock, Logged, Looks, Operating
-from scripted import Behaviour, ScriptedServer, error, ok, page
+from loading_milvus import LoadingMilvus
+from scripted import Behaviour, Request, ScriptedServer, error, ok, page
 
 from airflow_vectordb._compat import (
     AirflowException,
@@ -135,21 +136,63 @@ def test_loading(
         load_state("Loaded", 50),
         load_state("Loaded", 100),
     ]
-    server = serve({"collections/get_load_state": answers})
+    server = serve({"collections/get_load_state": answers, "partitions/list": ok(names or ["_default"])})
     runner.operating.connect(server)
 
     result = runner.finish(load_sensor(partition_names=given, **mode))
 
     assert result == {"collection_name": "docs", "partition_names": names, "load_state": "LoadStateLoaded"}
-    assert len(server.requests) == 7
+    assert server.paths.count("collections/get_load_state") == 7
     assert all(body.get("partitionNames", []) == names for body in server.bodies("collections/get_load_state"))
     assert min(clock.naps[1:]) >= 0.4 - 1e-6
 
 
-def test_a_partition_that_is_not_there(mode: dict[str, Any], serve: Serve, runner: Driver) -> None:
-    runner.operating.connect(serve(error(200, "partition not found[partition=p]")))
-    with pytest.raises(AirflowFailException, match="partition not found"):
-        runner.finish(load_sensor(partition_names="p", **mode))
+@pytest.mark.parametrize("loaded", [{"_default"}, set[str]()])
+def test_a_partition_that_is_not_there_yet(
+    loaded: set[str], mode: dict[str, Any], serve: Serve, runner: Driver, clock: Clock, logged: Logged
+) -> None:
+    """Milvus says no more than "not loaded" of it, or "loading" when the collection is loaded."""
+    fake = LoadingMilvus(loaded=loaded)
+    fake.add("vector")
+
+    def script(request: Request) -> Behaviour:
+        if clock.elapsed > 300 and "nope" not in fake.partitions:
+            fake.partitions.append("nope")
+            fake.loaded.add("nope")
+        return fake(request)
+
+    runner.operating.connect(serve(script))
+
+    assert runner.finish(load_sensor(partition_names=["nope"], **mode))["load_state"] == "LoadStateLoaded"
+
+    assert clock.elapsed > 300
+    assert any("partition 'nope' of 'docs' does not exist; there is _default" in line for line in logged.of("info"))
+
+
+def test_too_late_names_the_partition_that_is_not_there(mode: dict[str, Any], serve: Serve, runner: Driver) -> None:
+    fake = LoadingMilvus(loaded={"_default"}, partitions=["_default", "p1"])
+    runner.operating.connect(serve(fake))
+    with pytest.raises(AirflowSensorTimeout, match="partition 'nope' of 'docs' does not exist; there is _default, p1"):
+        runner.finish(load_sensor(partition_names=["p1", "nope"], timeout=60, **mode))
+
+
+def test_a_partition_that_is_released_while_another_is_loaded(
+    mode: dict[str, Any], serve: Serve, runner: Driver, clock: Clock, logged: Logged
+) -> None:
+    fake = LoadingMilvus(loaded={"_default"}, partitions=["_default", "p1"])
+    fake.add("vector")
+
+    def script(request: Request) -> Behaviour:
+        if clock.elapsed > 300:
+            fake.loaded.add("p1")
+        return fake(request)
+
+    runner.operating.connect(serve(script))
+    # The collection is loaded, says the server, as soon as one of its partitions is.
+    runner.finish(load_sensor(**mode))
+
+    assert clock.elapsed > 300
+    assert any("partition not loaded[partition=p1]" in line for line in logged.of("info"))
 
 
 # Ends ---------------------------------------------------------------------------------------------------------------

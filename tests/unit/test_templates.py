@@ -17,11 +17,11 @@ from airflow_vectordb.tasks import MilvusTask
 EVERYWHERE = ("milvus_conn_id", "database")
 #: Beside those. The order is the one in which Airflow shows them.
 TEMPLATED = {
-    "CreateIndexOperator": ("collection_name", "index_params"),
+    "CreateIndexOperator": ("collection_name", "index_params", "min_rows"),
     "DropIndexOperator": ("collection_name", "index_name"),
     "LoadCollectionOperator": ("collection_name", "partition_names"),
     "ReleaseCollectionOperator": ("collection_name", "partition_names"),
-    "IndexSensor": ("collection_name", "index_name"),
+    "IndexSensor": ("collection_name", "index_name", "min_rows"),
     "CollectionLoadSensor": ("collection_name", "partition_names"),
 }
 #: Numbers, and choices that are checked when the DAG file is parsed.

@@ -1,0 +1,259 @@
+"""Flushing: the task ends when the rows that it sealed are in the index, although the server says neither when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from fake_milvus import FakeMilvus
+from harness import HNSW, Clock, Logged, Operating
+from loading_milvus import Worker
+from scripted import Behaviour, Request, ScriptedServer, error, ok
+
+from airflow_vectordb._compat import AirflowException, AirflowFailException
+from airflow_vectordb.operators.index import CreateIndexOperator
+from airflow_vectordb.sensors.milvus import IndexSensor
+
+Serve = Callable[..., ScriptedServer]
+Make = Callable[..., Worker]
+NEVER = float("inf")
+
+
+@dataclass
+class FlushingMilvus(FakeMilvus):
+    """
+    Answers a flush immediately, counts its rows later, describes them later still, and then builds, as seen on 2.6.3.
+
+    :param clock: by which it does so
+    :param sealed: rows that were sealed before
+    :param growing: rows that a flush seals
+    :param counts: seconds from the flush until ``rowCount`` is right
+    :param describes: seconds until ``indexes/describe`` knows of them
+    :param builds: seconds until they are indexed
+    :param writes: rows a second that others insert and seal meanwhile; they are indexed in turn, the last 1,000 never
+    :param deleted: rows that are gone from the counts from 20 s after the flush on
+    :param loaded: whether the collection is loaded, so that its rows can be counted
+    """
+
+    clock: Clock = None  # type: ignore[assignment]
+    sealed: int = 0
+    growing: int = 6_000
+    counts: float = 0.75
+    describes: float = 2.9
+    builds: float = 30.0
+    writes: int = 0
+    deleted: int = 0
+    loaded: bool = False
+    flushed: float = NEVER
+
+    def __call__(self, request: Request) -> Behaviour:
+        if request.path == "collections/flush":
+            self.flushed = min(self.flushed, self.clock.now)
+        if request.path == "entities/query":
+            return self._count(request.body)
+        return super().__call__(request)
+
+    @property
+    def since(self) -> float:
+        return self.clock.now - self.flushed
+
+    def known(self, after: float) -> int:
+        new = self.growing if self.since >= after else 0
+        gone = self.deleted if self.since >= 20 else 0
+        return self.sealed + new - gone + int(self.writes * self.clock.elapsed)
+
+    def _answer(self, path: str, body: Mapping[str, Any]) -> Behaviour:
+        if path == "collections/get_stats":
+            return ok({"rowCount": self.known(self.counts)})
+        return super()._answer(path, body)
+
+    def _collection(self, body: Mapping[str, Any]) -> Behaviour:
+        answer = super()._collection(body)
+        state = "LoadStateLoaded" if self.loaded else "LoadStateNotLoad"
+        return ok({**answer.body["data"], "load": state})  # type: ignore[attr-defined]
+
+    def _describe(self, body: Mapping[str, Any]) -> Behaviour:
+        answer = super()._describe(body)
+        total = self.known(self.describes)
+        pending = 1_000 if self.writes else 0
+        if self.describes <= self.since < self.builds:
+            pending += self.growing + int(self.writes * self.since)
+        counts = {"totalRows": total, "pendingRows": pending, "indexedRows": total - pending}
+        return ok([{**answer.body["data"][0], **counts}])  # type: ignore[attr-defined]
+
+    def _count(self, body: Mapping[str, Any]) -> Behaviour:
+        assert body["outputFields"] == ["count(*)"]
+        assert body["consistencyLevel"] == "Strong"
+        gone = self.deleted if self.since >= 20 else 0
+        return ok([{"count(*)": self.sealed + self.growing - gone}], cost=0)
+
+
+@pytest.fixture(params=["in the worker", "deferrable"])
+def worker(request: pytest.FixtureRequest, operating: Operating, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Make:
+    def make(server: ScriptedServer, kind: type[Any] = CreateIndexOperator, **arguments: Any) -> Worker:
+        operating.connect(server)
+        given: dict[str, Any] = {"task_id": "index", "collection_name": "docs", **arguments}
+        if kind is CreateIndexOperator:
+            given = {"index_params": [HNSW], "flush": True, **given}
+        return Worker(lambda: kind(deferrable=request.param == "deferrable", **given), monkeypatch)
+
+    return make
+
+
+@pytest.mark.parametrize("sealed", [0, 1_000_000])
+@pytest.mark.parametrize("there", [False, True], ids=["a new index", "an index that is there"])
+def test_it_ends_when_the_flushed_rows_are_indexed(
+    sealed: int, there: bool, serve: Serve, worker: Make, clock: Clock, logged: Logged
+) -> None:
+    milvus = FlushingMilvus(clock=clock, sealed=sealed)
+    if there:
+        milvus.add("vector", M=16, efConstruction=200)
+
+    (index,) = worker(serve(milvus)).run()
+
+    assert (index["total_rows"], index["pending_rows"]) == (sealed + 6_000, 0)
+    assert milvus.builds <= milvus.since <= milvus.builds * 1.1 + 1
+    lines = logged.of("info")
+    assert any("docs: flushed; sealing goes on in the server" in line for line in lines)
+    assert any("waiting until flushed rows are counted" in line for line in lines)
+
+
+def test_a_row_count_that_moves_late_but_within_the_settling_time(serve: Serve, worker: Make, clock: Clock) -> None:
+    milvus = FlushingMilvus(clock=clock, counts=4.5, describes=12.0)
+    (index,) = worker(serve(milvus)).run()
+    assert index["total_rows"] == 6_000
+
+
+def test_what_is_loaded_is_counted_exactly(serve: Serve, worker: Make, clock: Clock, logged: Logged) -> None:
+    """A server that takes longer than the settling time before it counts at all."""
+    milvus = FlushingMilvus(clock=clock, sealed=500, counts=40.0, describes=45.0, builds=60.0, loaded=True)
+    (index,) = worker(serve(milvus)).run()
+    assert (index["total_rows"], index["pending_rows"]) == (6_500, 0)
+    assert any("flushed its 6,500 rows" in line for line in logged.of("info"))
+    assert any("500 of at least 6,500 rows are sealed" in line for line in logged.of("info"))
+
+
+def test_rows_that_cannot_be_counted_do_not_keep_it_from_flushing(serve: Serve, worker: Make, clock: Clock) -> None:
+    milvus = FlushingMilvus(clock=clock, loaded=True)
+    denied = error(65535, "rpc error: code = PermissionDenied desc = PrivilegeQuery: permission deny to u", 403)
+    server = serve(lambda request: denied if request.path == "entities/query" else milvus(request))
+    (index,) = worker(server).run()
+    assert index["total_rows"] == 6_000
+
+
+def test_an_empty_collection(serve: Serve, worker: Make, clock: Clock) -> None:
+    (index,) = worker(serve(FlushingMilvus(clock=clock, growing=0))).run()
+    assert index["total_rows"] == 0
+    assert clock.elapsed <= 10
+
+
+@pytest.mark.parametrize("state", ["IndexStateNone", "Unissued"])
+def test_an_empty_collection_whose_build_is_never_issued(state: str, serve: Serve, worker: Make, clock: Clock) -> None:
+    milvus = FlushingMilvus(clock=clock, growing=0, progress=lambda name: {"indexState": state})
+    worker(serve(milvus)).run()
+    assert clock.elapsed <= 10
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_others_that_go_on_writing(loaded: bool, serve: Serve, worker: Make, clock: Clock) -> None:
+    milvus = FlushingMilvus(clock=clock, sealed=100_000, writes=500, loaded=loaded)
+    (index,) = worker(serve(milvus)).run()
+    assert index["total_rows"] - index["pending_rows"] >= 106_000
+    assert milvus.builds <= milvus.since <= 40
+
+
+@pytest.mark.parametrize("deleted", [5_000, 6_000])
+@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize("describes", [2.9, 25.0], ids=["counted before", "counted after"])
+def test_rows_that_are_deleted_meanwhile(
+    deleted: int, loaded: bool, describes: float, serve: Serve, worker: Make, clock: Clock
+) -> None:
+    milvus = FlushingMilvus(clock=clock, sealed=0, deleted=deleted, describes=describes, loaded=loaded)
+    (index,) = worker(serve(milvus)).run()
+    assert index["total_rows"] == 6_000 - deleted
+    assert milvus.since <= 40
+
+
+def test_counts_that_go_backwards_once_the_rows_are_counted(serve: Serve, worker: Make, clock: Clock) -> None:
+    """A compaction: half of the rows are not told for a while, and what is told has nothing pending."""
+    milvus = FlushingMilvus(clock=clock, sealed=50_000)
+    milvus.progress = lambda name: {"totalRows": 28_000} if 10 <= milvus.since < 20 else {}
+    (index,) = worker(serve(milvus)).run()
+    assert index["pending_rows"] == 0
+    assert milvus.since >= milvus.builds
+
+
+def test_it_is_flushed_once_and_not_waited_for_unless_asked(serve: Serve, worker: Make, clock: Clock) -> None:
+    server = serve(FlushingMilvus(clock=clock))
+    worker(server, wait_for_completion=False).run()
+    assert server.paths.count("collections/flush") == 1
+    assert clock.elapsed == 0
+
+
+# At least so many rows ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("min_rows", [6_000, "6000", " 6000 "])
+@pytest.mark.parametrize("kind", [CreateIndexOperator, IndexSensor])
+def test_it_ends_when_so_many_rows_are_covered(
+    kind: type[Any], min_rows: Any, serve: Serve, worker: Make, clock: Clock, logged: Logged
+) -> None:
+    """Somebody else flushes, a minute later."""
+    milvus = FlushingMilvus(clock=clock, sealed=4_000, growing=2_000)
+    milvus.add("vector", M=16, efConstruction=200)
+    milvus.flushed = clock.now + 60
+    flush = {"flush": False} if kind is CreateIndexOperator else {}
+
+    (index,) = worker(serve(milvus), kind, min_rows=min_rows, **flush).run()
+
+    assert (index["total_rows"], index["pending_rows"]) == (6_000, 0)
+    assert milvus.since >= milvus.builds
+    assert any("4,000 of at least 6,000 rows are sealed" in line for line in logged.of("info"))
+
+
+@pytest.mark.parametrize("kind", [CreateIndexOperator, IndexSensor])
+def test_too_late_says_how_many_are_sealed(kind: type[Any], serve: Serve, worker: Make, clock: Clock) -> None:
+    milvus = FlushingMilvus(clock=clock, sealed=4_000)
+    milvus.add("vector", M=16, efConstruction=200)
+    flush = {"flush": False} if kind is CreateIndexOperator else {}
+    with pytest.raises(AirflowException, match="4,000 of at least 6,000 rows are sealed"):
+        worker(serve(milvus), kind, min_rows=6_000, timeout=600, **flush).run()
+
+
+def test_an_empty_collection_does_not_have_so_many_rows(serve: Serve, worker: Make, clock: Clock) -> None:
+    milvus = FlushingMilvus(clock=clock, growing=0)
+    with pytest.raises(AirflowException, match="0 of at least 1 rows are sealed"):
+        worker(serve(milvus), min_rows=1, timeout=60).run()
+
+
+@pytest.mark.parametrize("kind", [CreateIndexOperator, IndexSensor])
+@pytest.mark.parametrize(
+    "given", ["None", "", "many", "-1", "1.5", "6,000", "[6000]", [6000], {"rows": 6000}, 1.5, True]
+)
+def test_what_is_no_number_of_rows(
+    kind: type[Any], given: Any, serve: Serve, worker: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(FlushingMilvus(clock=clock))
+    running = worker(server, kind, min_rows="{{ rows }}")
+    make = running.make
+
+    def rendered() -> Any:
+        operator = make()
+        operator.min_rows = given
+        return operator
+
+    running.make = rendered
+    with pytest.raises(AirflowFailException, match="min_rows must be a number of rows, 0 or more"):
+        running.run()
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("kind", [CreateIndexOperator, IndexSensor])
+@pytest.mark.parametrize("given", [-1, 1.5, True, "many", "-5", "", [1]])
+def test_what_is_refused_when_the_dag_is_parsed(kind: type[Any], given: Any) -> None:
+    more = {"index_params": [HNSW]} if kind is CreateIndexOperator else {}
+    with pytest.raises(ValueError, match="min_rows must be a number of rows"):
+        kind(task_id="index", collection_name="docs", min_rows=given, **more)
+    assert "min_rows" in kind.template_fields
