@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -9,7 +10,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import BIG_SCHEMA, HNSW, ROWS, SCHEMA, Api, Json, await_loaded, drop_collection, make_big_collection
+from conftest import (
+    BIG_SCHEMA,
+    HNSW,
+    ROWS,
+    SCHEMA,
+    Api,
+    Json,
+    await_counted,
+    await_loaded,
+    drop_collection,
+    make_big_collection,
+)
 from milvus_server import MilvusServer
 
 from airflow_vectordb.local.engine.messages import common_pb2, milvus_pb2
@@ -256,7 +268,7 @@ def test_partitions(api: Api, filled: str) -> None:
     row = {"id": 77, "v": [0, 0, 0, 1], "label": "p", "extra": {}, "tags": []}
     api.ok("entities/insert", data=[row], **there)
     api.ok("collections/flush", collectionName=filled)
-    assert api.ok("partitions/get_stats", **there) == {"rowCount": 1}
+    await_counted(api, filled, 1, partitionName="p1")
     api.ok("collections/release", collectionName=filled)
     api.ok("partitions/load", collectionName=filled, partitionNames=["p1"])
     await_loaded(api, filled, partitionNames=["p1"])
@@ -265,6 +277,31 @@ def test_partitions(api: Api, filled: str) -> None:
     api.ok("partitions/drop", **there)
     api.ok("partitions/drop", **there)
     assert api.ok("partitions/has", **there) == {"has": False}
+
+
+def test_load_states_of_partitions(api: Api, filled: str) -> None:
+    """As Milvus's own REST API has them: the reason stands beside the data, and nothing is an error."""
+
+    def state(*partitions: str) -> Json:
+        answer: Json = api.post("collections/get_load_state", collectionName=filled, partitionNames=partitions).json()
+        return answer
+
+    api.ok("partitions/create", collectionName=filled, partitionName="p1")
+    api.ok("collections/release", collectionName=filled)
+    for names in ([], ["p1"], ["nope"]):
+        assert state(*names) == {"code": 0, "data": {"loadState": "LoadStateNotLoad"}}
+    api.ok("partitions/load", collectionName=filled, partitionNames=["p1"])
+    await_loaded(api, filled, partitionNames=["p1"])
+    loaded = {"code": 0, "data": {"loadState": "LoadStateLoaded", "loadProgress": 100}, "message": ""}
+    assert [state(), state("p1")] == [loaded, loaded]
+    for names, reason in (
+        (["_default"], r"partition not loaded\[partition=\d+\]\."),
+        (["_default", "p1"], r"partition not loaded\[partition=\d+\]\."),
+        (["nope"], r"partition not found\[partition=nope\]\."),
+    ):
+        found = state(*names)
+        assert re.fullmatch(reason, found.pop("message"))
+        assert found == {"code": 0, "data": {"loadState": "LoadStateLoading", "loadProgress": -1}}
 
 
 def test_rename_compact_and_properties(api: Api, filled: str) -> None:
@@ -288,7 +325,7 @@ def test_aliases(api: Api, name: str) -> None:
     assert api.ok("aliases/describe", aliasName=alias)["collectionName"] == name
     assert api.ok("aliases/list", collectionName=name) == [alias]
     found = api.ok("collections/describe", collectionName=alias)
-    assert (found["collectionName"], found["aliases"]) == (name, [alias])
+    assert (found["collectionName"], found["aliases"]) == (alias, [alias])
     assert api.fails("aliases/create", collectionName=name, aliasName=name)[0] == 1601
     assert api.fails("aliases/alter", collectionName=name, aliasName="nope")[0] == 1600
     api.ok("aliases/alter", collectionName=name, aliasName=alias)

@@ -21,7 +21,6 @@ from airflow_vectordb.local.engine.messages import milvus_pb2
         ("collections/describe", {}),
         ("collections/load", {}),
         ("collections/release", {}),
-        ("collections/get_load_state", {}),
         ("collections/get_stats", {}),
         ("collections/flush", {}),
         ("indexes/create", {"indexParams": [{"fieldName": "v"}]}),
@@ -40,6 +39,12 @@ from airflow_vectordb.local.engine.messages import milvus_pb2
 def test_missing_collections_and_databases(api: Api, path: str, more: Json) -> None:
     assert api.fails(path, collectionName="nope", **more)[0] == 100
     assert api.fails(path, collectionName="nope", dbName="nowhere", **more)[0] == 800
+
+
+def test_a_load_state_does_not_tell_databases_apart(api: Api) -> None:
+    for more in ({}, {"dbName": "nowhere"}, {"partitionNames": ["p"]}):
+        found = api.fails("collections/get_load_state", collectionName="nope", **more)
+        assert found == (100, "collection not found[collection=nope]")
 
 
 def test_missing_is_no_error_where_milvus_has_it_so(api: Api) -> None:
