@@ -1,16 +1,41 @@
 """
-Every day: index that day's collection, and go on only when the index is really there.
+Each run fills a collection of its own, and is done when its index is really there.
 
-What must exist: a connection ``milvus_default``, and a collection ``docs_YYYYMMDD`` with a vector field ``vector``.
+The collection is named after the moment that the run was due, in UTC: ``docs_20261122T060000``. Every run has such a
+moment, whether the scheduler, a person or the API started it, and a retry has the same one.
+
+What must exist: a connection ``milvus_default``. Collections of earlier runs stay.
 """
 
-from airflow.sdk import DAG
+from math import cos, radians, sin
 
+from airflow.sdk import DAG, task
+
+from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.operators.index import CreateIndexOperator
+from airflow_vectordb.rest import collections, entities
 
-with DAG("create_index", schedule="@daily", catchup=False):
-    CreateIndexOperator(
+COLLECTION = "docs_{{ dag_run.run_after | ts_nodash }}"
+SCHEMA = {
+    "fields": [
+        {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
+        {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": 2}},
+    ]
+}
+
+
+@task
+def ingest(collection: str) -> int:
+    rows = [{"id": degree, "vector": [cos(radians(degree)), sin(radians(degree))]} for degree in range(360)]
+    with MilvusHook() as hook:
+        hook.send(collections.create(collection, schema=SCHEMA))
+        return hook.send(entities.upsert(collection, rows)).count
+
+
+with DAG("create_index", schedule="@daily"):
+    ingest(COLLECTION) >> CreateIndexOperator(
         task_id="create_index",
-        collection_name="docs_{{ ds_nodash }}",
+        collection_name=COLLECTION,
         index_params={"fieldName": "vector", "indexType": "HNSW", "params": {"M": 16, "efConstruction": 200}},
+        flush=True,
     )

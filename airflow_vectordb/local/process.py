@@ -50,7 +50,7 @@ class LocalMilvus:
     def __init__(
         self,
         data: str | os.PathLike[str] | None = None,
-        token: str | None = "root:Milvus",  # noqa: S107 - as public as the default of every fresh Milvus
+        token: str | None = "root:local-secret",  # noqa: S107 - as public as this file
         host: str = "127.0.0.1",
         port: int = 0,
         *,

@@ -2,7 +2,7 @@
 
 A call is made by a function (``indexes.describe("docs", "vector")``) and sent by a client::
 
-    with Client(Endpoint("http://localhost:19530", token="root:Milvus")) as client:
+    with Client(Endpoint("http://localhost:19530", token="root:local-secret")) as client:
         (index,) = client.send(indexes.describe("docs", "vector"))
 """
 

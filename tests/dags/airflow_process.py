@@ -2,7 +2,7 @@
 
 ``parse DIRECTORY``: what the DAG processor would find.
 ``run DIRECTORY RUNS``: runs of DAGs, one after the other, their tasks in this process (``dag.test()``). RUNS is a JSON
-list of ``[DAG_ID, LOGICAL_DATE, CONF]``.
+list of ``[DAG_ID, DATE, CONF]``. DATE: that of a scheduled run; null: none, as the API starts a run.
 """
 
 from __future__ import annotations
@@ -50,23 +50,25 @@ def run(directory: str, runs: str) -> list[dict[str, Any]]:
     initdb()
     # Parsed anew for each run: a run's conf stays in the params of the DAG that it was given to.
     return [
-        run_one(bag_of(directory).dags[dag_id], pendulum.parse(date), conf) for dag_id, date, conf in json.loads(runs)
+        run_one(bag_of(directory).dags[dag_id], date and pendulum.parse(date), conf)
+        for dag_id, date, conf in json.loads(runs)
     ]
 
 
-def run_one(dag: Any, logical_date: Any, conf: dict[str, Any]) -> dict[str, Any]:
+def run_one(dag: Any, date: Any, conf: dict[str, Any]) -> dict[str, Any]:
     from airflow.models.asset import AssetEvent
     from airflow.models.renderedtifields import RenderedTaskInstanceFields
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
 
-    dag_run = dag.test(logical_date=logical_date, run_conf=conf)
+    dag_run = dag.test(run_after=date, logical_date=date, run_conf=conf)
     with create_session() as session:
         instances = dag_run.get_task_instances(session=session)
         xcoms = session.query(XComModel).filter(XComModel.run_id == dag_run.run_id, XComModel.key == "return_value")
         fields = session.query(RenderedTaskInstanceFields).filter(RenderedTaskInstanceFields.run_id == dag_run.run_id)
         return {
             "state": dag_run.state,
+            "run_after": dag_run.run_after.strftime("%Y-%m-%dT%H:%M:%S.%f"),
             "states": {label(instance): instance.state for instance in instances},
             "tries": {label(instance): instance.try_number for instance in instances},
             "order": [label(i) for i in sorted((i for i in instances if i.start_date), key=lambda i: i.start_date)],

@@ -1,11 +1,11 @@
 """The DAGs of the documentation run.
 
 A block of Python with a line ``with DAG(`` or ``@dag`` is a DAG file, with all its imports. Each DAG in it is run once,
-in the order in which they stand there, with ``dag.test()``, logical date 2026-11-22, ``params`` at their defaults;
-every task must end in success, or skipped. Each id of a DAG stands in one block only.
+in the order in which they stand there, with ``dag.test()``, ``params`` at their defaults and no logical date, as
+``airflow dags trigger`` does it; every task must end in success, or skipped. Each id of a DAG stands in one block only.
 
 Before each block the server is emptied, and these collections are made, with 20 rows (ids 0 to 19), flushed, without
-any index: ``docs``, ``docs_20261122``, ``docs_de``, ``docs_fr`` (``id`` Int64, ``vector`` FloatVector of 8,
+any index: ``docs``, ``docs_de``, ``docs_fr`` (``id`` Int64, ``vector`` FloatVector of 8,
 ``category`` VarChar, ``year`` Int64, ``meta`` JSON, dynamic fields) and ``articles`` (``id`` and ``text`` VarChar,
 ``dense`` FloatVector of 8, ``sparse`` SparseFloatVector); in the database ``staging``, ``docs`` again. A DAG that needs
 another one makes it. All ids of connections that stand in a block lead to the local server.

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import random
+import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -32,19 +33,21 @@ SCHEMA = {
     ],
 }
 RUNS = {
-    "daily": ("create_index", "2026-03-07T00:00:00Z", {}),
-    "no collection": ("create_index", "2026-03-08T00:00:00Z", {}),
-    "first": ("digits_search", "2026-01-02T00:00:00Z", {"M": 12, "efConstruction": 90}),
-    "again": ("digits_search", "2026-01-03T00:00:00Z", {"metric": "L2"}),
+    "scheduled": ("create_index", "2026-03-07T06:00:00Z", {}),
+    "manual": ("create_index", None, {}),
+    "first": ("digits_search", None, {"M": 12, "efConstruction": 90}),
+    "again": ("digits_search", None, {"metric": "L2"}),
     # The DAG's params allow it, a server does not.
-    "bad index": ("digits_search", "2026-01-04T00:00:00Z", {"collection": "unindexed", "efConstruction": 10**15}),
-    "created elsewhere": ("create_elsewhere", "2026-01-05T00:00:00Z", {"collection": "elsewhere"}),
-    "waited for": ("wait_elsewhere", "2026-01-05T00:00:00Z", {"collection": "elsewhere"}),
-    "many": ("index_many_collections", "2026-01-06T00:00:00Z", {"prefix": "many_"}),
-    "many again": ("index_many_collections", "2026-01-07T00:00:00Z", {"prefix": "many_"}),
-    "none": ("index_many_collections", "2026-01-08T00:00:00Z", {"prefix": "there_are_none_"}),
-    "index first": ("index_first", "2026-01-09T00:00:00Z", {}),
-    "then ingest": ("ingest_after_index", "2026-01-09T00:00:00Z", {}),
+    "bad index": ("digits_search", None, {"collection": "unindexed", "efConstruction": 10**15}),
+    "created elsewhere": ("create_elsewhere", None, {"collection": "elsewhere"}),
+    "waited for": ("wait_elsewhere", None, {"collection": "elsewhere"}),
+    "many": ("index_many_collections", None, {"prefix": "many_"}),
+    "many again": ("index_many_collections", None, {"prefix": "many_"}),
+    "none": ("index_many_collections", None, {"prefix": "there_are_none_"}),
+    "index first": ("index_first", None, {}),
+    "then ingest": ("ingest_after_index", None, {}),
+    # Last, so that its time is another one than that of the first.
+    "manual again": ("create_index", None, {}),
 }
 
 
@@ -62,10 +65,7 @@ def client(server: LocalMilvus) -> Iterator[Client]:
 @pytest.fixture(scope="module")
 def runs(airflow: Callable[..., Any], client: Client) -> Any:
     """All runs in one process, in this order on one server: starting Airflow is what takes long."""
-    client.send(collections.create("docs_20260307", schema=SCHEMA))
     rows = [{"id": i, "vector": [math.cos(i), math.sin(i)]} for i in range(20)]
-    client.send(entities.insert("docs_20260307", rows))
-    client.send(collections.flush("docs_20260307"))
     for number in range(3):
         client.send(collections.create(f"many_{number}", schema=SCHEMA))
         client.send(entities.insert(f"many_{number}", rows[: 5 + number]))
@@ -100,8 +100,7 @@ class TestParsing:
     def test_create_index(self, parsed: Any) -> None:
         dag = parsed["dags"]["create_index"]
         assert dag["schedule"] == "@daily"
-        assert dag["catchup"] is False
-        assert dag["types"] == {"create_index": "CreateIndexOperator"}
+        assert dag["types"]["create_index"] == "CreateIndexOperator"
 
     def test_digits_search(self, parsed: Any) -> None:
         dag = parsed["dags"]["digits_search"]
@@ -114,19 +113,22 @@ class TestParsing:
 
 
 class TestCreateIndex:
-    def test_indexes_the_collection_of_its_day(self, runs: Any, client: Client) -> None:
-        run = runs["daily"]
+    @pytest.mark.parametrize("name", ["scheduled", "manual", "manual again"])
+    def test_indexes_the_collection_of_its_run(self, runs: Any, client: Client, name: str) -> None:
+        run = runs[name]
         assert run["state"] == "success"
-        assert run["rendered"]["create_index"]["collection_name"] == "docs_20260307"
-        (index,) = client.send(indexes.describe("docs_20260307", "vector"))
+        collection = run["rendered"]["create_index"]["collection_name"]
+        (index,) = client.send(indexes.describe(collection, "vector"))
         assert (index.index_type, index.metric_type, *built(index)) == ("HNSW", "COSINE", "16", "200")
-        assert (index.state, index.indexed_rows, index.pending_rows) == ("Finished", 20, 0)
-        assert run["returned"]["create_index"] == [{**index.as_json(), "collection_name": "docs_20260307"}]
+        assert (index.state, index.indexed_rows, index.pending_rows) == ("Finished", 360, 0)
+        assert run["returned"]["create_index"] == [{**index.as_json(), "collection_name": collection}]
 
-    def test_fails_without_the_collection(self, runs: Any) -> None:
-        run = runs["no collection"]
-        assert run["state"] == "failed"
-        assert run["returned"] == {}
+    def test_the_collection_is_named_after_the_moment_of_the_run(self, runs: Any) -> None:
+        of_runs = [runs[name] for name in ("scheduled", "manual", "manual again")]
+        names = [run["rendered"]["create_index"]["collection_name"] for run in of_runs]
+        assert names == ["docs_" + re.sub(r"[-:]|\..*", "", run["run_after"]) for run in of_runs]
+        assert names[0] == "docs_20260307T060000"
+        assert len(set(names)) == 3
 
 
 class TestIndexThenIngest:

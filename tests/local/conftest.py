@@ -23,6 +23,7 @@ class Api:
 
     def __init__(self, uri: str, token: str | None) -> None:
         self.uri = uri
+        self.token = token
         self.session = requests.Session()
         self.session.trust_env = False
         self.session.headers["Accept-Type-Allow-Int64"] = "true"

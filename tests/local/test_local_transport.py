@@ -19,7 +19,7 @@ def url(server: LocalMilvus, path: str) -> str:
 
 
 def test_the_token_may_come_as_basic_credentials(server: LocalMilvus) -> None:
-    given = "Basic " + base64.b64encode(b"root:Milvus").decode()
+    given = "Basic " + base64.b64encode(str(server.token).encode()).decode()
     response = requests.post(url(server, "collections/list"), json={}, headers={"Authorization": given}, timeout=10)
     assert response.json()["code"] == 0
 

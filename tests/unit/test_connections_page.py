@@ -18,20 +18,20 @@ from airflow_vectordb.rest import Endpoint
 
 PAGE = ROOT / "docs" / "connections.md"
 KINDS = {
-    "A local server": Endpoint("http://127.0.0.1:19530", "root:Milvus"),
+    "A local server": Endpoint("http://127.0.0.1:19530", "root:local-secret"),
     "Milvus standalone or distributed, without authentication": Endpoint("http://milvus.example.com:19530"),
-    "With authentication": Endpoint("http://milvus.example.com:19530", "airflow:p@ss"),
+    "With authentication": Endpoint("http://milvus.example.com:19530", "airflow:p@ssw0rd"),
     "With TLS, and a CA of your own": Endpoint(
-        "https://milvus.example.com:19530", "airflow:p@ss", verify="/etc/ssl/milvus-ca.pem"
+        "https://milvus.example.com:19530", "airflow:p@ssw0rd", verify="/etc/ssl/milvus-ca.pem"
     ),
     "Zilliz Cloud, with an API key": Endpoint(
         "https://in03-example.serverless.gcp-us-west1.cloud.zilliz.com", "YOUR-API-KEY"
     ),
     "Zilliz Cloud, with a user": Endpoint(
-        "https://in01-example.aws-us-west-2.vectordb.zillizcloud.com:19530", "db_admin:secret"
+        "https://in01-example.aws-us-west-2.vectordb.zillizcloud.com:19530", "db_admin:p@ssw0rd"
     ),
-    "Another database": Endpoint("http://milvus.example.com:19530", "airflow:p@ss", "books"),
-    "Behind a proxy, under a path": Endpoint("https://gateway.example.com/milvus", "airflow:p@ss"),
+    "Another database": Endpoint("http://milvus.example.com:19530", "airflow:p@ssw0rd", "books"),
+    "Behind a proxy, under a path": Endpoint("https://gateway.example.com/milvus", "airflow:p@ssw0rd"),
 }
 
 

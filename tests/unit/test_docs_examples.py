@@ -1,0 +1,129 @@
+"""What people copy: names from dates that every run has, and passwords that mask nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import jinja2
+import jinja2.meta
+import pytest
+from airflow.sdk.definitions._internal.templater import FILTERS
+from docs_pages import PAGES, ROOT, blocks_of
+
+#: What Airflow 3 has only in runs with a logical date, which the API and ``airflow dags trigger`` start without one.
+OF_LOGICAL_DATE = {
+    "logical_date",
+    "execution_date",
+    "ds",
+    "ds_nodash",
+    "ts",
+    "ts_nodash",
+    "ts_nodash_with_tz",
+    "data_interval_start",
+    "data_interval_end",
+    "prev_data_interval_start_success",
+    "prev_data_interval_end_success",
+}
+EXAMPLES = sorted((ROOT / "dags_examples").glob("*.py"))
+SOURCES = sorted((ROOT / "airflow_vectordb").glob("**/*.py"))
+#: The reference is made from the sources.
+TEXTS = [*(page for page in PAGES if page.parent.name != "reference"), *EXAMPLES, *SOURCES]
+#: The one place where Milvus's own default is told, with what to do about it.
+DEFAULT_PASSWORD = ("docs/connections.md", "The password of a fresh Milvus")
+
+
+def path_of(text: Path) -> str:
+    """Name a file from the project's directory on."""
+    return text.relative_to(ROOT).as_posix()
+
+
+def templates(text: str) -> Iterator[str]:
+    """Find Jinja's expressions."""
+    return (found[0] for found in re.finditer(r"\{\{.*?\}\}", text, re.DOTALL))
+
+
+def variables(template: str) -> set[str]:
+    """Find which variables a template needs; an f-string's doubled braces are no template."""
+    environment = jinja2.Environment()
+    environment.filters.update(FILTERS)
+    try:
+        return jinja2.meta.find_undeclared_variables(environment.parse(template))
+    except jinja2.TemplateSyntaxError:
+        return set()
+
+
+def from_logical_date(code: str) -> set[str]:
+    """Find the names in code that only some runs have; as filters (``| ts_nodash``) they are fine."""
+    return {name for name in re.findall(r"(?<![|.\w])(?<!\| )\b(\w+)\b", code) if name in OF_LOGICAL_DATE}
+
+
+def passwords(text: str) -> list[str]:
+    """Find Milvus's default password where one may stand: in a token, a URI, an option, JSON, a call."""
+    # Python's Markdown has no other word of that case before a colon or in quotes after "password".
+    return re.findall(r"""\w+:Milvus\b|password['"]?[ =:]+['"`]?Milvus\b""", text)
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=path_of)
+def test_no_template_needs_a_logical_date(text: Path) -> None:
+    needed = {template: variables(template) & OF_LOGICAL_DATE for template in templates(text.read_text())}
+    assert {template: names for template, names in needed.items() if names} == {}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=path_of)
+def test_no_code_needs_a_logical_date(page: Path) -> None:
+    for block in blocks_of(page):
+        assert from_logical_date(block.code) == set(), block
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=path_of)
+def test_no_example_needs_a_logical_date(example: Path) -> None:
+    assert from_logical_date(example.read_text()) == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "names"),
+    [
+        ('collection_name="docs_{{ ds_nodash }}"', {"ds_nodash"}),
+        ('"docs_{{ ts_nodash[:8] }}"', {"ts_nodash"}),
+        ('"docs_{{ ds | replace("-", "") }}"', {"ds"}),
+        ('"docs_{{ macros.ds_format(ds, "%Y-%m-%d", "%Y%m%d") }}"', {"ds"}),
+        ('"docs_{{ logical_date | ts_nodash }}"', {"logical_date"}),
+        ("def ingest(ds_nodash: str) -> int:", {"ds_nodash"}),
+        ('context["data_interval_start"]', {"data_interval_start"}),
+        ('"docs_{{ dag_run.run_after | ts_nodash }}"', set()),
+        ('"docs_{{ dag_run.run_after|ds_nodash }}"', set()),
+    ],
+)
+def test_such_names_would_be_noticed(code: str, names: set[str]) -> None:
+    assert from_logical_date(code) == names
+    for template in templates(code):
+        assert variables(template) & OF_LOGICAL_DATE == names
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=path_of)
+def test_milvus_default_password_stands_in_one_place(text: Path) -> None:
+    content = text.read_text()
+    page, title = DEFAULT_PASSWORD
+    if path_of(text) == page:
+        before, _, after = content.partition(f"\n## {title}\n")
+        section, _, rest = after.partition("\n## ")
+        assert passwords(section) == ["root:Milvus"]
+        content = before + rest
+    assert passwords(content) == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "milvus://root:Milvus@localhost:19530",
+        "AIRFLOW_VECTORDB_TOKEN=root:Milvus",
+        "--conn-login root --conn-password Milvus",
+        '"login": "root", "password": "Milvus"}',
+        'update_password("root", old_password="Milvus")',
+        "with the password `Milvus`",
+    ],
+)
+def test_such_a_password_would_be_noticed(given: str) -> None:
+    assert passwords(given)
