@@ -54,6 +54,13 @@ def _add_serve(commands: Any) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
     parser.add_argument("--port", default=19530, type=_port, help="the port (%(default)s); 0 for a free one")
     parser.add_argument("--token", metavar="USER:PASSWORD", help="what callers must send; needed beyond loopback")
+    parser.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a name that callers use for this server, besides its address and localhost; may be repeated",
+    )
     parser.set_defaults(run=_serve)
 
 
@@ -81,7 +88,14 @@ def _serve(arguments: argparse.Namespace) -> int:
     from_environment = os.environ.pop(TOKEN_VARIABLE, None)
     token = arguments.token or from_environment or None
     data = None if arguments.data is None else Path(arguments.data)
-    settings = Settings(data, token, arguments.host, arguments.port, backend=arguments.backend)
+    settings = Settings(
+        data,
+        token,
+        arguments.host,
+        arguments.port,
+        backend=arguments.backend,
+        allowed_hosts=arguments.allow_host,
+    )
 
     def announce(uri: str) -> None:
         print(_announcement(uri, token), flush=True)

@@ -1,16 +1,14 @@
-"""The HTTP side of the local server: who may call, what a request must look like, how long it may take.
+"""The HTTP side of the local server: what a request must look like, how long it may take, what is answered.
 
-What every endpoint has in common stands here once; what each does is in :mod:`~airflow_vectordb.local.endpoints`.
+Who may call is for :mod:`~airflow_vectordb.local.guard` to say. What every endpoint has in common stands here once;
+what each does is in :mod:`~airflow_vectordb.local.endpoints`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import contextvars
 import functools
-import hmac
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +18,7 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse, Response
+from starlette.requests import ClientDisconnect
 
 import airflow_vectordb
 from airflow_vectordb.local.body import json_schema, read
@@ -35,40 +34,42 @@ from airflow_vectordb.local.endpoints import (
     search,
 )
 from airflow_vectordb.local.endpoints.table import ENDPOINTS, Call, Endpoint
-from airflow_vectordb.local.engine.base import CREDENTIALS, DEADLINE, Engine
+from airflow_vectordb.local.engine.base import DEADLINE, Engine
 from airflow_vectordb.local.errors import ApiError, bad_format, time_out
+from airflow_vectordb.local.guard import MAX_BODY, AllowedHosts, Guard, discard_body
 
-__all__ = ["MAX_BODY", "build_app"]
+__all__ = ["build_app"]
 
 # Importing them fills the table of endpoints.
 _MODULES = (aliases, alterations, collections, databases, entities, imports, indexes, partitions, search)
-
-MAX_BODY = 64 * 1024 * 1024
-"""The most bytes that a request body may have, as on Milvus."""
 
 _DEFAULT_TIMEOUT = 30.0
 _WORKERS = 64
 _log = logging.getLogger("airflow_vectordb.local.requests")
 
 
-def build_app(engine: Engine, token: str | None = None) -> FastAPI:
+def build_app(engine: Engine, token: str | None = None, hosts: AllowedHosts | None = None) -> FastAPI:
     """The application.
 
     :param engine: does the work; called from worker threads.
     :param token: what callers must send, ``user:password`` or a key; None lets everybody in.
+    :param hosts: the names that it may be called by; None for those of this machine's loopback interface.
     """
     app = FastAPI(
         title="Milvus REST API v2, local",
         version=airflow_vectordb.__version__,
+        # It would load scripts from elsewhere.
+        redoc_url=None,
         redirect_slashes=False,
         exception_handlers={404: _not_found, 405: _not_found},
     )
+    app.add_middleware(Guard, hosts=hosts or AllowedHosts(), token=token)
     pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="call")
     for path, endpoint in ENDPOINTS.items():
         resource = path.split("/", 1)[0]
         app.add_api_route(
             f"/v2/vectordb/{path}",
-            _handler(endpoint, engine, token, pool),
+            _handler(endpoint, engine, pool),
             methods=["POST"],
             summary=endpoint.summary,
             tags=[resource],
@@ -86,18 +87,14 @@ def build_app(engine: Engine, token: str | None = None) -> FastAPI:
 
 async def _not_found(request: Request, error: Exception) -> Response:
     """What Milvus says to a path or method that it does not know."""
+    await discard_body(request.receive)
     return PlainTextResponse("404 page not found", status_code=404)
 
 
-def _handler(
-    endpoint: Endpoint, engine: Engine, token: str | None, pool: ThreadPoolExecutor
-) -> Callable[[Request], Awaitable[Response]]:
+def _handler(endpoint: Endpoint, engine: Engine, pool: ThreadPoolExecutor) -> Callable[[Request], Awaitable[Response]]:
     async def handle(request: Request) -> Response:
         started = monotonic()
         try:
-            given = _credentials(request)
-            _authenticate(given, token)
-            CREDENTIALS.set(given)
             body = await _body(request)
             timeout = _timeout(request)
             DEADLINE.set(started + timeout)
@@ -115,9 +112,14 @@ def _handler(
                 raise ApiError(2, "service unavailable: the local server is stopping", http_status=503) from None
         except ApiError as error:
             status, code, content = _failure(error)
+        except ClientDisconnect:
+            # It went away, or took too long over the body; nobody gets to see this.
+            status, code, content = _failure(time_out())
         # No token, no body, no rows: only what was called and how it went.
         _log.info("%s %d code=%d %.1f ms", endpoint.path, status, code, (monotonic() - started) * 1000)
-        return Response(content, status_code=status, media_type="application/json; charset=utf-8")
+        # Of a body that is too large there may be more to come.
+        headers = {"connection": "close"} if status == 413 else None
+        return Response(content, status, headers, media_type="application/json; charset=utf-8")
 
     return handle
 
@@ -173,24 +175,3 @@ async def _body(request: Request) -> bytes:
             raise ApiError(1102, f"the request body exceeds {MAX_BODY} bytes: parameter too large", http_status=413)
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def _credentials(request: Request) -> bytes:
-    """What the caller sent, as Bearer or as basic credentials; empty when it sent neither."""
-    # The bytes as they came: what is not ASCII would be taken for Latin-1.
-    header = dict(request.headers.raw).get(b"authorization", b"")
-    scheme, _, given = header.partition(b" ")
-    if scheme.lower() == b"bearer":
-        return given.strip()
-    if scheme.lower() == b"basic":
-        try:
-            return base64.b64decode(given.strip(), validate=True)
-        except binascii.Error:
-            return b""
-    return b""
-
-
-def _authenticate(given: bytes, token: str | None) -> None:
-    """:raises ApiError: 1800 with HTTP 401 unless the caller has the token."""
-    if token is not None and not hmac.compare_digest(given, token.encode()):
-        raise ApiError(1800, "user hasn't authenticated", http_status=401)

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -45,6 +46,8 @@ class LocalMilvus:
     :param start_timeout: seconds that the start may take.
     :param backend: ``http://host:port`` or ``https://host:port`` of a Milvus that speaks gRPC, to be served in the
         place of a data directory.
+    :param allowed_hosts: names that callers use for it besides ``host``, ``localhost`` and loopback addresses; to any
+        other it answers HTTP 403.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class LocalMilvus:
         *,
         start_timeout: float = 60.0,
         backend: str | None = None,
+        allowed_hosts: Sequence[str] = (),
     ) -> None:
         if data is not None and backend is not None:
             raise ValueError("give data or backend, not both")
@@ -65,6 +69,7 @@ class LocalMilvus:
         self._port = port
         self._start_timeout = start_timeout
         self._backend = backend
+        self._allowed_hosts = list(allowed_hosts)
         self._uri = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._own: Path | None = None
@@ -130,6 +135,7 @@ class LocalMilvus:
             "port": self._port,
             "throwaway": self._own is not None,
             "backend": self._backend,
+            "allowed_hosts": self._allowed_hosts,
         }
         try:
             self._process = subprocess.Popen(

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -19,7 +19,9 @@ from types import FrameType
 import uvicorn
 
 from airflow_vectordb.local.app import build_app
+from airflow_vectordb.local.connections import IDLE_SECONDS, Waiting, bounded_protocol, max_connections
 from airflow_vectordb.local.engine.base import Engine
+from airflow_vectordb.local.guard import AllowedHosts
 
 __all__ = ["CannotServeError", "Settings", "run"]
 
@@ -45,6 +47,7 @@ class Settings:
     :param port: the port; 0 for a free one.
     :param throwaway: the data is removed at the end, and need not be on the disk before.
     :param backend: the URI of a Milvus that speaks gRPC, to be served in the place of ``data``; it is told who calls.
+    :param allowed_hosts: names that it is called by, besides ``host`` and those of the loopback interface.
     """
 
     data: Path | None
@@ -53,14 +56,21 @@ class Settings:
     port: int = 19530
     throwaway: bool = False
     backend: str | None = None
+    allowed_hosts: Sequence[str] = ()
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, with signals and readiness handled here."""
+    """uvicorn's server, with signals, readiness and slow clients handled here."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, waiting: Waiting, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
+        self._waiting = waiting
         self._on_ready = on_ready
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:
+            self._waiting.end_late()
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -105,9 +115,13 @@ def run(
         raise CannotServeError(f"{settings.host} can be reached from other machines: give a token to serve there")
     listener = _bind(settings.host, settings.port)
     with listener:
+        try:
+            hosts = AllowedHosts.of(settings.host, listener.getsockname()[0], settings.allowed_hosts)
+        except ValueError as error:
+            raise CannotServeError(str(error)) from error
         engine = _open(settings)
         try:
-            _serve(settings, engine, listener, on_ready, stop or threading.Event())
+            _serve(settings, engine, hosts, listener, on_ready, stop or threading.Event())
         finally:
             _close(engine)
 
@@ -157,22 +171,31 @@ def _open_data(data: Path, throwaway: bool) -> Engine:
 def _serve(
     settings: Settings,
     engine: Engine,
+    hosts: AllowedHosts,
     listener: socket.socket,
     on_ready: Callable[[str], None],
     stop: threading.Event,
 ) -> None:
     port = listener.getsockname()[1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    waiting = Waiting(max_connections())
     config = uvicorn.Config(
-        build_app(engine, settings.token),
+        build_app(engine, settings.token, hosts),
+        http=bounded_protocol(waiting),
+        ws="none",
+        # More at once would be more open files than there may be.
+        backlog=256,
+        # Beyond what the protocol takes, which so is the one to refuse.
+        h11_max_incomplete_event_size=1024 * 1024,
+        proxy_headers=False,
         access_log=False,
         log_config=None,
         lifespan="off",
         timeout_graceful_shutdown=_GRACE,
-        timeout_keep_alive=75,
+        timeout_keep_alive=IDLE_SECONDS,
         server_header=False,
     )
-    server = _Server(config, lambda: on_ready(f"http://{host}:{port}"))
+    server = _Server(config, waiting, lambda: on_ready(f"http://{host}:{port}"))
 
     def end(signum: int, frame: FrameType | None) -> None:
         server.should_exit = True

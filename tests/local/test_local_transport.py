@@ -11,7 +11,7 @@ import requests
 from conftest import Api
 
 from airflow_vectordb.local import LocalMilvus
-from airflow_vectordb.local.app import MAX_BODY
+from airflow_vectordb.local.guard import MAX_BODY
 
 
 def url(server: LocalMilvus, path: str) -> str:
@@ -131,8 +131,9 @@ def test_the_log_has_neither_token_nor_rows(server: LocalMilvus, api: Api, share
 
 
 def test_the_documentation_lists_what_is_there(server: LocalMilvus) -> None:
-    assert "swagger" in requests.get(f"{server.uri}/docs", timeout=10).text
-    document = requests.get(f"{server.uri}/openapi.json", timeout=10).json()
+    token = ("root", "Milvus")
+    assert "swagger" in requests.get(f"{server.uri}/docs", auth=token, timeout=10).text
+    document = requests.get(f"{server.uri}/openapi.json", auth=token, timeout=10).json()
     body = document["paths"]["/v2/vectordb/indexes/create"]["post"]["requestBody"]["content"]["application/json"]
     assert body["schema"]["required"] == ["collectionName", "indexParams"]
     item = body["schema"]["properties"]["indexParams"]["items"]
