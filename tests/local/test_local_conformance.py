@@ -7,11 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import requests
 from conformance_table import COLLECTION, ROWS, SCHEMA, Row
 from conftest import Api
-
-from airflow_vectordb.local import LocalMilvus
 
 Json = dict[str, Any]
 
@@ -65,8 +62,8 @@ def absent(row: Row) -> Json:
     return {**row.body, "collectionName": "nosuch"}
 
 
-def test_the_server_and_the_table_name_the_same_endpoints(server: LocalMilvus) -> None:
-    paths = requests.get(f"{server.uri}/openapi.json", timeout=10).json()["paths"]
+def test_the_server_and_the_table_name_the_same_endpoints(api: Api) -> None:
+    paths = api.session.get(f"{api.uri}/openapi.json", timeout=10).json()["paths"]
     assert sorted(path.removeprefix("/v2/vectordb/") for path in paths) == sorted(row.path for row in ROWS)
 
 
@@ -75,7 +72,7 @@ def test_what_gives_no_0_says_why() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=path_of)
-def test_the_documentation_has_what_is_required(server: LocalMilvus, openapi: Json, row: Row) -> None:
+def test_the_documentation_has_what_is_required(openapi: Json, row: Row) -> None:
     operation = openapi["paths"][f"/v2/vectordb/{row.path}"]["post"]
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
     top = {name for name in row.required if "." not in name}
@@ -85,8 +82,8 @@ def test_the_documentation_has_what_is_required(server: LocalMilvus, openapi: Js
 
 
 @pytest.fixture(scope="module")
-def openapi(server: LocalMilvus) -> Json:
-    document: Json = requests.get(f"{server.uri}/openapi.json", timeout=10).json()
+def openapi(api: Api) -> Json:
+    document: Json = api.session.get(f"{api.uri}/openapi.json", timeout=10).json()
     return document
 
 

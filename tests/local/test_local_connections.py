@@ -353,7 +353,7 @@ def test_half_open_connections_do_not_keep_others_out(tmp_path: Path) -> None:
         with socket.create_connection(host, timeout=10) as asking:
             asking.sendall(
                 b"POST /v2/vectordb/collections/list HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-                b"Authorization: Bearer root:Milvus\r\nContent-Length: 2\r\n\r\n{}"
+                b"Authorization: Bearer %b\r\nContent-Length: 2\r\n\r\n{}" % (running.token or "").encode()
             )
             assert asking.recv(4096).startswith(b"HTTP/1.1 200 ")
         assert time.monotonic() - started < 5

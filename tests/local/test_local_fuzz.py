@@ -59,7 +59,7 @@ class Wire:
         self.session = requests.Session()
         self.session.trust_env = False
         self.session.headers["Authorization"] = f"Bearer {running.token}"
-        paths = requests.get(f"{running.uri}/openapi.json", timeout=10).json()["paths"]
+        paths = self.session.get(f"{running.uri}/openapi.json", timeout=10).json()["paths"]
         self.schemas = {
             path: entry["post"]["requestBody"]["content"]["application/json"]["schema"]
             for path, entry in sorted(paths.items())

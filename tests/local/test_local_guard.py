@@ -60,6 +60,12 @@ def raw(server: LocalMilvus, *pieces: bytes) -> bytes:
         return found
 
 
+def credentials(server: LocalMilvus) -> tuple[str, str]:
+    """Its user and password."""
+    user, _, password = (server.token or "").partition(":")
+    return user, password
+
+
 def port(server: LocalMilvus) -> int:
     return urlsplit(server.uri).port or 0
 
@@ -98,7 +104,7 @@ def test_loopback_names_are_its_own(free: LocalMilvus, name: str) -> None:
     ],
 )
 def test_other_names_are_refused(free: LocalMilvus, server: LocalMilvus, host: str) -> None:
-    for running, headers in ((free, {}), (server, {"Authorization": "Bearer root:Milvus"})):
+    for running, headers in ((free, {}), (server, {"Authorization": f"Bearer {server.token}"})):
         for method, path in (("POST", LIST), ("GET", "/docs"), ("GET", "/openapi.json"), ("GET", "/nosuch")):
             status, body, _ = ask(running, method, path, Host=host, **headers)
             assert status == 403, (method, path)
@@ -115,7 +121,7 @@ def test_a_request_without_a_name_is_refused(free: LocalMilvus) -> None:
 
 def test_names_that_it_is_told_of(tmp_path: Path) -> None:
     with LocalMilvus(tmp_path, allowed_hosts=["Milvus.lan", "192.0.2.7", "2001:db8::1"]) as running:
-        token = {"Authorization": "Bearer root:Milvus"}
+        token = {"Authorization": f"Bearer {running.token}"}
         for host in ("milvus.lan", "MILVUS.LAN.:80", "192.0.2.7", "[2001:db8:0::1]:19530", "localhost"):
             assert ask(running, Host=host, **token)[0] == 200, host
         for host in ("lan", "x.milvus.lan", "192.0.2.8"):
@@ -146,7 +152,7 @@ def test_on_all_addresses_it_is_called_by_any_of_them() -> None:
 
 @pytest.mark.parametrize("kind", [JSON, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
 def test_another_page_cannot_use_it(free: LocalMilvus, server: LocalMilvus, kind: str) -> None:
-    for running, token in ((free, {}), (server, {"Authorization": "Bearer root:Milvus"})):
+    for running, token in ((free, {}), (server, {"Authorization": f"Bearer {server.token}"})):
         own = f"http://127.0.0.1:{port(running)}"
         drop = json.dumps({"collectionName": "c"}).encode()
         for site in (
@@ -236,12 +242,12 @@ def test_the_documentation_wants_the_token(server: LocalMilvus) -> None:
     # Not for a call: a page's script is not to make a browser ask.
     assert "www-authenticate" not in ask(server)[2]
     session = requests.Session()
-    session.auth = ("root", "Milvus")
+    session.auth = credentials(server)
     assert session.get(f"{server.uri}/docs", timeout=10).status_code == 200
     assert session.get(f"{server.uri}/openapi.json", timeout=10).json()["paths"]
     assert session.post(server.uri + LIST, json={}, timeout=10).json()["code"] == 0
     # It is in no URL, where it would be kept.
-    assert requests.get(f"{server.uri}/docs?token=root:Milvus", timeout=10).status_code == 401
+    assert requests.get(f"{server.uri}/docs?token={server.token}", timeout=10).status_code == 401
 
 
 def test_a_key_is_given_as_user_or_password() -> None:
@@ -268,7 +274,7 @@ def test_a_key_is_given_as_user_or_password() -> None:
 
 
 def test_two_authorization_headers_are_refused(free: LocalMilvus, server: LocalMilvus) -> None:
-    right, wrong = b"Authorization: Bearer root:Milvus\r\n", b"authorization: Bearer root:milvus\r\n"
+    right, wrong = (f"authorization: Bearer {token}\r\n".encode() for token in (server.token, "root:wrong"))
     for running in (free, server):
         for headers in (right + wrong, wrong + right, right + right):
             answer = raw(

@@ -130,10 +130,9 @@ def test_the_log_has_neither_token_nor_rows(server: LocalMilvus, api: Api, share
         assert secret not in log
 
 
-def test_the_documentation_lists_what_is_there(server: LocalMilvus) -> None:
-    token = ("root", "Milvus")
-    assert "swagger" in requests.get(f"{server.uri}/docs", auth=token, timeout=10).text
-    document = requests.get(f"{server.uri}/openapi.json", auth=token, timeout=10).json()
+def test_the_documentation_lists_what_is_there(api: Api) -> None:
+    assert "swagger" in api.session.get(f"{api.uri}/docs", timeout=10).text
+    document = api.session.get(f"{api.uri}/openapi.json", timeout=10).json()
     body = document["paths"]["/v2/vectordb/indexes/create"]["post"]["requestBody"]["content"]["application/json"]
     assert body["schema"]["required"] == ["collectionName", "indexParams"]
     item = body["schema"]["properties"]["indexParams"]["items"]
