@@ -69,6 +69,7 @@ class Waiting:
     began: float = 0.0
     ended: float = 0.0
     result: Any = None
+    store: Store = field(default_factory=lambda: Store())
 
     @property
     def looks(self) -> list[Request]:
@@ -120,10 +121,27 @@ class Triggerer:
         return len(triggers._sessions.get(self.loop, {}))
 
 
+class Store(dict[str, Any]):
+    """What a task has of Airflow's task state store; ``written`` is all that was ever in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[Any] = []
+
+    def set(self, key: str, value: Any, *, retention: Any) -> None:
+        del retention
+        self[key] = json.loads(json.dumps(value))
+        self.written.append(self[key])
+
+    def delete(self, key: str) -> None:
+        self.pop(key, None)
+
+
 def go(waiting: Waiting, triggerer: Triggerer) -> None:
     """Run a task to its end, through all of its deferrals; what passes between processes in Airflow is JSON here."""
     _way.set(waiting.name)
-    context = {"ti": SimpleNamespace(try_number=1, dag_id="d", run_id="r", task_id="index", map_index=-1)}
+    ti = SimpleNamespace(try_number=1, dag_id="d", run_id="r", task_id="index", map_index=-1)
+    context = {"ti": ti, "task_state_store": waiting.store}
     task = waiting.make()
     waiting.began = time.monotonic()
     step: Callable[[], Any] = lambda: task.execute(context)  # noqa: E731

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from conftest import HNSW, Api, await_loaded, connection_to, drop_collection
+from conftest import HNSW, Api, await_counted, await_loaded, connection_to, drop_collection
 from milvus_server import MilvusServer
 
 from airflow_vectordb.local import LocalMilvus
@@ -57,6 +57,7 @@ def make_loaded(api: Api, name: str, vectors: Any) -> None:
     answer = api.session.post(f"{api.uri}/v2/vectordb/entities/insert", data=body, timeout=60).json()
     assert answer["code"] == 0, answer
     api.ok("collections/flush", collectionName=name)
+    await_counted(api, name, COUNT)
     api.ok("indexes/create", collectionName=name, indexParams=[NARROW])
     api.ok("collections/load", collectionName=name)
     await_loaded(api, name)
