@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scripted import Behaviour, Request, error, ok
+from scripted import Answer, Behaviour, Request, error, ok
 
 FIELDS = {"id": "Int64", "vector": "FloatVector", "sparse": "SparseFloatVector", "label": "VarChar"}
 NO_COLLECTION = error(100, "can't find collection[database=default][collection=nope]")
@@ -86,7 +86,7 @@ class FakeMilvus:
         }
         return actions[path](body)
 
-    def _collection(self, body: Mapping[str, Any]) -> Behaviour:
+    def _collection(self, body: Mapping[str, Any]) -> Answer:
         fields = [{"name": name, "type": kind, "primaryKey": name == "id"} for name, kind in self.fields.items()]
         # Described by an alias, a collection goes by that name.
         return ok(
@@ -98,7 +98,7 @@ class FakeMilvus:
             }
         )
 
-    def _describe(self, body: Mapping[str, Any]) -> Behaviour:
+    def _describe(self, body: Mapping[str, Any]) -> Answer:
         name = body["indexName"]
         if name not in self.indexes:
             return error(700, f"index not found[index={name}]")

@@ -16,7 +16,7 @@ import pytest
 import requests
 from fake_milvus import FakeMilvus
 from harness import HNSW, Clock, Operating
-from scripted import Behaviour, ScriptedServer, error, ok
+from scripted import Answer, Behaviour, ScriptedServer, error, ok
 
 from airflow_vectordb.operators.index import CreateIndexOperator
 
@@ -63,18 +63,17 @@ class LoadingMilvus(FakeMilvus):
         self.progress = self._build
 
     def _answer(self, path: str, body: Mapping[str, Any]) -> Behaviour:
-        if body.get("collectionName") in self.aliases:
-            body = {**body, "collectionName": self.collection}
         names = body.get("partitionNames") or self.partitions
         mine: dict[str, Callable[[], Behaviour]] = {
             "partitions/list": lambda: ok(list(self.partitions)),
+            "entities/query": lambda: ok([{"count(*)": self.rows}], cost=0),
             "collections/get_load_state": lambda: self._state(body.get("partitionNames")),
             "collections/load": lambda: self._load(names),
             "partitions/load": lambda: self._missing(body) or self._load(names),
             "collections/release": lambda: self._release(names),
             "partitions/release": lambda: self._missing(body) or self._release(names),
         }
-        if path in mine and body.get("collectionName") == self.collection:
+        if path in mine and body.get("collectionName") in (self.collection, *self.aliases):
             answer = mine[path]()
         else:
             answer = super()._answer(path, body)
@@ -91,7 +90,7 @@ class LoadingMilvus(FakeMilvus):
             return "LoadStateLoading" if time.time() < self._ready.get(partition, 0) else "LoadStateLoaded"
         return "LoadStateLoaded" if time.time() < self._gone.get(partition, 0) else "LoadStateNotLoad"
 
-    def _state(self, names: list[str] | None) -> Behaviour:
+    def _state(self, names: list[str] | None) -> Answer:
         states = {name: self._state_of(name) for name in self.partitions}
         if set(states.values()) == {"LoadStateNotLoad"}:
             return ok({"loadState": "LoadStateNotLoad"})
@@ -105,6 +104,11 @@ class LoadingMilvus(FakeMilvus):
         if "LoadStateLoading" in (states[name] for name in names or states):
             return ok({"loadProgress": 40, "loadState": "LoadStateLoading"}, message="")
         return ok({"loadProgress": 100, "loadState": "LoadStateLoaded"}, message="")
+
+    def _collection(self, body: Mapping[str, Any]) -> Answer:
+        answer = super()._collection(body)
+        answer.body["data"]["load"] = self._state(None).body["data"]["loadState"]
+        return answer
 
     def _load(self, names: list[str]) -> Behaviour:
         if not any(index["fieldName"] == "vector" for index in self.indexes.values()):

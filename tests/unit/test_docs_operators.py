@@ -36,12 +36,14 @@ SECTIONS = [
 ]
 #: The requests of Milvus's own protocol that its RESTful calls become.
 REQUESTS = {
+    "aliases/describe": ["DescribeAliasRequest"],
     "collections/describe": ["DescribeCollectionRequest"],
     "collections/flush": ["FlushRequest"],
     "collections/get_load_state": ["GetLoadStateRequest", "GetLoadingProgressRequest"],
     "collections/get_stats": ["GetCollectionStatisticsRequest"],
     "collections/load": ["LoadCollectionRequest"],
     "collections/release": ["ReleaseCollectionRequest"],
+    "entities/query": ["QueryRequest"],
     "indexes/create": ["CreateIndexRequest"],
     "indexes/describe": ["DescribeIndexRequest"],
     "indexes/drop": ["DropIndexRequest"],

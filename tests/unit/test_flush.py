@@ -10,7 +10,7 @@ import pytest
 from fake_milvus import FakeMilvus
 from harness import HNSW, Clock, Logged, Operating
 from loading_milvus import Worker
-from scripted import Behaviour, Request, ScriptedServer, error, ok
+from scripted import Answer, Behaviour, Request, ScriptedServer, error, ok
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.operators.index import CreateIndexOperator
@@ -69,19 +69,20 @@ class FlushingMilvus(FakeMilvus):
             return ok({"rowCount": self.known(self.counts)})
         return super()._answer(path, body)
 
-    def _collection(self, body: Mapping[str, Any]) -> Behaviour:
+    def _collection(self, body: Mapping[str, Any]) -> Answer:
         answer = super()._collection(body)
-        state = "LoadStateLoaded" if self.loaded else "LoadStateNotLoad"
-        return ok({**answer.body["data"], "load": state})  # type: ignore[attr-defined]
+        answer.body["data"]["load"] = "LoadStateLoaded" if self.loaded else "LoadStateNotLoad"
+        return answer
 
-    def _describe(self, body: Mapping[str, Any]) -> Behaviour:
+    def _describe(self, body: Mapping[str, Any]) -> Answer:
         answer = super()._describe(body)
         total = self.known(self.describes)
         pending = 1_000 if self.writes else 0
         if self.describes <= self.since < self.builds:
             pending += self.growing + int(self.writes * self.since)
         counts = {"totalRows": total, "pendingRows": pending, "indexedRows": total - pending}
-        return ok([{**answer.body["data"][0], **counts}])  # type: ignore[attr-defined]
+        answer.body["data"][0].update(counts)
+        return answer
 
     def _count(self, body: Mapping[str, Any]) -> Behaviour:
         assert body["outputFields"] == ["count(*)"]

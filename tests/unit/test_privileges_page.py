@@ -22,12 +22,14 @@ common_pb2 = pytest.importorskip("pymilvus.grpc_gen.common_pb2")
 SECTION = (ROOT / "docs" / "production.md").read_text().partition("## Privileges\n")[2].partition("\n## ")[0]
 #: The request of Milvus's protocol that a call of the RESTful API becomes.
 REQUESTS = {
+    "aliases/describe": "DescribeAliasRequest",
     "collections/describe": "DescribeCollectionRequest",
     "collections/flush": "FlushRequest",
     "collections/get_load_state": "GetLoadStateRequest",
     "collections/get_stats": "GetCollectionStatisticsRequest",
     "collections/load": "LoadCollectionRequest",
     "collections/release": "ReleaseCollectionRequest",
+    "entities/query": "QueryRequest",
     "indexes/create": "CreateIndexRequest",
     "indexes/describe": "DescribeIndexRequest",
     "indexes/drop": "DropIndexRequest",
@@ -41,10 +43,16 @@ Task = tuple[type[Any], dict[str, Any], dict[str, Any]]
 #: First cell of the table -> tasks, as class, arguments, and what the server has.
 TASKS: dict[str, list[Task]] = {
     "`CreateIndexOperator`": [(CreateIndexOperator, {"index_params": HNSW}, {"indexed": False})],
-    "… with `flush=True`": [(CreateIndexOperator, {"index_params": HNSW, "flush": True}, {"indexed": False})],
+    "… with `flush=True`": [
+        (CreateIndexOperator, {"index_params": HNSW, "flush": True}, {"indexed": False, "loaded": {"a"}})
+    ],
     '… with `if_exists="replace"`': [
         (CreateIndexOperator, {"index_params": ANOTHER, "if_exists": "replace"}, {"loaded": {"_default", "a"}}),
-        (CreateIndexOperator, {"index_params": ANOTHER, "if_exists": "replace"}, {"loaded": {"a"}}),
+        (
+            CreateIndexOperator,
+            {"index_params": ANOTHER, "if_exists": "replace"},
+            {"loaded": {"a"}, "aliases": ("docs",)},
+        ),
     ],
     "`DropIndexOperator`": [(DropIndexOperator, {"index_name": "vector"}, {})],
     "`LoadCollectionOperator`": [
@@ -89,7 +97,13 @@ def test_what_a_task_needs_is_what_its_calls_declare(
     let_the_loop_sleep_by(clock, monkeypatch)
     needed: set[str] = set()
     for kind, arguments, has in TASKS[row]:
-        milvus = LoadingMilvus(partitions=["_default", "a"], loaded=set(has.get("loaded", ())), takes={"build": 5.0})
+        milvus = LoadingMilvus(
+            collection="docs_1" if "aliases" in has else "docs",
+            aliases=has.get("aliases", ()),
+            partitions=["_default", "a"],
+            loaded=set(has.get("loaded", ())),
+            takes={"build": 5.0},
+        )
         if has.get("indexed", True):
             milvus.add("vector", M=16, efConstruction=200)
         server = serve(milvus)
