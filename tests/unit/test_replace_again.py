@@ -161,7 +161,7 @@ def test_an_alias_that_moves_between_the_tries(serve: Serve, worker: Make) -> No
         return fakes[leads_to[0] if name == "now" else name](request)
 
     running = worker(serve(script), collection_name="now")
-    with running.killed_after(10):
+    with running.killed_after(11):
         running.run()
     assert fakes["docs"].changes == ["collections/release", "indexes/drop"]
     leads_to[0] = "docs_2"
