@@ -40,8 +40,9 @@ def _add_serve(commands: Any) -> None:
         "serve",
         help="Milvus's REST API v2 on this machine, over an embedded Milvus Lite",
         description="Serve Milvus's REST API v2 over an embedded Milvus Lite, or over a Milvus that speaks gRPC, for "
-        "development and tests.",
-        epilog=f"The token can also be given as {TOKEN_VARIABLE}, which keeps it out of the list of processes. "
+        "development and tests. It speaks REST only, no gRPC: pymilvus cannot connect to it.",
+        epilog=f"The token can also be given as {TOKEN_VARIABLE}, which keeps it out of the list of processes: "
+        f"{TOKEN_VARIABLE}=root:local-secret airflow-vectordb serve --data ./milvus-data. "
         "AIRFLOW_VECTORDB_BACKEND_CA may name a PEM file with the certificates that vouch for an https backend.",
     )
     engine = parser.add_mutually_exclusive_group(required=True)
@@ -61,6 +62,13 @@ def _add_serve(commands: Any) -> None:
         default=[],
         help="a name that callers use for this server, besides its address and localhost; may be repeated",
     )
+    parser.add_argument(
+        "--pace",
+        default=None,
+        type=_pace,
+        help="how long flushes, index builds and loads take: immediate (the default), real for about as long as on a "
+        "cluster, or real,build=8,flush_interval=0 with seconds of your own",
+    )
     parser.set_defaults(run=_serve)
 
 
@@ -68,6 +76,15 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port")
     return int(text)
+
+
+def _pace(text: str) -> Any:
+    from airflow_vectordb.local.pace import Pace
+
+    try:
+        return Pace.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -95,10 +112,11 @@ def _serve(arguments: argparse.Namespace) -> int:
         arguments.port,
         backend=arguments.backend,
         allowed_hosts=arguments.allow_host,
+        pace=arguments.pace,
     )
 
     def announce(uri: str) -> None:
-        print(_announcement(uri, token), flush=True)
+        print(_announcement(uri, token, takes_time=arguments.pace is not None), flush=True)
 
     try:
         run(settings, announce)
@@ -109,8 +127,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _announcement(uri: str, token: str | None) -> str:
+def _announcement(uri: str, token: str | None, *, takes_time: bool) -> str:
     """What ``serve`` prints: the URI, and the connection to paste into Airflow."""
+    pace = ["Flushes, index builds and loads take their time, as on a cluster."] if takes_time else []
     address = uri.partition("://")[2]
     host, _, port = address.rpartition(":")
     user, separator, password = (token or "").partition(":")
@@ -121,7 +140,9 @@ def _announcement(uri: str, token: str | None) -> str:
     secret = f" --conn-password {_shell(password)}" if password else ""
     return "\n".join(
         [
-            f"Milvus REST API v2: {uri} (Ctrl-C stops it, {uri}/docs lists what it can)",
+            f"Milvus REST API v2: {uri} (REST only, no gRPC: pymilvus cannot connect)",
+            f"What it can do is listed at {uri}/docs. Ctrl-C stops it.",
+            *pace,
             "",
             "The Airflow connection, as a variable:",
             f"  export AIRFLOW_CONN_MILVUS_DEFAULT='milvus://{credentials}{host}:{port}'",

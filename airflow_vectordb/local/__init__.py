@@ -7,9 +7,12 @@
     with LocalMilvus() as server:
         print(server.uri, server.token)
 
+With ``pace="real"`` (``serve --pace real``) it takes its time for flushes, builds and loads, as a cluster does.
+
 It needs the extra ``local`` (``pip install 'airflow-vectordb[local]'``).
 """
 
+from airflow_vectordb.local.pace import Pace
 from airflow_vectordb.local.process import LocalMilvus, LocalMilvusError
 
-__all__ = ["LocalMilvus", "LocalMilvusError"]
+__all__ = ["LocalMilvus", "LocalMilvusError", "Pace"]

@@ -14,6 +14,7 @@ import sys
 import threading
 from pathlib import Path
 
+from airflow_vectordb.local.pace import Pace
 from airflow_vectordb.local.process import SETTINGS_VARIABLE
 from airflow_vectordb.local.server import CannotServeError, Settings, configure_logging, leave, run
 
@@ -33,7 +34,8 @@ def main() -> None:
         stop.set()
 
     threading.Thread(target=watch, daemon=True).start()
-    settings = Settings(**{**given, "data": Path(given["data"]) if given["data"] else None})
+    data = Path(given["data"]) if given["data"] else None
+    settings = Settings(**{**given, "data": data, "pace": Pace(**given["pace"]) if given["pace"] else None})
     try:
         run(settings, lambda uri: _say({"uri": uri}), stop)
     except CannotServeError as error:

@@ -21,6 +21,7 @@ __all__ = [
     "not_there",
     "partition_not_found",
     "partition_not_loaded",
+    "rate_limited",
     "time_out",
     "unexpected",
 ]
@@ -106,6 +107,18 @@ def index_not_found(collection: str, index: str = "") -> ApiError:
 
 def alias_not_found(database: str, alias: str) -> ApiError:
     return ApiError(1600, f"alias not found[database={database}][alias={alias}]")
+
+
+def rate_limited(rate: float) -> ApiError:
+    """1807: too soon after the last one.
+
+    :param rate: how many there may be in a second.
+    """
+    return ApiError(
+        1807,
+        "request is rejected by limiter, error: request is rejected by grpc RateLimiter middleware, "
+        f"please retry later: rate limit exceeded[rate={rate:g}]",
+    )
 
 
 def time_out() -> ApiError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import selectors
@@ -14,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO
+
+from airflow_vectordb.local.pace import Pace
 
 __all__ = ["LocalMilvus", "LocalMilvusError"]
 
@@ -48,6 +51,8 @@ class LocalMilvus:
         place of a data directory.
     :param allowed_hosts: names that callers use for it besides ``host``, ``localhost`` and loopback addresses; to any
         other it answers HTTP 403.
+    :param pace: how long things take: None or ``immediate`` for no time, ``real`` for that of a cluster, or a
+        :class:`~airflow_vectordb.local.pace.Pace`.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class LocalMilvus:
         start_timeout: float = 60.0,
         backend: str | None = None,
         allowed_hosts: Sequence[str] = (),
+        pace: Pace | str | None = None,
     ) -> None:
         if data is not None and backend is not None:
             raise ValueError("give data or backend, not both")
@@ -70,6 +76,7 @@ class LocalMilvus:
         self._start_timeout = start_timeout
         self._backend = backend
         self._allowed_hosts = list(allowed_hosts)
+        self._pace = Pace.of(pace)
         self._uri = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._own: Path | None = None
@@ -136,6 +143,7 @@ class LocalMilvus:
             "throwaway": self._own is not None,
             "backend": self._backend,
             "allowed_hosts": self._allowed_hosts,
+            "pace": self._pace and dataclasses.asdict(self._pace),
         }
         try:
             self._process = subprocess.Popen(

@@ -21,7 +21,9 @@ import uvicorn
 from airflow_vectordb.local.app import build_app
 from airflow_vectordb.local.connections import IDLE_SECONDS, Waiting, bounded_protocol, max_connections
 from airflow_vectordb.local.engine.base import Engine
+from airflow_vectordb.local.engine.paced import paced
 from airflow_vectordb.local.guard import AllowedHosts
+from airflow_vectordb.local.pace import Pace
 
 __all__ = ["CannotServeError", "Settings", "run"]
 
@@ -48,6 +50,7 @@ class Settings:
     :param throwaway: the data is removed at the end, and need not be on the disk before.
     :param backend: the URI of a Milvus that speaks gRPC, to be served in the place of ``data``; it is told who calls.
     :param allowed_hosts: names that it is called by, besides ``host`` and those of the loopback interface.
+    :param pace: how long things take; None for no time at all.
     """
 
     data: Path | None
@@ -57,6 +60,7 @@ class Settings:
     throwaway: bool = False
     backend: str | None = None
     allowed_hosts: Sequence[str] = ()
+    pace: Pace | None = None
 
 
 class _Server(uvicorn.Server):
@@ -119,7 +123,7 @@ def run(
             hosts = AllowedHosts.of(settings.host, listener.getsockname()[0], settings.allowed_hosts)
         except ValueError as error:
             raise CannotServeError(str(error)) from error
-        engine = _open(settings)
+        engine = paced(_open(settings), settings.pace)
         try:
             _serve(settings, engine, hosts, listener, on_ready, stop or threading.Event())
         finally:

@@ -50,7 +50,7 @@ def serve(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]
         process.communicate()
 
 
-def announced(process: subprocess.Popen[str], lines: int = 6) -> list[str]:
+def announced(process: subprocess.Popen[str], lines: int = 7) -> list[str]:
     assert process.stdout is not None
     return [process.stdout.readline().rstrip("\n") for _ in range(lines)]
 

@@ -1,0 +1,84 @@
+"""How long things take on a local server that answers in the time of a cluster."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from dataclasses import dataclass
+
+__all__ = ["Pace"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """What a cluster takes its time for, in seconds; the defaults are near those that were seen on Milvus 2.6.
+
+    A flush returns at once, and the rest comes later: ``rowCount`` first, then the counts of index descriptions, then
+    the builds. It changes what is told of all this, and never what is there: rows are found as ever.
+
+    :param row_count: from a flush until ``get_stats`` counts what it sealed.
+    :param total_rows: from a flush until index descriptions count it, and builds over it begin.
+    :param issue: how long an index that is created over rows is ``Unissued``.
+    :param build: how long a build takes, however few its rows are.
+    :param build_per_1000: what it takes more for each 1,000 rows.
+    :param load: how long loading takes, however few the rows are.
+    :param load_per_1000: what it takes more for each 1,000 rows.
+    :param flush_interval: from a flush until the same collection may be flushed again; 0 for no limit.
+    :raises ValueError: for what is no number of seconds.
+    """
+
+    row_count: float = 0.6
+    total_rows: float = 2.5
+    issue: float = 1.0
+    build: float = 2.0
+    build_per_1000: float = 1.0
+    load: float = 1.0
+    load_per_1000: float = 0.1
+    flush_interval: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise ValueError(f"{name} of a pace is a number of seconds from 0 on, not {value!r}")
+
+    @classmethod
+    def parse(cls, text: str) -> Pace | None:
+        """Read ``immediate``, ``real``, or ``real,build=8,flush_interval=0``.
+
+        :returns: None for ``immediate``, which takes no time at all.
+        :raises ValueError: when it is none of these.
+        """
+        name, *settings = (part.strip() for part in text.split(","))
+        if name not in ("immediate", "real") or (name == "immediate" and settings):
+            raise ValueError(f"a pace is immediate, real, or real,NAME=SECONDS,… with {_NAMES}; not {text!r}")
+        if name == "immediate":
+            return None
+        values: dict[str, float] = {}
+        for setting in settings:
+            key, _, seconds = (part.strip() for part in setting.partition("="))
+            if key not in _DEFAULTS:
+                near = difflib.get_close_matches(key, _DEFAULTS, 1)
+                raise ValueError(f"a pace has no {key!r}" + (f"; {near[0]}?" if near else f": it has {_NAMES}"))
+            try:
+                values[key] = float(seconds)
+            except ValueError:
+                raise ValueError(f"{key} of a pace is a number of seconds from 0 on, not {seconds!r}") from None
+        return cls(**values)
+
+    @classmethod
+    def of(cls, given: Pace | str | None) -> Pace | None:
+        """The pace that somebody means: one of these, its text, or None for ``immediate``."""
+        return cls.parse(given) if isinstance(given, str) else given
+
+    def building(self, rows: int) -> float:
+        """How long a build over some rows takes."""
+        return self.build + rows / 1000 * self.build_per_1000
+
+    def loading(self, rows: int) -> float:
+        """How long loading some rows takes."""
+        return self.load + rows / 1000 * self.load_per_1000
+
+
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Pace)}
+_NAMES = ", ".join(_DEFAULTS)
