@@ -8,7 +8,7 @@ import os
 import re
 import ssl
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from airflow_vectordb.rest import errors
@@ -16,7 +16,7 @@ from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.client import no_bundle, not_http, tls_error
 from airflow_vectordb.rest.endpoint import Endpoint
 from airflow_vectordb.rest.envelope import Reply
-from airflow_vectordb.rest.exchange import LARGEST_ANSWER, Pause, Request, conversation
+from airflow_vectordb.rest.exchange import Conversation, Pause, Request, conversation
 
 if TYPE_CHECKING:
     import aiohttp
@@ -25,6 +25,9 @@ T = TypeVar("T")
 
 #: Connections that one session opens at most.
 MOST_CONNECTIONS = 100
+#: Bytes of an answer that is read within the event loop; larger ones are read beside it.
+LARGEST_IN_LOOP = 16 * 1024
+LARGEST_PACKED_IN_LOOP = 1024
 
 
 class AsyncClient:
@@ -66,24 +69,38 @@ class AsyncClient:
         :raises MilvusError: when the server refuses, or when it does not answer after all attempts
         """
         steps = conversation(self.endpoint, call, retries=retries)
-        step = next(steps)
-        while True:
+        step, result = _advance(steps, None)
+        while step is not None:
             outcome: Reply | errors.MilvusError | None = None
             if isinstance(step, Pause):
                 await asyncio.sleep(step.seconds)
             else:
                 outcome = await self._exchange(step)
-            try:
-                step = steps.send(outcome)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
+            if isinstance(outcome, Reply) and _takes_long(outcome):
+                step, result = await asyncio.to_thread(_advance, steps, outcome)
+            else:
+                step, result = _advance(steps, outcome)
+        return cast("T", result)
 
     async def _exchange(self, request: Request) -> Reply | errors.MilvusError:
         try:
             return await self._session.post(request)
         except _failures() as error:
             return _translate(error, self.endpoint)
+
+
+def _advance(
+    steps: Conversation[Any], outcome: Reply | errors.MilvusError | None
+) -> tuple[Request | Pause | None, Any]:
+    """Go on with a conversation: to the next step, or to None and its result."""
+    try:
+        return steps.send(outcome), None
+    except StopIteration as stop:
+        return None, stop.value
+
+
+def _takes_long(reply: Reply) -> bool:
+    return len(reply.body) > (LARGEST_PACKED_IN_LOOP if "content-encoding" in reply.headers else LARGEST_IN_LOOP)
 
 
 def _failures() -> tuple[type[Exception], ...]:
@@ -133,7 +150,7 @@ class Session:
             ) as response,
         ):
             # aiohttp's headers are found whatever the case of their names.
-            return Reply(response.status, response.headers, await _read(response))
+            return Reply(response.status, response.headers, *await _read(response, request.largest_answer))
 
     async def _open(self) -> aiohttp.ClientSession:
         if self._http is None:
@@ -150,7 +167,13 @@ class Session:
         timeout = aiohttp.ClientTimeout(total=self.endpoint.socket_timeout, sock_connect=self.endpoint.connect_timeout)
         connector = aiohttp.TCPConnector(ssl=tls, limit=MOST_CONNECTIONS)
         # trust_env would also read .netrc: proxies are looked up here instead.
-        return aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False)
+        return aiohttp.ClientSession(
+            timeout=timeout,
+            connector=connector,
+            trust_env=False,
+            # Bombs are not to be decompressed at all: see envelope.decompressed.
+            auto_decompress=False,
+        )
 
 
 def _prepare(endpoint: Endpoint) -> tuple[ssl.SSLContext | bool, str | None]:
@@ -160,15 +183,15 @@ def _prepare(endpoint: Endpoint) -> tuple[ssl.SSLContext | bool, str | None]:
     return _tls(endpoint), _proxy(endpoint.url)
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+async def _read(response: aiohttp.ClientResponse, largest: int) -> tuple[bytes, bool]:
     pieces: list[bytes] = []
     size = 0
     async for piece in response.content.iter_any():
         pieces.append(piece)
         size += len(piece)
-        if size > LARGEST_ANSWER:
-            raise OSError(f"the answer is larger than {LARGEST_ANSWER} bytes")
-    return b"".join(pieces)
+        if size > largest:
+            return b"".join(pieces)[:largest], False
+    return b"".join(pieces), True
 
 
 def _tls(endpoint: Endpoint) -> ssl.SSLContext | bool:

@@ -12,6 +12,23 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 T_co = TypeVar("T_co", covariant=True)
 
+#: Bytes of an answer that describes or lists things: 65,536 names of collections, say.
+MEDIUM_ANSWER = 32 * 1024 * 1024
+#: Bytes of an answer with rows. Anything above is not an answer of Milvus's.
+LARGE_ANSWER = 512 * 1024 * 1024
+#: The same for calls that are made again and again while something is waited for: mostly a few hundred.
+SMALL_ANSWERS = {
+    "indexes/describe": 256 * 1024,
+    "indexes/list": 256 * 1024,
+    "collections/get_load_state": 256 * 1024,
+    "collections/get_stats": 256 * 1024,
+    "jobs/import/describe": 4 * 1024 * 1024,  # with an entry for each file
+    "jobs/import/get_progress": 4 * 1024 * 1024,
+}
+#: Lists and objects in an answer to one of those calls. As many as there is room for would have Python's garbage
+#: collector look through all that a process has, which takes longer than to read them.
+MOST_PARTS = 2000
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -70,6 +87,24 @@ class Call(Generic[T_co]):
                 about = f" (collection {collection!r})" if collection else ""
                 text = f"{self.path}{about} was made and never sent, so it did nothing: `hook.send(…)` sends a call"
                 warnings.warn_explicit(text, RuntimeWarning, code.co_filename, line)
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the answer has rows, which are the caller's own, and not the server's words."""
+        return self.path.startswith("entities/")
+
+    @property
+    def largest_answer(self) -> int:
+        """Bytes of an answer that are read at most, decompressed."""
+        return LARGE_ANSWER if self.has_rows else SMALL_ANSWERS.get(self.path, MEDIUM_ANSWER)
+
+    def has_room_for(self, body: bytes) -> bool:
+        """
+        Tell whether an answer has no more parts than one to this call can have.
+
+        :param body: JSON
+        """
+        return self.path not in SMALL_ANSWERS or body.count(b"[") + body.count(b"{") <= MOST_PARTS
 
     def target(self, database: str | None = None) -> str:
         """
@@ -138,4 +173,14 @@ def body_of(database: str | None = None, /, **fields: Any) -> dict[str, Any]:
     return body
 
 
-__all__ = ["Answer", "Call", "body_of", "names", "nothing"]
+__all__ = [
+    "LARGE_ANSWER",
+    "MEDIUM_ANSWER",
+    "MOST_PARTS",
+    "SMALL_ANSWERS",
+    "Answer",
+    "Call",
+    "body_of",
+    "names",
+    "nothing",
+]

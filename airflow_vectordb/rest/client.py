@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.endpoint import Endpoint
-from airflow_vectordb.rest.envelope import Reply, readable
-from airflow_vectordb.rest.exchange import LARGEST_ANSWER, Pause, Request, conversation
+from airflow_vectordb.rest.envelope import Reply
+from airflow_vectordb.rest.exchange import Pause, Request, conversation
 
 if TYPE_CHECKING:
     import requests
@@ -92,22 +92,22 @@ class Client:
                 stream=True,
             ) as response:
                 headers = {name.lower(): _text(value) for name, value in response.headers.items()}
-                return Reply(response.status_code, headers, self._read(response, deadline))
+                return Reply(response.status_code, headers, *self._read(response, deadline, request.largest_answer))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             return _translate(error, self.endpoint)
 
-    def _read(self, response: requests.Response, deadline: float) -> bytes:
+    def _read(self, response: requests.Response, deadline: float, largest: int) -> tuple[bytes, bool]:
         # In pieces, so that a server that sends a byte now and then, or without end, is given up too.
         pieces: list[bytes] = []
         size = 0
-        while piece := response.raw.read1(1 << 20, decode_content=True):
+        while piece := response.raw.read1(1 << 16, decode_content=False):
             pieces.append(piece)
             size += len(piece)
-            if size > LARGEST_ANSWER:
-                raise OSError(f"the answer is larger than {LARGEST_ANSWER} bytes")
+            if size > largest:
+                return b"".join(pieces)[:largest], False
             if time.monotonic() > deadline:
                 raise TimeoutError
-        return b"".join(pieces)
+        return b"".join(pieces), True
 
     def _open(self) -> requests.Session:
         if self._session is None:
@@ -196,7 +196,7 @@ def not_http(found: str, endpoint: Endpoint) -> errors.MilvusError:
     """
     if found.startswith("\x15\x03") or "\\x15\\x03" in found:  # a TLS alert
         return errors.TlsError("this port speaks TLS, but the URL begins with http://")
-    return errors.NotMilvusError(f"what answers does not speak HTTP: {readable(endpoint.redact(found), 200)}")
+    return errors.NotMilvusError(f"what answers does not speak HTTP: {endpoint.readable(found, 200)}")
 
 
 def no_bundle(endpoint: Endpoint) -> errors.TlsError:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import html
-import json
 import math
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import urlsplit
 
 from airflow_vectordb.rest.errors import InvalidParametersError
+from airflow_vectordb.rest.redaction import readable, redactor_of
 
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_RETRIES = 4
@@ -70,6 +69,7 @@ class Endpoint:
         """Make the headers of every call, ``Authorization`` among them."""
         headers = {
             "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
             "Accept-Type-Allow-Int64": "true",
             "Content-Type": "application/json",
             # Whole seconds: the server does not read fractions.
@@ -108,33 +108,33 @@ class Endpoint:
 
         :param text: a server's words
         """
-        return text if self.token is None else _secrets(self.token).sub("***", text)
+        return text if self.token is None else redactor_of(self.token)(text)
 
+    def may_be_in(self, body: bytes) -> bool:
+        """
+        Tell whether the token may be in an answer, at little cost.
 
-@lru_cache(maxsize=64)  # each look of thousands of waits asks for it, mostly with one token
-def _secrets(token: str) -> re.Pattern[str]:
-    _, _, password = token.partition(":")
-    # A short password would take harmless words apart; its whole token never gets through.
-    secrets = [token, *([password] if len(password) >= 5 else [])]
-    spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
-    # The longest first, so that no rest of one stays.
-    return re.compile("|".join(map(re.escape, sorted(spellings, key=len, reverse=True))), re.IGNORECASE)
+        :param body: JSON
+        """
+        return self.token is not None and redactor_of(self.token).finds(body.decode("utf-8", "replace"))
 
+    def redact_data(self, data: Any, known: Collection[str] = ()) -> Any:
+        """
+        Take the token out of the texts of an answer.
 
-def _spellings(secret: str) -> set[str]:
-    """Write a secret as texts of several kinds do."""
-    return {
-        secret,
-        " ".join(secret.split()),
-        quote(secret, safe=""),
-        quote(secret),
-        quote_plus(secret),
-        html.escape(secret),
-        html.escape(secret).replace("&#x27;", "&#39;"),
-        json.dumps(secret)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        repr(secret)[1:-1],
-    }
+        :param data: JSON-ready
+        :param known: texts that were sent, and may come back as they are
+        """
+        return data if self.token is None else redactor_of(self.token).data(data, known)
+
+    def readable(self, text: str, longest: int) -> str:
+        """
+        Make a server's words fit for a message: without the token, on one line, not too long.
+
+        :param text: the words
+        :param longest: characters at most, before the ellipsis
+        """
+        return readable(text, longest) if self.token is None else redactor_of(self.token).shown(text, longest)
 
 
 def _url_problems(url: str) -> list[str]:

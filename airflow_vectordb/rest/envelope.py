@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from airflow_vectordb.rest import codes, errors
-from airflow_vectordb.rest.call import Answer
+from airflow_vectordb.rest.call import LARGE_ANSWER, Answer
+from airflow_vectordb.rest.redaction import readable
 
 #: Both mean success: 0, and 200 on the v2 servers of early 2024.
 SUCCESS = (0, 200)
@@ -23,6 +25,9 @@ _PASSING = re.compile(
     re.IGNORECASE,
 )
 
+#: Makes words of a server's fit for a message: given them, and the number of characters at most.
+Show = Callable[[str, int], str]
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -30,35 +35,65 @@ class Reply:
     What came back over HTTP.
 
     :param status: the HTTP status
-    :param headers: header names in lower case, and values; only ``retry-after`` and ``location`` are looked at
-    :param body: the bytes of the body, decompressed
+    :param headers: header names in lower case, and values; only ``retry-after``, ``location`` and ``content-encoding``
+        are looked at
+    :param body: the bytes of the body
+    :param whole: whether that is all of it; otherwise it is too long, and this is its beginning
     """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    whole: bool = True
 
 
-def open_reply(reply: Reply, redact: Callable[[str], str] = str) -> Answer:
+def open_reply(reply: Reply, show: Show = readable, *, largest: int = LARGE_ANSWER) -> Answer:
     """
     Take the answer out of a reply.
 
     :param reply: status, headers and body
-    :param redact: takes secrets out of a text. It is given the server's words before they are shortened or tidied
-        up: half a secret, or one with its spaces gone, would not be found any more
+    :param show: makes a server's words fit for a message, and takes secrets out of them
+    :param largest: bytes that the body may have, for messages
     :return: the answer, if it is one of success
     :raises MilvusError: the class that the code or else the status stands for
     """
     if 300 <= reply.status < 400:
-        target = readable(redact(reply.headers.get("location", "nowhere")), 500)
+        target = show(reply.headers.get("location", "nowhere"), 500)
         raise errors.RedirectError(f"the server redirects to {target!r}", http_status=reply.status)
-    envelope = _object(reply.body)
+    envelope = _object(reply.body) if reply.whole else None
     code = envelope.get("code") if envelope is not None else None
     if envelope is None or not isinstance(code, int) or isinstance(code, bool):
-        raise _not_milvus(reply, redact)
+        raise _not_milvus(reply, show, largest)
     if code in SUCCESS and reply.status == 200 and not _says_no(envelope):
         return Answer(envelope.get("data"), envelope)
-    raise _failure(reply, code, envelope, redact)
+    raise _failure(reply, code, envelope, show)
+
+
+def decompressed(reply: Reply, largest: int) -> Reply:
+    """
+    Undo the compression of a reply's body, as far as it may be long.
+
+    :param reply: as it came
+    :param largest: bytes at most; of what is longer, the beginning is kept
+    :raises BrokenAnswerError: when it cannot be decompressed, or ends too early
+    """
+    encoding = reply.headers.get("content-encoding", "identity").strip().lower()
+    if encoding in ("", "identity") or not reply.body:
+        return reply
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        return replace(reply, body=b"something in a compression that was not asked for")
+    # "deflate" comes with a header, as it should, or without.
+    bare = encoding == "deflate" and (reply.body[0] & 0x0F != 8 or int.from_bytes(reply.body[:2], "big") % 31 != 0)
+    unpacker = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)
+    try:
+        body = unpacker.decompress(reply.body, largest + 1)
+    except zlib.error:
+        raise errors.BrokenAnswerError("the answer cannot be decompressed", http_status=reply.status) from None
+    if len(body) > largest:
+        return replace(reply, body=body[:largest], whole=False)
+    if reply.whole and not unpacker.eof:
+        raise errors.BrokenAnswerError("the answer ends in the midst of its compression", http_status=reply.status)
+    return replace(reply, body=body)
 
 
 def _object(body: bytes) -> Mapping[str, Any] | None:
@@ -76,9 +111,9 @@ def _says_no(envelope: Mapping[str, Any]) -> bool:
     return envelope["code"] == 200 and "data" not in envelope and bool(envelope.get("message"))
 
 
-def _failure(reply: Reply, code: int, envelope: Mapping[str, Any], redact: Callable[[str], str]) -> errors.MilvusError:
+def _failure(reply: Reply, code: int, envelope: Mapping[str, Any], show: Show) -> errors.MilvusError:
     words = envelope.get("message") or envelope.get("msg") or "the server gave no reason"
-    message = readable(redact(str(words)), 2000)
+    message = show(words if isinstance(words, str) else _as_text(words), 2000)
     if code in SUCCESS and not _says_no(envelope):
         # Success in the body, failure in the status: somebody in between had the last word.
         cls = codes.class_of_status(reply.status) or errors.UnexpectedError
@@ -94,39 +129,43 @@ def _failure(reply: Reply, code: int, envelope: Mapping[str, Any], redact: Calla
     )
 
 
-def _not_milvus(reply: Reply, redact: Callable[[str], str]) -> errors.MilvusError:
-    excerpt = _excerpt(reply.body, redact)
-    if reply.status == 404:
-        return errors.NoSuchEndpointError(f"no such endpoint: {excerpt}", http_status=404)
-    cls = codes.class_of_status(reply.status)
+def _as_text(value: Any) -> str:
+    import orjson
+
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # nested too deep
+        return f"a {type(value).__name__} in the place of a message"
+
+
+def _not_milvus(reply: Reply, show: Show, largest: int) -> errors.MilvusError:
+    cls = errors.NoSuchEndpointError if reply.status == 404 else codes.class_of_status(reply.status)
+    excerpt = _excerpt(reply.body, show)
+    if cls is errors.NoSuchEndpointError:
+        return cls(f"no such endpoint: {excerpt}", http_status=404)
     if cls is not None:
         return cls(
             f"not an answer of Milvus's: {excerpt}",
             http_status=reply.status,
             retry_after=retry_after(reply.headers.get("retry-after")),
         )
+    if not reply.whole:
+        size = f"{largest >> 20} MiB" if largest >= 1 << 20 else f"{largest >> 10} KiB"
+        return errors.NotMilvusError(f"the answer is larger than {size}: {excerpt}", http_status=reply.status)
     return errors.NotMilvusError(f"the answer is not a JSON object with a `code`: {excerpt}", http_status=reply.status)
 
 
-def _excerpt(body: bytes, redact: Callable[[str], str]) -> str:
-    text = redact(body[:0x10000].decode("utf-8", errors="replace"))
-    if "<html" in text.lower() or "<!doctype" in text.lower():
-        title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-        text = f"an HTML page ({title[1].strip()})" if title else "an HTML page"
-    return readable(text, 200) or "an empty body"
-
-
-def readable(text: str, longest: int) -> str:
-    """
-    Make a server's words fit for a message: one line, nothing that a terminal obeys, not too long.
-
-    :param text: the words
-    :param longest: characters at most, before the ellipsis
-    """
-    if not text.isprintable():  # most texts are, which is told a hundred times as fast
-        text = "".join(c if c.isprintable() or c.isspace() else "�" for c in text)
-    text = " ".join(text.split())
-    return text if len(text) <= longest else text[:longest] + "…"
+def _excerpt(body: bytes, show: Show) -> str:
+    text = body[:0x10000].decode("utf-8", errors="replace")
+    lower = text.lower()
+    if "<html" in lower or "<!doctype" in lower:
+        # No regular expression: of a page made for that, each `<title` would be the beginning of a search to its end.
+        start = lower.find(">", lower.find("<title")) + 1
+        end = lower.find("</title", start)
+        if "<title" not in lower or not start or end < 0:
+            return "an HTML page"
+        return f"an HTML page ({show(text[start:end], 180)})"
+    return show(text, 200) or "an empty body"
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:
@@ -139,6 +178,7 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
     """
     if value is None:
         return None
+    value = value[:100]  # reading what is no date may take the square of its length
     try:
         seconds = float(value)
     except ValueError:
@@ -152,4 +192,4 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-__all__ = ["SUCCESS", "Reply", "open_reply", "readable", "retry_after"]
+__all__ = ["SUCCESS", "Reply", "decompressed", "open_reply", "readable", "retry_after"]

@@ -10,23 +10,20 @@ from __future__ import annotations
 import logging
 import random as _random
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, TypeVar
 
-from airflow_vectordb.rest.call import Call
+from airflow_vectordb.rest.call import LARGE_ANSWER, MOST_PARTS, Answer, Call
 from airflow_vectordb.rest.encoding import encode
 from airflow_vectordb.rest.endpoint import Endpoint
-from airflow_vectordb.rest.envelope import Reply, open_reply, readable
+from airflow_vectordb.rest.envelope import Reply, decompressed, open_reply
 from airflow_vectordb.rest.errors import InvalidParametersError, MilvusError, NotMilvusError, Where
 from airflow_vectordb.rest.retry import RetryPolicy
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
-
-#: Bytes of an answer that are read at most: anything above is not an answer of Milvus's.
-LARGEST_ANSWER = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -37,11 +34,13 @@ class Request:
     :param url: where to
     :param headers: with the token
     :param body: JSON
+    :param largest_answer: bytes of the answer's body that are read at most, as they come
     """
 
     url: str
     headers: dict[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    largest_answer: int = LARGE_ANSWER
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def conversation(
     if endpoint.database is not None:
         body.setdefault("dbName", endpoint.database)
     try:
-        request = Request(endpoint.url_of(call.path), endpoint.headers(), encode(body))
+        request = Request(endpoint.url_of(call.path), endpoint.headers(), encode(body), call.largest_answer)
     except InvalidParametersError as error:
         error.where = _where(endpoint, call)
         raise
@@ -118,12 +117,30 @@ def _sentence(text: str) -> str:
 
 
 def _result(call: Call[T], reply: Reply, endpoint: Endpoint) -> T:
-    answer = open_reply(reply, endpoint.redact)
+    reply = decompressed(reply, call.largest_answer)
+    if not call.has_room_for(reply.body):
+        if reply.status == 200:
+            start = endpoint.readable(reply.body[:0x1000].decode("utf-8", "replace"), 100)
+            raise _misshapen(f"more than {MOST_PARTS:,} lists and objects: {start}")
+        reply = replace(reply, body=reply.body[:0x10000], whole=False)
+    answer = open_reply(reply, endpoint.readable, largest=call.largest_answer)
     try:
-        return call.read(answer)
+        return call.read(answer if call.has_rows else _redacted(answer, reply, call, endpoint))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as error:
-        shape = readable(endpoint.redact(f"{type(error).__name__}: {error}"), 300)
-        raise NotMilvusError(f"the answer has not the shape that Milvus gives it ({shape})") from None
+        raise _misshapen(endpoint.readable(f"{type(error).__name__}: {error}", 300)) from None
 
 
-__all__ = ["LARGEST_ANSWER", "Conversation", "Pause", "Request", "conversation"]
+def _misshapen(what: str) -> NotMilvusError:
+    return NotMilvusError(f"the answer has not the shape that Milvus gives it ({what})")
+
+
+def _redacted(answer: Answer, reply: Reply, call: Call[Any], endpoint: Endpoint) -> Answer:
+    """Take the token out of names and parameters, which go to XComs, logs and events."""
+    if not endpoint.may_be_in(reply.body):
+        return answer
+    sent = {value for value in call.body.values() if isinstance(value, str)}
+    envelope = endpoint.redact_data(answer.envelope, sent)
+    return Answer(envelope.get("data"), envelope)
+
+
+__all__ = ["Conversation", "Pause", "Request", "conversation"]

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 from fake_milvus import NO_COLLECTION, FakeMilvus
-from harness import Operating, Transport
+from harness import Operating, Pauses, Transport
 from scripted import Answer, Behaviour, CutOff, Drip, Endless, Raw, ScriptedServer, Silent, error, ok, page
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
-from airflow_vectordb.rest import Endpoint, errors, exchange, indexes
+from airflow_vectordb.rest import Endpoint, collections, entities, errors, indexes
+from airflow_vectordb.rest.call import LARGE_ANSWER, Call
 
 Serve = Callable[..., ScriptedServer]
 DESCRIBE = indexes.describe("docs", "vector")
@@ -175,8 +176,7 @@ SLOW = {
     "silence": Silent(),
     "a byte now and then": Drip(),
     "a byte of a header now and then": Drip(in_head=True),
-    "an answer without end": Endless(),
-    "a redirect without end": Endless(302, {"Location": "/elsewhere"}),
+    "rows without end": Endless(),
 }
 
 
@@ -185,9 +185,10 @@ def test_servers_that_do_not_come_to_an_end(
     case: str, transport: Transport, serve: Serve, pauses: list[float], impatient: None
 ) -> None:
     server = serve(SLOW[case])
+    call: Call[Any] = entities.query("docs") if case.startswith("rows") else DESCRIBE
     began = time.monotonic()
 
-    found = transport.fail(Endpoint(server.url, timeout=1, retries=1), DESCRIBE)
+    found = transport.fail(Endpoint(server.url, timeout=1, retries=1), call)
     elapsed = time.monotonic() - began
 
     assert type(found) is errors.AnswerTimeoutError
@@ -198,19 +199,32 @@ def test_servers_that_do_not_come_to_an_end(
     assert 2 <= elapsed < 7
 
 
+@pytest.mark.parametrize("call", [DESCRIBE, collections.list_(), entities.query("docs")], ids=lambda call: call.path)
 def test_an_answer_larger_than_any_of_milvus_is_given_up(
-    transport: Transport, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    call: Call[Any], transport: Transport, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("client", "aclient"):
-        monkeypatch.setattr(f"airflow_vectordb.rest.{name}.LARGEST_ANSWER", 1_000_000)
-    assert exchange.LARGEST_ANSWER > 64 * 1024 * 1024  # what Milvus itself may send
+    assert LARGE_ANSWER > 64 * 1024 * 1024  # what Milvus itself may send
+    for name in ("MEDIUM_ANSWER", "LARGE_ANSWER"):
+        monkeypatch.setattr(f"airflow_vectordb.rest.call.{name}", 1 << 20)
     server = serve(Endless())
 
-    found = transport.fail(Endpoint(server.url, retries=RETRIES), DESCRIBE)
+    found = transport.fail(Endpoint(server.url, retries=RETRIES), call)
 
     assert type(found) is errors.NotMilvusError
-    assert "larger than 1000000 bytes" in str(found)
+    assert f"larger than {'256 KiB' if call is DESCRIBE else '1 MiB'}" in str(found)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "attempts"), [(503, errors.GatewayError, 1 + RETRIES), (302, errors.RedirectError, 1)]
+)
+def test_the_status_of_an_answer_without_end_counts(
+    status: int, kind: type[errors.MilvusError], attempts: int, transport: Transport, serve: Serve, pauses: Pauses
+) -> None:
+    server = serve(Endless(status, {"Location": "/elsewhere"}))
+    found = transport.fail(Endpoint(server.url, retries=RETRIES), DESCRIBE)
+    assert type(found) is kind
+    assert len(server.requests) == attempts
 
 
 @pytest.mark.parametrize(

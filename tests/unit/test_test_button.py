@@ -16,7 +16,7 @@ import pytest
 from airflow.sdk import Connection
 from certificates import Authority
 from harness import LOGIN, PASSWORD, Logged, Operating
-from scripted import Answer, Behaviour, CutOff, Drip, Endless, Raw, ScriptedServer, Silent, error, ok, page
+from scripted import Answer, Behaviour, CutOff, Drip, Raw, ScriptedServer, Silent, error, ok, page
 
 from airflow_vectordb.hooks import connection_trial
 from airflow_vectordb.hooks.connection import endpoint_of
@@ -157,7 +157,7 @@ def test_what_is_wrong_and_where_to_look(
     assert len(server.requests) == 1  # nothing is tried again, and nothing else is sent
 
 
-@pytest.mark.parametrize("behaviour", [Silent(), Drip(), Drip(in_head=True), Endless()], ids=repr)
+@pytest.mark.parametrize("behaviour", [Silent(), Drip(), Drip(in_head=True)], ids=repr)
 def test_no_answer_comes_to_an_end(
     serve: Serve, button: Callable[..., Any], behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
 ) -> None:

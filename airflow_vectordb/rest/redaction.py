@@ -1,0 +1,205 @@
+"""Texts of servers, made fit to be shown: short, on one line, and without the token, however it is spelt."""
+
+from __future__ import annotations
+
+import html
+import re
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable, Collection
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote
+
+#: What stands in a secret's place.
+STARS = "***"
+#: Characters of a password below which it is not looked for by itself: it would take harmless words apart.
+SHORTEST_PASSWORD = 5
+#: Within one another, so many encodings are looked through (JSON within JSON within HTML), and one in long texts.
+DEEPEST = 3
+LONG = 16 * 1024
+#: Characters that one character of a secret takes at most, encoded.
+WIDEST = 12
+
+
+def readable(text: str, longest: int) -> str:
+    """
+    Make a server's words fit for a message: one line, nothing that a terminal obeys, not too long.
+
+    :param text: the words
+    :param longest: characters at most, before the ellipsis
+    """
+    enough = 4 * longest
+    cut = len(text) > enough
+    text = text[:enough]  # what comes by the megabyte is not to be read by the megabyte
+    if not text.isprintable():  # most texts are, which is told a hundred times as fast
+        text = "".join(c if c.isprintable() or c.isspace() else "�" for c in text)
+    text = " ".join(text.split())
+    return text[:longest] + "…" if cut or len(text) > longest else text
+
+
+class Redactor:
+    """
+    Takes a token out of texts, for servers that repeat what they were sent.
+
+    Found are the token and its password, whatever the case of letters: as they are, in Base64, and in what servers make
+    of them by taking UTF-8 for Latin-1; each of them also in JSON, URLs and HTML.
+
+    :param token: ``user:password`` or an API key
+    """
+
+    def __init__(self, token: str) -> None:
+        password = token.partition(":")[2]
+        secrets = _readings(token)
+        if len(password) >= SHORTEST_PASSWORD:
+            secrets |= _readings(password)
+        self._secrets = tuple({secret.lower() for secret in secrets})
+        # The longest first, so that no rest of one stays.
+        self._pattern = _any_of(secrets, re.IGNORECASE)
+        # In data, what is a word of its own, and may be a part of a name (`Milvus`, which is the first password of a
+        # fresh server), is no secret there.
+        inner = {s for s in secrets if not re.fullmatch(r"\w+", s) or len(s) > len(password)}
+        self._data_pattern = _any_of(inner, re.IGNORECASE, secrets - inner)
+        self._margin = WIDEST * max(map(len, secrets))
+
+    def __call__(self, text: str) -> str:
+        """
+        Take the token out.
+
+        :param text: a server's words
+        """
+        return self._redacted(text, self._pattern)
+
+    def shown(self, text: str, longest: int) -> str:
+        """
+        Do as :func:`readable` does, with the token taken out. What is not shown is hardly looked at.
+
+        :param text: a server's words
+        :param longest: characters at most, before the ellipsis
+        """
+        enough = 4 * longest
+        if len(text) <= enough + self._margin:
+            return readable(self(text), longest)
+        # What is cut off may have been the second half of a secret: its first half goes with the margin.
+        text = self(text[: enough + self._margin])[: -self._margin]
+        return readable(text, longest).removesuffix("…") + "…"
+
+    def data(self, value: Any, known: Collection[str] = ()) -> Any:
+        """
+        Take the token out of all texts of an answer.
+
+        :param value: JSON-ready
+        :param known: texts that were sent, and may come back as they are
+        :return: the same, or a copy where there was something to take out
+        """
+        if isinstance(value, str):
+            return value if value in known else self._redacted(value, self._data_pattern)
+        if isinstance(value, list):
+            return [self.data(item, known) for item in value]
+        if isinstance(value, dict):
+            return {self.data(key, known): self.data(item, known) for key, item in value.items()}
+        return value
+
+    def finds(self, text: str) -> bool:
+        """
+        Tell whether there may be something to take out. Of long texts, those with rare escapes are not looked through.
+
+        :param text: any
+        """
+        if len(text) > LONG and "\\u" in text:
+            return True
+        return self._has(text) or any(map(self._has, _decoded(text)))
+
+    def _has(self, text: str) -> bool:
+        lower = text.lower()
+        return any(secret in lower for secret in self._secrets)
+
+    def _redacted(self, text: str, pattern: re.Pattern[str]) -> str:
+        for _ in range(DEEPEST):
+            if self._has(text):
+                text = pattern.sub(STARS, text)
+            # Where it is encoded, the decoded text is shown.
+            found = next((plain for plain in _decoded(text) if self._has(plain) and pattern.search(plain)), None)
+            if found is None:
+                return text
+            text = pattern.sub(STARS, found)
+        return STARS
+
+
+@lru_cache(maxsize=64)  # each look of thousands of waits asks for it, mostly with one token
+def redactor_of(token: str) -> Redactor:
+    """
+    Make a redactor, or find the one that there is.
+
+    :param token: the token
+    """
+    return Redactor(token)
+
+
+def _any_of(anywhere: Collection[str], flags: int, words: Collection[str] = ()) -> re.Pattern[str]:
+    parts = [(secret, re.escape(secret)) for secret in anywhere]
+    parts += [(secret, rf"(?-i:(?<!\w){re.escape(secret)}(?!\w))") for secret in words]
+    parts.sort(key=lambda part: len(part[0]), reverse=True)
+    return re.compile("|".join(pattern for _, pattern in parts), flags)
+
+
+def _readings(secret: str) -> set[str]:
+    """Say what comes of a secret where it is tidied up, taken for another character set, or put into Base64."""
+    encoded = secret.encode()
+    found = {secret, " ".join(secret.split()), "+".join(secret.split(" "))}
+    found |= {"".join(map(_in_cp1252, encoded)), encoded.decode("latin-1"), encoded.decode("ascii", "replace")}
+    found |= {re.sub(r"[^\x00-\x7f]", sign, secret) for sign in "?�"}
+    found |= {re.sub(r"[^\x00-\x7f]", "?", encoded.decode("latin-1"))}
+    for encode in (b64encode, urlsafe_b64encode):
+        text = encode(encoded).decode()
+        found |= {text, text.rstrip("=")}
+    return {reading for reading in found if reading.strip()}
+
+
+def _in_cp1252(byte: int) -> str:
+    return bytes([byte]).decode("cp1252", "ignore") or chr(byte)
+
+
+def _decoded(text: str) -> list[str]:
+    """List what a text may stand for, by all orders of decoding it."""
+    found: list[str] = []
+    last = [text]
+    for _ in range(1 if len(text) > LONG else DEEPEST):
+        last = [plain for one in last for decode in _DECODERS if (plain := decode(one)) not in (one, text, *found)]
+        found += dict.fromkeys(last)
+    return found
+
+
+def _from_json(text: str) -> str:
+    if "\\" not in text:
+        return text
+    if not _RARE_ESCAPE.search(text):  # quotes alone, as in JSON within JSON
+        return text.replace('\\"', '"').replace("\\/", "/")
+    return _ESCAPES.sub(_unescaped, text)
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    code, octets, sign = match.groups()
+    if code:
+        return bytes.fromhex(code.replace("\\u", "")).decode("utf-16-be", "replace")
+    if octets:
+        raw = bytes.fromhex(octets.replace("\\x", ""))
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            return raw.decode("latin-1")
+    return sign or ""
+
+
+def _from_url(text: str) -> str:
+    return unquote(text) if "%" in text else text
+
+
+def _from_html(text: str) -> str:
+    return html.unescape(text) if "&" in text else text
+
+
+_RARE_ESCAPE = re.compile(r"""\\[ux'\\]""")
+_ESCAPES = re.compile(r"""((?:\\u[0-9a-fA-F]{4})+)|((?:\\x[0-9a-fA-F]{2})+)|\\(["'\\/])""")
+_DECODERS: tuple[Callable[[str], str], ...] = (_from_json, _from_url, _from_html)
+
+__all__ = ["Redactor", "readable", "redactor_of"]
