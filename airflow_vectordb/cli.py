@@ -116,7 +116,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     )
 
     def announce(uri: str) -> None:
-        print(_announcement(uri, token, takes_time=arguments.pace is not None), flush=True)
+        print(_announcement(uri, token, shown=bool(arguments.token), takes_time=arguments.pace is not None), flush=True)
 
     try:
         run(settings, announce)
@@ -127,36 +127,43 @@ def _serve(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _announcement(uri: str, token: str | None, *, takes_time: bool) -> str:
-    """What ``serve`` prints: the URI, and the connection to paste into Airflow."""
+def _announcement(uri: str, token: str | None, *, shown: bool, takes_time: bool) -> str:
+    """Return what ``serve`` prints: the URI, and the connection for Airflow.
+
+    :param uri: where it listens.
+    :param token: what callers must send.
+    :param shown: whether the token may stand in it, once; never in a command, whose arguments other users can read.
+    :param takes_time: whether it works at the pace of a cluster.
+    """
     pace = ["Flushes, index builds and loads take their time, as on a cluster."] if takes_time else []
-    address = uri.partition("://")[2]
-    host, _, port = address.rpartition(":")
+    host, _, port = uri.partition("://")[2].rpartition(":")
     user, separator, password = (token or "").partition(":")
     if not separator:
         user, password = "", user
-    credentials = f"{quote(user, safe='')}:{quote(password, safe='')}@" if token else ""
-    login = f" --conn-login {_shell(user)}" if user else ""
-    secret = f" --conn-password {_shell(password)}" if password else ""
+    secret = quote(password, safe="") if shown else "PASSWORD" if separator else "KEY"
+    credentials = f"{quote(user, safe='')}:{secret}@" if token else ""
+    whose = "" if shown or not token else f" (its {secret.lower()} is the one in {TOKEN_VARIABLE})"
+    other = [
+        "or in Airflow's own database:",
+        f"  airflow connections add milvus_default --conn-type milvus --conn-host {host} --conn-port {port}",
+    ]
+    if token:
+        login = f", login {user}" if user else ""
+        other = [
+            "or in Airflow's own database, under Admin > Connections:",
+            f"  id milvus_default, type Milvus / Zilliz Cloud, host {host}, port {port}{login}, and the password",
+        ]
     return "\n".join(
         [
             f"Milvus REST API v2: {uri} (REST only, no gRPC: pymilvus cannot connect)",
             f"What it can do is listed at {uri}/docs. Ctrl-C stops it.",
             *pace,
             "",
-            "The Airflow connection, as a variable:",
+            f"The Airflow connection, as a variable{whose}:",
             f"  export AIRFLOW_CONN_MILVUS_DEFAULT='milvus://{credentials}{host}:{port}'",
-            "or in Airflow's own database:",
-            "  airflow connections add milvus_default --conn-type milvus"
-            f" --conn-host {host} --conn-port {port}{login}{secret}",
+            *other,
         ]
     )
-
-
-def _shell(text: str) -> str:
-    from shlex import quote as shell_quote
-
-    return shell_quote(text)
 
 
 def _add_demo(commands: Any) -> None:

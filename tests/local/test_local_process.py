@@ -64,23 +64,13 @@ def test_serve_announces_itself_and_stops_cleanly(tmp_path: Path, signum: int) -
     with serve("--data", str(tmp_path), "--port", "0", AIRFLOW_VECTORDB_TOKEN=token) as process:
         lines = announced(process)
         uri = next(word for word in lines[0].split() if word.startswith("http://127.0.0.1:"))
-        # The connection, in both forms, says what the server wants.
-        variable = next(line for line in lines if "AIRFLOW_CONN_MILVUS_DEFAULT=" in line)
-        (_, assignment) = shlex.split(variable)
-        connection = urlsplit(assignment.partition("=")[2])
-        assert connection.scheme == "milvus"
-        assert f"http://{connection.hostname}:{connection.port}" == uri
-        assert f"{unquote(connection.username or '')}:{unquote(connection.password or '')}" == token
-        added = shlex.split(lines[-1])
-        assert added[:4] == ["airflow", "connections", "add", "milvus_default"]
-        options = dict(zip(added[4::2], added[5::2], strict=True))
-        assert options == {
-            "--conn-type": "milvus",
-            "--conn-host": "127.0.0.1",
-            "--conn-port": str(connection.port),
-            "--conn-login": "root",
-            "--conn-password": "p@ss/wörd: x",
-        }
+        # The connection says what the server wants, and where that is, but not what it is.
+        assert "the one in AIRFLOW_VECTORDB_TOKEN" in lines[-4]
+        assert shlex.split(lines[-3]) == [
+            "export",
+            f"AIRFLOW_CONN_MILVUS_DEFAULT=milvus://root:PASSWORD@{uri.removeprefix('http://')}",
+        ]
+        assert not any("p@ss" in line or "p%40ss" in line for line in lines)
         # A client that keeps its connection open does not keep the server from ending.
         with requests.Session() as session:
             headers = {"Authorization": f"Bearer {token}".encode()}
@@ -94,6 +84,34 @@ def test_serve_announces_itself_and_stops_cleanly(tmp_path: Path, signum: int) -
         assert time.monotonic() - started < 2.5
         # Requests are logged; nothing else is worth a word, and least of all the token.
         assert [line for line in errors.splitlines() if "collections/list 200 code=0" not in line] == []
+
+
+@pytest.mark.parametrize("token", ["root:p@ss/wörd: 'x'", "kéy", None])
+def test_serve_says_a_token_once_and_in_no_command(tmp_path: Path, token: str | None) -> None:
+    given = [] if token is None else ["--token", token]
+    with serve("--data", str(tmp_path), "--port", "0", *given) as process:
+        lines = announced(process)
+        uri = lines[0].split()[4]
+        connection = urlsplit(shlex.split(lines[-3])[1].partition("=")[2])
+        assert (connection.scheme, f"http://{connection.hostname}:{connection.port}") == ("milvus", uri)
+        user, password = unquote(connection.username or ""), unquote(connection.password or "")
+        assert (f"{user}:{password}" if user else password) == (token or "")
+        rest = "\n".join([*lines[:-3], *lines[-2:]])
+        # In words for the form where there is a token, else as a command.
+        command = shlex.split(lines[-1])
+        if token is None:
+            assert command == [
+                *("airflow", "connections", "add", "milvus_default", "--conn-type", "milvus"),
+                *("--conn-host", "127.0.0.1", "--conn-port", str(connection.port)),
+            ]
+        else:
+            assert password not in rest
+            assert unquote(rest) == rest
+            assert "airflow connections" not in rest
+            assert f"host 127.0.0.1, port {connection.port}" in lines[-1]
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=10)
+        assert (output, errors) == ("", "")
 
 
 def test_serve_stops_cleanly_while_it_is_at_work(tmp_path: Path) -> None:
