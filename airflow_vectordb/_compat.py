@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.sdk.exceptions import (
@@ -56,6 +56,28 @@ def default_deferrable() -> bool:
     return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
 
 
+def is_dag_test() -> bool:
+    """
+    Tell whether tasks and triggers run in one process, as by ``dag.test()``, ``airflow dags test`` and ``tasks test``.
+
+    What stands in for Airflow's supervisor then cannot be asked from an event loop.
+    """
+    from airflow.sdk.execution_time import task_runner
+
+    supervisor = getattr(task_runner, "SUPERVISOR_COMMS", None)
+    return supervisor is not None and not hasattr(supervisor, "asend")
+
+
+def is_retry(context: Any) -> bool:
+    """
+    Tell whether an earlier try of this task instance may have done something.
+
+    :param context: the task's context; without a task instance, as unit tests give it, it is the first try
+    """
+    number = getattr((context or {}).get("ti"), "try_number", 1)
+    return isinstance(number, int) and number > 1
+
+
 __all__ = [
     "AirflowException",
     "AirflowFailException",
@@ -64,4 +86,6 @@ __all__ = [
     "AirflowSkipException",
     "amask_secret",
     "default_deferrable",
+    "is_dag_test",
+    "is_retry",
 ]

@@ -30,11 +30,12 @@ def tell(task: MilvusTask, hook: MilvusHook, context: Context, collection: str, 
     from airflow_vectordb.assets import asset_uri
 
     uri = asset_uri(hook.endpoint.url, None, hook.endpoint.database, collection)
-    for outlet in task.outlets or ():
+    events: Any = (context or {}).get("outlet_events")  # unit tests of DAGs give none
+    for outlet in (task.outlets or ()) if events is not None else ():
         if isinstance(outlet, AssetAlias):
-            context["outlet_events"][outlet].add(Asset(uri), extra=extra)
+            events[outlet].add(Asset(uri), extra=extra)
         elif isinstance(outlet, Asset):
-            context["outlet_events"][outlet].extra.update(extra)
+            events[outlet].extra.update(extra)
     _collector().add_output_asset(context=hook, uri=uri)
 
 

@@ -31,15 +31,16 @@ class MilvusConsoleLink(BaseOperatorLink):
         :param ti_key: key of the task instance
         :return: a URL; empty: there is none
         """
-        from airflow_vectordb._compat import AirflowNotFoundException
+        del ti_key
+        if (link := getattr(operator, "milvus_console", None)) is not None:
+            return str(link)
         from airflow_vectordb.hooks.milvus import MilvusHook
 
-        del ti_key
         try:
             connection = MilvusHook.get_connection(operator.milvus_conn_id)
-        except AirflowNotFoundException:
-            return ""  # the task has failed of it, and its log says so
-        return console_link(connection, operator.database or None, getattr(operator, "collection_name", None))
+            return console_link(connection, operator.database or None, getattr(operator, "collection_name", None))
+        except Exception:  # noqa: BLE001 - the task has failed of it, and its log says so
+            return ""
 
 
 def console_link(connection: ConnectionLike, database: str | None, collection: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -58,6 +58,8 @@ class MilvusTask:
     database: str | None
     deferrable: bool = False
     poll_interval: float = 30.0
+    #: Where people look at the collection; None: the connection has not been read.
+    milvus_console: str | None = None
     if TYPE_CHECKING:
         task_id: str
         execution_timeout: timedelta | None
@@ -97,15 +99,22 @@ class MilvusTask:
         :param course: what was done before
         :param awaited: name of the wait
         """
-        return self._run(context, Course(**(course or {})), awaited, event)
+        resume = event.get("resume") if isinstance(event, dict) and not awaited else None
+        if resume:
+            course, awaited = resume["course"], resume["awaited"]
+        return self._run(context, Course(**(course or {})), awaited, event, resumed=True)
 
-    def _run(self, context: Context, course: Course, awaited: str = "", event: Any = None) -> Any:
+    def _run(
+        self, context: Context, course: Course, awaited: str = "", event: Any = None, *, resumed: bool = False
+    ) -> Any:
         from airflow_vectordb.rest.errors import MilvusError
 
-        with self.milvus() as hook:
+        with self.milvus(patient=resumed) as hook:
             try:
-                if awaited:
-                    course.results[awaited] = self._outcome(hook, event)
+                if resumed:
+                    outcome = self._outcome(hook, event)
+                    if awaited:  # otherwise the task looks for itself
+                        course.results[awaited] = outcome
                 return self.work(hook, context, course)
             except MilvusError as error:
                 self.recover(hook, context, course, error)
@@ -129,10 +138,11 @@ class MilvusTask:
         return f"collection {getattr(self, 'collection_name', None)!r}"
 
     @contextmanager
-    def milvus(self) -> Iterator[MilvusHook]:
+    def milvus(self, *, patient: bool = False) -> Iterator[MilvusHook]:
         """
         Open a hook for a ``with`` block, whose errors become Airflow's (and stay Milvus's, see ``exceptions.py``).
 
+        :param patient: whether an earlier part of this task has read the connection: see :class:`MilvusHook`
         :raises AirflowFailException: for an error that does not pass by itself
         :raises AirflowException: for one that may pass
         """
@@ -141,8 +151,11 @@ class MilvusTask:
         from airflow_vectordb.rest.errors import MilvusError
 
         try:
-            with MilvusHook(self.milvus_conn_id, self.database or None) as hook:
-                yield hook
+            with MilvusHook(self.milvus_conn_id, self.database or None, patient=patient) as hook:
+                try:
+                    yield hook
+                finally:
+                    self._remember_console(hook)
         except MilvusError as error:
             raise make_airflows(error, self.airflow_error(error), self.task_id) from error.__cause__
 
@@ -168,10 +181,12 @@ class MilvusTask:
         try:
             yield
         except MilvusError as error:
-            # The reason of a failed build is the server's words, too.
-            error.reword(hook.endpoint.redact)
-            if error.where is None:
-                error.where = self.place(hook, target)
+            # What has happened is worth more than where: a connection that cannot be read now is no reason to lose it.
+            with suppress(AirflowException, MilvusError):
+                # The reason of a failed build is the server's words, too.
+                error.reword(hook.endpoint.redact)
+                if error.where is None:
+                    error.where = self.place(hook, target)
             raise
 
     def place(self, hook: MilvusHook, target: str) -> Where:
@@ -255,6 +270,7 @@ class MilvusTask:
         if verdict is not None:
             self.log.info("%s", hook.endpoint.redact(str(verdict)))
         self.log.info("Waiting in the triggerer for %s, for up to %s", wait, deadline)
+        resume = {"course": asdict(course), "awaited": name}
         return cast("BaseOperator", self).defer(
             trigger=MilvusTrigger(
                 wait=wait,
@@ -264,9 +280,10 @@ class MilvusTask:
                 answered=answered,
                 milvus_conn_id=self.milvus_conn_id,
                 database=self.database or None,
+                resume=resume,
             ),
             method_name="execute_complete",
-            kwargs={"course": asdict(course), "awaited": name},
+            kwargs=resume,
             timeout=timedelta(seconds=max(0.0, deadline.at - started) + GRACE),
         )
 
@@ -296,7 +313,8 @@ class MilvusTask:
 
     def tell(self, hook: MilvusHook, context: Context, extra: dict[str, Any]) -> None:
         """
-        Tell Airflow what this task did to its collection: see :func:`airflow_vectordb.lineage.tell`.
+        Tell Airflow what this task did to its collection: see :func:`airflow_vectordb.lineage.tell`. The work is done:
+        nothing that goes wrong here fails the task.
 
         :param hook: open
         :param context: the task's context
@@ -304,7 +322,20 @@ class MilvusTask:
         """
         from airflow_vectordb.lineage import tell
 
-        tell(self, hook, context, str(getattr(self, "collection_name", "")), extra)
+        try:
+            tell(self, hook, context, str(getattr(self, "collection_name", "")), extra)
+        except Exception as error:  # noqa: BLE001
+            self.log.warning("The work is done; Airflow could not be told of it, as assets and lineage: %s", error)
+
+    def _remember_console(self, hook: MilvusHook) -> None:
+        """Make the extra link of what has been read: Airflow asks for it when the task is over."""
+        if "connection" not in vars(hook):
+            return
+        from airflow_vectordb.links import console_link
+
+        with suppress(Exception):
+            collection = getattr(self, "collection_name", None)
+            self.milvus_console = console_link(hook.connection, self.database or None, collection)
 
 
 __all__ = ["Course", "MilvusTask"]

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow.sdk import BaseHook
 
+from airflow_vectordb._compat import AirflowNotFoundException, is_dag_test
 from airflow_vectordb.hooks.connection_fields import CONNECTION_TYPE, DEFAULT_CONN_ID, HOOK_NAME
+from airflow_vectordb.hooks.patience import FIRST_PAUSES, PAUSES, reading
 
 if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+    from airflow_vectordb.hooks.patience import Reading
     from airflow_vectordb.rest.aclient import AsyncClient
     from airflow_vectordb.rest.call import Call
     from airflow_vectordb.rest.client import Client
@@ -47,6 +53,8 @@ class MilvusHook(BaseHook):
 
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``
     :param database: database of calls that name none; None: the connection's (its schema field)
+    :param patient: whether the connection is known to be there, so that Airflow is asked for 30 s when it says that
+        there is none, and not for 3 s
     """
 
     conn_name_attr = "milvus_conn_id"
@@ -68,10 +76,18 @@ class MilvusHook(BaseHook):
 
         return ui_field_behaviour()
 
-    def __init__(self, milvus_conn_id: str = DEFAULT_CONN_ID, database: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        milvus_conn_id: str = DEFAULT_CONN_ID,
+        database: str | None = None,
+        *,
+        patient: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.milvus_conn_id = milvus_conn_id
         self.database = database
+        self.patient = patient
         self._client: Client | None = None
 
     def __enter__(self) -> MilvusHook:
@@ -83,16 +99,71 @@ class MilvusHook(BaseHook):
         self.close()
 
     @cached_property
+    def connection(self) -> Connection:
+        """
+        The Airflow connection, which is read once.
+
+        :raises AirflowNotFoundException: when there is none, after a few attempts
+        """
+        steps = self._reading()
+        try:
+            step = next(steps)
+            while True:
+                if step is not None:
+                    time.sleep(step)
+                    step = next(steps)
+                    continue
+                try:
+                    found = self.get_connection(self.milvus_conn_id)
+                except AirflowNotFoundException as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(found)
+        except StopIteration as stop:
+            return cast("Connection", stop.value)
+
+    async def _aconnection(self) -> Connection:
+        steps = self._reading()
+        try:
+            step = next(steps)
+            while True:
+                if step is not None:
+                    await asyncio.sleep(step)
+                    step = next(steps)
+                    continue
+                try:
+                    found = await self._aread()
+                except AirflowNotFoundException as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(found)
+        except StopIteration as stop:
+            return cast("Connection", stop.value)
+
+    async def _aread(self) -> Connection:
+        try:
+            return await self.aget_connection(self.milvus_conn_id)
+        except AirflowNotFoundException:
+            if not is_dag_test():
+                raise
+        # There, Airflow's database can be asked from tasks, and not from an event loop.
+        return await asyncio.to_thread(self.get_connection, self.milvus_conn_id)
+
+    def _reading(self) -> Reading:
+        return reading(PAUSES if self.patient else FIRST_PAUSES, self.log)
+
+    @cached_property
     def endpoint(self) -> Endpoint:
         """
         Where the connection leads to. Its token is registered with Airflow's secrets masker.
 
         :raises InvalidParametersError: when the connection cannot be used as it is
+        :raises AirflowNotFoundException: when there is none, after a few attempts
         """
         from airflow.sdk.log import mask_secret
 
         with _airflows_errors():
-            endpoint = self._endpoint_of(self.get_connection(self.milvus_conn_id))
+            endpoint = self._endpoint_of(self.connection)
         if endpoint.token:
             mask_secret(endpoint.token)
         return endpoint
@@ -102,11 +173,12 @@ class MilvusHook(BaseHook):
         Do as :attr:`endpoint` does, from an event loop.
 
         :raises InvalidParametersError: when the connection cannot be used as it is
+        :raises AirflowNotFoundException: when there is none, after a few attempts
         """
         from airflow_vectordb._compat import amask_secret
 
         with _airflows_errors():
-            endpoint = self._endpoint_of(await self.aget_connection(self.milvus_conn_id))
+            endpoint = self._endpoint_of(await self._aconnection())
         if endpoint.token:
             await amask_secret(endpoint.token)
         return endpoint
@@ -223,7 +295,6 @@ class MilvusHook(BaseHook):
 
         :return: whether it works, and what was reached or what is wrong
         """
-        from airflow_vectordb._compat import AirflowNotFoundException
         from airflow_vectordb.hooks.connection_trial import connection_in_environment, try_connection
 
         try:
@@ -242,7 +313,6 @@ class MilvusHook(BaseHook):
 
 @contextmanager
 def _airflows_errors() -> Iterator[None]:
-    from airflow_vectordb._compat import AirflowNotFoundException
     from airflow_vectordb.rest.errors import MilvusError
 
     try:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from airflow_vectordb._compat import is_retry
 from airflow_vectordb.operators.base import MilvusOperator, WaitingOperator
 from airflow_vectordb.operators.replacing import Replacement
 from airflow_vectordb.tasks import Course
@@ -125,7 +126,7 @@ class CreateIndexOperator(WaitingOperator):
         if "built" not in course.results:
             specs, min_rows = self._rendered(hook)
             with self.about(hook, self.subject()):
-                found = self._create(hook, course, specs, replacement, retried=context["ti"].try_number > 1)
+                found = self._create(hook, course, specs, replacement, retried=is_retry(context))
                 course.results["built"] = self._wait(hook, course, found, min_rows)
         built: list[dict[str, Any]] = course.results["built"]
         with self.about(hook, self.subject()):
@@ -360,8 +361,7 @@ class DropIndexOperator(MilvusOperator):
         try:
             hook.send(indexes.describe(self.collection_name, self.index_name))
         except errors.IndexNotFoundError as error:
-            retried = context["ti"].try_number > 1
-            if self.if_missing == "fail" and not retried:
+            if self.if_missing == "fail" and not is_retry(context):
                 error.hint = "With if_missing='skip' the task would be content."
                 raise
             self.log.info("%s/%s: nothing to drop", self.collection_name, self.index_name)

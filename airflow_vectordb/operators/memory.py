@@ -6,7 +6,7 @@ import hashlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_vectordb._compat import AirflowException
+from airflow_vectordb._compat import AirflowException, is_retry
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,14 +26,21 @@ class RetryMemory:
 
     **Known limit:** on Airflow 3.1 and 3.2 the Variable stays if the task instance never comes to its end.
 
+    **Without a task instance,** as unit tests of DAGs call operators, there is no next try: it is kept in a dict.
+
     :param context: the task's context
     :param key: name of the fact
+    :param spare: the dict; None: one of its own
     """
 
-    def __init__(self, context: Context, key: str) -> None:
-        self._store: Any = context.get("task_state_store")
-        ti = context["ti"]
-        self._retried = ti.try_number > 1
+    def __init__(self, context: Context, key: str, spare: dict[str, Any] | None = None) -> None:
+        ti: Any = (context or {}).get("ti")
+        if not isinstance(getattr(ti, "run_id", None), str):
+            self._key = f"airflow_vectordb.{key}"
+            self._store: Any = _Spare({} if spare is None else spare)
+            return
+        self._store = context.get("task_state_store")
+        self._retried = is_retry(context)
         identity = (ti.dag_id, ti.run_id, ti.task_id, getattr(ti, "map_index", -1))
         self._of = "task {2} of DAG {0}, run {1}, map index {3}".format(*identity)
         self._key = f"airflow_vectordb.{key}"
@@ -94,6 +101,23 @@ class RetryMemory:
         from airflow.sdk import Variable
 
         Variable.delete(key)
+
+
+class _Spare:
+    """A dict in the place of Airflow's task state store."""
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        self._facts = facts
+
+    def get(self, key: str) -> Any:
+        return self._facts.get(key)
+
+    def set(self, key: str, fact: Any, **how_long: Any) -> None:
+        del how_long
+        self._facts[key] = fact
+
+    def delete(self, key: str) -> None:
+        self._facts.pop(key, None)
 
 
 __all__ = ["RetryMemory"]

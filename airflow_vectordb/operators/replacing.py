@@ -49,7 +49,7 @@ class Replacement:
         self._hook = hook
         self._course = course
         self._collection = ""
-        self._memory = RetryMemory(context, "replace")
+        self._memory = RetryMemory(context, "replace", course.results)
 
     def begin(self, collection: str) -> None:
         """

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from airflow_vectordb.waits import Wait
     from airflow_vectordb.watching import Deadline
 
-#: Seconds between attempts to read the Airflow connection: Airflow says that there is none while its database is away.
-CONNECTION_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
-
 
 class MilvusTrigger(BaseTrigger):
     """
@@ -38,7 +35,7 @@ class MilvusTrigger(BaseTrigger):
 
     **Limits:** the triggerer must be able to read the Airflow connection; it is read once, when the wait begins there.
 
-    The event is ``{"status": "done", "result": …}``, or ``{"status": "failed"}`` and the error as
+    The event is ``{"status": "done", "result": …, "resume": …}``, or ``{"status": "failed"}`` and the error as
     :meth:`~airflow_vectordb.rest.errors.MilvusError.as_json` has it. :func:`outcome_of` reads it.
 
     :param wait: what is waited for: one of ``airflow_vectordb.waits``, or what ``waits.serialize`` returned
@@ -49,6 +46,8 @@ class MilvusTrigger(BaseTrigger):
     :param answered: whether Milvus has answered the task before, so that the connection is known to lead to it
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``
     :param database: the database; None: the connection's
+    :param resume: comes back in the event: what the task needs to go on, JSON-ready. ``dag.test()`` gives a task that
+        it resumes the event, and nothing else
     """
 
     def __init__(
@@ -61,6 +60,7 @@ class MilvusTrigger(BaseTrigger):
         answered: bool = True,
         milvus_conn_id: str = DEFAULT_CONN_ID,
         database: str | None = None,
+        resume: dict[str, Any] | None = None,
     ) -> None:
         from airflow_vectordb.waits import deserialize
         from airflow_vectordb.watching import Deadline
@@ -77,6 +77,7 @@ class MilvusTrigger(BaseTrigger):
         self.answered = answered
         self.milvus_conn_id = milvus_conn_id
         self.database = database
+        self.resume = resume
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments, JSON-ready."""
@@ -94,6 +95,7 @@ class MilvusTrigger(BaseTrigger):
                 "answered": self.answered,
                 "milvus_conn_id": self.milvus_conn_id,
                 "database": self.database,
+                "resume": self.resume,
             },
         )
 
@@ -106,7 +108,7 @@ class MilvusTrigger(BaseTrigger):
             endpoint = await self._endpoint()
             try:
                 async with shared_client(endpoint) as client:
-                    event = {"status": "done", "result": await self._watch(client)}
+                    event = {"status": "done", "result": await self._watch(client), "resume": self.resume}
             except MilvusError as error:
                 error.reword(endpoint.redact)
                 raise
@@ -119,15 +121,8 @@ class MilvusTrigger(BaseTrigger):
         from airflow_vectordb.hooks.milvus import MilvusHook
         from airflow_vectordb.rest.errors import MilvusError
 
-        hook = MilvusHook(self.milvus_conn_id, self.database)
-        for pause in CONNECTION_PAUSES:
-            try:
-                return await hook.aendpoint()
-            except AirflowNotFoundException as error:
-                self.log.warning("%s; trying again in %g s", error, pause)
-                await asyncio.sleep(pause)
         try:
-            return await hook.aendpoint()
+            return await MilvusHook(self.milvus_conn_id, self.database, patient=True).aendpoint()
         except AirflowNotFoundException as error:
             raise MilvusError(
                 f"the triggerer finds no Airflow connection {self.milvus_conn_id!r}",

@@ -1,0 +1,37 @@
+"""Reading an Airflow connection with patience: without I/O, driven by the hook's sync and async sides alike."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from airflow_vectordb._compat import AirflowNotFoundException
+
+#: Seconds between attempts to read a connection. Airflow says that there is none while its database is away, too.
+PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
+#: Those for one that has not been read before: somebody may have misspelt it, and look at the log.
+FIRST_PAUSES = PAUSES[:2]
+
+#: Yields None when the connection is to be read (send it in, or throw Airflow's exception), else seconds to sleep.
+Reading = Generator[float | None, Any, Any]
+
+
+def reading(pauses: Sequence[float], log: Any) -> Reading:
+    """
+    Read a connection, again and again while Airflow says that there is none.
+
+    :param pauses: seconds between the attempts
+    :param log: is told of each pause
+    :return: the connection
+    :raises AirflowNotFoundException: that of the last attempt
+    """
+    for pause in pauses:
+        try:
+            return (yield None)
+        except AirflowNotFoundException as error:
+            log.warning("%s; trying again in %g s: Airflow also says so while its database is away", error, pause)
+        yield pause
+    return (yield None)
+
+
+__all__ = ["FIRST_PAUSES", "PAUSES", "Reading", "reading"]

@@ -1,0 +1,100 @@
+"""What ``airflow dags test`` does to tasks: triggers in the same process, and resumptions with the event alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_vectordb.local import LocalMilvus
+
+sys.path.append(str(Path(__file__).parents[1] / "unit"))
+
+from fake_milvus import FakeMilvus, rows, told
+from loading_milvus import LoadingMilvus, milvus
+from scripted import ScriptedServer
+
+FILES = Path(__file__).with_name("tested")
+PROGRAM = Path(__file__).with_name("tested_process.py")
+DAGS = ["resumed", "late", "results", "unsent"]
+TAKES = {"release": 1.0, "build": 1.5, "load": 1.0}
+
+
+class Run(dict[str, Any]):
+    """What each DAG's run came to; ``log``: all that was printed."""
+
+    log: str
+    loading: LoadingMilvus
+
+
+@pytest.fixture(scope="module")
+def run(server: LocalMilvus, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    home = tmp_path_factory.mktemp("tested")
+    loading = milvus(takes=TAKES)
+    user, _, password = (server.token or "").partition(":")
+    with ScriptedServer(loading) as first, ScriptedServer(FakeMilvus(progress=told(rows(9)))) as slow:
+        connections = {
+            "milvus_default": {"host": first.url, "password": password},
+            "milvus_slow": {"host": slow.url},
+            "milvus_local": {"host": server.uri, "login": user, "password": password},
+        }
+        plan = {
+            "connections": {name: {"conn_type": "milvus", **fields} for name, fields in connections.items()},
+            "run": [str(FILES), DAGS],
+        }
+        (home / "plan.json").write_text(json.dumps(plan))
+        env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))},
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(FILES),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "NO_PROXY": "*",
+        }
+        done = subprocess.run(
+            [sys.executable, str(PROGRAM), str(home / "plan.json")],
+            env=env,
+            cwd=home,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert password not in done.stdout + done.stderr
+    found = Run(json.loads(done.stdout.splitlines()[-1]))
+    found.log, found.loading = done.stdout + done.stderr, loading
+    return found
+
+
+def test_deferred_waits_end(run: Run) -> None:
+    assert run["resumed"]["states"] == {"replace": "success", "built": "success", "count": "success"}
+    assert run["resumed"]["returned"]["count"] == 100
+    # Each of its waits was one, and nothing was done twice.
+    assert run.log.count("Waiting in the triggerer for") >= 3
+    assert run.loading.changes == ["collections/release", "indexes/drop", "indexes/create", "collections/load"]
+
+
+def test_a_connection_in_airflows_database_is_found_at_once(run: Run) -> None:
+    assert "isn't defined" not in run.log
+    assert run["resumed"]["seconds"] < 30
+
+
+def test_what_is_late_fails(run: Run) -> None:
+    assert run["late"]["states"] == {"create": "failed", "wait": "failed"}
+    assert run.log.count("not done within 2 s (timeout)") >= 2
+    assert run["late"]["seconds"] < 30
+
+
+def test_what_the_hook_returns_goes_to_another_task(run: Run) -> None:
+    assert set(run["results"]["states"].values()) == {"success"}
+    assert run["results"]["returned"]["read"] == [3, ["id", "vector"], "LoadStateLoaded", "vector"]
+
+
+def test_a_call_that_is_never_sent_is_in_the_log(run: Run) -> None:
+    assert run["unsent"]["states"] == {"forget": "success"}
+    assert "indexes/create (collection 'results') was made and never sent" in run.log
