@@ -12,7 +12,8 @@ from airflow_vectordb.demo.home import Home, examples_directory
 from airflow_vectordb.demo.processes import Processes, StopSignals
 from airflow_vectordb.demo.report import Outcome, TaskRun
 from airflow_vectordb.demo.stack import Stack, open_processes, wait_for
-from airflow_vectordb.rest import indexes
+from airflow_vectordb.rest import Client, collections, indexes
+from airflow_vectordb.rest.errors import MilvusError
 
 __all__ = ["run_demo"]
 
@@ -23,6 +24,7 @@ INDEX = "vector_hnsw"
 #: Seconds that the DAG's run may take.
 RUN_PATIENCE = 600.0
 ENDED = ("success", "failed")
+AT_WORK = ("running", "deferred")
 
 
 def run_demo(path: Path, signals: StopSignals, console: Console) -> int:
@@ -68,7 +70,8 @@ def _follow(stack: Stack, processes: Processes, home: Home, console: Console) ->
     api.unpause(DAG_ID)
     run_id = api.trigger(DAG_ID, ASKED)
     console.step(f"triggered DAG {DAG_ID} with {', '.join(f'{name}={value}' for name, value in ASKED.items())}")
-    state = _watch(api, run_id, processes, console)
+    with stack.milvus_client() as client:
+        state = _watch(api, run_id, client, processes, console)
     tasks = [TaskRun.read(raw) for raw in api.task_instances(DAG_ID, run_id)]
     if state != "success":
         _show_failure(api, run_id, tasks, home, console)
@@ -87,12 +90,13 @@ def _follow(stack: Stack, processes: Processes, home: Home, console: Console) ->
     return 0 if all(check.holds for check in outcome.checks()) else 1
 
 
-def _watch(api: AirflowApi, run_id: str, processes: Processes, console: Console) -> str:
-    """Say how each task begins and ends, until the run has ended.
+def _watch(api: AirflowApi, run_id: str, client: Client, processes: Processes, console: Console) -> str:
+    """Say how each task begins and ends, and what the Milvus server says meanwhile, until the run has ended.
 
     :returns: the run's state.
     """
     told: dict[str, tuple[Any, int]] = {}
+    said, next_look = "", 0.0
     deadline = time.monotonic() + RUN_PATIENCE
     while True:
         # In this order: when the run is over, what is told of its tasks is complete.
@@ -103,13 +107,35 @@ def _watch(api: AirflowApi, run_id: str, processes: Processes, console: Console)
             told[task.task_id] = (task.state, task.attempt)
             attempt = f", attempt {task.attempt}" if task.attempt > 1 else ""
             took = f" after {task.duration:.1f} s" if task.end and task.duration is not None else ""
-            console.step(f"  {task.task_id}: {task.state}{took}{attempt}")
+            where = " (the triggerer waits; the worker is free for others)" if task.state == "deferred" else ""
+            console.step(f"  {task.task_id}: {task.state}{took}{attempt}{where}")
+        if time.monotonic() >= next_look:
+            next_look = time.monotonic() + 1
+            before, said = said, _server_says(client, {task for task, (found, _) in told.items() if found in AT_WORK})
+            if said not in ("", before):
+                console.step(f"      the server says: {said}")
         if state in ENDED:
             console.step(f"DAG {DAG_ID}: {state}")
             return state
         if time.monotonic() > deadline:
             raise TimeoutError(f"DAG {DAG_ID} is still {state} after {RUN_PATIENCE:.0f} s")
         processes.pause(0.2)
+
+
+def _server_says(client: Client, at_work: set[str]) -> str:
+    """What the Milvus server says of what the tasks at work wait for; nothing while there is nothing."""
+    try:
+        if "create_index" in at_work:
+            (index,) = client.send(indexes.describe(ASKED["collection"], INDEX))
+            rows = f"{index.indexed_rows:,} of {index.total_rows:,} rows indexed, {index.pending_rows:,} pending"
+            return f"{INDEX} is {index.state}, {rows}"
+        if "load_collection" in at_work:
+            load = client.send(collections.load_state(ASKED["collection"]))
+            return f"{ASKED['collection']} is {load.state}" + (f", {load.progress}%" if load.progress else "")
+    except MilvusError:
+        # The index is not there yet, for instance; what the tasks make of it is theirs to say.
+        pass
+    return ""
 
 
 def _show_failure(api: AirflowApi, run_id: str, tasks: list[TaskRun], home: Home, console: Console) -> None:

@@ -37,6 +37,7 @@ from airflow_vectordb.local.endpoints.table import ENDPOINTS, Call, Endpoint
 from airflow_vectordb.local.engine.base import DEADLINE, Engine
 from airflow_vectordb.local.errors import ApiError, bad_format, time_out
 from airflow_vectordb.local.guard import MAX_BODY, AllowedHosts, Guard, discard_body
+from airflow_vectordb.local.pages import add_pages
 
 __all__ = ["build_app"]
 
@@ -58,11 +59,13 @@ def build_app(engine: Engine, token: str | None = None, hosts: AllowedHosts | No
     app = FastAPI(
         title="Milvus REST API v2, local",
         version=airflow_vectordb.__version__,
-        # It would load scripts from elsewhere.
+        # FastAPI's own pages load scripts from elsewhere.
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         exception_handlers={404: _not_found, 405: _not_found},
     )
+    add_pages(app)
     app.add_middleware(Guard, hosts=hosts or AllowedHosts(), token=token)
     pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="call")
     for path, endpoint in ENDPOINTS.items():

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import time
+from html.parser import HTMLParser
 
 import pytest
 import requests
 from conftest import Api
 
+import airflow_vectordb
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.local.guard import MAX_BODY
 
@@ -131,7 +133,6 @@ def test_the_log_has_neither_token_nor_rows(server: LocalMilvus, api: Api, share
 
 
 def test_the_documentation_lists_what_is_there(api: Api) -> None:
-    assert "swagger" in api.session.get(f"{api.uri}/docs", timeout=10).text
     document = api.session.get(f"{api.uri}/openapi.json", timeout=10).json()
     body = document["paths"]["/v2/vectordb/indexes/create"]["post"]["requestBody"]["content"]["application/json"]
     assert body["schema"]["required"] == ["collectionName", "indexParams"]
@@ -139,3 +140,59 @@ def test_the_documentation_lists_what_is_there(api: Api) -> None:
     assert item["required"] == ["fieldName"]
     assert set(item["properties"]) == {"fieldName", "indexName", "metricType", "indexType", "params", "indexConfig"}
     json.dumps(document)
+
+
+class Page(HTMLParser):
+    """What a page loads, and leads to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.ids: list[str] = []
+        self.bodies: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "action", "data", "srcset")]
+        self.ids += [named["id"] or ""] if tag == "details" else []
+        if tag == "textarea":
+            self.bodies.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.lasttag == "textarea" and not self.bodies[-1]:
+            self.bodies[-1] = data
+
+
+def test_the_page_of_what_it_can_do_needs_no_network(api: Api) -> None:
+    answer = api.session.get(f"{api.uri}/docs", timeout=10)
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    page = Page(answer.text)
+    paths = [
+        path.removeprefix("/v2/vectordb/")
+        for path in api.session.get(f"{api.uri}/openapi.json", timeout=10).json()["paths"]
+    ]
+    assert sorted(page.ids) == sorted(paths)
+    # Nothing from elsewhere, in the style and the script neither.
+    assert {address for address in page.addresses if not address.startswith("/v2/vectordb/")} == {
+        "data:,",
+        "/openapi.json",
+    }
+    assert "://" not in answer.text
+    assert "@import" not in answer.text
+    # What stands there to be sent is what the call wants.
+    bodies = dict(zip(page.ids, map(json.loads, page.bodies), strict=True))
+    assert bodies["indexes/create"] == {"collectionName": "", "indexParams": [{"fieldName": ""}]}
+    assert bodies["collections/list"] == {}
+    for words in ("indexParams[].fieldName", "REST only, no gRPC", "Seal what was inserted so far"):
+        assert words in answer.text
+
+
+def test_it_says_what_it_is(api: Api) -> None:
+    about = api.session.get(f"{api.uri}/", timeout=10).json()
+    assert about["version"] == airflow_vectordb.__version__
+    assert about["api"] == f"{api.uri}/v2/vectordb/"
+    assert "REST only, no gRPC" in about["about"]
+    for name in ("docs", "openapi"):
+        assert api.session.get(about[name], timeout=10).status_code == 200
+    assert api.session.post(f"{api.uri}/", json={}, timeout=10).status_code == 404
