@@ -128,6 +128,14 @@ def test_from_ingest_to_search(demo: Start, home: Path, tmp_path: Path) -> None:
 
     order = re.findall(r"^ *[\d.]+ s +(\w+): success after", run.output, re.MULTILINE)
     assert order == TASKS
+    # It is seen that the task waits, where, and for what.
+    assert "create_index: deferred (the triggerer waits" in run.output
+    said = re.findall(
+        r"the server says: vector_hnsw is (\w+), ([\d,]+) of [\d,]+ rows indexed, ([\d,]+) pending", run.output
+    )
+    assert len({indexed for _, indexed, _ in said}) > 3, run.output
+    assert any(state == "Finished" and pending != "0" for state, _, pending in said)
+    assert "the server says: digits is LoadStateLoading" in run.output
     table = [line.split()[:2] for line in run.output.splitlines() if re.match(r"  \w+ +success ", line)]
     assert table == [[task, "success"] for task in TASKS]
     assert re.search(r"vector_hnsw +HNSW +COSINE +M 24, efConstruction 180 +Finished +1,797 of 1,797 +0", run.output)

@@ -558,7 +558,7 @@ _STEPS = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(_STEPS, max_size=25))
 def test_it_shows_no_more_than_there_is_and_all_of_it_in_the_end(steps: list[tuple[str, Any]]) -> None:
     world = World(dataclasses.replace(PACE, flush_interval=0))
