@@ -25,6 +25,7 @@ from airflow_vectordb.rest.endpoint import Endpoint
 from airflow_vectordb.rest.envelope import readable
 from airflow_vectordb.rest.errors import (
     BrokenAnswerError,
+    ConnectError,
     InvalidParametersError,
     MilvusError,
     NoAnswerError,
@@ -183,9 +184,12 @@ class _Trial:
 
     @property
     def _proxied(self) -> bool:
-        from requests.utils import get_environ_proxies, select_proxy
+        from airflow_vectordb.rest.hosts import proxy_for
 
-        return select_proxy(self.endpoint.url, get_environ_proxies(self.endpoint.url)) is not None
+        try:
+            return proxy_for(self.endpoint.url) is not None
+        except ConnectError:  # the client says what is wrong with it
+            return True
 
     def _unknown(self, reason: str) -> str:
         return (

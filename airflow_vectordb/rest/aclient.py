@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.call import Call
-from airflow_vectordb.rest.client import no_bundle, not_http, tls_error
+from airflow_vectordb.rest.client import ca_bundle, no_bundle, not_http, proxy_error, tls_error
 from airflow_vectordb.rest.endpoint import Endpoint
 from airflow_vectordb.rest.envelope import Reply
 from airflow_vectordb.rest.exchange import Conversation, Pause, Request, conversation
+from airflow_vectordb.rest.hosts import Proxy, proxy_for
 
 if TYPE_CHECKING:
     import aiohttp
@@ -85,8 +86,10 @@ class AsyncClient:
     async def _exchange(self, request: Request) -> Reply | errors.MilvusError:
         try:
             return await self._session.post(request)
+        except errors.MilvusError as error:
+            return error
         except _failures() as error:
-            return _translate(error, self.endpoint)
+            return _translate(error, self.endpoint, self._session.proxy)
 
 
 def _advance(
@@ -119,7 +122,7 @@ class Session:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self._http: aiohttp.ClientSession | None = None
-        self._proxy: str | None = None
+        self.proxy: Proxy | None = None
         # A request that has to queue for a connection is not late: its time-out begins when it has one.
         self._free = asyncio.Semaphore(MOST_CONNECTIONS)
         self._opening = asyncio.Lock()
@@ -144,13 +147,20 @@ class Session:
             (await self._open()).post(
                 request.url,
                 data=request.body,
-                headers=request.headers,
-                proxy=self._proxy,
                 allow_redirects=False,
+                **self._headers(request),
             ) as response,
         ):
             # aiohttp's headers are found whatever the case of their names.
             return Reply(response.status, response.headers, *await _read(response, request.largest_answer))
+
+    def _headers(self, request: Request) -> dict[str, Any]:
+        if self.proxy is None:
+            return {"headers": request.headers}
+        way = {"proxy": self.proxy.url}
+        if request.url.lower().startswith("https"):  # tunnelled: the proxy is to see no more than the host
+            return {**way, "headers": request.headers, "proxy_headers": self.proxy.headers}
+        return {**way, "headers": {**request.headers, **self.proxy.headers}}
 
     async def _open(self) -> aiohttp.ClientSession:
         if self._http is None:
@@ -161,7 +171,7 @@ class Session:
 
     async def _new(self) -> aiohttp.ClientSession:
         # Imports and certificates are read from disk: tens of milliseconds, in which an event loop should not stand.
-        tls, self._proxy = await asyncio.to_thread(_prepare, self.endpoint)
+        tls, self.proxy = await asyncio.to_thread(_prepare, self.endpoint)
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=self.endpoint.socket_timeout, sock_connect=self.endpoint.connect_timeout)
@@ -173,14 +183,15 @@ class Session:
             trust_env=False,
             # Bombs are not to be decompressed at all: see envelope.decompressed.
             auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
 
 
-def _prepare(endpoint: Endpoint) -> tuple[ssl.SSLContext | bool, str | None]:
+def _prepare(endpoint: Endpoint) -> tuple[ssl.SSLContext | bool, Proxy | None]:
     import aiohttp
 
     del aiohttp  # imported for whoever asks next
-    return _tls(endpoint), _proxy(endpoint.url)
+    return _tls(endpoint), proxy_for(endpoint.url)
 
 
 async def _read(response: aiohttp.ClientResponse, largest: int) -> tuple[bytes, bool]:
@@ -202,9 +213,8 @@ def _tls(endpoint: Endpoint) -> ssl.SSLContext | bool:
     from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
     # The same bundles that requests uses, in the same order.
-    bundle = endpoint.verify if isinstance(endpoint.verify, str) else None
-    bundle = bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    bundle = bundle or DEFAULT_CA_BUNDLE_PATH
+    bundle = ca_bundle(endpoint)
+    bundle = bundle if isinstance(bundle, str) else DEFAULT_CA_BUNDLE_PATH
     directory = os.path.isdir(bundle)
     try:
         return ssl.create_default_context(cafile=None if directory else bundle, capath=bundle if directory else None)
@@ -212,23 +222,14 @@ def _tls(endpoint: Endpoint) -> ssl.SSLContext | bool:
         raise FileNotFoundError(error.errno, f"no usable CA bundle: {error.strerror}", bundle) from error
 
 
-def _proxy(url: str) -> str | None:
-    from requests.utils import get_environ_proxies, select_proxy
-
-    return select_proxy(url, get_environ_proxies(url))
-
-
-def _translate(error: Exception, endpoint: Endpoint) -> errors.MilvusError:
+def _translate(error: Exception, endpoint: Endpoint, proxy: Proxy | None) -> errors.MilvusError:
     import aiohttp
 
     # Before TLS: what the proxy itself speaks says nothing about Milvus's port.
-    if isinstance(error, aiohttp.ClientConnectorError) and (proxy := _proxy(endpoint.url)):
-        parts = urlsplit(proxy)
-        if parts.scheme not in ("http", "https"):
-            reason = f"the proxy settings (ALL_PROXY, HTTPS_PROXY, HTTP_PROXY) cannot be used: {parts.scheme}://"
-            return errors.ConnectError(reason, transient=False)
-        if (error.host, error.port) == (parts.hostname, parts.port):
-            return errors.ConnectError("the proxy (HTTPS_PROXY, HTTP_PROXY) refuses or cannot be reached")
+    if proxy is not None and isinstance(error, aiohttp.ClientConnectorError):
+        parts = urlsplit(proxy.url)
+        if (error.host, error.port) == (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)):
+            return proxy_error()
     if isinstance(error, aiohttp.ClientSSLError):
         cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
         return tls_error(cause) if isinstance(cause, ssl.SSLError) else errors.TlsError(f"TLS: {cause or error}")
@@ -237,7 +238,7 @@ def _translate(error: Exception, endpoint: Endpoint) -> errors.MilvusError:
     if isinstance(error, FileNotFoundError):
         return no_bundle(endpoint)
     if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
-        return errors.ConnectError("the proxy (HTTPS_PROXY, HTTP_PROXY) refuses or cannot be reached")
+        return proxy_error()
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return errors.ConnectError(f"no connection within {endpoint.connect_timeout:g} s")
     if isinstance(error, aiohttp.ClientConnectorError):

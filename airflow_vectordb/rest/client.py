@@ -6,6 +6,7 @@ import http.client
 import os
 import ssl
 import time
+from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,7 @@ from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.endpoint import Endpoint
 from airflow_vectordb.rest.envelope import Reply
 from airflow_vectordb.rest.exchange import Pause, Request, conversation
+from airflow_vectordb.rest.hosts import proxy_for
 
 if TYPE_CHECKING:
     import requests
@@ -25,8 +27,8 @@ class Client:
     """
     Makes calls, one after the other, over kept-alive connections.
 
-    Environment variables for proxies and CA bundles are heeded as ``requests`` does; ``.netrc`` is not, and redirects
-    are not followed, since the token must go to the endpoint and nowhere else.
+    Environment variables for proxies and CA bundles are heeded as ``requests`` does; ``.netrc`` is not, redirects are
+    not followed, since the token must go to the endpoint and nowhere else, and cookies are not kept.
 
     :param endpoint: where the calls go
     """
@@ -81,18 +83,21 @@ class Client:
 
         deadline = time.monotonic() + self.endpoint.socket_timeout
         try:
-            with self._open().post(
+            session = self._open()
+            with session.post(
                 request.url,
                 data=request.body,
                 # Bytes: http.client would encode a header as Latin-1, and a password may have any character.
                 headers={name: value.encode() for name, value in request.headers.items()},
                 timeout=(self.endpoint.connect_timeout, self.endpoint.socket_timeout),
-                verify=self.endpoint.verify,
+                verify=ca_bundle(self.endpoint),
                 allow_redirects=False,
                 stream=True,
             ) as response:
                 headers = {name.lower(): _text(value) for name, value in response.headers.items()}
                 return Reply(response.status_code, headers, *self._read(response, deadline, request.largest_answer))
+        except errors.MilvusError as error:
+            return error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             return _translate(error, self.endpoint)
 
@@ -115,18 +120,32 @@ class Client:
 
             from airflow_vectordb.rest.punctual import PunctualAdapter
 
-            self._session = requests.Session()
+            proxy = proxy_for(self.endpoint.url)
+            session = requests.Session()
+            # It would also read .netrc: what is wanted of the environment is looked up here instead.
+            session.trust_env = False
             for scheme in ("http://", "https://"):
-                self._session.mount(scheme, PunctualAdapter())
-            # With an auth of its own, the session does not look into .netrc. The header is set per request.
-            self._session.auth = _untouched
+                session.mount(scheme, PunctualAdapter(proxy.headers if proxy else {}))
+            if proxy:
+                session.proxies = {"all": proxy.url}
+            # Cookies are neither kept nor sent again.
+            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
             # Even redirects that are not followed are looked into otherwise: bodies read whole, odd URLs stumbled over.
-            self._session.get_redirect_target = _nowhere  # type: ignore[assignment]
+            session.get_redirect_target = _nowhere  # type: ignore[assignment]
+            self._session = session
         return self._session
 
 
-def _untouched(request: Any) -> Any:
-    return request
+def ca_bundle(endpoint: Endpoint) -> bool | str:
+    """
+    Find the certificates to go by: the endpoint's, or those of the environment.
+
+    :param endpoint: where
+    :return: a path; True: the usual ones; False: none are verified
+    """
+    if endpoint.verify is not True:
+        return endpoint.verify
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
 
 
 def _nowhere(response: Any) -> None:
@@ -150,16 +169,13 @@ def _translate(error: Exception, endpoint: Endpoint) -> errors.MilvusError:
         return no_bundle(endpoint)
     if isinstance(error, requests.exceptions.ProxyError):
         # Before TLS: what the proxy itself speaks says nothing about Milvus's port.
-        return errors.ConnectError("the proxy (HTTPS_PROXY, HTTP_PROXY) refuses or cannot be reached")
-    if isinstance(error, requests.exceptions.InvalidSchema):
-        reason = f"the proxy settings (ALL_PROXY, HTTPS_PROXY, HTTP_PROXY) cannot be used: {error}"
-        return errors.ConnectError(reason, transient=False)
+        return proxy_error()
     if isinstance(error, requests.exceptions.SSLError) and any(isinstance(e, PermissionError) for e in chain):
         return no_bundle(endpoint)
     if tls := next((e for e in chain if isinstance(e, ssl.SSLError)), None):
         # The library is "SSL" for all that happens in a handshake.
         return no_bundle(endpoint) if tls.library in ("X509", "PEM", "ASN1") else tls_error(tls)
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidProxyURL):
+    if isinstance(error, requests.exceptions.InvalidURL):
         return errors.ConnectError(str(error), transient=False)
     if isinstance(error, requests.exceptions.SSLError):  # a CA bundle that cannot be read, for instance
         return errors.TlsError(str(error))
@@ -199,16 +215,19 @@ def not_http(found: str, endpoint: Endpoint) -> errors.MilvusError:
     return errors.NotMilvusError(f"what answers does not speak HTTP: {endpoint.readable(found, 200)}")
 
 
+def proxy_error() -> errors.ConnectError:
+    """Say that the way to the server ends at the proxy."""
+    return errors.ConnectError("the proxy (HTTPS_PROXY, HTTP_PROXY) refuses or cannot be reached")
+
+
 def no_bundle(endpoint: Endpoint) -> errors.TlsError:
     """
     Say that the CA bundle cannot be used.
 
     :param endpoint: it, or else the environment, names the bundle
     """
-    path = endpoint.verify
-    if not isinstance(path, str):
-        path = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or "its usual place"
-    return errors.TlsError(f"no usable CA bundle at {path!r}")
+    path = ca_bundle(endpoint)
+    return errors.TlsError(f"no usable CA bundle at {path if isinstance(path, str) else 'its usual place'!r}")
 
 
 def tls_error(error: ssl.SSLError) -> errors.NoAnswerError:

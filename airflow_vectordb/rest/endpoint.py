@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_vectordb.rest.errors import InvalidParametersError
+from airflow_vectordb.rest.hosts import host_problem
 from airflow_vectordb.rest.redaction import readable, redactor_of
 
 DEFAULT_TIMEOUT = 30.0
@@ -148,8 +149,10 @@ def _url_problems(url: str) -> list[str]:
     problems = []
     if parts.scheme not in ("http", "https"):
         problems.append(f"the URL must start with http:// or https://, not {parts.scheme or 'nothing'}://")
-    if not host or re.search(r"\s", url):
+    if not host or re.search(r"\s", url) or ("[" in parts.netloc and ":" not in host):
         problems.append(f"{url!r} has no usable host name")
+    elif problem := host_problem(host):
+        problems.append(f"the host {host!r} cannot be used: {problem}")
     if port == 0:
         problems.append("port 0 is not a port")
     if parts.query or parts.fragment:

@@ -1,7 +1,8 @@
-"""Connections for ``requests`` on which a whole answer has to come in time, however slowly it drips.
+"""Connections for ``requests`` on which a whole answer has to come in time, however slowly it drips, and as HTTP.
 
 A time-out of a socket is one for each read: a server that sends a byte of a header now and then holds its client for as
-long as it likes. Here all reads of an answer share one time-out.
+long as it likes. Here all reads of an answer share one time-out. And ``http.client`` overlooks what other clients take
+for an error, aiohttp among them: a length that is none, for instance. Here it is one.
 
 This module imports ``requests``; it is imported with the first call, not with a DAG file.
 """
@@ -9,9 +10,10 @@ This module imports ``requests``; it is imported with the first call, not with a
 from __future__ import annotations
 
 import io
+import re
 import socket
 import time
-from http.client import HTTPResponse
+from http.client import HTTPException, HTTPMessage, HTTPResponse, IncompleteRead, parse_headers
 from typing import TYPE_CHECKING, Any, cast
 
 from requests.adapters import HTTPAdapter  # noqa: TID253
@@ -20,6 +22,9 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+
+#: Characters of a header, as aiohttp has it.
+_LONGEST_LINE = 8190
 
 
 class _Reads(io.RawIOBase):
@@ -31,6 +36,8 @@ class _Reads(io.RawIOBase):
         timeout = sock.gettimeout()
         self._deadline = None if timeout is None else time.monotonic() + timeout
 
+        self.ended = False
+
     def readable(self) -> bool:
         return True
 
@@ -40,7 +47,9 @@ class _Reads(io.RawIOBase):
             if left <= 0:  # to a socket, 0 would mean something else
                 raise TimeoutError("timed out")
             self._sock.settimeout(left)
-        return cast("int | None", cast(Any, self._raw).readinto(buffer))
+        found = cast("int | None", cast(Any, self._raw).readinto(buffer))
+        self.ended = self.ended or found == 0
+        return found
 
     def close(self) -> None:
         self._raw.close()
@@ -51,7 +60,49 @@ class _Answer(HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         stream: Any = self.fp
-        self.fp = io.BufferedReader(_Reads(stream.detach(), sock))
+        self._reads = _Reads(stream.detach(), sock)
+        self.fp = io.BufferedReader(self._reads)
+
+    def begin(self) -> None:
+        super().begin()
+        if self._reads.ended:
+            raise IncompleteRead(b"")  # in the midst of the headers
+        if problem := _problem(self.headers):
+            raise HTTPException(problem)
+        if self.length == 0:  # by the status, there is no body
+            self.chunked = False
+            del self.headers["transfer-encoding"]
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+            if not 102 <= found[1] < 200:  # 100 is passed over by the base; after 101, it is HTTP no more
+                return found
+            parse_headers(self.fp)
+
+    def _read_next_chunk_size(self) -> int:
+        line = self.fp.readline(_LONGEST_LINE)
+        size = line.partition(b";")[0].strip()
+        if not re.fullmatch(rb"[0-9a-fA-F]{0,15}", size):
+            raise HTTPException(f"a chunk of {size[:100].decode('latin-1')!r} bytes")
+        return int(size, 16)  # nothing: to the base, the end of the connection
+
+
+def _problem(headers: HTTPMessage) -> str | None:
+    """Tell why a head is none of HTTP's."""
+    if headers.defects:
+        return "a header without name or value"
+    for name, value in headers.items():
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[\x00\r\n]", value):
+            return f"the header {name[:100]!r}"
+        if len(name) + len(value) > _LONGEST_LINE:
+            return f"a header {name[:100]!r} of {len(value):,} characters"
+    lengths = headers.get_all("content-length", [])
+    if len(lengths) > 1 or any(not re.fullmatch(r"[0-9]{1,18}", length) for length in lengths):
+        return f"Content-Length {', '.join(lengths)}"
+    if lengths and "transfer-encoding" in headers:
+        return "both Content-Length and Transfer-Encoding"
+    return None
 
 
 class _Connection(HTTPConnection):
@@ -74,7 +125,15 @@ _POOLS = {"http": _Pool, "https": _TlsPool}
 
 
 class PunctualAdapter(HTTPAdapter):
-    """The usual adapter, with such connections; those through a SOCKS proxy stay as they are."""
+    """
+    The usual adapter, with such connections.
+
+    :param for_proxy: headers for the proxy, if there is one
+    """
+
+    def __init__(self, for_proxy: dict[str, str]) -> None:
+        self._for_proxy = for_proxy  # before the base's, which makes the pools
+        super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools."""
@@ -88,9 +147,17 @@ class PunctualAdapter(HTTPAdapter):
         :param proxy: its URL
         """
         manager = super().proxy_manager_for(proxy, **kwargs)
-        if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = _POOLS
+        manager.pool_classes_by_scheme = _POOLS
         return manager
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """
+        Make the headers for a proxy.
+
+        :param proxy: its URL
+        """
+        del proxy
+        return self._for_proxy
 
 
 __all__ = ["PunctualAdapter"]

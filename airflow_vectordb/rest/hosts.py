@@ -1,0 +1,118 @@
+"""Names of hosts, and the proxies of the environment on the way to them."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from dataclasses import dataclass, field
+from ipaddress import AddressValueError, IPv6Address
+from urllib.parse import unquote
+
+from airflow_vectordb.rest.errors import ConnectError
+
+_VARIABLES = "ALL_PROXY, HTTPS_PROXY, HTTP_PROXY"
+
+
+def host_problem(host: str) -> str | None:
+    """
+    Check the name or address of a host, which libraries do late, and each in its own way.
+
+    :param host: an IPv6 address without its brackets
+    :return: what is wrong; None if nothing is
+    """
+    if ":" in host:
+        try:
+            IPv6Address(host)
+        except AddressValueError:
+            return "it is no IPv6 address"
+        return None
+    if not host.isascii():
+        import idna
+
+        try:
+            host = idna.encode(host, uts46=True).decode()
+        except idna.IDNAError:
+            return "no name of a host is written like that"
+    labels = host.lower().removesuffix(".").split(".")
+    if "" in labels:
+        return "it has an empty part"
+    if max(map(len, labels)) > 63:
+        return "a part of it is longer than 63 characters"
+    if len(".".join(labels)) > 253:
+        return "it is longer than 253 characters"
+    if not all(re.fullmatch(r"[a-z0-9_-]+", label) for label in labels):
+        return "it has characters that no name of a host has"
+    return None
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """
+    A proxy.
+
+    :param url: scheme, host and port
+    :param authorization: value of the header ``Proxy-Authorization``; None: no such header
+    """
+
+    url: str
+    authorization: str | None = field(default=None, repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers for the proxy."""
+        return {} if self.authorization is None else {"Proxy-Authorization": self.authorization}
+
+
+def proxy_for(url: str) -> Proxy | None:
+    """
+    Find the proxy on the way to a server, by the environment's ``HTTPS_PROXY``, ``NO_PROXY`` and so on.
+
+    :param url: the server's
+    :return: None: there is none
+    :raises ConnectError: when what is set there cannot be used; nothing of it is in the message
+    """
+    from requests.utils import get_environ_proxies, select_proxy
+
+    given = select_proxy(url, get_environ_proxies(url))
+    return read_proxy(given) if given else None
+
+
+def read_proxy(given: str) -> Proxy:
+    """
+    Read the URL of a proxy.
+
+    :param given: as in the environment; without a scheme, ``http``
+    :raises ConnectError: when it cannot be used; nothing of it is in the message, since anything may be its password
+    """
+    scheme, separator, rest = given.strip().partition("://")
+    if not separator:
+        scheme, rest = "http", given.strip()
+    scheme = scheme.lower()
+    if scheme.startswith("socks"):
+        raise _unusable("SOCKS is not supported")
+    if scheme not in ("http", "https"):
+        raise _unusable("a proxy begins with http:// or https://")
+    login, _, address = rest.rpartition("@")
+    if re.search(r"[/?#\\\s]", login):
+        raise _unusable("in user and password, signs like # and / are written as %23 and %2F")
+    found = re.fullmatch(r"(?:\[([^\[\]]*)\]|([^\[\]:/?#\\]*))(?::([0-9]*))?/?", address)
+    if found is None or (found[3] and not 1 <= int(found[3][:6]) <= 65535):
+        raise _unusable("it has to be http://host:port, or http://user:password@host:port with # and / as %23 and %2F")
+    host = found[2] if found[1] is None else found[1]
+    if host_problem(host) or (found[1] is not None) is not (":" in host):
+        raise _unusable("the host is no name or address of a host")
+    port = f":{int(found[3])}" if found[3] else ""
+    user, _, password = login.partition(":")
+    authorization = None
+    if login:
+        # UTF-8: the libraries would encode it as Latin-1, and fail where there is none.
+        pair = f"{unquote(user)}:{unquote(password)}".encode()
+        authorization = f"Basic {b64encode(pair).decode()}"
+    return Proxy(f"{scheme}://{f'[{host}]' if ':' in host else host}{port}", authorization)
+
+
+def _unusable(why: str) -> ConnectError:
+    return ConnectError(f"the proxy settings ({_VARIABLES}) cannot be used: {why}", transient=False)
+
+
+__all__ = ["Proxy", "host_problem", "proxy_for", "read_proxy"]
