@@ -12,7 +12,7 @@ import pytest
 import requests
 from test_local_process import announced, serve
 
-from airflow_vectordb.local import LocalMilvus
+from airflow_vectordb.local import LocalMilvus, Pace
 
 pytest_plugins = ["pytester"]
 
@@ -30,14 +30,15 @@ def block(language: str, starts: str) -> str:
 INSTALL = block("shell", "pip install")
 SERVE = block("shell", "AIRFLOW_VECTORDB_TOKEN=")
 CURL = block("shell", "curl")
-WITH = block("python", "from airflow_vectordb.local import LocalMilvus")
+WITH = block("python", "from airflow_vectordb.local import LocalMilvus\n")
+PACE = block("python", "from airflow_vectordb.local import LocalMilvus, Pace\n")
 CONFTEST = block("python", "pytest_plugins")
 IMPORT = block("python", "import json")
 TESTS = block("python", "from types import SimpleNamespace")
 
 
 def test_no_block_is_left_out() -> None:
-    assert sorted(code for _, code in BLOCKS) == sorted([INSTALL, SERVE, CURL, WITH, IMPORT, CONFTEST, TESTS])
+    assert sorted(code for _, code in BLOCKS) == sorted([INSTALL, SERVE, CURL, WITH, PACE, IMPORT, CONFTEST, TESTS])
 
 
 def test_what_is_to_be_installed_is_there() -> None:
@@ -66,9 +67,23 @@ def test_serve_and_curl(tmp_path: Path) -> None:
             assert session.post(url, data=body, headers=sent, timeout=10).json() == {"code": 0, "data": []}
 
 
-def test_the_with_block() -> None:
-    done = subprocess.run([sys.executable, "-c", WITH], capture_output=True, text=True, timeout=60, check=False)
+@pytest.mark.parametrize("code", [WITH, PACE], ids=["immediate", "paced"])
+def test_the_with_blocks(code: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_the_times_that_the_page_names() -> None:
+    pace, text = Pace(), " ".join(PAGE.split())
+    for words in (
+        f"`rowCount` is right {pace.row_count:g} s later, and {pace.total_rows:g} s after the flush",
+        f"takes {pace.build:g} s and {pace.build_per_1000:g} s more for each 1,000 of them",
+        f"`Unissued` for {pace.issue:g} s",
+        f"Loading takes {pace.load:g} s, and {pace.load_per_1000:g} s more for each 1,000 rows",
+        f"flushed once in {pace.flush_interval:g} s",
+    ):
+        assert words in text
+    assert all(f"{name}=" in PACE for name in vars(pace))
 
 
 def test_the_import_job() -> None:
