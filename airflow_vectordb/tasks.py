@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_vectordb._compat import AirflowException
-from airflow_vectordb.validation import seconds_of
+from airflow_vectordb.validation import check_flags, check_literal, check_seconds, refuse, seconds_of
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 LONGEST_WAIT = 24 * 3600.0
 #: Seconds: a shorter ``poll_interval`` would be a busy loop.
 SHORTEST_POLL_INTERVAL = 0.1
+#: Arguments of operators and sensors, as far as they have them, that are true or false.
+FLAGS = ("wait_for_completion", "deferrable", "flush", "strict", "allow_unknown")
+FLAGS_OF_SENSORS = ("soft_fail", "never_fail", "silent_fail", "exponential_backoff")
 #: Seconds after the deadline at which Airflow itself ends a deferred task, should no triggerer be there to do it.
 GRACE = 120.0
 
@@ -57,7 +60,8 @@ class MilvusTask:
     milvus_conn_id: str
     database: str | None
     deferrable: bool = False
-    poll_interval: float = 30.0
+    poll_interval: timedelta | float = 30.0
+    _problems: Sequence[str] = ()
     #: Where people look at the collection; None: the connection has not been read.
     milvus_console: str | None = None
     if TYPE_CHECKING:
@@ -65,6 +69,25 @@ class MilvusTask:
         execution_timeout: timedelta | None
         outlets: Any
         log: Any
+
+    def refuse(self, *problems: str | None) -> None:
+        """
+        Refuse arguments when the DAG is parsed: called by each class that is used, at the end of its ``__init__``.
+
+        :param problems: what is wrong with those of its own; None: nothing
+        :raises ValueError: with everything that is wrong
+        """
+        given = vars(self)
+        refuse(
+            self.task_id,
+            *self._problems,
+            *problems,
+            *check_literal(milvus_conn_id=self.milvus_conn_id),
+            *(check_literal(database=self.database) if self.database else ()),
+            *check_flags(**{name: given[name] for name in FLAGS + FLAGS_OF_SENSORS if name in given}),
+            check_seconds("poll_interval", self.poll_interval, SHORTEST_POLL_INTERVAL),
+            check_seconds("timeout", given.get("timeout")),
+        )
 
     @abstractmethod
     def work(self, hook: MilvusHook, context: Context, course: Course) -> Any:
@@ -234,7 +257,7 @@ class MilvusTask:
             course.results[name] = self._look_or_defer(hook, course, name, wait, deadline, first, answered)
         else:
             course.results[name] = hook.wait(
-                wait, deadline, poll_interval=self.poll_interval, first=first, answered=answered
+                wait, deadline, poll_interval=seconds_of(self.poll_interval), first=first, answered=answered
             )
         return course.results[name]
 
@@ -275,7 +298,7 @@ class MilvusTask:
             trigger=MilvusTrigger(
                 wait=wait,
                 deadline=deadline,
-                poll_interval=self.poll_interval,
+                poll_interval=seconds_of(self.poll_interval),
                 started=started,
                 answered=answered,
                 milvus_conn_id=self.milvus_conn_id,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
+#: Seconds: a longer time is no time, and clocks cannot be moved by it.
+LONGEST = 1e9
 #: What is written where a value is missing, or is none that names something: by Jinja, by its tojson, by pandas.
 _NOTHING = frozenset({"None", "null", "nan", "NaN", "NaT", "<NA>", "True", "False"})
 #: What Jinja replaces: whether a text has some is known before it is rendered.
@@ -35,7 +36,7 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> str | None:
     return f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}"
 
 
-def check_seconds(name: str, value: timedelta | float | None, least: float) -> str | None:
+def check_seconds(name: str, value: Any, least: float = 0.0) -> str | None:
     """
     Check an argument that is a time.
 
@@ -47,12 +48,44 @@ def check_seconds(name: str, value: timedelta | float | None, least: float) -> s
     if value is None:
         return None
     try:
+        if isinstance(value, bool | str | bytes):
+            raise TypeError
         seconds = seconds_of(value)
-    except (TypeError, ValueError):
-        return f"{name} must be a number of seconds or a timedelta, not {value!r}"
-    if isinstance(value, bool) or not math.isfinite(seconds) or seconds < least:
-        return f"{name} must be at least {least:g} s, not {value!r}"
+    except (TypeError, ValueError, OverflowError):
+        return f"{name} must be a number of seconds or a timedelta, not {_short(value)}"
+    if not least <= seconds <= LONGEST or seconds == 0:
+        limit = f"at least {least:g} s" if least else "above 0 s"
+        return f"{name} must be {limit} and at most {LONGEST:g} s, not {_short(value)}"
     return None
+
+
+def check_flags(**values: Any) -> list[str]:
+    """
+    Check arguments that are true or false: of a text like "no", Python would make true.
+
+    :param values: by the argument's name
+    :return: what is wrong
+    """
+    return [f"{name} must be True or False, not {_short(v)}" for name, v in values.items() if not isinstance(v, bool)]
+
+
+def take_times(arguments: dict[str, Any], *names: str) -> list[str]:
+    """
+    Let times that Airflow's own classes take be numbers and timedeltas alike.
+
+    :param arguments: of an operator, ``default_args`` among them; times become timedeltas, any if they are none
+    :param names: of the times
+    :return: what is wrong
+    """
+    problems = []
+    for name in names:
+        value = arguments.get(name, (arguments.get("default_args") or {}).get(name))
+        problem = check_seconds(name, value)
+        if problem:
+            problems.append(problem)
+        if value is not None:
+            arguments[name] = timedelta(seconds=1 if problem else seconds_of(value))
+    return problems
 
 
 def refuse(task_id: str, *problems: str | None) -> None:
@@ -83,20 +116,36 @@ def check_rendered(**values: Any) -> list[str]:
 
 def check_literal(**values: Any) -> list[str]:
     """
-    Check arguments that must be a name, or several, when the DAG is parsed. What is rendered later, or comes from
-    another task, passes.
+    Check arguments that must be a name when the DAG is parsed. What is rendered later, or comes from another task,
+    passes.
 
     :param values: by the argument's name
     :return: what is wrong
     """
+    known = {
+        name: value
+        for name, value in values.items()
+        if not has_template(value if isinstance(value, str) else "")
+        and isinstance(value, str | int | float | bytes | list | tuple | set | frozenset | dict | None)
+    }
+    return check_rendered(**known)
+
+
+def check_literals(**values: Any) -> list[str]:
+    """
+    Check arguments that must be a name, or several, when the DAG is parsed.
+
+    :param values: by the argument's name; None is fine
+    :return: what is wrong
+    """
     problems: list[str] = []
     for argument, value in values.items():
-        if isinstance(value, list | tuple):
+        if isinstance(value, list | tuple | set | frozenset):
             if not value:
                 problems.append(_is_empty(argument))
             problems += check_literal(**{f"{argument}[{position}]": name for position, name in enumerate(value)})
-        elif value is None or isinstance(value, int | float) or (isinstance(value, str) and not has_template(value)):
-            problems += check_rendered(**{argument: value})
+        elif value is not None:
+            problems += check_literal(**{argument: value})
     return problems
 
 
@@ -209,7 +258,9 @@ def rows_of(name: str, value: Any, problems: list[str]) -> int:
 
 __all__ = [
     "check_choice",
+    "check_flags",
     "check_literal",
+    "check_literals",
     "check_rendered",
     "check_rows",
     "check_seconds",
@@ -218,4 +269,5 @@ __all__ = [
     "refuse",
     "rows_of",
     "seconds_of",
+    "take_times",
 ]

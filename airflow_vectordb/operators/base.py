@@ -11,8 +11,8 @@ from airflow.sdk import BaseOperator
 from airflow_vectordb._compat import default_deferrable
 from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
 from airflow_vectordb.links import MilvusConsoleLink
-from airflow_vectordb.tasks import SHORTEST_POLL_INTERVAL, Course, MilvusTask
-from airflow_vectordb.validation import check_seconds, refuse
+from airflow_vectordb.tasks import Course, MilvusTask
+from airflow_vectordb.validation import take_times
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -35,7 +35,9 @@ class MilvusOperator(MilvusTask, BaseOperator):
     ui_color = "#dff1ff"
 
     def __init__(self, *, milvus_conn_id: str = DEFAULT_CONN_ID, database: str | None = None, **kwargs: Any) -> None:
+        problems = take_times(kwargs, "execution_timeout")
         super().__init__(**kwargs)
+        self._problems = problems
         self.milvus_conn_id = milvus_conn_id
         self.database = database
 
@@ -50,12 +52,13 @@ class MilvusOperator(MilvusTask, BaseOperator):
 
 class WaitingOperator(MilvusOperator):
     """
-    Base of the operators that wait for what they asked for. They call :meth:`refuse` when they are made.
+    Base of the operators that wait for what they asked for.
 
     :param wait_for_completion: whether to wait
     :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
         ``operators.default_deferrable``
-    :param poll_interval: seconds, the longest pause between two looks; the first ones are closer together
+    :param poll_interval: seconds or a timedelta, the longest pause between two looks; the first ones are closer
+        together
     :param timeout: seconds or a timedelta for the wait; None: no limit but ``execution_timeout``, and without that 24 h
     """
 
@@ -64,7 +67,7 @@ class WaitingOperator(MilvusOperator):
         *,
         wait_for_completion: bool = True,
         deferrable: bool | None = None,
-        poll_interval: float = 30.0,
+        poll_interval: timedelta | float = 30.0,
         timeout: timedelta | float | None = None,
         **kwargs: Any,
     ) -> None:
@@ -73,20 +76,6 @@ class WaitingOperator(MilvusOperator):
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.poll_interval = poll_interval
         self.timeout = timeout
-
-    def refuse(self, *problems: str | None) -> None:
-        """
-        Refuse arguments when the DAG is parsed, those of this class among them.
-
-        :param problems: what else is wrong; None: nothing
-        :raises ValueError: with everything that is wrong
-        """
-        refuse(
-            self.task_id,
-            *problems,
-            check_seconds("poll_interval", self.poll_interval, SHORTEST_POLL_INTERVAL),
-            check_seconds("timeout", self.timeout, 0.0),
-        )
 
 
 __all__ = ["MilvusOperator", "WaitingOperator"]

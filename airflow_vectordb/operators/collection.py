@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb.operators.base import WaitingOperator
 from airflow_vectordb.tasks import Course
-from airflow_vectordb.validation import names_of
+from airflow_vectordb.validation import check_literal, check_literals, names_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -29,7 +29,7 @@ class _LoadingOperator(WaitingOperator):
         super().__init__(**kwargs)
         self.collection_name = collection_name
         self.partition_names = partition_names
-        self.refuse()
+        self.refuse(*check_literal(collection_name=collection_name), *check_literals(partition_names=partition_names))
 
     def work(self, hook: MilvusHook, context: Context, course: Course) -> dict[str, Any]:
         """
@@ -83,7 +83,8 @@ class LoadCollectionOperator(_LoadingOperator):
     :param wait_for_completion: whether to wait until it is loaded
     :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
         ``operators.default_deferrable``
-    :param poll_interval: seconds, the longest pause between two looks, default 30; the first ones are closer together
+    :param poll_interval: seconds or a timedelta, the longest pause between two looks, default 30; the first ones are
+        closer together
     :param timeout: seconds or a timedelta for the wait; the earlier of it and ``execution_timeout`` counts; without
         both, 24 h
     :return: ``{"collection_name", "partition_names", "load_state"}``, the last unless it was not waited for. The same
@@ -122,7 +123,8 @@ class ReleaseCollectionOperator(_LoadingOperator):
     :param wait_for_completion: whether to wait until it is released
     :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
         ``operators.default_deferrable``
-    :param poll_interval: seconds, the longest pause between two looks, default 30; the first ones are closer together
+    :param poll_interval: seconds or a timedelta, the longest pause between two looks, default 30; the first ones are
+        closer together
     :param timeout: seconds or a timedelta for the wait; the earlier of it and ``execution_timeout`` counts; without
         both, 24 h
     :return: ``{"collection_name", "partition_names", "load_state"}``, the last unless it was not waited for. The same

@@ -10,7 +10,7 @@ from airflow_vectordb._compat import is_retry
 from airflow_vectordb.operators.base import MilvusOperator, WaitingOperator
 from airflow_vectordb.operators.replacing import Replacement
 from airflow_vectordb.tasks import Course
-from airflow_vectordb.validation import check_choice, check_literal, check_rendered, check_rows, refuse, rows_of
+from airflow_vectordb.validation import check_choice, check_literal, check_rendered, check_rows, rows_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -68,7 +68,8 @@ class CreateIndexOperator(WaitingOperator):
     :param wait_for_completion: whether to wait for the build
     :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
         ``operators.default_deferrable``
-    :param poll_interval: seconds, the longest pause between two looks, default 30; the first ones are closer together
+    :param poll_interval: seconds or a timedelta, the longest pause between two looks, default 30; the first ones are
+        closer together
     :param timeout: seconds or a timedelta for all waits together, from when the first begins; the earlier of it and
         ``execution_timeout`` counts; without both, 24 h. The build goes on in the server after it, and a retry finds it
     :return: a list with a dict for each index, in the order of ``index_params``: ``collection_name``, ``index_name``,
@@ -339,8 +340,7 @@ class DropIndexOperator(MilvusOperator):
         self.collection_name = collection_name
         self.index_name = index_name
         self.if_missing = if_missing
-        refuse(
-            self.task_id,
+        self.refuse(
             check_choice("if_missing", if_missing, IF_MISSING),
             *check_literal(collection_name=collection_name, index_name=index_name),
         )

@@ -19,7 +19,16 @@ from airflow_vectordb._compat import (
 from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
 from airflow_vectordb.links import MilvusConsoleLink
 from airflow_vectordb.tasks import SHORTEST_POLL_INTERVAL, Course, MilvusTask
-from airflow_vectordb.validation import check_rows, check_seconds, names_of, refuse, rows_of
+from airflow_vectordb.validation import (
+    check_literal,
+    check_literals,
+    check_rows,
+    check_seconds,
+    names_of,
+    rows_of,
+    seconds_of,
+    take_times,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -62,17 +71,17 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
         poke_interval: timedelta | float = 30.0,
         **kwargs: Any,
     ) -> None:
-        refuse(
-            kwargs.get("task_id", ""),
-            check_seconds("poke_interval", poke_interval, SHORTEST_POLL_INTERVAL),
-            check_seconds("timeout", kwargs.get("timeout"), 0.0),
-        )
-        super().__init__(poke_interval=poke_interval, **kwargs)
+        problems = take_times(kwargs, "timeout", "max_wait", "execution_timeout")
+        if problem := check_seconds("poke_interval", poke_interval, SHORTEST_POLL_INTERVAL):
+            problems.append(problem)
+            poke_interval = 30.0
+        super().__init__(poke_interval=timedelta(seconds=seconds_of(poke_interval)), **kwargs)
+        self._problems = problems
         self.milvus_conn_id = milvus_conn_id
         self.database = database
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         # Airflow's base has made it seconds.
-        self.poll_interval: float = self.poke_interval
+        self.poll_interval = self.poke_interval
         self._seen = ""
 
     @abstractmethod
@@ -197,10 +206,14 @@ class IndexSensor(MilvusSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        refuse(self.task_id, check_rows("min_rows", min_rows))
         self.collection_name = collection_name
         self.index_name = index_name
         self.min_rows = min_rows
+        self.refuse(
+            check_rows("min_rows", min_rows),
+            *check_literal(collection_name=collection_name),
+            *check_literals(index_name=index_name),
+        )
 
     def wait(self) -> Wait:
         """
@@ -251,6 +264,7 @@ class CollectionLoadSensor(MilvusSensor):
         super().__init__(**kwargs)
         self.collection_name = collection_name
         self.partition_names = partition_names
+        self.refuse(*check_literal(collection_name=collection_name), *check_literals(partition_names=partition_names))
 
     def wait(self) -> Wait:
         """

@@ -163,6 +163,21 @@ def test_without_an_index_it_says_what_to_do(serve: Serve, worker: Make) -> None
         ({"collection_name": "nope"}, "code 100"),
         # Early servers mean success by 200, and all of them mean "partition not found".
         ({"partition_names": ["a", "nope"]}, "code 200"),
+    ],
+)
+def test_what_is_not_there(
+    operator: type[Any], arguments: dict[str, Any], words: str, serve: Serve, worker: Make, clock: Clock
+) -> None:
+    fake = milvus(loaded={"b"})
+    with pytest.raises(AirflowFailException, match=words):
+        worker(operator, serve(fake), **arguments).run()
+    assert fake.loaded == {"b"}
+
+
+@pytest.mark.parametrize("operator", [LoadCollectionOperator, ReleaseCollectionOperator])
+@pytest.mark.parametrize(
+    ("rendered", "words"),
+    [
         ({"collection_name": ""}, "collection_name is ''"),
         ({"collection_name": None}, "collection_name is None"),
         ({"partition_names": ["a", ""]}, r"partition_names\[1\] is ''"),
@@ -171,12 +186,17 @@ def test_without_an_index_it_says_what_to_do(serve: Serve, worker: Make) -> None
     ],
 )
 def test_what_cannot_be_done(
-    operator: type[Any], arguments: dict[str, Any], words: str, serve: Serve, worker: Make, clock: Clock
+    operator: type[Any], rendered: dict[str, Any], words: str, serve: Serve, operating: Operating
 ) -> None:
     fake = milvus(loaded={"b"})
+    operating.connect(serve(fake))
+    task = operator(task_id="task", collection_name="docs")
+    vars(task).update(rendered)
     with pytest.raises(AirflowFailException, match=words):
-        worker(operator, serve(fake), **arguments).run()
-    assert fake.loaded == {"b"}
+        operating.execute(task)
+    assert fake.changes == []
+    with pytest.raises(ValueError, match=f"task again: {words}"):
+        operator(**{"task_id": "again", "collection_name": "docs", **rendered})
 
 
 def test_too_late(serve: Serve, worker: Make, clock: Clock, deferrable: bool) -> None:

@@ -319,8 +319,10 @@ def test_templates_that_render_to_nothing(
     kind: Callable[..., Any], rendered: dict[str, Any], mode: dict[str, Any], runner: Driver
 ) -> None:
     runner.operating.connect("http://127.0.0.1:1")
+    sensor = kind(**mode)
+    vars(sensor).update(rendered)
     with pytest.raises(AirflowFailException, match="did its template render to nothing"):
-        runner.finish(kind(**rendered, **mode))
+        runner.finish(sensor)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,213 @@
+"""Arguments that can never be right are refused when the DAG is parsed; times are numbers and timedeltas alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+from airflow.sdk import DAG
+from drivers import TaskDeferred
+from fake_milvus import indexed, rows
+from harness import HNSW, Clock, Looks, Operating
+from scripted import ScriptedServer
+
+from airflow_vectordb._compat import AirflowException
+from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
+from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
+from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
+
+Serve = Callable[..., ScriptedServer]
+
+MINIMAL: dict[type[Any], dict[str, Any]] = {
+    CreateIndexOperator: {"collection_name": "docs", "index_params": HNSW},
+    DropIndexOperator: {"collection_name": "docs", "index_name": "vector"},
+    LoadCollectionOperator: {"collection_name": "docs"},
+    ReleaseCollectionOperator: {"collection_name": "docs"},
+    IndexSensor: {"collection_name": "docs"},
+    CollectionLoadSensor: {"collection_name": "docs"},
+}
+SENSORS = (IndexSensor, CollectionLoadSensor)
+WAITING = [kind for kind in MINIMAL if kind is not DropIndexOperator]
+
+
+def make(kind: type[Any], **arguments: Any) -> Any:
+    return kind(**{"task_id": "it", **MINIMAL[kind], **arguments})
+
+
+def interval(kind: type[Any]) -> str:
+    return "poke_interval" if kind in SENSORS else "poll_interval"
+
+
+# Times --------------------------------------------------------------------------------------------------------------
+
+NO_TIMES = [
+    -1,
+    0,
+    -0.0,
+    math.nan,
+    math.inf,
+    True,
+    "30",
+    "soon",
+    b"1",
+    timedelta(0),
+    timedelta(days=-1),
+    10**400,
+    1e12,
+    [],
+]
+TIMES = [90, 90.0, timedelta(seconds=90), Decimal(90), np.int64(90), np.float32(90)]
+
+
+@pytest.mark.parametrize("value", NO_TIMES, ids=repr)
+@pytest.mark.parametrize("kind", WAITING)
+def test_no_times(kind: type[Any], value: Any) -> None:
+    for name in (interval(kind), "timeout", "execution_timeout"):
+        with pytest.raises(ValueError, match=f"^task it: {name} must be ") as caught:
+            make(kind, **{name: value})
+        assert len(str(caught.value)) < 200
+        with DAG("d", schedule=None, default_args={name: value}), pytest.raises(ValueError, match=f"{name} must be "):
+            make(kind)
+
+
+@pytest.mark.parametrize("value", TIMES, ids=lambda value: f"{type(value).__name__}")
+@pytest.mark.parametrize("kind", WAITING)
+@pytest.mark.parametrize("by_default", [False, True])
+def test_times(by_default: bool, kind: type[Any], value: Any, serve: Serve, operating: Operating, clock: Clock) -> None:
+    operating.connect(serve(indexed(rows(9))))
+    arguments = {interval(kind): value, "timeout": value, "execution_timeout": value}
+    if by_default:
+        with DAG("d", schedule=None, default_args=arguments):
+            task = make(kind)
+    else:
+        task = make(kind, **arguments)
+    assert task.execution_timeout == timedelta(seconds=90)
+    assert task.deadline(clock.now).seconds == 90
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize("value", TIMES, ids=lambda value: f"{type(value).__name__}")
+@pytest.mark.parametrize("kind", [CreateIndexOperator, IndexSensor])
+def test_waiting_by_them(
+    kind: type[Any], value: Any, deferrable: bool, serve: Serve, operating: Operating, clock: Clock
+) -> None:
+    looks = Looks(clock, indexed(rows(9)))
+    operating.connect(serve(looks))
+    task = make(kind, **{interval(kind): value, "timeout": 5000, "deferrable": deferrable})
+    if deferrable:
+        with pytest.raises(TaskDeferred) as deferred:
+            task.execute({})
+        assert deferred.value.trigger.poll_interval == 90.0
+        assert type(deferred.value.trigger.poll_interval) is float
+    else:
+        with pytest.raises(AirflowException, match="not done within"):
+            task.execute({})
+        assert 70 < max(looks.gaps) <= 90
+
+
+def test_how_long_a_sensor_backs_off() -> None:
+    assert make(IndexSensor, max_wait=90).max_wait == timedelta(seconds=90)
+    with pytest.raises(ValueError, match="max_wait must be"):
+        make(IndexSensor, max_wait="90")
+
+
+# True or false ------------------------------------------------------------------------------------------------------
+
+FLAGS: list[tuple[type[Any], str]] = [
+    *((kind, "deferrable") for kind in WAITING),
+    *((kind, "wait_for_completion") for kind in WAITING if kind not in SENSORS),
+    *((CreateIndexOperator, name) for name in ("flush", "strict", "allow_unknown")),
+    *((kind, name) for kind in SENSORS for name in ("soft_fail", "silent_fail", "never_fail", "exponential_backoff")),
+]
+
+
+@pytest.mark.parametrize("value", ["no", "false", "yes", "", 1, 0, "{{ params.x }}", [], np.True_], ids=repr)
+@pytest.mark.parametrize(("kind", "name"), FLAGS)
+def test_no_flags(kind: type[Any], name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"task it: {name} must be True or False, not "):
+        make(kind, **{name: value})
+
+
+@pytest.mark.parametrize(("kind", "name"), FLAGS)
+def test_flags(kind: type[Any], name: str) -> None:
+    for value in (True, False):
+        assert getattr(make(kind, **{name: value}), name) is value
+
+
+# Names --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["", " ", "\n", "None", 5, None], ids=repr)
+@pytest.mark.parametrize("name", ["collection_name", "milvus_conn_id"])
+@pytest.mark.parametrize("kind", MINIMAL)
+def test_no_names(kind: type[Any], name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"task it: {name} is "):
+        make(kind, **{name: value})
+
+
+@pytest.mark.parametrize("value", ["", " ", [], [""], ["a", " "], [None], 5], ids=repr)
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (IndexSensor, "index_name"),
+        (CollectionLoadSensor, "partition_names"),
+        (LoadCollectionOperator, "partition_names"),
+        (ReleaseCollectionOperator, "partition_names"),
+    ],
+)
+def test_no_names_of_what_may_be_several(kind: type[Any], name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"task it: {name}"):
+        make(kind, **{name: value})
+
+
+@pytest.mark.parametrize("kind", MINIMAL)
+def test_databases(kind: type[Any]) -> None:
+    for value in (5, " ", "None", ["a"]):
+        with pytest.raises(ValueError, match="task it: database"):
+            make(kind, database=value)
+    for value in (None, "", "books", "{{ params.database }}"):
+        assert make(kind, database=value).database == value
+
+
+@pytest.mark.parametrize("kind", MINIMAL)
+def test_templates_and_results_of_tasks_pass(kind: type[Any]) -> None:
+    with DAG("d", schedule=None):
+        other = make(kind, task_id="other")
+        for value in ("{{ params.name }}", "docs_{% if x %}a{% endif %}", other.output):
+            assert make(kind, task_id=f"it{id(value)}", collection_name=value).collection_name is value
+
+
+# All at once --------------------------------------------------------------------------------------------------------
+
+
+def test_everything_is_said_at_once() -> None:
+    with pytest.raises(ValueError, match="task it: ") as caught:
+        make(
+            IndexSensor,
+            collection_name="",
+            milvus_conn_id=5,
+            index_name=[],
+            poke_interval="30",
+            timeout=0,
+            execution_timeout=-1,
+            deferrable="no",
+        )
+    names = [
+        "collection_name",
+        "milvus_conn_id",
+        "index_name",
+        "poke_interval",
+        "timeout",
+        "execution_timeout",
+        "deferrable",
+    ]
+    assert [name for name in names if name not in str(caught.value)] == []
+    with pytest.raises(ValueError, match="task it: ") as caught:
+        make(CreateIndexOperator, if_exists="?", flush="x", poll_interval="30", timeout=0, execution_timeout=0)
+    names = ["if_exists", "flush", "poll_interval", "timeout", "execution_timeout"]
+    assert [name for name in names if name not in str(caught.value)] == []
