@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from airflow_vectordb.hooks.connection_fields import DEFAULT_PORT, DEFAULT_RETRIES, DEFAULT_TIMEOUT, EXTRA_FIELDS
 from airflow_vectordb.rest.endpoint import Endpoint
 from airflow_vectordb.rest.errors import InvalidParametersError
-from airflow_vectordb.rest.index_spec import nearest
+from airflow_vectordb.rest.spelling import nearest
 
 _log = logging.getLogger(__name__)
 

@@ -1,22 +1,30 @@
-"""Reading index parameters as users write them, with everything that is wrong said at once."""
+"""Reading index parameters as users write them, with everything that is wrong said at once.
+
+What is surely wrong is refused: a near miss of a known name, a value of another kind. What is merely not known here is
+sent, with a warning: servers are newer than tables, and what they make of it is read back.
+"""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_vectordb.rest.errors import InvalidParametersError
-from airflow_vectordb.rest.index_spec import AUTOINDEX, IndexSpec, article, equal, fold, nearest, spell
+from airflow_vectordb.rest.index_spec import AUTOINDEX, SWITCH, IndexSpec
+from airflow_vectordb.rest.index_text import Unreadable, read_text
 from airflow_vectordb.rest.index_types import (
     ALL_METRICS,
-    BOOL,
-    FLOAT_NUMBER,
+    FAMILIES,
     INDEX_PROPERTIES,
     INDEX_TYPES,
-    INT,
+    KIND_OF,
+    NAMES_ONLY,
+    SEARCH_PARAMS,
+    Kind,
 )
+from airflow_vectordb.rest.index_values import checked, equal, spell
+from airflow_vectordb.rest.spelling import article, fold, has_template, is_nothing, near_miss, nearest, show
 
 #: Keys of one index, folded (lower case, no underscores) -> as the API spells them. The server matches keys without
 #: regard to case, and pymilvus writes them with underscores.
@@ -28,33 +36,69 @@ _KEYS = {
     "params": "params",
     "indexconfig": "indexConfig",
 }
+#: What a description of an index, as the tasks return it, has beside those.
+_TOLD = frozenset({"collectionname", "state", "totalrows", "indexedrows", "pendingrows", "failreason"})
+#: Keys of a whole request body.
+_ENVELOPE = {"indexparams": "indexParams", "collectionname": "collectionName", "dbname": "dbName"}
+_TYPE_NAMES = (*INDEX_TYPES, *NAMES_ONLY)
+_PARAM_NAMES = frozenset(map(fold, (*SEARCH_PARAMS, *KIND_OF)))
+
+
+@dataclass
+class IndexParams:
+    """
+    What was read of a user's index parameters.
+
+    :param specs: one for each index whose field is known, those of :attr:`problems` included
+    :param problems: everything that is wrong, one sentence each
+    :param envelope: ``collectionName`` and ``dbName`` of a whole request body, those of the two that are there
+    """
+
+    specs: list[IndexSpec] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    envelope: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_index_params(raw: Any, *, allow_unknown: bool = False) -> list[IndexSpec]:
     """
     Read what a user gave as index parameters.
 
-    :param raw: a mapping, a list of mappings, a text with one of them in JSON or YAML, or a whole request body of
-        ``indexes/create`` with its ``indexParams``
-    :param allow_unknown: accept index types, metrics and build parameters that this provider does not know
+    :param raw: a mapping, a list of mappings, a text with one of them in JSON or YAML, a whole request body of
+        ``indexes/create`` with its ``indexParams``, or what CreateIndexOperator returned
+    :param allow_unknown: send also what looks like a misspelt index type, metric or build parameter
     :return: one spec for each index, at least one
     :raises InvalidParametersError: with everything that is wrong, in all of them
     """
-    problems: list[str] = []
-    items = _items(raw, problems)
-    specs: list[IndexSpec] = []
+    read = read_index_params(raw, allow_unknown=allow_unknown)
+    if read.problems:
+        raise InvalidParametersError(read.problems, "index parameters")
+    return read.specs
+
+
+def read_index_params(raw: Any, *, allow_unknown: bool = False) -> IndexParams:
+    """
+    Read what a user gave as index parameters, as far as it can be read.
+
+    :param raw: see :func:`parse_index_params`
+    :param allow_unknown: send also what looks like a misspelt index type, metric or build parameter
+    """
+    read = IndexParams()
+    try:
+        items = _items(raw, read)
+    except RecursionError:
+        read.problems.append("index_params is nested too deeply")
+        return read
+    specs: dict[int, IndexSpec] = {}
     for number, item in enumerate(items):
         where = f"index_params[{number}]: " if len(items) > 1 else ""
-        spec, found = _parse_one(item, where, allow_unknown)
-        problems += found
-        if spec is not None:
-            specs.append(spec)
-    problems += _collisions(specs)
-    if not items and not problems:
-        problems.append("index_params is empty: it names no index to create")
-    if problems:
-        raise InvalidParametersError(problems, "index parameters")
-    return specs
+        one = _One(where, allow_unknown, read.problems)
+        if spec := one.read(item):
+            specs[number] = spec
+    read.specs = [*specs.values()]
+    read.problems += _collisions(specs)
+    if not items and not read.problems:
+        read.problems.append("index_params is empty: it names no index to create")
+    return read
 
 
 def request_envelope(raw: Any) -> Mapping[str, str]:
@@ -64,221 +108,268 @@ def request_envelope(raw: Any) -> Mapping[str, str]:
     :param raw: what a user gave as index parameters
     :return: ``collectionName`` and ``dbName``, those of the two that are there
     """
-    value = _from_text(raw, []) if isinstance(raw, str) else raw
-    if not isinstance(value, Mapping) or not any(fold(str(key)) == "indexparams" for key in value):
-        return {}
-    names = {"collectionname": "collectionName", "dbname": "dbName"}
-    return {names[fold(str(k))]: str(v) for k, v in value.items() if fold(str(k)) in names and v}
+    return read_index_params(raw).envelope
 
 
-def _items(raw: Any, problems: list[str]) -> list[Any]:
-    value = _from_text(raw, problems) if isinstance(raw, str) else raw
-    if value is None:
-        if not problems:
-            problems.append("index_params is None: it names no index to create")
-        return []
+def _items(raw: Any, read: IndexParams) -> list[Any]:
+    value = raw
+    if isinstance(raw, str):
+        try:
+            value = read_text(raw) if raw.strip() else None
+        except Unreadable as error:
+            read.problems.append(str(error))
+            return []
+        if value is None or (isinstance(value, str) and is_nothing(value)):
+            read.problems.append("index_params is empty: the template or file rendered to nothing")
+            return []
+        if not isinstance(value, Mapping | list | tuple):
+            read.problems.append(
+                f"index_params must hold a mapping or a list of mappings, not {_kind(value)}: {raw.strip()[:60]!r}"
+            )
+            return []
     if isinstance(value, Mapping):
         folded = {fold(str(key)): key for key in value}
-        if "indexparams" in folded:
-            for key, original in folded.items():
-                if key not in ("indexparams", "collectionname", "dbname"):
-                    hint = nearest(str(original), ("indexParams", "collectionName", "dbName"))
-                    problems.append(f"unknown key {original!r}{hint}")
-            return _items(value[folded["indexparams"]], problems)
-        return [value]
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        if "indexparams" not in folded:
+            return [value]
+        inner = value[folded["indexparams"]]
+        beside = {key: value[original] for key, original in folded.items() if key != "indexparams"}
+        if "fieldname" in beside and isinstance(inner, Mapping):  # as pymilvus's create_index has it
+            return [{**inner, **beside}]
+        for key, original in folded.items():
+            if key not in _ENVELOPE:
+                read.problems.append(f"unknown key {show(original)}{nearest(str(original), _ENVELOPE.values())}")
+        read.envelope = {
+            _ENVELOPE[key]: str(name) for key, name in beside.items() if key in _ENVELOPE and name not in (None, "")
+        }
+        return _items(inner, read)
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
         # The elements may be texts too: one file for each index.
-        return [one for item in value for one in (_items(item, problems) if isinstance(item, str) else [item])]
-    if not problems:
-        problems.append(
+        return [one for item in value for one in (_items(item, read) if isinstance(item, str) else [item])]
+    if value is None:
+        read.problems.append("index_params is None: it names no index to create")
+    else:
+        read.problems.append(
             f"index_params must be a mapping, a list of mappings, or JSON or YAML of them, not {_kind(value)}"
         )
     return []
 
 
-def _from_text(text: str, problems: list[str]) -> Any:
-    if not text.strip():
-        problems.append("index_params is empty: the template or file rendered to nothing")
-        return None
-    import yaml
+class _One:
+    """
+    Reads one index.
 
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as json_error:
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            looks_like_json = text.lstrip()[:1] in ("{", "[")
-            reason = json_error if looks_like_json else str(error).replace("\n", " ")
-            problems.append(f"index_params is neither JSON nor YAML: {reason}; it begins {text.strip()[:40]!r}")
+    :param where: which one it is, for messages
+    :param allow_unknown: see :func:`parse_index_params`
+    :param problems: gets what is wrong
+    """
+
+    def __init__(self, where: str, allow_unknown: bool, problems: list[str]) -> None:
+        self._where = where
+        self._allow_unknown = allow_unknown
+        self._problems = problems
+        self._warnings: list[str] = []
+
+    def read(self, raw: Any) -> IndexSpec | None:
+        """Make a spec of it as far as it goes; None if it does not even name a field."""
+        if not isinstance(raw, Mapping):
+            self._wrong(f"an index must be a mapping, not {_kind(raw)}")
             return None
-    if value is None:
-        problems.append("index_params is empty: the template or file rendered to nothing")
-    elif not isinstance(value, Mapping | list):
-        problems.append(
-            f"index_params must hold a mapping or a list of mappings, not {_kind(value)}: {text.strip()[:60]!r}"
+        said = len(self._problems)
+        told = {fold(str(key)) for key in raw} >= {"state", "indexname", "fieldname"}
+        given, flat = self._keys(raw, told)
+        names = {
+            name: self._text(given.get(name), name, may_be_empty=told and name == "metricType")
+            for name in ("fieldName", "indexName", "metricType", "indexType")
+        }
+        if given.get("fieldName") is None and not any(
+            "mean 'fieldName'" in problem for problem in self._problems[said:]
+        ):
+            self._wrong("fieldName is missing")
+        types = {"indexType": names["indexType"]} if names["indexType"] else {}
+        metrics = {"metricType": names["metricType"]} if names["metricType"] else {}
+        params: dict[str, tuple[str, Any]] = {}
+        for source, mapping in (
+            ("params", self._mapping(given.get("params"), "params")),
+            ("indexConfig", self._mapping(given.get("indexConfig"), "indexConfig")),
+            ("the index itself", flat),
+        ):
+            for key, value in mapping.items():
+                if fold(key) in ("indextype", "metrictype"):
+                    if text := self._text(value, f"{source}.{key}"):
+                        (types if fold(key) == "indextype" else metrics)[f"{source}.{key}"] = text
+                elif key not in params:
+                    params[key] = source, value
+                elif not equal(params[key][1], value):
+                    first, other = params[key]
+                    self._wrong(f"{key} is {spell(other)} in {first} and {spell(value)} in {source}")
+        index_type = self._index_type(self._agreed(types))
+        metric = self._metric(self._agreed(metrics))
+        build = self._build({key: value for key, (_, value) in params.items()}, index_type, told)
+        if not names["fieldName"]:
+            return None
+        return IndexSpec(
+            names["fieldName"],
+            names["indexName"],
+            index_type,
+            metric,
+            build,
+            allow_unknown=self._allow_unknown,
+            warnings=tuple(self._warnings),
         )
-        return None
-    return value
 
+    def _keys(self, raw: Mapping[Any, Any], told: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Sort the keys into those of an index, and build parameters that stand beside them."""
+        given: dict[str, Any] = {}
+        flat: dict[str, Any] = {}
+        for original, value in raw.items():
+            key = str(original)
+            name = _KEYS.get(fold(key))
+            if name is None and told and fold(key) in _TOLD:
+                continue
+            if name is None and (fold(key) in _PARAM_NAMES or key.startswith(FAMILIES)):
+                flat[key] = value
+            elif name is None:
+                known = [*_KEYS.values(), *(name for name in KIND_OF if near_miss(key, [name]))]
+                self._wrong(f"unknown key {show(key)}{nearest(key, known)}")
+            elif name in given:
+                self._wrong(f"{name} is given twice, as {show(key)} too")
+            else:
+                given[name] = value
+        return given, flat
 
-def _parse_one(raw: Any, where: str, allow_unknown: bool) -> tuple[IndexSpec | None, list[str]]:
-    if not isinstance(raw, Mapping):
-        return None, [f"{where}an index must be a mapping, not {_kind(raw)}"]
-    problems: list[str] = []
-    given: dict[str, Any] = {}
-    for key, value in raw.items():
-        name = _KEYS.get(fold(str(key)))
-        if name is None:
-            problems.append(f"{where}unknown key {str(key)!r}{nearest(str(key), _KEYS.values())}")
-        elif name in given:
-            problems.append(f"{where}{name} is given twice, as {str(key)!r} too")
+    def _index_type(self, given: str | None) -> str:
+        if given is None:
+            return AUTOINDEX
+        if given in _TYPE_NAMES and given not in NAMES_ONLY:
+            return given
+        for name in _TYPE_NAMES:
+            if name.upper() == given.upper():
+                if name in NAMES_ONLY:
+                    self._unknown(f"index type {name!r} is one of Milvus 3.0")
+                return name
+        self._unknown(f"unknown index type {show(given)}", near_miss(given, _TYPE_NAMES))
+        return given
+
+    def _metric(self, given: str | None) -> str | None:
+        if given is None or given.upper() in ALL_METRICS:
+            return given and given.upper()
+        self._unknown(f"unknown metric {show(given)}", near_miss(given, ALL_METRICS))
+        return given
+
+    def _build(self, params: Mapping[str, Any], index_type: str, told: bool) -> dict[str, Any]:
+        """Check the build parameters."""
+        meant = index_type if index_type in INDEX_TYPES else near_miss(index_type, INDEX_TYPES)
+        known: Mapping[str, Kind] = {**(INDEX_TYPES[meant] if meant else KIND_OF), **INDEX_PROPERTIES}
+        checked_params: dict[str, Any] = {}
+        for given, value in params.items():
+            alike = [key for key in known if fold(key) == fold(given)]
+            key = alike[0] if given not in known and len(alike) == 1 else given
+            kind = known.get(key)
+            if key not in known and not key.startswith(FAMILIES):
+                if told and meant == AUTOINDEX:
+                    continue  # servers tell what they chose, and take none of it
+                self._unknown_param(key, meant, known)
+                kind = KIND_OF.get(key)
+            if key in checked_params:
+                self._wrong(f"{key} is given twice, as {show(given)} too")
+                continue
+            try:
+                checked_params[key] = checked(value, kind)
+            except (ValueError, OverflowError) as error:
+                self._wrong(f"{key[:60]} {error}")
+        return checked_params
+
+    def _unknown_param(self, key: str, index_type: str | None, known: Iterable[str]) -> None:
+        of = f" of {index_type}" if index_type else ""
+        elsewhere = key in KIND_OF
+        if key in SEARCH_PARAMS and index_type:
+            self._surely(f"{key!r} is a parameter of searches, and none{of}")
+        elif index_type == AUTOINDEX and elsewhere:
+            self._surely(f"AUTOINDEX takes no build parameters, but {key!r} is given: name an index type")
+        elif index_type and elsewhere:
+            self._unknown(f"{key!r} is no parameter{of} that is known here")
         else:
-            given[name] = value
-    names = {
-        name: _text(given.get(name), f"{where}{name}", problems)
-        for name in ("fieldName", "indexName", "metricType", "indexType")
-    }
-    # Nothing of it if it is there but of no use, or misspelt: that has been said.
-    if not names["fieldName"] and not any("fieldName" in problem.partition("known:")[0] for problem in problems):
-        problems.append(f"{where}fieldName is missing")
-    params: dict[str, Any] = {}
-    types = {"indexType": names["indexType"]} if names["indexType"] else {}
-    metrics = {"metricType": names["metricType"]} if names["metricType"] else {}
-    for name in ("params", "indexConfig"):
-        for key, value in _mapping(given.get(name), f"{where}{name}", problems).items():
-            if fold(key) == "indextype":
-                if text := _text(value, f"{where}{name}.{key}", problems):
-                    types[f"{name}.{key}"] = text
-            elif fold(key) == "metrictype":
-                if text := _text(value, f"{where}{name}.{key}", problems):
-                    metrics[f"{name}.{key}"] = text
-            elif key in params and not equal(params[key], value):
-                problems.append(f"{where}{key} is {spell(params[key])} in params and {spell(value)} in indexConfig")
-            else:
-                params[key] = value
-    index_type = _agreed(types, where, problems) or AUTOINDEX
-    metric = _agreed(metrics, where, problems)
-    if not allow_unknown:
-        if index_type not in INDEX_TYPES:
-            problems.append(f"{where}unknown index type {index_type!r}{nearest(index_type, INDEX_TYPES)}")
-        if metric is not None and metric not in ALL_METRICS:
-            problems.append(f"{where}unknown metric {metric!r}{nearest(metric, ALL_METRICS)}")
-    params = _checked_params(params, index_type, where, allow_unknown, problems)
-    if problems:
-        return None, problems
-    return IndexSpec(names["fieldName"] or "", names["indexName"], index_type, metric, params), []
+            self._unknown(f"unknown parameter {show(key)}{of}", near_miss(key, known))
 
+    def _unknown(self, what: str, meant: str | None = None) -> None:
+        """Refuse what looks misspelt; warn of what is merely not known."""
+        if meant is not None:
+            self._surely(f"{what}; did you mean {meant!r}?")
+        else:
+            self._warn(what)
 
-def _checked_params(
-    params: Mapping[str, Any], index_type: str, where: str, allow_unknown: bool, problems: list[str]
-) -> dict[str, Any]:
-    known = {**INDEX_TYPES.get(index_type, {}), **INDEX_PROPERTIES}
-    checked: dict[str, Any] = {}
-    for given, value in params.items():
-        alike = [key for key in known if fold(key) == fold(given)]
-        key = alike[0] if given not in known and len(alike) == 1 else given
-        if key not in known:
-            if allow_unknown:
-                checked[key] = value
-            elif index_type not in INDEX_TYPES:  # that has been said; a misspelt parameter is one more thing to mend
-                every = {name: None for names in INDEX_TYPES.values() for name in names}
-                if key not in every and "did you mean" in (hint := nearest(key, every)):
-                    problems.append(f"{where}no index type has a parameter {key!r}{hint}")
-            elif index_type == AUTOINDEX:
-                problems.append(f"{where}AUTOINDEX takes no build parameters, but {key!r} is given: name an index type")
-            else:
-                own = [*INDEX_TYPES[index_type], *INDEX_PROPERTIES]
-                problems.append(f"{where}unknown parameter {key!r} of {index_type}{nearest(key, own)}")
-            continue
-        try:
-            checked[key] = _value(value, known[key])
-        except ValueError:
-            empty = value is None or (isinstance(value, str) and not value.strip())
-            what = "is empty: its template rendered to nothing?" if empty else f"must be {known[key]}, not {value!r}"
-            problems.append(f"{where}{key} {what}")
-    return checked
+    def _surely(self, what: str) -> None:
+        if self._allow_unknown:
+            self._warn(what)
+        else:
+            self._wrong(f"{what}{'' if what.endswith('?') else ';'} {SWITCH}")
 
+    def _warn(self, what: str) -> None:
+        self._warnings.append(f"{self._where}{what}: sent as it is; what the server makes of it is read back")
 
-def _value(value: Any, kind: str) -> Any:
-    # Templates render to texts, and indexConfig has texts only: "16" is 16.
-    text = value.strip() if isinstance(value, str) else value
-    if text is None or text == "":
-        raise ValueError
-    if kind == BOOL:
-        if isinstance(text, bool):
-            return text
-        if isinstance(text, str) and text.lower() in ("true", "false"):
-            return text.lower() == "true"
-        raise ValueError
-    if kind in (INT, FLOAT_NUMBER):
-        if isinstance(text, bool) or not isinstance(text, int | float | str):
-            raise ValueError
-        number = float(text)
-        if not math.isfinite(number) or (kind == INT and not number.is_integer()):
-            raise ValueError
-        return int(number) if kind == INT else number
-    return text if isinstance(text, str) else spell(text)
+    def _wrong(self, what: str) -> None:
+        self._problems.append(f"{self._where}{what}")
 
-
-def _text(value: Any, what: str, problems: list[str]) -> str | None:
-    if value is None:
+    def _text(self, value: Any, what: str, *, may_be_empty: bool = False) -> str | None:
+        if value is None or (may_be_empty and value == ""):
+            return None
+        if not isinstance(value, str):
+            self._wrong(f"{what} must be a text, not {_kind(value)}")
+        elif not value.strip():
+            self._wrong(f"{what} is empty: did its template render to nothing?")
+        elif is_nothing(value):
+            self._wrong(f"{what} is {value!r}, a missing value rendered to text: leave it out, or give a value")
+        elif has_template(value):
+            self._wrong(f"{what} is {show(value)}: its template was not rendered")
+        elif value.lstrip()[0] in "[{(":
+            self._wrong(f"{what} is {show(value)}, a list or mapping rendered to text")
+        else:
+            return value.strip()
         return None
-    if not isinstance(value, str):
-        problems.append(f"{what} must be a text, not {_kind(value)}")
-        return None
-    if not value.strip():
-        problems.append(f"{what} is empty: did its template render to nothing?")
-        return None
-    return value.strip()
 
-
-def _mapping(value: Any, what: str, problems: list[str]) -> Mapping[str, Any]:
-    if isinstance(value, str) and value.strip():  # {{ params.build | tojson }}
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError as error:
-            problems.append(f"{what} is not a JSON object: {error}")
+    def _mapping(self, value: Any, what: str) -> Mapping[str, Any]:
+        if isinstance(value, str) and value.strip():  # {{ params.build | tojson }}
+            try:
+                value = read_text(value)
+            except Unreadable as error:
+                self._wrong(f"{what}: {str(error).replace('index_params ', 'it ', 1)}")
+                return {}
+        if value is None or value == "":
             return {}
-    if value is None or value == "":
-        return {}
-    if not isinstance(value, Mapping):
-        problems.append(f"{what} must be a mapping, not {_kind(value)}")
-        return {}
-    return {str(key): item for key, item in value.items()}
+        if not isinstance(value, Mapping):
+            self._wrong(f"{what} must be a mapping, not {_kind(value)}")
+            return {}
+        return {str(key): item for key, item in value.items()}
+
+    def _agreed(self, given: Mapping[str, str]) -> str | None:
+        if len({value.upper() for value in given.values()}) > 1:
+            listed = " and ".join(f"{value} in {name}" for name, value in given.items())
+            self._wrong(f"contradiction: {listed}")
+        return next(iter(given.values()), None)
 
 
-def _agreed(given: Mapping[str, str], where: str, problems: list[str]) -> str | None:
-    values = {value.upper() for value in given.values()}
-    if len(values) > 1:
-        listed = " and ".join(f"{value} in {name}" for name, value in given.items())
-        problems.append(f"{where}contradiction: {listed}")
-    return next(iter(given.values())).upper() if given else None
-
-
-def _collisions(specs: Sequence[IndexSpec]) -> list[str]:
+def _collisions(specs: Mapping[int, IndexSpec]) -> list[str]:
     problems = []
-    fields: dict[tuple[str, str | None], int] = {}
+    places: dict[tuple[str, ...], int] = {}
     names: dict[str, int] = {}
-    for number, spec in enumerate(specs):
-        place = (spec.field_name, spec.json_path)
-        if place in fields:
+    for number, spec in specs.items():
+        if spec.place in places:
             problems.append(
-                f"index_params[{number}] and [{fields[place]}] are both on field {spec.field_name!r}: "
+                f"index_params[{number}] and [{places[spec.place]}] are both on field {spec.field_name!r}: "
                 "a field has at most one index"
             )
-        elif spec.name in names:
+        elif spec.named and spec.name in names:
             problems.append(
                 f"index_params[{number}] and [{names[spec.name]}] are both named {spec.name!r}: "
                 "index names are unique within a collection"
             )
-        fields.setdefault(place, number)
+        places.setdefault(spec.place, number)
         names.setdefault(spec.name, number)
     return problems
 
 
 def _kind(value: Any) -> str:
-    return f"{article(type(value).__name__)} ({str(value)[:40]!r})" if value is not None else "None"
+    return f"{article(type(value).__name__)} ({show(value, 40)})" if value is not None else "None"
 
 
-__all__ = ["parse_index_params", "request_envelope"]
+__all__ = ["IndexParams", "parse_index_params", "read_index_params", "request_envelope"]

@@ -16,7 +16,7 @@ from airflow_vectordb.rest.errors import (
     MilvusError,
     UnexpectedError,
 )
-from airflow_vectordb.rest.index_spec import AUTOINDEX, Comparison, IndexSpec
+from airflow_vectordb.rest.index_spec import AUTOINDEX, Comparison, IndexSpec, index_place
 from airflow_vectordb.rest.indexes import IndexDescription
 
 ARROW = "(what is there -> what is asked for)"
@@ -190,11 +190,7 @@ def plan_indexes(
 
 def _on_same_place(spec: IndexSpec, existing: Sequence[IndexDescription]) -> IndexDescription | None:
     # A field has at most one index; a JSON field one for each path in it.
-    candidates = [
-        description
-        for description in existing
-        if description.field_name == spec.field_name and description.params.get("json_path") == spec.json_path
-    ]
+    candidates = [d for d in existing if index_place(d.field_name, d.params) == spec.place]
     return next((d for d in candidates if d.index_name == spec.name), candidates[0] if candidates else None)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import Any
 
 from airflow_vectordb.rest.collections import Collection, Field
@@ -20,43 +19,21 @@ from airflow_vectordb.rest.index_types import (
     SCALAR,
     SPARSE,
 )
+from airflow_vectordb.rest.index_values import equal, spell
 from airflow_vectordb.rest.indexes import IndexDescription
+from airflow_vectordb.rest.spelling import article, nearest
 
 AUTOINDEX = "AUTOINDEX"
-
-
-def fold(key: str) -> str:
-    """
-    Make two spellings of a key comparable.
-
-    :param key: as ``index_type`` or ``indexType``
-    """
-    return key.replace("_", "").lower()
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """
-    Suggest what a misspelt name may have meant.
-
-    :param name: the unknown name
-    :param known: those that there are
-    :return: as ``; did you mean 'vector'?``, or the known names if none is near
-    """
-    names = list(dict.fromkeys(known))
-    given = fold(name)
-    # Transposed letters are the commonest slip, and the one that similarity counts twice.
-    close = [n for n in names if sorted(fold(n)) == sorted(given)] or [
-        candidate
-        for match in get_close_matches(given, map(fold, names), n=1)
-        for candidate in names
-        if fold(candidate) == match
-    ]
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    if not names:
-        return ""
-    listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-    return f"; known: {listed}"
+#: What each refusal of something that a newer server may know says.
+SWITCH = "allow_unknown=True sends it as it is"
+#: The field in which Milvus keeps what rows have beside the fields of the schema.
+_DYNAMIC = "$meta"
+#: A name that each Milvus takes; some also take others.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+#: A field within an array of structs.
+_IN_STRUCT = re.compile(r"(?P<struct>[^\[\]]+)\[[^\[\]]+\]")
+#: The keys of a path in a JSON field, as ``meta["a"]['b']``.
+_KEYS_OF_PATH = re.compile(r"\[\s*['\"]?([^\[\]'\"]*)['\"]?\s*\]|([^\[\]]+)")
 
 
 @dataclass(frozen=True)
@@ -90,10 +67,13 @@ class IndexSpec:
     collection, which fills in what depends on the field.
 
     :param field_name: the field to index
-    :param index_name: None: the field's name; an existing index of another name will do
+    :param index_name: None: the field's name, or one that the server chooses where that is no name for an index; an
+        existing index of another name will do
     :param index_type: as ``HNSW``
     :param metric_type: None: by the field's type, see :meth:`resolve`
     :param params: build parameters, as ``{"M": 16, "efConstruction": 200}``
+    :param allow_unknown: whether to send also what does not fit the field, as far as is known here
+    :param warnings: what is sent although it is not known here, one sentence each
     """
 
     field_name: str
@@ -101,6 +81,8 @@ class IndexSpec:
     index_type: str = AUTOINDEX
     metric_type: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    allow_unknown: bool = field(default=False, compare=False, repr=False)
+    warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any], *, allow_unknown: bool = False) -> IndexSpec:
@@ -109,7 +91,8 @@ class IndexSpec:
         ``indexConfig``), or of pymilvus (snake_case).
 
         :param raw: the index as the user wrote it
-        :param allow_unknown: accept index types, metrics and build parameters that this provider does not know
+        :param allow_unknown: send also what looks like a misspelt index type, metric or build parameter, and what does
+            not fit the field, as far as is known here
         :raises InvalidParametersError: with everything that is wrong
         """
         from airflow_vectordb.rest.index_params import parse_index_params
@@ -122,14 +105,24 @@ class IndexSpec:
 
     @property
     def name(self) -> str:
-        """The name that the index gets when it is created."""
+        """The name that the index gets when it is created, unless :attr:`named` denies it."""
         return self.index_name or self.field_name
+
+    @property
+    def named(self) -> bool:
+        """Whether :attr:`name` is asked for: a name that was given is; a field's only where each Milvus takes it."""
+        return self.index_name is not None or _NAME.fullmatch(self.field_name) is not None
 
     @property
     def json_path(self) -> str | None:
         """The path within a JSON field that the index is on; None: the field itself."""
         path = self.params.get("json_path")
         return None if path is None else str(path)
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What the index is on: see :func:`index_place`."""
+        return index_place(self.field_name, self.params)
 
     def resolve(self, collection: Collection) -> IndexSpec:
         """
@@ -145,17 +138,18 @@ class IndexSpec:
         """
         target = next((f for f in collection.fields if f.name == self.field_name), None)
         if target is None:
-            if self.json_path is not None and collection.enable_dynamic_field:
-                return self  # a key of the dynamic field: the schema cannot name it
+            if self._may_be_there(collection):
+                return self
             hint = nearest(self.field_name, [f.name for f in collection.fields])
             raise InvalidParametersError(
                 [f"no field {self.field_name!r} in {collection.name}{hint}"], "index parameters"
             )
         function = _function_of(target, collection)
         problems = [*self._misfits(target, function)]
-        if problems:
-            raise InvalidParametersError(problems, "index parameters")
-        return replace(self, metric_type=self.metric_type or _default_metric(target, function))
+        if problems and not self.allow_unknown:
+            raise InvalidParametersError([f"{problem}; {SWITCH}" for problem in problems], "index parameters")
+        metric = self.metric_type or _default_metric(target, function)
+        return replace(self, metric_type=metric, warnings=(*self.warnings, *problems))
 
     def body(self) -> dict[str, Any]:
         """
@@ -165,7 +159,9 @@ class IndexSpec:
         it finds none that it knows. So all three are in the body: ``indexConfig`` (to spring 2024, values as
         strings), ``params.index_type`` (from 2.4), ``indexType`` (from 2.4.14 and 2.5).
         """
-        body: dict[str, Any] = {"fieldName": self.field_name, "indexName": self.name}
+        body: dict[str, Any] = {"fieldName": self.field_name}
+        if self.named:
+            body["indexName"] = self.name
         if self.metric_type:
             body["metricType"] = self.metric_type
         body["indexType"] = self.index_type
@@ -188,7 +184,8 @@ class IndexSpec:
         doubts: list[str] = []
         if self.index_name is not None and self.index_name != existing.index_name:
             differences.append(f"index_name: {existing.index_name} -> {self.index_name}")
-        if self.field_name != existing.field_name:
+        same_place = self.place == index_place(existing.field_name, existing.params)
+        if self.field_name != existing.field_name and not same_place:
             differences.append(f"field_name: {existing.field_name} -> {self.field_name}")
         if self.metric_type and existing.metric_type and self.metric_type.upper() != existing.metric_type.upper():
             differences.append(f"metric_type: {existing.metric_type} -> {self.metric_type}")
@@ -199,11 +196,23 @@ class IndexSpec:
         told = {key.lower(): value for key, value in existing.params.items()}
         for key, value in self.params.items():
             there = told.get(key.lower())
+            if key == "json_path" and same_place:
+                continue
             if there is not None and not equal(value, there):
                 differences.append(f"{key}: {spell(there)} -> {spell(value)}")
             elif there is None and not substituted:
                 doubts.append(f"{key}: not told -> {spell(value)}")
         return Comparison(tuple(differences), tuple(doubts), substituted)
+
+    def _may_be_there(self, collection: Collection) -> bool:
+        """Tell whether a field may exist that the description does not list."""
+        if collection.enable_dynamic_field and any(key.startswith("json_") for key in self.params):
+            return True  # a key of the dynamic field, which the schema cannot name
+        struct = _IN_STRUCT.fullmatch(self.field_name)
+        if struct is None:
+            return False
+        # Milvus 2.6 lists no fields of struct arrays; a server that lists some lists all of that struct.
+        return not any(f.name.startswith(f"{struct['struct']}[") for f in collection.fields)
 
     def _misfits(self, target: Field, function: str | None) -> Iterable[str]:
         kind = FIELD_KINDS.get(target.type)
@@ -212,10 +221,12 @@ class IndexSpec:
         if kind is not None and kinds is not None and kind not in kinds:
             yield f"index type {self.index_type} is for {' and '.join(k + ' fields' for k in kinds)}, but {on}"
         metric = self.metric_type
-        if metric is None or kind is None or metric in LIST_METRICS:
+        if metric is None or kind is None:
             return
         if kind == SCALAR:
             yield f"a scalar index has no metric, but metricType is {metric} and {on}"
+        elif metric in LIST_METRICS:
+            return
         elif metric in ALL_METRICS and metric not in METRICS[kind]:
             yield f"metric {metric} does not fit: {on}, which takes {', '.join(METRICS[kind])}"
         elif metric == "BM25" and function != "BM25":
@@ -224,15 +235,26 @@ class IndexSpec:
             yield f"field {target.name!r} is filled by a BM25 function: its metric is BM25, not {metric}"
 
 
-def spell(value: Any) -> str:
+def index_place(field_name: str, params: Mapping[str, Any]) -> tuple[str, ...]:
     """
-    Write a parameter's value as Milvus does.
+    Tell what an index is on, in one spelling: a field has at most one index, a JSON field one for each path in it.
 
-    :param value: a number, a boolean, a text, a list or a mapping
+    A key of the dynamic field is called by its own name, by ``$meta`` and a path, or by what Milvus makes of that.
+
+    :param field_name: as it was given, or as the server tells it
+    :param params: with ``json_path``, if there is one: ``meta["a"]``, ``/a`` or ``a``
+    :return: the field and the keys of the path; without ``$meta``, unless that itself is meant
     """
-    if isinstance(value, str):
-        return value
-    return json.dumps(value)
+    path = str(params.get("json_path") or "")
+    if path.startswith("/"):
+        keys = [key.replace("~1", "/").replace("~0", "~") for key in path.split("/") if key]
+        return (*([] if field_name == _DYNAMIC else [field_name]), *keys) or (_DYNAMIC,)
+    keys = [quoted or bare for quoted, bare in _KEYS_OF_PATH.findall(path)]
+    if keys[:1] == [_DYNAMIC]:
+        keys = keys[1:]
+    elif field_name != _DYNAMIC and keys[:1] != [field_name]:
+        keys = [field_name, *keys]
+    return tuple(keys) or (_DYNAMIC,)
 
 
 def _function_of(target: Field, collection: Collection) -> str | None:
@@ -250,31 +272,4 @@ def _default_metric(target: Field, function: str | None) -> str | None:
     return "MHJACCARD" if function == "MinHash" else "HAMMING"
 
 
-def equal(one: Any, other: Any) -> bool:
-    """
-    Compare two values of a parameter as Milvus does, to which ``16``, ``16.0`` and ``"16"`` are one.
-
-    :param one: a value
-    :param other: another
-    """
-    return bool(_canonical(one) == _canonical(other))
-
-
-def _canonical(value: Any) -> float | str:
-    text = spell(value).strip().strip('"')
-    try:
-        return float(text)
-    except ValueError:
-        return text.lower() if text.lower() in ("true", "false") else text
-
-
-def article(name: str) -> str:
-    """
-    Put the article before a type's name.
-
-    :param name: as ``Int64``
-    """
-    return f"{'an' if name[:1] in 'AEIOU' else 'a'} {name}"
-
-
-__all__ = ["AUTOINDEX", "Comparison", "IndexSpec", "article", "equal", "fold", "nearest", "spell"]
+__all__ = ["AUTOINDEX", "SWITCH", "Comparison", "IndexSpec", "index_place"]

@@ -1,12 +1,14 @@
 """What is known of Milvus's index types, metrics and field types, as tables.
 
-From Milvus 2.4 to 3.0. A name that is not here may be one of a newer server: see ``allow_unknown`` of
-:class:`~airflow_vectordb.rest.index_spec.IndexSpec`.
+From Milvus 2.4 to 3.0, and Zilliz Cloud. A name that is not here may be one of a newer server: it is sent, with a
+warning, unless it is a near miss of one that is here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
+from typing import NamedTuple
 
 #: Kinds of fields that behave alike.
 FLOAT, BINARY, SPARSE, SCALAR = "float vector", "binary vector", "sparse vector", "scalar"
@@ -18,27 +20,8 @@ FIELD_KINDS: Mapping[str, str] = {
     "Int8Vector": FLOAT,
     "BinaryVector": BINARY,
     "SparseFloatVector": SPARSE,
-    **dict.fromkeys(
-        (
-            [
-                "Bool",
-                "Int8",
-                "Int16",
-                "Int32",
-                "Int64",
-                "Float",
-                "Double",
-                "VarChar",
-                "String",
-                "JSON",
-                "Array",
-                "Geometry",
-                "Timestamptz",
-                "Text",
-            ]
-        ),
-        SCALAR,
-    ),
+    **dict.fromkeys(["Bool", "Int8", "Int16", "Int32", "Int64", "Float", "Double", "Timestamptz"], SCALAR),
+    **dict.fromkeys(["VarChar", "String", "Text", "JSON", "Array", "Geometry"], SCALAR),
 }
 
 METRICS: Mapping[str, tuple[str, ...]] = {
@@ -56,143 +39,196 @@ LIST_METRICS = (
     "MAX_SIM_L2",
     "MAX_SIM_HAMMING",
     "MAX_SIM_JACCARD",
+    "DTW",
+    "DTW_COSINE",
+    "DTW_IP",
+    "DTW_L2",
 )
 
 ALL_METRICS = tuple(dict.fromkeys([m for metrics in METRICS.values() for m in metrics] + list(LIST_METRICS)))
 
-#: What a build parameter's value is.
-INT, FLOAT_NUMBER, BOOL, TEXT = "an integer", "a number", "true or false", "a text"
 
-_HNSW = {"M": INT, "efConstruction": INT}
-_IVF = {"nlist": INT}
-_PQ = {"m": INT, "nbits": INT}
+class Kind(NamedTuple):
+    """
+    What the value of a parameter is.
+
+    :param words: for messages, after "must be"
+    :param type: of the value; ``object``: a text, a number, or true or false
+    :param least: a smaller number is surely wrong
+    :param most: and so is a larger one
+    """
+
+    words: str
+    type: type
+    least: float = -inf
+    most: float = inf
+
+
+INT = Kind("an integer", int)
+COUNT = Kind("an integer of at least 0", int, 0)
+SIZE = Kind("an integer of at least 1", int, 1)
+AMOUNT = Kind("a number of at least 0", float, 0)
+SHARE = Kind("a number from 0 to 1", float, 0, 1)
+BOOL = Kind("true or false", bool)
+TEXT = Kind("a text", str)
+ANY = Kind("a text, a number, or true or false", object)
+
+_HNSW = {"M": SIZE, "efConstruction": SIZE}
+_IVF = {"nlist": SIZE}
+_PQ = {"m": SIZE, "nbits": SIZE}
 _REFINE = {"refine": BOOL, "refine_type": TEXT}
+_RABITQ = {**_IVF, **_REFINE, "rbq_bits": SIZE}
 _SPARSE = {
     "inverted_index_algo": TEXT,
-    "drop_ratio_build": FLOAT_NUMBER,
-    "bm25_k1": FLOAT_NUMBER,
-    "bm25_b": FLOAT_NUMBER,
-    "bm25_avgdl": FLOAT_NUMBER,
+    "drop_ratio_build": SHARE,
+    "bm25_k1": AMOUNT,
+    "bm25_b": SHARE,
+    "bm25_avgdl": AMOUNT,
+    "sindi_window_size": SIZE,
 }
+_ON_GPU = {"cache_dataset_on_device": TEXT}
 _CAGRA = {
-    "intermediate_graph_degree": INT,
-    "graph_degree": INT,
+    **_ON_GPU,
+    "intermediate_graph_degree": SIZE,
+    "graph_degree": SIZE,
     "build_algo": TEXT,
-    "cache_dataset_on_device": TEXT,
     "adapt_for_cpu": TEXT,
-    "ef": INT,
+    "ef": SIZE,
 }
 _DISK = {
-    "max_degree": INT,
-    "search_list_size": INT,
-    "pq_code_budget_gb": FLOAT_NUMBER,
-    "pq_code_budget_gb_ratio": FLOAT_NUMBER,
-    "build_dram_budget_gb": FLOAT_NUMBER,
-    "num_build_thread": INT,
-    "num_build_thread_ratio": FLOAT_NUMBER,
-    "disk_pq_dims": INT,
+    "max_degree": SIZE,
+    "search_list_size": SIZE,
+    "pq_code_budget_gb": AMOUNT,
+    "pq_code_budget_gb_ratio": AMOUNT,
+    "disk_pq_code_budget_gb_ratio": AMOUNT,
+    "build_dram_budget_gb": AMOUNT,
+    "num_build_thread": COUNT,
+    "num_build_thread_ratio": AMOUNT,
+    "disk_pq_dims": COUNT,
     "accelerate_build": BOOL,
-    "search_cache_budget_gb": FLOAT_NUMBER,
-    "search_cache_budget_gb_ratio": FLOAT_NUMBER,
-    "beamwidth": INT,
-    "beamwidth_ratio": FLOAT_NUMBER,
+    "search_cache_budget_gb": AMOUNT,
+    "search_cache_budget_gb_ratio": AMOUNT,
+    "beamwidth": COUNT,
+    "beamwidth_ratio": AMOUNT,
 }
 _JSON_PATH = {"json_path": TEXT, "json_cast_type": TEXT, "json_cast_function": TEXT}
+_BITMAP = {"bitmap_cardinality_limit": SIZE}
 
-#: Index type -> its build parameters.
-INDEX_TYPES: Mapping[str, Mapping[str, str]] = {
-    "AUTOINDEX": _JSON_PATH,
+#: Index type, as Milvus spells it -> its build parameters.
+INDEX_TYPES: Mapping[str, Mapping[str, Kind]] = {
+    # Milvus takes no parameters but the metric; Zilliz Cloud takes a build level.
+    "AUTOINDEX": {"build_level": ANY, **_JSON_PATH},
     "FLAT": {},
     "IVF_FLAT": _IVF,
-    "IVF_FLAT_CC": {**_IVF, "ssize": INT},
+    "IVF_FLAT_CC": {**_IVF, "ssize": SIZE},
     "IVF_SQ8": _IVF,
-    "IVF_SQ_CC": {**_IVF, **_REFINE, "ssize": INT, "code_size": INT, "raw_data_store_prefix": TEXT},
-    "IVF_PQ": {**_IVF, **_PQ},
-    "IVF_RABITQ": {**_IVF, **_REFINE},
+    "IVF_SQ_CC": {**_IVF, **_REFINE, "ssize": SIZE, "code_size": SIZE, "raw_data_store_prefix": TEXT},
+    "IVF_PQ": {**_IVF, **_PQ, **_REFINE},
+    "IVF_RABITQ": _RABITQ,
+    "IVF_RABITQ_FASTSCAN": _RABITQ,
     "SCANN": {**_IVF, "with_raw_data": BOOL},
     "SCANN_DVR": {**_IVF, **_REFINE, "with_raw_data": BOOL},
     "HNSW": _HNSW,
     "HNSW_SQ": {**_HNSW, **_REFINE, "sq_type": TEXT},
     "HNSW_PQ": {**_HNSW, **_REFINE, **_PQ},
-    "HNSW_PRQ": {**_HNSW, **_REFINE, **_PQ, "nrq": INT},
+    "HNSW_PRQ": {**_HNSW, **_REFINE, **_PQ, "nrq": SIZE},
     "DISKANN": _DISK,
-    "AISAQ": {**_DISK, "inline_pq": INT, "rearrange": BOOL, "num_entry_points": INT},
+    "AISAQ": {**_DISK, "inline_pq": COUNT, "rearrange": BOOL, "num_entry_points": COUNT},
     "GPU_BRUTE_FORCE": {},
-    "GPU_IVF_FLAT": {**_IVF, "cache_dataset_on_device": TEXT},
-    "GPU_IVF_PQ": {**_IVF, **_PQ, "cache_dataset_on_device": TEXT},
+    "GPU_IVF_FLAT": {**_IVF, **_ON_GPU},
+    "GPU_IVF_PQ": {**_IVF, **_PQ, **_ON_GPU},
     "GPU_CAGRA": _CAGRA,
     "BIN_FLAT": {},
     "BIN_IVF_FLAT": _IVF,
     "MINHASH_LSH": {
-        "mh_lsh_band": INT,
-        "mh_element_bit_width": INT,
+        "mh_lsh_band": SIZE,
+        "mh_element_bit_width": SIZE,
+        "mh_lsh_aligned_block_size": SIZE,
         "mh_lsh_code_in_mem": BOOL,
         "mh_lsh_shared_bloom_filter": BOOL,
-        "mh_lsh_bloom_false_positive_prob": FLOAT_NUMBER,
+        "mh_lsh_bloom_false_positive_prob": SHARE,
         "with_raw_data": BOOL,
     },
     "SPARSE_INVERTED_INDEX": _SPARSE,
     "SPARSE_WAND": _SPARSE,
     "INVERTED": _JSON_PATH,
-    "BITMAP": {"bitmap_cardinality_limit": INT},
-    "STL_SORT": {},
-    "TRIE": {},
-    "MARISA-TRIE": {},
-    "HYBRID": {
-        "bitmap_cardinality_limit": INT,
-        "low_cardinality_index_type": TEXT,
-        "high_cardinality_index_type": TEXT,
-    },
-    "NGRAM": {"min_gram": INT, "max_gram": INT, **_JSON_PATH},
+    "BITMAP": {**_BITMAP, **_JSON_PATH},
+    "STL_SORT": _JSON_PATH,
+    "TRIE": _JSON_PATH,
+    "Trie": _JSON_PATH,
+    "marisa-trie": _JSON_PATH,
+    "HYBRID": {**_BITMAP, **_JSON_PATH, "low_cardinality_index_type": TEXT, "high_cardinality_index_type": TEXT},
+    "NGRAM": {"min_gram": SIZE, "max_gram": SIZE, **_JSON_PATH},
     "RTREE": {},
 }
 
+#: Types of Milvus 3.0 of which no more than the name is known here.
+NAMES_ONLY = ("FAISS", "PATTERN")
+
 #: Properties that any index may have; they change how it is loaded, not what it is.
-INDEX_PROPERTIES: Mapping[str, str] = {
+INDEX_PROPERTIES: Mapping[str, Kind] = {
     "mmap.enabled": BOOL,
     "indexoffsetcache.enabled": BOOL,
-    "warmup": TEXT,
+    "warmup": ANY,
     "scalar_index_engine_version": INT,
     "load_priority": TEXT,
 }
 
+#: Families of parameters that grow with each release, of embedding lists and of sparse indexes: by how they begin.
+FAMILIES = ("emb_list_", "muvera_", "lemur_", "sindi_", "block_max_")
+
+#: Every build parameter -> what its value is.
+KIND_OF: Mapping[str, Kind] = {**{n: k for own in INDEX_TYPES.values() for n, k in own.items()}, **INDEX_PROPERTIES}
+
+#: Parameters of searches, which are often taken for those of an index.
+SEARCH_PARAMS = frozenset(
+    {
+        "ef",
+        "nprobe",
+        "level",
+        "reorder_k",
+        "refine_k",
+        "search_list",
+        "drop_ratio_search",
+        "dim_max_score_ratio",
+        "radius",
+        "range_filter",
+        "max_empty_result_buckets",
+        "itopk_size",
+        "search_width",
+        "min_iterations",
+        "max_iterations",
+        "team_size",
+        "mh_search_with_jaccard",
+        "rbq_query_bits",
+    }
+)
+
+_IVFS = ("IVF_FLAT", "IVF_FLAT_CC", "IVF_SQ8", "IVF_SQ_CC", "IVF_PQ", "IVF_RABITQ", "IVF_RABITQ_FASTSCAN")
+_GRAPHS = ("HNSW_SQ", "HNSW_PQ", "HNSW_PRQ", "DISKANN", "AISAQ")
+_DENSE = ("FLAT", *_IVFS, "SCANN", "SCANN_DVR", *_GRAPHS, "GPU_BRUTE_FORCE", "GPU_IVF_FLAT", "GPU_IVF_PQ")
+_SCALARS = ("INVERTED", "BITMAP", "STL_SORT", "TRIE", "Trie", "marisa-trie", "HYBRID", "NGRAM", "RTREE")
+
 #: Index type -> kinds of fields that it is for; one that is not here, such as AUTOINDEX, takes what the server lets it.
 INDEX_KINDS: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(
-        [
-            "IVF_FLAT",
-            "IVF_FLAT_CC",
-            "IVF_SQ8",
-            "IVF_SQ_CC",
-            "IVF_PQ",
-            "IVF_RABITQ",
-            "SCANN",
-            "SCANN_DVR",
-            "HNSW_SQ",
-            "HNSW_PQ",
-            "HNSW_PRQ",
-            "DISKANN",
-            "AISAQ",
-            "GPU_BRUTE_FORCE",
-            "GPU_IVF_FLAT",
-            "GPU_IVF_PQ",
-            "GPU_CAGRA",
-            "FLAT",
-        ],
-        (FLOAT,),
-    ),
-    "HNSW": (FLOAT, BINARY),
+    **dict.fromkeys(_DENSE, (FLOAT,)),
+    **dict.fromkeys(["HNSW", "GPU_CAGRA"], (FLOAT, BINARY)),
     **dict.fromkeys(["BIN_FLAT", "BIN_IVF_FLAT", "MINHASH_LSH"], (BINARY,)),
     **dict.fromkeys(["SPARSE_INVERTED_INDEX", "SPARSE_WAND"], (SPARSE,)),
-    **dict.fromkeys(["INVERTED", "BITMAP", "STL_SORT", "TRIE", "MARISA-TRIE", "HYBRID", "NGRAM", "RTREE"], (SCALAR,)),
+    **dict.fromkeys(_SCALARS, (SCALAR,)),
 }
 
 __all__ = [
     "ALL_METRICS",
+    "FAMILIES",
     "FIELD_KINDS",
     "INDEX_KINDS",
     "INDEX_PROPERTIES",
     "INDEX_TYPES",
+    "KIND_OF",
     "LIST_METRICS",
     "METRICS",
+    "NAMES_ONLY",
+    "SEARCH_PARAMS",
+    "Kind",
 ]

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb.rest.call import Answer, Call, body_of, names, nothing
 from airflow_vectordb.rest.errors import IndexNotFoundError
+from airflow_vectordb.rest.index_types import INDEX_PROPERTIES
+from airflow_vectordb.rest.index_values import told
 from airflow_vectordb.rest.result import Result
 
 if TYPE_CHECKING:
     from airflow_vectordb.rest.index_spec import IndexSpec
 
 #: Keys of ``indexParams`` in a description that are not build parameters.
-_NOT_PARAMS = frozenset({"index_type", "metric_type", "params"})
+_NOT_PARAMS = frozenset({"index_type", "metric_type"})
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class IndexDescription(Result):
         searched without an index
     :param pending_rows: rows that wait to be indexed; None when the server does not say
     :param fail_reason: why the build failed; empty otherwise
-    :param params: build parameters, as ``{"M": "16"}``, the values as the server spells them
+    :param params: build parameters, as ``{"M": 16}``
     """
 
     index_name: str
@@ -143,25 +145,34 @@ def drop(collection: str, index_name: str, *, database: str | None = None) -> Ca
 
 
 def _description(item: Mapping[str, Any]) -> IndexDescription:
-    pairs = {pair["key"]: pair.get("value") for pair in item.get("indexParams") or ()}
-    params = {key: value for key, value in pairs.items() if key not in _NOT_PARAMS}
-    # Some versions put all build parameters into one JSON value under "params".
-    nested = pairs.get("params")
+    pairs = {str(pair["key"]): pair.get("value") for pair in item.get("indexParams") or ()}
+    # What the request had under "params" stands there as one JSON text, its own index_type and metric_type included.
+    nested = pairs.pop("params", None)
     if isinstance(nested, str) and nested:
-        nested = json.loads(nested)
-    if isinstance(nested, Mapping):
-        params = {**nested, **params}
+        try:
+            nested = json.loads(nested)
+        except RecursionError:
+            raise ValueError("the parameters of the index are nested too deeply") from None
+    if not isinstance(nested, Mapping):
+        nested = {}
+    index_type = str(item.get("indexType") or pairs.get("index_type") or "")
+    if index_type.upper() != "AUTOINDEX":  # Milvus builds what is said in params, whatever is said beside them
+        index_type = str(nested.get("index_type") or index_type)
+    metric = str(nested.get("metric_type") or item.get("metricType") or pairs.get("metric_type") or "")
+    # Properties that were altered later stand beside the parameters; empty: not set.
+    altered = {key: item[key] for key in INDEX_PROPERTIES if item.get(key) not in (None, "")}
+    params = {**nested, **pairs, **altered}
     return IndexDescription(
         index_name=str(item["indexName"]),
         field_name=str(item["fieldName"]),
-        index_type=str(item.get("indexType") or pairs.get("index_type") or ""),
-        metric_type=str(item.get("metricType") or pairs.get("metric_type") or ""),
+        index_type=index_type,
+        metric_type="" if metric.upper() == "NONE" else metric,  # some engines' word for a scalar index's
         state=str(item.get("indexState") or ""),
         total_rows=_rows(item.get("totalRows")),
         indexed_rows=_rows(item.get("indexedRows")),
         pending_rows=_rows(item.get("pendingRows")),
         fail_reason=str(item.get("failReason") or ""),
-        params=params,
+        params={key: told(key, value) for key, value in params.items() if key not in _NOT_PARAMS},
     )
 
 

@@ -102,7 +102,7 @@ def test_an_index_description_of_every_age() -> None:
     assert (found.total_rows, found.pending_rows, dict(found.params)) == (None, None, {})
     pairs = [{"key": "index_type", "value": "HNSW"}, {"key": "metric_type", "value": "L2"}, {"key": "M", "value": "16"}]
     (found,) = read(call, [{**old, **counts, "indexParams": pairs}])
-    assert (found.total_rows, found.indexed_rows, found.pending_rows, dict(found.params)) == (10, 9, 1, {"M": "16"})
+    assert (found.total_rows, found.indexed_rows, found.pending_rows, dict(found.params)) == (10, 9, 1, {"M": 16})
     nested = [*pairs[:2], {"key": "params", "value": '{"M": 16}'}]
     (found,) = read(call, [{**old, "indexParams": nested}])
     assert dict(found.params) == {"M": 16}

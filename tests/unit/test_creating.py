@@ -129,7 +129,7 @@ def test_what_is_there_is_not_created_again(serve: Serve, operating: Operating) 
     (index,) = operating.create(server)
 
     assert server.paths == ["collections/describe", "indexes/list", "indexes/describe"]
-    assert index["params"] == {"M": "16", "efConstruction": "200"}
+    assert index["params"] == {"M": 16, "efConstruction": 200}
 
 
 def test_an_index_that_is_dropped_while_it_is_looked_at(serve: Serve, operating: Operating) -> None:

@@ -1,0 +1,166 @@
+"""Values of build parameters: as users and templates give them, as Milvus takes them, and whether two are one."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from numbers import Integral, Real
+from typing import Any
+
+from airflow_vectordb.rest.index_types import BOOL, KIND_OF, TEXT, Kind
+from airflow_vectordb.rest.spelling import article, is_nothing, show
+
+#: Lists and mappings within each other: more is none that somebody wrote.
+_DEEPEST = 20
+_INT64 = 2**63
+_TOO_LARGE = "is too large: numbers of 64 bits are what servers take"
+#: What is a number when servers tell it as a text: spelt as Python and Go spell it.
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?")
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """
+    Make what JSON knows of a value: NumPy's numbers, ``Decimal`` and their like are numbers.
+
+    :param value: as it was given
+    :param depth: how deep within others it is
+    :raises ValueError: saying what is wrong with it
+    :raises OverflowError: saying that a number is too large
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if depth > _DEEPEST:
+        raise ValueError(f"is nested more than {_DEEPEST} deep")
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item, depth + 1) for item in value]
+    if getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):
+        value = value.item()  # one of NumPy's, or of its like
+    return value if isinstance(value, bool) else _number(value)
+
+
+def _number(value: Any) -> int | float:
+    if isinstance(value, Decimal) and value.is_finite():
+        if value.adjusted() > 20:
+            raise OverflowError(_TOO_LARGE)
+        value = int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, Integral):
+        integer = int(value)
+        if not -_INT64 <= integer < _INT64:
+            raise OverflowError(_TOO_LARGE)
+        return integer
+    if not isinstance(value, Real | Decimal):
+        raise ValueError(f"is {show(value)} ({article(type(value).__name__)}), which is no value of a parameter")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise OverflowError(_TOO_LARGE) from None
+    if not math.isfinite(number):
+        raise ValueError(f"is {number}, which is no number")
+    return number
+
+
+def checked(value: Any, kind: Kind | None) -> Any:
+    """
+    Check the value of a parameter, and bring it into the shape that servers store: ``"16"`` is 16, since that is what
+    templates render to.
+
+    :param value: as it was given
+    :param kind: what it has to be; None: that is not known here
+    :raises ValueError: saying what is wrong with it, as ``must be an integer, not 'many'``
+    :raises OverflowError: saying that it is too large
+    """
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise ValueError("is empty: its template rendered to nothing?")
+    if isinstance(value, str) and is_nothing(value) and not (kind is BOOL or value in ("True", "False")):
+        raise ValueError(f"is {value!r}, a missing value rendered to text")
+    if kind is None:
+        return plain(value)
+    try:
+        found = _of_kind(plain(value), kind)
+    except ValueError:
+        found = None
+    if found is None or not kind.least <= float(found if kind.type in (int, float) else kind.least) <= kind.most:
+        raise ValueError(f"must be {kind.words}, not {show(value)}")
+    return found
+
+
+def _of_kind(value: Any, kind: Kind) -> Any:
+    """Read a value as one of a kind; None if it is none."""
+    text = value.strip() if isinstance(value, str) else value
+    if isinstance(text, Mapping | list):
+        return None
+    if kind.type is object:
+        return text
+    if kind.type is str:
+        return spell(text)
+    if kind.type is bool:
+        return text if isinstance(text, bool) else {"true": True, "false": False}.get(str(text).lower())
+    if isinstance(text, bool):
+        return None
+    try:
+        number = _number(int(text) if isinstance(text, str) else text)
+    except ValueError:
+        number = _number(float(text))
+    if kind.type is float:
+        return float(number)
+    return int(number) if float(number).is_integer() else None
+
+
+def told(key: str, value: Any) -> Any:
+    """
+    Read the value of a parameter as a server tells it: a number where it is one, also from servers that tell all values
+    as texts.
+
+    :param key: the parameter's name
+    :param value: as it stands in the answer
+    """
+    if not isinstance(value, str) or KIND_OF.get(key) is TEXT:
+        return value
+    if value in ("true", "false"):
+        return value == "true"
+    if not _NUMBER.fullmatch(value):
+        return value
+    return float(value) if "." in value else int(value)
+
+
+def spell(value: Any) -> str:
+    """
+    Write a parameter's value as Milvus does.
+
+    :param value: a number, a boolean, a text, a list or a mapping
+    """
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, sort_keys=True)
+    except (TypeError, ValueError, RecursionError):
+        return show(value)
+
+
+def equal(one: Any, other: Any) -> bool:
+    """
+    Compare two values of a parameter as Milvus takes them: ``16``, ``16.0`` and ``"16"`` are one, and so are ``SQ8``
+    and ``sq8``.
+
+    :param one: a value
+    :param other: another
+    """
+    return bool(_canonical(one) == _canonical(other))
+
+
+def _canonical(value: Any) -> float | str:
+    text = spell(value).strip().strip('"')
+    try:
+        return float(text)
+    except ValueError:
+        return text.casefold()
+
+
+__all__ = ["checked", "equal", "plain", "spell", "told"]

@@ -1,0 +1,132 @@
+"""How users write names: which one they meant, and what is no name at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+#: What is written where a value is missing, or names nothing: by Jinja, by its ``tojson``, by pandas.
+_NOTHING = frozenset({"None", "null", "nan", "NaN", "NaT", "<NA>", "True", "False"})
+#: What begins and ends what Jinja replaces.
+_JINJA = ("{{", "{%", "{#")
+
+
+def fold(key: str) -> str:
+    """
+    Make two spellings of a key comparable.
+
+    :param key: as ``index_type`` or ``indexType``
+    """
+    return key.replace("_", "").lower()
+
+
+def near_miss(name: str, known: Iterable[str]) -> str | None:
+    """
+    Find the known name that was surely meant: one or two letters away, or a transposition.
+
+    The shorter a name is, the less it takes to make another one of it: up to four letters allow for one slip, one
+    letter for none.
+
+    :param name: one that is not known
+    :param known: those that are
+    :return: the nearest one; None if none is near
+    """
+    given = _letters(name)
+    best: tuple[int, str] | None = None
+    for candidate in known:
+        letters = _letters(candidate)
+        shorter = min(len(given), len(letters))
+        allowed = 0 if shorter < 2 else 1 if len(letters) < 5 else 2
+        distance = _edits(given, letters, allowed)
+        if distance <= allowed and (best is None or distance < best[0]):
+            best = distance, candidate
+    return best[1] if best else None
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """
+    Suggest what a misspelt name may have meant.
+
+    :param name: the unknown name
+    :param known: those that there are
+    :return: as ``; did you mean 'vector'?``, or the known names if none is near
+    """
+    from difflib import get_close_matches
+
+    names = list(dict.fromkeys(known))
+    close = near_miss(name, names)
+    if close is None:
+        folded = {fold(candidate): candidate for candidate in reversed(names)}
+        alike = get_close_matches(fold(name[:100]), folded, n=1)
+        close = folded[alike[0]] if alike else None
+    if close is not None:
+        return f"; did you mean {close!r}?"
+    if not names:
+        return ""
+    listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+    return f"; known: {listed}"
+
+
+def has_template(text: str) -> bool:
+    """
+    Tell whether a text is one that Jinja renders into another.
+
+    :param text: as it stands in the DAG file
+    """
+    return any(mark in text for mark in _JINJA)
+
+
+def is_nothing(text: str) -> bool:
+    """
+    Tell whether a text is what templates make of a missing value (an XCom that is not there), or of none that is a
+    name.
+
+    :param text: once it is rendered
+    """
+    return text.strip() in _NOTHING
+
+
+def article(name: str) -> str:
+    """
+    Put the article before a type's name.
+
+    :param name: as ``Int64``
+    """
+    return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
+
+
+def show(value: Any, longest: int = 60) -> str:
+    """
+    Write a value that may be anything into a message.
+
+    :param value: as it was given
+    :param longest: number of characters
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # as of an int with more digits than Python writes
+        return "(too large to be shown)"
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def _edits(one: str, other: str, most: int) -> int:
+    """Count the letters to insert, drop, replace or swap with a neighbour (Damerau and Levenshtein)."""
+    if abs(len(one) - len(other)) > most:
+        return most + 1
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, start=1):
+        before, last, row = row, before, [i]
+        for j, with_letter in enumerate(other, start=1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != with_letter))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == with_letter:
+                cost = min(cost, last[j - 2] + 1)
+            row.append(cost)
+    return row[-1]
+
+
+__all__ = ["article", "fold", "has_template", "is_nothing", "near_miss", "nearest", "show"]
