@@ -105,12 +105,15 @@ class CreateIndexOperator(WaitingOperator):
         self.allow_unknown = allow_unknown
         self.min_rows = min_rows
         self.flush = flush
+        from airflow_vectordb.rest.index_params import malformed_literal
+
         # Rendering replaces it; error messages name it.
         self._index_params_source = index_params if isinstance(index_params, str) else None
         self.refuse(
             check_choice("if_exists", if_exists, IF_EXISTS),
             check_rows("min_rows", min_rows),
             *check_literal(collection_name=collection_name),
+            *malformed_literal(index_params, self.template_ext, allow_unknown=allow_unknown),
         )
 
     def work(self, hook: MilvusHook, context: Context, course: Course) -> list[dict[str, Any]]:
@@ -151,17 +154,15 @@ class CreateIndexOperator(WaitingOperator):
 
     def _rendered(self, hook: MilvusHook) -> tuple[list[IndexSpec], int]:
         from airflow_vectordb.rest.errors import InvalidParametersError
-        from airflow_vectordb.rest.index_params import parse_index_params, request_envelope
+        from airflow_vectordb.rest.index_params import read_index_params
 
         problems = check_rendered(collection_name=self.collection_name)
+        nameless = bool(problems)
         min_rows = rows_of("min_rows", self.min_rows, problems)
-        specs: list[IndexSpec] = []
-        try:
-            specs = parse_index_params(self.index_params, allow_unknown=self.allow_unknown)
-        except InvalidParametersError as error:
-            problems += error.problems
+        read = read_index_params(self.index_params, allow_unknown=self.allow_unknown)
+        problems += read.problems
         # A request copied from the API's page names its collection and database: they must be those of the task.
-        given = request_envelope(self.index_params)
+        given = read.envelope
         if given.get("collectionName", self.collection_name) != self.collection_name:
             problems.append(
                 f"index_params has collectionName {given['collectionName']!r}, "
@@ -170,10 +171,25 @@ class CreateIndexOperator(WaitingOperator):
         if "dbName" in given and given["dbName"] != (database := hook.endpoint.database or "default"):
             problems.append(f"index_params has dbName {given['dbName']!r}, but the task's database is {database!r}")
         if problems:
+            if read.specs and not nameless:
+                problems += self._misfits(hook, read.specs)
             given_as = self._index_params_source or ""
             source = f" (from {given_as[:120]!r})" if given_as else ""
             raise InvalidParametersError(problems, f"index parameters{source}")
-        return specs, min_rows
+        return read.specs, min_rows
+
+    def _misfits(self, hook: MilvusHook, specs: list[IndexSpec]) -> tuple[str, ...]:
+        """Find what only the schema tells to be wrong, so that it is said together with what is wrong without it."""
+        from airflow_vectordb.rest import collections, errors
+        from airflow_vectordb.rest.index_plan import resolve_all
+
+        try:
+            resolve_all(specs, hook.send(collections.describe(self.collection_name), retries=0))
+        except errors.InvalidParametersError as error:
+            return error.problems
+        except errors.MilvusError as error:
+            self.log.debug("The schema could not be looked at: %s", error)
+        return ()
 
     def _create(
         self,
@@ -184,18 +200,18 @@ class CreateIndexOperator(WaitingOperator):
         *,
         retried: bool,
     ) -> list[IndexDescription]:
-        from airflow_vectordb.rest import collections, errors, indexes
+        from airflow_vectordb.rest import collections, errors
         from airflow_vectordb.rest.index_plan import plan_indexes, resolve_all
 
         name = self.collection_name
         described = hook.send(collections.describe(name))
         specs = resolve_all(specs, described)
+        for spec in specs:
+            for warning in spec.warnings:
+                self.log.warning(warning)
         if replacement is not None:
             replacement.begin(self._own_name(hook, described))
-        existing: list[IndexDescription] = []
-        for index_name in hook.send(indexes.list_(name)):
-            with suppress(errors.IndexNotFoundError):  # dropped since it was listed
-                existing += hook.send(indexes.describe(name, index_name))
+        existing = self._existing(hook)
         plan = plan_indexes(
             name,
             specs,
@@ -227,7 +243,8 @@ class CreateIndexOperator(WaitingOperator):
         if call is None and not self.flush:
             found = [plan.there[spec.name] for spec in plan.specs]
         else:
-            found = [hook.send(indexes.describe(name, spec.name))[0] for spec in plan.specs]
+            found = self._created(hook, plan)
+            plan = plan.named_as(found)
         try:
             warnings = plan.read_back(found, strict=self.strict)
         except errors.IndexMismatchError:
@@ -237,6 +254,22 @@ class CreateIndexOperator(WaitingOperator):
         for warning in warnings:
             self.log.warning(warning)
         return found
+
+    def _existing(self, hook: MilvusHook) -> list[IndexDescription]:
+        from airflow_vectordb.rest import errors, indexes
+
+        existing: list[IndexDescription] = []
+        for index_name in hook.send(indexes.list_(self.collection_name)):
+            with suppress(errors.IndexNotFoundError):  # dropped since it was listed
+                existing += hook.send(indexes.describe(self.collection_name, index_name))
+        return existing
+
+    def _created(self, hook: MilvusHook, plan: IndexPlan) -> list[IndexDescription]:
+        from airflow_vectordb.rest import indexes
+
+        if not all(spec.named for spec in plan.specs):  # the server has chosen a name
+            return plan.find(self._existing(hook))
+        return [hook.send(indexes.describe(self.collection_name, spec.name))[0] for spec in plan.specs]
 
     def _own_name(self, hook: MilvusHook, described: Collection) -> str:
         """Find the name of a collection that may have been described by an alias: Milvus 2.6 then tells the alias."""

@@ -220,6 +220,7 @@ class Replacement:
         """Ask for old indexes in whose place there is none now, or one that is of no use."""
         from airflow_vectordb.rest import indexes
         from airflow_vectordb.rest.index_spec import AUTOINDEX, IndexSpec
+        from airflow_vectordb.rest.index_types import INDEX_TYPES
 
         disowned = self._course.results.get("disowned", ())
         there = [
@@ -235,22 +236,21 @@ class Replacement:
                 continue
             for other in in_place:
                 self._hook.send(indexes.drop(collection, other["index_name"]))
-            automatic = index["index_type"].upper() == AUTOINDEX
+            params = index["params"]
+            if index["index_type"].upper() == AUTOINDEX:  # it takes few, although servers tell more
+                params = {key: value for key, value in params.items() if key in INDEX_TYPES[AUTOINDEX]}
             spec = IndexSpec(
-                index["field_name"],
-                index["index_name"],
-                index["index_type"],
-                index["metric_type"] or None,
-                {} if automatic else index["params"],  # it takes none, although servers tell some
+                index["field_name"], index["index_name"], index["index_type"], index["metric_type"] or None, params
             )
             self._hook.send(indexes.create(collection, [spec]))
             restored.append(index["index_name"])
         return restored
 
 
-def _place(index: Mapping[str, Any]) -> tuple[str, Any]:
-    # A field has at most one index; a JSON field one for each path in it.
-    return index["field_name"], index["params"].get("json_path")
+def _place(index: Mapping[str, Any]) -> tuple[str, ...]:
+    from airflow_vectordb.rest.index_spec import index_place
+
+    return index_place(index["field_name"], index["params"])
 
 
 def _add(error: MilvusError, text: str) -> None:

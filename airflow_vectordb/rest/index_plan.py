@@ -12,6 +12,7 @@ from airflow_vectordb.rest.envelope import readable
 from airflow_vectordb.rest.errors import (
     ConflictError,
     IndexMismatchError,
+    IndexNotFoundError,
     InvalidParametersError,
     MilvusError,
     UnexpectedError,
@@ -48,6 +49,31 @@ class IndexPlan:
     def create(self) -> Call[None] | None:
         """Make the one call that asks for all that is missing; None when nothing is."""
         return indexes.create(self.collection, self.to_create) if self.to_create else None
+
+    def find(self, existing: Sequence[IndexDescription]) -> list[IndexDescription]:
+        """
+        Find the indexes that were asked for by what they are on: the server may have chosen their names.
+
+        :param existing: all indexes of the collection
+        :return: a description for each of :attr:`specs`, in their order
+        :raises IndexNotFoundError: when one of them is not there
+        """
+        found = []
+        for spec in self.specs:
+            description = _on_same_place(spec, existing)
+            if description is None:
+                raise IndexNotFoundError(f"the server has no index on field {spec.field_name!r}, which it accepted")
+            found.append(description)
+        return found
+
+    def named_as(self, found: Sequence[IndexDescription]) -> IndexPlan:
+        """
+        Take over the names that indexes have got.
+
+        :param found: a description for each of :attr:`specs`, in their order
+        """
+        named = [replace(spec, index_name=d.index_name) for spec, d in zip(self.specs, found, strict=True)]
+        return replace(self, specs=tuple(named))
 
     def explain(self, error: MilvusError) -> MilvusError:
         """
@@ -161,7 +187,7 @@ def plan_indexes(
     for spec in specs:
         description = _on_same_place(spec, existing)
         if description is None:
-            taken = next((other for other in existing if other.index_name == spec.name), None)
+            taken = next((other for other in existing if spec.named and other.index_name == spec.name), None)
             if taken is not None:
                 wrong.append(f"the name {spec.name!r} is taken by the index on field {taken.field_name!r}")
             named.append(spec)

@@ -11,10 +11,10 @@ from typing import Any
 
 from airflow_vectordb.rest.spelling import show
 
-#: Characters. A hundred indexes are a tenth of it.
+#: Characters. A hundred indexes are a fifth of it.
 LONGEST = 100_000
 #: Values in a text, each alias of a YAML anchor counted as what it stands for.
-MOST_VALUES = 10_000
+MOST_VALUES = 2_000
 #: Lists and mappings within each other.
 DEEPEST = 20
 

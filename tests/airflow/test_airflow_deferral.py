@@ -91,6 +91,6 @@ def test_its_result_is_what_the_server_says(run: Run) -> None:
             "total_rows": ROWS,
             "indexed_rows": ROWS,
             "pending_rows": 0,
-            "params": {"M": "16", "efConstruction": "200"},
+            "params": {"M": 16, "efConstruction": 200},
         }
     ]

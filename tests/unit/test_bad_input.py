@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, task
 from fake_milvus import FakeMilvus
 from harness import HNSW, Operating
 from scripted import ScriptedServer
@@ -19,7 +19,7 @@ from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOpera
 Serve = Callable[..., ScriptedServer]
 FIELD = {"fieldName": "vector"}
 
-# index_params -> words that the message must have. No request is made.
+# index_params -> words that the message must have. The schema is looked at, so that all is said at once; nothing else.
 REFUSED_UNSEEN: dict[str, tuple[Any, list[str]]] = {
     "a misspelt key": ([{**FIELD, "metricTyp": "L2"}], ["'metricTyp'", "did you mean 'metricType'"]),
     "a misspelt field name": ([{"feildName": "vector"}], ["'feildName'", "did you mean 'fieldName'"]),
@@ -36,6 +36,11 @@ REFUSED_UNSEEN: dict[str, tuple[Any, list[str]]] = {
     "a parameter of another kind": ([{**FIELD, "indexType": "HNSW", "params": {"M": "many"}}], ["M", "'many'"]),
     "a fraction": ([{**FIELD, "indexType": "HNSW", "params": {"M": 16.5}}], ["M must be an integer", "16.5"]),
     "not a number": ([{**FIELD, "indexType": "HNSW", "params": {"M": float("nan")}}], ["M must be an integer"]),
+    "a number below 1": ([{**FIELD, "indexType": "HNSW", "params": {"efConstruction": -1}}], ["efConstruction", "-1"]),
+    "a parameter of searches": (
+        [{**FIELD, "indexType": "HNSW", "params": {"ef": 64}}],
+        ["'ef' is a parameter of searches", "allow_unknown=True"],
+    ),
     "a parameter that rendered to nothing": ([{**FIELD, "indexType": "HNSW", "params": {"M": ""}}], ["M is empty"]),
     "a name that rendered to nothing": ([{"fieldName": " "}], ["fieldName is empty"]),
     "parameters that are a list": ([{**FIELD, "params": ["M", 16]}], ["params must be a mapping"]),
@@ -72,24 +77,47 @@ REFUSED_UNSEEN: dict[str, tuple[Any, list[str]]] = {
             {"feildName": "vector", "indexType": "HNWS"},
             {"fieldName": "label", "metricType": "L3", "params": {"M": 1}},
         ],
-        ["4 problems", "'feildName'", "'HNWS'", "'L3'", "index_params[0]", "index_params[1]", "AUTOINDEX"],
+        ["5 problems", "'feildName'", "'HNWS'", "'L3'", "index_params[0]", "index_params[1]", "AUTOINDEX"],
     ),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED_UNSEEN)
-def test_refused_without_a_request(case: str, serve: Serve, operating: Operating) -> None:
+def test_refused_after_no_more_than_a_look(case: str, serve: Serve, operating: Operating) -> None:
     index_params, words = REFUSED_UNSEEN[case]
-    server = serve([])
+    server = serve(FakeMilvus())
     operating.connect(server)
-    operator = CreateIndexOperator(task_id="index", collection_name="docs", index_params=index_params)
+    operator = operating.operator("{{ later }}")
+    operator.index_params = index_params  # what a template, a file or another task gave
 
     with pytest.raises(AirflowFailException) as caught:
         operating.execute(operator)
 
     for word in ["task index", *words]:
         assert word in str(caught.value)
-    assert server.connections == 0
+    assert set(server.paths) <= {"collections/describe"}
+
+
+def test_what_is_wrong_is_said_also_when_the_schema_cannot_be_looked_at(operating: Operating) -> None:
+    operating.connect("http://127.0.0.1:1")
+    with pytest.raises(AirflowFailException, match="M must be an integer"):
+        operating.execute(operating.operator([{**FIELD, "indexType": "HNSW", "params": {"M": "many"}}]))
+
+
+def test_everything_is_said_at_once_across_the_schema(serve: Serve, operating: Operating) -> None:
+    server = serve(FakeMilvus())
+    params = {"M": "sixteen", "efConstruction": -1, "ef": 64}
+    index_params = [
+        {"fieldName": "vectr"},
+        {**FIELD, "indexType": "HNSW", "metricType": "HAMMING", "params": params},
+    ]
+
+    with pytest.raises(AirflowFailException) as caught:
+        operating.create(server, index_params)
+
+    for word in ("5 problems", "'vectr'", "HAMMING", "'sixteen'", "efConstruction must be", "'ef'"):
+        assert word in str(caught.value)
+    assert server.paths == ["collections/describe"]
 
 
 REFUSED_BY_THE_SCHEMA: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
@@ -212,6 +240,71 @@ def test_templates_that_render_to_nothing(serve: Serve, operating: Operating, tm
 
 
 # When the DAG is parsed ---------------------------------------------------------------------------------------------
+
+# What stands in a DAG file and can never be right -> words.
+MALFORMED: dict[str, tuple[Any, list[str]]] = {
+    "nothing": (None, ["index_params is None"]),
+    "an empty list": ([], ["index_params is empty"]),
+    "an empty mapping": ({}, ["fieldName is missing"]),
+    "an empty text": ("", ["index_params is empty"]),
+    "a whole body without an index": ({"indexParams": []}, ["index_params is empty"]),
+    "a misspelt key": ([{"feildName": "vector"}], ["'feildName'", "did you mean 'fieldName'"]),
+    "a misspelt key beside a template": ({"fieldName": "{{ f }}", "indexTyp": "{{ t }}"}, ["'indexTyp'"]),
+    "a misspelt key beside a template in the list": (["{{ one }}", {"feildName": "v"}], ["'feildName'"]),
+    "a misspelt parameter": (
+        [{**FIELD, "indexType": "HNSW", "params": {"efConstrution": "{{ n }}"}}],
+        ["'efConstrution'", "allow_unknown=True"],
+    ),
+    "a misspelt key in JSON": ('{"feildName": "vector"}', ["'feildName'"]),
+    "a misspelt key in YAML": ("feildName: vector", ["'feildName'"]),
+    "a key twice in JSON": ('{"fieldName": "v", "fieldName": "w"}', ["'fieldName' twice"]),
+    "a key twice in YAML": ("fieldName: v\nparams: {M: 1, M: 2}", ["'M' twice"]),
+    "a key in two spellings": ({"fieldName": "v", "field_name": "v"}, ["fieldName is given twice"]),
+    "an empty name": ({"fieldName": ""}, ["fieldName is empty"]),
+    "a name that is none": ({"fieldName": "v", "indexName": "None"}, ["indexName is 'None'"]),
+    "a number": (7, ["index_params must be a mapping"]),
+    "a list of numbers": ([7], ["an index must be a mapping"]),
+    "JSON cut off": ('[{"fieldName": "vector"', ["neither JSON nor YAML"]),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_malformed_parameters_are_refused_when_the_dag_is_parsed(case: str) -> None:
+    index_params, words = MALFORMED[case]
+    with pytest.raises(ValueError, match="task index: ") as caught:
+        CreateIndexOperator(task_id="index", collection_name="docs", index_params=index_params)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "index_params",
+    [
+        "{{ later }}",
+        "{% if big %}{}{% endif %}",
+        "indexes/docs.yaml",
+        ["{{ one }}", "other.json"],
+        {"fieldName": "{{ f }}", "indexName": "{{ n }}", "indexType": "{{ t }}", "params": "{{ build | tojson }}"},
+        {"fieldName": "vector", "indexType": "HNSW", "params": {"M": "{{ m }}"}},
+        {"fieldName": "vectr", "indexType": "HNSW", "params": {"M": "sixteen"}},  # said with what the schema tells
+        object(),
+    ],
+    ids=str,
+)
+def test_what_is_known_later_is_left_until_then(index_params: Any) -> None:
+    CreateIndexOperator(task_id="index", collection_name="docs", index_params=index_params)
+
+
+def test_what_another_task_returns_is_left_until_then() -> None:
+    with DAG("d", schedule=None):
+
+        @task
+        def choose() -> dict[str, str]:
+            return {"feildName": "vector"}
+
+        chosen = choose()
+        for number, given in enumerate([chosen, [chosen], {"fieldName": "v", "params": chosen}, {"fieldName": chosen}]):
+            CreateIndexOperator(task_id=f"index{number}", collection_name="docs", index_params=given)
 
 
 @pytest.mark.parametrize(

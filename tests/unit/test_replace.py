@@ -38,7 +38,7 @@ def test_order_and_end(serve: Serve, worker: Make, clock: Clock, deferrable: boo
 
     assert fake.changes == ALL
     assert (m(fake), fake.loaded) == ("32", {"_default"})
-    assert index["params"]["M"] == "32"
+    assert index["params"]["M"] == 32
     assert (index["state"], index["pending_rows"]) == ("Finished", 0)
     assert 360 <= clock.elapsed <= 400
     assert running.deferrals == (["CollectionReleased", "IndexesBuilt", "CollectionLoaded"] if deferrable else [])

@@ -124,7 +124,7 @@ def test_what_cannot_be_put_back_is_told(serve: Serve, worker: Make, clock: Cloc
     with pytest.raises(AirflowFailException) as caught:
         running.run()
 
-    for words in ("M 32 is too much", "vector: HNSW", "'M': '16'", "could not be put back", "no more indexes today"):
+    for words in ("M 32 is too much", "vector: HNSW", "'M': 16", "could not be put back", "no more indexes today"):
         assert words in str(caught.value)
     assert running.store  # another run of this task instance knows what to load
     with pytest.raises(AirflowFailException, match=BACK):
