@@ -153,8 +153,9 @@ class CreateIndexOperator(WaitingOperator):
             Replacement(self, hook, context, course).recover(error)
 
     def _rendered(self, hook: MilvusHook) -> tuple[list[IndexSpec], int]:
-        from airflow_vectordb.rest.errors import InvalidParametersError
+        from airflow_vectordb.rest import collections, errors
         from airflow_vectordb.rest.index_params import read_index_params
+        from airflow_vectordb.rest.index_plan import misfits
 
         problems = check_rendered(collection_name=self.collection_name)
         nameless = bool(problems)
@@ -172,24 +173,12 @@ class CreateIndexOperator(WaitingOperator):
             problems.append(f"index_params has dbName {given['dbName']!r}, but the task's database is {database!r}")
         if problems:
             if read.specs and not nameless:
-                problems += self._misfits(hook, read.specs)
+                with suppress(errors.MilvusError):  # what is wrong without the schema is said in any case
+                    problems += misfits(read.specs, hook.send(collections.describe(self.collection_name), retries=0))
             given_as = self._index_params_source or ""
             source = f" (from {given_as[:120]!r})" if given_as else ""
-            raise InvalidParametersError(problems, f"index parameters{source}")
+            raise errors.InvalidParametersError(problems, f"index parameters{source}")
         return read.specs, min_rows
-
-    def _misfits(self, hook: MilvusHook, specs: list[IndexSpec]) -> tuple[str, ...]:
-        """Find what only the schema tells to be wrong, so that it is said together with what is wrong without it."""
-        from airflow_vectordb.rest import collections, errors
-        from airflow_vectordb.rest.index_plan import resolve_all
-
-        try:
-            resolve_all(specs, hook.send(collections.describe(self.collection_name), retries=0))
-        except errors.InvalidParametersError as error:
-            return error.problems
-        except errors.MilvusError as error:
-            self.log.debug("The schema could not be looked at: %s", error)
-        return ()
 
     def _create(
         self,

@@ -160,6 +160,20 @@ def resolve_all(specs: Iterable[IndexSpec], collection: Collection) -> list[Inde
     return resolved
 
 
+def misfits(specs: Iterable[IndexSpec], collection: Collection) -> tuple[str, ...]:
+    """
+    Tell what :func:`resolve_all` would refuse.
+
+    :param specs: what is asked for
+    :param collection: as the server describes it
+    """
+    try:
+        resolve_all(specs, collection)
+    except InvalidParametersError as error:
+        return error.problems
+    return ()
+
+
 def plan_indexes(
     collection: str,
     specs: Sequence[IndexSpec],
@@ -234,4 +248,4 @@ def _differs(collection: str, name: str, lines: Sequence[str]) -> str:
     return f"{collection}/{name}: {', '.join(lines)}"
 
 
-__all__ = ["IndexPlan", "is_conflict", "plan_indexes", "resolve_all"]
+__all__ = ["IndexPlan", "is_conflict", "misfits", "plan_indexes", "resolve_all"]
