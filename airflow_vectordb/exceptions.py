@@ -8,10 +8,11 @@ with ``code``, ``message``, ``http_status``, ``transient`` and ``retry_after``.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.rest.errors import MilvusError
+from airflow_vectordb.rest.wording import tell
 
 _MADE: dict[tuple[type[Any], type[Any]], type[Any]] = {}
 
@@ -23,7 +24,7 @@ class _Failure:
     _kinds: tuple[type[MilvusError], type[AirflowException]]
 
     def __str__(self) -> str:
-        return f"task {self.task_id}: {super().__str__()}" if self.task_id else super().__str__()
+        return tell(cast("MilvusError", self), self.task_id)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_restored, (*self._kinds, dict(self.__dict__)))
@@ -71,7 +72,7 @@ def make_airflows(
 
     :param error: what happened
     :param exception: Airflow's class for it; None: see :func:`exception_for`
-    :param task_id: goes in front of the message
+    :param task_id: is told with where it happened
     :return: an instance of both classes, picklable, with the attributes and the traceback of ``error``
     """
     kind = error._kinds[0] if isinstance(error, _Failure) else type(error)

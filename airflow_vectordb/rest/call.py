@@ -127,6 +127,26 @@ class Call(Generic[T_co]):
             return f"database {database!r}" if database else ""
         return f"{name} (database {database or 'default'!r})"
 
+    def names(self, database: str | None = None) -> dict[str, str]:
+        """
+        Tell what the call names, for messages.
+
+        :param database: the endpoint's database
+        :return: names by kind, as ``{"collection": "docs", "database": "default"}``
+        """
+        indexes = self.body.get("indexParams")
+        one = indexes[0] if isinstance(indexes, list) and len(indexes) == 1 else {}
+        partitions = self.body.get("partitionNames") or ()
+        found = {
+            "database": self.body.get("dbName") or database or "default",
+            "collection": self.body.get("collectionName"),
+            "partition": self.body.get("partitionName") or (partitions[0] if len(partitions) == 1 else None),
+            "index": self.body.get("indexName"),
+            "alias": self.body.get("aliasName"),
+            "field": one.get("fieldName"),
+        }
+        return {kind: str(name) for kind, name in found.items() if name}
+
 
 def _made_at() -> tuple[Any, Any]:
     """Find where a call is being made, and where that was called from: code and line of both."""

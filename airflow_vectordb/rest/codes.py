@@ -1,6 +1,9 @@
-"""Which error code and which HTTP status become which class."""
+"""Which error code, HTTP status and words become which class."""
 
 from __future__ import annotations
+
+import math
+import re
 
 from airflow_vectordb.rest.errors import (
     AliasNotFoundError,
@@ -23,6 +26,10 @@ from airflow_vectordb.rest.errors import (
     UnexpectedError,
     UnsupportedError,
 )
+
+# Codes whose words may say that it is something else: the limiter looks up what is asked for before it counts (1807), and
+# old servers have one code for all that goes wrong (1).
+_VAGUE = frozenset({1, 1807})
 
 #: Milvus's error codes and what they become. The codes are those of Milvus 2.3 to 3.0 and of Zilliz Cloud's gateway.
 CODES: dict[int, type[MilvusError]] = {
@@ -59,6 +66,7 @@ CODES: dict[int, type[MilvusError]] = {
     1601: ConflictError,
     1602: ConflictError,
     1700: FieldNotFoundError,
+    1701: BadRequestError,
     1800: AuthenticationError,
     1801: BadRequestError,
     1802: BadRequestError,
@@ -81,28 +89,96 @@ CODES: dict[int, type[MilvusError]] = {
     80002: AuthenticationError,
 }
 
-#: HTTP statuses that may pass by themselves.
-TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+#: What to do, where the class's own advice is not the best.
+HINTS = {
+    702: "Drop that index first, or ask for what is there.",
+    10001: "Raise the connection's `timeout`; it may still be done.",
+}
+
+# `collection not found[…]`, `partition name p1 not found`, `database:nodb not found`, `can't find collection[…]`,
+# `cannot create index on non-exist field`
+_MISSING = (
+    r"(?:can't|cannot|can not|couldn't|could not) find (?:the )?NOUN\b|non-exist(?:ent|ing)? NOUN\b"
+    r"|\bNOUN(?: ?name)?[:=]?(?: ?[\[('\"`]?[\w.$-]{1,255}[])'\"`]?)??"
+    r" (?:(?:is |was |can ?|could )?not (?:be )?(?:found|exists?)|does(?: not|n't) exist)"
+)
+#: Words that say what the code does not, and the class that they stand for.
+_WORDS: tuple[tuple[re.Pattern[str], type[MilvusError]], ...] = tuple(
+    (re.compile(words, re.IGNORECASE), cls)
+    for words, cls in (
+        (_MISSING.replace("NOUN", "collection"), CollectionNotFoundError),
+        (_MISSING.replace("NOUN", "partition"), PartitionNotFoundError),
+        (_MISSING.replace("NOUN", "database"), DatabaseNotFoundError),
+        (_MISSING.replace("NOUN", "index"), IndexNotFoundError),
+        (_MISSING.replace("NOUN", "alias"), AliasNotFoundError),
+        (_MISSING.replace("NOUN", "field"), FieldNotFoundError),
+        (r"code = PermissionDenied|permission deny", PermissionDeniedError),
+        (r"code = Unauthenticated|hasn't authenticated|auth check failure", AuthenticationError),
+        # In other words it may come from within, when half of the work is done.
+        (r"rate limit exceeded\[rate=|rejected by .{0,40}RateLimiter", RateLimitError),
+        (r"code = Unimplemented", UnsupportedError),
+        (r"(?:collection|partition)s? (?:is |are |was |were )?not (?:been )?loaded", NotLoadedError),
+    )
+)
+# 65535 is mostly a validation error without a code of its own, but what these words are about passes by itself.
+_PASSING = re.compile(
+    r"rate limit|too many requests|try again|retry later|not ready|unavailable|not available|deadline exceeded|not fully loaded"
+    r"|timed? ?out|connection refused|connection reset|transport is closing|node offline|no available",
+    re.IGNORECASE,
+)
+_RATE = re.compile(r"rate limit exceeded\[rate=([0-9.e+-]{1,30})\]")
 
 
-def class_of(code: int, http_status: int) -> type[MilvusError]:
+def class_of(code: int, http_status: int, words: str = "") -> type[MilvusError]:
     """
     Find the class of an answer that carries a Milvus code.
 
+    The code decides, unless it says nothing: 65535, one on no list, or 1807 and 1 beside words about something that is
+    missing. Then the HTTP status decides, and where that says nothing either, the words.
+
     :param code: the code in the answer's body
     :param http_status: the HTTP status it came with
-    :return: the class; for a code on no list, what its HTTP status says, else :class:`UnexpectedError`
+    :param words: the server's message
+    :return: the class; :class:`UnexpectedError` when nothing tells more
     """
-    if code in CODES:
-        return CODES[code]
     if 96000 <= code <= 96999:  # Zilliz Cloud: no permission for a project or cluster, unknown ids
         return PermissionDeniedError
-    return class_of_status(http_status) or UnexpectedError
+    told = CODES.get(code, UnexpectedError)
+    if told is not UnexpectedError and code not in _VAGUE:
+        return told
+    meant = next((cls for pattern, cls in _WORDS if pattern.search(words)), None)
+    if told is not UnexpectedError and (meant is None or meant.transient):
+        return told
+    return class_of_status(http_status) or meant or told
+
+
+def passes(words: str) -> bool:
+    """
+    Tell whether an error without a code of its own may pass by itself.
+
+    :param words: the server's message
+    """
+    return bool(_PASSING.search(words))
+
+
+def limiter_interval(words: str) -> float | None:
+    """
+    Tell how long a limiter holds calls back.
+
+    :param words: the server's message, as ``rate limit exceeded[rate=0.1]``: calls per second
+    :return: seconds from one call to the next; None when the words do not tell
+    """
+    found = _RATE.search(words)
+    try:
+        interval = 1.0 / float(found[1]) if found else 0.0
+    except (ValueError, ZeroDivisionError):
+        return None
+    return interval if 0.0 < interval < math.inf else None
 
 
 def class_of_status(http_status: int) -> type[MilvusError] | None:
     """
-    Find the class of an HTTP status that comes without a known Milvus code.
+    Find the class of an HTTP status that comes without a Milvus code, or with one that says nothing.
 
     :param http_status: the status
     :return: the class; None for a status that says nothing of the kind
@@ -113,9 +189,10 @@ def class_of_status(http_status: int) -> type[MilvusError] | None:
         return PermissionDeniedError
     if http_status == 429:
         return RateLimitError
-    if http_status in TRANSIENT_STATUSES:
+    # 501 and 505 say that the server cannot; the others, those of proxies beyond 504 among them, that it cannot now.
+    if http_status == 408 or (http_status >= 500 and http_status not in (501, 505)):
         return GatewayError
     return None
 
 
-__all__ = ["CODES", "TRANSIENT_STATUSES", "class_of", "class_of_status"]
+__all__ = ["CODES", "HINTS", "class_of", "class_of_status", "limiter_interval", "passes"]

@@ -177,6 +177,8 @@ def search(
     def read(answer: Answer) -> list[list[dict[str, Any]]]:
         # The hits of all vectors come as one flat list, and `topks` says how many belong to each.
         hits, found = _rows(answer), answer.envelope.get("topks")
+        if not hits and not found:  # without any hit there are no topks either
+            return [[] for _ in vectors]
         if found is None:
             if len(vectors) == 1:
                 return [hits]

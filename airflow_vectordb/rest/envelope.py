@@ -14,16 +14,10 @@ from typing import Any
 from airflow_vectordb.rest import codes, errors
 from airflow_vectordb.rest.call import LARGE_ANSWER, Answer
 from airflow_vectordb.rest.redaction import readable
+from airflow_vectordb.rest.wording import duration
 
 #: Both mean success: 0, and 200 on the v2 servers of early 2024.
 SUCCESS = (0, 200)
-
-#: 65535 is mostly a validation error without a code of its own, but these words of it pass by themselves.
-_PASSING = re.compile(
-    r"rate limit|too many requests|try again|retry later|not ready|unavailable|not available|deadline exceeded"
-    r"|timed? ?out|connection refused|connection reset|transport is closing|node offline|no available",
-    re.IGNORECASE,
-)
 
 #: Makes words of a server's fit for a message: given them, and the number of characters at most.
 Show = Callable[[str, int], str]
@@ -118,13 +112,17 @@ def _failure(reply: Reply, code: int, envelope: Mapping[str, Any], show: Show) -
         # Success in the body, failure in the status: somebody in between had the last word.
         cls = codes.class_of_status(reply.status) or errors.UnexpectedError
     else:
-        cls = codes.class_of(code, reply.status)
-    passing = cls is errors.UnexpectedError and bool(_PASSING.search(message))
+        cls = codes.class_of(code, reply.status, message)
+    passing = cls is errors.UnexpectedError and codes.passes(message)
+    pause = retry_after(reply.headers.get("retry-after"))
+    interval = codes.limiter_interval(message) if cls is errors.RateLimitError else None
     return cls(
         message,
         code=code,
         http_status=reply.status,
-        retry_after=retry_after(reply.headers.get("retry-after")),
+        cause=f"A rate limit allows one such call in {duration(interval)}" if interval and interval > 1 else None,
+        hint=codes.HINTS.get(code, "A retry may help." if passing else None),
+        retry_after=interval if pause is None else pause,
         transient=True if passing else None,
     )
 

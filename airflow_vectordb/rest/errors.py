@@ -37,37 +37,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, ClassVar
 
+from airflow_vectordb.rest.wording import Where, tell
 
-@dataclass(frozen=True)
-class Where:
-    """
-    What an error was about, in the words of its message.
-
-    :param path: the call that failed, as ``indexes/create``; empty: it was not a call
-    :param target: what it was about, as ``collection 'docs' (database 'default')``
-    :param server: the base URL
-    """
-
-    path: str
-    target: str
-    server: str
-
-    def __str__(self) -> str:
-        what = " for ".join(part for part in (self.path, self.target) if part)
-        return f"{what} at {self.server}{' failed' if self.path else ''}"
+#: What :func:`error_from` needs besides the class and the place.
+_FACTS = ("message", "code", "http_status", "cause", "hint", "retry_after", "transient", "attempts")
 
 
 class MilvusError(Exception):
     """
-    Base of all errors of this provider.
+    Base of all errors of this provider. Its text is the cause, the advice, where, and the server's code and words.
 
     :param message: the server's words, or what happened
     :param code: Milvus's error code; None when there is none
     :param http_status: the HTTP status of the answer; None when there was no answer
     :param where: the call that failed
+    :param cause: what happened, in short; None: the class's own words for what the server says, else the message
     :param hint: what to do about it; None: the class's own hint, if it has one
     :param retry_after: seconds that the server asked to wait; None when it did not ask
     :param transient: whether the same call may succeed later; None: what the class says
@@ -76,6 +63,8 @@ class MilvusError(Exception):
     transient: bool = False
     #: True: the call surely had no effect, so that even one that must not be made twice may be made again.
     without_effect: ClassVar[bool] = False
+    #: What the server's answer means; the first line of the docstring, where the call does not name all of it.
+    cause_template: ClassVar[str] = ""
     advice: ClassVar[str] = ""
 
     def __init__(
@@ -85,6 +74,7 @@ class MilvusError(Exception):
         code: int | None = None,
         http_status: int | None = None,
         where: Where | None = None,
+        cause: str | None = None,
         hint: str | None = None,
         retry_after: float | None = None,
         transient: bool | None = None,
@@ -94,6 +84,7 @@ class MilvusError(Exception):
         self.code = code
         self.http_status = http_status
         self.where = where
+        self.cause = cause or ""
         self.hint = self.advice if hint is None else hint
         self.retry_after = retry_after
         #: How often the call was made before this error was given out.
@@ -103,42 +94,20 @@ class MilvusError(Exception):
 
     def reword(self, edit: Callable[[str], str]) -> None:
         """
-        Change the message.
+        Change the message, and what was said in it of the cause.
 
         :param edit: is given the old one, returns the new one
         """
-        self.message = edit(self.message)
+        self.message, self.cause = edit(self.message), edit(self.cause)
         self.args = (self.message,)
 
     def __str__(self) -> str:
-        facts = []
-        if self.code is not None:
-            facts.append(f"code {self.code}")
-        if self.http_status is not None and self.http_status != 200:
-            facts.append(f"HTTP {self.http_status}")
-        prefix = str(self.where) if self.where else ""
-        if prefix and self.attempts > 1:
-            prefix += f" after {self.attempts} attempts"
-        if facts:
-            prefix += f" ({', '.join(facts)})" if prefix else ", ".join(facts)
-        text = f"{prefix}: {self.message}" if prefix else self.message
-        if not self.hint:
-            return text
-        return f"{text if text.endswith(('.', '!', '?')) else text + '.'} {self.hint}"
+        return tell(self)
 
     def as_json(self) -> dict[str, Any]:
         """Make JSON-ready data of it, for :func:`error_from`."""
-        return {
-            "error": type(self).__name__,
-            "message": self.message,
-            "code": self.code,
-            "http_status": self.http_status,
-            "where": asdict(self.where) if self.where is not None else None,
-            "hint": self.hint,
-            "retry_after": self.retry_after,
-            "transient": self.transient,
-            "attempts": self.attempts,
-        }
+        where = None if self.where is None else asdict(self.where)
+        return {"error": type(self).__name__, "where": where, **{name: getattr(self, name) for name in _FACTS}}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (type(self), self.message, dict(self.__dict__)))
@@ -164,8 +133,9 @@ def error_from(data: Mapping[str, Any]) -> MilvusError:
     where = data.get("where")
     try:
         state = {
-            **{name: data.get(name) for name in ("message", "code", "http_status", "retry_after")},
+            **{name: data.get(name) for name in _FACTS},
             "where": Where(**where) if where is not None else None,
+            "cause": str(data.get("cause") or ""),
             "hint": str(data.get("hint") or ""),
             "transient": bool(data.get("transient")),
             "attempts": int(data.get("attempts", 1)),
@@ -181,23 +151,29 @@ class NoAnswerError(MilvusError):
     """There is no whole answer: the call may or may not have had an effect."""
 
     transient = True
+    cause_template = "No answer from {server}: {words}"
+    advice = "Is it up? Check host and port."
 
 
 class ConnectError(NoAnswerError):
     """No connection came about: nothing was sent."""
 
     without_effect = True
-    advice = "Is the server up, and are host and port of the connection right? Milvus listens on 19530."
+    cause_template = "No connection to {server}: {words}"
 
 
 class AnswerTimeoutError(NoAnswerError):
     """The server was silent until the time-out. It may still do the work."""
 
-    advice = "The extra `timeout` of the connection is the number of seconds that one call gets."
+    cause_template = "{server}: {words}"
+    advice = "Try again, or raise the connection's `timeout`."
 
 
 class BrokenAnswerError(NoAnswerError):
     """The connection was closed before the answer was complete."""
+
+    cause_template = "{server}: {words}"
+    advice = "Try again; else look at its log, and at proxies'."
 
 
 class TlsError(NoAnswerError):
@@ -205,123 +181,163 @@ class TlsError(NoAnswerError):
 
     transient = False
     without_effect = True
-    advice = (
-        "Check `secure` (or the URL's scheme): does this port speak TLS? For a certificate of your own CA, set the "
-        "connection's extra `verify` to the path of its bundle (PEM)."
-    )
+    cause_template = "No TLS with {server}: {words}"
+    advice = "Check `secure` and `verify` of the connection."
 
 
 class NotMilvusError(MilvusError):
     """Something answered that is not Milvus's RESTful API."""
 
-    advice = "Do host and port of the connection lead to Milvus (not to its WebUI, Attu, or a proxy's page)?"
+    cause_template = "What answers at {server} is not Milvus: {words}"
+    advice = "Check host and port."
 
 
 class NoSuchEndpointError(NotMilvusError):
     """HTTP 404 without a Milvus answer."""
 
-    advice = (
-        "This server has no such endpoint: it is older than the call (the API's version 2 came with Milvus 2.4), or "
-        "host and port of the connection lead to something else."
-    )
+    cause_template = "{server} has no {path}"
+    advice = "Is it Milvus 2.4 or later? Check host and port."
 
 
 class RedirectError(NotMilvusError):
     """The server wants the call to go elsewhere. It does not go: the token would go with it."""
 
-    advice = (
-        "Set the connection's host to the final URL; redirects are not followed, so that the token goes nowhere else."
-    )
+    cause_template = "{words}; not followed"
+    advice = "Set the connection's host to the final URL."
 
 
 class UnavailableError(MilvusError):
     """The server cannot do it now."""
 
     transient = True
+    cause_template = "Milvus cannot do it now: {words}"
+    advice = "A retry may help; is the cluster healthy?"
 
 
 class GatewayError(UnavailableError):
     """A proxy, load balancer or half-started server answered in Milvus's place."""
+
+    cause_template = "HTTP {status} from {server}"
+    advice = "A retry may help; is Milvus up behind it?"
 
 
 class RateLimitError(UnavailableError):
     """Rejected by a limiter, before any work was done."""
 
     without_effect = True
+    cause_template = "A rate limit rejects the call"
+    advice = "Retry later; run fewer tasks at once (a pool)."
 
 
 class AuthenticationError(MilvusError):
     """The server does not accept the credentials, or wants some."""
 
-    advice = "Check login and password of the connection. An API key goes into the password, with the login left empty."
+    cause_template = "Milvus does not accept the credentials"
+    advice = "Check login and password (an API key: password alone)."
 
 
 class PermissionDeniedError(MilvusError):
-    """The user is known, and lacks a privilege."""
+    """The connection's user lacks a privilege."""
 
-    advice = "Grant the missing privilege to a role of the connection's user."
+    cause_template = "No privilege {privilege} for user {user} in database {database}"
+    advice = "Grant it to the user's role."
 
 
 class NotFoundError(MilvusError):
     """Something that the call names does not exist."""
 
+    advice = "Check the names."
+
 
 class DatabaseNotFoundError(NotFoundError):
     """The database does not exist."""
 
-    advice = "Check the task's `database` and the connection's schema field; create the database if it is to exist."
+    cause_template = "Database {database} does not exist"
+    advice = "Create it; check the task's `database` and the schema field."
 
 
 class CollectionNotFoundError(NotFoundError):
     """The collection does not exist in this database."""
 
-    advice = "Check the collection's name and the database; create the collection in a task before this one."
+    cause_template = "Collection {collection} does not exist"
+    advice = "Create it first, or check its name and the database."
 
 
 class PartitionNotFoundError(NotFoundError):
     """The partition does not exist."""
 
+    cause_template = "Partition {partition} of collection {collection} does not exist"
+    advice = "Check its name, or create it."
+
 
 class FieldNotFoundError(NotFoundError):
     """The collection has no such field."""
+
+    cause_template = "Collection {collection} has no field {field}"
+    advice = "Check its name against the schema."
 
 
 class IndexNotFoundError(NotFoundError):
     """The collection has no index of this name."""
 
+    cause_template = "Collection {collection} has no index {index}"
+    advice = "Check its name, or create it (CreateIndexOperator)."
+
 
 class AliasNotFoundError(NotFoundError):
     """The alias does not exist."""
+
+    cause_template = "Alias {alias} does not exist"
+    advice = "Check its name, or create it."
 
 
 class ConflictError(MilvusError):
     """Something of that name or on that field exists already, and is another."""
 
+    cause_template = "Milvus has it already: {words}"
+    advice = "Use another name, or drop what is there."
+
 
 class NotLoadedError(MilvusError):
     """The collection or partition is not loaded."""
 
-    advice = "Load the collection first."
+    cause_template = "Collection {collection} is not loaded"
+    advice = "Load it first (LoadCollectionOperator)."
 
 
 class BadRequestError(MilvusError):
     """The server refuses what the request contains."""
 
+    cause_template = "Milvus refuses the request: {words}"
+    advice = "Correct it: a retry would not help."
+
 
 class LimitExceededError(MilvusError):
     """Out of memory, disk or quota, or too many of something."""
+
+    cause_template = "A limit of Milvus is reached: {words}"
+    advice = "Free some of it, or raise the limit."
 
 
 class UnsupportedError(MilvusError):
     """This server cannot do what was asked."""
 
+    cause_template = "This Milvus cannot do it: {words}"
+    advice = "Use what it has, or a newer one."
+
 
 class ImportFailedError(MilvusError):
     """An import job failed."""
 
+    cause_template = "The import failed: {words}"
+    advice = "Correct the files, and import anew."
+
 
 class UnexpectedError(MilvusError):
     """An error without a code of its own."""
+
+    cause_template = "Milvus refuses: {words}"
+    advice = "Correct the call: a retry would not help."
 
 
 class InvalidParametersError(MilvusError, ValueError):
@@ -349,50 +365,30 @@ class InvalidParametersError(MilvusError, ValueError):
 class IndexMismatchError(ConflictError):
     """The index that exists is not the one that was asked for."""
 
+    advice = "Drop it first, or ask for what is there."
+
 
 class IndexFailedError(MilvusError):
     """The server gave up building an index."""
+
+    advice = "Drop it (DropIndexOperator), then create it anew."
 
 
 class WaitTimeoutError(MilvusError):
     """What was waited for was not done by the deadline."""
 
     transient = True
+    advice = "A retry waits on; or raise the timeout."
 
 
+# fmt: off
 __all__ = [
-    "AliasNotFoundError",
-    "AnswerTimeoutError",
-    "AuthenticationError",
-    "BadRequestError",
-    "BrokenAnswerError",
-    "CollectionNotFoundError",
-    "ConflictError",
-    "ConnectError",
-    "DatabaseNotFoundError",
-    "FieldNotFoundError",
-    "GatewayError",
-    "ImportFailedError",
-    "IndexFailedError",
-    "IndexMismatchError",
-    "IndexNotFoundError",
-    "InvalidParametersError",
-    "LimitExceededError",
-    "MilvusError",
-    "NoAnswerError",
-    "NoSuchEndpointError",
-    "NotFoundError",
-    "NotLoadedError",
-    "NotMilvusError",
-    "PartitionNotFoundError",
-    "PermissionDeniedError",
-    "RateLimitError",
-    "RedirectError",
-    "TlsError",
-    "UnavailableError",
-    "UnexpectedError",
-    "UnsupportedError",
-    "WaitTimeoutError",
-    "Where",
-    "error_from",
+    "AliasNotFoundError", "AnswerTimeoutError", "AuthenticationError", "BadRequestError", "BrokenAnswerError",
+    "CollectionNotFoundError", "ConflictError", "ConnectError", "DatabaseNotFoundError", "FieldNotFoundError",
+    "GatewayError", "ImportFailedError", "IndexFailedError", "IndexMismatchError", "IndexNotFoundError",
+    "InvalidParametersError", "LimitExceededError", "MilvusError", "NoAnswerError", "NoSuchEndpointError",
+    "NotFoundError", "NotLoadedError", "NotMilvusError", "PartitionNotFoundError", "PermissionDeniedError",
+    "RateLimitError", "RedirectError", "TlsError", "UnavailableError", "UnexpectedError", "UnsupportedError",
+    "WaitTimeoutError", "Where", "error_from",
 ]
+# fmt: on

@@ -20,6 +20,7 @@ from airflow_vectordb.rest.endpoint import Endpoint
 from airflow_vectordb.rest.envelope import Reply, decompressed, open_reply
 from airflow_vectordb.rest.errors import InvalidParametersError, MilvusError, NotMilvusError, Where
 from airflow_vectordb.rest.retry import RetryPolicy
+from airflow_vectordb.rest.wording import duration, sentence
 
 T = TypeVar("T")
 
@@ -88,6 +89,7 @@ def conversation(
     except InvalidParametersError as error:
         error.where = _where(endpoint, call)
         raise
+    told: dict[object, int] = {}
     for attempt in count(1):
         outcome = yield request
         try:
@@ -98,22 +100,24 @@ def conversation(
             return _result(call, outcome, endpoint)
         except MilvusError as error:
             error.where = _where(endpoint, call)
-            error.attempts = attempt
             pause = policy.pause(attempt, error, repeatable=call.repeatable, random=random)
             if pause is None:
+                error.attempts = attempt
                 raise
             because = error
-        _log.warning("%s Next attempt in %.1f s.", _sentence(str(because)), pause)
+        of, kind = policy.retries + 1, (type(because), because.code, because.http_status, because.message)
+        if first := told.get(kind):
+            text = f"attempt {attempt} of {of} failed in the same way as attempt {first}"
+        else:
+            text = f"{sentence(str(because))} Attempt {attempt} of {of}"
+        told.setdefault(kind, attempt)
+        _log.warning("%s; next in %s", text, duration(pause))
         yield Pause(pause, because)
     raise AssertionError("unreachable: count() does not end")
 
 
 def _where(endpoint: Endpoint, call: Call[Any]) -> Where:
-    return Where(call.path, call.target(endpoint.database), endpoint.url)
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else text + "."
+    return Where(call.path, call.target(endpoint.database), endpoint.url, call.names(endpoint.database))
 
 
 def _result(call: Call[T], reply: Reply, endpoint: Endpoint) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,6 +11,7 @@ from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.collections import Collection
 from airflow_vectordb.rest.envelope import readable
 from airflow_vectordb.rest.errors import (
+    BadRequestError,
     ConflictError,
     IndexMismatchError,
     IndexNotFoundError,
@@ -19,8 +21,9 @@ from airflow_vectordb.rest.errors import (
 )
 from airflow_vectordb.rest.index_spec import AUTOINDEX, Comparison, IndexSpec, index_place
 from airflow_vectordb.rest.indexes import IndexDescription
+from airflow_vectordb.rest.spelling import nearest
 
-ARROW = "(what is there -> what is asked for)"
+ARROW = "(What is there -> what is asked for.)"
 
 
 @dataclass(frozen=True)
@@ -75,21 +78,31 @@ class IndexPlan:
         named = [replace(spec, index_name=d.index_name) for spec, d in zip(self.specs, found, strict=True)]
         return replace(self, specs=tuple(named))
 
-    def explain(self, error: MilvusError) -> MilvusError:
+    def explain(self, error: MilvusError, fields: Sequence[str] = ()) -> MilvusError:
         """
         Word the failure of the create call.
 
         :param error: what the server answered
+        :param fields: names of the collection's fields
         :return: the error to raise: with the differences, if they are what the server refuses
         """
-        refused = isinstance(error, UnexpectedError) and not error.transient
-        if self.doubtful and (refused or is_conflict(error)):
+        if is_conflict(error):
             lines = [_differs(self.collection, name, found.doubts) for name, found in self.doubtful.items()]
             mismatch = IndexMismatchError(
-                f"{error.message}: {'; '.join(lines)} {ARROW}", code=error.code, where=error.where, hint=DROP_FIRST
+                error.message,
+                code=error.code,
+                where=error.where,
+                cause=f"another index is in the way{': ' if lines else ''}{'; '.join(lines)}",
+                hint=f"{REPLACE} {ARROW}" if lines else REPLACE,
             )
             mismatch.attempts = error.attempts
             return mismatch
+        missing = [spec.field_name for spec in self.to_create if spec.field_name not in fields]
+        if fields and missing and not error.transient and _NO_FIELD.search(error.message):
+            # Only a collection without dynamic fields says so; others take any name for a key of these.
+            guesses = (f"no field {name!r} in {self.collection}{nearest(name, fields)}" for name in missing)
+            error.cause = "; ".join(guesses)
+            error.hint = "A dynamic key needs json_path and json_cast_type."
         if len(self.to_create) > 1 and not error.transient:
             done = "Those before it in the list may have been created; the next try finds them."
             error.hint = f"{error.hint} {done}".strip()
@@ -106,6 +119,7 @@ class IndexPlan:
         """
         wrong: list[str] = []
         warnings: list[str] = []
+        substituted = False
         for spec, description in zip(self.specs, found, strict=True):
             comparison = spec.compare(description)
             differences = comparison.differences
@@ -114,15 +128,13 @@ class IndexPlan:
             if differences:
                 wrong.append(_differs(self.collection, spec.name, differences))
             elif comparison.substituted:
+                substituted = strict
                 text = f"{self.collection}/{spec.name}: the server built AUTOINDEX in the place of {spec.index_type}"
                 (wrong if strict else warnings).append(text)
         if wrong:
-            raise IndexMismatchError(
-                f"the server did not build what was asked for: {'; '.join(wrong)} {ARROW}",
-                hint="Zilliz Cloud turns every vector index into AUTOINDEX: ask for that, or set strict=False."
-                if strict
-                else None,
-            )
+            # Zilliz Cloud turns every vector index into AUTOINDEX.
+            hint = "Ask for AUTOINDEX, or set strict=False." if substituted else "Ask for what is there."
+            raise IndexMismatchError(f"the server built something else: {'; '.join(wrong)}", hint=f"{hint} {ARROW}")
         return warnings
 
 
@@ -137,7 +149,19 @@ def is_conflict(error: MilvusError) -> bool:
     return not error.transient and (isinstance(error, ConflictError) or any(w in error.message for w in words))
 
 
-DROP_FIRST = "Drop that index first (DropIndexOperator), or ask for what is there."
+def is_in_use(error: MilvusError) -> bool:
+    """
+    Tell whether a server refused to drop an index because its collection is loaded, and for no other reason.
+
+    :param error: what it answered to a drop call
+    """
+    refused = isinstance(error, BadRequestError | UnexpectedError | UnsupportedError) and not error.transient
+    return refused and re.search(r"\b(loaded|release)\b", error.message, re.IGNORECASE) is not None
+
+
+_NO_FIELD = re.compile(r"json index must specify|only supports? vector data type|non-exist field|field not found", re.I)
+#: What to do about another index in the place of the one that is asked for.
+REPLACE = 'Set if_exists="replace", or drop it first.'
 
 
 def resolve_all(specs: Iterable[IndexSpec], collection: Collection) -> list[IndexSpec]:
@@ -198,12 +222,15 @@ def plan_indexes(
     doubtful: dict[str, Comparison] = {}
     to_drop: dict[str, tuple[IndexDescription, str]] = {}
     wrong: list[str] = []
+    same: list[str] = []
+    hint = REPLACE
     for spec in specs:
         description = _on_same_place(spec, existing)
         if description is None:
             taken = next((other for other in existing if spec.named and other.index_name == spec.name), None)
             if taken is not None:
                 wrong.append(f"the name {spec.name!r} is taken by the index on field {taken.field_name!r}")
+                hint = "Choose another indexName, or drop it first."
             named.append(spec)
             continue
         named.append(replace(spec, index_name=spec.index_name or description.index_name))
@@ -217,14 +244,15 @@ def plan_indexes(
         elif comparison.differences:
             wrong.append(_differs(collection, description.index_name, lines))
         elif fail_on_same:
-            wrong.append(f"{collection}/{description.index_name} exists already (if_exists='fail')")
+            same.append(f"{collection}/{description.index_name} exists already")
         elif comparison.same:
             there[description.index_name] = description
         else:
             doubtful[description.index_name] = comparison
     if wrong:
-        arrow = f" {ARROW}" if any(" -> " in line for line in wrong) else ""
-        raise IndexMismatchError(f"another index is in the way: {'; '.join(wrong)}{arrow}", hint=DROP_FIRST)
+        raise IndexMismatchError(f"another index is in the way: {'; '.join(wrong + same)}", hint=f"{hint} {ARROW}")
+    if same:
+        raise IndexMismatchError("; ".join(same), hint='Set if_exists="skip" to keep it, or drop it first.')
     return IndexPlan(collection, tuple(named), there, doubtful, to_drop)
 
 

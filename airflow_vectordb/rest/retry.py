@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_vectordb.rest.errors import MilvusError
+from airflow_vectordb.rest.errors import MilvusError, RateLimitError
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
     """
-    Exponential backoff with full jitter.
+    Exponential backoff with full jitter. A limiter is given the time that it asks for, or more of it than others are:
+    to come back at once only keeps it closed.
 
     :param retries: attempts after the first
     :param base: seconds, the longest pause before the second attempt; it doubles from attempt to attempt
+    :param limiter_base: seconds, likewise, for a limiter that does not say when it opens. At least half of each pause is
+        waited, so that the four of the default outlast ten seconds, which is Milvus's limit of flushes
     :param longest: seconds, the longest pause of all. A server that asks for more (``Retry-After``) gets no further
         attempt from here: Airflow's own retries are made for such times.
     """
 
     retries: int = 4
     base: float = 0.5
+    limiter_base: float = 2.0
     longest: float = 60.0
 
     def pause(self, attempt: int, error: MilvusError, *, repeatable: bool, random: Callable[[], float]) -> float | None:
@@ -37,10 +41,19 @@ class RetryPolicy:
             return None
         if not repeatable and not error.without_effect:
             return None
-        pause = random() * min(self.longest, self.base * 2.0 ** min(attempt - 1, 30))
+        limited = isinstance(error, RateLimitError)
+        factor = 2.0 ** min(attempt - 1, 30)
+        if limited and error.retry_after is None:
+            return (0.5 + 0.5 * random()) * min(self.longest, self.limiter_base * factor)
+        pause = random() * min(self.longest, self.base * factor)
         if error.retry_after is None:
             return pause
-        return None if error.retry_after > self.longest else max(pause, error.retry_after)
+        if error.retry_after > self.longest:
+            return None
+        # Of many that a limiter sends away together it lets one in at a time: those that meet again are spread out.
+        spread = error.retry_after * min(attempt - 1, 3) if limited else 0.0
+        return max(pause, min(self.longest, error.retry_after + (1.0 - random()) * spread))
+
 
 
 __all__ = ["RetryPolicy"]

@@ -1,0 +1,200 @@
+"""How people are told: times, names that are too long, and what comes first in an error's text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from string import Formatter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_vectordb.rest.errors import MilvusError
+
+#: Characters within which cause and advice are told: what Airflow's log page shows of a line.
+HEAD = 100
+#: Characters that are left of a name, however little room there is.
+_SHORTEST = 12
+_UNITS = (("day", 86400), ("h", 3600), ("min", 60))
+# `[collection=docs]`, as Milvus ends its errors
+_NAMED = re.compile(r"\[(database|collection|partition|index|indexName|alias|field|fieldName)=([^\[\]]{1,255})\]")
+_DENIED = re.compile(r"Privilege(\w{1,100}): permission deny to (.{1,255}?) in the `?([^`\s]{1,255})`? database")
+# What Milvus puts around its reasons, and what tells people nothing.
+_BEFORE = re.compile(
+    r"^(?:(?:can only accept json format request|missing required parameters|fail to deal the insert data"
+    r"|request is rejected by limiter|please check the primary key and its' type can only in \[int, string\])"
+    r", error: )+"
+)
+_AFTER = re.compile(r"(?:: invalid parameter)?(?:\[expected=valid index params\]\[actual=invalid index params\])?$")
+
+
+@dataclass(frozen=True)
+class Where:
+    """
+    What an error was about, in the words of its message.
+
+    :param path: the call that failed, as ``indexes/create``; empty: it was not a call
+    :param target: what it was about, as ``collection 'docs' (database 'default')``
+    :param server: the base URL
+    :param names: what the call names, by kind: ``{"collection": "docs", "database": "default"}``
+    """
+
+    path: str
+    target: str
+    server: str
+    names: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        what = " for ".join(part for part in (self.path, self.target) if part)
+        return f"{what} at {self.server}"
+
+
+def duration(seconds: float) -> str:
+    """
+    Write a time as people say it.
+
+    :param seconds: how long
+    :return: as ``0.4 s``, ``35 s``, ``6 min 40 s``, ``1 h 30 min`` or ``2 days``
+    """
+    if seconds < 9.95:
+        return f"{max(0.0, seconds):.2g} s"
+    left = round(seconds)
+    for (unit, size), (smaller, less) in zip(_UNITS, (*_UNITS[1:], ("s", 1)), strict=True):
+        if left >= size:
+            # To the nearest smaller unit: who waits for days does not count seconds.
+            if left % less:
+                return duration(round(left / less) * less)
+            name = "days" if unit == "day" and left >= 2 * size else unit
+            rest = left % size // less
+            return f"{left // size} {name}" + (f" {rest} {smaller}" if rest else "")
+    return f"{left} s"
+
+
+def shorten(text: str, longest: int) -> str:
+    """
+    Shorten a text in its middle.
+
+    :param text: a name, or words
+    :param longest: characters at most
+    """
+    if len(text) <= longest:
+        return text
+    end = (longest - 1) // 3
+    return f"{text[: longest - 1 - end]}…{text[len(text) - end :]}"
+
+
+def fit(template: str, room: int, **parts: str) -> str:
+    """
+    Fill a template so that the text has its room: the longest parts are shortened first.
+
+    :param template: as ``Collection {collection} does not exist``
+    :param room: characters at most, as long as some are left of each part
+    :param parts: by the name that they have in the template
+    """
+    used = sorted(_fields(template), key=lambda name: len(parts[name]))
+    left = room - len(template.format_map(dict.fromkeys(used, "")))
+    shares = {}
+    for place, name in enumerate(used):
+        shares[name] = shorten(parts[name], max(left // (len(used) - place), _SHORTEST))
+        left -= len(shares[name])
+    return template.format_map(shares)
+
+
+def _fields(template: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(template) if name}
+
+
+def tell(error: MilvusError, task_id: str | None = None) -> str:
+    """
+    Word an error: the cause, the advice, where, and the server's code and words.
+
+    :param error: what happened
+    :param task_id: the task that it happened to, if it was one
+    """
+    # Both have to be read with one look.
+    room = max(HEAD - len(error.hint.partition(". ")[0]) - 2, 40)
+    cause = _cause(error, room)
+    head = f"{sentence(cause)} {error.hint}".rstrip() if error.hint else cause
+    details = [error.cause] if error.cause not in cause else []
+    if error.message not in cause:
+        details.append(_words(error))
+    place = ": ".join(part for part in (_place(error, task_id), "; ".join(details)) if part)
+    if not place:
+        return head
+    return f"{head}\n{place}" if "\n" in head else f"{sentence(head)} {place}"
+
+
+def _cause(error: MilvusError, room: int) -> str:
+    template, parts = error.cause_template, _parts(error)
+    answered = error.code is not None or error.http_status is not None
+    if error.cause:
+        return shorten(error.cause, room)
+    if not template or not (answered or "{words}" in template):
+        return shorten(error.message, room) if error.hint else error.message
+    if _fields(template) <= parts.keys():
+        return fit(template, room, **parts)
+    return shorten((error.__doc__ or error.message).strip().partition("\n")[0], room)
+
+
+def _parts(error: MilvusError) -> dict[str, str]:
+    told = names_in(error.message)
+    where = error.where or Where("", "", "")
+    # Of several partitions, only the server knows which one it is.
+    names = {**told, **where.names, **{kind: told[kind] for kind in ("partition", "database") if kind in told}}
+    parts = {kind: name if kind == "privilege" else repr(name) for kind, name in names.items()}
+    parts |= {kind: text for kind, text in (("server", where.server), ("path", where.path)) if text}
+    return {**parts, "status": str(error.http_status), "words": _words(error, gist(error.message))}
+
+
+def _words(error: MilvusError, words: str | None = None) -> str:
+    words = error.message if words is None else words
+    return words if error.code is None else f'"{words}"'
+
+
+def _place(error: MilvusError, task_id: str | None) -> str:
+    facts = [f"code {error.code}"] if error.code is not None else []
+    if error.http_status not in (None, 200):
+        facts.append(f"HTTP {error.http_status}")
+    parts = [
+        f"task {task_id}:" if task_id else "",
+        str(error.where) if error.where is not None else "",
+        f"after {error.attempts} attempts" if error.attempts > 1 else "",
+        f"({', '.join(facts)})" if facts else "",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def sentence(text: str) -> str:
+    """
+    End a text as a sentence ends.
+
+    :param text: any
+    """
+    return text if not text or text.endswith((".", "!", "?")) else f"{text}."
+
+
+def gist(words: str) -> str:
+    """
+    Leave out of a server's words what tells people nothing.
+
+    :param words: as ``can only accept json format request, error: unexpected EOF``
+    """
+    return _AFTER.sub("", _BEFORE.sub("", words)) or words
+
+
+def names_in(words: str) -> dict[str, str]:
+    """
+    Find what a server's words name.
+
+    :param words: as ``partition not found[partition=p1]``
+    :return: names by kind: ``database``, ``collection``, ``partition``, ``index``, ``alias``, ``field``; and of a missing
+        privilege ``privilege`` and ``user``
+    """
+    # A collection's number, which some name in its place, says nothing to people.
+    found = {kind.removesuffix("Name"): name for kind, name in _NAMED.findall(words) if not name.isdigit()}
+    if denied := _DENIED.search(words):
+        found |= dict(zip(("privilege", "user", "database"), denied.groups(), strict=True))
+    return found
+
+
+__all__ = ["HEAD", "Where", "duration", "fit", "gist", "names_in", "sentence", "shorten", "tell"]
