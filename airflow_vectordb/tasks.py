@@ -274,7 +274,7 @@ class MilvusTask:
         from airflow_vectordb.rest.errors import MilvusError
         from airflow_vectordb.triggers.milvus import MilvusTrigger
         from airflow_vectordb.waits import Done
-        from airflow_vectordb.watching import tolerable
+        from airflow_vectordb.watching import still_waiting, tolerable
 
         started = time.time()
         verdict = first
@@ -285,7 +285,7 @@ class MilvusTask:
             except MilvusError as error:
                 if not tolerable(error, answered):
                     raise
-                self.log.warning("still waiting for %s, although %s", wait, error)
+                self.log.warning("%s", still_waiting(wait, error))
             else:
                 if isinstance(seen, Done):
                     return seen.result

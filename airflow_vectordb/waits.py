@@ -23,6 +23,7 @@ from airflow_vectordb.rest.errors import (
     PermissionDeniedError,
 )
 from airflow_vectordb.rest.result import Result
+from airflow_vectordb.rest.wording import in_words
 from airflow_vectordb.sealing import SealedRows
 
 
@@ -45,11 +46,12 @@ class Progress(Result):
     unit: str = "rows"
 
     def __str__(self) -> str:
+        state = in_words(self.state)
         if self.done is None or self.total is None:
-            return f"{self.label}: {self.state}"
+            return f"{self.label}: {state}"
         share = f"{100 * self.done // self.total}%"
         if self.unit == "%":
-            return f"{self.label}: {self.state}, {share}"
+            return f"{self.label}: {state}, {share}"
         return f"{self.label}: {self.done:,} of {self.total:,} {self.unit} ({share})"
 
 
@@ -221,10 +223,7 @@ class IndexesBuilt:
             name = f"index {description.index_name!r} of collection {self.collection!r}"
             if description.state == "Failed":
                 reason = readable(description.fail_reason, 2000) or "the server gives no reason"
-                raise IndexFailedError(
-                    f"{name} could not be built: {reason}",
-                    hint="Drop the index (DropIndexOperator) before it is created anew.",
-                )
+                raise IndexFailedError(f"{self.collection}/{description.index_name} could not be built: {reason}")
             if description.state == "Deleted":
                 raise IndexNotFoundError(f"{name} was dropped while its build was waited for")
 

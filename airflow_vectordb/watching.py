@@ -15,6 +15,7 @@ from typing import Any
 
 from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.errors import MilvusError, NotMilvusError, RedirectError, WaitTimeoutError
+from airflow_vectordb.rest.wording import duration
 from airflow_vectordb.waits import Done, Memory, Pending, Progress, Verdict, Wait
 
 #: Seconds: no two looks are closer together (but for the jitter, and the last one at the deadline), whatever the server
@@ -44,7 +45,7 @@ class Deadline:
     seconds: float
 
     def __str__(self) -> str:
-        return f"{_duration(self.seconds)} ({self.because})"
+        return f"{duration(self.seconds)} ({self.because})"
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,7 @@ def watch(
         now = clock()
         report.seen = verdict or report.seen
         if now >= deadline.at:
-            raise WaitTimeoutError(
-                f"{wait}: not done within {deadline}; {report.last(trouble)}",
-                hint="The server goes on by itself: a retry of this task finds it and waits on.",
-            )
+            raise not_done(wait, deadline, report.last(trouble))
         pause = pause_after(now - started, poll_interval, random)
         if trouble is not None and trouble.retry_after is not None:
             pause = max(pause, min(trouble.retry_after, max(LONGEST_REQUESTED_PAUSE, poll_interval)))
@@ -158,6 +156,27 @@ def tolerable(error: MilvusError, answered: bool) -> bool:
     return answered and isinstance(error, NotMilvusError) and not isinstance(error, RedirectError)
 
 
+def not_done(wait: Wait, deadline: Deadline, seen: str) -> WaitTimeoutError:
+    """
+    Say that a wait has taken too long.
+
+    :param wait: what was waited for
+    :param deadline: when it should have been done
+    :param seen: how far it was, and what went wrong
+    """
+    return WaitTimeoutError(f"not done within {duration(deadline.seconds)}: {wait}. Limit: {deadline}; {seen}")
+
+
+def still_waiting(name: object, error: MilvusError) -> str:
+    """
+    Say that an error does not end a wait.
+
+    :param name: what is waited for
+    :param error: what a look at the server met
+    """
+    return f"{error}; still waiting for {name}"
+
+
 @dataclass
 class _Report:
     """What to tell people, and when."""
@@ -168,14 +187,20 @@ class _Report:
     told_at: float = float("-inf")
     warned_at: float = float("-inf")
     in_trouble: bool = False  # and it has been told
+    troubles: set[object] = field(default_factory=set)
     began: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def line(self, now: float, verdict: Pending | None, trouble: MilvusError | None) -> tuple[int, str]:
         if trouble is not None:
-            if now - self.warned_at < SELDOM:
+            kind = (type(trouble), trouble.code, trouble.http_status)
+            if kind in self.troubles and now - self.warned_at < SELDOM:
                 return logging.WARNING, ""
+            text = still_waiting(self.name, trouble)
+            if kind in self.troubles:
+                text = f"still waiting for {self.name}; it fails in the same way as before ({type(trouble).__name__})"
+            self.troubles.add(kind)
             self.in_trouble, self.warned_at = True, now
-            return logging.WARNING, f"still waiting for {self.name}, although {trouble}"
+            return logging.WARNING, text
         progress = verdict.progress if verdict is not None else ()
         back = "the server answers again; " if self.in_trouble else ""
         self.in_trouble = False
@@ -202,14 +227,7 @@ class _Report:
         if item.done <= before or now <= since:
             return text
         left = (item.total - item.done) * (now - since) / (item.done - before)
-        return f"{text}, about {_duration(max(left, 1.0))} left"
+        return f"{text}, about {duration(max(round(left), 1))} left"
 
 
-def _duration(seconds: float) -> str:
-    for unit, size in (("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:g} s"
-
-
-__all__ = ["Deadline", "Nap", "pause_after", "tolerable", "watch"]
+__all__ = ["Deadline", "Nap", "not_done", "pause_after", "still_waiting", "tolerable", "watch"]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.rest.call import Call
+    from airflow_vectordb.rest.errors import MilvusError
     from airflow_vectordb.waits import Wait
 
 
@@ -40,24 +41,29 @@ class _LoadingOperator(WaitingOperator):
         :param course: what is done already
         """
         from airflow_vectordb.rest import errors
+        from airflow_vectordb.rest.wording import in_words
 
         partitions = names_of("partition_names", self.partition_names, collection_name=self.collection_name)
         with self.about(hook, self.subject()):
             if "asked" not in course.results:
                 try:
                     hook.send(self._call(partitions))
-                except (errors.IndexNotFoundError, errors.UnexpectedError) as error:
-                    error.hint = self._hint or error.hint
+                except errors.MilvusError as error:
+                    if self._needs_index(error):
+                        error.cause = f"collection {self.collection_name!r} has a vector field without an index"
+                        error.hint = "Create it first (CreateIndexOperator)."
                     raise
                 course.results["asked"] = True
             result: dict[str, Any] = {"collection_name": self.collection_name, "partition_names": list(partitions)}
             if self.wait_for_completion:
                 result = self.wait_for(hook, course, "done", self._wait(partitions))
-                self.log.info("%s: %s", self.collection_name, result["load_state"])
+                self.log.info("%s: %s", self.collection_name, in_words(result["load_state"]))
         self.tell(hook, context, {"loading": result})
         return result
 
-    _hint = ""
+    def _needs_index(self, error: MilvusError) -> bool:
+        """Tell whether a server refused only because a vector field has no index."""
+        return False
 
     @abstractmethod
     def _call(self, partitions: tuple[str, ...]) -> Call[None]:
@@ -94,7 +100,13 @@ class LoadCollectionOperator(_LoadingOperator):
     :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
-    _hint = "Loading needs an index on each vector field (CreateIndexOperator)."
+    def _needs_index(self, error: MilvusError) -> bool:
+        from airflow_vectordb.rest.errors import IndexNotFoundError, UnexpectedError
+
+        # 700, or by version 65535: `there is no vector index on field: [v], please create index firstly`
+        told = any(words in error.message for words in ("no vector index", "create index"))
+        refused = isinstance(error, UnexpectedError) and not error.transient
+        return isinstance(error, IndexNotFoundError) or (refused and told)
 
     def _call(self, partitions: tuple[str, ...]) -> Call[None]:
         from airflow_vectordb.rest import collections

@@ -219,7 +219,7 @@ class CreateIndexOperator(WaitingOperator):
             try:
                 hook.send(call)
             except errors.MilvusError as error:
-                explained = plan.explain(error)
+                explained = plan.explain(error, [field.name for field in described.fields])
                 if replacement is None or not isinstance(explained, errors.IndexMismatchError):
                     if explained is error:
                         raise
@@ -241,7 +241,7 @@ class CreateIndexOperator(WaitingOperator):
                 replacement.disown(plan.to_create)
             raise
         for warning in warnings:
-            self.log.warning(warning)
+            self.log.warning("the server did not build this: %s", warning)
         return found
 
     def _existing(self, hook: MilvusHook) -> list[IndexDescription]:
@@ -376,6 +376,7 @@ class DropIndexOperator(MilvusOperator):
         :param course: what is done already
         """
         from airflow_vectordb.rest import errors, indexes
+        from airflow_vectordb.rest.index_plan import is_in_use
 
         problems = check_rendered(collection_name=self.collection_name, index_name=self.index_name)
         if problems:
@@ -384,16 +385,16 @@ class DropIndexOperator(MilvusOperator):
             hook.send(indexes.describe(self.collection_name, self.index_name))
         except errors.IndexNotFoundError as error:
             if self.if_missing == "fail" and not is_retry(context):
-                error.hint = "With if_missing='skip' the task would be content."
+                error.hint = 'Set if_missing="skip" if that is fine.'
                 raise
             self.log.info("%s/%s: nothing to drop", self.collection_name, self.index_name)
             return False
         try:
             hook.send(indexes.drop(self.collection_name, self.index_name))
-        except (errors.BadRequestError, errors.UnexpectedError, errors.UnsupportedError) as error:
-            error.hint = (
-                "A vector index of a loaded collection cannot be dropped: release it (ReleaseCollectionOperator)."
-            )
+        except errors.MilvusError as error:
+            if is_in_use(error):
+                error.cause = "an index of a loaded collection cannot be dropped"
+                error.hint = "Release it first (ReleaseCollectionOperator)."
             raise
         self.log.info("%s/%s: dropped", self.collection_name, self.index_name)
         self.tell(hook, context, {"dropped_index": self.index_name})

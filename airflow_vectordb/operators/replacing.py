@@ -74,6 +74,7 @@ class Replacement:
         :param to_drop: description of each index, and why it has to go, by name
         """
         from airflow_vectordb.rest import collections, errors, indexes
+        from airflow_vectordb.rest.index_plan import is_in_use
         from airflow_vectordb.waits import CollectionReleased
 
         loaded = self._loaded()
@@ -89,10 +90,11 @@ class Replacement:
                 self._hook.send(indexes.drop(self._collection, name))
             except errors.IndexNotFoundError:
                 self._task.log.info("%s/%s is gone already", self._collection, name)
-            except (errors.BadRequestError, errors.UnexpectedError, errors.UnsupportedError) as error:
-                if self._loaded() is not None:
+            except errors.MilvusError as error:
+                if is_in_use(error) and self._loaded() is not None:
                     error.transient = True
-                    error.hint = "Somebody else loads the collection; a retry of this task releases it again."
+                    error.cause = "Somebody else loads the collection"
+                    error.hint = "A retry of this task releases it again."
                 raise
 
     def disown(self, specs: Iterable[IndexSpec]) -> None:
@@ -129,7 +131,7 @@ class Replacement:
         from airflow_vectordb.rest.errors import IndexFailedError, MilvusError
 
         if isinstance(error, IndexFailedError):
-            error.hint = "Another run of this task drops that index, and tries again."
+            error.hint = "Another try drops it, and begins anew."
         fact = self._recall()
         if fact is None:
             return
@@ -142,7 +144,8 @@ class Replacement:
             restored = self._put_back(fact)
         except MilvusError as again:
             old = "; ".join(f"{i['index_name']}: {i['index_type']} {i['params']}" for i in fact["indexes"])
-            _add(error, f"What was there ({old}{', loaded' if was_loaded else ''}) could not be put back: {again}")
+            why = "for the same reason" if again.message == error.message else f"in its turn: {again}"
+            _add(error, f"What was there ({old}{', loaded' if was_loaded else ''}) could not be put back {why}")
             error.transient = again.transient
             return
         self._forget()

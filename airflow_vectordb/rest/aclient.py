@@ -18,6 +18,7 @@ from airflow_vectordb.rest.endpoint import Endpoint
 from airflow_vectordb.rest.envelope import Reply
 from airflow_vectordb.rest.exchange import Conversation, Pause, Request, conversation
 from airflow_vectordb.rest.hosts import Proxy, proxy_for
+from airflow_vectordb.rest.wording import duration
 
 if TYPE_CHECKING:
     import aiohttp
@@ -240,7 +241,7 @@ def _translate(error: Exception, endpoint: Endpoint, proxy: Proxy | None) -> err
     if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
         return proxy_error()
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return errors.ConnectError(f"no connection within {endpoint.connect_timeout:g} s")
+        return errors.ConnectError(f"no connection within {duration(endpoint.connect_timeout)}")
     if isinstance(error, aiohttp.ClientConnectorError):
         cause = error.os_error
         # asyncio puts "Connect call failed ('10.0.0.1', 19530)" in the place of "Connection refused".
@@ -251,7 +252,7 @@ def _translate(error: Exception, endpoint: Endpoint, proxy: Proxy | None) -> err
     if isinstance(error, aiohttp.InvalidURL):
         return errors.ConnectError(f"not a usable URL: {error}", transient=False)
     if isinstance(error, asyncio.TimeoutError | TimeoutError):
-        return errors.AnswerTimeoutError(f"no answer within {endpoint.socket_timeout:g} s")
+        return errors.AnswerTimeoutError(f"no answer within {duration(endpoint.socket_timeout)}")
     if type(error) is OSError and error.errno is None:
         return errors.NotMilvusError(str(error))
     return errors.BrokenAnswerError("the connection ended before the answer did")

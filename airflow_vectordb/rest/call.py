@@ -134,16 +134,15 @@ class Call(Generic[T_co]):
         :param database: the endpoint's database
         :return: names by kind, as ``{"collection": "docs", "database": "default"}``
         """
-        indexes = self.body.get("indexParams")
-        one = indexes[0] if isinstance(indexes, list) and len(indexes) == 1 else {}
-        partitions = self.body.get("partitionNames") or ()
+        body = self.body
+        indexes, partitions = body.get("indexParams") or [], body.get("partitionNames") or []
         found = {
-            "database": self.body.get("dbName") or database or "default",
-            "collection": self.body.get("collectionName"),
-            "partition": self.body.get("partitionName") or (partitions[0] if len(partitions) == 1 else None),
-            "index": self.body.get("indexName"),
-            "alias": self.body.get("aliasName"),
-            "field": one.get("fieldName"),
+            "database": body.get("dbName") or database or "default",
+            "collection": body.get("collectionName"),
+            "partition": body.get("partitionName") or (partitions[0] if len(partitions) == 1 else None),
+            "index": body.get("indexName"),
+            "alias": body.get("aliasName"),
+            "field": indexes[0].get("fieldName") if len(indexes) == 1 else None,
         }
         return {kind: str(name) for kind, name in found.items() if name}
 

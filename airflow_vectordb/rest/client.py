@@ -16,6 +16,7 @@ from airflow_vectordb.rest.endpoint import Endpoint
 from airflow_vectordb.rest.envelope import Reply
 from airflow_vectordb.rest.exchange import Pause, Request, conversation
 from airflow_vectordb.rest.hosts import proxy_for
+from airflow_vectordb.rest.wording import duration
 
 if TYPE_CHECKING:
     import requests
@@ -180,7 +181,7 @@ def _translate(error: Exception, endpoint: Endpoint) -> errors.MilvusError:
     if isinstance(error, requests.exceptions.SSLError):  # a CA bundle that cannot be read, for instance
         return errors.TlsError(str(error))
     if isinstance(error, requests.exceptions.ConnectTimeout):
-        return errors.ConnectError(f"no connection within {endpoint.connect_timeout:g} s")
+        return errors.ConnectError(f"no connection within {duration(endpoint.connect_timeout)}")
     if any(
         isinstance(e, urllib3.exceptions.NewConnectionError | urllib3.exceptions.NameResolutionError) for e in chain
     ):
@@ -188,7 +189,7 @@ def _translate(error: Exception, endpoint: Endpoint) -> errors.MilvusError:
     if isinstance(error, TimeoutError) or any(
         isinstance(e, requests.exceptions.ReadTimeout | urllib3.exceptions.ReadTimeoutError) for e in chain
     ):
-        return errors.AnswerTimeoutError(f"no answer within {endpoint.socket_timeout:g} s")
+        return errors.AnswerTimeoutError(f"no answer within {duration(endpoint.socket_timeout)}")
     if garbage := next((e for e in chain if _is_garbage(e)), None):
         return not_http(_text(str(garbage)), endpoint)
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException) and error.errno is None:
@@ -217,7 +218,8 @@ def not_http(found: str, endpoint: Endpoint) -> errors.MilvusError:
 
 def proxy_error() -> errors.ConnectError:
     """Say that the way to the server ends at the proxy."""
-    return errors.ConnectError("the proxy (HTTPS_PROXY, HTTP_PROXY) refuses or cannot be reached")
+    reason = "the proxy (HTTPS_PROXY, HTTP_PROXY) refuses or cannot be reached"
+    return errors.ConnectError(reason, hint="Check it, or set NO_PROXY.")
 
 
 def no_bundle(endpoint: Endpoint) -> errors.TlsError:

@@ -27,8 +27,8 @@ from airflow_vectordb.rest.errors import (
     UnsupportedError,
 )
 
-# Codes whose words may say that it is something else: the limiter looks up what is asked for before it counts (1807), and
-# old servers have one code for all that goes wrong (1).
+# Codes whose words may say that it is something else: the limiter looks up what is asked for before it counts (1807),
+# and old servers have one code for all that goes wrong (1).
 _VAGUE = frozenset({1, 1807})
 
 #: Milvus's error codes and what they become. The codes are those of Milvus 2.3 to 3.0 and of Zilliz Cloud's gateway.
@@ -122,8 +122,8 @@ _WORDS: tuple[tuple[re.Pattern[str], type[MilvusError]], ...] = tuple(
 )
 # 65535 is mostly a validation error without a code of its own, but what these words are about passes by itself.
 _PASSING = re.compile(
-    r"rate limit|too many requests|try again|retry later|not ready|unavailable|not available|deadline exceeded|not fully loaded"
-    r"|timed? ?out|connection refused|connection reset|transport is closing|node offline|no available",
+    r"rate limit|too many requests|try again|retry later|not ready|unavailable|not available|deadline exceeded"
+    r"|not fully loaded|timed? ?out|connection refused|connection reset|transport is closing|node offline|no available",
     re.IGNORECASE,
 )
 _RATE = re.compile(r"rate limit exceeded\[rate=([0-9.e+-]{1,30})\]")

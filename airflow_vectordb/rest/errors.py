@@ -173,7 +173,7 @@ class BrokenAnswerError(NoAnswerError):
     """The connection was closed before the answer was complete."""
 
     cause_template = "{server}: {words}"
-    advice = "Try again; else look at its log, and at proxies'."
+    advice = "A retry may help; see its log."
 
 
 class TlsError(NoAnswerError):
@@ -257,7 +257,7 @@ class DatabaseNotFoundError(NotFoundError):
 
 
 class CollectionNotFoundError(NotFoundError):
-    """The collection does not exist in this database."""
+    """The collection does not exist."""
 
     cause_template = "Collection {collection} does not exist"
     advice = "Create it first, or check its name and the database."
@@ -365,6 +365,7 @@ class InvalidParametersError(MilvusError, ValueError):
 class IndexMismatchError(ConflictError):
     """The index that exists is not the one that was asked for."""
 
+    cause_template = ""
     advice = "Drop it first, or ask for what is there."
 
 
@@ -378,7 +379,7 @@ class WaitTimeoutError(MilvusError):
     """What was waited for was not done by the deadline."""
 
     transient = True
-    advice = "A retry waits on; or raise the timeout."
+    advice = "A retry waits on. The server goes on by itself meanwhile."
 
 
 # fmt: off

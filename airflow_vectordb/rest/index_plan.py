@@ -18,6 +18,7 @@ from airflow_vectordb.rest.errors import (
     InvalidParametersError,
     MilvusError,
     UnexpectedError,
+    UnsupportedError,
 )
 from airflow_vectordb.rest.index_spec import AUTOINDEX, Comparison, IndexSpec, index_place
 from airflow_vectordb.rest.indexes import IndexDescription
@@ -92,14 +93,14 @@ class IndexPlan:
                 error.message,
                 code=error.code,
                 where=error.where,
-                cause=f"another index is in the way{': ' if lines else ''}{'; '.join(lines)}",
+                cause=f"another index is there{': ' if lines else ''}{'; '.join(lines)}",
                 hint=f"{REPLACE} {ARROW}" if lines else REPLACE,
             )
             mismatch.attempts = error.attempts
             return mismatch
         missing = [spec.field_name for spec in self.to_create if spec.field_name not in fields]
         if fields and missing and not error.transient and _NO_FIELD.search(error.message):
-            # Only a collection without dynamic fields says so; others take any name for a key of these.
+            # A collection with dynamic fields takes any name for a key of theirs, and misses something else then.
             guesses = (f"no field {name!r} in {self.collection}{nearest(name, fields)}" for name in missing)
             error.cause = "; ".join(guesses)
             error.hint = "A dynamic key needs json_path and json_cast_type."
@@ -129,12 +130,13 @@ class IndexPlan:
                 wrong.append(_differs(self.collection, spec.name, differences))
             elif comparison.substituted:
                 substituted = strict
-                text = f"{self.collection}/{spec.name}: the server built AUTOINDEX in the place of {spec.index_type}"
+                text = f"{self.collection}/{spec.name}: AUTOINDEX in the place of {spec.index_type}"
                 (wrong if strict else warnings).append(text)
         if wrong:
-            # Zilliz Cloud turns every vector index into AUTOINDEX.
-            hint = "Ask for AUTOINDEX, or set strict=False." if substituted else "Ask for what is there."
-            raise IndexMismatchError(f"the server built something else: {'; '.join(wrong)}", hint=f"{hint} {ARROW}")
+            before, hint = "the server did not build this: ", f"Drop it, or ask for it. {ARROW}"
+            if substituted:  # Zilliz Cloud does so with every vector index
+                before, hint = "", "Ask for AUTOINDEX, or set strict=False."
+            raise IndexMismatchError(before + "; ".join(wrong), hint=hint)
         return warnings
 
 
@@ -250,7 +252,7 @@ def plan_indexes(
         else:
             doubtful[description.index_name] = comparison
     if wrong:
-        raise IndexMismatchError(f"another index is in the way: {'; '.join(wrong + same)}", hint=f"{hint} {ARROW}")
+        raise IndexMismatchError(f"another index is there: {'; '.join(wrong + same)}", hint=f"{hint} {ARROW}")
     if same:
         raise IndexMismatchError("; ".join(same), hint='Set if_exists="skip" to keep it, or drop it first.')
     return IndexPlan(collection, tuple(named), there, doubtful, to_drop)

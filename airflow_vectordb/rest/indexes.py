@@ -12,6 +12,7 @@ from airflow_vectordb.rest.errors import IndexNotFoundError
 from airflow_vectordb.rest.index_types import INDEX_PROPERTIES
 from airflow_vectordb.rest.index_values import told
 from airflow_vectordb.rest.result import Result
+from airflow_vectordb.rest.wording import in_words
 
 if TYPE_CHECKING:
     from airflow_vectordb.rest.index_spec import IndexSpec
@@ -54,7 +55,7 @@ class IndexDescription(Result):
             self.index_type,
             self.metric_type,
             *(f"{key}={value}" for key, value in self.params.items()),
-            self.state,
+            in_words(self.state),
         ]
         if self.total_rows is not None:
             facts.append(f"{self.indexed_rows or 0:,} of {self.total_rows:,} rows indexed")

@@ -16,8 +16,8 @@ class RetryPolicy:
 
     :param retries: attempts after the first
     :param base: seconds, the longest pause before the second attempt; it doubles from attempt to attempt
-    :param limiter_base: seconds, likewise, for a limiter that does not say when it opens. At least half of each pause is
-        waited, so that the four of the default outlast ten seconds, which is Milvus's limit of flushes
+    :param limiter_base: seconds, likewise, for a limiter that does not say when it opens. At least half of each pause
+        is waited, so that the four of the default outlast ten seconds, which is Milvus's limit of flushes
     :param longest: seconds, the longest pause of all. A server that asks for more (``Retry-After``) gets no further
         attempt from here: Airflow's own retries are made for such times.
     """
@@ -53,7 +53,6 @@ class RetryPolicy:
         # Of many that a limiter sends away together it lets one in at a time: those that meet again are spread out.
         spread = error.retry_after * min(attempt - 1, 3) if limited else 0.0
         return max(pause, min(self.longest, error.retry_after + (1.0 - random()) * spread))
-
 
 
 __all__ = ["RetryPolicy"]

@@ -16,6 +16,16 @@ HEAD = 100
 #: Characters that are left of a name, however little room there is.
 _SHORTEST = 12
 _UNITS = (("day", 86400), ("h", 3600), ("min", 60))
+_STATES = {
+    "LoadStateLoaded": "loaded",
+    "LoadStateLoading": "loading",
+    "LoadStateNotLoad": "not loaded",
+    "LoadStateNotExist": "not there",
+    "IndexStateNone": "not begun",
+    "Unissued": "not begun",
+    "InProgress": "in progress",
+    "Retry": "to be tried again",
+}
 # `[collection=docs]`, as Milvus ends its errors
 _NAMED = re.compile(r"\[(database|collection|partition|index|indexName|alias|field|fieldName)=([^\[\]]{1,255})\]")
 _DENIED = re.compile(r"Privilege(\w{1,100}): permission deny to (.{1,255}?) in the `?([^`\s]{1,255})`? database")
@@ -70,6 +80,16 @@ def duration(seconds: float) -> str:
     return f"{left} s"
 
 
+def in_words(state: str) -> str:
+    """
+    Say in English what a server says in one word of its own.
+
+    :param state: of an index, or of a collection in memory, as ``LoadStateNotLoad``
+    :return: as ``not loaded``; a state that is not known, or is English, as it is
+    """
+    return _STATES.get(state, state)
+
+
 def shorten(text: str, longest: int) -> str:
     """
     Shorten a text in its middle.
@@ -113,36 +133,43 @@ def tell(error: MilvusError, task_id: str | None = None) -> str:
     """
     # Both have to be read with one look.
     room = max(HEAD - len(error.hint.partition(". ")[0]) - 2, 40)
-    cause = _cause(error, room)
-    head = f"{sentence(cause)} {error.hint}".rstrip() if error.hint else cause
-    details = [error.cause] if error.cause not in cause else []
-    if error.message not in cause:
-        details.append(_words(error))
-    place = ": ".join(part for part in (_place(error, task_id), "; ".join(details)) if part)
+    cause, rest = _cause(error, room)
+    head = f"{sentence(cause)} {error.hint}" if error.hint else cause
+    place = ": ".join(part for part in (_place(error, task_id), rest) if part)
     if not place:
         return head
     return f"{head}\n{place}" if "\n" in head else f"{sentence(head)} {place}"
 
 
-def _cause(error: MilvusError, room: int) -> str:
-    template, parts = error.cause_template, _parts(error)
-    answered = error.code is not None or error.http_status is not None
+def _cause(error: MilvusError, room: int) -> tuple[str, str]:
+    """Tell what happened in the room that there is, and what is left to tell."""
     if error.cause:
-        return shorten(error.cause, room)
-    if not template or not (answered or "{words}" in template):
-        return shorten(error.message, room) if error.hint else error.message
-    if _fields(template) <= parts.keys():
-        return fit(template, room, **parts)
-    return shorten((error.__doc__ or error.message).strip().partition("\n")[0], room)
+        cause, words = shorten(error.cause, room), _words(error)
+        return cause, words if cause == error.cause else f"{error.cause}; {words}"
+    answered = error.code is not None or error.http_status is not None
+    if error.cause_template and (answered or "{words}" in error.cause_template):
+        parts = _parts(error)
+        if _fields(error.cause_template) <= parts.keys():
+            cause = fit(error.cause_template, room, **parts)
+        else:
+            cause = shorten((error.__doc__ or error.message).strip().partition("\n")[0], room)
+        return cause, "" if error.message in cause else _words(error)
+    if not error.hint:
+        return error.message, ""
+    # Of words of our own, the first sentence is the cause.
+    first, _, rest = error.message.partition(". ")
+    return (first, rest) if len(first) <= room else (shorten(first, room), error.message)
 
 
 def _parts(error: MilvusError) -> dict[str, str]:
     told = names_in(error.message)
     where = error.where or Where("", "", "")
-    # Of several partitions, only the server knows which one it is.
-    names = {**told, **where.names, **{kind: told[kind] for kind in ("partition", "database") if kind in told}}
+    # Of several partitions only the server knows which one it is.
+    names = dict(where.names)
+    names |= {kind: name for kind, name in told.items() if kind in ("partition", "database") or kind not in names}
     parts = {kind: name if kind == "privilege" else repr(name) for kind, name in names.items()}
-    parts |= {kind: text for kind, text in (("server", where.server), ("path", where.path)) if text}
+    if where.server:
+        parts |= {"server": where.server, "path": where.path}
     return {**parts, "status": str(error.http_status), "words": _words(error, gist(error.message))}
 
 
@@ -170,7 +197,7 @@ def sentence(text: str) -> str:
 
     :param text: any
     """
-    return text if not text or text.endswith((".", "!", "?")) else f"{text}."
+    return text if not text or text.endswith((".", "!", "?", ".)")) else f"{text}."
 
 
 def gist(words: str) -> str:
@@ -187,8 +214,8 @@ def names_in(words: str) -> dict[str, str]:
     Find what a server's words name.
 
     :param words: as ``partition not found[partition=p1]``
-    :return: names by kind: ``database``, ``collection``, ``partition``, ``index``, ``alias``, ``field``; and of a missing
-        privilege ``privilege`` and ``user``
+    :return: names by kind: ``database``, ``collection``, ``partition``, ``index``, ``alias``, ``field``; and of a
+        missing privilege ``privilege`` and ``user``
     """
     # A collection's number, which some name in its place, says nothing to people.
     found = {kind.removesuffix("Name"): name for kind, name in _NAMED.findall(words) if not name.isdigit()}
@@ -197,4 +224,4 @@ def names_in(words: str) -> dict[str, str]:
     return found
 
 
-__all__ = ["HEAD", "Where", "duration", "fit", "gist", "names_in", "sentence", "shorten", "tell"]
+__all__ = ["HEAD", "Where", "duration", "fit", "gist", "in_words", "names_in", "sentence", "shorten", "tell"]

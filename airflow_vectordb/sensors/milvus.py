@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
-    from airflow_vectordb.rest.errors import MilvusError
+    from airflow_vectordb.rest.errors import MilvusError, WaitTimeoutError
     from airflow_vectordb.waits import Wait
 
 
 #: What to do about a sensor that waited too long.
-NO_RETRY = "Airflow retries no sensor that timed out: clear the task to wait on, or give it a longer timeout."
+NO_RETRY = "Clear the task to wait on. Airflow retries no sensor that timed out; a longer timeout may help."
 
 
 class MilvusSensor(MilvusTask, BaseSensorOperator):
@@ -82,7 +82,8 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         # Airflow's base has made it seconds.
         self.poll_interval = self.poke_interval
-        self._seen = ""
+        # What to raise if the look that has just been made was the last one.
+        self._late: WaitTimeoutError | None = None
 
     @abstractmethod
     def wait(self) -> Wait:
@@ -112,7 +113,11 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
         try:
             return super().execute(context)
         except AirflowSensorTimeout as error:
-            raise AirflowSensorTimeout(f"task {self.task_id}: {self._seen} {error} {NO_RETRY}") from error
+            if self._late is None:
+                raise
+            from airflow_vectordb.exceptions import make_airflows
+
+            raise make_airflows(self._late, AirflowSensorTimeout, self.task_id) from error
 
     def work(self, hook: MilvusHook, context: Context, course: Course) -> Any:
         """
@@ -134,28 +139,28 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
         """
         from airflow_vectordb.rest.errors import MilvusError
         from airflow_vectordb.waits import Done
-        from airflow_vectordb.watching import tolerable
+        from airflow_vectordb.watching import Deadline, not_done, still_waiting, tolerable
 
         # Rescheduled: an earlier look has read the connection, and was answered.
         ti: Any = (context or {}).get("ti")
         earlier = self.reschedule and ti is not None and ti.get_first_reschedule_date(context) is not None
         with self.milvus(patient=earlier or bool(self._seen)) as hook, self.about(hook, self.subject()):
             wait = self.wait()
-            place = self.place(hook, str(wait))
             try:
                 # The next poke is the retry.
                 verdict = hook.look(wait, retries=0)
             except MilvusError as error:
                 if not tolerable(error, earlier):
                     raise
-                self._seen = f"the last error was: {error}"
-                self.log.warning("still waiting for %s, although %s", wait, error)
-                return False
-            if isinstance(verdict, Done):
-                return PokeReturnValue(is_done=True, xcom_value=verdict.result)
-            progress = hook.endpoint.redact(str(verdict))
-        self._seen = f"{place}: not done; {progress}."
-        self.log.info("%s", progress)
+                seen = f"the last error was: {error}"
+                self.log.warning("%s", still_waiting(wait, error))
+            else:
+                if isinstance(verdict, Done):
+                    return PokeReturnValue(is_done=True, xcom_value=verdict.result)
+                seen = hook.endpoint.redact(str(verdict))
+                self.log.info("%s", seen)
+            self._late = not_done(wait, Deadline(0.0, "timeout", float(self.timeout)), seen)
+            self._late.where, self._late.hint = self.place(hook, self.subject()), NO_RETRY
         return False
 
     def airflow_error(self, error: MilvusError) -> type[AirflowException]:

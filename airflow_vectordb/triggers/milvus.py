@@ -127,7 +127,7 @@ class MilvusTrigger(BaseTrigger):
             raise MilvusError(
                 f"the triggerer finds no Airflow connection {self.milvus_conn_id!r}",
                 transient=True,
-                hint="Connections in environment variables or secrets backends must be there for it as for workers.",
+                hint="Define it there, too: the environment or secrets backend must be there for it as for workers.",
             ) from error
 
     async def _watch(self, client: AsyncClient) -> Any:
