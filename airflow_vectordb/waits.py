@@ -220,10 +220,10 @@ class IndexesBuilt:
 
     def _raise_if_failed(self, found: Sequence[indexes.IndexDescription]) -> None:
         for description in found:
-            name = f"index {description.index_name!r} of collection {self.collection!r}"
+            name = f"index {description.index_name!r} of {self.collection!r}"
             if description.state == "Failed":
                 reason = readable(description.fail_reason, 2000) or "the server gives no reason"
-                raise IndexFailedError(f"{self.collection}/{description.index_name} could not be built: {reason}")
+                raise IndexFailedError(f"{name} could not be built: {reason}")
             if description.state == "Deleted":
                 raise IndexNotFoundError(f"{name} was dropped while its build was waited for")
 
@@ -331,7 +331,7 @@ class CollectionLoaded:
                 what = _of_collection(self.collection, missing)
                 verb = "does" if len(missing) == 1 else "do"
                 raise PartitionNotFoundError(f"{what} {verb} not exist; there is {', '.join(there)}")
-        state = readable(found.state, 100) + (f" ({readable(found.message, 200)})" if found.message else "")
+        state = in_words(readable(found.state, 100)) + (f" ({readable(found.message, 200)})" if found.message else "")
         return Pending((Progress(self.collection, state, found.progress, 100, "%"),))
 
     def _state_of_all_partitions(self) -> Generator[Call[Any], Any, collections.LoadState | None]:

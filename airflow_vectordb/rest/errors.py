@@ -253,7 +253,7 @@ class DatabaseNotFoundError(NotFoundError):
     """The database does not exist."""
 
     cause_template = "Database {database} does not exist"
-    advice = "Create it; check the task's `database` and the schema field."
+    advice = "Create it; check `database` and the schema field."
 
 
 class CollectionNotFoundError(NotFoundError):
@@ -281,7 +281,7 @@ class IndexNotFoundError(NotFoundError):
     """The collection has no index of this name."""
 
     cause_template = "Collection {collection} has no index {index}"
-    advice = "Check its name, or create it (CreateIndexOperator)."
+    advice = "Check its name, or create it."
 
 
 class AliasNotFoundError(NotFoundError):
@@ -372,7 +372,7 @@ class IndexMismatchError(ConflictError):
 class IndexFailedError(MilvusError):
     """The server gave up building an index."""
 
-    advice = "Drop it (DropIndexOperator), then create it anew."
+    advice = "Drop it, then create it anew."
 
 
 class WaitTimeoutError(MilvusError):

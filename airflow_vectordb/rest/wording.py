@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 HEAD = 100
 #: Characters that are left of a name, however little room there is.
 _SHORTEST = 12
+#: Characters of a word within a sentence that is too long.
+_LONGEST_WORD = 24
 _UNITS = (("day", 86400), ("h", 3600), ("min", 60))
 _STATES = {
     "LoadStateLoaded": "loaded",
@@ -92,13 +94,19 @@ def in_words(state: str) -> str:
 
 def shorten(text: str, longest: int) -> str:
     """
-    Shorten a text in its middle.
+    Shorten a name in its middle; of several words the longest in their middle, and then all at the end.
 
     :param text: a name, or words
     :param longest: characters at most
     """
     if len(text) <= longest:
         return text
+    if text[0] == text[-1] == '"':
+        return f'"{shorten(text[1:-1], longest - 2)}"'
+    words = text.split(" ")
+    if len(words) > 1:
+        text = " ".join(shorten(word, _LONGEST_WORD) for word in words)
+        return text if len(text) <= longest else f"{text[: longest - 1].rstrip(' ,;:')}…"
     end = (longest - 1) // 3
     return f"{text[: longest - 1 - end]}…{text[len(text) - end :]}"
 
@@ -147,12 +155,11 @@ def _cause(error: MilvusError, room: int) -> tuple[str, str]:
         cause, words = shorten(error.cause, room), _words(error)
         return cause, words if cause == error.cause else f"{error.cause}; {words}"
     answered = error.code is not None or error.http_status is not None
-    if error.cause_template and (answered or "{words}" in error.cause_template):
-        parts = _parts(error)
-        if _fields(error.cause_template) <= parts.keys():
-            cause = fit(error.cause_template, room, **parts)
-        else:
-            cause = shorten((error.__doc__ or error.message).strip().partition("\n")[0], room)
+    template, parts = error.cause_template, _parts(error)
+    known = _fields(template) <= parts.keys()
+    if template and (answered or (known and "words" in _fields(template))):
+        meant = (error.__doc__ or error.message).strip().partition("\n")[0].rstrip(".")
+        cause = fit(template, room, **parts) if known else shorten(meant, room)
         return cause, "" if error.message in cause else _words(error)
     if not error.hint:
         return error.message, ""
@@ -183,12 +190,12 @@ def _place(error: MilvusError, task_id: str | None) -> str:
     if error.http_status not in (None, 200):
         facts.append(f"HTTP {error.http_status}")
     parts = [
-        f"task {task_id}:" if task_id else "",
         str(error.where) if error.where is not None else "",
         f"after {error.attempts} attempts" if error.attempts > 1 else "",
         f"({', '.join(facts)})" if facts else "",
     ]
-    return " ".join(part for part in parts if part)
+    place = " ".join(part for part in parts if part)
+    return ": ".join(part for part in (f"task {task_id}" if task_id else "", place) if part)
 
 
 def sentence(text: str) -> str:
@@ -197,7 +204,7 @@ def sentence(text: str) -> str:
 
     :param text: any
     """
-    return text if not text or text.endswith((".", "!", "?", ".)")) else f"{text}."
+    return text if not text or text.endswith((".", "!", "?", "…", ".)")) else f"{text}."
 
 
 def gist(words: str) -> str:

@@ -127,7 +127,7 @@ class MilvusTrigger(BaseTrigger):
             raise MilvusError(
                 f"the triggerer finds no Airflow connection {self.milvus_conn_id!r}",
                 transient=True,
-                hint="Define it there, too: the environment or secrets backend must be there for it as for workers.",
+                hint="Define it there as for workers. What workers have in their environment is not there for it.",
             ) from error
 
     async def _watch(self, client: AsyncClient) -> Any:

@@ -148,6 +148,26 @@ def test_hits_of_several_vectors_are_divided_by_topks() -> None:
     assert len(read(entities.search("c", [[0.0]]), hits)[0]) == 3
 
 
+@pytest.mark.parametrize("beside", [{}, {"topks": None}, {"topks": []}, {"topks": [0, 0, 0]}])
+@pytest.mark.parametrize("data", [[], None])
+def test_no_hit_at_all(data: Any, beside: dict[str, Any]) -> None:
+    # Milvus leaves out `topks` then.
+    assert read(entities.search("c", [[0.0], [1.0], [2.0]]), data, cost=0, **beside) == [[], [], []]
+    if not beside.get("topks"):
+        assert read(entities.search("c", [[0.0]]), data, cost=0, **beside) == [[]]
+        assert read(entities.search("c", []), data, **beside) == []
+
+
+def test_what_answers_may_leave_out() -> None:
+    assert read(entities.delete("c", "id == 1"), {"deleteCount": 2}) is None
+    assert read(entities.delete("c", "id == 1"), {}) is None
+    assert read(entities.query("c"), None) == read(entities.get("c", [1]), None) == []
+    assert read(entities.insert("c", []), {"insertCount": 0, "insertIds": None}) == entities.Written(0, ())
+    assert read(collections.load_state("c"), {"loadState": "LoadStateNotLoad"}).progress is None
+    (record,) = read(import_jobs.list_("c"), {"records": [{"jobId": "1", "state": "Pending"}]})
+    assert (record.progress, record.reason) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("word", "state"),
     [

@@ -6,8 +6,17 @@ from typing import Any
 
 import pytest
 
+from airflow_vectordb.rest import codes
 from airflow_vectordb.rest.collections import Collection, Field, Function
-from airflow_vectordb.rest.errors import IndexMismatchError, InvalidParametersError, UnexpectedError
+from airflow_vectordb.rest.errors import (
+    BadRequestError,
+    FieldNotFoundError,
+    IndexMismatchError,
+    InvalidParametersError,
+    MilvusError,
+    PermissionDeniedError,
+    UnexpectedError,
+)
 from airflow_vectordb.rest.index_plan import plan_indexes, resolve_all
 from airflow_vectordb.rest.index_spec import IndexSpec
 from airflow_vectordb.rest.indexes import IndexDescription
@@ -162,8 +171,77 @@ def test_a_plan_tells_all_that_is_in_the_way() -> None:
 
 
 def test_the_same_index_is_in_the_way_if_it_shall_be() -> None:
-    with pytest.raises(IndexMismatchError, match="docs/vector exists already"):
+    with pytest.raises(IndexMismatchError) as caught:
         plan_indexes("docs", [HNSW], [described()], fail_on_same=True)
+    assert str(caught.value) == 'docs/vector exists already. Set if_exists="skip" to keep it, or drop it first.'
+
+
+@pytest.mark.parametrize("fail_on_same", [True, False])
+def test_another_index_may_be_replaced(fail_on_same: bool) -> None:
+    with pytest.raises(IndexMismatchError) as caught:
+        plan_indexes(
+            "docs", [HNSW], [described(params={"M": "32", "efConstruction": "200"})], fail_on_same=fail_on_same
+        )
+    assert str(caught.value) == (
+        'another index is there: docs/vector: M: 32 -> 16. Set if_exists="replace", or drop it first. '
+        "(What is there -> what is asked for.)"
+    )
+
+
+def test_a_name_that_is_taken_is_to_be_changed() -> None:
+    there = [described(index_name="taken", field_name="text", index_type="INVERTED")]
+    with pytest.raises(IndexMismatchError, match="Choose another indexName, or drop it first"):
+        plan_indexes("docs", [IndexSpec("label", "taken", "INVERTED")], there, drop_others=True)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (1100, "json index must specify cast type: missing parameter[missing_param=json_cast_type]: invalid parameter"),
+        (1100, "index HNSW only supports vector data type: invalid parameter[expected=valid index params]"),
+        (65535, "CreateIndex failed: cannot create index on non-exist field: vectr"),
+    ],
+)
+def test_a_field_that_the_server_does_not_know(code: int, words: str) -> None:
+    refused = codes.class_of(code, 200, words)(words, code=code)
+    plan = plan_indexes("docs", [IndexSpec("vectr", None, "HNSW", "COSINE")], [])
+    explained = plan.explain(refused, ["id", "vector", "label"])
+    assert type(explained) in (BadRequestError, FieldNotFoundError)
+    assert str(explained) == (
+        "no field 'vectr' in docs; did you mean 'vector'? A dynamic key needs json_path and json_cast_type. "
+        f'(code {code}): "{words}"'
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"), [("M out of range: [1, 2048]", "vectr"), ("index HNSW only supports vector data type", "label")]
+)
+def test_a_field_that_is_not_to_blame(words: str, asked: str) -> None:
+    plan = plan_indexes("docs", [IndexSpec(asked, None, "HNSW")], [])
+    assert "did you mean" not in str(plan.explain(UnexpectedError(words, code=65535), ["id", "vector", "label"]))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnexpectedError("M out of range: [1, 2048]", code=65535),
+        PermissionDeniedError("permission deny", code=65535, http_status=403),
+        BadRequestError("index type not match", code=1100),
+        UnexpectedError("service not ready", code=65535, transient=True),
+    ],
+)
+def test_what_is_not_about_another_index(error: MilvusError) -> None:
+    plan = plan_indexes("docs", [HNSW], [described(index_type="AUTOINDEX", params={})])
+    assert plan.doubtful
+    assert plan.explain(error) is error
+    assert "replace" not in str(error)
+
+
+def test_an_index_that_somebody_made_meanwhile() -> None:
+    refused = UnexpectedError("CreateIndex failed: at most one distinct index is allowed per field", code=65535)
+    explained = plan_indexes("docs", [HNSW], []).explain(refused)
+    assert isinstance(explained, IndexMismatchError)
+    assert str(explained).startswith('another index is there. Set if_exists="replace", or drop it first. (code 65535)')
 
 
 def test_doubts_are_left_to_the_server() -> None:

@@ -10,13 +10,18 @@ from scripted import Answer, Behaviour, CutOff, ScriptedServer, Silent, error, h
 
 from airflow_vectordb.rest import Endpoint, collections, entities, errors
 from airflow_vectordb.rest.entities import Written
+from airflow_vectordb.rest.wording import duration
 
 Serve = Callable[..., ScriptedServer]
 LIST = collections.list_()
 ROWS = [{"vector": [0.5, 0.25]}]
 INSERT = entities.insert("docs", ROWS)
 UPSERT = entities.upsert("docs", [{"id": 1, "vector": [0.5, 0.25]}])
-LIMITED = error(1807, "rate limit exceeded[rate=0]")
+REJECTED = (
+    "request is rejected by limiter, error: request is rejected by grpc RateLimiter middleware, please retry later: "
+    "rate limit exceeded[rate={}]"
+)
+LIMITED = error(1807, REJECTED.format(0))
 
 
 def test_a_limiter_that_relents(transport: Transport, serve: Serve, pauses: Pauses, logged: Logged) -> None:
@@ -26,13 +31,77 @@ def test_a_limiter_that_relents(transport: Transport, serve: Serve, pauses: Paus
 
     assert len(server.requests) == 4
     assert server.connections == 1
-    assert [pause <= longest for pause, longest in zip(pauses, [0.5, 1.0, 2.0], strict=True)] == [True] * 3
+    assert [longest / 2 <= pause <= longest for pause, longest in zip(pauses, [2, 4, 8], strict=True)] == [True] * 3
     warnings = logged.of("warning")
     assert len(warnings) == 3
     for warning, pause in zip(warnings, pauses, strict=True):
-        assert "rate limit exceeded" in warning
-        assert f"{pause:.1f} s" in warning
-    assert "after 3 attempts" in warnings[2]
+        assert warning.endswith(f"next in {duration(pause)}")
+    assert ["rate limit exceeded" in warning for warning in warnings] == [True, False, False]
+
+
+class Limiter:
+    """
+    Takes one call in a while, as Milvus does by default with flushes, and goes by the time that was slept.
+
+    :param interval: seconds from one call to the next
+    :param answer: to all others
+    """
+
+    def __init__(self, pauses: Pauses, interval: float, answer: Behaviour) -> None:
+        self.pauses, self.interval, self.answer = pauses, interval, answer
+        self.opens = interval  # somebody else has just made a call
+
+    def __call__(self, request: object) -> Behaviour:
+        now = sum(self.pauses)
+        if now < self.opens:
+            return self.answer
+        self.opens = now + self.interval
+        return ok()
+
+
+@pytest.mark.parametrize("status", [200, 429])
+@pytest.mark.parametrize("rate", ["0.1", "0.05", "1e-01"])
+@pytest.mark.parametrize("code", [1807, 65535, 8])
+def test_a_limiter_is_waited_out(
+    code: int, rate: str, status: int, transport: Transport, serve: Serve, pauses: Pauses
+) -> None:
+    server = serve(Limiter(pauses, 1 / float(rate), error(code, REJECTED.format(rate), status)))
+
+    for _ in range(3):
+        transport.send(Endpoint(server.url), collections.flush("docs"))
+
+    assert pauses == [1 / float(rate)] * 3
+
+
+@pytest.mark.parametrize("answer", [error(1807, "slow down"), error(8, "too many"), page(429), LIMITED])
+def test_a_limiter_that_does_not_say_when_is_waited_out_too(
+    answer: Behaviour, transport: Transport, serve: Serve, pauses: Pauses
+) -> None:
+    server = serve(Limiter(pauses, 10.0, answer))
+
+    transport.send(Endpoint(server.url), collections.flush("docs"))
+
+    assert 10 < sum(pauses) <= 30
+
+
+def test_a_limiter_that_opens_too_late_is_left_to_airflow(transport: Transport, serve: Serve, pauses: Pauses) -> None:
+    server = serve(error(1807, REJECTED.format(0.01)))
+
+    found = transport.fail(Endpoint(server.url), collections.flush("docs"))
+
+    assert (found.attempts, found.retry_after, pauses) == (1, 100.0, [])
+
+
+@pytest.mark.parametrize("noun", ["collection", "partition", "database"])
+def test_what_a_limiter_does_not_find_is_not_asked_for_again(
+    noun: str, transport: Transport, serve: Serve, pauses: Pauses
+) -> None:
+    server = serve(error(1807, f"request is rejected by limiter, error: {noun} not found[{noun}=nope]"))
+
+    found = transport.fail(Endpoint(server.url), INSERT)
+
+    assert isinstance(found, errors.NotFoundError)
+    assert len(server.requests) == 1
 
 
 def test_a_limiter_that_does_not(transport: Transport, serve: Serve, pauses: Pauses) -> None:

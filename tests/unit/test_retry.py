@@ -56,5 +56,20 @@ def test_retry_after_is_the_least_pause_and_a_long_one_ends_it() -> None:
     assert pauses(RetryPolicy(2), errors.RateLimitError("x", retry_after=3600.0)) == []
 
 
+def test_a_limiter_that_does_not_say_when_is_given_more_time() -> None:
+    limited = errors.RateLimitError("too many requests")
+    assert pauses(RetryPolicy(4), limited) == [2.0, 4.0, 8.0, 16.0]
+    assert pauses(RetryPolicy(4), limited, random=0.0) == [1.0, 2.0, 4.0, 8.0]  # more than ten seconds
+    assert max(pauses(RetryPolicy(50), limited)) == 60.0
+
+
+def test_those_that_meet_before_a_limiter_again_are_spread_out() -> None:
+    limited = errors.RateLimitError("x", retry_after=10.0)
+    assert pauses(RetryPolicy(5), limited, random=1.0) == [10.0] * 5
+    assert pauses(RetryPolicy(5), limited, random=0.0) == [10.0, 20.0, 30.0, 40.0, 40.0]
+    assert pauses(RetryPolicy(3), errors.RateLimitError("x", retry_after=50.0), random=0.0) == [50.0, 60.0, 60.0]
+    assert pauses(RetryPolicy(3), errors.RateLimitError("x", retry_after=61.0)) == []
+
+
 def test_any_number_of_retries_will_do() -> None:
     assert RetryPolicy(5000).pause(4000, UNAVAILABLE, repeatable=True, random=lambda: 1.0) == 60.0

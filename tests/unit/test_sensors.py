@@ -110,7 +110,7 @@ def test_what_is_not_there_yet_is_waited_for(
 def test_a_database_that_is_not_there(mode: dict[str, Any], serve: Serve, runner: Driver) -> None:
     server = serve(error(800, "database not found[database=boks]"))
     runner.operating.connect(server)
-    with pytest.raises(AirflowFailException, match=r"task wait: .*'boks'.*code 800.*schema field"):
+    with pytest.raises(AirflowFailException, match=r"^Database 'boks' .*schema field.*task wait: .*'boks'.*code 800"):
         runner.finish(index_sensor(database="boks", **mode))
     assert len(server.requests) == 1
     assert server.requests[0].body["dbName"] == "boks"
@@ -203,7 +203,7 @@ def test_too_late_says_how_far_it_was(mode: dict[str, Any], serve: Serve, runner
     runner.operating.connect(server)
     with pytest.raises(AirflowSensorTimeout) as caught:
         runner.finish(index_sensor(timeout=timedelta(minutes=10), **mode))
-    for word in ("task wait: ", "'docs'", "'vector'", server.url, "70,000 of 100,000 rows (70%)", "clear the task"):
+    for word in ("task wait: ", "'docs'", "'vector'", server.url, "70,000 of 100,000 rows (70%)", "Clear the task"):
         assert word in str(caught.value)
     assert 600 <= clock.elapsed <= 631
 

@@ -65,10 +65,10 @@ def test_waits_that_begin_together_do_not_look_together(serve: Serve, operating:
     [
         ({"timeout": 600}, 600, ["10 min", "timeout"]),
         ({"timeout": timedelta(hours=3)}, 3 * HOUR, ["3 h", "timeout"]),
-        ({"timeout": 90.0, "execution_timeout": timedelta(hours=1)}, 90, ["90 s", "timeout"]),
+        ({"timeout": 90.0, "execution_timeout": timedelta(hours=1)}, 90, ["1 min 30 s", "timeout"]),
         # A little earlier than Airflow's own alarm, whose message says nothing of the index.
         ({"execution_timeout": timedelta(minutes=20)}, 1199, ["20 min", "execution_timeout"]),
-        ({}, 24 * HOUR, ["24 h"]),
+        ({}, 24 * HOUR, ["1 day"]),
     ],
 )
 def test_the_deadline(

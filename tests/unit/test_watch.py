@@ -192,7 +192,9 @@ def test_progress_is_told_as_it_moves() -> None:
     texts = [text for _, text in world.told]
     assert texts[0] == "docs/v: 0 of 10,000 rows (0%)"
     assert any(text.endswith("s left") and "about" in text for text in texts)
-    left = [int(text.split("about ")[1].split()[0]) for text in texts if "about" in text]
+    units = {"min": 60, "s": 1}
+    times = [text.split("about ")[1].removesuffix(" left").split() for text in texts if "about" in text]
+    left = [sum(int(n) * units[unit] for n, unit in zip(t[::2], t[1::2], strict=True)) for t in times]
     assert left == sorted(left, reverse=True)
     assert len(texts) == len(set(texts))
 
