@@ -164,7 +164,8 @@ def not_done(wait: Wait, deadline: Deadline, seen: str) -> WaitTimeoutError:
     :param deadline: when it should have been done
     :param seen: how far it was, and what went wrong
     """
-    return WaitTimeoutError(f"not done within {duration(deadline.seconds)}: {wait}. Limit: {deadline}; {seen}")
+    late = f"not done within {duration(deadline.seconds)}: {wait}"
+    return WaitTimeoutError(f"{late}. The server goes on by itself. Limit: {deadline}; {seen}")
 
 
 def still_waiting(name: object, error: MilvusError) -> str:

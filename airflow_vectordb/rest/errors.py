@@ -372,14 +372,14 @@ class IndexMismatchError(ConflictError):
 class IndexFailedError(MilvusError):
     """The server gave up building an index."""
 
-    advice = "Drop it, then create it anew."
+    advice = "Drop it first (DropIndexOperator)."
 
 
 class WaitTimeoutError(MilvusError):
     """What was waited for was not done by the deadline."""
 
     transient = True
-    advice = "A retry waits on. The server goes on by itself meanwhile."
+    advice = "A retry waits on."
 
 
 # fmt: off
