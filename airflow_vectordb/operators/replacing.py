@@ -154,7 +154,7 @@ class Replacement:
             done.append("the collection is being loaded again")
         if done:
             if isinstance(error, IndexFailedError):
-                error.hint = ""
+                error.hint = "Remove the cause, and try again."
             _add(error, f"So that nothing is lost, {' and '.join(done)}.")
 
     def _recall(self) -> dict[str, Any] | None:

@@ -112,7 +112,8 @@ def read_proxy(given: str) -> Proxy:
 
 
 def _unusable(why: str) -> ConnectError:
-    return ConnectError(f"the proxy settings ({_VARIABLES}) cannot be used: {why}", transient=False)
+    reason = f"the proxy settings ({_VARIABLES}) cannot be used: {why}"
+    return ConnectError(reason, hint="Correct them, or set NO_PROXY.", transient=False)
 
 
 __all__ = ["Proxy", "host_problem", "proxy_for", "read_proxy"]

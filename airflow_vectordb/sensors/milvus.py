@@ -144,7 +144,7 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
         # Rescheduled: an earlier look has read the connection, and was answered.
         ti: Any = (context or {}).get("ti")
         earlier = self.reschedule and ti is not None and ti.get_first_reschedule_date(context) is not None
-        with self.milvus(patient=earlier or bool(self._seen)) as hook, self.about(hook, self.subject()):
+        with self.milvus(patient=earlier or self._late is not None) as hook, self.about(hook, self.subject()):
             wait = self.wait()
             try:
                 # The next poke is the retry.
