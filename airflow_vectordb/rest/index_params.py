@@ -17,6 +17,7 @@ from airflow_vectordb.rest.spelling import fold, has_template, is_nothing, neare
 
 #: Problems that are told: whoever has more has given something else.
 _MOST_PROBLEMS = 50
+_MOST_INDEXES = 1_000
 #: Keys of a whole request body.
 _ENVELOPE = {"indexparams": "indexParams", "collectionname": "collectionName", "dbname": "dbName"}
 
@@ -49,6 +50,9 @@ def read_index_params(raw: Any, *, allow_unknown: bool = False) -> IndexParams:
         items = _items(raw, read)
     except RecursionError:
         read.wrong("index_params is nested too deeply")
+        return read
+    if len(items) > _MOST_INDEXES:
+        read.wrong(f"index_params names {len(items):,} indexes; no collection has more than {_MOST_INDEXES:,}")
         return read
     specs: dict[int, IndexSpec] = {}
     for number, item in enumerate(items):

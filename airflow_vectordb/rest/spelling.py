@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 #: What is written where a value is missing, or names nothing: by Jinja, by its ``tojson``, by pandas.
 _NOTHING = frozenset({"None", "null", "nan", "NaN", "NaT", "<NA>", "True", "False"})
 #: What begins and ends what Jinja replaces.
 _JINJA = ("{{", "{%", "{#")
+#: Letters that a misspelt name is away from the one that was meant.
+_MOST_SLIPS = 2
 
 
 def fold(key: str) -> str:
@@ -24,23 +28,16 @@ def near_miss(name: str, known: Iterable[str]) -> str | None:
     """
     Find the known name that was surely meant: one or two letters away, or a transposition.
 
-    The shorter a name is, the less it takes to make another one of it: up to four letters allow for one slip, one
-    letter for none.
+    The shorter a name is, the less it takes to make another one of it: up to four letters allow for one slip, a single
+    letter for none. Where names have several parts (``HNSW_SQ``), that holds for each of them.
 
     :param name: one that is not known
     :param known: those that are
     :return: the nearest one; None if none is near
     """
-    given = _letters(name)
-    best: tuple[int, str] | None = None
-    for candidate in known:
-        letters = _letters(candidate)
-        shorter = min(len(given), len(letters))
-        allowed = 0 if shorter < 2 else 1 if len(letters) < 5 else 2
-        distance = _edits(given, letters, allowed)
-        if distance <= allowed and (best is None or distance < best[0]):
-            best = distance, candidate
-    return best[1] if best else None
+    given = _parts(name)
+    found = [(slips, candidate) for candidate in known if (slips := _slips(given, _parts(candidate))) <= _MOST_SLIPS]
+    return min(found, key=lambda one: one[0])[1] if found else None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -109,8 +106,22 @@ def show(value: Any, longest: int = 60) -> str:
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
-def _letters(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
+@lru_cache(maxsize=1024)
+def _parts(name: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"[^\W_]+", name.lower()))
+
+
+def _slips(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    """Count how often somebody has slipped to write one name for the other; too many if that is unlikely."""
+    if len(one) != len(other):
+        one, other = ("".join(one),), ("".join(other),)
+    slips = 0
+    for given, letters in zip(one, other, strict=True):
+        shorter = min(len(given), len(letters))
+        allowed = 0 if shorter < 2 else 1 if shorter < 5 else _MOST_SLIPS
+        edits = _edits(given, letters, allowed)
+        slips += edits if edits <= allowed else _MOST_SLIPS + 1
+    return slips
 
 
 def _edits(one: str, other: str, most: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -185,11 +186,11 @@ def test_a_misspelt_type_does_not_hide_a_misspelt_parameter() -> None:
     assert said[1].startswith("unknown parameter 'efConstuction' of HNSW; did you mean 'efConstruction'?")
 
 
-def test_names_of_newer_servers_pass_on_request() -> None:
+def test_names_of_newer_servers_pass() -> None:
     new = {"fieldName": "v", "indexType": "HNSW_XL", "metricType": "WARP", "params": {"warp": 9}}
-    assert len(problems(new)) == 2  # what an unknown type may have is not known
-    (spec,) = parse_index_params(new, allow_unknown=True)
+    (spec,) = parse_index_params(new)
     assert spec == IndexSpec("v", None, "HNSW_XL", "WARP", {"warp": 9})
+    assert len(spec.warnings) == 3
     # Nonsense stays nonsense.
     assert problems({"fieldNam": "v"}, allow_unknown=True)
 
@@ -206,6 +207,119 @@ def test_several_indexes_on_one_json_field_differ_by_path() -> None:
     ]
     assert [spec.json_path for spec in parse_index_params(raw)] == ['meta["a"]', 'meta["b"]']
     assert problems([raw[0], {**raw[0], "indexName": "c"}])
+
+
+# Texts --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[{'fieldName': 'v', 'indexName': None, 'metricType': None, 'indexType': 'HNSW', 'params': {'M': 16}}]",
+        "({'fieldName': 'v', 'indexType': 'HNSW', 'params': {'M': 16}},)",
+        "{'fieldName': \"v\", 'indexType': 'HNSW', 'params': None, 'indexConfig': {'M': '16'}}",
+        "{'indexParams': [{'fieldName': 'v', 'indexType': 'HNSW', 'params': {'M': 16}}], 'dbName': None}",
+        '{"fieldName": "v", "indexName": None, "indexType": "HNSW", "params": {"M": 16}}',
+    ],
+)
+def test_what_python_writes_of_a_dict_keeps_its_none(text: str) -> None:
+    assert parse_index_params(text) == [IndexSpec("v", None, "HNSW", None, {"M": 16})]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("fieldName: v\nindexName: None", "indexName is 'None', a missing value rendered to text"),
+        ("fieldName: None", "fieldName is 'None'"),
+        ("{fieldName: v, indexType: None}", "indexType is 'None'"),
+        ("{'fieldName': 'v', 'indexType': 'INVERTED', 'params': {'json_path': None}}", "json_path is empty"),
+        ("{fieldName: v, indexType: INVERTED, params: {json_path: None}}", "json_path is 'None'"),
+        ("None", "rendered to nothing"),
+        ("fieldName: \"['a', 'b']\"", "a list or mapping rendered to text"),
+    ],
+)
+def test_a_missing_value_makes_no_name(text: str, words: str) -> None:
+    (problem,) = problems(text)
+    assert words in problem
+
+
+def aliases(shape: str) -> str:
+    lines = ["a: &a " + shape.format("x")]
+    lines += [f"{name}: &{name} " + shape.format(f"*{chr(ord(name) - 1)}") for name in "bcdefghij"]
+    return "\n".join(lines)
+
+
+HOSTILE = {
+    "anchors": (aliases("[{0}, {0}, {0}, {0}, {0}, {0}, {0}, {0}, {0}]"), "more than 2,000 values"),
+    "merges": ("a: &a {k: x}\n" + aliases("{{<<: [{0}, {0}, {0}, {0}]}}")[16:], "index_params"),
+    "an alias of itself": ("&a [*a]", "alias within what its anchor stands for"),
+    "deep JSON": ("[" * 90_000, "nested more than 20 deep"),
+    "deep JSON that ends": ("[" * 100 + "]" * 100, "nested more than 20 deep"),
+    "deep YAML": ("- " * 45_000, "nested more than 20 deep"),
+    "deep YAML mappings": ("{a: " * 20_000, "nested more than 20 deep"),
+    "deep Python": ("[{'a': " * 10_000, "nested more than 20 deep"),
+    "a long integer in JSON": ('{"M": ' + "9" * 5000 + "}", "cannot be read"),
+    "a long integer in YAML": ("M: " + "9" * 5000, "cannot be read"),
+    "a long integer in Python": ("{'M': " + "9" * 5000 + "}", "cannot be read"),
+    "an integer to the base of 60": ("fieldName: v\nparams: {M: 1" + ":1" * 4000 + "}", "takes no build parameters"),
+    "an integer to the base of 16": ("fieldName: v\nparams: {M: 0x" + "f" * 90_000 + "}", "M is too large"),
+    "many values": ("[" + "1," * 40_000 + "1]", "more than 2,000 values"),
+    "many values in YAML": ("[" + "a," * 40_000 + "]", "more than 2,000 values"),
+    "many keys": (json.dumps({f"k{number}": 1 for number in range(1_900)}), "unknown key 'k0'"),
+    "many indexes out of few texts": (
+        json.dumps(["a: &a {fieldName: v}\nindexParams: [" + "*a, " * 600 + "]"] * 30),
+        "index_params names 18,000 indexes; no collection has more than 1,000",
+    ),
+    "a long text": (json.dumps([{"fieldName": "v" * 200_000}]), "at most 100,000 are read"),
+    "a sum": ("[1" + "+1" * 40_000 + "]", "must hold a mapping or a list of mappings"),
+    "signs": ("[" + "-" * 90_000 + "1]", "must hold a mapping or a list of mappings"),
+    "subscripts": ("[1]" + "[0]" * 30_000, "neither JSON nor YAML"),
+    "quotes": ("'" * 90_001, "index_params"),
+    "no date": ("2024-13-45", "month must be in 1..12"),
+    "no boolean": ("!!bool x", "neither JSON nor YAML"),
+    "an object": ("!!python/object:os.system x", "neither JSON nor YAML"),
+    "a control character": ("\x00", "neither JSON nor YAML"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_texts_are_one_clear_error_and_fast(case: str) -> None:
+    text, words = HOSTILE[case]
+    began = time.process_time()
+    found = problems(text)
+    took = time.process_time() - began
+    assert any(words in problem for problem in found), found[:3]
+    assert all(len(problem) < 1_000 for problem in found)
+    assert len(found) <= 51
+    assert took < 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"fieldName": "v", "indexName": "a", "indexName": "b"}',
+        '[{"fieldName": "v", "params": {"indexName": 1, "indexName": 2}}]',
+        "fieldName: v\nindexName: a\nindexName: b",
+        "{'fieldName': 'v', 'indexName': 'a', 'indexName': None}",
+    ],
+)
+def test_keys_that_are_given_twice_are_named(text: str) -> None:
+    (problem,) = problems(text)
+    assert problem == "index_params has 'indexName' twice in one mapping: only one of the two can be meant"
+
+
+def test_anchors_and_merges_of_a_sane_size_are_yaml() -> None:
+    text = """
+        - &first {fieldName: v, indexType: HNSW, params: &build {M: 16, efConstruction: 200}}
+        - {<<: *first, fieldName: w}
+        - {fieldName: x, indexType: HNSW, params: {<<: *build, M: 32}}
+    """
+    found = [(spec.field_name, dict(spec.params)) for spec in parse_index_params(text)]
+    assert found == [
+        ("v", {"M": 16, "efConstruction": 200}),
+        ("w", {"M": 16, "efConstruction": 200}),
+        ("x", {"M": 32, "efConstruction": 200}),
+    ]
 
 
 json_like = st.recursive(
