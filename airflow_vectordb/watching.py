@@ -164,8 +164,7 @@ def not_done(wait: Wait, deadline: Deadline, seen: str) -> WaitTimeoutError:
     :param deadline: when it should have been done
     :param seen: how far it was, and what went wrong
     """
-    late = f"not done within {duration(deadline.seconds)}: {wait}"
-    return WaitTimeoutError(f"{late}. The server goes on by itself. Limit: {deadline}; {seen}")
+    return WaitTimeoutError(f"not done within {deadline}: {wait}. The server goes on by itself; {seen}")
 
 
 def still_waiting(name: object, error: MilvusError) -> str:

@@ -31,6 +31,7 @@ from airflow_vectordb.rest.errors import (
     NoAnswerError,
     NotMilvusError,
 )
+from airflow_vectordb.rest.wording import duration
 
 #: Seconds for all of it, looking up the host's name included.
 LONGEST = 6.0
@@ -138,8 +139,8 @@ class _Trial:
             if self.found is not None:
                 return False, self._explained(self.found)
             if self.stage == "lookup":
-                return False, self._unknown(f"no answer of the name server within {longest:g} s")
-            return False, self._explained(NoAnswerError(f"nothing within {longest:g} s"))
+                return False, self._unknown(f"no answer of the name server within {duration(longest)}")
+            return False, self._explained(NoAnswerError(f"nothing within {duration(longest)}"))
 
     def _run(self, tell: Callable[[tuple[bool, str]], None]) -> None:
         try:

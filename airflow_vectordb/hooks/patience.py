@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from airflow_vectordb._compat import AirflowNotFoundException
+from airflow_vectordb.rest.wording import duration
 
 #: Seconds between attempts to read a connection. Airflow says that there is none while its database is away, too.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
@@ -25,11 +26,14 @@ def reading(pauses: Sequence[float], log: Any) -> Reading:
     :return: the connection
     :raises AirflowNotFoundException: that of the last attempt
     """
+    told = ""
     for pause in pauses:
         try:
             return (yield None)
         except AirflowNotFoundException as error:
-            log.warning("%s; trying again in %g s: Airflow also says so while its database is away", error, pause)
+            text = f"{error}. Airflow also says so while its database is away"
+            log.warning("%s; trying again in %s", "the same again" if text == told else text, duration(pause))
+            told = text
         yield pause
     return (yield None)
 
