@@ -46,6 +46,7 @@ _MODULES = (aliases, alterations, collections, databases, entities, imports, ind
 
 _DEFAULT_TIMEOUT = 30.0
 _WORKERS = 64
+_MOST_MESSAGE = 4000
 _log = logging.getLogger("airflow_vectordb.local.requests")
 
 
@@ -146,7 +147,11 @@ def _work(endpoint: Endpoint, engine: Engine, headers: dict[str, str], raw: byte
 
 
 def _failure(error: ApiError) -> tuple[int, int, bytes]:
-    return error.http_status, error.code, orjson.dumps({"code": error.code, "message": error.message})
+    message = error.message
+    if len(message) > _MOST_MESSAGE:
+        # It repeats what it was given, a filter of many megabytes for instance.
+        message = f"{message[:_MOST_MESSAGE]} […]"
+    return error.http_status, error.code, orjson.dumps({"code": error.code, "message": message})
 
 
 def _parsed(raw: bytes) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from airflow_vectordb.local.errors import ApiError, bad_format, missing
+from airflow_vectordb.local.errors import ApiError, bad_format, missing, unexpected
 
 __all__ = ["Key", "Shape", "json_schema", "read", "shape_of"]
 
@@ -33,10 +33,12 @@ class Key:
 
     :param name: its key in the JSON object.
     :param doc: one line for ``/docs``.
+    :param most: how many objects a list may have; more are refused unread.
     """
 
     name: str
     doc: str
+    most: int = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Shape:
     required: bool
     doc: str
     default: Any
+    most: int
 
 
 _SHAPES: dict[type, tuple[Shape, ...]] = {}
@@ -69,7 +72,7 @@ def _shape_of(cls: type) -> tuple[Shape, ...]:
         default, make = field.default, field.default_factory
         needed = default is dataclasses.MISSING and make is dataclasses.MISSING
         shown = None if default is dataclasses.MISSING else default
-        shapes.append(Shape(field.name, key.name, kind, needed, key.doc, shown))
+        shapes.append(Shape(field.name, key.name, kind, needed, key.doc, shown, key.most))
     return tuple(shapes)
 
 
@@ -91,7 +94,7 @@ def read(cls: type[T], body: Mapping[str, Any], where: str = "") -> T:
         value = None if key is None else body[key]
         path = f"{where}.{shape.name}" if where else shape.name
         if value is not None:
-            value = _convert(shape.type, value, path)
+            value = _convert(shape.type, value, path, shape.most)
         if shape.required and _is_empty(shape.type, value):
             absent.append(path)
         elif value is not None:
@@ -120,7 +123,7 @@ def _wrong(value: object, path: str, wanted: str) -> ApiError:
     return bad_format(f"json: cannot unmarshal {kind} into field {path} of type {wanted}")
 
 
-def _convert(kind: Any, value: Any, path: str) -> Any:
+def _convert(kind: Any, value: Any, path: str, most: int) -> Any:
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
         (kind,) = (arg for arg in get_args(kind) if arg is not type(None))
@@ -133,7 +136,10 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
         (item,) = get_args(kind)
         if item is Any:
             return value
-        return [_convert(item, entry, f"{path}[{i}]") for i, entry in enumerate(value)]
+        if dataclasses.is_dataclass(item) and len(value) > most:
+            what = path.rsplit(".", 1)[-1].removesuffix("s")
+            raise unexpected(f"maximum {what}'s number should be limited to {most}, but got {len(value)}")
+        return [_convert(item, entry, f"{path}[{i}]", most) for i, entry in enumerate(value)]
     if origin is dict:
         if not isinstance(value, dict):
             raise _wrong(value, path, "object")

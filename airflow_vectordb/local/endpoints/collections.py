@@ -55,7 +55,7 @@ class FunctionReq:
 
 @dataclass(frozen=True, kw_only=True)
 class SchemaReq:
-    fields: Annotated[list[FieldReq], Key("fields", "The fields.")]
+    fields: Annotated[list[FieldReq], Key("fields", "The fields.", most=64)]
     functions: Annotated[list[FunctionReq], Key("functions", "The functions.")] = field(default_factory=list)
     auto_id: Annotated[bool, Key("autoID", "Whether primary keys are made by the server.")] = False
     dynamic: Annotated[bool, Key("enableDynamicField", "Whether rows may have fields that the schema has not.")] = False

@@ -168,6 +168,11 @@ class Entities(Parts):
         output = self._output(record, call.output_fields)
         call = dataclasses.replace(call, partitions=partitions, output_fields=output)
         check_window(call.limit, call.offset, "topk")
+        if len(call.vectors) > _WINDOW:
+            raise unexpected(
+                f"nq [{len(call.vectors)}] is invalid, nq (number of search vector per search request) should be in "
+                f"range [1, {_WINDOW}], but got {len(call.vectors)}"
+            )
         metric = self._metric(record, call)
         ranged = _check_range(metric, call.params)
         if call.grouping_field:

@@ -34,8 +34,9 @@ def check_files(root: Path, groups: list[list[str]]) -> None:
 
     :raises ApiError: 1100 or 2100.
     """
-    if len(groups) > _MOST_FILES:
-        raise import_failed(f"The max number of import files should not exceed {_MOST_FILES}, but got {len(groups)}")
+    count = sum(max(len(group), 1) for group in groups)
+    if count > _MOST_FILES:
+        raise import_failed(f"The max number of import files should not exceed {_MOST_FILES}, but got {count}")
     for group in groups:
         kinds = {PurePosixPath(name).suffix for name in group}
         if not group or not kinds <= _READERS.keys() | {".npy"}:
