@@ -174,7 +174,7 @@ def still_waiting(name: object, error: MilvusError) -> str:
     :param name: what is waited for
     :param error: what a look at the server met
     """
-    return f"{error}; still waiting for {name}"
+    return f"{str(error).rstrip('.')}; still waiting for {name}"
 
 
 @dataclass

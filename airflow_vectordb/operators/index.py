@@ -175,9 +175,10 @@ class CreateIndexOperator(WaitingOperator):
             if read.specs and not nameless:
                 with suppress(errors.MilvusError):  # what is wrong without the schema is said in any case
                     problems += misfits(read.specs, hook.send(collections.describe(self.collection_name), retries=0))
-            given_as = self._index_params_source or ""
-            source = f" (from {given_as[:120]!r})" if given_as else ""
-            raise errors.InvalidParametersError(problems, f"index parameters{source}")
+            refused = errors.InvalidParametersError(problems, "index parameters")
+            if source := self._index_params_source:
+                refused.reword(lambda text: f"{text} (from {source[:120]!r})")
+            raise refused
         return read.specs, min_rows
 
     def _create(

@@ -144,6 +144,8 @@ def _not_milvus(reply: Reply, show: Show, largest: int) -> errors.MilvusError:
         return cls(
             f"not an answer of Milvus's: {excerpt}",
             http_status=reply.status,
+            cause=f"HTTP {reply.status} from something before Milvus",
+            hint="May this machine reach it? Check host and proxies." if reply.status == 403 else None,
             retry_after=retry_after(reply.headers.get("retry-after")),
         )
     if not reply.whole:

@@ -308,8 +308,8 @@ class NotLoadedError(MilvusError):
 class BadRequestError(MilvusError):
     """The server refuses what the request contains."""
 
-    cause_template = "Milvus refuses the request: {words}"
-    advice = "Correct it: a retry would not help."
+    cause_template = "Milvus refuses: {words}"
+    advice = "Correct the request."
 
 
 class LimitExceededError(MilvusError):
@@ -337,7 +337,7 @@ class UnexpectedError(MilvusError):
     """An error without a code of its own."""
 
     cause_template = "Milvus refuses: {words}"
-    advice = "Correct the call: a retry would not help."
+    advice = "Correct it, or see Milvus's log."
 
 
 class InvalidParametersError(MilvusError, ValueError):

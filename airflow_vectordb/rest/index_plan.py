@@ -182,7 +182,7 @@ def resolve_all(specs: Iterable[IndexSpec], collection: Collection) -> list[Inde
         except InvalidParametersError as error:
             problems += error.problems
     if problems:
-        raise InvalidParametersError(problems, f"index parameters for collection {collection.name!r}")
+        raise InvalidParametersError(problems, "index parameters")
     return resolved
 
 

@@ -161,7 +161,7 @@ def _cause(error: MilvusError, room: int) -> tuple[str, str]:
         meant = (error.__doc__ or error.message).strip().partition("\n")[0].rstrip(".")
         cause = fit(template, room, **parts) if known else shorten(meant, room)
         return cause, "" if error.message in cause else _words(error)
-    if not error.hint:
+    if not error.hint or "\n" in error.message:
         return error.message, ""
     # Of words of our own, the first sentence is the cause.
     first, _, rest = error.message.partition(". ")

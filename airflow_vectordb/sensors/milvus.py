@@ -104,7 +104,7 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
                 return self._run(context, Course())
             except AirflowException as error:
                 if self.soft_fail or self.never_fail:
-                    raise AirflowSkipException(f"skipped instead of failed: {error}") from error
+                    raise AirflowSkipException(f"{error}; skipped instead of failed") from error
                 raise
         if not hasattr((context or {}).get("ti"), "get_first_reschedule_date"):
             # As unit tests of DAGs call it. Airflow's base asks a task instance when its first look was: now.

@@ -82,7 +82,7 @@ def test_a_missing_privilege(task: str, serve: Serve, operating: Operating, paus
     ("task", "answer", "words", "not_told"),
     [
         ("drop", error(65535, "index of type X is still being built"), 'Milvus refuses: "index of type X', "elease"),
-        ("drop", error(1100, "invalid index name"), "Milvus refuses the request", "elease"),
+        ("drop", error(1100, "invalid index name"), "Milvus refuses", "elease"),
         ("load", error(65535, "resource group is full"), 'Milvus refuses: "resource group is full"', "CreateIndex"),
         ("load", error(65535, "can't find collection"), "Collection 'docs' does not exist. Create it first", "index"),
         ("create", error(65535, "M out of range: [1, 2048]"), 'Milvus refuses: "M out of range: [1, 2048]"', "drop"),

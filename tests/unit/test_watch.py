@@ -182,6 +182,25 @@ def test_no_haste_at_the_deadline_either() -> None:
     assert world.naps == pytest.approx([0.475, 0.1])
 
 
+def test_a_long_outage_is_told_in_full_once_and_another_error_at_once() -> None:
+    def answer(t: float) -> Any:
+        if t > HOUR:
+            return described()
+        return errors.UnavailableError("down for repair", code=1) if 1200 < t < 1300 else errors.ConnectError("refused")
+
+    world = World(answer)
+    world.run(WAIT)
+
+    warnings = [text for level, text in world.told if level == logging.WARNING]
+    of = "index 'v' of collection 'docs'"
+    again = f"still waiting for {of}; it fails in the same way as before (ConnectError)"
+    assert [text for text in warnings if text != again] == [
+        f"refused. Is it up? Check host and port; still waiting for {of}",
+        f"{errors.UnavailableError('down for repair', code=1)}; still waiting for {of}",
+    ]
+    assert 8 <= warnings.count(again) <= 12
+
+
 def test_progress_is_told_as_it_moves() -> None:
     world = World(
         lambda t: (

@@ -124,10 +124,12 @@ CAUSES = {
     "words": (
         entities.query("docs"),
         error(1801, "can only accept json format request, error: unexpected EOF"),
-        'Milvus refuses the request: "unexpected EOF". Correct it',
+        'Milvus refuses: "unexpected EOF". Correct the request',
     ),
     "a page": (collections.load("docs"), page(200), "What answers at {} is not Milvus: the answer"),
-    "another page": (collections.load("docs"), page(503), "HTTP 503 from {}. A retry may help"),
+    "another page": (collections.load("docs"), page(503), "HTTP 503 from something before Milvus. A retry may help"),
+    "a page of a proxy": (collections.load("docs"), page(403), "HTTP 403 from something before Milvus. May this"),
+    "a panic": (collections.load("docs"), error(500, "panic", 500), "HTTP 500 from {}. A retry may help"),
     "no endpoint": (collections.load("docs"), Answer("404 page not found", 404), "{} has no collections/load. Is it"),
     "half an answer": (collections.load("docs"), CutOff(), "{}: the connection ended before the answer did. A retry"),
 }
@@ -174,7 +176,7 @@ def test_another_error_is_told_in_full(transport: Transport, serve: Serve, pause
     heads = [line.partition(". ")[0] for line in logged.of("warning")]
     assert heads == [
         'Milvus cannot do it now: "not ready"',
-        f"HTTP 502 from {server.url}",
+        "HTTP 502 from something before Milvus",
         f"attempt 3 of 5 failed in the same way as attempt 1; next in {duration(pauses[2])}",
         'Milvus cannot do it now: "down"',
     ]
