@@ -155,12 +155,13 @@ def _cause(error: MilvusError, room: int) -> tuple[str, str]:
         cause, words = shorten(error.cause, room), _words(error)
         return cause, words if cause == error.cause else f"{error.cause}; {words}"
     answered = error.code is not None or error.http_status is not None
-    template, parts = error.cause_template, _parts(error)
-    known = _fields(template) <= parts.keys()
-    if template and (answered or (known and "words" in _fields(template))):
+    template, parts, words = error.cause_template, _parts(error), _words(error)
+    fields = _fields(template)
+    known = fields <= parts.keys()
+    if template and (answered or (known and "words" in fields)):
         meant = (error.__doc__ or error.message).strip().partition("\n")[0].rstrip(".")
         cause = fit(template, room, **parts) if known else shorten(meant, room)
-        return cause, "" if error.message in cause else _words(error)
+        return cause, "" if "words" in fields and words in cause else words
     if not error.hint or "\n" in error.message:
         return error.message, ""
     # Of words of our own, the first sentence is the cause.

@@ -144,6 +144,11 @@ def test_the_cause_is_told_first(case: str, transport: Transport, serve: Serve) 
     assert f" at {server.url}" in str(found)
 
 
+def test_the_words_are_told_however_short_they_are() -> None:
+    found = errors.NotLoadedError("no", code=101, where=where(*SHORT))
+    assert str(found).endswith('(code 101): "no"')
+
+
 def test_what_went_through_a_trigger_is_told_alike() -> None:
     found = errors.PermissionDeniedError(
         "no", code=65535, http_status=403, where=where(*NAMES["long"]), cause="so it is"
