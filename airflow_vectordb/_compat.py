@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         AirflowNotFoundException,
         AirflowSensorTimeout,
         AirflowSkipException,
+        TaskDeferralTimeout,
     )
 else:
     try:
@@ -20,6 +21,7 @@ else:
             AirflowNotFoundException,
             AirflowSensorTimeout,
             AirflowSkipException,
+            TaskDeferralTimeout,
         )
     except ImportError:  # Airflow 3.1
         from airflow.exceptions import (
@@ -28,6 +30,7 @@ else:
             AirflowNotFoundException,
             AirflowSensorTimeout,
             AirflowSkipException,
+            TaskDeferralTimeout,
         )
 
 
@@ -47,13 +50,18 @@ async def amask_secret(secret: str) -> None:
         await mask(secret)
 
 
-def default_deferrable() -> bool:
-    """Tell Airflow's ``operators.default_deferrable``."""
+def configuration() -> Any:
+    """Get Airflow's configuration."""
     try:
         from airflow.sdk.configuration import conf
     except ImportError:  # Airflow 3.1
         from airflow.configuration import conf
-    return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+    return conf
+
+
+def default_deferrable() -> bool:
+    """Tell Airflow's ``operators.default_deferrable``."""
+    return bool(configuration().getboolean("operators", "default_deferrable", fallback=False))
 
 
 def is_dag_test() -> bool:
@@ -84,7 +92,9 @@ __all__ = [
     "AirflowNotFoundException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
+    "TaskDeferralTimeout",
     "amask_secret",
+    "configuration",
     "default_deferrable",
     "is_dag_test",
     "is_retry",

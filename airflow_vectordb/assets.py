@@ -12,6 +12,7 @@ A DAG that is scheduled on such an asset starts when the task that has it as an 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 SCHEME = "milvus"
 DEFAULT_DATABASE = "default"
+#: Names and URIs of assets are shown to all, and kept.
+NO_SECRETS = "user and password have no place in an asset of Milvus: leave out what stands before the @ of its host"
 #: Hosts whose port, unless it is named, is that of https.
 _CLOUD = tuple(CLOUD_CONSOLES)
 
@@ -69,6 +72,8 @@ def asset_uri(host: str, port: int | None, database: str | None, collection: str
     :raises ValueError: when host or collection is empty, or no name of a server
     """
     given = host.strip()
+    if "@" in given:
+        raise ValueError(NO_SECRETS)
     parts = urlsplit(given if "://" in given else f"//{given}")
     if not parts.hostname or not collection:
         raise ValueError(f"an asset of Milvus needs a host and a collection, not {host!r} and {collection!r}")
@@ -87,6 +92,8 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
     :param uri: ``milvus://host:port/database/collection``; without a port, 19530 (Zilliz Cloud: 443)
     :raises ValueError: when something is missing
     """
+    if "@" in uri.geturl():
+        raise ValueError(NO_SECRETS)
     path = [part for part in uri.path.split("/") if part]
     try:
         port = uri.port
@@ -99,6 +106,17 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
     port = port or (443 if uri.hostname.endswith(_CLOUD) else DEFAULT_PORT)
     host = f"[{uri.hostname}]" if ":" in uri.hostname else uri.hostname
     return uri._replace(netloc=f"{host}:{port}", path="/" + "/".join(path), fragment="")
+
+
+def check_assets(assets: Iterable[Any]) -> str | None:
+    """
+    Check outlets and inlets when a DAG is parsed: of a URI with a password in it, Airflow makes the asset's name.
+
+    :param assets: of a task
+    :return: what is wrong; None if nothing is
+    """
+    names = (str(getattr(asset, "name", "")) for asset in assets)
+    return NO_SECRETS if any(name.lower().startswith(f"{SCHEME}://") and "@" in name for name in names) else None
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
@@ -117,4 +135,4 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
     return Dataset(namespace=f"{SCHEME}://{parts.netloc}", name=f"{database}.{collection}")
 
 
-__all__ = ["asset_uri", "convert_asset_to_openlineage", "milvus_asset", "sanitize_uri"]
+__all__ = ["asset_uri", "check_assets", "convert_asset_to_openlineage", "milvus_asset", "sanitize_uri"]

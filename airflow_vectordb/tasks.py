@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_vectordb._compat import AirflowException
+from airflow_vectordb._compat import AirflowException, TaskDeferralTimeout, is_dag_test
+from airflow_vectordb.assets import check_assets
+from airflow_vectordb.health import missing_triggerer
 from airflow_vectordb.validation import check_flags, check_literal, check_seconds, refuse, seconds_of
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ SHORTEST_POLL_INTERVAL = 0.1
 #: Arguments of operators and sensors, as far as they have them, that are true or false.
 FLAGS = ("wait_for_completion", "deferrable", "flush", "strict", "allow_unknown")
 FLAGS_OF_SENSORS = ("soft_fail", "never_fail", "silent_fail", "exponential_backoff")
+#: What to do when nobody waits.
+START_A_TRIGGERER = "Start one (`airflow triggerer`): without it nothing wakes this task before its time is over."
 #: Seconds after the deadline at which Airflow itself ends a deferred task, should no triggerer be there to do it.
 GRACE = 120.0
 
@@ -68,6 +72,7 @@ class MilvusTask:
         task_id: str
         execution_timeout: timedelta | None
         outlets: Any
+        inlets: Any
         log: Any
 
     def refuse(self, *problems: str | None) -> None:
@@ -87,6 +92,7 @@ class MilvusTask:
             *check_flags(**{name: given[name] for name in FLAGS + FLAGS_OF_SENSORS if name in given}),
             check_seconds("poll_interval", self.poll_interval, SHORTEST_POLL_INTERVAL),
             check_seconds("timeout", given.get("timeout")),
+            check_assets([*(self.outlets or ()), *(self.inlets or ())]),
         )
 
     @abstractmethod
@@ -126,6 +132,28 @@ class MilvusTask:
         if resume:
             course, awaited = resume["course"], resume["awaited"]
         return self._run(context, Course(**(course or {})), awaited, event, resumed=True)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """
+        Go on after a deferral; Airflow calls it.
+
+        :param next_method: :meth:`execute_complete`, or Airflow's word for a wait that has not ended
+        :param next_kwargs: its arguments
+        :param context: the task's context
+        :raises TaskDeferralTimeout: when nobody ended the wait, with the likely cause (sensors: AirflowSensorTimeout)
+        """
+        try:
+            return cast("Any", super()).resume_execution(next_method, next_kwargs, context)
+        except AirflowException as error:
+            cause = error if isinstance(error, TaskDeferralTimeout) else error.__cause__
+            if not isinstance(cause, TaskDeferralTimeout):
+                raise
+            text = (
+                f"no triggerer ended the wait in time, {GRACE:.0f} s of grace included: is one running (`airflow "
+                f"triggerer`), and does it have this provider? The wait was about {self.subject()}; the server goes on "
+                "by itself."
+            )
+            raise type(error)(f"task {self.task_id}: {text}") from error
 
     def _run(
         self, context: Context, course: Course, awaited: str = "", event: Any = None, *, resumed: bool = False
@@ -293,6 +321,8 @@ class MilvusTask:
         if verdict is not None:
             self.log.info("%s", hook.endpoint.redact(str(verdict)))
         self.log.info("Waiting in the triggerer for %s, for up to %s", wait, deadline)
+        if not is_dag_test() and (why := missing_triggerer()):
+            self.log.warning("No triggerer is alive, by Airflow's health (%s). %s", why, START_A_TRIGGERER)
         resume = {"course": asdict(course), "awaited": name}
         return cast("BaseOperator", self).defer(
             trigger=MilvusTrigger(

@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from airflow_vectordb.hooks.connection_fields import DEFAULT_PORT, DEFAULT_RETRIES, DEFAULT_TIMEOUT, EXTRA_FIELDS
+from airflow_vectordb.hooks.connection_fields import (
+    CONNECTION_TYPE,
+    DEFAULT_PORT,
+    DEFAULT_RETRIES,
+    DEFAULT_TIMEOUT,
+    EXTRA_FIELDS,
+)
 from airflow_vectordb.rest.endpoint import Endpoint
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.spelling import nearest
@@ -29,16 +36,50 @@ class ConnectionLike(Protocol):
     extra: Any
 
 
-def endpoint_of(connection: ConnectionLike, database: str | None = None) -> Endpoint:
+@dataclass
+class ConnectionFields:
+    """What is read of an Airflow connection, without the secrets that Airflow's own class shows in tracebacks."""
+
+    conn_id: Any
+    conn_type: Any
+    host: Any
+    port: Any
+    login: Any
+    password: Any = field(repr=False)
+    schema: Any
+    extra: Any = field(repr=False)
+
+
+def fields_of(connection: ConnectionLike) -> ConnectionFields:
+    """
+    Take from an Airflow connection what is read of it.
+
+    :param connection: the Task SDK's, or the metadata database's
+    """
+    return ConnectionFields(*(getattr(connection, field.name) for field in fields(ConnectionFields)))
+
+
+def endpoint_of(connection: ConnectionLike, database: str | None = None, *, warn: bool = True) -> Endpoint:
     """
     Make an endpoint of an Airflow connection.
 
     :param connection: see the table in ``connection_fields.py``
     :param database: in place of the connection's schema field; None: that one
+    :param warn: whether to warn of what is odd, and works
     :raises InvalidParametersError: with everything that is wrong in the connection; no secret is in it
     """
     problems: list[str] = []
+    endpoint = _endpoint(connection, database, problems, warn)
+    if endpoint is None or problems:
+        # From here: the variables of this function, which tracebacks may show, have no secret.
+        raise InvalidParametersError(problems, f"connection {connection.conn_id!r}")
+    return endpoint
+
+
+def _endpoint(connection: ConnectionLike, database: str | None, problems: list[str], warn: bool) -> Endpoint | None:
     extra = _extra(connection, problems)
+    if warn:
+        _warn(connection, extra)
     secure = _flag(extra.get("secure"), "secure", False, problems)
     verify = _verify(extra.get("verify"))
     timeout = _number(extra.get("timeout"), "timeout", DEFAULT_TIMEOUT, problems)
@@ -52,7 +93,7 @@ def endpoint_of(connection: ConnectionLike, database: str | None = None) -> Endp
         problems.append("a login without a password (an API key goes into the password, with the login left empty)")
     token = f"{login}:{password}" if login else password or None
     try:
-        endpoint = Endpoint(
+        return Endpoint(
             url=url or "http://localhost",
             token=token,
             database=database or connection.schema or None,
@@ -62,9 +103,7 @@ def endpoint_of(connection: ConnectionLike, database: str | None = None) -> Endp
         )
     except InvalidParametersError as error:
         problems += error.problems
-    if problems:
-        raise InvalidParametersError(problems, f"connection {connection.conn_id!r}")
-    return endpoint
+        return None
 
 
 def console_url_of(connection: ConnectionLike) -> str | None:
@@ -72,8 +111,14 @@ def console_url_of(connection: ConnectionLike) -> str | None:
     Find where people look at this instance.
 
     :param connection: the extra ``console_url`` is read
+    :return: the URL, without user and password: it is a link for all who may see the task
     """
-    return _extra(connection, []).get("console_url") or None
+    url = str(_extra(connection, []).get("console_url") or "")
+    scheme, mark, rest = url.partition("://")
+    end = min((rest.find(sign) for sign in "/?#\\" if sign in rest), default=len(rest))
+    bare = f"{scheme}{mark}{rest[:end].rpartition('@')[2]}{rest[end:]}"
+    # An @ behind that may be the end of a password with one of those signs in it.
+    return None if "@" in bare else bare or None
 
 
 def bundle_of(connection: ConnectionLike) -> str | None:
@@ -98,11 +143,25 @@ def _extra(connection: ConnectionLike, problems: list[str]) -> Mapping[str, Any]
     if not isinstance(extra, Mapping):
         problems.append("extra is not a JSON object")
         return {}
+    return extra
+
+
+def _warn(connection: ConnectionLike, extra: Mapping[str, Any]) -> None:
+    if connection.conn_type != CONNECTION_TYPE:
+        _log.warning(
+            "connection %r works, and its type should be %r, not %r: only that one has the form and the Test button",
+            connection.conn_id,
+            CONNECTION_TYPE,
+            connection.conn_type or "",
+        )
+    if "@" in str(extra.get("console_url") or ""):
+        _log.warning(
+            "connection %r: user and password in extra 'console_url' are left out of links", connection.conn_id
+        )
     known = [field.name for field in EXTRA_FIELDS]
     for key in extra:
         if key not in known:
             _log.warning("connection %r: extra %r has no meaning here%s", connection.conn_id, key, nearest(key, known))
-    return extra
 
 
 def _url(connection: ConnectionLike, secure: bool, problems: list[str]) -> str | None:
@@ -122,6 +181,9 @@ def _url(connection: ConnectionLike, secure: bool, problems: list[str]) -> str |
             has_port = urlsplit(host).port is not None
         except ValueError:
             return host  # the endpoint says what is wrong with it
+        if has_port and port and urlsplit(host).port != int(port):
+            problems.append(_two_ports(urlsplit(host).port, port))
+            return None
         if port and not has_port:
             scheme, rest = host.split("://", 1)
             authority, slash, path = rest.partition("/")
@@ -138,10 +200,14 @@ def _url(connection: ConnectionLike, secure: bool, problems: list[str]) -> str |
             problems.append(f"{given!r} is not a port")
             return None
         if port and int(port) != int(given):
-            problems.append(f"the host names the port {given}, and the port is {port}: leave one of them out")
+            problems.append(_two_ports(given, port))
             return None
         port = int(given)
     return f"{'https' if secure else 'http'}://{host}:{port or DEFAULT_PORT}"
+
+
+def _two_ports(given: Any, port: Any) -> str:
+    return f"the host names the port {given}, and the port is {port}: leave one of them out"
 
 
 def _is_port(value: Any) -> bool:
@@ -183,4 +249,4 @@ def _number(value: Any, name: str, default: float, problems: list[str]) -> float
         return float(default)
 
 
-__all__ = ["ConnectionLike", "bundle_of", "console_url_of", "endpoint_of"]
+__all__ = ["ConnectionFields", "ConnectionLike", "bundle_of", "console_url_of", "endpoint_of", "fields_of"]

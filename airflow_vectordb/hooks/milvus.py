@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import BaseHook
 
@@ -19,6 +19,7 @@ from airflow_vectordb.hooks.patience import FIRST_PAUSES, PAUSES, reading
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
+    from airflow_vectordb.hooks.connection import ConnectionFields
     from airflow_vectordb.hooks.patience import Reading
     from airflow_vectordb.rest.aclient import AsyncClient
     from airflow_vectordb.rest.call import Call
@@ -99,12 +100,14 @@ class MilvusHook(BaseHook):
         self.close()
 
     @cached_property
-    def connection(self) -> Connection:
+    def connection(self) -> ConnectionFields:
         """
-        The Airflow connection, which is read once.
+        What the Airflow connection says, which is read once.
 
         :raises AirflowNotFoundException: when there is none, after a few attempts
         """
+        from airflow_vectordb.hooks.connection import fields_of
+
         steps = self._reading()
         try:
             step = next(steps)
@@ -120,9 +123,11 @@ class MilvusHook(BaseHook):
                 else:
                     step = steps.send(found)
         except StopIteration as stop:
-            return cast("Connection", stop.value)
+            return fields_of(stop.value)
 
-    async def _aconnection(self) -> Connection:
+    async def _aconnection(self) -> ConnectionFields:
+        from airflow_vectordb.hooks.connection import fields_of
+
         steps = self._reading()
         try:
             step = next(steps)
@@ -138,7 +143,7 @@ class MilvusHook(BaseHook):
                 else:
                     step = steps.send(found)
         except StopIteration as stop:
-            return cast("Connection", stop.value)
+            return fields_of(stop.value)
 
     async def _aread(self) -> Connection:
         try:
@@ -305,10 +310,10 @@ class MilvusHook(BaseHook):
                 return False, str(error)
         return try_connection(connection, self.database)
 
-    def _endpoint_of(self, connection: Any) -> Endpoint:
+    def _endpoint_of(self, connection: ConnectionFields) -> Endpoint:
         from airflow_vectordb.hooks.connection import endpoint_of
 
-        return endpoint_of(connection, self.database)
+        return endpoint_of(connection, self.database, warn=not self.patient)
 
 
 @contextmanager

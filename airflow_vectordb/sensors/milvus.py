@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -128,7 +129,24 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
         :param course: what is done already
         """
         with self.about(hook, self.subject()):
-            return self.wait_for(hook, course, "done", self.wait(), answered=False)
+            result = self.wait_for(hook, course, "done", self.wait(), answered=False)
+        self._report(hook, result)
+        return result
+
+    def _report(self, hook: MilvusHook, result: Any) -> None:
+        # The wait is over: it does not fail of its own log, nor of a connection that would be read for that alone.
+        redact = hook.endpoint.redact if "endpoint" in vars(hook) else str
+        with suppress(Exception):
+            for line in self.found(result):
+                self.log.info("%s", redact(line))
+
+    @abstractmethod
+    def found(self, result: Any) -> Iterable[str]:
+        """
+        Say what was found, for the log.
+
+        :param result: of the wait
+        """
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """
@@ -156,6 +174,7 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
                 self.log.warning("%s", still_waiting(wait, error))
             else:
                 if isinstance(verdict, Done):
+                    self._report(hook, verdict.result)
                     return PokeReturnValue(is_done=True, xcom_value=verdict.result)
                 seen = hook.endpoint.redact(str(verdict))
                 self.log.info("%s", seen)
@@ -240,6 +259,16 @@ class IndexSensor(MilvusSensor):
             raise InvalidParametersError(problems)
         return IndexesBuilt(self.collection_name, names, may_come=True, min_rows=min_rows)
 
+    def found(self, result: list[dict[str, Any]]) -> Iterable[str]:
+        """
+        Say what each index is.
+
+        :param result: of the wait
+        """
+        from airflow_vectordb.rest.indexes import IndexDescription
+
+        return [f"{self.collection_name}/{index['index_name']}: {IndexDescription(**index)}" for index in result]
+
 
 class CollectionLoadSensor(MilvusSensor):
     """
@@ -281,6 +310,15 @@ class CollectionLoadSensor(MilvusSensor):
 
         names = names_of("partition_names", self.partition_names, collection_name=self.collection_name)
         return CollectionLoaded(self.collection_name, names, may_come=True)
+
+    def found(self, result: dict[str, Any]) -> Iterable[str]:
+        """
+        Say what is loaded.
+
+        :param result: of the wait
+        """
+        partitions = ", ".join(result["partition_names"])
+        return [f"{self.collection_name}: loaded{f' (partitions: {partitions})' if partitions else ''}"]
 
 
 __all__ = ["CollectionLoadSensor", "IndexSensor", "MilvusSensor"]

@@ -9,6 +9,7 @@ from airflow.sdk import Asset
 
 from airflow_vectordb.assets import asset_uri, convert_asset_to_openlineage, milvus_asset
 from airflow_vectordb.get_provider_info import get_provider_info
+from airflow_vectordb.operators.collection import LoadCollectionOperator
 
 LOCAL = "milvus://localhost:19530/default/docs"
 
@@ -78,6 +79,31 @@ def test_airflow_brings_all_spellings_into_one(spelling: str) -> None:
 def test_airflow_refuses_what_names_no_collection(uri: str) -> None:
     with pytest.raises(ValueError, match=r"is not milvus://host:port/database/collection|no query|[Pp]ort"):
         Asset(uri)
+
+
+@pytest.mark.parametrize(
+    "host", ["ada:s3cret@milvus", "http://ada:s3cret@milvus:1", "http://ada:s3/cret@m", "key-s3cret@m"]
+)
+def test_no_password_gets_into_an_asset(host: str) -> None:
+    with pytest.raises(ValueError, match="no place in an asset") as caught:
+        milvus_asset("docs", host=host)
+    assert "s3" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:An Asset URI should not contain a password")
+def test_outlets_whose_names_have_a_password_are_refused() -> None:
+    with pytest.raises(ValueError, match="no place in an asset"):
+        Asset("milvus://s3cret@milvus/default/docs")  # one with a password Airflow takes, and makes it the name
+    with pytest.raises(ValueError, match=r"^user and password have no place in an asset"):
+        Asset("milvus://ada:s3/cret@milvus/docs")
+    for given in (
+        {"outlets": [Asset("milvus://a:s3cret@milvus/default/docs")]},
+        {"inlets": [Asset(name="milvus://a:s3/@h/d/c", uri="milvus://h/d/c")]},
+    ):
+        with pytest.raises(ValueError, match="task t: user and password have no place in an asset") as caught:
+            LoadCollectionOperator(task_id="t", collection_name="docs", **given)
+        assert "s3" not in str(caught.value)
+    LoadCollectionOperator(task_id="t", collection_name="docs", outlets=[milvus_asset("docs"), Asset("a@b")])
 
 
 def test_name_group_and_extra() -> None:

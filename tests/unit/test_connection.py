@@ -141,3 +141,25 @@ def test_the_form_comes_from_the_same_table() -> None:
     assert set(connection_type["ui-field-behaviour"]["relabeling"]) == {field.name for field in STANDARD_FIELDS}
     assert "airflow-vectordb" in ProvidersManager().providers
     assert "milvus" in dict(ProvidersManager().hooks)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"conn_type": "milvus"}, None),
+        ({"conn_type": "generic"}, "'milvus', not 'generic'"),
+        ({"conn_type": "http"}, "'milvus', not 'http'"),
+        ({"conn_type": None}, "'milvus', not ''"),
+        ({"conn_type": "milvus", "extra": '{"timout": 3}'}, "did you mean 'timeout'"),
+        ({"conn_type": "milvus", "extra": '{"console_url": "http://a:b@attu"}'}, "left out of links"),
+    ],
+)
+def test_what_works_and_is_odd_is_a_warning(
+    fields: dict[str, Any], words: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection = Connection(conn_id="c", host="h", **fields)
+    assert endpoint_of(connection).url == "http://h:19530"
+    assert [words in message for message in caplog.messages] == ([] if words is None else [True])
+    assert "a:b" not in caplog.text
+    endpoint_of(connection, warn=False)
+    assert len(caplog.messages) == (0 if words is None else 1)

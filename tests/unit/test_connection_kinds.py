@@ -162,6 +162,9 @@ def test_airflows_secrets_backend_for_files(name: str, tmp_path: Path) -> None:
         ({"host": "h:1", "port": 1}, "http://h:1"),
         ({"host": "[::1]:1", "port": 1}, "http://[::1]:1"),
         ({"host": "h", "port": 65535}, "http://h:65535"),
+        ({"host": "http://h:1", "port": 1}, "http://h:1"),
+        ({"host": "https://h:8443/milvus", "port": "8443"}, "https://h:8443/milvus"),
+        ({"host": "http://[::1]:1", "port": 1}, "http://[::1]:1"),
         ({"host": "h", "port": 0}, "http://h:19530"),
         ({"host": "h", "port": "1234"}, "http://h:1234"),
     ],
@@ -178,6 +181,10 @@ def test_ports(fields: dict[str, Any], url: str) -> None:
         ({"host": "https://h", "port": 99999}, "from 1 to 65535, not 99999"),
         ({"host": "h:99999"}, "'99999' is not a port"),
         ({"host": "h:1", "port": 2}, "leave one of them out"),
+        ({"host": "http://h:1", "port": 2}, "names the port 1, and the port is 2: leave one of them out"),
+        ({"host": "https://h:1/milvus", "port": 443}, "leave one of them out"),
+        ({"host": "http://[::1]:1", "port": "2"}, "leave one of them out"),
+        ({"host": "HTTP://h:1/", "port": 2}, "leave one of them out"),
     ],
 )
 def test_ports_that_are_none(fields: dict[str, Any], words: str) -> None:

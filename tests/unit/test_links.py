@@ -42,6 +42,13 @@ ATTU = "http://attu:8000/#/databases/{database}/{collection}/overview"
         ({"host": "milvus", "extra": {"console_url": 5}}, None, ""),
         ({"host": "milvus", "extra": {"console_url": "http://[x/{collection}"}}, None, ""),
         ({"host": "http://[bad"}, None, ""),
+        # A link is for all who may see the task.
+        ({"host": "m", "extra": {"console_url": "https://ada:pw@attu/{collection}"}}, None, "https://attu/docs"),
+        ({"host": "m", "extra": {"console_url": "https://ada@attu:8000/?a=1"}}, None, "https://attu:8000/?a=1"),
+        ({"host": "m", "extra": {"console_url": "https://a:b@c:d@attu/"}}, None, "https://attu/"),
+        ({"host": "m", "extra": {"console_url": "https://ada:p/w@attu/"}}, None, ""),
+        ({"host": "m", "extra": {"console_url": "https://ada:p#w@attu/"}}, None, ""),
+        ({"host": "m", "extra": {"console_url": "https://ada:p\\w@attu/"}}, None, ""),
     ],
 )
 def test_where_it_leads(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 import pickle
@@ -256,6 +257,45 @@ def test_a_line_break_at_the_end_of_the_token(operating: Operating) -> None:
         operating.execute(operating.operator())
 
     assert_clean("\n".join(traceback.format_exception(caught.value)))
+    assert_clean(with_locals(caught.value))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"password": f"{PASSWORD}\n"},
+        {"password": PASSWORD, "port": 99999},
+        {"password": PASSWORD, "host": "ftp://h"},
+        {"password": PASSWORD, "extra": {"verify": "/no/such.pem", "timeout": -1}},
+        {"login": None, "password": f"{PASSWORD}\r\n"},
+        {"extra": {"timeout": "x", "console_url": f"http://ada:{PASSWORD}@attu/"}},
+    ],
+    ids=str,
+)
+def test_tracebacks_with_the_variables_of_each_function(
+    fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = {"conn_type": "milvus", "host": "h", "login": "ada", **fields}
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", json.dumps(connection))
+
+    async def asynchronously() -> None:
+        await MilvusHook().aendpoint()
+
+    for read in (lambda: MilvusHook().endpoint, lambda: asyncio.run(asynchronously())):
+        with pytest.raises(AirflowException) as caught:
+            read()
+        assert_clean(with_locals(caught.value))
+
+
+def with_locals(error: BaseException) -> str:
+    """Show the variables of all functions that are this package's, as Sentry, rich and others do."""
+    found, trace = [], error.__traceback__
+    while trace is not None:
+        if "airflow_vectordb" in trace.tb_frame.f_code.co_filename and "tests" not in trace.tb_frame.f_code.co_filename:
+            found.append(repr(trace.tb_frame.f_locals))
+        trace = trace.tb_next
+    assert found
+    return "\n".join(found)
 
 
 @pytest.mark.parametrize("token", ["ada:\udcff-s3cret-Lovelace"])

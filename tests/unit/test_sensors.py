@@ -406,3 +406,20 @@ def test_deferrable_goes_before_mode(serve: Serve, operating: Operating, clock: 
     operating.connect(serve(indexed(rows(9))))
     with pytest.raises(TaskDeferred):
         operating.execute(index_sensor(deferrable=True, mode="reschedule"))
+
+
+# What was found -----------------------------------------------------------------------------------------------------
+
+
+def test_what_was_found_is_in_the_log(mode: dict[str, Any], serve: Serve, runner: Driver, logged: Logged) -> None:
+    runner.operating.connect(serve(indexed(rows(9), rows(9), BUILT)))
+    runner.finish(index_sensor(**mode))
+    found = [line for line in logged.of("info") if line.startswith("docs/vector: HNSW, COSINE, ")]
+    assert len(found) == 1
+    assert "100,000 of 100,000 rows indexed" in found[0]
+
+
+def test_what_is_loaded_is_in_the_log(mode: dict[str, Any], serve: Serve, runner: Driver, logged: Logged) -> None:
+    runner.operating.connect(serve({"collections/get_load_state": load_state("Loaded", 100)}))
+    runner.finish(load_sensor(partition_names=["p", "q"], **mode))
+    assert logged.of("info").count("docs: loaded (partitions: p, q)") == 1
