@@ -104,7 +104,7 @@ class Wait(Protocol):
     """
     Something that can be waited for: a frozen dataclass whose fields are JSON-ready, but for tuples.
 
-    To add one, write it here and list it in :data:`WAITS`; tasks, sensors and the trigger can wait for it then.
+    To add one, write it here and list it in ``WAITS``; tasks, sensors and the trigger can wait for it then.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -399,7 +399,7 @@ def serialize(wait: Wait) -> dict[str, Any]:
     """
     Make JSON-ready data of a wait.
 
-    :param wait: one of :data:`WAITS`
+    :param wait: one of ``WAITS``
     """
     fields = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(wait).items()}
     return {"kind": type(wait).__name__, **fields}

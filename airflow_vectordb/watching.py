@@ -94,7 +94,7 @@ def watch(
         they look one after the other, within the pause that is due
     :param clock: the present time
     :param random: gives numbers from 0 to 1, for the jitter
-    :return: what the wait's :class:`Done` has
+    :return: what the wait's :class:`~airflow_vectordb.waits.Done` has
     :raises MilvusError: the error that ended it
     :raises WaitTimeoutError: when it was not done by the deadline
     """

@@ -47,7 +47,7 @@ class Collection(Result):
     """
     A collection as the server describes it.
 
-    :param name: the name that it was asked for by: of an alias, Milvus 2.6 says the alias (see :attr:`aliases`)
+    :param name: the name that it was asked for by: of an alias, Milvus 2.6 says the alias (see ``aliases``)
     :param fields: its fields
     :param functions: its functions
     :param load: ``LoadStateNotLoad``, ``LoadStateLoading`` or ``LoadStateLoaded``

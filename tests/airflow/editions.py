@@ -21,11 +21,10 @@ def interpreter(edition: str) -> str:
     :param edition: as "3.1"
     :return: its path; the test is skipped if there is none, see :func:`missing`
     """
-    made = sorted((ROOT / ".matrix").glob(f"airflow-{edition}-python-*/complete"))
-    pythons = [sys.executable, *(str(path.parent / "bin" / "python") for path in made)]
+    pythons = [sys.executable, *map(str, sorted((ROOT / ".nox").glob("matrix-*/bin/python")))]
     found = next((python for python in pythons if release_of(python).startswith(f"{edition}.")), None)
     if found is None:
-        missing(f"no environment with Airflow {edition}: make matrix ARGS={edition} makes one")
+        missing(f"no environment with Airflow {edition}: make matrix ARGS='--install-only' makes one")
     return found
 
 

@@ -36,7 +36,9 @@ TASKS: dict[str, Callable[..., Any]] = {
     "index sensor, backing off": lambda **given: IndexSensor(**DOCS, exponential_backoff=True, **given),
     "load sensor": lambda **given: CollectionLoadSensor(**DOCS, **given),
 }
-CONTEXTS: list[Any] = [{}, {"ti": None}, None, {"ti": SimpleNamespace(try_number=1)}, {"ti": MagicMock()}, MagicMock()]
+# Without an address in it, which would be another one in each process of pytest-xdist.
+MOCK = MagicMock(name="mock", __repr__=lambda self: "a mock")
+CONTEXTS: list[Any] = [{}, {"ti": None}, None, {"ti": SimpleNamespace(try_number=1)}, {"ti": MOCK}, MOCK]
 
 
 def server_for(name: str) -> LoadingMilvus:

@@ -1,0 +1,33 @@
+"""Run the tests and the demo on other releases of Airflow and Python: ``make matrix``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")
+# Beside the running Python there may be others that are not on PATH: pyenv has only shims there.
+os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *map(str, Path(sys.base_prefix).parent.glob("3.*/bin"))])
+
+#: Each Airflow once, and each Python that ``make test`` does not run on. The newest Airflow has constraints.txt.
+PAIRS = [("3.10", "3.1"), ("3.12", "3.2"), ("3.13", "3.3")]
+
+
+@nox.session
+@nox.parametrize("python, airflow", PAIRS, ids=[f"airflow-{airflow}" for _, airflow in PAIRS])
+def matrix(session: nox.Session, airflow: str) -> None:
+    """Unit tests, DAG tests and the demo. ``make matrix ARGS='-k 3.1'`` for one pair."""
+    pins = f".ci/constraints-airflow-{airflow}.txt"
+    pins = pins if Path(pins).exists() else "constraints.txt"
+    session.install("-c", pins, "--build-constraints", "constraints.txt", "-e", ".[local,files]", "--group", "test")
+    home = session.create_tmp()
+    env = {"HOME": home, "AIRFLOW_HOME": f"{home}/airflow"}
+    # The DAGs of the documentation run in `make test-all`; here they would take as long as all the others.
+    tests = ["tests/unit", "tests/dags", "--ignore=tests/dags/test_docs_dags.py"]
+    session.run("python", "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *tests, *session.posargs, env=env)
+    session.run("python", "-I", "-m", "airflow_vectordb.demo", "--home", f"{home}/demo", env=env)
