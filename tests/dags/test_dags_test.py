@@ -19,6 +19,8 @@ from fake_milvus import FakeMilvus, rows, told
 from loading_milvus import LoadingMilvus, milvus
 from scripted import ScriptedServer
 
+pytestmark = pytest.mark.slow
+
 FILES = Path(__file__).with_name("tested")
 PROGRAM = Path(__file__).with_name("tested_process.py")
 DAGS = ["resumed", "late", "results", "unsent"]

@@ -38,6 +38,8 @@ sys.path.append(str(Path(__file__).parents[1] / "unit"))
 
 from docs_pages import PAGES, ROOT, Block, blocks, blocks_of, table
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).with_name("docs_process.py")
 TOKEN = "root:open sesame/100%"
 DAGS = [block for block in blocks() if block.is_dag and not block.marked("not run")]

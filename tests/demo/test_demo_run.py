@@ -17,7 +17,10 @@ import pytest
 DEMO = [sys.executable, "-I", "-m", "airflow_vectordb.demo"]
 TASKS = ["create_collection", "ingest", "create_index", "load_collection", "search"]
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc"),
+]
 
 
 def processes_of(home: Path) -> dict[int, str]:

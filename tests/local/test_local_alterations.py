@@ -275,6 +275,7 @@ def test_functions_stay_as_they_are(api: Api, name: str) -> None:
 # --- what survives ---
 
 
+@pytest.mark.slow
 def test_all_of_it_survives_a_crash(tmp_path: Path, connect: Callable[[LocalMilvus], Api], rows: list[Json]) -> None:
     def seen(api: Api) -> Json:
         return {
@@ -314,12 +315,14 @@ def test_all_of_it_survives_a_crash(tmp_path: Path, connect: Callable[[LocalMilv
         api.ok("partitions/release", collectionName="kept", partitionNames=["p"])
         before = seen(api)
         assert (len(before["rows"]), before["stats"]) == (16, {"rowCount": 4})
-        assert (before["emptied"], before["partition"]["loadState"]) == ([{"count(*)": 0}], "LoadStateNotLoad")
+        assert before["emptied"] == [{"count(*)": 0}]
+        assert before["partition"]["loadProgress"] == -1  # released, while others are loaded
         running.kill()
         running.start()
         assert seen(connect(running)) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ["rename", "truncate"])
 def test_a_crash_in_the_middle_leaves_a_whole_collection(
     tmp_path: Path, connect: Callable[[LocalMilvus], Api], action: str

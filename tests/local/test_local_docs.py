@@ -92,6 +92,7 @@ def test_the_import_job() -> None:
     assert re.search(r"state='(Pending|Importing|Completed)'", done.stdout)
 
 
+@pytest.mark.slow
 def test_the_test_suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     monkeypatch.setenv("AIRFLOW_HOME", str(pytester.mkdir("airflow-home")))

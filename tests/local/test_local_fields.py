@@ -220,6 +220,7 @@ def test_what_cannot_be_added(api: Api, filled: str) -> None:
     add(api, filled, FIELD)
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_what_was_or_what_is_to_be(tmp_path: Path, connect: Callable[[LocalMilvus], Api]) -> None:
     """No row is lost or twice, and a field is there in the schema, in every row and for filters, or nowhere."""
     seed = random.randrange(2**32)
@@ -290,6 +291,7 @@ def test_a_kill_leaves_what_was_or_what_is_to_be(tmp_path: Path, connect: Callab
     assert sorted(path.name for path in (tmp_path / "engine/collections").iterdir()) == ["c"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["writing", "swapping"])
 def test_a_start_that_is_killed_too_is_gone_on_with(
     tmp_path: Path, connect: Callable[[LocalMilvus], Api], state: str

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from airflow_vectordb.local import LocalMilvus
 
+pytestmark = pytest.mark.slow
+
 Json = dict[str, Any]
 # Seconds in which each request must be answered, whatever else the machine does.
 PATIENCE = 30.0

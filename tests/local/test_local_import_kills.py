@@ -10,11 +10,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import requests
 from conftest import Api
 from test_local_imports import ended, rows_of
 
 from airflow_vectordb.local import LocalMilvus
+
+pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("IMPORT_KILLS", "6"))
 

@@ -22,6 +22,8 @@ from conftest import SCHEMA, Api
 
 from airflow_vectordb.local import LocalMilvus, LocalMilvusError
 
+pytestmark = pytest.mark.slow
+
 Json = dict[str, Any]
 KILLS = 20
 # Of the starts after a kill, so many are ended too while the server still sets its data right.

@@ -280,6 +280,7 @@ def test_the_engine_cannot_be_reached_past_the_token(server: LocalMilvus) -> Non
 # --- what survives ---
 
 
+@pytest.mark.slow
 def test_everything_survives_a_restart_and_a_crash(
     tmp_path: Path, connect: Connect, rows: list[dict[str, Any]]
 ) -> None:

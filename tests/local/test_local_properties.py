@@ -230,6 +230,7 @@ def test_random_rows_come_back_as_they_were_written(api: Api, example: Example) 
 
 
 # A restart is slow: several collections share one, and a failure is not made smaller.
+@pytest.mark.slow
 @settings(
     max_examples=3,
     deadline=None,

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["pytester"]
 
 CONFTEST = 'pytest_plugins = ["airflow_vectordb.local.pytest_plugin"]'
