@@ -74,6 +74,7 @@ lint: setup ## ruff (rules and format), mypy --strict, layers
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
 	$(python) -m mypy
+	.venv/bin/lint-imports
 
 bench: setup ## measure what the budgets in docs/ and benchmarks/ promise
 	@$(install) --group bench
