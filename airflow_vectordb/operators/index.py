@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.rest.collections import Collection
     from airflow_vectordb.rest.errors import MilvusError
-    from airflow_vectordb.rest.index_plan import IndexPlan
     from airflow_vectordb.rest.index_spec import IndexSpec
     from airflow_vectordb.rest.indexes import IndexDescription
 
@@ -190,76 +189,21 @@ class CreateIndexOperator(WaitingOperator):
         *,
         retried: bool,
     ) -> list[IndexDescription]:
-        from airflow_vectordb.rest import collections, errors
-        from airflow_vectordb.rest.index_plan import plan_indexes, resolve_all
+        from airflow_vectordb.index_creation import IndexCreation
+        from airflow_vectordb.rest import collections
+        from airflow_vectordb.rest.index_plan import resolve_all
 
-        name = self.collection_name
-        described = hook.send(collections.describe(name))
+        described = hook.send(collections.describe(self.collection_name))
         specs = resolve_all(specs, described)
-        for spec in specs:
-            for warning in spec.warnings:
-                self.log.warning(warning)
+        for warning in (warning for spec in specs for warning in spec.warnings):
+            self.log.warning(warning)
         if replacement is not None:
             replacement.begin(self._own_name(hook, described))
-        existing = self._existing(hook)
-        plan = plan_indexes(
-            name,
-            specs,
-            existing,
-            fail_on_same=self.if_exists == "fail" and not retried,
-            drop_others=replacement is not None,
-        )
-        for index_name in plan.there:
-            self.log.info("%s/%s is there already", name, index_name)
+        fail_on_same = self.if_exists == "fail" and not retried
+        creation = IndexCreation(self, hook, described, specs, replacement, fail_on_same=fail_on_same)
         if self.flush and "flushed" not in course.results:
             course.results["flushed"] = self._flush(hook, described)
-        if replacement is not None and plan.to_drop:
-            replacement.clear(plan.to_drop)
-        if call := plan.create():
-            self.log.info("Asking for %s", ", ".join(f"{name}/{spec.name}: {spec}" for spec in plan.to_create))
-            try:
-                hook.send(call)
-            except errors.MilvusError as error:
-                explained = plan.explain(error, [field.name for field in described.fields])
-                if replacement is None or not isinstance(explained, errors.IndexMismatchError):
-                    if explained is error:
-                        raise
-                    raise explained from error
-                refused = self._refused(hook, plan, existing)
-                if not refused:  # something else is wrong; what is there is left alone
-                    raise
-                replacement.clear(refused)
-                hook.send(call)
-        if call is None and not self.flush:
-            found = [plan.there[spec.name] for spec in plan.specs]
-        else:
-            found = self._created(hook, plan)
-            plan = plan.named_as(found)
-        try:
-            warnings = plan.read_back(found, strict=self.strict)
-        except errors.IndexMismatchError:
-            if replacement is not None:
-                replacement.disown(plan.to_create)
-            raise
-        for warning in warnings:
-            self.log.warning("the server did not build this: %s", warning)
-        return found
-
-    def _existing(self, hook: MilvusHook) -> list[IndexDescription]:
-        from airflow_vectordb.rest import errors, indexes
-
-        existing: list[IndexDescription] = []
-        for index_name in hook.send(indexes.list_(self.collection_name)):
-            with suppress(errors.IndexNotFoundError):  # dropped since it was listed
-                existing += hook.send(indexes.describe(self.collection_name, index_name))
-        return existing
-
-    def _created(self, hook: MilvusHook, plan: IndexPlan) -> list[IndexDescription]:
-        from airflow_vectordb.rest import indexes
-
-        if not all(spec.named for spec in plan.specs):  # the server has chosen a name
-            return plan.find(self._existing(hook))
-        return [hook.send(indexes.describe(self.collection_name, spec.name))[0] for spec in plan.specs]
+        return creation.make(look_again=self.flush)
 
     def _own_name(self, hook: MilvusHook, described: Collection) -> str:
         """Find the name of a collection that may have been described by an alias: Milvus 2.6 then tells the alias."""
@@ -286,25 +230,6 @@ class CreateIndexOperator(WaitingOperator):
         counted = f" its {rows:,} rows" if rows else ""
         self.log.info("%s: flushed%s; sealing goes on in the server", self.collection_name, counted)
         return rows
-
-    def _refused(
-        self, hook: MilvusHook, plan: IndexPlan, existing: list[IndexDescription]
-    ) -> dict[str, tuple[IndexDescription, str]]:
-        """Ask for each of those indexes that may be the same: the server refuses those that are not."""
-        from airflow_vectordb.rest import errors, indexes
-        from airflow_vectordb.rest.index_plan import is_conflict
-
-        refused = {}
-        for spec in plan.specs:
-            if spec.name in plan.doubtful:
-                try:
-                    hook.send(indexes.create(self.collection_name, [spec]))
-                except errors.MilvusError as error:
-                    if not is_conflict(error):
-                        raise
-                    description = next(d for d in existing if d.index_name == spec.name)
-                    refused[spec.name] = (description, ", ".join(plan.doubtful[spec.name].doubts))
-        return refused
 
     def _wait(
         self, hook: MilvusHook, course: Course, found: list[IndexDescription], min_rows: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from airflow_vectordb.rest import indexes
@@ -53,6 +53,35 @@ class IndexPlan:
     def create(self) -> Call[None] | None:
         """Make the one call that asks for all that is missing; None when nothing is."""
         return indexes.create(self.collection, self.to_create) if self.to_create else None
+
+    def ask_again(self, existing: Sequence[IndexDescription]) -> Iterator[tuple[IndexDescription, list[Call[None]]]]:
+        """
+        Ask for the doubtful indexes one by one, when :meth:`create` has been refused.
+
+        Milvus takes an index for the same if the text of its parameters is. A server that tells no parameters may so
+        have the very index, made by a client that writes them otherwise; to be asked in its words is a no-op then.
+
+        :param existing: all indexes of the collection
+        :return: the description of each, and calls: if one of them is accepted, it is the same
+        """
+        for spec in self.to_create:
+            if spec.name in self.doubtful:
+                description = next(d for d in existing if d.index_name == spec.name)
+                calls = [indexes.create(self.collection, [spec])] if len(self.to_create) > 1 else []
+                if spec.params and not description.params and not self.doubtful[spec.name].substituted:
+                    calls.append(indexes.create(self.collection, [spec], type_in_params=False))
+                yield description, calls
+
+    def confirmed(self, existing: Sequence[IndexDescription], refused: Iterable[str]) -> IndexPlan:
+        """
+        Take over what :meth:`ask_again` has brought to light.
+
+        :param existing: all indexes of the collection
+        :param refused: names of those that are not the same
+        """
+        same = {d.index_name: d for d in existing if d.index_name in self.doubtful and d.index_name not in refused}
+        doubtful = {name: found for name, found in self.doubtful.items() if name not in same}
+        return replace(self, there={**self.there, **same}, doubtful=doubtful)
 
     def find(self, existing: Sequence[IndexDescription]) -> list[IndexDescription]:
         """

@@ -151,13 +151,16 @@ class IndexSpec:
         metric = self.metric_type or _default_metric(target, function)
         return replace(self, metric_type=metric, warnings=(*self.warnings, *problems))
 
-    def body(self) -> dict[str, Any]:
+    def body(self, *, type_in_params: bool = True) -> dict[str, Any]:
         """
         Make the element of ``indexParams`` that asks for this index.
 
         A server reads only the spellings of its time, ignores the others without a word, and builds AUTOINDEX when
         it finds none that it knows. So all three are in the body: ``indexConfig`` (to spring 2024, values as
         strings), ``params.index_type`` (from 2.4), ``indexType`` (from 2.4.14 and 2.5).
+
+        :param type_in_params: whether ``params.index_type`` is among them. Most clients leave it out; and whether an
+            index that is asked for again is the same, Milvus tells by the text of ``params``
         """
         body: dict[str, Any] = {"fieldName": self.field_name}
         if self.named:
@@ -165,7 +168,7 @@ class IndexSpec:
         if self.metric_type:
             body["metricType"] = self.metric_type
         body["indexType"] = self.index_type
-        body["params"] = {"index_type": self.index_type, **self.params}
+        body["params"] = {**({"index_type": self.index_type} if type_in_params else {}), **self.params}
         body["indexConfig"] = {
             "index_type": self.index_type,
             **{key: spell(value) for key, value in self.params.items()},

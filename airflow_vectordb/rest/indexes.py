@@ -88,7 +88,9 @@ class IndexDescription(Result):
         }
 
 
-def create(collection: str, specs: Sequence[IndexSpec], *, database: str | None = None) -> Call[None]:
+def create(
+    collection: str, specs: Sequence[IndexSpec], *, type_in_params: bool = True, database: str | None = None
+) -> Call[None]:
     """
     Create indexes. The call returns before anything is built.
 
@@ -97,9 +99,11 @@ def create(collection: str, specs: Sequence[IndexSpec], *, database: str | None 
 
     :param collection: name of the collection, or an alias
     :param specs: what to create, at least one
+    :param type_in_params: see :meth:`~airflow_vectordb.rest.index_spec.IndexSpec.body`
     :param database: its database; None: the endpoint's
     """
-    body = body_of(database, collectionName=collection, indexParams=[spec.body() for spec in specs])
+    items = [spec.body(type_in_params=type_in_params) for spec in specs]
+    body = body_of(database, collectionName=collection, indexParams=items)
     return Call("indexes/create", body, nothing)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,12 +33,15 @@ class FakeMilvus:
         ones do: ``indexConfig`` (to spring 2024), ``params`` (from April 2024), ``indexType`` (from October 2024) or
         nowhere that this provider knows of
     :param cloud: turn every vector index into AUTOINDEX, as Zilliz Cloud does
-    :param tells: whether describe tells the build parameters
+    :param tells: whether describe tells the build parameters, from 2.5 on as one JSON text of the request's ``params``
+    :param dynamic: whether any other field is a key of the dynamic field, whose name is ``$meta`` then
     :param rows: rows that it has
     :param progress: name of an index -> what its description says in the place of "built"
     :param faults: path -> what to do in the place of the next answers; None: answer as ever
     :param refuses: field -> what to answer, once, when its turn comes in a list of indexes to create
     :param indexes: name -> ``fieldName``, ``indexType``, ``metricType``, ``params``
+    :param nested: names of those whose request had the index type under ``params``, too: that is part of the text by
+        which Milvus tells whether an index that is asked for anew is the same
     """
 
     collection: str = "docs"
@@ -45,11 +50,13 @@ class FakeMilvus:
     reads: str = "indexType"
     cloud: bool = False
     tells: bool = True
+    dynamic: bool = False
     rows: int = 100
     progress: Callable[[str], Mapping[str, Any]] = lambda name: {}
     faults: dict[str, list[Behaviour | Lost | None]] = field(default_factory=dict)
     refuses: dict[str, Behaviour] = field(default_factory=dict)
     indexes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    nested: set[str] = field(default_factory=set)
 
     def __call__(self, request: Request) -> Behaviour:
         faults = self.faults.get(request.path)
@@ -62,7 +69,7 @@ class FakeMilvus:
         return fault
 
     def add(self, name: str, index_type: str = "HNSW", metric: str = "COSINE", /, **params: Any) -> None:
-        """Have an index on the field of its name, or on ``vector``."""
+        """Have an index on the field of its name, or on ``vector``, as another client has made it."""
         on = name if name in self.fields else "vector"
         told = {key: str(value) for key, value in params.items()}
         self.indexes[name] = {"fieldName": on, "indexType": index_type, "metricType": metric, "params": told}
@@ -94,6 +101,7 @@ class FakeMilvus:
                 "collectionName": body["collectionName"],
                 "aliases": list(self.aliases),
                 "fields": fields,
+                "enableDynamicField": self.dynamic,
                 "load": "LoadStateNotLoad",
             }
         )
@@ -115,8 +123,14 @@ class FakeMilvus:
             "failReason": "",
         }
         if self.tells:
-            pairs = {"index_type": index["indexType"], **index["params"]}
-            told["indexParams"] = [{"key": key, "value": str(value)} for key, value in pairs.items()]
+            pairs = {"index_type": index["indexType"], "metric_type": index["metricType"]}
+            if self.reads == "indexConfig":
+                pairs |= index["params"]
+            elif index["params"]:
+                params = {key: _sent(value) for key, value in index["params"].items()}
+                nested = {"index_type": index["indexType"]} if name in self.nested else {}
+                pairs["params"] = json.dumps({**params, **nested}, separators=(",", ":"))
+            told["indexParams"] = [{"key": key, "value": str(value)} for key, value in pairs.items() if value]
         return ok([{**told, **self.progress(name)}])
 
     def _create(self, body: Mapping[str, Any]) -> Behaviour:
@@ -131,11 +145,18 @@ class FakeMilvus:
             metric = item.get("metricType", "")
             if self.cloud and metric:
                 index_type, params = "AUTOINDEX", {}
-            new = {"fieldName": item["fieldName"], "indexType": index_type, "metricType": metric, "params": params}
-            there = next((one for one in self.indexes.values() if one["fieldName"] == new["fieldName"]), new)
-            if there != new:
+            on = "$meta" if self.dynamic and item["fieldName"] not in self.fields else item["fieldName"]
+            name = item.get("indexName") or f"_default_idx_{101 + len(self.indexes)}"
+            if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
+                return error(65535, f"Invalid index name: {name}. Index name can only contain numbers, letters, …")
+            new = {"fieldName": on, "indexType": index_type, "metricType": metric, "params": params}
+            nested = self.reads != "indexConfig" and bool(params) and "index_type" in item["params"]
+            there = next((name for name, index in self.indexes.items() if _place(index) == _place(new)), None)
+            if there is None:
+                self.indexes[name] = new
+                self.nested |= {name} if nested else set()
+            elif (self.indexes[there], there in self.nested) != (new, nested):
                 return error(65535, "CreateIndex failed: at most one distinct index is allowed per field")
-            self.indexes.setdefault(item.get("indexName", item["fieldName"]), new)
         return ok()
 
     def _read(self, item: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
@@ -146,7 +167,19 @@ class FakeMilvus:
 
     def _drop(self, body: Mapping[str, Any]) -> Behaviour:
         self.indexes.pop(body["indexName"], None)
+        self.nested.discard(body["indexName"])
         return ok()
+
+
+def _place(index: Mapping[str, Any]) -> tuple[Any, Any]:
+    return index["fieldName"], index["params"].get("json_path")
+
+
+def _sent(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 def rows(pending: int, state: str = "InProgress", total: int = 100_000, indexed: int | None = None) -> dict[str, Any]:

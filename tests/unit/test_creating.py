@@ -283,12 +283,16 @@ def test_parameters_that_are_not_told(serve: Serve, operating: Operating) -> Non
     milvus.add("vector", M=16, efConstruction=200)
     server = serve(milvus)
 
-    (index,) = operating.create(server)  # the same: the server says so
+    (index,) = operating.create(server)  # the same, when asked in the words of the client that has made it
     with pytest.raises(AirflowFailException, match=r"M: not told -> 32.*one distinct index"):
         operating.create(server, [{**HNSW, "params": {"M": 32}}])
 
     assert index["index_type"] == "HNSW"
-    assert server.paths.count("indexes/create") == 2
+    assert server.paths.count("indexes/create") == 4
+    milvus.indexes.clear()
+    operating.create(server)
+    operating.create(server)  # the same, and by this provider
+    assert server.paths.count("indexes/create") == 6
 
 
 def test_an_index_that_is_not_what_was_asked_for(serve: Serve, operating: Operating) -> None:

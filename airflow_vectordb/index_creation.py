@@ -1,0 +1,147 @@
+"""How indexes are asked for, so that what is there in the end is what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from airflow_vectordb.rest import errors, indexes
+from airflow_vectordb.rest.index_plan import IndexPlan, is_conflict, plan_indexes
+
+if TYPE_CHECKING:
+    from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.operators.index import CreateIndexOperator
+    from airflow_vectordb.operators.replacing import Replacement
+    from airflow_vectordb.rest.call import Call
+    from airflow_vectordb.rest.collections import Collection
+    from airflow_vectordb.rest.index_spec import IndexSpec
+    from airflow_vectordb.rest.indexes import IndexDescription
+
+
+class IndexCreation:
+    """
+    Looks at what is there, asks for what is missing, and reads back what came of it.
+
+    :param task: the operator
+    :param hook: open
+    :param described: the collection
+    :param specs: what is asked for, resolved against it
+    :param replacement: clears the place for an index that differs from one that is there; None: that is an error
+    :param fail_on_same: whether an index that is there already is an error, even if it is the same
+    :raises IndexMismatchError: when other indexes are in the way
+    """
+
+    def __init__(
+        self,
+        task: CreateIndexOperator,
+        hook: MilvusHook,
+        described: Collection,
+        specs: Sequence[IndexSpec],
+        replacement: Replacement | None,
+        *,
+        fail_on_same: bool,
+    ) -> None:
+        self._task = task
+        self._hook = hook
+        self._collection = task.collection_name
+        self._fields = [field.name for field in described.fields]
+        self._replacement = replacement
+        self._fail_on_same = fail_on_same
+        self._specs = specs
+        self._existing = self._look()
+        self._plan = self._make_plan()
+        for name in self._plan.there:
+            task.log.info("%s/%s is there already", self._collection, name)
+
+    def make(self, *, look_again: bool) -> list[IndexDescription]:
+        """
+        Ask for what is missing.
+
+        :param look_again: whether to describe also what is there already, and has changed since
+        :return: a description of each index, in the order of the specs
+        :raises IndexMismatchError: when the server has or builds something else
+        """
+        self._clear({})
+        asked = bool(self._plan.to_create)
+        if asked:
+            texts = (f"{self._collection}/{spec.name}: {spec}" for spec in self._plan.to_create)
+            self._task.log.info("Asking for %s", ", ".join(texts))
+            self._ask()
+        found = self._described() if asked or look_again else [self._plan.there[s.name] for s in self._plan.specs]
+        plan = self._plan.named_as(found)
+        try:
+            warnings = plan.read_back(found, strict=self._task.strict)
+        except errors.IndexMismatchError:
+            if self._replacement is not None:
+                self._replacement.disown(plan.to_create)
+            raise
+        for warning in warnings:
+            self._task.log.warning("the server did not build this: %s", warning)
+        return found
+
+    def _look(self) -> list[IndexDescription]:
+        existing: list[IndexDescription] = []
+        for name in self._hook.send(indexes.list_(self._collection)):
+            with suppress(errors.IndexNotFoundError):  # dropped since it was listed
+                existing += self._hook.send(indexes.describe(self._collection, name))
+        return existing
+
+    def _make_plan(self) -> IndexPlan:
+        return plan_indexes(
+            self._collection,
+            self._specs,
+            self._existing,
+            fail_on_same=self._fail_on_same,
+            drop_others=self._replacement is not None,
+        )
+
+    def _clear(self, refused: Mapping[str, tuple[IndexDescription, str]]) -> None:
+        in_the_way = {**self._plan.to_drop, **refused}
+        if self._replacement is not None and in_the_way:
+            self._replacement.clear(in_the_way)
+
+    def _ask(self) -> None:
+        """Ask for all that is missing in one call; on a conflict look again, and find out what is the same."""
+        try:
+            self._send()
+        except errors.IndexMismatchError:
+            if self._fail_on_same:
+                raise
+            self._existing = self._look()  # somebody may have been faster
+            self._plan = self._make_plan()
+            refused = {
+                description.index_name: (description, ", ".join(self._plan.doubtful[description.index_name].doubts))
+                for description, calls in self._plan.ask_again(self._existing)
+                if not any(map(self._is_accepted, calls))
+            }
+            if refused and self._replacement is None:
+                raise
+            self._clear(refused)
+            self._plan = self._plan.confirmed(self._existing, refused)
+            self._send()
+
+    def _send(self) -> None:
+        if call := self._plan.create():
+            try:
+                self._hook.send(call)
+            except errors.MilvusError as error:
+                explained = self._plan.explain(error, self._fields)
+                raise explained from (None if explained is error else error)
+
+    def _is_accepted(self, call: Call[None]) -> bool:
+        try:
+            self._hook.send(call)
+        except errors.MilvusError as error:
+            if not is_conflict(error):
+                raise
+            return False
+        return True
+
+    def _described(self) -> list[IndexDescription]:
+        if not all(spec.named for spec in self._plan.specs):  # the server has chosen a name
+            return self._plan.find(self._look())
+        return [self._hook.send(indexes.describe(self._collection, s.name))[0] for s in self._plan.specs]
+
+
+__all__ = ["IndexCreation"]
