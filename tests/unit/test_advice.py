@@ -137,7 +137,7 @@ def test_something_else_is_wrong(
 )
 def test_it_is_of_that_kind(task: str, answer: Behaviour, words: str, serve: Serve, operating: Operating) -> None:
     run, path, *_ = TASKS[task]
-    milvus = FakeMilvus(faults={path: [answer]}, tells=False)
+    milvus = FakeMilvus(faults={path: [answer] * 2}, tells=False)
     milvus.add("vector", M=16, efConstruction=200)
     operating.connect(serve(milvus))
 

@@ -185,12 +185,8 @@ def test_an_index_on_a_dynamic_key(serve: Serve, operating: Operating, field: st
     assert server.paths.count("indexes/create") == 1
     # Another key is another place.
     on = "$meta" if field == "$meta" else "size"
-    other = {
-        **index,
-        "fieldName": on,
-        "indexName": "by_size",
-        "params": {"json_path": "size", "json_cast_type": "double"},
-    }
+    path = {"json_path": "size", "json_cast_type": "double"}
+    other = {**index, "fieldName": on, "indexName": "by_size", "params": path}
     operating.create(server, [index, other])
     assert len(milvus.indexes) == 2
 
