@@ -22,6 +22,7 @@ __all__ = [
     "partition_not_found",
     "partition_not_loaded",
     "rate_limited",
+    "rejected",
     "time_out",
     "unexpected",
 ]
@@ -109,16 +110,18 @@ def alias_not_found(database: str, alias: str) -> ApiError:
     return ApiError(1600, f"alias not found[database={database}][alias={alias}]")
 
 
+def rejected(reason: str) -> ApiError:
+    """1807: Milvus's limiter does not let it through, be it too early, or about something that is not there."""
+    return ApiError(1807, f"request is rejected by limiter, error: {reason}")
+
+
 def rate_limited(rate: float) -> ApiError:
     """1807: too soon after the last one.
 
     :param rate: how many there may be in a second.
     """
-    return ApiError(
-        1807,
-        "request is rejected by limiter, error: request is rejected by grpc RateLimiter middleware, "
-        f"please retry later: rate limit exceeded[rate={rate:g}]",
-    )
+    reason = "request is rejected by grpc RateLimiter middleware, please retry later: rate limit exceeded"
+    return rejected(f"{reason}[rate={rate:g}]")
 
 
 def time_out() -> ApiError:

@@ -22,7 +22,6 @@ from airflow_vectordb.local.engine.messages import milvus_pb2
         ("collections/load", {}),
         ("collections/release", {}),
         ("collections/get_stats", {}),
-        ("collections/flush", {}),
         ("indexes/create", {"indexParams": [{"fieldName": "v"}]}),
         ("indexes/list", {}),
         ("indexes/describe", {"indexName": "v"}),
@@ -39,6 +38,15 @@ from airflow_vectordb.local.engine.messages import milvus_pb2
 def test_missing_collections_and_databases(api: Api, path: str, more: Json) -> None:
     assert api.fails(path, collectionName="nope", **more)[0] == 100
     assert api.fails(path, collectionName="nope", dbName="nowhere", **more)[0] == 800
+
+
+def test_what_is_to_be_flushed_is_missed_by_the_limiter(api: Api) -> None:
+    for more, reason in (
+        ({}, "collection not found[database=default][collection=nope]"),
+        ({"dbName": "nowhere"}, "database not found[database=nowhere]"),
+    ):
+        code, message = api.fails("collections/flush", collectionName="nope", **more)
+        assert (code, message) == (1807, f"request is rejected by limiter, error: {reason}")
 
 
 def test_a_load_state_does_not_tell_databases_apart(api: Api) -> None:
@@ -118,7 +126,7 @@ def test_what_is_no_backend_is_refused(uri: str) -> None:
 
 def test_no_engine_is_no_service() -> None:
     with LocalMilvus(backend="http://127.0.0.1:1") as lonely:
-        client = Api(lonely.uri, "root:Milvus")
+        client = Api(lonely.uri, lonely.token)
         with client.session:
             response = client.post("collections/list")
     assert (response.status_code, response.json()["code"]) == (503, 2)

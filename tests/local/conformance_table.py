@@ -51,7 +51,9 @@ class Row:
     before: tuple[tuple[str, Json], ...] = field(default=())
 
 
-def _named(path: str, *, missing: int | None = 100, before: tuple[tuple[str, Json], ...] = ()) -> Row:
+def _named(
+    path: str, *, missing: int | None = 100, nowhere: int = 800, before: tuple[tuple[str, Json], ...] = ()
+) -> Row:
     """An endpoint that takes a collection, and nothing else."""
     return Row(
         path,
@@ -59,6 +61,7 @@ def _named(path: str, *, missing: int | None = 100, before: tuple[tuple[str, Jso
         ("collectionName",),
         {"dbName": "string", "collectionName": "string"},
         missing,
+        nowhere,
         before=before,
     )
 
@@ -184,7 +187,7 @@ ROWS: tuple[Row, ...] = (
         nowhere=100,
     ),
     _named("collections/get_stats"),
-    _named("collections/flush"),
+    _named("collections/flush", missing=1807, nowhere=1807),
     _named("collections/truncate"),
     Row(
         "collections/rename",
@@ -197,6 +200,7 @@ ROWS: tuple[Row, ...] = (
         {"collectionName": COLLECTION, "isClustering": False},
         ("collectionName",),
         {**_IN, "isClustering": "boolean"},
+        nowhere=1807,
     ),
     Row("collections/get_compaction_state", {"jobID": 1}, (), {"jobID": "integer"}, None, None),
     Row(

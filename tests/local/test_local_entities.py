@@ -163,7 +163,7 @@ def test_fields_and_partitions_must_exist(api: Api, shared: str, path: str) -> N
     code, message = api.fails(f"entities/{path}", collectionName=shared, outputFields=["nosuch"], **body)
     assert (code, "nosuch" in message) == (65535, True)
     code, message = api.fails(f"entities/{path}", collectionName=shared, partitionNames=["nowhere"], **body)
-    assert (code, "nowhere" in message) == (200, True)
+    assert (code, "nowhere" in message) == (1807, True)
 
 
 @pytest.mark.parametrize("key", [True, 1.5, "x", {"a": 1}, [1, "x"], 2**63, [[1]]])

@@ -114,7 +114,7 @@ BAD_HYBRID: dict[str, tuple[Json, int]] = {
     "a bad output field": ({"outputFields": ["nosuch"]}, 65535),
     "a bad grouping field": ({"groupingField": "nosuch"}, 1700),
     "a grouping field of floats": ({"groupingField": "v"}, 65535),
-    "a partition that is not there": ({"partitionNames": ["nosuch"]}, 200),
+    "a partition that is not there": ({"partitionNames": ["nosuch"]}, 1807),
     "a consistency that is none": ({"consistencyLevel": "Weak"}, 1100),
     "functions": ({"functionScore": {"functions": [{"name": "x", "type": "Rerank"}]}}, 10),
 }

@@ -113,7 +113,7 @@ def truncate_collection(call: Call, request: CollectionNameReq) -> Answer:
     return DONE
 
 
-@endpoint("collections/compact", CompactReq)
+@endpoint("collections/compact", CompactReq, limiter=(800,))
 def compact(call: Call, request: CompactReq) -> Answer:
     """Merge small segments."""
     job = call.engine.compact(call.database, request.collection_name, clustering=request.clustering)

@@ -335,7 +335,7 @@ def get_stats(call: Call, request: CollectionNameReq) -> Answer:
     return {"data": {"rowCount": call.engine.row_count(call.database, request.collection_name)}}
 
 
-@endpoint("collections/flush", CollectionNameReq)
+@endpoint("collections/flush", CollectionNameReq, limiter=(100, 800))
 def flush(call: Call, request: CollectionNameReq) -> Answer:
     """Seal what was inserted so far, so that indexes are built over it."""
     call.engine.flush(call.database, request.collection_name)

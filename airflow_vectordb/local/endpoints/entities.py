@@ -94,7 +94,7 @@ def read_at(level: str) -> None:
 # --- writing ---
 
 
-@endpoint("entities/insert", CollectionDataReq)
+@endpoint("entities/insert", CollectionDataReq, limiter=(200,))
 def insert(call: Call, request: CollectionDataReq) -> Answer:
     """Insert rows."""
     spec = spec_of(call, request.collection_name)
@@ -105,7 +105,7 @@ def insert(call: Call, request: CollectionDataReq) -> Answer:
     return {"cost": 0, "data": {"insertCount": done.count, "insertIds": shown_ids(call, done.ids)}}
 
 
-@endpoint("entities/upsert", UpsertReq)
+@endpoint("entities/upsert", UpsertReq, limiter=(200,))
 def upsert(call: Call, request: UpsertReq) -> Answer:
     """Insert rows, in place of those with the same keys."""
     spec = spec_of(call, request.collection_name)
@@ -121,7 +121,7 @@ def upsert(call: Call, request: UpsertReq) -> Answer:
     return {"cost": 0, "data": {"upsertCount": done.count, "upsertIds": shown_ids(call, done.ids)}}
 
 
-@endpoint("entities/delete", CollectionFilterReq)
+@endpoint("entities/delete", CollectionFilterReq, limiter=(200,))
 def delete(call: Call, request: CollectionFilterReq) -> Answer:
     """Delete the rows that a filter finds."""
     text = filled(request.filter, request.expr_params)
@@ -132,7 +132,7 @@ def delete(call: Call, request: CollectionFilterReq) -> Answer:
 # --- reading ---
 
 
-@endpoint("entities/get", CollectionIDReq)
+@endpoint("entities/get", CollectionIDReq, limiter=(200,))
 def get(call: Call, request: CollectionIDReq) -> Answer:
     """The rows with these keys."""
     read_at(request.consistency)
@@ -168,7 +168,7 @@ def key_literal(primary: FieldSpec, value: Any) -> str:
     )
 
 
-@endpoint("entities/query", QueryReq)
+@endpoint("entities/query", QueryReq, limiter=(200,))
 def query(call: Call, request: QueryReq) -> Answer:
     """The rows that a filter finds, or their number."""
     read_at(request.consistency)

@@ -97,7 +97,7 @@ class HybridSearchReq(CollectionNameReq):
     function_score: Annotated[dict[str, Any], Key("functionScore", "Not here.")] = field(default_factory=dict)
 
 
-@endpoint("entities/search", SearchReq)
+@endpoint("entities/search", SearchReq, limiter=(200,))
 def search(call: Call, request: SearchReq) -> Answer:
     """The rows whose vectors are nearest."""
     if not request.data and not request.ids:
@@ -168,7 +168,7 @@ def _as_given(anns: FieldSpec, vector: Any) -> Any:
     return vector if isinstance(vector, str) else vector.tolist()
 
 
-@endpoint("entities/hybrid_search", HybridSearchReq)
+@endpoint("entities/hybrid_search", HybridSearchReq, limiter=(200,))
 def hybrid_search(call: Call, request: HybridSearchReq) -> Answer:
     """The rows whose vectors are nearest in several fields, merged into one list."""
     _refuse_functions(request.function_score)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar, cast
 
 from airflow_vectordb.local.body import Key
 from airflow_vectordb.local.engine.base import Engine
+from airflow_vectordb.local.errors import ApiError, rejected
 
 __all__ = ["DONE", "ENDPOINTS", "Answer", "Call", "Endpoint", "InDatabase", "endpoint"]
 
@@ -58,16 +59,29 @@ class Endpoint:
 ENDPOINTS: dict[str, Endpoint] = {}
 
 
-def endpoint(path: str, request: type[T]) -> Callable[[Callable[[Call, T], Answer]], Callable[[Call, T], Answer]]:
+def endpoint(
+    path: str, request: type[T], *, limiter: tuple[int, ...] = ()
+) -> Callable[[Callable[[Call, T], Answer]], Callable[[Call, T], Answer]]:
     """Enter a function into the table.
 
     :param path: what follows ``/v2/vectordb/``.
     :param request: the dataclass of its body.
+    :param limiter: the codes of what Milvus's limiter looks up before the call is made. When it is not there, the
+        answer is the limiter's, and has its code.
     """
 
     def enter(act: Callable[[Call, T], Answer]) -> Callable[[Call, T], Answer]:
+        def limited(call: Call, body: T) -> Answer:
+            try:
+                return act(call, body)
+            except ApiError as error:
+                if error.code not in limiter:
+                    raise
+                # In these words of the several that Milvus has for it.
+                raise rejected(error.message.replace("can't find collection", "collection not found")) from None
+
         summary = (act.__doc__ or "").strip().splitlines()[0]
-        ENDPOINTS[path] = Endpoint(path, cast("type[Any]", request), act, summary)
+        ENDPOINTS[path] = Endpoint(path, cast("type[Any]", request), limited if limiter else act, summary)
         return act
 
     return enter
