@@ -309,7 +309,7 @@ class MilvusTask:
         if verdict is None:
             try:
                 # The next look, in the triggerer, is the retry.
-                seen = hook.look(wait, retries=0)
+                seen = hook.look(wait, retries=0, deadline=deadline)
             except MilvusError as error:
                 if not tolerable(error, answered):
                     raise

@@ -26,6 +26,8 @@ SHORTEST_PAUSE = 0.5
 PAUSE_SHARE = 0.08
 #: Seconds: a ``Retry-After`` above this (and above ``poll_interval``) is not waited out in full.
 LONGEST_REQUESTED_PAUSE = 60.0
+#: Seconds that the last look gets, which is made at the deadline.
+OVERTIME = 1.0
 #: Seconds between two warnings about the same outage, and between two reports without progress.
 SELDOM = 300.0
 
@@ -75,7 +77,7 @@ def watch(
     first: Pending | None = None,
     answered: bool = False,
     resumed: bool = False,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
     random: Callable[[], float] = _random.random,
 ) -> Watch:
     """
@@ -92,12 +94,13 @@ def watch(
     :param answered: whether Milvus has answered the task before, so that this is not the wrong address
     :param resumed: whether it goes on where a task left it. When a triggerer starts anew, many waits do so at once:
         they look one after the other, within the pause that is due
-    :param clock: the present time
+    :param clock: the present time; None: a :func:`steady_clock`
     :param random: gives numbers from 0 to 1, for the jitter
     :return: what the wait's :class:`~airflow_vectordb.waits.Done` has
     :raises MilvusError: the error that ended it
     :raises WaitTimeoutError: when it was not done by the deadline
     """
+    clock = clock or steady_clock()
     report = _Report(str(wait))
     memory = Memory(clock)
     verdict: Verdict | None = first
@@ -128,6 +131,29 @@ def watch(
         level, text = report.line(now, verdict, trouble)
         yield Nap(pause, level, text)
         verdict = None
+
+
+def steady_clock(
+    now: Callable[[], float] = time.time, ticks: Callable[[], float] = time.monotonic
+) -> Callable[[], float]:
+    """
+    Make a clock that shows the time of day, and goes on evenly when somebody sets the system's.
+
+    :param now: the time of day, in seconds since the epoch; it is asked once
+    :param ticks: seconds, from any moment on, that nobody sets
+    """
+    ahead = now() - ticks()
+    return lambda: ahead + ticks()
+
+
+def last_moment(deadline: Deadline) -> float:
+    """
+    Tell until when an answer is of use, by ``time.monotonic``: a little longer than the deadline, at which there is a
+    last look.
+
+    :param deadline: when waiting ends
+    """
+    return time.monotonic() + max(0.0, deadline.at - time.time()) + OVERTIME
 
 
 def pause_after(elapsed: float, poll_interval: float, random: Callable[[], float]) -> float:
@@ -230,4 +256,14 @@ class _Report:
         return f"{text}, about {duration(max(round(left), 1))} left"
 
 
-__all__ = ["Deadline", "Nap", "not_done", "pause_after", "still_waiting", "tolerable", "watch"]
+__all__ = [
+    "Deadline",
+    "Nap",
+    "last_moment",
+    "not_done",
+    "pause_after",
+    "steady_clock",
+    "still_waiting",
+    "tolerable",
+    "watch",
+]

@@ -217,23 +217,27 @@ class MilvusHook(BaseHook):
         :return: what the call returns
         :raises MilvusError: when the server refuses, or when it does not answer after all attempts
         """
+        return self._send(call, retries, None)
+
+    def _send(self, call: Call[T], retries: int | None, until: float | None) -> T:
         call.body  # noqa: B018 - which makes it one that was sent, even if the connection turns out to be missing
         with _airflows_errors():
-            return self.get_conn().send(call, retries=retries)
+            return self.get_conn().send(call, retries=retries, until=until)
 
-    def look(self, wait: Wait, *, retries: int | None = None) -> Verdict:
+    def look(self, wait: Wait, *, retries: int | None = None, deadline: Deadline | None = None) -> Verdict:
         """
         Look once whether something is done.
 
         :param wait: what, one of ``airflow_vectordb.waits``
         :param retries: attempts of each call after the first; None: the connection's
+        :param deadline: when an answer is of no use any more; None: never
         :return: ``Done`` with a result, or ``Pending`` with the progress
         :raises MilvusError: when it failed, or when the server does not answer
         """
         from airflow_vectordb.waits import Memory
 
         with _airflows_errors():
-            verdict: Verdict = self._drive(wait.look(Memory()), retries=retries)
+            verdict: Verdict = self._drive(wait.look(Memory()), deadline, retries=retries)
             return verdict
 
     def wait(
@@ -270,12 +274,15 @@ class MilvusHook(BaseHook):
             answered=answered,
         )
         with _airflows_errors():
-            return self._drive(steps, retries=0)
+            return self._drive(steps, deadline, retries=0)
 
-    def _drive(self, steps: Generator[Call[Any] | Nap, Any, Any], *, retries: int | None) -> Any:
+    def _drive(
+        self, steps: Generator[Call[Any] | Nap, Any, Any], deadline: Deadline | None, *, retries: int | None
+    ) -> Any:
         from airflow_vectordb.rest.errors import MilvusError
-        from airflow_vectordb.watching import Nap
+        from airflow_vectordb.watching import Nap, last_moment
 
+        until = None if deadline is None else last_moment(deadline)
         try:
             step = next(steps)
             while True:
@@ -286,7 +293,7 @@ class MilvusHook(BaseHook):
                     step = steps.send(None)
                     continue
                 try:
-                    outcome = self.send(step, retries=retries)
+                    outcome = self._send(step, retries, until)
                 except MilvusError as error:
                     step = steps.throw(error)
                 else:

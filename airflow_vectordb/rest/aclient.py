@@ -7,16 +7,18 @@ import asyncio
 import os
 import re
 import ssl
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.call import Call
-from airflow_vectordb.rest.client import ca_bundle, no_bundle, not_http, proxy_error, tls_error
-from airflow_vectordb.rest.endpoint import Endpoint
+from airflow_vectordb.rest.client import ca_bundle, no_bundle, no_use, not_http, proxy_error, tls_error
+from airflow_vectordb.rest.endpoint import LONGEST_TIMEOUT, Endpoint
 from airflow_vectordb.rest.envelope import Reply
 from airflow_vectordb.rest.exchange import Conversation, Pause, Request, conversation
+from airflow_vectordb.rest.gate import Gate
 from airflow_vectordb.rest.hosts import Proxy, proxy_for
 from airflow_vectordb.rest.wording import duration
 
@@ -61,12 +63,13 @@ class AsyncClient:
         if self._own:
             await self._session.close()
 
-    async def send(self, call: Call[T], *, retries: int | None = None) -> T:
+    async def send(self, call: Call[T], *, retries: int | None = None, until: float | None = None) -> T:
         """
         Make a call.
 
         :param call: made by a function of ``airflow_vectordb.rest.indexes``, ``collections``, …
         :param retries: attempts after the first; None: the endpoint's
+        :param until: when an answer is of no use any more, by ``time.monotonic``; None: never
         :return: what the call returns
         :raises MilvusError: when the server refuses, or when it does not answer after all attempts
         """
@@ -77,16 +80,16 @@ class AsyncClient:
             if isinstance(step, Pause):
                 await asyncio.sleep(step.seconds)
             else:
-                outcome = await self._exchange(step)
+                outcome = await self._exchange(step, until)
             if isinstance(outcome, Reply) and _takes_long(outcome):
                 step, result = await asyncio.to_thread(_advance, steps, outcome)
             else:
                 step, result = _advance(steps, outcome)
         return cast("T", result)
 
-    async def _exchange(self, request: Request) -> Reply | errors.MilvusError:
+    async def _exchange(self, request: Request, until: float | None) -> Reply | errors.MilvusError:
         try:
-            return await self._session.post(request)
+            return await self._session.post(request, until)
         except errors.MilvusError as error:
             return error
         except _failures() as error:
@@ -125,7 +128,7 @@ class Session:
         self._http: aiohttp.ClientSession | None = None
         self.proxy: Proxy | None = None
         # A request that has to queue for a connection is not late: its time-out begins when it has one.
-        self._free = asyncio.Semaphore(MOST_CONNECTIONS)
+        self._gate = Gate(MOST_CONNECTIONS)
         self._opening = asyncio.Lock()
 
     async def close(self) -> None:
@@ -134,34 +137,55 @@ class Session:
             http, self._http = self._http, None
             await http.close()
 
-    async def post(self, request: Request) -> Reply:
+    async def post(self, request: Request, until: float | None = None) -> Reply:
         """
         Make one request.
 
         :param request: what to send
+        :param until: when an answer is of no use any more, by ``time.monotonic``; None: never
         :raises aiohttp.ClientError: when there is no whole answer
-        :raises OSError: likewise, or when the answer is too large
-        :raises asyncio.TimeoutError: when it takes too long
+        :raises OSError: likewise
+        :raises asyncio.TimeoutError: when it takes longer than the endpoint allows
+        :raises MilvusError: when it cannot be sent, or the answer is of no use any more
         """
-        async with (
-            self._free,
-            (await self._open()).post(
-                request.url,
-                data=request.body,
-                allow_redirects=False,
-                **self._headers(request),
-            ) as response,
-        ):
-            # aiohttp's headers are found whatever the case of their names.
-            return Reply(response.status, response.headers, *await _read(response, request.largest_answer))
+        http = await self._open()
+        await self._gate.enter(until)
+        answered: bool | None = None
+        try:
+            arguments = self._arguments(request)
+            if until is not None and (left := until - time.monotonic()) < self.endpoint.socket_timeout:
+                arguments["timeout"] = self._timeout(max(left, 0.001))
+            async with http.post(request.url, data=request.body, allow_redirects=False, **arguments) as response:
+                # aiohttp's headers are found whatever the case of their names.
+                reply = Reply(response.status, response.headers, *await _read(response, request.largest_answer))
+            answered = True
+            return reply
+        except (asyncio.TimeoutError, TimeoutError):
+            if "timeout" in arguments:
+                raise no_use() from None
+            answered = False
+            raise
+        except Exception:
+            answered = True  # after a fashion
+            raise
+        finally:
+            self._gate.leave(answered)
 
-    def _headers(self, request: Request) -> dict[str, Any]:
+    def _arguments(self, request: Request) -> dict[str, Any]:
         if self.proxy is None:
             return {"headers": request.headers}
         way = {"proxy": self.proxy.url}
         if request.url.lower().startswith("https"):  # tunnelled: the proxy is to see no more than the host
             return {**way, "headers": request.headers, "proxy_headers": self.proxy.headers}
         return {**way, "headers": {**request.headers, **self.proxy.headers}}
+
+    def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
+        import aiohttp
+
+        # Longer ones would be rounded up to the next full second.
+        return aiohttp.ClientTimeout(
+            total=seconds, sock_connect=self.endpoint.connect_timeout, ceil_threshold=LONGEST_TIMEOUT
+        )
 
     async def _open(self) -> aiohttp.ClientSession:
         if self._http is None:

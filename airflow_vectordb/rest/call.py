@@ -25,9 +25,9 @@ SMALL_ANSWERS = {
     "jobs/import/describe": 4 * 1024 * 1024,  # with an entry for each file
     "jobs/import/get_progress": 4 * 1024 * 1024,
 }
-#: Lists and objects in an answer to one of those calls. As many as there is room for would have Python's garbage
-#: collector look through all that a process has, which takes longer than to read them.
-MOST_PARTS = 2000
+#: Brackets in an answer to one of those calls. As many lists as there is room for would have Python's garbage collector
+#: look through all that a process has, which takes longer than to read them.
+MOST_PARTS = 20_000
 
 
 @dataclass(frozen=True)

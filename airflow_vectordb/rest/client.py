@@ -55,12 +55,13 @@ class Client:
             self._session.close()
             self._session = None
 
-    def send(self, call: Call[T], *, retries: int | None = None) -> T:
+    def send(self, call: Call[T], *, retries: int | None = None, until: float | None = None) -> T:
         """
         Make a call.
 
         :param call: made by a function of ``airflow_vectordb.rest.indexes``, ``collections``, …
         :param retries: attempts after the first; None: the endpoint's
+        :param until: when an answer is of no use any more, by ``time.monotonic``; None: never
         :return: what the call returns
         :raises MilvusError: when the server refuses, or when it does not answer after all attempts
         """
@@ -71,18 +72,21 @@ class Client:
             if isinstance(step, Pause):
                 time.sleep(step.seconds)
             else:
-                outcome = self._exchange(step)
+                outcome = self._exchange(step, until)
             try:
                 step = steps.send(outcome)
             except StopIteration as stop:
                 result: T = stop.value
                 return result
 
-    def _exchange(self, request: Request) -> Reply | errors.MilvusError:
+    def _exchange(self, request: Request, until: float | None) -> Reply | errors.MilvusError:
         import requests
         import urllib3
 
-        deadline = time.monotonic() + self.endpoint.socket_timeout
+        now, seconds = time.monotonic(), self.endpoint.socket_timeout
+        useless = until is not None and until - now < seconds
+        if until is not None and useless:
+            seconds = max(until - now, 0.001)
         try:
             session = self._open()
             with session.post(
@@ -90,17 +94,21 @@ class Client:
                 data=request.body,
                 # Bytes: http.client would encode a header as Latin-1, and a password may have any character.
                 headers={name: value.encode() for name, value in request.headers.items()},
-                timeout=(self.endpoint.connect_timeout, self.endpoint.socket_timeout),
+                timeout=(min(self.endpoint.connect_timeout, seconds), seconds),
                 verify=ca_bundle(self.endpoint),
                 allow_redirects=False,
                 stream=True,
             ) as response:
                 headers = {name.lower(): _text(value) for name, value in response.headers.items()}
-                return Reply(response.status_code, headers, *self._read(response, deadline, request.largest_answer))
+                return Reply(
+                    response.status_code, headers, *self._read(response, now + seconds, request.largest_answer)
+                )
         except errors.MilvusError as error:
             return error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            return _translate(error, self.endpoint)
+            found = _translate(error, self.endpoint)
+            late = isinstance(found, errors.AnswerTimeoutError) or isinstance(error, requests.exceptions.Timeout)
+            return no_use() if useless and late else found
 
     def _read(self, response: requests.Response, deadline: float, largest: int) -> tuple[bytes, bool]:
         # In pieces, so that a server that sends a byte now and then, or without end, is given up too.
@@ -135,6 +143,11 @@ class Client:
             session.get_redirect_target = _nowhere  # type: ignore[assignment]
             self._session = session
         return self._session
+
+
+def no_use() -> errors.AnswerTimeoutError:
+    """Say that an answer that comes now is of no use any more."""
+    return errors.AnswerTimeoutError("no answer before the deadline", hint="")
 
 
 def ca_bundle(endpoint: Endpoint) -> bool | str:

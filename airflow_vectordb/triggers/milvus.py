@@ -132,8 +132,9 @@ class MilvusTrigger(BaseTrigger):
 
     async def _watch(self, client: AsyncClient) -> Any:
         from airflow_vectordb.rest.errors import MilvusError
-        from airflow_vectordb.watching import Nap, watch
+        from airflow_vectordb.watching import Nap, last_moment, watch
 
+        until = last_moment(self.deadline)
         steps = watch(
             self.wait,
             self.deadline,
@@ -152,7 +153,7 @@ class MilvusTrigger(BaseTrigger):
                     step = steps.send(None)
                     continue
                 try:
-                    outcome = await client.send(step, retries=0)
+                    outcome = await client.send(step, retries=0, until=until)
                 except MilvusError as error:
                     step = steps.throw(error)
                 else:

@@ -33,31 +33,38 @@ class Transport:
 
     name: str
 
-    def send(self, endpoint: Endpoint, *calls: Call[Any], retries: int | None = None, idle: float = 0) -> list[Any]:
+    def send(
+        self,
+        endpoint: Endpoint,
+        *calls: Call[Any],
+        retries: int | None = None,
+        until: float | None = None,
+        idle: float = 0,
+    ) -> list[Any]:
         """Make calls with one client, one after the other, with ``idle`` seconds after each."""
         if self.name != "requests":
-            return asyncio.run(self._asend(endpoint, calls, retries, idle))
+            return asyncio.run(self._asend(endpoint, calls, retries, until, idle))
         results = []
         with Client(endpoint) as client:
             for call in calls:
-                results.append(client.send(call, retries=retries))
+                results.append(client.send(call, retries=retries, until=until))
                 sleep(idle)
         return results
 
     async def _asend(
-        self, endpoint: Endpoint, calls: Iterable[Call[Any]], retries: int | None, idle: float
+        self, endpoint: Endpoint, calls: Iterable[Call[Any]], retries: int | None, until: float | None, idle: float
     ) -> list[Any]:
         results = []
         async with AsyncClient(endpoint) as client:
             for call in calls:
-                results.append(await client.send(call, retries=retries))
+                results.append(await client.send(call, retries=retries, until=until))
                 await asleep(idle)
         return results
 
-    def fail(self, endpoint: Endpoint, call: Call[Any]) -> MilvusError:
+    def fail(self, endpoint: Endpoint, call: Call[Any], until: float | None = None) -> MilvusError:
         """Make a call that must fail."""
         with pytest.raises(MilvusError) as caught:
-            self.send(endpoint, call)
+            self.send(endpoint, call, until=until)
         return caught.value
 
 

@@ -12,7 +12,7 @@ import pytest
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.indexes import IndexDescription
 from airflow_vectordb.waits import Done, IndexesBuilt, Pending
-from airflow_vectordb.watching import Deadline, Nap, pause_after, watch
+from airflow_vectordb.watching import Deadline, Nap, pause_after, steady_clock, watch
 
 HOUR = 3600.0
 
@@ -31,6 +31,7 @@ class World:
     looks: list[float] = field(default_factory=list)
     naps: list[float] = field(default_factory=list)
     told: list[tuple[int, str]] = field(default_factory=list)
+    clock: Callable[[], float] | None = None
 
     def run(self, wait: IndexesBuilt, *, poll_interval: float = 30.0, limit: float = 24 * HOUR) -> Any:
         begin = self.now
@@ -39,7 +40,7 @@ class World:
             Deadline(begin + limit, "timeout", limit),
             poll_interval=poll_interval,
             started=begin,
-            clock=lambda: self.now,
+            clock=self.clock or (lambda: self.now),
             random=lambda: 1.0,
         )
         outcome: Any = None
@@ -237,3 +238,16 @@ def test_retry_after_is_heeded_within_reason() -> None:
     world = World(lambda t: described() if len(world.looks) > 1 else errors.RateLimitError("x", retry_after=1e9))
     world.run(WAIT)
     assert world.naps == [60.0]
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+@pytest.mark.parametrize("limit", [5.0, HOUR])
+def test_a_clock_that_is_set_in_mid_wait_moves_no_deadline(hours: int, limit: float) -> None:
+    world = World(lambda t: described("InProgress", pending_rows=50))
+    begin = world.now
+    world.clock = steady_clock(
+        lambda: world.now + (hours * HOUR if world.now > begin + limit / 2 else 0.0), lambda: world.now - 77.0
+    )
+    with pytest.raises(errors.WaitTimeoutError):
+        world.run(WAIT, limit=limit)
+    assert limit <= world.looks[-1] <= limit + 0.2

@@ -1,0 +1,56 @@
+"""Somebody sets the system's clock while something is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from drivers import end_of, trigger_of
+from fake_milvus import indexed, rows
+from harness import Operating
+from scripted import ScriptedServer
+
+from airflow_vectordb._compat import AirflowException
+from airflow_vectordb.sensors.milvus import IndexSensor
+from airflow_vectordb.watching import Deadline
+
+Serve = Callable[..., ScriptedServer]
+LIMIT = 1.0
+
+
+@pytest.fixture(params=[-7200.0, 7200.0], ids=["back", "forward"])
+def set_in_mid_wait(request: pytest.FixtureRequest, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
+    """A server at whose second request the system's clock is set, by two hours."""
+    now, shift = time.time, [0.0]
+    milvus = indexed(rows(500))
+
+    def script(asked: Any) -> Any:
+        shift[0] = request.param if len(server.requests) > 1 else 0.0
+        return milvus(asked)
+
+    monkeypatch.setattr(time, "time", lambda: now() + shift[0])
+    server = serve(script)
+    return server
+
+
+def test_a_wait_in_the_triggerer(set_in_mid_wait: ScriptedServer, operating: Operating) -> None:
+    operating.connect(set_in_mid_wait)
+    began = time.monotonic()
+    deadline = Deadline(time.time() + LIMIT, "timeout", LIMIT)
+    event = asyncio.run(end_of(trigger_of(deadline=deadline, poll_interval=0.2)))
+    assert event["error"] == "WaitTimeoutError"
+    assert LIMIT - 0.1 <= time.monotonic() - began < LIMIT + 10
+    assert len(set_in_mid_wait.requests) > 2
+
+
+def test_a_wait_in_a_worker(set_in_mid_wait: ScriptedServer, operating: Operating) -> None:
+    operating.connect(set_in_mid_wait)
+    began = time.monotonic()
+    sensor = IndexSensor(task_id="index", collection_name="docs", index_name="vector", timeout=LIMIT, poke_interval=0.2)
+    with pytest.raises(AirflowException, match=r"1 s \(timeout\)"):
+        operating.execute(sensor)
+    assert LIMIT - 0.1 <= time.monotonic() - began < LIMIT + 10
+    assert len(set_in_mid_wait.requests) > 2
