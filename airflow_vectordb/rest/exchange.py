@@ -97,7 +97,7 @@ def conversation(
                 outcome.reword(endpoint.redact)
                 raise outcome
             assert outcome is not None, "a Request is answered with a Reply or an error"
-            return _result(call, outcome, endpoint)
+            return _result(call, outcome, endpoint, request.largest_answer)
         except MilvusError as error:
             error.where = _where(endpoint, call)
             pause = policy.pause(attempt, error, repeatable=call.repeatable, random=random)
@@ -120,14 +120,14 @@ def _where(endpoint: Endpoint, call: Call[Any]) -> Where:
     return Where(call.path, call.target(endpoint.database), endpoint.url, call.names(endpoint.database))
 
 
-def _result(call: Call[T], reply: Reply, endpoint: Endpoint) -> T:
-    reply = decompressed(reply, call.largest_answer)
+def _result(call: Call[T], reply: Reply, endpoint: Endpoint, largest: int) -> T:
+    reply = decompressed(reply, largest)
     if not call.has_room_for(reply.body):
         if reply.status == 200:
             start = endpoint.readable(reply.body[:0x1000].decode("utf-8", "replace"), 100)
             raise _misshapen(f"more than {MOST_PARTS:,} lists and objects: {start}")
         reply = replace(reply, body=reply.body[:0x10000], whole=False)
-    answer = open_reply(reply, endpoint.readable, largest=call.largest_answer)
+    answer = open_reply(reply, endpoint.readable, largest=largest)
     try:
         return call.read(answer if call.has_rows else _redacted(answer, reply, call, endpoint))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as error:
