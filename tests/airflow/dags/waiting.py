@@ -46,6 +46,34 @@ def describe(collection: str) -> list[str]:
         return [field.name for field in hook.send(collections.describe(collection)).fields]
 
 
+@task
+def results(collection: str) -> dict[str, Any]:
+    """Return what calls return, as it is."""
+    with MilvusHook() as hook:
+        described = hook.send(collections.describe(collection))
+        assert described.name == collection
+        return {"collection": described, "collections": [described]}
+
+
+@task
+def read(found: dict[str, Any]) -> list[str]:
+    """Read what another task returned."""
+    return [field["name"] for field in found["collections"][0]["fields"] if field in found["collection"]["fields"]]
+
+
+@task
+def forget() -> None:
+    """Make a call, and do not send it."""
+    collections.load("forgotten")
+
+
+with DAG("passing", schedule=None):
+    read(results("passing_results"))
+    forget()
+
+with DAG("alone", schedule=None):
+    create("index", deferrable=True)
+
 with DAG("deferral", schedule=None):
     # The more important one gets the one slot first.
     index = create("index", deferrable=True, pool="narrow", priority_weight=10, weight_rule="absolute")
