@@ -41,8 +41,9 @@ class CreateIndexOperator(WaitingOperator):
         field's name), ``metricType`` (default: COSINE for float vectors, HAMMING for binary ones, IP for sparse ones,
         BM25 for the output of a BM25 function, none for scalars), ``indexType`` (default: AUTOINDEX), ``params`` (build
         parameters). The API's older spellings ``params.index_type`` and ``indexConfig`` are understood as well, and
-        names_with_underscores. Or a text with that in JSON or YAML, or the name of a ``.json``, ``.yaml`` or ``.yml``
-        file beside the DAG. Or a whole request body with ``indexParams`` in it. Templated.
+        names_with_underscores, and build parameters beside the type. Or a text with that in JSON or YAML, or the name
+        of a ``.json``, ``.yaml`` or ``.yml`` file beside the DAG. Or a whole request body with ``indexParams`` in it,
+        or what this operator has returned. Templated.
     :param database: the database; None: the connection's (its schema field). Templated.
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
     :param if_exists: what to do about an index that is there. ``skip``: nothing if it is the same, fail if another one
@@ -54,8 +55,9 @@ class CreateIndexOperator(WaitingOperator):
         one too, unless an earlier try of this very task instance may have made it.
     :param strict: fail when the server built AUTOINDEX in the place of what was asked for, as Zilliz Cloud does with
         every vector index; otherwise that is a warning
-    :param allow_unknown: let index types, metrics and build parameters through that this provider does not know,
-        for servers that are newer than it
+    :param allow_unknown: send also what looks like a misspelt index type, metric or build parameter, and what does not
+        fit the field as far as is known here. A name that is near none that is known is sent in any case, with a
+        warning: servers are newer than this provider
     :param min_rows: succeed only when each index covers at least so many rows: a number, or a text that is one, such as
         what a task that ingests has returned. The one proof that the rows of a new collection are in its index. None:
         whatever is sealed. Templated.
