@@ -86,7 +86,7 @@ def test_over_connections_and_databases(run: Any, clients: dict[str, Client]) ->
         rendered = run["rendered"][f"everywhere[{number}]"]
         assert (rendered["milvus_conn_id"], rendered["database"]) == (conn_id, database)
         (described,) = run["returned"][f"everywhere[{number}]"]
-        assert (described["index_type"], described["params"]["M"]) == ("HNSW", "12")
+        assert (described["index_type"], described["params"]["M"]) == ("HNSW", 12)
         if (conn_id, database) != ("milvus_other", "shop"):  # that one was dropped in the end
             with within(clients[conn_id], database) as client:
                 assert client.send(indexes.list_("docs")) == ["vector"]
@@ -94,7 +94,7 @@ def test_over_connections_and_databases(run: Any, clients: dict[str, Client]) ->
 
 
 def test_over_all_at_once(run: Any, clients: dict[str, Client]) -> None:
-    for number, (conn_id, M) in enumerate((("milvus_default", "8"), ("milvus_other", "24"))):
+    for number, (conn_id, M) in enumerate((("milvus_default", 8), ("milvus_other", 24))):
         assert run["returned"][f"by_kwargs[{number}]"][0]["params"]["M"] == M
         with within(clients[conn_id], "shop") as client:
             (index,) = client.send(indexes.describe("by_kwargs", "vector"))
@@ -104,7 +104,7 @@ def test_over_all_at_once(run: Any, clients: dict[str, Client]) -> None:
 def test_templates_in_what_is_mapped_over(run: Any, clients: dict[str, Client]) -> None:
     client = clients["milvus_other"]
     assert sorted(client.send(indexes.list_("docs_20260307"))) == ["label", "vector"]
-    assert client.send(indexes.describe("docs_20260307", "vector"))[0].params["M"] == "12"
+    assert client.send(indexes.describe("docs_20260307", "vector"))[0].params["M"] == 12
     assert client.send(indexes.describe("mapped", "vector"))[0].index_type == "FLAT"
 
 

@@ -99,7 +99,7 @@ class TestResults:
         for number in range(3):
             assert runs["results"]["states"][f"mapped[{number}]"] == "success"
             (index,) = client.send(indexes.describe(f"mapped_{number}", "vector"))
-            assert index.params["M"] == "8"
+            assert index.params["M"] == 8
 
     def test_dropping(self, runs: Any, client: Client) -> None:
         returned, states = runs["results"]["returned"], runs["results"]["states"]

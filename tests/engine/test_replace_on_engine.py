@@ -250,7 +250,7 @@ def ends_well(api: Api, milvus: MilvusServer, task: Task, vectors: Any) -> str:
     assert str(state.name) == "Loaded"
     assert there(milvus, task.collection) == ("32", True)
     assert milvus.pending(task.collection, HNSW["indexName"]) == 0
-    assert (index["params"]["M"], index["state"], index["pending_rows"]) == ("32", "Finished", 0)
+    assert (index["params"]["M"], index["state"], index["pending_rows"]) == (32, "Finished", 0)
     found = recall(api, task.collection, vectors)
     assert found >= 0.9
     # Nothing is kept for a try that will not be.

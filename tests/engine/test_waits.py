@@ -91,7 +91,7 @@ class Build:
         (index,) = waiting.result
         counts = (index["state"], index["total_rows"], index["indexed_rows"], index["pending_rows"])
         assert counts == ("Finished", ROWS, ROWS, 0)
-        assert (index["index_type"], index["params"]["M"]) == ("HNSW", "16")
+        assert (index["index_type"], index["params"]["M"]) == ("HNSW", 16)
         assert len(waiting.looks) <= waiting.most_looks
         assert waiting.deferrals == waiting.name.startswith("deferrable")
 
