@@ -47,6 +47,9 @@ class MilvusHook(BaseHook):
         with MilvusHook() as hook:
             names = hook.send(collections.list_())
 
+    What ``send`` returns may be returned from a ``@task``: it is JSON-ready, and the next task gets dicts of it. A call
+    that is made and not sent is a ``RuntimeWarning`` in the log.
+
     Calls are made by the functions of ``airflow_vectordb.rest.indexes``, ``collections``, ``entities``, ``aliases``,
     ``databases`` and ``import_jobs``. What they raise is in ``airflow_vectordb.rest.errors``, and one of Airflow's
     exceptions at the same time: ``AirflowFailException`` for what does not pass by itself (no retry of the task is

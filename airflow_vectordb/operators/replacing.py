@@ -120,7 +120,10 @@ class Replacement:
             if self._task.wait_for_completion and partitions is not None:
                 wait = CollectionLoaded(fact["collection"], partitions)
                 self._task.wait_for(self._hook, self._course, "loaded", wait)
-        self._forget()
+        try:
+            self._forget()
+        except Exception as error:  # noqa: BLE001 - the work is done
+            self._task.log.warning("What was written down for retries could not be deleted: %s", error)
 
     def recover(self, error: MilvusError) -> None:
         """

@@ -105,6 +105,17 @@ def test_an_event_without_its_wait_fails_loudly(serve: Serve, operating: Operati
         DeferrableSensor(operating, clock).task().execute_complete({}, event={"status": "done", "result": []})
 
 
+@pytest.mark.parametrize("kind", [DeferrableOperator, DeferrableSensor])
+def test_a_failure_ends_the_task_whatever_else_is_missing(
+    kind: type[Driver], serve: Serve, operating: Operating, clock: Clock
+) -> None:
+    server = serve(FakeMilvus())
+    operating.connect(server)
+    with pytest.raises(errors.IndexFailedError, match="disk full"):
+        kind(operating, clock).task().execute_complete({}, event={"status": "failed", **FAILED})
+    assert server.requests == []
+
+
 ENDS: dict[str, tuple[list[Behaviour], dict[str, Any]]] = {
     "failed build": ([], {**rows(1, "Failed"), "failReason": "disk full %s {x}"}),
     "dropped": ([], rows(1, "Deleted")),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from airflow.sdk.execution_time import comms, task_runner
 from airflow.sdk.execution_time.comms import DeleteVariable, ErrorResponse, GetVariable, PutVariable, VariableResult
-from harness import Clock, Operating
+from harness import Clock, Logged, Operating
 from loading_milvus import Make, Store, m, maker, milvus
 from scripted import ScriptedServer
 
@@ -135,3 +135,18 @@ def test_the_task_state_store_is_preferred(supervisor: Supervisor) -> None:
     RetryMemory(context, "replace").keep(FACT)
     assert supervisor == {}
     assert {key: json.loads(text) for key, text in store.items()} == {"airflow_vectordb.replace": FACT}
+
+
+def test_a_fact_that_cannot_be_deleted_fails_no_replacement_that_is_done(
+    serve: Serve, worker: Make, clock: Clock, logged: Logged
+) -> None:
+    class Undeletable(Store):
+        def delete(self, key: str) -> None:
+            raise AirflowException("the API server is away")
+
+    fake = milvus()
+    running = worker(serve(fake))
+    running.store = Undeletable()
+    assert running.run()
+    assert (m(fake), fake.loaded) == ("32", {"_default"})
+    assert [line for line in logged.of("warning") if "could not be deleted: the API server is away" in line]
