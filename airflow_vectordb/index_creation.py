@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_vectordb.rest import errors, indexes
 from airflow_vectordb.rest.index_plan import IndexPlan, is_conflict, plan_indexes
+from airflow_vectordb.rest.text import readable
 
 if TYPE_CHECKING:
     from airflow_vectordb.hooks.milvus import MilvusHook
@@ -52,7 +53,7 @@ class IndexCreation:
         self._existing = self._look()
         self._plan = self._make_plan()
         for name in self._plan.there:
-            task.log.info("%s/%s is there already", self._collection, name)
+            task.log.info("%s/%s is there already", self._collection, readable(name, 255))
 
     def make(self, *, look_again: bool) -> list[IndexDescription]:
         """

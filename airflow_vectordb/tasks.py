@@ -300,6 +300,7 @@ class MilvusTask:
         answered: bool,
     ) -> Any:
         from airflow_vectordb.rest.errors import MilvusError
+        from airflow_vectordb.rest.text import LONGEST_LINE
         from airflow_vectordb.triggers.milvus import MilvusTrigger
         from airflow_vectordb.waits import Done
         from airflow_vectordb.watching import still_waiting, tolerable
@@ -313,13 +314,13 @@ class MilvusTask:
             except MilvusError as error:
                 if not tolerable(error, answered):
                     raise
-                self.log.warning("%s", still_waiting(wait, error))
+                self.log.warning("%s", hook.endpoint.readable(still_waiting(wait, error), LONGEST_LINE))
             else:
                 if isinstance(seen, Done):
                     return seen.result
                 verdict, answered = seen, True
         if verdict is not None:
-            self.log.info("%s", hook.endpoint.redact(str(verdict)))
+            self.log.info("%s", hook.endpoint.readable(str(verdict), LONGEST_LINE))
         self.log.info("Waiting in the triggerer for %s, for up to %s", wait, deadline)
         if not is_dag_test() and (why := missing_triggerer()):
             self.log.warning("No triggerer is alive, by Airflow's health (%s). %s", why, START_A_TRIGGERER)

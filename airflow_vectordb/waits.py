@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Protocol
 
 from airflow_vectordb.rest import collections, indexes, partitions
 from airflow_vectordb.rest.call import Call
-from airflow_vectordb.rest.envelope import readable
 from airflow_vectordb.rest.errors import (
     CollectionNotFoundError,
     IndexFailedError,
@@ -23,6 +22,7 @@ from airflow_vectordb.rest.errors import (
     PermissionDeniedError,
 )
 from airflow_vectordb.rest.result import Result
+from airflow_vectordb.rest.text import readable
 from airflow_vectordb.rest.wording import in_words
 from airflow_vectordb.sealing import SealedRows
 

@@ -22,7 +22,6 @@ from airflow_vectordb.hooks.connection import ConnectionLike, bundle_of, endpoin
 from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
 from airflow_vectordb.hooks.connection_verdict import explain, is_other_protocol
 from airflow_vectordb.rest.endpoint import Endpoint
-from airflow_vectordb.rest.envelope import readable
 from airflow_vectordb.rest.errors import (
     BrokenAnswerError,
     ConnectError,
@@ -31,6 +30,7 @@ from airflow_vectordb.rest.errors import (
     NoAnswerError,
     NotMilvusError,
 )
+from airflow_vectordb.rest.text import readable
 from airflow_vectordb.rest.wording import duration
 
 #: Seconds for all of it, looking up the host's name included.

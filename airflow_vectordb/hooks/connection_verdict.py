@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 from airflow_vectordb.hooks.connection_fields import DEFAULT_PORT, EXTRA_FIELDS, STANDARD_FIELDS
 from airflow_vectordb.rest.endpoint import Endpoint
-from airflow_vectordb.rest.envelope import readable
 from airflow_vectordb.rest.errors import (
     AnswerTimeoutError,
     AuthenticationError,
@@ -24,6 +23,7 @@ from airflow_vectordb.rest.errors import (
     TlsError,
     UnavailableError,
 )
+from airflow_vectordb.rest.text import readable
 
 _LABELS = {field.name: f'"{field.label}"' for field in (*STANDARD_FIELDS, *EXTRA_FIELDS)}
 _HOST, _PORT, _USER, _PASSWORD, _DATABASE = (_LABELS[name] for name in ("host", "port", "login", "password", "schema"))

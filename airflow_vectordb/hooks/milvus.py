@@ -283,6 +283,7 @@ class MilvusHook(BaseHook):
         self, steps: Generator[Call[Any] | Nap, Any, Any], deadline: Deadline | None, *, retries: int | None
     ) -> Any:
         from airflow_vectordb.rest.errors import MilvusError
+        from airflow_vectordb.rest.text import LONGEST_LINE
         from airflow_vectordb.watching import Nap, last_moment
 
         until = None if deadline is None else last_moment(deadline)
@@ -291,7 +292,7 @@ class MilvusHook(BaseHook):
             while True:
                 if isinstance(step, Nap):
                     if step.text:
-                        self.log.log(step.level, self.endpoint.redact(step.text))
+                        self.log.log(step.level, self.endpoint.readable(step.text, LONGEST_LINE))
                     time.sleep(step.seconds)
                     step = steps.send(None)
                     continue

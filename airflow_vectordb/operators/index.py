@@ -259,9 +259,11 @@ class CreateIndexOperator(WaitingOperator):
 
     def _report(self, built: list[dict[str, Any]]) -> list[dict[str, Any]]:
         from airflow_vectordb.rest.indexes import IndexDescription
+        from airflow_vectordb.rest.text import readable
 
         for description in built:
-            self.log.info("%s/%s: %s", self.collection_name, description["index_name"], IndexDescription(**description))
+            name = readable(description["index_name"], 255)
+            self.log.info("%s/%s: %s", self.collection_name, name, IndexDescription(**description))
         return [{"collection_name": self.collection_name, **description} for description in built]
 
 

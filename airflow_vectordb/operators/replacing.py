@@ -75,6 +75,7 @@ class Replacement:
         """
         from airflow_vectordb.rest import collections, errors, indexes
         from airflow_vectordb.rest.index_plan import is_in_use
+        from airflow_vectordb.rest.text import readable
         from airflow_vectordb.waits import CollectionReleased
 
         loaded = self._loaded()
@@ -85,11 +86,11 @@ class Replacement:
             self._course.results.pop("released", None)
             self._task.wait_for(self._hook, self._course, "released", CollectionReleased(self._collection))
         for name, (_, why) in to_drop.items():
-            self._task.log.info("Dropping %s/%s (%s)", self._collection, name, why)
+            self._task.log.info("Dropping %s/%s (%s)", self._collection, readable(name, 255), why)
             try:
                 self._hook.send(indexes.drop(self._collection, name))
             except errors.IndexNotFoundError:
-                self._task.log.info("%s/%s is gone already", self._collection, name)
+                self._task.log.info("%s/%s is gone already", self._collection, readable(name, 255))
             except errors.MilvusError as error:
                 if is_in_use(error) and self._loaded() is not None:
                     error.transient = True

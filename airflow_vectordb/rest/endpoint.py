@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.hosts import host_problem
-from airflow_vectordb.rest.redaction import readable, redactor_of
+from airflow_vectordb.rest.redaction import redactor_of
+from airflow_vectordb.rest.text import readable
 
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_RETRIES = 4

@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow_vectordb.rest import codes, errors
 from airflow_vectordb.rest.call import LARGE_ANSWER, Answer
-from airflow_vectordb.rest.redaction import readable
+from airflow_vectordb.rest.text import readable
 from airflow_vectordb.rest.wording import duration
 
 #: Both mean success: 0, and 200 on the v2 servers of early 2024.
@@ -191,4 +191,4 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-__all__ = ["SUCCESS", "Reply", "decompressed", "open_reply", "readable", "retry_after"]
+__all__ = ["SUCCESS", "Reply", "decompressed", "open_reply", "retry_after"]

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from airflow_vectordb.rest import indexes
 from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.collections import Collection
-from airflow_vectordb.rest.envelope import readable
 from airflow_vectordb.rest.errors import (
     BadRequestError,
     ConflictError,
@@ -23,6 +22,7 @@ from airflow_vectordb.rest.errors import (
 from airflow_vectordb.rest.index_spec import AUTOINDEX, Comparison, IndexSpec, index_place
 from airflow_vectordb.rest.indexes import IndexDescription
 from airflow_vectordb.rest.spelling import nearest
+from airflow_vectordb.rest.text import readable
 
 ARROW = "(What is there -> what is asked for.)"
 
@@ -275,7 +275,7 @@ def plan_indexes(
         elif comparison.differences:
             wrong.append(_differs(collection, description.index_name, lines))
         elif fail_on_same:
-            same.append(f"{collection}/{description.index_name} exists already")
+            same.append(f"{collection}/{readable(description.index_name, 255)} exists already")
         elif comparison.same:
             there[description.index_name] = description
         else:
@@ -304,7 +304,7 @@ def _compare(spec: IndexSpec, description: IndexDescription) -> Comparison:
 
 
 def _differs(collection: str, name: str, lines: Sequence[str]) -> str:
-    return f"{collection}/{name}: {', '.join(lines)}"
+    return f"{collection}/{readable(name, 255)}: {', '.join(lines)}"
 
 
 __all__ = ["IndexPlan", "is_conflict", "misfits", "plan_indexes", "resolve_all"]

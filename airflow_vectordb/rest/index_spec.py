@@ -22,6 +22,7 @@ from airflow_vectordb.rest.index_types import (
 from airflow_vectordb.rest.index_values import equal, spell
 from airflow_vectordb.rest.indexes import IndexDescription
 from airflow_vectordb.rest.spelling import article, nearest
+from airflow_vectordb.rest.text import readable
 
 AUTOINDEX = "AUTOINDEX"
 #: What each refusal of something that a newer server may know says.
@@ -142,7 +143,7 @@ class IndexSpec:
                 return self
             hint = nearest(self.field_name, [f.name for f in collection.fields])
             raise InvalidParametersError(
-                [f"no field {self.field_name!r} in {collection.name}{hint}"], "index parameters"
+                [f"no field {self.field_name!r} in {readable(collection.name, 255)}{hint}"], "index parameters"
             )
         function = _function_of(target, collection)
         problems = [*self._misfits(target, function)]
@@ -205,6 +206,7 @@ class IndexSpec:
                 differences.append(f"{key}: {spell(there)} -> {spell(value)}")
             elif there is None and not substituted:
                 doubts.append(f"{key}: not told -> {spell(value)}")
+        differences, doubts = ([readable(line, 300) for line in lines] for lines in (differences, doubts))
         return Comparison(tuple(differences), tuple(doubts), substituted)
 
     def _may_be_there(self, collection: Collection) -> bool:
@@ -219,7 +221,7 @@ class IndexSpec:
 
     def _misfits(self, target: Field, function: str | None) -> Iterable[str]:
         kind = FIELD_KINDS.get(target.type)
-        on = f"field {target.name!r} is {article(target.type)}"
+        on = f"field {target.name!r} is {article(readable(target.type, 60))}"
         kinds = INDEX_KINDS.get(self.index_type)
         if kind is not None and kinds is not None and kind not in kinds:
             yield f"index type {self.index_type} is for {' and '.join(k + ' fields' for k in kinds)}, but {on}"

@@ -12,6 +12,7 @@ from airflow_vectordb.rest.errors import IndexNotFoundError
 from airflow_vectordb.rest.index_types import INDEX_PROPERTIES
 from airflow_vectordb.rest.index_values import told
 from airflow_vectordb.rest.result import Result
+from airflow_vectordb.rest.text import readable
 from airflow_vectordb.rest.wording import in_words
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class IndexDescription(Result):
             facts.append(f"{self.indexed_rows or 0:,} of {self.total_rows:,} rows indexed")
         if self.pending_rows:
             facts.append(f"{self.pending_rows:,} pending")
-        return ", ".join(fact for fact in facts if fact)
+        return readable(", ".join(fact for fact in facts if fact), 2000)
 
     @property
     def covered_rows(self) -> int | None:

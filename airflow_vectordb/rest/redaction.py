@@ -1,4 +1,4 @@
-"""Texts of servers, made fit to be shown: short, on one line, and without the token, however it is spelt."""
+"""The token, taken out of texts of servers, however it is spelt there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
+from airflow_vectordb.rest.text import readable
+
 #: What stands in a secret's place.
 STARS = "***"
 #: Characters of a password below which it is not looked for by itself: it would take harmless words apart.
@@ -19,22 +21,6 @@ DEEPEST = 3
 LONG = 16 * 1024
 #: Characters that one character of a secret takes at most, encoded.
 WIDEST = 12
-
-
-def readable(text: str, longest: int) -> str:
-    """
-    Make a server's words fit for a message: one line, nothing that a terminal obeys, not too long.
-
-    :param text: the words
-    :param longest: characters at most, before the ellipsis
-    """
-    enough = 4 * longest
-    cut = len(text) > enough
-    text = text[:enough]  # what comes by the megabyte is not to be read by the megabyte
-    if not text.isprintable():  # most texts are, which is told a hundred times as fast
-        text = "".join(c if c.isprintable() or c.isspace() else "�" for c in text)
-    text = " ".join(text.split())
-    return text[:longest] + "…" if cut or len(text) > longest else text
 
 
 class Redactor:
@@ -215,4 +201,4 @@ _ENCODED = re.compile(r"""%[0-9a-fA-F]{2}|&|\\[ux'\\/]""")
 _ESCAPES = re.compile(r"""((?:\\u[0-9a-fA-F]{4})+)|((?:\\x[0-9a-fA-F]{2})+)|\\(["'\\/])""")
 _DECODERS: tuple[Callable[[str], str], ...] = (_from_json, _from_url, _from_html)
 
-__all__ = ["Redactor", "readable", "redactor_of"]
+__all__ = ["Redactor", "redactor_of"]

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from airflow_vectordb.rest.text import readable
+
 #: What is written where a value is missing, or names nothing: by Jinja, by its ``tojson``, by pandas.
 _NOTHING = frozenset({"None", "null", "nan", "NaN", "NaT", "<NA>", "True", "False"})
 #: What begins and ends what Jinja replaces.
@@ -60,7 +62,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
         return f"; did you mean {close!r}?"
     if not names:
         return ""
-    listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+    listed = readable(", ".join(names[:12]), 1000) + (", …" if len(names) > 12 else "")
     return f"; known: {listed}"
 
 

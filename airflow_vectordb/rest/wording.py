@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from string import Formatter
 from typing import TYPE_CHECKING
 
+from airflow_vectordb.rest.text import printable
+
 if TYPE_CHECKING:
     from airflow_vectordb.rest.errors import MilvusError
 
@@ -145,8 +147,8 @@ def tell(error: MilvusError, task_id: str | None = None) -> str:
     head = f"{sentence(cause)} {error.hint}" if error.hint else cause
     place = ": ".join(part for part in (_place(error, task_id), rest) if part)
     if not place:
-        return head
-    return f"{head}\n{place}" if "\n" in head else f"{sentence(head)} {place}"
+        return printable(head)
+    return printable(f"{head}\n{place}" if "\n" in head else f"{sentence(head)} {place}")
 
 
 def _cause(error: MilvusError, room: int) -> tuple[str, str]:

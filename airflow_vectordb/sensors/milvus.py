@@ -134,11 +134,13 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
         return result
 
     def _report(self, hook: MilvusHook, result: Any) -> None:
+        from airflow_vectordb.rest.text import LONGEST_LINE, readable
+
         # The wait is over: it does not fail of its own log, nor of a connection that would be read for that alone.
-        redact = hook.endpoint.redact if "endpoint" in vars(hook) else str
+        show = hook.endpoint.readable if "endpoint" in vars(hook) else readable
         with suppress(Exception):
             for line in self.found(result):
-                self.log.info("%s", redact(line))
+                self.log.info("%s", show(line, LONGEST_LINE))
 
     @abstractmethod
     def found(self, result: Any) -> Iterable[str]:
@@ -156,6 +158,7 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
         :return: falsy while it is not done; then the result, for XCom
         """
         from airflow_vectordb.rest.errors import MilvusError
+        from airflow_vectordb.rest.text import LONGEST_LINE
         from airflow_vectordb.waits import Done
         from airflow_vectordb.watching import Deadline, not_done, still_waiting, tolerable
 
@@ -171,12 +174,12 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
                 if not tolerable(error, earlier):
                     raise
                 seen = f"the last error was: {error}"
-                self.log.warning("%s", still_waiting(wait, error))
+                self.log.warning("%s", hook.endpoint.readable(still_waiting(wait, error), LONGEST_LINE))
             else:
                 if isinstance(verdict, Done):
                     self._report(hook, verdict.result)
                     return PokeReturnValue(is_done=True, xcom_value=verdict.result)
-                seen = hook.endpoint.redact(str(verdict))
+                seen = hook.endpoint.readable(str(verdict), LONGEST_LINE)
                 self.log.info("%s", seen)
             self._late = not_done(wait, Deadline(0.0, "timeout", float(self.timeout)), seen)
             self._late.where, self._late.hint = self.place(hook, self.subject()), NO_RETRY

@@ -132,6 +132,7 @@ class MilvusTrigger(BaseTrigger):
 
     async def _watch(self, client: AsyncClient) -> Any:
         from airflow_vectordb.rest.errors import MilvusError
+        from airflow_vectordb.rest.text import LONGEST_LINE
         from airflow_vectordb.watching import Nap, last_moment, watch
 
         until = last_moment(self.deadline)
@@ -148,7 +149,7 @@ class MilvusTrigger(BaseTrigger):
             while True:
                 if isinstance(step, Nap):
                     if step.text:
-                        self.log.log(step.level, client.endpoint.redact(step.text))
+                        self.log.log(step.level, client.endpoint.readable(step.text, LONGEST_LINE))
                     await asyncio.sleep(step.seconds)
                     step = steps.send(None)
                     continue
