@@ -330,3 +330,16 @@ def test_everything_survives_a_restart_and_a_crash(
             assert seen(connect(running)) == before
     finally:
         running.stop()
+
+
+def test_serve_says_that_it_is_rest_only(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "airflow_vectordb.cli", "serve", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "It speaks REST only, no gRPC" in " ".join(told.stdout.split())
+    # Airflow would hide each Milvus in a log as a password.
+    assert "root:local-secret" in told.stdout
+    assert "root:Milvus" not in told.stdout
+    with serve("--data", str(tmp_path), "--port", "0") as process:
+        assert "(REST only, no gRPC: pymilvus cannot connect)" in announced(process)[0]
+    assert LocalMilvus().token == "root:local-secret"

@@ -1,0 +1,53 @@
+"""Tasks over a local server at the pace of a cluster, as a user would try them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from conftest import Api, make_rows
+from test_local_pace_served import INDEX, SPARSE, make
+
+from airflow_vectordb.local import LocalMilvus
+
+# Quicker than a cluster, but slower than a task that does not wait.
+PACE = "real,row_count=.3,total_rows=1.5,build=1,load=.7,flush_interval=3"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Api]:
+    with LocalMilvus(pace=PACE) as running:
+        client = Api(running.uri, running.token)
+        with client.session:
+            yield client
+
+
+@pytest.fixture
+def connection(cluster: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = urlsplit(cluster.uri)
+    user, _, password = cluster.session.headers["Authorization"].removeprefix("Bearer ").partition(":")  # type: ignore[union-attr]
+    given: dict[str, Any] = {"conn_type": "milvus", "host": address.hostname, "port": address.port}
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", json.dumps({**given, "login": user, "password": password}))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.mark.usefixtures("connection")
+def test_an_index_covers_what_was_inserted_when_its_task_is_done(cluster: Api) -> None:
+    """`flush=True` was once done after a second, with `Finished, 0 of 0 rows`."""
+    from airflow_vectordb.operators.collection import LoadCollectionOperator
+    from airflow_vectordb.operators.index import CreateIndexOperator
+
+    make(cluster, "c")
+    # The task's own flush comes too early after this one, and the limiter is waited out.
+    cluster.ok("collections/flush", collectionName="c")
+    cluster.ok("entities/insert", collectionName="c", data=[{**row, "id": row["id"] + 10} for row in make_rows()])
+    create = CreateIndexOperator(
+        task_id="index", collection_name="c", index_params=[INDEX, SPARSE], flush=True, deferrable=False
+    )
+    built = create.execute({})
+    assert [(one["state"], one["total_rows"], one["pending_rows"]) for one in built] == [("Finished", 20, 0)] * 2
+    load = LoadCollectionOperator(task_id="load", collection_name="c", deferrable=False)
+    assert load.execute({})["load_state"] == "LoadStateLoaded"
