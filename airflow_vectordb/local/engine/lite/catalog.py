@@ -99,6 +99,7 @@ class ImportRecord:
     :param collection: the id of the collection, which may get another name.
     :param deadline: when it has taken too long, in seconds since 1970; None for never.
     :param staged: its rows are kept beside the engine, and may be in it already; a start that finds it so writes them.
+    :param attempts: how often the server has begun to read its files.
     """
 
     info: ImportInfo
@@ -109,6 +110,7 @@ class ImportRecord:
     options: dict[str, str]
     deadline: float | None = None
     staged: bool = False
+    attempts: int = 0
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> ImportRecord:

@@ -50,7 +50,7 @@ class LiteEngine(Databases, Aliases, Alterations, Partitions, HybridSearches, Im
             the engine must not be closed under them. What it has acknowledged is in its log.
         """
         DEADLINE.set(monotonic() + timeout)
-        self._stop_imports()
+        self._stop_imports(timeout / 2)
         keys = [(record.database, record.name) for record in self._catalog.records()]
         try:
             with self._locks.exclusive(DATABASES, *keys):

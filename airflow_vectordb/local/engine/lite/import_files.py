@@ -1,32 +1,45 @@
-"""The files that import jobs read, and the folder that stands for Milvus's object storage."""
+"""The files that import jobs read, and the folder that stands for Milvus's object storage.
+
+They are read a few megabytes at a time, and what a file claims to hold is checked before there is memory for it.
+"""
 
 from __future__ import annotations
 
 import csv
+import io
 import json
-import sys
-from collections.abc import Callable
+import math
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+import numpy.lib.format
 import orjson
 
+from airflow_vectordb.local.engine.lite.import_parquet import MOST_BYTES, MOST_ROW, MOST_ROWS, PIECE, Rows, read_parquet
 from airflow_vectordb.local.engine.model import CollectionSpec, FieldSpec
 from airflow_vectordb.local.errors import ApiError, invalid
 
-__all__ = ["check_files", "import_failed", "locate", "read_group"]
+__all__ = ["MOST_BYTES", "MOST_ROWS", "check_files", "import_failed", "locate", "open_file", "read_group"]
 
-Rows = list[dict[str, Any]]
-
+# Untyped in some of NumPy's versions.
+_npy: Any = numpy.lib.format
 _META = "$meta"
 _MOST_FILES = 1024
+_MOST_IN_PIECE = 2000
 # What these fields hold has a form in JSON alone, where a file has no lists and no maps.
 _STRUCTURED = frozenset({"FloatVector", "SparseFloatVector", "Array", "JSON"})
 
 
 def import_failed(why: str) -> ApiError:
     return ApiError(2100, f"importing data failed: {why}")
+
+
+# --- where they are ---
 
 
 def check_files(root: Path, groups: list[list[str]]) -> None:
@@ -50,7 +63,7 @@ def check_files(root: Path, groups: list[list[str]]) -> None:
 
 
 def locate(root: Path, name: str) -> Path:
-    """Where a file is.
+    """Return where a file is, with no link in the path.
 
     :param root: the folder that all of them are in.
     :param name: its path from there.
@@ -59,9 +72,9 @@ def locate(root: Path, name: str) -> Path:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name:
         raise invalid(f"this local server reads files in its own folder only, by their path from there: {name}")
-    found = root / path
     try:
-        inside = found.resolve().is_relative_to(root.resolve())
+        found = (root / path).resolve()
+        inside = found.is_relative_to(root.resolve())
     except (OSError, RuntimeError):  # links in a circle, or a name that is too long
         inside = False
     if not inside:
@@ -69,62 +82,178 @@ def locate(root: Path, name: str) -> Path:
     return found
 
 
-def read_group(spec: CollectionSpec, paths: list[Path], options: dict[str, str]) -> Rows:
-    """Read the rows of a file, or of a group of NumPy files with a field each.
+def open_file(root: Path, name: str) -> IO[bytes]:
+    """Open a file, whatever becomes of its path meanwhile.
 
+    :param root: the folder that all of them are in.
+    :param name: its path from there.
+    :raises ApiError: 1100 when it leads out of the folder, 2100 when there is no such file.
+    """
+    root = root.resolve()
+    *folders, last = locate(root, name).relative_to(root).parts or [""]
+    gone = import_failed(f"no such file in the folder of this local server: {name}")
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # A moment ago there were no links in this path; so none is followed now. Nor is a pipe waited for.
+        for part in folders:
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        file = os.fdopen(os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder), "rb")
+    except OSError as error:
+        raise gone from error
+    finally:
+        os.close(folder)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise gone
+    return file
+
+
+# --- what is in them ---
+
+
+def read_group(
+    spec: CollectionSpec, names: list[str], files: list[IO[bytes]], options: dict[str, str]
+) -> Iterator[Rows]:
+    """Read the rows of a file, or of a group of NumPy files with a field each, some at a time.
+
+    :param names: the paths of the files.
     :param options: of CSV files: ``sep``, and ``nullkey``, which stands for no value.
     :raises ApiError: 2100 when they cannot be read.
     """
+    first = PurePosixPath(names[0])
     try:
-        if paths[0].suffix == ".npy":
-            return _read_numpy(spec, paths)
-        return _READERS[paths[0].suffix](spec, paths[0], options)
+        if first.suffix == ".npy":
+            pieces = _read_numpy([PurePosixPath(name).stem for name in names], files)
+        else:
+            pieces = _READERS[first.suffix](spec, files[0], options)
+        for rows in pieces:
+            # In JSON a text is a text.
+            yield [_unfold(row) for row in (rows if first.suffix == ".json" else _parsed(spec, rows))]
     except (ValueError, TypeError, NotImplementedError, OSError, csv.Error, RecursionError) as error:
         # A decoder may carry the whole document; its message does not.
         why = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        raise import_failed(f"cannot read {paths[0].name}: {why:.200}") from error
+        raise import_failed(f"cannot read {first.name}: {why:.200}") from error
+    except MemoryError as error:
+        raise import_failed(f"cannot read {first.name}: there is not enough memory") from error
 
 
-def _read_json(spec: CollectionSpec, path: Path, options: dict[str, str]) -> Rows:
-    document = orjson.loads(path.read_bytes())
-    rows = document.get("rows") if isinstance(document, dict) else document
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError('it is neither a list of rows nor {"rows": [...]}')
-    return [_unfold(row) for row in rows]
+_SPACE = re.compile(r"[ \t\n\r]*")
+_START = re.compile(r'[ \t\n\r]*(?P<in_object>\{[ \t\n\r]*"rows"[ \t\n\r]*:[ \t\n\r]*)?\[')
+_NO_ROWS = 'it is neither a list of rows nor {"rows": [...]}'
 
 
-def _read_parquet(spec: CollectionSpec, path: Path, options: dict[str, str]) -> Rows:
-    # Milvus Lite needs it, and so it is there.
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+def _read_json(spec: CollectionSpec, file: IO[bytes], options: dict[str, str]) -> Iterator[Rows]:
+    text = _JsonText(file)
+    start = _START.match(text.buffer)
+    if start is None:
+        raise ValueError(_NO_ROWS)
+    text.at = start.end()
+    rows: Rows = []
+    pieces = text.pieces
+    sign = text.sign()
+    while sign != "]":
+        rows.append(text.row())
+        sign = text.sign()
+        if sign == ",":
+            text.at += 1
+            # A row must follow.
+            sign = ""
+        elif sign != "]":
+            raise ValueError("its list of rows is cut off, or has no comma between two of them")
+        if text.pieces != pieces or len(rows) == _MOST_IN_PIECE:
+            yield rows
+            rows, pieces = [], text.pieces
+    text.at += 1
+    if start["in_object"] and text.sign() == "}":
+        text.at += 1
+    elif start["in_object"]:
+        raise ValueError("there is more in it than rows")
+    if text.sign():
+        raise ValueError("there is more in it after the rows")
+    yield rows
 
-    table = pq.read_table(path)
-    for field in table.schema:
-        kinds = (pa.types.is_temporal, pa.types.is_decimal, pa.types.is_binary, pa.types.is_large_binary)
-        if any(is_kind(field.type) for is_kind in kinds):
-            raise ValueError(f"no field takes the values of its column {field.name}, of type {field.type}")
-    rows: Rows = table.to_pylist()
-    return _parsed(spec, rows)
+
+class _JsonText:
+    """The text of a file, of which as much is in memory as a row needs."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        self._decode = json.JSONDecoder().raw_decode
+        self.buffer = self._file.read(PIECE)
+        self.at = 0
+        self.pieces = 0
+
+    def _more(self) -> bool:
+        piece = self._file.read(PIECE)
+        self.buffer, self.at = self.buffer[self.at :] + piece, 0
+        self.pieces += 1
+        return bool(piece)
+
+    def sign(self) -> str:
+        """The next character that is no space, which is not passed over; empty at the end."""
+        while True:
+            space = _SPACE.match(self.buffer, self.at)
+            assert space is not None
+            self.at = space.end()
+            if self.at < len(self.buffer):
+                return self.buffer[self.at]
+            if not self._more():
+                return ""
+
+    def row(self) -> dict[str, Any]:
+        if self.sign() != "{":
+            raise ValueError(_NO_ROWS if self.buffer else "its list of rows is cut off")
+        while True:
+            try:
+                _, end = self._decode(self.buffer, self.at)
+            except json.JSONDecodeError:
+                if len(self.buffer) - self.at > MOST_ROW:
+                    raise ValueError(f"a row has more than {MOST_ROW} characters") from None
+                if not self._more():
+                    raise
+            else:
+                # That one finds the end; what a row may hold is what this one takes of requests too.
+                row: dict[str, Any] = orjson.loads(self.buffer[self.at : end])
+                self.at = end
+                return row
 
 
-def _read_csv(spec: CollectionSpec, path: Path, options: dict[str, str]) -> Rows:
+def _read_csv(spec: CollectionSpec, file: IO[bytes], options: dict[str, str]) -> Iterator[Rows]:
     separator, null = options.get("sep", ","), options.get("nullkey", "")
     if len(separator) != 1 or separator in '\0\n\r"':
         raise ValueError(f"unsupported csv separator: {separator!r}")
-    csv.field_size_limit(sys.maxsize)
+    csv.field_size_limit(MOST_ROW)
     fields = {entry.name: entry for entry in spec.fields}
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    length = 0
+
+    def lines() -> Iterator[str]:
+        # A row may go over several of them.
+        nonlocal length
+        while line := text.readline(MOST_ROW + 1):
+            length += len(line)
+            if length > MOST_ROW:
+                raise ValueError(f"a row has more than {MOST_ROW} characters")
+            yield line
+
+    found = csv.reader(lines(), delimiter=separator, strict=True)
+    names = next(found, [])
+    if not names or len(set(names)) != len(names):
+        raise ValueError("its first line does not name the fields, each once")
     rows: Rows = []
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = csv.reader(file, delimiter=separator, strict=True)
-        names = next(lines, [])
-        if not names or len(set(names)) != len(names):
-            raise ValueError("its first line does not name the fields, each once")
-        for values in lines:
-            if len(values) != len(names):
-                raise ValueError(f"line {lines.line_num} has {len(values)} values, and there are {len(names)} fields")
-            row = dict(zip(names, values, strict=True))
-            rows.append({name: _or_null(fields.get(name), value, null) for name, value in row.items()})
-    return _parsed(spec, rows)
+    size = 0
+    for values in found:
+        if len(values) != len(names):
+            raise ValueError(f"line {found.line_num} has {len(values)} values, and there are {len(names)} fields")
+        row = dict(zip(names, values, strict=True))
+        rows.append({name: _or_null(fields.get(name), value, null) for name, value in row.items()})
+        size, length = size + length, 0
+        if size > PIECE or len(rows) == _MOST_IN_PIECE:
+            yield rows
+            rows, size = [], 0
+    yield rows
 
 
 def _or_null(entry: FieldSpec | None, value: str, null: str) -> str | None:
@@ -132,19 +261,52 @@ def _or_null(entry: FieldSpec | None, value: str, null: str) -> str | None:
     return None if may and value == null else value
 
 
-def _read_numpy(spec: CollectionSpec, paths: list[Path]) -> Rows:
-    columns = {}
-    for path in paths:
-        values = np.load(path, allow_pickle=False)
-        if values.ndim == 0 or values.dtype.kind not in "biufU":
-            raise ValueError(f"{path.name} holds no list of numbers, booleans or texts")
-        columns[path.stem] = values.tolist()
-    if len(columns) != len(paths):
+def _read_numpy(names: list[str], files: list[IO[bytes]]) -> Iterator[Rows]:
+    if len(set(names)) != len(names):
         raise ValueError("a field has two files")
-    if len({len(values) for values in columns.values()}) > 1:
+    columns = {name: _Column(name, file) for name, file in zip(names, files, strict=True)}
+    (count, *others) = {column.rows for column in columns.values()}
+    if others:
         raise ValueError("the files do not have the same number of rows")
-    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return _parsed(spec, rows)
+    step = min(_MOST_IN_PIECE, *(max(1, PIECE // max(1, column.width)) for column in columns.values()))
+    for start in range(0, count, step):
+        pieces = [column.read(start, min(start + step, count)) for column in columns.values()]
+        yield [dict(zip(columns, values, strict=True)) for values in zip(*pieces, strict=True)]
+
+
+class _Column:
+    """One NumPy file: its header is read and held against what there is of it, and then some rows at a time."""
+
+    def __init__(self, name: str, file: IO[bytes]) -> None:
+        version = _npy.read_magic(file)
+        readers = {(1, 0): _npy.read_array_header_1_0, (2, 0): _npy.read_array_header_2_0}
+        if version not in readers:
+            raise ValueError(f"{name}.npy has version {version}, and 1.0 and 2.0 are known")
+        shape, by_columns, self._dtype = readers[version](file)
+        if not shape or self._dtype.kind not in "biufU":
+            raise ValueError(f"{name}.npy holds no list of numbers, booleans or texts")
+        self.rows, *self._shape = shape
+        self.width = self._dtype.itemsize * math.prod(self._shape)
+        there = os.fstat(file.fileno()).st_size - file.tell()
+        if min(shape) < 0 or self.rows > MOST_ROWS or self.rows * self.width > there or (self.rows and not self.width):
+            raise ValueError(f"{name}.npy claims the shape {shape} of {self._dtype}, and has {there} bytes")
+        if self.width > MOST_ROW:
+            raise ValueError(f"a row of {name}.npy has more than {MOST_ROW} bytes")
+        self._file = file
+        # In this order no row is in one place.
+        self._whole = self._next(self.rows).reshape(shape, order="F") if by_columns and self._shape else None
+
+    def read(self, start: int, stop: int) -> list[Any]:
+        """Rows that follow those that were read before."""
+        if self._whole is not None:
+            values = self._whole[start:stop]
+        else:
+            values = self._next(stop - start).reshape(stop - start, *self._shape)
+        read: list[Any] = values.tolist()
+        return read
+
+    def _next(self, rows: int) -> Any:
+        return np.frombuffer(self._file.read(rows * self.width), self._dtype)
 
 
 def _parsed(spec: CollectionSpec, rows: Rows) -> Rows:
@@ -158,7 +320,7 @@ def _parsed(spec: CollectionSpec, rows: Rows) -> Rows:
                     row[name] = orjson.loads(value)
                 except orjson.JSONDecodeError:
                     raise ValueError(f"a value of field {name} is not JSON") from None
-    return [_unfold(row) for row in rows]
+    return rows
 
 
 def _unfold(row: dict[str, Any]) -> dict[str, Any]:
@@ -173,8 +335,8 @@ def _unfold(row: dict[str, Any]) -> dict[str, Any]:
     return {**(values or {}), **row}
 
 
-_READERS: dict[str, Callable[[CollectionSpec, Path, dict[str, str]], Rows]] = {
+_READERS: dict[str, Callable[[CollectionSpec, IO[bytes], dict[str, str]], Iterator[Rows]]] = {
     ".json": _read_json,
-    ".parquet": _read_parquet,
+    ".parquet": lambda spec, file, options: read_parquet(file),
     ".csv": _read_csv,
 }

@@ -15,6 +15,7 @@ import queue
 import re
 import threading
 import time
+from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,14 @@ from typing import Any
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord, ImportRecord
 from airflow_vectordb.local.engine.lite.collections import Collections
 from airflow_vectordb.local.engine.lite.entities import Entities
-from airflow_vectordb.local.engine.lite.import_files import check_files, import_failed, locate, read_group
+from airflow_vectordb.local.engine.lite.import_files import (
+    MOST_BYTES,
+    MOST_ROWS,
+    check_files,
+    import_failed,
+    open_file,
+    read_group,
+)
 from airflow_vectordb.local.engine.messages import milvus_pb2
 from airflow_vectordb.local.engine.model import CollectionSpec, ImportFile, ImportInfo
 from airflow_vectordb.local.engine.rows import encode
@@ -32,8 +40,8 @@ __all__ = ["Imports"]
 
 _log = logging.getLogger(__name__)
 
-# They are held in memory, several times over.
-_MOST_BYTES = 512 * 1024 * 1024
+# How often a job is begun. A crash may have nothing to do with it, a second one is taken for its doing.
+_MOST_ATTEMPTS = 2
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _READ, _WRITTEN = 10, 70
@@ -43,6 +51,7 @@ class Imports(Entities, Collections):
     """Import jobs, one after the other, as they came."""
 
     _waiting: queue.SimpleQueue[str]
+    _worker: threading.Thread
     _stopping = False
 
     def create_import(
@@ -93,14 +102,21 @@ class Imports(Entities, Collections):
         self._files.mkdir(exist_ok=True)
         self._waiting = queue.SimpleQueue()
         for job in self._catalog.imports():
-            if job.info.state in ("Pending", "Importing"):
+            if job.attempts >= _MOST_ATTEMPTS and job.info.state == "Importing":
+                self._fail(job.info.id, "importing data failed: the server ended each time that it read the files")
+            elif job.info.state in ("Pending", "Importing"):
                 self._waiting.put(job.info.id)
-        threading.Thread(target=self._work_off, name="imports", daemon=True).start()
+        self._worker = threading.Thread(target=self._work_off, name="imports", daemon=True)
+        self._worker.start()
 
-    def _stop_imports(self) -> None:
-        """Have no job begin to write any more; the next start goes on with what is left."""
+    def _stop_imports(self, timeout: float) -> None:
+        """Have no job begin to write any more; the next start goes on with what is left.
+
+        :param timeout: seconds to wait for the one that is at work.
+        """
         self._stopping = True
         self._waiting.put("")
+        self._worker.join(timeout)
 
     def _work_off(self) -> None:
         while number := self._waiting.get():
@@ -111,20 +127,27 @@ class Imports(Entities, Collections):
                 self._run(job)
             except ApiError as error:
                 self._fail(number, error.message)
+            except MemoryError:
+                self._fail(number, "importing data failed: there is not enough memory")
             except Exception:  # noqa: BLE001 - the next job must get its turn; the log learns why
-                _log.exception("import job %s failed", number)
-                self._fail(number, "internal error, see the log of the local server")
+                self._log_and_fail(number)
+
+    def _log_and_fail(self, number: str) -> None:
+        # At the end the catalog is closed under it.
+        if not self._stopping:
+            _log.exception("import job %s failed", number)
+            self._fail(number, "internal error, see the log of the local server")
 
     def _run(self, job: ImportRecord) -> None:
         job = _changed(
             job, state="Importing", files=[dataclasses.replace(one, state="Importing") for one in job.info.files]
         )
+        job = dataclasses.replace(job, attempts=job.attempts + 1)
         self._catalog.put_import(job)
-        paths = [self._paths(group) for group in job.files]
-        sizes = [sum(path.stat().st_size for path in group) for group in paths]
-        if sum(sizes) > _MOST_BYTES:
+        sizes = [sum(self._size(name) for name in group) for group in job.files]
+        if sum(sizes) > MOST_BYTES:
             raise import_failed(
-                f"the files have {sum(sizes)} bytes, and this local server takes {_MOST_BYTES} in one job"
+                f"the files have {sum(sizes)} bytes, and this local server takes {MOST_BYTES} in one job"
             )
         files = [dataclasses.replace(one, size=size) for one, size in zip(job.info.files, sizes, strict=True)]
         job = _changed(job, size=sum(sizes), files=files)
@@ -133,7 +156,11 @@ class Imports(Entities, Collections):
             if record is None:
                 raise import_failed(f"collection {job.info.collection} was dropped")
             spec = record.spec
-            job, columns = self._read(job, paths, spec)
+            job, columns = self._read(job, spec)
+            if self._stopping:
+                # The next start begins anew, and this was no crash.
+                self._catalog.put_import(dataclasses.replace(job, attempts=job.attempts - 1))
+                return
             with self._locks.exclusive((record.database, record.name)):
                 # While the files were read, it may have been dropped, or got another name or field.
                 if self._collection_of(job) is record and record.spec is spec:
@@ -141,32 +168,41 @@ class Imports(Entities, Collections):
                         self._write_rows(job, record, columns)
                     return
 
-    def _paths(self, group: list[str]) -> list[Path]:
-        paths = [locate(self._files, name) for name in group]
-        for name, path in zip(group, paths, strict=True):
-            # No pipes, which would never end.
-            if not path.is_file():
-                raise import_failed(f"no such file in the folder of this local server: {name}")
-        return paths
+    def _size(self, name: str) -> int:
+        with open_file(self._files, name) as file:
+            return os.fstat(file.fileno()).st_size
 
-    def _read(self, job: ImportRecord, paths: list[list[Path]], spec: CollectionSpec) -> tuple[ImportRecord, list[Any]]:
+    def _read(self, job: ImportRecord, spec: CollectionSpec) -> tuple[ImportRecord, list[Any]]:
         """All rows of all files as columns, and the job as it is then."""
-        rows: list[dict[str, Any]] = []
+        columns: list[Any] = []
         files = list(job.info.files)
-        for i, group in enumerate(paths):
-            found = read_group(spec, group, job.options)
+        rows = size = 0
+        for i, group in enumerate(job.files):
+            found = 0
+            with ExitStack() as stack:
+                opened = [stack.enter_context(open_file(self._files, name)) for name in group]
+                for piece in read_group(spec, group, opened, job.options):
+                    if self._stopping:
+                        return job, []
+                    _check_deadline(job)
+                    found += len(piece)
+                    size += _add(columns, encode(spec, piece, with_ids=False))
+                    if rows + found > MOST_ROWS or size > MOST_BYTES:
+                        raise import_failed(
+                            f"the files have more rows than this local server takes in one job, which are {MOST_ROWS}, "
+                            f"or {MOST_BYTES} bytes of them"
+                        )
             rows += found
-            files[i] = dataclasses.replace(files[i], total=len(found), progress=_WRITTEN)
-            done = _READ + (_WRITTEN - _READ) * (i + 1) // len(paths)
-            job = _changed(job, total=len(rows), progress=done, files=list(files))
+            files[i] = dataclasses.replace(files[i], total=found, progress=_WRITTEN)
+            done = _READ + (_WRITTEN - _READ) * (i + 1) // len(job.files)
+            job = _changed(job, total=rows, progress=done, files=list(files))
             self._catalog.note_import(job)
-        return job, encode(spec, rows, with_ids=False) if rows else []
+        return job, columns
 
     # --- writing ---
 
     def _write_rows(self, job: ImportRecord, record: CollectionRecord, columns: list[Any]) -> None:
-        if job.deadline is not None and time.time() > job.deadline:
-            raise import_failed(f"import timeout, timeout={job.options['timeout']}")
+        _check_deadline(job)
         count = job.info.total
         if count:
             if record.spec.primary.auto_id:
@@ -242,6 +278,22 @@ class Imports(Entities, Collections):
 
 def _changed(job: ImportRecord, **changes: Any) -> ImportRecord:
     return dataclasses.replace(job, info=dataclasses.replace(job.info, **changes))
+
+
+def _check_deadline(job: ImportRecord) -> None:
+    if job.deadline is not None and time.time() > job.deadline:
+        raise import_failed(f"import timeout, timeout={job.options['timeout']}")
+
+
+def _add(columns: list[Any], more: list[Any]) -> int:
+    """Add values to columns, and return how many bytes these are."""
+    if not columns:
+        columns += more
+    else:
+        for column, added in zip(columns, more, strict=True):
+            # Repeated values are added to those there are; no field that there can be has others.
+            column.MergeFrom(added)
+    return sum(column.ByteSize() for column in more)
 
 
 def _keep(path: Path, content: bytes) -> None:
