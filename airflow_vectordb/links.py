@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from typing import Any
 
 from airflow.sdk import BaseOperatorLink
-
-from airflow_vectordb.hooks.connection_fields import CLOUD_CONSOLES
-
-if TYPE_CHECKING:
-    from airflow_vectordb.hooks.connection import ConnectionLike
 
 
 class MilvusConsoleLink(BaseOperatorLink):
@@ -34,6 +28,7 @@ class MilvusConsoleLink(BaseOperatorLink):
         del ti_key
         if (link := getattr(operator, "milvus_console", None)) is not None:
             return str(link)
+        from airflow_vectordb.hooks.console import console_link
         from airflow_vectordb.hooks.milvus import MilvusHook
 
         try:
@@ -43,34 +38,4 @@ class MilvusConsoleLink(BaseOperatorLink):
             return ""
 
 
-def console_link(connection: ConnectionLike, database: str | None, collection: str | None) -> str:
-    """
-    Make the link for a collection.
-
-    :param connection: of the instance
-    :param database: None: the connection's
-    :param collection: name of the collection
-    :return: a URL; empty: there is none
-    """
-    from airflow_vectordb.hooks.connection import console_url_of
-
-    url = console_url_of(connection)
-    if not url:
-        host = (connection.host or "").strip()
-        name = _host_of(host if "://" in host else f"//{host}")
-        return next((console for suffix, console in CLOUD_CONSOLES.items() if name.endswith(suffix)), "")
-    url = str(url)
-    names = {"{database}": database or connection.schema or "default", "{collection}": collection or ""}
-    for placeholder, value in names.items():
-        url = url.replace(placeholder, quote(str(value), safe=""))
-    return url if url.lower().startswith(("http://", "https://")) and _host_of(url) else ""
-
-
-def _host_of(url: str) -> str:
-    try:
-        return (urlsplit(url).hostname or "").lower()
-    except ValueError:  # nothing that could be looked at
-        return ""
-
-
-__all__ = ["MilvusConsoleLink", "console_link"]
+__all__ = ["MilvusConsoleLink"]

@@ -206,7 +206,8 @@ class MilvusTask:
                 try:
                     yield hook
                 finally:
-                    self._remember_console(hook)
+                    with suppress(Exception):  # Airflow asks for the link when the task is over
+                        self.milvus_console = hook.console_link(getattr(self, "collection_name", None))
         except MilvusError as error:
             raise make_airflows(error, self.airflow_error(error), self.task_id) from error.__cause__
 
@@ -380,16 +381,6 @@ class MilvusTask:
             tell(self, hook, context, str(getattr(self, "collection_name", "")), extra)
         except Exception as error:  # noqa: BLE001
             self.log.warning("The work is done; Airflow could not be told of it, as assets and lineage: %s", error)
-
-    def _remember_console(self, hook: MilvusHook) -> None:
-        """Make the extra link of what has been read: Airflow asks for it when the task is over."""
-        if "connection" not in vars(hook):
-            return
-        from airflow_vectordb.links import console_link
-
-        with suppress(Exception):
-            collection = getattr(self, "collection_name", None)
-            self.milvus_console = console_link(hook.connection, self.database or None, collection)
 
 
 __all__ = ["Course", "MilvusTask"]

@@ -103,12 +103,7 @@ class MilvusHook(BaseHook):
         self.close()
 
     @cached_property
-    def connection(self) -> ConnectionFields:
-        """
-        What the Airflow connection says, which is read once.
-
-        :raises AirflowNotFoundException: when there is none, after a few attempts
-        """
+    def _connection(self) -> ConnectionFields:
         from airflow_vectordb.hooks.connection import fields_of
 
         steps = self._reading()
@@ -171,7 +166,7 @@ class MilvusHook(BaseHook):
         from airflow.sdk.log import mask_secret
 
         with _airflows_errors():
-            endpoint = self._endpoint_of(self.connection)
+            endpoint = self._endpoint_of(self._connection)
         if endpoint.token:
             mask_secret(endpoint.token)
         return endpoint
@@ -190,6 +185,17 @@ class MilvusHook(BaseHook):
         if endpoint.token:
             await amask_secret(endpoint.token)
         return endpoint
+
+    def console_link(self, collection: str | None = None) -> str | None:
+        """
+        Find where people look at a collection.
+
+        :param collection: its name
+        :return: a URL; empty: there is none; None: the connection has not been read
+        """
+        from airflow_vectordb.hooks.console import console_link
+
+        return console_link(self._connection, self.database, collection) if "_connection" in vars(self) else None
 
     def get_conn(self) -> Client:
         """Get the client; the same one each time, until :meth:`close`."""
