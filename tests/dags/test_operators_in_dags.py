@@ -57,13 +57,13 @@ class TestFiles:
     def test_json_beside_the_dag_is_rendered_and_read(self, runs: Any, client: Client) -> None:
         assert runs["files"]["states"]["json"] == "success"
         (index,) = client.send(indexes.describe("by_json", "from_json"))
-        assert (index.index_type, index.metric_type, index.params["M"]) == ("HNSW", "L2", "12")
+        assert (index.index_type, index.metric_type, index.params["M"]) == ("HNSW", "L2", 12)
 
     def test_yaml_beside_the_dag_is_rendered_and_read(self, runs: Any, client: Client) -> None:
         assert runs["files"]["states"]["yaml"] == "success"
         assert sorted(client.send(indexes.list_("by_yaml"))) == ["from_yaml", "label"]
         (index,) = client.send(indexes.describe("by_yaml", "from_yaml"))
-        assert (index.index_type, index.params["nlist"]) == ("IVF_FLAT", "12")
+        assert (index.index_type, index.params["nlist"]) == ("IVF_FLAT", 12)
         assert [index["index_name"] for index in runs["files"]["returned"]["yaml"]] == ["from_yaml", "label"]
 
     @pytest.mark.parametrize("task", ["broken", "blank", "nameless"])
