@@ -33,9 +33,10 @@ def ingest(collection: str) -> int:
 
 
 with DAG("create_index", schedule="@daily"):
-    ingest(COLLECTION) >> CreateIndexOperator(
+    CreateIndexOperator(
         task_id="create_index",
         collection_name=COLLECTION,
         index_params={"fieldName": "vector", "indexType": "HNSW", "params": {"M": 16, "efConstruction": 200}},
-        flush=True,
+        flush=True,  # new rows are in no index before they are sealed
+        min_rows=ingest(COLLECTION),  # as many as this returns, so it runs first
     )
