@@ -34,7 +34,7 @@ WITH = block("python", "from airflow_vectordb.local import LocalMilvus\n")
 PACE = block("python", "from airflow_vectordb.local import LocalMilvus, Pace\n")
 CONFTEST = block("python", "pytest_plugins")
 IMPORT = block("python", "import json")
-TESTS = block("python", "from types import SimpleNamespace")
+TESTS = block("python", "from airflow_vectordb.hooks.milvus import MilvusHook")
 
 
 def test_no_block_is_left_out() -> None:
@@ -105,9 +105,3 @@ def test_the_test_suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPat
 def test_what_the_page_names_is_there(name: str) -> None:
     # uri and token have values only on an instance.
     assert hasattr(LocalMilvus, name) or name in vars(LocalMilvus())
-
-
-def test_it_is_linked_from_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text()
-    section = readme.split("## A server for your own machine")[1].split("\n## ")[0]
-    assert "(docs/local-server.md)" in section
