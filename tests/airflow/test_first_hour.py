@@ -1,7 +1,6 @@
 """README.md and docs/getting-started.md, pasted block by block into shells of a home that is empty.
 
-Only what comes from a package index is there already, and ports are this machine's free ones. The blocks that make the
-virtual environment and build the wheel are seen by ``.ci/run``.
+But for two things: what comes from a package index is there already, and ports are free ones of this machine.
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ import jinja2
 import jinja2.meta
 import pytest
 from airflow.sdk.definitions._internal.templater import FILTERS
-from docs_pages import PAGES, ROOT, blocks_of
+from docs_pages import PAGES, ROOT, blocks_of, table
+
+from airflow_vectordb import __version__
 
 #: What Airflow 3 has only in runs with a logical date, which the API and ``airflow dags trigger`` start without one.
 OF_LOGICAL_DATE = {
@@ -127,3 +129,22 @@ def test_milvus_default_password_stands_in_one_place(text: Path) -> None:
 )
 def test_such_a_password_would_be_noticed(given: str) -> None:
     assert passwords(given)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=path_of)
+def test_the_wheel_is_the_one_that_is_built(page: Path) -> None:
+    named = set(re.findall(r"airflow_vectordb-[\w.]+\.whl", page.read_text()))
+    assert named <= {f"airflow_vectordb-{__version__}-py3-none-any.whl"}
+
+
+def test_what_it_was_tested_with_is_what_is_pinned() -> None:
+    def pinned(file: str) -> str:
+        (release,) = re.findall(r"^apache-airflow==(.*)$", (ROOT / file).read_text(), re.MULTILINE)
+        return str(release)
+
+    pairs = re.findall(r'\("(3\.\d+)", "(3\.\d+)"\)', (ROOT / "noxfile.py").read_text())
+    pins = {"3.3": "constraints.txt"}
+    releases = {minor: pinned(pins.get(minor, f".ci/constraints-airflow-{minor}.txt")) for _, minor in pairs}
+    ((told, *_),) = [row[1:] for row in table(ROOT / "README.md", "What it was tested with") if "Python" in row[0]]
+    assert set(re.findall(r"\b3\.\d+\.\d+\b", told)) == set(releases.values())
+    assert set(re.findall(r"\b3\.1\d\b(?!\.)", told)) == {python for python, _ in pairs} | {"3.11"}
