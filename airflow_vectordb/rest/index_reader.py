@@ -104,8 +104,10 @@ class IndexReader:
         types = {"indexType": names["indexType"]} if names["indexType"] else {}
         metrics = {"metricType": names["metricType"]} if names["metricType"] else {}
         params: dict[str, tuple[str, Any]] = {}
+        inner = dict(self._mapping(given.get("params"), "params"))
         for source, mapping in (
-            ("params", self._mapping(given.get("params"), "params")),
+            ("params.params", self._mapping(inner.pop("params", None), "params.params")),  # as pymilvus has them
+            ("params", inner),
             ("indexConfig", self._mapping(given.get("indexConfig"), "indexConfig")),
             ("the index itself", flat),
         ):
@@ -117,7 +119,9 @@ class IndexReader:
                     params[key] = source, value
                 elif not equal(params[key][1], value):
                     first, other = params[key]
-                    self._wrong(f"{key} is {spell(other)} in {first} and {spell(value)} in {source}", malformed=False)
+                    self._wrong(
+                        f"{key} is {spell(other)[:60]} in {first} and {spell(value)[:60]} in {source}", malformed=False
+                    )
         index_type = self._index_type(self._agreed(types))
         metric = self._metric(self._agreed(metrics))
         build = self._build({key: value for key, (_, value) in params.items()}, index_type, told)
@@ -192,7 +196,8 @@ class IndexReader:
             try:
                 checked_params[key] = checked(value, kind)
             except (ValueError, OverflowError) as error:
-                self._wrong(f"{key[:60]} {error}", malformed=False)
+                name = key if key.isprintable() and len(key) <= 60 else show(key)
+                self._wrong(f"{name} {error}", malformed=False)
         return checked_params
 
     def _unknown_param(self, key: str, index_type: str | None, known: Iterable[str]) -> None:

@@ -84,7 +84,7 @@ _SPARSE = {
     "bm25_k1": AMOUNT,
     "bm25_b": SHARE,
     "bm25_avgdl": AMOUNT,
-    "sindi_window_size": SIZE,
+    "sindi_window_size": COUNT,
 }
 _ON_GPU = {"cache_dataset_on_device": TEXT}
 _CAGRA = {
@@ -120,9 +120,9 @@ INDEX_TYPES: Mapping[str, Mapping[str, Kind]] = {
     "AUTOINDEX": {"build_level": ANY, **_JSON_PATH},
     "FLAT": {},
     "IVF_FLAT": _IVF,
-    "IVF_FLAT_CC": {**_IVF, "ssize": SIZE},
+    "IVF_FLAT_CC": {**_IVF, "ssize": COUNT},
     "IVF_SQ8": _IVF,
-    "IVF_SQ_CC": {**_IVF, **_REFINE, "ssize": SIZE, "code_size": SIZE, "raw_data_store_prefix": TEXT},
+    "IVF_SQ_CC": {**_IVF, **_REFINE, "ssize": COUNT, "code_size": COUNT, "raw_data_store_prefix": TEXT},
     "IVF_PQ": {**_IVF, **_PQ, **_REFINE},
     "IVF_RABITQ": _RABITQ,
     "IVF_RABITQ_FASTSCAN": _RABITQ,
@@ -143,7 +143,7 @@ INDEX_TYPES: Mapping[str, Mapping[str, Kind]] = {
     "MINHASH_LSH": {
         "mh_lsh_band": SIZE,
         "mh_element_bit_width": SIZE,
-        "mh_lsh_aligned_block_size": SIZE,
+        "mh_lsh_aligned_block_size": COUNT,
         "mh_lsh_code_in_mem": BOOL,
         "mh_lsh_shared_bloom_filter": BOOL,
         "mh_lsh_bloom_false_positive_prob": SHARE,

@@ -110,7 +110,7 @@ def _of_kind(value: Any, kind: Kind) -> Any:
         number = _number(float(text))
     if kind.type is float:
         return float(number)
-    return int(number) if float(number).is_integer() else None
+    return _number(int(number)) if float(number).is_integer() else None
 
 
 def told(key: str, value: Any) -> Any:

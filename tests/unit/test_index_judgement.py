@@ -276,6 +276,8 @@ def test_truth(given: Any) -> None:
         ("HNSW", {"M": "1" * 400}, "M is too large"),
         ("HNSW", {"M": "1" * 5000}, "M must be an integer"),
         ("HNSW", {"M": 2**63}, "M is too large"),
+        ("HNSW", {"M": 1e300}, "M is too large"),
+        ("HNSW", {"M": "1e300"}, "M is too large"),
         ("HNSW", {"M": Fraction(10**400)}, "M is too large"),
         ("HNSW", {"M": object}, "M must be an integer"),
         ("HNSW", {"M": None}, "M is empty"),
@@ -346,6 +348,17 @@ HNSW = IndexSpec("v", None, "HNSW", "L2", {"M": 16, "efConstruction": 200})
             "metricType": "L2",
             "M": 16,
             "params": {"M": 16, "efConstruction": 200},
+        },
+        {
+            "fieldName": "v",
+            "metricType": "L2",
+            "params": {"index_type": "HNSW", "params": {"M": 16, "efConstruction": 200}},
+        },
+        {
+            "fieldName": "v",
+            "metricType": "L2",
+            "indexType": "HNSW",
+            "params": {"params": '{"M": 16, "efConstruction": 200}'},
         },
         {
             "field_name": "v",
