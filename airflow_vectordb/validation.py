@@ -9,10 +9,6 @@ from typing import Any
 
 #: Seconds: a longer time is no time, and clocks cannot be moved by it.
 LONGEST = 1e9
-#: What is written where a value is missing, or is none that names something: by Jinja, by its tojson, by pandas.
-_NOTHING = frozenset({"None", "null", "nan", "NaN", "NaT", "<NA>", "True", "False"})
-#: What Jinja replaces: whether a text has some is known before it is rendered.
-_JINJA = ("{{", "{%", "{#")
 
 
 def seconds_of(value: timedelta | float) -> float:
@@ -52,10 +48,10 @@ def check_seconds(name: str, value: Any, least: float = 0.0) -> str | None:
             raise TypeError
         seconds = seconds_of(value)
     except (TypeError, ValueError, OverflowError):
-        return f"{name} must be a number of seconds or a timedelta, not {_short(value)}"
+        return f"{name} must be a number of seconds or a timedelta, not {_show(value)}"
     if not least <= seconds <= LONGEST or seconds == 0:
         limit = f"at least {least:g} s" if least else "above 0 s"
-        return f"{name} must be {limit} and at most {LONGEST:g} s, not {_short(value)}"
+        return f"{name} must be {limit} and at most {LONGEST:g} s, not {_show(value)}"
     return None
 
 
@@ -66,7 +62,7 @@ def check_flags(**values: Any) -> list[str]:
     :param values: by the argument's name
     :return: what is wrong
     """
-    return [f"{name} must be True or False, not {_short(v)}" for name, v in values.items() if not isinstance(v, bool)]
+    return [f"{name} must be True or False, not {_show(v)}" for name, v in values.items() if not isinstance(v, bool)]
 
 
 def take_times(arguments: dict[str, Any], *names: str) -> list[str]:
@@ -122,6 +118,8 @@ def check_literal(**values: Any) -> list[str]:
     :param values: by the argument's name
     :return: what is wrong
     """
+    from airflow_vectordb.rest.spelling import has_template
+
     known = {
         name: value
         for name, value in values.items()
@@ -147,15 +145,6 @@ def check_literals(**values: Any) -> list[str]:
         elif value is not None:
             problems += check_literal(**{argument: value})
     return problems
-
-
-def has_template(text: str) -> bool:
-    """
-    Tell whether a text is rendered by Jinja into another one.
-
-    :param text: as it stands in the DAG file
-    """
-    return any(mark in text for mark in _JINJA)
 
 
 def names_of(argument: str, given: str | Iterable[str] | None, **others: Any) -> tuple[str, ...]:
@@ -189,34 +178,33 @@ def _is_empty(argument: str) -> str:
     return f"{argument} is empty, a list without a name; None is for all that there is"
 
 
+def _show(value: Any) -> str:
+    from airflow_vectordb.rest.spelling import show
+
+    return show(value)
+
+
 def _not_a_name(argument: str, value: Any) -> str | None:
+    from airflow_vectordb.rest.spelling import article, has_template, is_nothing
+
     if value is None or (isinstance(value, str) and not value.strip()):
         return f"{argument} is {value!r}: did its template render to nothing?"
     if not isinstance(value, str):
-        kind = type(value).__name__
-        return f"{argument} is {_short(value)} ({'an' if kind[0] in 'aeiou' else 'a'} {kind}): names are text"
+        return f"{argument} is {_show(value)} ({article(type(value).__name__)}): names are text"
     text = value.strip()
-    if text in _NOTHING:
+    if is_nothing(text):
         return (
             f"{argument} is {value!r}, a missing value rendered to text: does the task return what the template asks "
             "for? (A DAG with render_template_as_native_obj=True passes values as they are.)"
         )
     if text[0] in "[({":
         return (
-            f"{argument} is {_short(value)}, a list or mapping rendered to text: pass what the task returns (its "
+            f"{argument} is {_show(value)}, a list or mapping rendered to text: pass what the task returns (its "
             "output) itself, or set render_template_as_native_obj=True on the DAG"
         )
     if has_template(text):
-        return f"{argument} is {_short(value)}: its template was not rendered"
+        return f"{argument} is {_show(value)}: its template was not rendered"
     return None
-
-
-def _short(value: Any) -> str:
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # as of an int with more digits than Python writes
-        text = "too large to be shown"
-    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def check_rows(name: str, value: Any) -> str | None:
@@ -227,6 +215,8 @@ def check_rows(name: str, value: Any) -> str | None:
     :param value: a number; a text (perhaps a template) and what a task returns are checked when they are rendered
     :return: what is wrong; None if nothing is
     """
+    from airflow_vectordb.rest.spelling import has_template
+
     if value is None or (isinstance(value, str) and has_template(value)) or hasattr(value, "resolve"):
         return None
     problems: list[str] = []
@@ -251,7 +241,7 @@ def rows_of(name: str, value: Any, problems: list[str]) -> int:
         if rows < 0:
             raise ValueError
     except (TypeError, ValueError):
-        problems.append(f"{name} must be a number of rows, 0 or more, not {_short(value)}")
+        problems.append(f"{name} must be a number of rows, 0 or more, not {_show(value)}")
         return 0
     return rows
 
@@ -264,7 +254,6 @@ __all__ = [
     "check_rendered",
     "check_rows",
     "check_seconds",
-    "has_template",
     "names_of",
     "refuse",
     "rows_of",

@@ -85,7 +85,7 @@ def test_what_jinja_makes_of_other_values_is_refused_unsent(
         (True, "collection_name is True (a bool): names are text"),
         (b"docs", "collection_name is b'docs' (a bytes): names are text"),
         (["docs"], "collection_name is ['docs'] (a list): names are text"),
-        pytest.param(10**5000, "collection_name is too large to be shown (an int): names are text", id="long"),
+        pytest.param(10**5000, "collection_name is (too large to be shown) (an int): names are text", id="long"),
         ("docs_{{ ds }}", "collection_name is 'docs_{{ ds }}': its template was not rendered"),
     ],
 )
