@@ -176,10 +176,8 @@ class CreateIndexOperator(WaitingOperator):
             if read.specs and not nameless:
                 with suppress(errors.MilvusError):  # what is wrong without the schema is said in any case
                     problems += misfits(read.specs, hook.send(collections.describe(self.collection_name), retries=0))
-            refused = errors.InvalidParametersError(problems, "index parameters")
-            if source := self._index_params_source:
-                refused.reword(lambda text: f"{text} (from {source[:120]!r})")
-            raise refused
+            source = self._index_params_source if self._index_params_source != self.index_params else None
+            raise errors.InvalidParametersError(problems, "index parameters", source)
         return read.specs, min_rows
 
     def _create(

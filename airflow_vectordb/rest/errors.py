@@ -346,16 +346,17 @@ class InvalidParametersError(MilvusError, ValueError):
 
     :param problems: everything that is wrong, one sentence each
     :param about: what was looked at, as ``index parameters for collection 'docs'``
+    :param source: where they come from, as ``index.json``; None: that is nothing that helps
     """
 
-    def __init__(self, problems: Sequence[str], about: str = "parameters") -> None:
+    def __init__(self, problems: Sequence[str], about: str = "parameters", source: str | None = None) -> None:
         self.problems = tuple(problems)
         if len(self.problems) == 1:
             text = f"invalid {about}: {self.problems[0]}"
         else:
             lines = "".join(f"\n  {number}. {problem}" for number, problem in enumerate(self.problems, start=1))
             text = f"invalid {about}, {len(self.problems)} problems:{lines}"
-        super().__init__(text)
+        super().__init__(text if source is None else f"{text} (from {source[:120]!r})")
 
     def as_json(self) -> dict[str, Any]:
         """Make JSON-ready data of it, for :func:`error_from`."""
