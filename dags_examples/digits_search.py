@@ -14,6 +14,7 @@ from pathlib import Path
 from airflow.sdk import DAG, Param, task
 
 from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.operators.collection import LoadCollectionOperator
 from airflow_vectordb.operators.index import CreateIndexOperator
 from airflow_vectordb.rest import collections, entities
 
@@ -57,18 +58,6 @@ def ingest(params: dict) -> int:
 
 
 @task
-def load_collection(params: dict) -> None:
-    """Load the collection into memory and wait until it can be searched."""
-    import time
-
-    with MilvusHook() as hook:
-        hook.send(collections.load(params["collection"]))
-        while (state := hook.send(collections.load_state(params["collection"]))).state != "LoadStateLoaded":
-            print(f"loading: {state.progress} %")
-            time.sleep(1)
-
-
-@task
 def search(params: dict) -> dict[str, float | int]:
     """Search for each digit's ten nearest others, and compare with what an exact search over the data finds."""
     vectors, labels = read_digits()
@@ -102,7 +91,6 @@ def compare(hits: list, vectors: list[list[float]], labels: list[int], metric: s
 with DAG(
     "digits_search",
     schedule=None,
-    catchup=False,
     default_args={"retries": 1, "retry_delay": timedelta(seconds=5), "execution_timeout": timedelta(minutes=10)},
     params={
         "collection": Param("digits", type="string", pattern="^[A-Za-z_][A-Za-z0-9_]*$"),
@@ -112,6 +100,7 @@ with DAG(
     },
     tags=["example", "milvus"],
 ):
+    ingested = ingest()
     index = CreateIndexOperator(
         task_id="create_index",
         collection_name="{{ params.collection }}",
@@ -122,6 +111,9 @@ with DAG(
             "indexType": "HNSW",
             "params": {"M": "{{ params.M }}", "efConstruction": "{{ params.efConstruction }}"},
         },
-        flush=True,  # what was ingested is sealed, and so indexed
+        flush=True,  # new rows are in no index before they are sealed
+        min_rows=ingested,
     )
-    create_collection() >> ingest() >> index >> load_collection() >> search()
+    load = LoadCollectionOperator(task_id="load_collection", collection_name="{{ params.collection }}")
+    create_collection() >> ingested
+    index >> load >> search()

@@ -62,7 +62,7 @@ with DAG("create_elsewhere", schedule=None, params=PARAMS, default_args=RETRIES,
         task_id="create_index",
         collection_name="{{ params.collection }}",
         index_params={"fieldName": "vector", "indexType": "HNSW", "params": {"M": 16, "efConstruction": 200}},
-        flush=True,  # what was ingested is sealed, and so indexed
+        flush=True,  # new rows are in no index before they are sealed
         wait_for_completion=False,  # whoever needs the index waits for it
     )
 
