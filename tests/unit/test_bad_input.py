@@ -288,7 +288,7 @@ def test_malformed_parameters_are_refused_when_the_dag_is_parsed(case: str) -> N
         {"fieldName": "{{ f }}", "indexName": "{{ n }}", "indexType": "{{ t }}", "params": "{{ build | tojson }}"},
         {"fieldName": "vector", "indexType": "HNSW", "params": {"M": "{{ m }}"}},
         {"fieldName": "vectr", "indexType": "HNSW", "params": {"M": "sixteen"}},  # said with what the schema tells
-        object(),
+        pytest.param(object(), id="an object"),
     ],
     ids=str,
 )
