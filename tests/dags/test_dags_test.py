@@ -83,7 +83,7 @@ def test_deferred_waits_end(run: Run) -> None:
 
 def test_a_connection_in_airflows_database_is_found_at_once(run: Run) -> None:
     assert "isn't defined" not in run.log
-    assert run["resumed"]["seconds"] < 30
+    assert run["resumed"]["seconds"] < 60  # of 30 s more for each of its four waits, on a busy machine
 
 
 def test_what_is_late_fails(run: Run) -> None:
