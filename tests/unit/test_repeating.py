@@ -165,13 +165,14 @@ def test_retry_after_as_a_date(transport: Transport, serve: Serve, pauses: Pause
         "",
         "nan",
         "inf",
-        http_date(-3600),
+        "an hour ago",
         "Wed, 21 Oct 99999999999 07:28:00 GMT",
         "Wed, 21 Oct 2015 07:28:00 +99999999999",
     ],
 )
 def test_retry_after_that_says_nothing_of_use(transport: Transport, serve: Serve, pauses: Pauses, value: str) -> None:
-    server = serve([page(503, Retry_After=value), ok([])])
+    header = http_date(-3600) if value == "an hour ago" else value
+    server = serve([page(503, Retry_After=header), ok([])])
 
     transport.send(Endpoint(server.url), LIST)
 
@@ -179,10 +180,9 @@ def test_retry_after_that_says_nothing_of_use(transport: Transport, serve: Serve
     assert 0 <= pauses[0] <= 0.5
 
 
-# The date is made when the tests are collected, and looked at when their turn comes.
-@pytest.mark.parametrize("value", ["61", "3600", http_date(24 * 3600)])
+@pytest.mark.parametrize("value", ["61", "3600", "in a day"])
 def test_a_long_retry_after_is_left_to_airflow(transport: Transport, serve: Serve, pauses: Pauses, value: str) -> None:
-    server = serve(page(503, Retry_After=value))
+    server = serve(page(503, Retry_After=http_date(24 * 3600) if value == "in a day" else value))
 
     found = transport.fail(Endpoint(server.url), LIST)
 
