@@ -148,3 +148,12 @@ def test_what_it_was_tested_with_is_what_is_pinned() -> None:
     ((told, *_),) = [row[1:] for row in table(ROOT / "README.md", "What it was tested with") if "Python" in row[0]]
     assert set(re.findall(r"\b3\.\d+\.\d+\b", told)) == set(releases.values())
     assert set(re.findall(r"\b3\.1\d\b(?!\.)", told)) == {python for python, _ in pairs} | {"3.11"}
+
+
+def test_the_first_dag_is_the_example() -> None:
+    (shown,) = [block.code for block in blocks_of(ROOT / "README.md") if block.is_dag]
+    assert (ROOT / "dags_examples" / "create_index.py").read_text().endswith(f'"""\n\n{shown}')
+
+
+def test_the_readme_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text().split()) <= 750
