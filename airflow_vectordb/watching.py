@@ -26,8 +26,8 @@ SHORTEST_PAUSE = 0.5
 PAUSE_SHARE = 0.08
 #: Seconds: a ``Retry-After`` above this (and above ``poll_interval``) is not waited out in full.
 LONGEST_REQUESTED_PAUSE = 60.0
-#: Seconds that the last look gets, which is made at the deadline.
-OVERTIME = 1.0
+#: Seconds that the last look gets, which is made at the deadline; and all looks together of a wait that begins late.
+OVERTIME, LEAST = 0.5, 2.0
 #: Seconds between two warnings about the same outage, and between two reports without progress.
 SELDOM = 300.0
 
@@ -153,7 +153,7 @@ def last_moment(deadline: Deadline) -> float:
 
     :param deadline: when waiting ends
     """
-    return time.monotonic() + max(0.0, deadline.at - time.time()) + OVERTIME
+    return time.monotonic() + max(deadline.at - time.time() + OVERTIME, LEAST)
 
 
 def pause_after(elapsed: float, poll_interval: float, random: Callable[[], float]) -> float:

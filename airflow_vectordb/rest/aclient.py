@@ -222,7 +222,7 @@ def _prepare(endpoint: Endpoint) -> tuple[ssl.SSLContext | bool, Proxy | None]:
 async def _read(response: aiohttp.ClientResponse, largest: int) -> tuple[bytes, bool]:
     pieces: list[bytes] = []
     size = 0
-    async for piece in response.content.iter_any():
+    while piece := await response.content.readany():
         pieces.append(piece)
         size += len(piece)
         if size > largest:

@@ -80,7 +80,6 @@ def conversation(
     :return: what the call's ``read`` makes of the answer
     :raises MilvusError: the last attempt's error, with where it happened and the token taken out
     """
-    policy = RetryPolicy(endpoint.retries if retries is None else retries)
     body = dict(call.body)
     if endpoint.database is not None:
         body.setdefault("dbName", endpoint.database)
@@ -100,6 +99,7 @@ def conversation(
             return _result(call, outcome, endpoint, request.largest_answer)
         except MilvusError as error:
             error.where = _where(endpoint, call)
+            policy = RetryPolicy(endpoint.retries if retries is None else retries)
             pause = policy.pause(attempt, error, repeatable=call.repeatable, random=random)
             if pause is None:
                 error.attempts = attempt

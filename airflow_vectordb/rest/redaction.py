@@ -98,7 +98,7 @@ class Redactor:
             return True
         if self._has(text):
             return True
-        if self._plain and not _ENCODED.search(text):  # `\"` alone, as in all JSON within JSON
+        if self._plain and not _is_encoded(text):  # `\"` alone, as in all JSON within JSON
             return False
         return any(map(self._has, _decoded(text)))
 
@@ -113,6 +113,8 @@ class Redactor:
         for _ in range(DEEPEST):
             if self._has(text):
                 text = pattern.sub(STARS, text)
+            if not _is_encoded(text) and '\\"' not in text:  # as most texts
+                return text
             # Where it is encoded, the decoded text is shown.
             found = next((plain for plain in _decoded(text) if self._has(plain) and pattern.search(plain)), None)
             if found is None:
@@ -157,14 +159,16 @@ def _in_cp1252(byte: int) -> str:
 
 def _decoded(text: str) -> list[str]:
     """List what a text may stand for, by all orders of decoding it."""
-    if '\\"' not in text and not _ENCODED.search(text):  # as most texts
-        return []
     found: list[str] = []
     last = [text]
     for _ in range(1 if len(text) > LONG else DEEPEST):
         last = [plain for one in last for decode in _DECODERS if (plain := decode(one)) not in (one, text, *found)]
         found += dict.fromkeys(last)
     return found
+
+
+def _is_encoded(text: str) -> bool:
+    return ("\\" in text or "%" in text or "&" in text) and _ENCODED.search(text) is not None
 
 
 def _from_json(text: str) -> str:

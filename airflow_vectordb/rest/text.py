@@ -13,10 +13,12 @@ def readable(text: str, longest: int) -> str:
     :param text: the words
     :param longest: characters at most, before the ellipsis
     """
+    if len(text) <= longest and text.isprintable() and "  " not in text:  # as most texts
+        return text.strip()
     enough = 4 * longest
     cut = len(text) > enough
     text = text[:enough]  # what comes by the megabyte is not to be read by the megabyte
-    if not text.isprintable():  # most texts are, which is told a hundred times as fast
+    if not text.isprintable():
         text = "".join(c if c.isprintable() or c.isspace() else "�" for c in text)
     text = " ".join(text.split())
     return text[:longest] + "…" if cut or len(text) > longest else text

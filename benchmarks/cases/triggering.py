@@ -27,6 +27,9 @@ FEW, OFTEN, ROUND, ROUNDS = 60, 0.06, 0.25, 18
 #: Waits whose memory is looked at, for each of the other ways.
 SOME = 600
 
+#: Waits on a server that hangs, their common deadline, and how late they may end (seconds).
+HANGING, HANGING_TIMEOUT, MOST_LATE = 2000, 5.0, 2.0
+
 MOST_MICROSECONDS = 250
 #: What a look took with a session of its own where the budget was made: the measure of another machine's speed.
 PER_POLL_MICROSECONDS = 460
@@ -40,6 +43,7 @@ def run() -> Report:
     with serving() as server:
         looks = _work(server, "compare", waits=FEW, poll_interval=OFTEN, seconds=ROUND, rounds=ROUNDS)
         crowd = _work(server, "crowd", waits=WAITS, poll_interval=POLL_INTERVAL, seconds=WATCHED)
+        late = _work(server, "hang", waits=HANGING, timeout=HANGING_TIMEOUT)["late"]
         memory = {
             way: _work(server, "hold", way=way, waits=WAITS if way == BARE else SOME, poll_interval=3.0)["kib"]
             for way in (PER_POLL, LOOP, BARE)
@@ -48,7 +52,7 @@ def run() -> Report:
     best = {way: min(_microseconds(window) for window in windows) for way, windows in looks.items()}
     rows = [_row(way, best, looks[way], memory.get(way), [_cpu_check(best)] if way == OURS else ()) for way in looks]
     rows.append(Row(BARE, {"KiB a wait": memory[BARE]}))
-    rows.append(_crowd_row(crowd))
+    rows += [_crowd_row(crowd), _hanging_row(late)]
     return Report(rows, list(_notes(crowd, looks)))
 
 
@@ -109,6 +113,15 @@ def _crowd_row(crowd: Mapping[str, Any]) -> Row:
             at_most("sessions and connections left behind", crowd["left"], 0),
         ],
         f"{crowd['most_open']} TCP connections at most; latest notice after {latest:.1f} s",
+    )
+
+
+def _hanging_row(late: Sequence[float]) -> Row:
+    check = at_most("s after the deadline, for the latest, on a server that hangs", max(late), MOST_LATE)
+    return Row(
+        f"{OURS}, {HANGING:,} waits",
+        checks=[replace(check, roughly=max(late) <= 2 * MOST_LATE)],
+        remark=f"a server that hangs; median end {median(late):.2f} s after the deadline",
     )
 
 

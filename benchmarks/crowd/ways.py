@@ -64,17 +64,18 @@ def pause(poll_interval: float) -> float:
     return poll_interval * (0.8 + 0.2 * random.random())
 
 
-def ours(collection: str, poll_interval: float) -> BaseTrigger:
+def ours(collection: str, poll_interval: float, timeout: float = 86400.0) -> BaseTrigger:
     """
     Make a MilvusTrigger.
 
     :param collection: its name
     :param poll_interval: seconds
+    :param timeout: seconds
     """
     now = time.time()
     deferred = MilvusTrigger(
         wait=IndexesBuilt(collection, (INDEX,)),
-        deadline=Deadline(now + 86400, "timeout", 86400.0),
+        deadline=Deadline(now + timeout, "timeout", timeout),
         poll_interval=poll_interval,
         started=now - AGE,
         milvus_conn_id=CONN_ID,

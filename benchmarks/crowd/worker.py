@@ -12,6 +12,7 @@ import gc
 import json
 import os
 import random
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -177,6 +178,32 @@ async def crowd(server: Server, waits: int, poll_interval: float, seconds: float
     }
 
 
+async def hang(server: Server, waits: int, timeout: float) -> dict[str, Any]:
+    """
+    Let many waits of ours end at one deadline, on a server that takes connections and says nothing.
+
+    :param server: the stub; another one hangs
+    :param waits: how many
+    :param timeout: seconds
+    :return: how long after the deadline each has ended
+    """
+    server.plan()
+    first = await _start([ways.ours("first", 0.2)])  # what it imports is not counted
+    await asyncio.sleep(1)
+    await _end(first)
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+        _connections(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        deadline = time.time() + timeout
+        triggers = [ways.ours(f"docs_{wait}", 30.0, deadline - time.time()) for wait in range(waits)]
+
+        async def ended(trigger: BaseTrigger) -> float:
+            async for _ in trigger.run():
+                pass
+            return time.time() - deadline
+
+        return {"late": await asyncio.gather(*map(ended, triggers))}
+
+
 def _connections(url: str) -> None:
     async def get(cls: type[BaseHook], conn_id: str) -> Connection:
         fields: dict[str, Any] = {**ways.connections(url)[conn_id]}
@@ -196,7 +223,12 @@ def main() -> None:
     # What is measured is on this machine: a proxy has no part in it.
     os.environ |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     _connections(server.url)
-    jobs: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {"compare": compare, "hold": hold, "crowd": crowd}
+    jobs: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {
+        "compare": compare,
+        "hold": hold,
+        "crowd": crowd,
+        "hang": hang,
+    }
     found = asyncio.run(jobs[job](server, **arguments))
     print(json.dumps(found))
 
