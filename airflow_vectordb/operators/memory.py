@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +104,52 @@ class RetryMemory:
         Variable.delete(key)
 
 
+class SharedNote:
+    """
+    Tells tasks that work on the same thing at the same time what one of them has found, in an Airflow Variable.
+
+    It is a help and no promise: a task goes on without it when Airflow cannot be asked.
+
+    :param log: is told so
+    :param thing: what names the thing, everywhere
+    """
+
+    def __init__(self, log: Any, *thing: str) -> None:
+        self._log = log
+        self._name = ", ".join(thing)
+        self._key = f"airflow_vectordb.replacing.{hashlib.sha256(repr(thing).encode()).hexdigest()[:32]}"
+
+    def read(self) -> Any:
+        """Return the note; None when there is none."""
+        from airflow.sdk import Variable
+
+        return self._try(lambda: Variable.get(self._key, default=None, deserialize_json=True))
+
+    def write(self, note: Any) -> None:
+        """
+        Leave a note.
+
+        :param note: JSON-ready, not None
+        """
+        from airflow.sdk import Variable
+
+        about = f"what was loaded of {self._name} before a task began to replace an index of it"
+        self._try(lambda: Variable.set(self._key, note, description=about, serialize_json=True))
+
+    def delete(self) -> None:
+        """Take the note away."""
+        from airflow.sdk import Variable
+
+        self._try(lambda: Variable.delete(self._key))
+
+    def _try(self, action: Callable[[], Any]) -> Any:
+        try:
+            return action()
+        except Exception as error:  # noqa: BLE001 - see above
+            self._log.debug("%s: other tasks cannot be told, or asked, what was loaded: %s", self._name, error)
+            return None
+
+
 class _Spare:
     """A dict in the place of Airflow's task state store."""
 
@@ -120,4 +167,4 @@ class _Spare:
         self._facts.pop(key, None)
 
 
-__all__ = ["RetryMemory"]
+__all__ = ["RetryMemory", "SharedNote"]

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb._compat import AirflowException
-from airflow_vectordb.operators.memory import RetryMemory
+from airflow_vectordb.operators.memory import RetryMemory, SharedNote
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -36,7 +36,7 @@ class Replacement:
     **Known limits:** between release and load the collection cannot be searched. Replica number, resource groups and
     load fields are not visible over the RESTful API: the server's defaults are loaded. A run that is never retried to
     its end leaves the collection released. Two tasks that replace indexes of one collection at the same time are in
-    each other's way.
+    each other's way, and one of them may fail; but the last one loads what either of them has released.
 
     :param task: the operator, whose waiting is used
     :param hook: open
@@ -65,7 +65,7 @@ class Replacement:
             self._task.log.warning("An earlier try was about %s, which gets back what it had", fact["collection"])
             with suppress(CollectionNotFoundError):
                 self._put_back(fact)
-            self._forget()
+            self._forget(fact)
 
     def clear(self, to_drop: Mapping[str, tuple[IndexDescription, str]]) -> None:
         """
@@ -79,7 +79,17 @@ class Replacement:
         from airflow_vectordb.waits import CollectionReleased
 
         loaded = self._loaded()
-        self._write_down(loaded, [description for description, _ in to_drop.values()])
+        note = self._note(self._collection)
+        if loaded is None:
+            if (released := note.read()) is not None:
+                self._task.log.warning(
+                    "Another task has released %s to replace an index, and has not loaded it yet: this one will, too",
+                    self._collection,
+                )
+        else:
+            released = loaded
+            note.write(loaded)
+        self._write_down(released, [description for description, _ in to_drop.values()])
         if loaded is not None:
             self._task.log.info("Releasing %s, to load it again later", self._collection)
             self._hook.send(collections.release(self._collection))
@@ -122,7 +132,7 @@ class Replacement:
                 wait = CollectionLoaded(fact["collection"], partitions)
                 self._task.wait_for(self._hook, self._course, "loaded", wait)
         try:
-            self._forget()
+            self._forget(fact)
         except Exception as error:  # noqa: BLE001 - the work is done
             self._task.log.warning("What was written down for retries could not be deleted: %s", error)
 
@@ -152,7 +162,7 @@ class Replacement:
             _add(error, f"What was there ({old}{', loaded' if was_loaded else ''}) could not be put back {why}")
             error.transient = again.transient
             return
-        self._forget()
+        self._forget(fact)
         done = [f"index {name!r} is being built as it was" for name in restored]
         if was_loaded:
             done.append("the collection is being loaded again")
@@ -168,9 +178,15 @@ class Replacement:
             raise AirflowException(f"task {self._task.task_id}: what it wrote down for its own retries is gone")
         return fact
 
-    def _forget(self) -> None:
+    def _forget(self, fact: Mapping[str, Any]) -> None:
         self._memory.forget()
         self._course.results.pop("noted", None)
+        if fact["loaded"] is not None:
+            self._note(fact["collection"]).delete()
+
+    def _note(self, collection: str) -> SharedNote:
+        endpoint = self._hook.endpoint
+        return SharedNote(self._task.log, endpoint.url, endpoint.database or "default", collection)
 
     def _loaded(self) -> list[str] | None:
         """Find what is loaded: None: nothing; empty: the whole collection; else the partitions."""

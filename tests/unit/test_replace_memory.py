@@ -150,3 +150,32 @@ def test_a_fact_that_cannot_be_deleted_fails_no_replacement_that_is_done(
     assert running.run()
     assert (m(fake), fake.loaded) == ("32", {"_default"})
     assert [line for line in logged.of("warning") if "could not be deleted: the API server is away" in line]
+
+
+def test_the_last_of_two_loads_what_the_first_has_released(
+    serve: Callable[..., ScriptedServer], worker: Make, supervisor: Supervisor, clock: Clock, logged: Logged
+) -> None:
+    fake = milvus(partitions=["_default", "a", "b"], loaded={"a"})
+    fake.add("label", "INVERTED", "", a="1")
+    server = serve(fake)
+    first = worker(server)
+    with first.killed_after(12):
+        first.run()  # and never again
+    assert fake.loaded == set()
+
+    label = {"fieldName": "label", "indexType": "TRIE"}
+    second = worker(server, [label], task_id="second")
+    second.run()
+
+    assert fake.loaded == {"a"}
+    assert any("Another task has released docs to replace an index" in line for line in logged.of("warning"))
+    assert not [key for key in supervisor if key.startswith("airflow_vectordb.replacing.")]
+
+
+def test_a_note_that_cannot_be_left_keeps_nobody_from_replacing(
+    serve: Callable[..., ScriptedServer], worker: Make, clock: Clock
+) -> None:
+    """There is no Airflow to be asked, but a task state store."""
+    fake = milvus(loaded={"_default"})
+    worker(serve(fake)).run()
+    assert (m(fake), fake.loaded) == ("32", {"_default"})
