@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = [
     "ApiError",
+    "DiskError",
     "alias_not_found",
     "bad_format",
     "collection_not_found",
@@ -17,6 +18,7 @@ __all__ = [
     "invalid",
     "missing",
     "no_load_state",
+    "no_space",
     "not_here",
     "not_there",
     "partition_not_found",
@@ -44,6 +46,10 @@ class ApiError(Exception):
 
     def __repr__(self) -> str:
         return f"ApiError({self.code}, {self.message!r})"
+
+
+class DiskError(ApiError):
+    """The disk failed a request; what it was to change may be half done."""
 
 
 def bad_format(detail: str) -> ApiError:
@@ -74,6 +80,11 @@ def not_here(detail: str) -> ApiError:
 def not_there(detail: str) -> ApiError:
     """10: the Milvus behind this server cannot do it, or this server cannot have it done."""
     return ApiError(10, f"{detail}: not implemented over the Milvus behind this server")
+
+
+def no_space() -> DiskError:
+    """7: the disk is full."""
+    return DiskError(7, "no space left on the disk of the data directory: disk limit exceeded")
 
 
 def database_not_found(database: str) -> ApiError:

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from airflow_vectordb.local.app import build_app
 from airflow_vectordb.local.connections import IDLE_SECONDS, Waiting, bounded_protocol, max_connections
 from airflow_vectordb.local.engine.base import Engine
 from airflow_vectordb.local.engine.paced import paced
+from airflow_vectordb.local.errors import ApiError
 from airflow_vectordb.local.guard import AllowedHosts
 from airflow_vectordb.local.pace import Pace
 
@@ -168,7 +170,7 @@ def _open_data(data: Path, throwaway: bool) -> Engine:
         return LiteEngine(data, throwaway=throwaway)
     except DataInUseError as error:
         raise CannotServeError(f"{data} is in use by another process; each data directory takes one server") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, sqlite3.Error, ApiError) as error:
         raise CannotServeError(f"cannot open the data directory {data}: {error}") from error
 
 

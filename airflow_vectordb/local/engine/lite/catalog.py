@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from airflow_vectordb.local.engine.lite.disk import Reserve
 from airflow_vectordb.local.engine.model import CollectionSpec, DatabaseInfo, ImportFile, ImportInfo
-from airflow_vectordb.local.errors import alias_not_found, collection_not_found, database_not_found
+from airflow_vectordb.local.errors import ApiError, alias_not_found, collection_not_found, database_not_found, no_space
 
 __all__ = ["Catalog", "CollectionRecord", "ImportRecord", "IndexRecord"]
 
@@ -122,12 +123,14 @@ class Catalog:
     """The catalog of one data directory.
 
     :param path: the SQLite file; made when it is not there.
+    :param reserve: what is given up when the disk is full, so that the catalog can be written all the same.
     :param throwaway: the data is not to outlive this machine's next crash, so no write waits for the disk; a crash of
         the process alone loses nothing either way.
     """
 
-    def __init__(self, path: Path, *, throwaway: bool = False) -> None:
+    def __init__(self, path: Path, reserve: Reserve, *, throwaway: bool = False) -> None:
         self._lock = threading.RLock()
+        self._reserve = reserve
         self._sql = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         version = self._sql.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, _FORMAT):
@@ -136,7 +139,8 @@ class Catalog:
         self._sql.execute("PRAGMA journal_mode=WAL")
         self._sql.execute(f"PRAGMA synchronous={'OFF' if throwaway else 'FULL'}")
         self._sql.executescript(_TABLES)
-        self._sql.execute(f"PRAGMA user_version={_FORMAT}")
+        if version != _FORMAT:
+            self._sql.execute(f"PRAGMA user_version={_FORMAT}")
         self._databases: dict[str, DatabaseInfo] = {}
         self._collections: dict[tuple[str, str], CollectionRecord] = {}
         self._aliases: dict[tuple[str, str], str] = {}
@@ -165,6 +169,33 @@ class Catalog:
         with self._lock:
             self._sql.close()
 
+    def _write(self, *steps: tuple[str, tuple[Any, ...]]) -> None:
+        """Have statements carried out, all of them or none.
+
+        :raises ApiError: 7 when the disk is full.
+        """
+        try:
+            self._carry_out(steps)
+        except sqlite3.OperationalError as error:
+            if not _is_full(error):
+                raise
+            with self._reserve.lent():
+                try:
+                    self._carry_out(steps)
+                except sqlite3.OperationalError as again:
+                    raise (no_space() if _is_full(again) else again) from error
+
+    def _carry_out(self, steps: tuple[tuple[str, tuple[Any, ...]], ...]) -> None:
+        try:
+            self._sql.execute("BEGIN")
+            for statement, values in steps:
+                self._sql.execute(statement, values)
+            self._sql.execute("COMMIT")
+        except sqlite3.Error:
+            if self._sql.in_transaction:
+                self._sql.execute("ROLLBACK")
+            raise
+
     def ids(self, count: int) -> range:
         """New ids, ascending, never given before; like Milvus's, they are times, shifted left by 18 bits.
 
@@ -172,10 +203,11 @@ class Catalog:
         """
         with self._lock:
             start = max(self._next_id, time.time_ns() // 1_000_000 << 18)
+            if start + count > self._id_limit:
+                limit = start + count + _ID_BLOCK
+                self._write(("INSERT OR REPLACE INTO counters VALUES ('ids', ?)", (limit,)))
+                self._id_limit = limit
             self._next_id = start + count
-            if self._next_id > self._id_limit:
-                self._id_limit = self._next_id + _ID_BLOCK
-                self._sql.execute("INSERT OR REPLACE INTO counters VALUES ('ids', ?)", (self._id_limit,))
             return range(start, start + count)
 
     # --- databases ---
@@ -195,12 +227,12 @@ class Catalog:
     def put_database(self, database: DatabaseInfo) -> None:
         with self._lock:
             document = json.dumps(dataclasses.asdict(database))
-            self._sql.execute("INSERT OR REPLACE INTO databases VALUES (?, ?)", (database.name, document))
+            self._write(("INSERT OR REPLACE INTO databases VALUES (?, ?)", (database.name, document)))
             self._databases[database.name] = database
 
     def remove_database(self, name: str) -> None:
         with self._lock:
-            self._sql.execute("DELETE FROM databases WHERE name = ?", (name,))
+            self._write(("DELETE FROM databases WHERE name = ?", (name,)))
             del self._databases[name]
 
     # --- collections ---
@@ -241,28 +273,34 @@ class Catalog:
             return record
 
     def put_collection(self, record: CollectionRecord) -> None:
-        """Keep a collection as it is now."""
+        """Keep a collection as it is now; where that fails, it is again as it was kept before."""
         with self._lock:
-            document = json.dumps(record.to_json())
-            self._sql.execute("INSERT OR REPLACE INTO collections VALUES (?, ?)", (record.id, document))
+            try:
+                self._write(_kept(record))
+            except ApiError:
+                self._restore(record)
+                raise
             self._collections[record.database, record.name] = record
+
+    def _restore(self, record: CollectionRecord) -> None:
+        found = self._sql.execute("SELECT document FROM collections WHERE id = ?", (record.id,))
+        for (document,) in found:
+            vars(record).update(vars(CollectionRecord.from_json(json.loads(document))))
 
     def rename_collection(self, record: CollectionRecord) -> None:
         """Give a collection its new name, and its aliases with it, in one step."""
         with self._lock:
             old, new = record.name, record.new_name
-            record.spec = dataclasses.replace(record.spec, name=new)
-            record.new_name = ""
-            self._sql.execute("BEGIN")
-            self.put_collection(record)
-            for alias in self.aliases(record.database, old):
-                self.put_alias(record.database, alias, new)
-            self._sql.execute("COMMIT")
-            del self._collections[record.database, old]
+            renamed = dataclasses.replace(record, spec=dataclasses.replace(record.spec, name=new), new_name="")
+            aliases = self.aliases(record.database, old)
+            self._write(_kept(renamed), *(_named(record.database, alias, new) for alias in aliases))
+            record.spec, record.new_name = renamed.spec, ""
+            self._collections[record.database, new] = self._collections.pop((record.database, old))
+            self._aliases.update({(record.database, alias): new for alias in aliases})
 
     def remove_collection(self, record: CollectionRecord) -> None:
         with self._lock:
-            self._sql.execute("DELETE FROM collections WHERE id = ?", (record.id,))
+            self._write(("DELETE FROM collections WHERE id = ?", (record.id,)))
             self._collections.pop((record.database, record.name), None)
 
     # --- aliases ---
@@ -287,12 +325,12 @@ class Catalog:
 
     def put_alias(self, database: str, alias: str, collection: str) -> None:
         with self._lock:
-            self._sql.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?, ?)", (database, alias, collection))
+            self._write(_named(database, alias, collection))
             self._aliases[database, alias] = collection
 
     def remove_alias(self, database: str, alias: str) -> None:
         with self._lock:
-            self._sql.execute("DELETE FROM aliases WHERE database = ? AND alias = ?", (database, alias))
+            self._write(("DELETE FROM aliases WHERE database = ? AND alias = ?", (database, alias)))
             self._aliases.pop((database, alias), None)
 
     # --- import jobs ---
@@ -310,10 +348,23 @@ class Catalog:
         """Keep an import job as it is now."""
         with self._lock:
             document = json.dumps(dataclasses.asdict(job))
-            self._sql.execute("INSERT OR REPLACE INTO imports VALUES (?, ?)", (int(job.info.id), document))
+            self._write(("INSERT OR REPLACE INTO imports VALUES (?, ?)", (int(job.info.id), document)))
             self._imports[job.info.id] = job
 
     def note_import(self, job: ImportRecord) -> None:
         """Show how far an import job is, without keeping it: after a crash it begins anew."""
         with self._lock:
             self._imports[job.info.id] = job
+
+
+def _is_full(error: sqlite3.OperationalError) -> bool:
+    # The latter when there is no room for the memory that it shares.
+    return "is full" in str(error) or "disk I/O error" in str(error)
+
+
+def _kept(record: CollectionRecord) -> tuple[str, tuple[Any, ...]]:
+    return "INSERT OR REPLACE INTO collections VALUES (?, ?)", (record.id, json.dumps(record.to_json()))
+
+
+def _named(database: str, alias: str, collection: str) -> tuple[str, tuple[Any, ...]]:
+    return "INSERT OR REPLACE INTO aliases VALUES (?, ?, ?)", (database, alias, collection)

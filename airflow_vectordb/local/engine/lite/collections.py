@@ -44,11 +44,13 @@ class Collections(Parts):
             self._catalog.put_collection(record)
             try:
                 self._create(record)
+                record.state = "ready"
+                self._catalog.put_collection(record)
             except ApiError:
+                # What there is of it would be in the way of the next one of this name.
+                self._rpc.remove(database, spec.name)
                 self._catalog.remove_collection(record)
                 raise
-            record.state = "ready"
-            self._catalog.put_collection(record)
 
     def _create(self, record: CollectionRecord) -> None:
         # Automatic ids are made here: the engine's begin anew after some restarts, and then replace rows.

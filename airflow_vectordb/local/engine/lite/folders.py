@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["SCHEMA_FILE", "collection_folder", "forget_index_files", "set_right"]
+__all__ = ["SCHEMA_FILE", "collection_folder", "drop_spent_logs", "forget_index_files", "set_right"]
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def set_right(engine: Path) -> None:
     """
     for folder in _folders(engine):
         if (folder / SCHEMA_FILE).exists():
-            _drop_spent_logs(folder)
+            drop_spent_logs(folder)
         else:
             # Its creation or dropping was cut short. Milvus Lite neither lists a folder without a schema nor lets a
             # collection of that name be created again.
@@ -62,7 +62,7 @@ def _folders(engine: Path) -> Iterator[Path]:
                 yield folder
 
 
-def _drop_spent_logs(folder: Path) -> None:
+def drop_spent_logs(folder: Path) -> None:
     """Remove the write-ahead logs whose rows are in data files already.
 
     A checkpoint writes rows and deletions to data files, commits them in the manifest together with the number of the

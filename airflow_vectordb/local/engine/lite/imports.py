@@ -129,6 +129,8 @@ class Imports(Entities, Collections):
                 self._fail(number, error.message)
             except MemoryError:
                 self._fail(number, "importing data failed: there is not enough memory")
+            except OSError as error:
+                self._fail(number, f"importing data failed: {error.strerror}")
             except Exception:  # noqa: BLE001 - the next job must get its turn; the log learns why
                 self._log_and_fail(number)
 
@@ -165,7 +167,8 @@ class Imports(Entities, Collections):
                 # While the files were read, it may have been dropped, or got another name or field.
                 if self._collection_of(job) is record and record.spec is spec:
                     if not self._stopping:
-                        self._write_rows(job, record, columns)
+                        with self._whole(record):
+                            self._write_rows(job, record, columns)
                     return
 
     def _size(self, name: str) -> int:
@@ -218,7 +221,8 @@ class Imports(Entities, Collections):
     def _seal(self, record: CollectionRecord) -> None:
         """Seal the rows, as Milvus does with imported ones."""
         try:
-            self._flush(record)
+            with self._whole(record):
+                self._flush(record)
         except ApiError as error:
             # They are there all the same.
             _log.warning("imported rows are not sealed: %s", error.message)
@@ -239,8 +243,14 @@ class Imports(Entities, Collections):
             return
         files = [dataclasses.replace(one, state="Failed", progress=0, reason=reason) for one in job.info.files]
         job = _changed(job, state="Failed", progress=0, reason=reason, files=files)
-        self._catalog.put_import(dataclasses.replace(job, staged=False))
+        job = dataclasses.replace(job, staged=False)
+        # It takes up the disk, and a full one may be why.
         self._stage(job).unlink(missing_ok=True)
+        try:
+            self._catalog.put_import(job)
+        except ApiError as error:
+            _log.warning("that import job %s failed is not kept: %s", number, error.message)
+            self._catalog.note_import(job)
 
     def _end_imports(self) -> None:
         """Write the rows of the job that a crash came into; nobody else has written to the collection since."""
@@ -250,7 +260,8 @@ class Imports(Entities, Collections):
                 continue
             try:
                 request = milvus_pb2.InsertRequest.FromString(self._stage(job).read_bytes())
-                self._write(record, "Insert", request)
+                with self._whole(record):
+                    self._write(record, "Insert", request)
             except (OSError, ApiError) as error:
                 # The server must start; the reason says what cannot be known.
                 self._fail(job.info.id, f"importing data failed: rows were not written for certain: {error}")
@@ -300,11 +311,16 @@ def _keep(path: Path, content: bytes) -> None:
     """Write a file that is there completely or not at all."""
     path.parent.mkdir(exist_ok=True)
     partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        # On a full disk it would take what is left.
+        partial.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

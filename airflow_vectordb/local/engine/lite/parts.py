@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +13,14 @@ from airflow_vectordb.local.engine.lite.locks import Locks
 from airflow_vectordb.local.engine.lite.rpc import LiteRpc
 from airflow_vectordb.local.engine.messages import milvus_pb2
 from airflow_vectordb.local.engine.requests import pairs, row_count
-from airflow_vectordb.local.errors import ApiError, index_not_found, invalid, partition_not_found, unexpected
+from airflow_vectordb.local.errors import ApiError, DiskError, index_not_found, invalid, partition_not_found, unexpected
 
 __all__ = ["DATABASES", "Parts", "check_name", "pairs"]
 
 # The lock of all that adds or removes databases, or needs one to stay; collections have theirs by (database, name).
 DATABASES = "databases"
+
+_log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
@@ -58,7 +61,33 @@ class Parts:
     def _writing(self, database: str, name: str) -> Iterator[CollectionRecord]:
         real = self._catalog.collection(database, name).name
         with self._locks.exclusive((database, real)):
-            yield self._catalog.collection(database, real)
+            record = self._catalog.collection(database, real)
+            with self._whole(record):
+                yield record
+
+    @contextmanager
+    def _whole(self, record: CollectionRecord) -> Iterator[None]:
+        """Have the engine open a collection anew when the disk fails it in a change.
+
+        Its memory may lack rows by then that are acknowledged, and what is written next would follow on half of a
+        record in its log, where nobody finds it again.
+        """
+        try:
+            yield
+        except DiskError:
+            self._rpc.let_go(record.database, record.name)
+            self._unflushed.add(record.id)
+            if record.loaded:
+                self._load_if_possible(record)
+            raise
+
+    def _load_if_possible(self, record: CollectionRecord) -> None:
+        try:
+            self._load(record)
+        except ApiError as error:
+            _log.warning("collection %s of database %s is not loaded: %s", record.name, record.database, error.message)
+            # Not kept: the next start tries again.
+            record.loaded = False
 
     def _load(self, record: CollectionRecord) -> None:
         """Load in the engine, which builds what is not built yet."""
@@ -69,7 +98,12 @@ class Parts:
             # The engine trusts the files of indexes that are there, and a crash may have cut one short.
             if not self._rpc.forget_index_files(record.database, record.name):
                 raise
-            self._rpc("LoadCollection", request, record.database)
+            try:
+                self._rpc("LoadCollection", request, record.database)
+            except ApiError:
+                # They take up the disk that they did not fit on.
+                self._rpc.forget_index_files(record.database, record.name)
+                raise
 
     def _check_loadable(self, record: CollectionRecord) -> None:
         if not record.indexes:

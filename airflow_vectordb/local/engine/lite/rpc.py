@@ -6,18 +6,26 @@ messages. So there is no port and no socket that somebody else on the machine co
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from pathlib import Path
 from typing import Any
 
+from airflow_vectordb.local.engine.lite.disk import Reserve
 from airflow_vectordb.local.engine.lite.folders import collection_folder, forget_index_files, set_right
+from airflow_vectordb.local.engine.lite.instances import let_go, remove
 from airflow_vectordb.local.engine.lite.widening import forget_copy, write_copy
-from airflow_vectordb.local.errors import ApiError, not_here
+from airflow_vectordb.local.engine.messages import common_pb2
+from airflow_vectordb.local.errors import ApiError, DiskError, no_space, not_here
 
 __all__ = ["DataInUseError", "LiteRpc"]
 
 # What Milvus Lite answers, and what Milvus does (see "codes" in its list of differences).
 _CODES = {1: 65535, 4: 100, 6: 1100, 11: 700, 26: 65535, 35: 65535}
+# Python's words and Arrow's.
+_FAILED = re.compile(r"\[errno \d+\]", re.IGNORECASE)
+_FULL = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT))
 
 
 class DataInUseError(Exception):
@@ -46,10 +54,11 @@ class LiteRpc:
     """An open Milvus Lite.
 
     :param directory: its data directory; made when it is not there.
+    :param reserve: what is given up on a full disk, so that things can be dropped.
     :raises DataInUseError: when another process has it open.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, reserve: Reserve) -> None:
         # Here, because it is slow to import; and after messages, which it would import the slow way.
         from milvus_lite.adapter.grpc.servicer import MilvusServicer
         from milvus_lite.db import MilvusLite
@@ -61,10 +70,19 @@ class LiteRpc:
             raise DataInUseError(os.fspath(directory)) from error
         self._servicer = MilvusServicer(self._db)
         self._directory = directory
+        self._reserve = reserve
         set_right(directory)
 
     def close(self) -> None:
         self._db.close()
+
+    def let_go(self, database: str, collection: str) -> None:
+        """Have a collection opened anew when it is next used, as after a crash."""
+        let_go(self._db, database, collection, collection_folder(self._directory, database, collection))
+
+    def remove(self, database: str, collection: str) -> None:
+        """Remove a collection, or what there is of one, without a last write."""
+        remove(self._db, database, collection, collection_folder(self._directory, database, collection))
 
     def write_copy(self, database: str, collection: str, copy: str, schema: Any) -> None:
         """Copy a collection, with one field more, to another of the same database.
@@ -90,8 +108,21 @@ class LiteRpc:
         :param method: its name in ``milvus.proto``.
         :param request: its protobuf message.
         :param database: sent as metadata too, for the messages that have no field for it.
-        :raises ApiError: when the engine refuses, with Milvus's code for it.
+        :raises ApiError: when the engine refuses, with Milvus's code for it; 7 when the disk is full.
         """
+        try:
+            return self._call(method, request, database)
+        except DiskError:
+            if not method.startswith("Drop"):
+                raise
+        with self._reserve.lent():
+            if method != "DropCollection":
+                return self._call(method, request, database)
+            # It would write the rows in its log to data files first.
+            self.remove(database, request.collection_name)
+            return common_pb2.Status()
+
+    def _call(self, method: str, request: Any, database: str) -> Any:
         context = _Context(database)
         try:
             response = getattr(self._servicer, method)(request, context)
@@ -101,6 +132,10 @@ class LiteRpc:
             raise not_here(context.details or method)
         status = response.status if hasattr(response, "status") else response
         code = status.code or status.error_code
+        if code and any(words in status.reason for words in _FULL):
+            raise no_space()
+        if code and _FAILED.search(status.reason):
+            raise DiskError(65535, status.reason)
         if code:
             raise ApiError(_CODES.get(code, code), status.reason)
         return response
