@@ -76,7 +76,6 @@ class Newcomer:
             if block.language == "shell" and not block.marked("not run") and not block.code.startswith("make "):
                 self.paste(block)
             elif block.is_dag and page == GETTING_STARTED:
-                self.dags.mkdir(parents=True, exist_ok=True)
                 (self.dags / "first_index.py").write_text(block.code)
         for block in blocks_of(page):
             if block.language == "text":
