@@ -154,7 +154,8 @@ def _twice(name: bytes) -> ApiError:
 
 
 def _forbidden(detail: str) -> ApiError:
-    return ApiError(65535, f"this local server does not answer {detail}", http_status=403)
+    # Not 65535: with this status, that would mean a privilege that the user lacks.
+    return ApiError(1100, f"this local server does not answer {detail}", http_status=403)
 
 
 def _check_host(host: bytes | None, origin: bytes | None, hosts: AllowedHosts) -> None:
