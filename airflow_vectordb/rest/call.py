@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from types import FrameType
+from opcode import opname
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 T_co = TypeVar("T_co", covariant=True)
@@ -28,6 +29,8 @@ SMALL_ANSWERS = {
 #: Brackets in an answer to one of those calls. As many lists as there is room for would have Python's garbage collector
 #: look through all that a process has, which takes longer than to read them.
 MOST_PARTS = 20_000
+#: Functions that a call may come back through, unsent: the one that makes it, and those that have called that one.
+MAKERS = 4
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Call(Generic[T_co]):
 
     def __post_init__(self) -> None:
         # Until somebody reads them, they lie elsewhere: by that a call that is dropped unused is known.
-        self.__dict__["_unread"] = {name: self.__dict__.pop(name) for name in ("body", "read")}, *_made_at()
+        self.__dict__["_unread"] = {name: self.__dict__.pop(name) for name in ("body", "read")}, *_made_by()
 
     if not TYPE_CHECKING:
 
@@ -79,14 +82,17 @@ class Call(Generic[T_co]):
         if unread is None or sys.is_finalizing():
             return
         with suppress(AttributeError, TypeError, ValueError):  # no frame, or no mapping
-            fields, (code, line), caller = unread
-            here = sys._getframe(1)
-            # Where it was made, or on the way back from there. Elsewhere, an exception may have come between.
-            if here.f_code is code or (here.f_code, here.f_lineno) == caller:
+            fields, line, makers = unread
+            if _is_dropped(sys._getframe(1), makers):
                 collection = fields["body"].get("collectionName")
                 about = f" (collection {collection!r})" if collection else ""
                 text = f"{self.path}{about} was made and never sent, so it did nothing: `hook.send(…)` sends a call"
-                warnings.warn_explicit(text, RuntimeWarning, code.co_filename, line)
+                warnings.warn_explicit(text, RuntimeWarning, makers[0].co_filename, line)
+
+    def serialize(self) -> Any:
+        """Refuse to become an XCom, which Airflow asks for by this name: whoever returns a call meant its result."""
+        self.body  # noqa: B018 - this says it; the warning would say it again
+        raise TypeError(f"{self.path} was returned and never sent, so it did nothing: return `hook.send(…)` of it")
 
     @property
     def has_rows(self) -> bool:
@@ -149,14 +155,39 @@ class Call(Generic[T_co]):
         return {kind: str(name) for kind, name in found.items() if name}
 
 
-def _made_at() -> tuple[Any, Any]:
-    """Find where a call is being made, and where that was called from: code and line of both."""
+def _made_by() -> tuple[int, tuple[CodeType, ...]]:
+    """Find who is making a call: the line, and the code of the function and of those that have called it."""
     frame: FrameType | None = sys._getframe(3)
-    # The functions of this package only help, and comprehensions are frames of their own before Python 3.12.
-    while frame and (frame.f_globals.get("__package__") == __package__ or frame.f_code.co_name.endswith("comp>")):
+    # The functions of this package only help.
+    while frame and frame.f_globals.get("__package__") == __package__:
         frame = frame.f_back
-    caller = frame and frame.f_back
-    return frame and (frame.f_code, frame.f_lineno), caller and (caller.f_code, caller.f_lineno)
+    line = frame.f_lineno if frame else 0
+    makers: list[CodeType] = []
+    while frame and len(makers) < MAKERS:
+        makers.append(frame.f_code)
+        frame = frame.f_back
+    return line, tuple(makers)
+
+
+def _is_dropped(frame: FrameType, makers: Sequence[CodeType]) -> bool:
+    """
+    Tell whether a call that ends has been dropped, and not lost to an exception on its way to be sent.
+
+    :param frame: where it ends
+    :param makers: as :func:`_made_by` found them
+    """
+    if frame.f_code in makers:
+        return frame.f_code is makers[0] or not _is_after_exception(frame)
+    # It was given to a function, which has dropped it.
+    return frame.f_back is not None and frame.f_back.f_code is makers[0]
+
+
+def _is_after_exception(frame: FrameType) -> bool:
+    """Tell whether a frame is at the end of an ``except`` or ``with``, where the traceback goes with all it held."""
+    code, at = frame.f_code.co_code, frame.f_lasti
+    last, before, first = (opname[code[at - back]] if at >= back else "" for back in (0, 2, 4))
+    # The latter is how Python deletes the name of `except … as name`.
+    return last == "POP_EXCEPT" or (first == "POP_EXCEPT" and before == "LOAD_CONST" and last.startswith("STORE_"))
 
 
 def nothing(answer: Answer) -> None:

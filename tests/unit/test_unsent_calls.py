@@ -6,8 +6,9 @@ import gc
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,6 +21,11 @@ from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.rest import Client, Endpoint, IndexSpec, collections, indexes
 from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.errors import MilvusError
+
+try:
+    from airflow.sdk.serde import serialize
+except ImportError:  # Airflow 3.1
+    from airflow.serialization.serde import serialize  # type: ignore[no-redef,import-not-found,unused-ignore]
 
 Serve = Callable[..., ScriptedServer]
 
@@ -58,6 +64,75 @@ def on_an_exception() -> None:
     with suppress(MilvusError):
         indexes.drop("docs", "vector")
         raise MilvusError("afterwards")
+
+
+def kept_from_a_helper() -> None:
+    call = helping()
+    assert isinstance(call, Call)
+
+
+def built_by_a_helper_of_a_helper() -> None:
+    def several() -> list[Call[None]]:
+        return [helping(), collections.drop("pages")]
+
+    calls = several()
+    assert len(calls) == 2
+
+
+def from_a_generator_expression() -> None:
+    calls = list(collections.drop(name) for name in ("docs", "pages"))  # noqa: C400
+    assert len(calls) == 2
+
+
+def from_a_lambda() -> None:
+    calls = list(map(lambda name: collections.drop(name), ("docs", "pages")))  # noqa: C417
+    assert len(calls) == 2
+
+
+def from_a_generator() -> None:
+    def generate() -> Iterator[Call[None]]:
+        yield collections.drop("docs")
+
+    for call in generate():
+        assert call is not None
+
+
+def given_to_a_function() -> None:
+    def forget(call: Call[None]) -> None:
+        assert call is not None
+        del call
+
+    forget(collections.drop("docs"))
+
+
+def by_partial() -> None:
+    drop = partial(collections.drop, "docs")
+    for _ in range(2):
+        drop()
+
+
+@pytest.mark.parametrize(
+    ("task", "number"),
+    [
+        (kept_from_a_helper, 1),
+        (built_by_a_helper_of_a_helper, 2),
+        (from_a_generator_expression, 2),
+        (from_a_lambda, 2),
+        (from_a_generator, 1),
+        (given_to_a_function, 1),
+        (by_partial, 2),
+    ],
+)
+def test_it_is_said_on_whatever_way_it_went(task: Callable[[], None], number: int) -> None:
+    with pytest.warns(RuntimeWarning, match="was made and never sent") as told:
+        task()
+    assert [warning.filename for warning in told] == [__file__] * number
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_task_that_returns_one_is_told_what_to_return() -> None:
+    with pytest.raises(TypeError, match=r"collections/drop was returned and never sent.*hook.send"):
+        serialize([collections.drop("docs")])
 
 
 @pytest.mark.parametrize(
