@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from decimal import Decimal
+from numbers import Number
 from typing import Any
 
 #: Seconds: a longer time is no time, and clocks cannot be moved by it.
 LONGEST = 1e9
+#: No server counts as far.
+_MOST_ROWS = 2**63
 
 
 def seconds_of(value: timedelta | float) -> float:
@@ -234,16 +237,33 @@ def rows_of(name: str, value: Any, problems: list[str]) -> int:
     """
     if value is None:
         return 0
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        rows = int(value) if isinstance(value, str) else operator.index(value)
-        if rows < 0:
-            raise ValueError
-    except (TypeError, ValueError):
-        problems.append(f"{name} must be a number of rows, 0 or more, not {_show(value)}")
+    rows = _whole(value)
+    if rows is None:
+        problems.append(f"{name} must be a number of rows, 0 or more, not {_show(value)}{_instead(value)}")
         return 0
     return rows
+
+
+def _whole(value: Any) -> int | None:
+    """Take a whole number of any kind that can be a count (NumPy's are numbers, too); None: it is none."""
+    try:
+        number: Any = Decimal(value.strip()) if isinstance(value, str) else value
+        is_number = isinstance(number, Number) and not isinstance(number, bool)
+        rows = int(number) if is_number and 0 <= number < _MOST_ROWS else None
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+    return rows if rows == number else None
+
+
+def _instead(value: Any) -> str:
+    from airflow_vectordb.rest.spelling import has_template, is_nothing
+
+    text = value.strip() if isinstance(value, str) and not has_template(value) else ""
+    if is_nothing(text):
+        return ": does the task that it comes from return a number?"
+    if isinstance(value, dict | list | tuple) or text[:1] in ("{", "["):
+        return ": name the number in it, or the key that it has there"
+    return ""
 
 
 __all__ = [

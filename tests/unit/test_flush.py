@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 from fake_milvus import FakeMilvus
 from harness import HNSW, Clock, Logged, Operating
@@ -15,6 +17,7 @@ from scripted import Answer, Behaviour, Request, ScriptedServer, error, ok
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.operators.index import CreateIndexOperator
 from airflow_vectordb.sensors.milvus import IndexSensor
+from airflow_vectordb.validation import rows_of
 
 Serve = Callable[..., ScriptedServer]
 Make = Callable[..., Worker]
@@ -196,7 +199,7 @@ def test_it_is_flushed_once_and_not_waited_for_unless_asked(serve: Serve, worker
 # At least so many rows ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("min_rows", [6_000, "6000", " 6000 "])
+@pytest.mark.parametrize("min_rows", [6_000, "6000", " 6000 ", 6e3, "6000.0", np.int64(6_000), Decimal("6000.0")])
 @pytest.mark.parametrize("kind", [CreateIndexOperator, IndexSensor])
 def test_it_ends_when_so_many_rows_are_covered(
     kind: type[Any], min_rows: Any, serve: Serve, worker: Make, clock: Clock, logged: Logged
@@ -231,7 +234,25 @@ def test_an_empty_collection_does_not_have_so_many_rows(serve: Serve, worker: Ma
 
 @pytest.mark.parametrize("kind", [CreateIndexOperator, IndexSensor])
 @pytest.mark.parametrize(
-    "given", ["None", "", "many", "-1", "1.5", "6,000", "[6000]", [6000], {"rows": 6000}, 1.5, True]
+    "given",
+    [
+        *(
+            "None",
+            "",
+            "many",
+            "-1",
+            "1.5",
+            "6,000",
+            "[6000]",
+            [6000],
+            {"rows": 6000},
+            1.5,
+            True,
+            np.bool_(True),
+            b"6000",
+        ),
+        *(-1, "1e999999999", "9" * 5_000, 10**400, float("inf"), float("nan"), Decimal("nan"), Decimal("1.5")),
+    ],
 )
 def test_what_is_no_number_of_rows(
     kind: type[Any], given: Any, serve: Serve, worker: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch
@@ -249,6 +270,20 @@ def test_what_is_no_number_of_rows(
     with pytest.raises(AirflowFailException, match="min_rows must be a number of rows, 0 or more"):
         running.run()
     assert set(server.paths) <= {"collections/describe"}  # a look at the schema, so that all is said at once
+
+
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        ("None", "does the task that it comes from return a number?"),
+        ({"upsertCount": 6_000}, "name the number in it"),
+        ("{'upsertCount': 6000}", "name the number in it"),
+    ],
+)
+def test_what_to_do_about_what_is_no_number_of_rows(given: Any, advice: str) -> None:
+    problems: list[str] = []
+    assert rows_of("min_rows", given, problems) == 0
+    assert advice in problems[0]
 
 
 @pytest.mark.parametrize("kind", [CreateIndexOperator, IndexSensor])
