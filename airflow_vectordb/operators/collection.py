@@ -101,12 +101,9 @@ class LoadCollectionOperator(_LoadingOperator):
     """
 
     def _needs_index(self, error: MilvusError) -> bool:
-        from airflow_vectordb.rest.errors import IndexNotFoundError, UnexpectedError
+        from airflow_vectordb.rest.errors import IndexNotFoundError
 
-        # 700, or by version 65535: `there is no vector index on field: [v], please create index firstly`
-        told = any(words in error.message for words in ("no vector index", "create index"))
-        refused = isinstance(error, UnexpectedError) and not error.transient
-        return isinstance(error, IndexNotFoundError) or (refused and told)
+        return isinstance(error, IndexNotFoundError)
 
     def _call(self, partitions: tuple[str, ...]) -> Call[None]:
         from airflow_vectordb.rest import collections

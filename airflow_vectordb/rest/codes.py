@@ -112,12 +112,17 @@ _WORDS: tuple[tuple[re.Pattern[str], type[MilvusError]], ...] = tuple(
         (_MISSING.replace("NOUN", "index"), IndexNotFoundError),
         (_MISSING.replace("NOUN", "alias"), AliasNotFoundError),
         (_MISSING.replace("NOUN", "field"), FieldNotFoundError),
-        (r"code = PermissionDenied|permission deny", PermissionDeniedError),
+        (r"code = PermissionDenied|permission deny|privilege not permitted", PermissionDeniedError),
         (r"code = Unauthenticated|hasn't authenticated|auth check failure", AuthenticationError),
         # In other words it may come from within, when half of the work is done.
         (r"rate limit exceeded\[rate=|rejected by .{0,40}RateLimiter", RateLimitError),
         (r"code = Unimplemented", UnsupportedError),
-        (r"(?:collection|partition)s? (?:is |are |was |were )?not (?:been )?loaded", NotLoadedError),
+        (
+            r"\b(?:collection|partition)s?[:=]?(?: ?[\['\"`]?[\w.$-]{1,255}[\]'\"`]?)??"
+            r" (?:is |are |was |were |has |have )?not (?:been )?loaded\b",
+            NotLoadedError,
+        ),
+        (r"no vector index on|please create index firstly", IndexNotFoundError),
     )
 )
 # 65535 is mostly a validation error without a code of its own, but what these words are about passes by itself.

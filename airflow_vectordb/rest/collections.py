@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_vectordb.rest.call import Answer, Call, body_of, names, nothing
 from airflow_vectordb.rest.result import Result
+
+_NOT_LOADED = re.compile(r"\bnot (?:been )?(?:loaded|found)\b|\bnot exist\b|n't exist\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -207,8 +210,9 @@ def load_state(name: str, partitions: Sequence[str] = (), *, database: str | Non
         # Beside ``data``, where other answers have a message only when they failed.
         message = str(answer.envelope.get("message") or answer.data.get("message") or "")
         if progress is not None and int(progress) < 0:
-            # "LoadStateLoading, -1" is how Milvus 2.3 to 2.6 say that a partition is not loaded while another one is.
-            return LoadState("LoadStateNotLoad", None, message)
+            # "LoadStateLoading, -1" says that the progress cannot be told, and the message why: with Milvus 2.3 to 2.6
+            # mostly since a partition is not loaded while another one is, but it may be an outage within the cluster.
+            return LoadState("LoadStateNotLoad" if not message or _NOT_LOADED.search(message) else state, None, message)
         return LoadState(state, None if progress is None else int(progress), message)
 
     body = body_of(database, collectionName=name, partitionNames=list(partitions) or None)

@@ -13,7 +13,7 @@ from typing import Any
 from airflow_vectordb.rest import codes, errors
 from airflow_vectordb.rest.call import LARGE_ANSWER, Answer
 from airflow_vectordb.rest.text import readable
-from airflow_vectordb.rest.wording import duration
+from airflow_vectordb.rest.wording import duration, names_in
 
 #: Both mean success: 0, and 200 on the v2 servers of early 2024.
 SUCCESS = (0, 200)
@@ -115,11 +115,16 @@ def _failure(reply: Reply, code: int, envelope: Mapping[str, Any], show: Show) -
     passing = cls is errors.UnexpectedError and codes.passes(message)
     pause = retry_after(reply.headers.get("retry-after"))
     interval = codes.limiter_interval(message) if cls is errors.RateLimitError else None
+    cause = None
+    if interval and interval > 1:
+        cause = f"A rate limit allows one such call in {duration(interval)}"
+    elif cls is errors.PermissionDeniedError and "privilege" in (named := names_in(message)) and "user" not in named:
+        cause = f"The connection's user lacks the privilege {named['privilege']}"
     return cls(
         message,
         code=code,
         http_status=reply.status,
-        cause=f"A rate limit allows one such call in {duration(interval)}" if interval and interval > 1 else None,
+        cause=cause,
         hint=codes.HINTS.get(code, "A retry may help." if passing else None),
         retry_after=interval if pause is None else pause,
         transient=True if passing else None,

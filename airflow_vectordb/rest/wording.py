@@ -32,6 +32,7 @@ _STATES = {
 }
 # `[collection=docs]`, as Milvus ends its errors
 _NAMED = re.compile(r"\[(database|collection|partition|index|indexName|alias|field|fieldName)=([^\[\]]{1,255})\]")
+_PRIVILEGE = re.compile(r"\bPrivilege([A-Z]\w{1,100})")
 _DENIED = re.compile(r"Privilege(\w{1,100}): permission deny to (.{1,255}?) in the `?([^`\s]{1,255})`? database")
 # What Milvus puts around its reasons, and what tells people nothing.
 _BEFORE = re.compile(
@@ -231,6 +232,8 @@ def names_in(words: str) -> dict[str, str]:
     found = {kind.removesuffix("Name"): name for kind, name in _NAMED.findall(words) if not name.isdigit()}
     if denied := _DENIED.search(words):
         found |= dict(zip(("privilege", "user", "database"), denied.groups(), strict=True))
+    elif named := _PRIVILEGE.search(words):
+        found["privilege"] = named[1]
     return found
 
 

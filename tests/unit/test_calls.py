@@ -168,6 +168,26 @@ def test_what_answers_may_leave_out() -> None:
     assert (record.progress, record.reason) == (0, "")
 
 
+@pytest.mark.parametrize("progress", [-1, "-1"])
+@pytest.mark.parametrize(
+    ("words", "state"),
+    [
+        ("", "LoadStateNotLoad"),
+        ("partition not loaded[partition=470743935133063410].", "LoadStateNotLoad"),
+        ("partition not found[partition=nope].", "LoadStateNotLoad"),
+        ("collection 447 has not been loaded to memory or load failed", "LoadStateNotLoad"),
+        ("service unavailable[reason=querycoord: Abnormal]", "LoadStateLoading"),
+        ("context deadline exceeded", "LoadStateLoading"),
+        ("collection not fully loaded[collection=447]", "LoadStateLoading"),
+    ],
+)
+def test_a_progress_that_cannot_be_told_is_what_the_message_says(progress: Any, words: str, state: str) -> None:
+    data = {"loadState": "LoadStateLoading", "loadProgress": progress}
+    expected = collections.LoadState(state, None, words)
+    assert read(collections.load_state("c"), data, message=words) == expected
+    assert read(collections.load_state("c"), {**data, "message": words}) == expected
+
+
 @pytest.mark.parametrize(
     ("word", "state"),
     [

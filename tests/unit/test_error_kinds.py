@@ -71,7 +71,11 @@ def test_a_code_that_says_something_decides(code: int, status: int) -> None:
         (DENIED, errors.PermissionDeniedError),
         ("rpc error: code = Unauthenticated desc = auth check failure", errors.AuthenticationError),
         ("rpc error: code = Unimplemented desc = unknown method Flush", errors.UnsupportedError),
+        ("privilege not permitted[actual=PrivilegeLoad]", errors.PermissionDeniedError),
         ("fail to Query, QueryNode ID = 1, reason=partition not loaded[partition=[4]]", errors.NotLoadedError),
+        ("collection docs has not been loaded to memory or load failed", errors.NotLoadedError),
+        ("collection:447 is not loaded", errors.NotLoadedError),
+        ("there is no vector index on field: [v], please create index firstly", errors.IndexNotFoundError),
     ],
 )
 def test_where_the_status_says_nothing_either_the_words_decide(
@@ -121,6 +125,22 @@ def test_a_missing_privilege_is_named() -> None:
     )
 
 
-@pytest.mark.parametrize("words", [DENIED * 9, "Privilege" * 500, "collection " * 400, "index [" * 500, "a" * 5000])
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (1401, "privilege not permitted[actual=PrivilegeCreateIndex]"),
+        (65535, "PrivilegeCreateIndex is missing"),
+        (65535, "PrivilegeCreateIndex: permission deny"),
+    ],
+)
+def test_a_missing_privilege_is_named_in_other_words(code: int, words: str) -> None:
+    text = str(told(code, words, 403))
+    assert text.startswith("The connection's user lacks the privilege CreateIndex. Grant it to the user's role. ")
+    assert text.endswith(f'"{words}"')
+
+
+@pytest.mark.parametrize(
+    "words", [DENIED * 9, "Privilege" * 500, "collection " * 400, "index [" * 500, "a" * 5000, "collection [" * 400]
+)
 def test_any_words_are_read_in_no_time(words: str) -> None:
     assert str(told(65535, words))
