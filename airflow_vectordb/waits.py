@@ -184,8 +184,9 @@ class IndexesBuilt:
         if flushed is not None:
             if flushed.sealed is None:
                 text = f"waiting until flushed rows are counted ({flushed.counted:,} so far)"
-                return Pending(tuple(Progress(self._label(description), text) for description in found))
-            flushed.covered = flushed.covered or all(_has_rows(d, flushed.sealed) for d in found)
+                label = self._label(found[0]) if len(found) == 1 else self.collection
+                return Pending((Progress(label, text),))
+            flushed.compare(min(d.total_rows or 0 for d in found), built=all(map(is_built, found)))
             if not flushed.covered:  # once they are, deletions and compactions may lower the counts
                 required = max(required, flushed.sealed)
             enough = max(self.min_rows, flushed.sealed)
@@ -318,10 +319,13 @@ class CollectionLoaded:
             raise CollectionNotFoundError(f"collection {self.collection!r} does not exist")
         # The number alone is not enough: 100 is said while the state is still Loading.
         loaded = found.state == "LoadStateLoaded" and found.progress in (None, 100)
+        state = ""
         if loaded and not self.partitions:
             # Of a collection that is all that the server says as soon as one of its partitions is loaded.
             found = (yield from self._state_of_all_partitions()) or found
             loaded = found.state == "LoadStateLoaded"
+            if found.state == "LoadStateNotLoad":  # the message names one of them, mostly by its number
+                state = "some of its partitions are not loaded"
         if loaded:
             return Done(_loading(self.collection, self.partitions, found.state))
         if self.partitions and found.state == "LoadStateNotLoad":
@@ -331,7 +335,9 @@ class CollectionLoaded:
                 what = _of_collection(self.collection, missing)
                 verb = "does" if len(missing) == 1 else "do"
                 raise PartitionNotFoundError(f"{what} {verb} not exist; there is {', '.join(there)}")
-        state = in_words(readable(found.state, 100)) + (f" ({readable(found.message, 200)})" if found.message else "")
+        state = (state or in_words(readable(found.state, 100))) + (
+            f" ({readable(found.message, 200)})" if found.message else ""
+        )
         return Pending((Progress(self.collection, state, found.progress, 100, "%"),))
 
     def _state_of_all_partitions(self) -> Generator[Call[Any], Any, collections.LoadState | None]:

@@ -28,7 +28,7 @@ PAUSE_SHARE = 0.08
 LONGEST_REQUESTED_PAUSE = 60.0
 #: Seconds that the last look gets, which is made at the deadline; and all looks together of a wait that begins late.
 OVERTIME, LEAST = 0.5, 2.0
-#: Seconds between two warnings about the same outage, and between two reports without progress.
+#: Seconds from the first report of an outage, or of a standstill, to the second; from report to report it doubles.
 SELDOM = 300.0
 
 
@@ -101,7 +101,7 @@ def watch(
     :raises WaitTimeoutError: when it was not done by the deadline
     """
     clock = clock or steady_clock()
-    report = _Report(str(wait))
+    report = _Report(str(wait), started)
     memory = Memory(clock)
     verdict: Verdict | None = first
     answered = answered or first is not None
@@ -190,7 +190,7 @@ def not_done(wait: Wait, deadline: Deadline, seen: str) -> WaitTimeoutError:
     :param deadline: when it should have been done
     :param seen: how far it was, and what went wrong
     """
-    return WaitTimeoutError(f"not done within {deadline}: {wait}. The server goes on by itself; {seen}")
+    return WaitTimeoutError(f"not done within {deadline}: {seen}. The server goes on by itself; waited for: {wait}")
 
 
 def still_waiting(name: object, error: MilvusError) -> str:
@@ -208,10 +208,13 @@ class _Report:
     """What to tell people, and when."""
 
     name: str
+    started: float
     seen: Pending | None = None
     told: tuple[Progress, ...] = ()
     told_at: float = float("-inf")
+    since: float = 0.0  # it is what was told
     warned_at: float = float("-inf")
+    quiet: float = SELDOM
     in_trouble: bool = False  # and it has been told
     troubles: set[object] = field(default_factory=set)
     began: dict[str, tuple[float, int]] = field(default_factory=dict)
@@ -219,21 +222,31 @@ class _Report:
     def line(self, now: float, verdict: Pending | None, trouble: MilvusError | None) -> tuple[int, str]:
         if trouble is not None:
             kind = (type(trouble), trouble.code, trouble.http_status)
-            if kind in self.troubles and now - self.warned_at < SELDOM:
-                return logging.WARNING, ""
-            text = still_waiting(self.name, trouble)
             if kind in self.troubles:
-                text = f"still waiting for {self.name}; it fails in the same way as before ({type(trouble).__name__})"
+                if now - self.warned_at < self.quiet:
+                    return logging.WARNING, ""
+                self.quiet *= 2
+                waited, why = duration(now - self.started), type(trouble).__name__
+                text = f"still waiting for {self.name} after {waited}; it fails in the same way as before ({why})"
+            else:
+                self.quiet = SELDOM
+                text = still_waiting(self.name, trouble)
             self.troubles.add(kind)
             self.in_trouble, self.warned_at = True, now
             return logging.WARNING, text
         progress = verdict.progress if verdict is not None else ()
         back = "the server answers again; " if self.in_trouble else ""
         self.in_trouble = False
-        if progress == self.told and now - self.told_at < SELDOM and not back:
+        if progress != self.told:
+            self.told, self.told_at, self.since, self.quiet = progress, now, now, SELDOM
+            return logging.INFO, back + "; ".join(self._describe(item, now) for item in progress)
+        if now - self.told_at < self.quiet and not back:
             return logging.INFO, ""
-        self.told, self.told_at = progress, now
-        return logging.INFO, back + "; ".join(self._describe(item, now) for item in progress)
+        if not back:
+            self.quiet *= 2
+        self.told_at = now
+        same = "; ".join(map(str, progress))
+        return logging.INFO, f"{back}{same} (unchanged for {duration(now - self.since)})"
 
     def last(self, trouble: MilvusError | None) -> str:
         facts = [str(self.seen)] if self.seen is not None else []

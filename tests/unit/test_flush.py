@@ -37,6 +37,7 @@ class FlushingMilvus(FakeMilvus):
     :param builds: seconds until they are indexed
     :param writes: rows a second that others insert and seal meanwhile; they are indexed in turn, the last 1,000 never
     :param deleted: rows that are gone from the counts from 20 s after the flush on
+    :param unsealed: rows a second that others insert and nobody seals, which are counted and not described
     :param loaded: whether the collection is loaded, so that its rows can be counted
     """
 
@@ -49,6 +50,7 @@ class FlushingMilvus(FakeMilvus):
     writes: int = 0
     deleted: int = 0
     loaded: bool = False
+    unsealed: int = 0
     flushed: float = NEVER
 
     def __call__(self, request: Request) -> Behaviour:
@@ -69,7 +71,7 @@ class FlushingMilvus(FakeMilvus):
 
     def _answer(self, path: str, body: Mapping[str, Any]) -> Behaviour:
         if path == "collections/get_stats":
-            return ok({"rowCount": self.known(self.counts)})
+            return ok({"rowCount": self.known(self.counts) + int(self.unsealed * min(max(self.since, 0), 3_600))})
         return super()._answer(path, body)
 
     def _collection(self, body: Mapping[str, Any]) -> Answer:
@@ -166,6 +168,25 @@ def test_others_that_go_on_writing(loaded: bool, serve: Serve, worker: Make, clo
     (index,) = worker(serve(milvus)).run()
     assert index["total_rows"] - index["pending_rows"] >= 106_000
     assert milvus.builds <= milvus.since <= 40
+
+
+@pytest.mark.parametrize("describes", [2.9, 45.0])
+def test_others_whose_rows_nobody_seals(describes: float, serve: Serve, worker: Make, clock: Clock) -> None:
+    milvus = FlushingMilvus(clock=clock, unsealed=100, describes=describes, builds=50.0)
+    (index,) = worker(serve(milvus)).run()
+    assert (index["total_rows"], index["pending_rows"]) == (6_000, 0)
+    assert milvus.since <= 180
+
+
+def test_what_is_waited_for_is_told_once_for_all_indexes(
+    serve: Serve, worker: Make, clock: Clock, logged: Logged
+) -> None:
+    fields = {"id": "Int64", **dict.fromkeys(("vector", "other", "third"), "FloatVector")}
+    specs = [{**HNSW, "fieldName": name} for name in ("vector", "other", "third")]
+    worker(serve(FlushingMilvus(clock=clock, fields=fields)), index_params=specs).run()
+    (first, *_) = [line for line in logged.of("info") if "flushed rows are counted" in line]
+    assert first.count("waiting until flushed rows are counted") == 1
+    assert "docs: waiting" in first
 
 
 @pytest.mark.parametrize("deleted", [5_000, 6_000])

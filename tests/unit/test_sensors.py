@@ -192,7 +192,8 @@ def test_a_partition_that_is_released_while_another_is_loaded(
     runner.finish(load_sensor(**mode))
 
     assert clock.elapsed > 300
-    assert any("partition not loaded[partition=p1]" in line for line in logged.of("info"))
+    words = "docs: some of its partitions are not loaded (partition not loaded[partition=p1].)"
+    assert any(words in line for line in logged.of("info"))
 
 
 # Ends ---------------------------------------------------------------------------------------------------------------
