@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -49,6 +50,10 @@ class Course:
     began: float = field(default_factory=lambda: time.time())
     deadline: dict[str, Any] | None = None
     results: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        #: The deadline by ``time.monotonic``, in the process that set it; no field, since it means nothing elsewhere.
+        self.ends = math.inf
 
 
 class MilvusTask:
@@ -281,7 +286,11 @@ class MilvusTask:
 
         if course.deadline is None:
             course.deadline = asdict(self.deadline(course.began))
+            course.ends = time.monotonic() + course.deadline["at"] - time.time()
         deadline = Deadline(**course.deadline)
+        latest = time.time() + course.ends - time.monotonic()
+        if latest < deadline.at - 1.0:  # the system's clock was set back since then
+            deadline = replace(deadline, at=latest)
         if self.deferrable:
             course.results[name] = self._look_or_defer(hook, course, name, wait, deadline, first, answered)
         else:

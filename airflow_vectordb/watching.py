@@ -134,15 +134,15 @@ def watch(
 
 
 def steady_clock(
-    now: Callable[[], float] = time.time, ticks: Callable[[], float] = time.monotonic
+    now: Callable[[], float] | None = None, ticks: Callable[[], float] = time.monotonic
 ) -> Callable[[], float]:
     """
     Make a clock that shows the time of day, and goes on evenly when somebody sets the system's.
 
-    :param now: the time of day, in seconds since the epoch; it is asked once
+    :param now: the time of day, in seconds since the epoch, which is asked once; None: ``time.time``
     :param ticks: seconds, from any moment on, that nobody sets
     """
-    ahead = now() - ticks()
+    ahead = (now or time.time)() - ticks()
     return lambda: ahead + ticks()
 
 

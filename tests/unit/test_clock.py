@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 from drivers import end_of, trigger_of
-from fake_milvus import indexed, rows
+from fake_milvus import BUILT, FakeMilvus, indexed, rows
 from harness import Operating
 from scripted import ScriptedServer
 
 from airflow_vectordb._compat import AirflowException
+from airflow_vectordb.operators.base import WaitingOperator
 from airflow_vectordb.sensors.milvus import IndexSensor
+from airflow_vectordb.tasks import Course
+from airflow_vectordb.waits import IndexesBuilt
 from airflow_vectordb.watching import Deadline
 
 Serve = Callable[..., ScriptedServer]
@@ -44,6 +47,36 @@ def test_a_wait_in_the_triggerer(set_in_mid_wait: ScriptedServer, operating: Ope
     assert event["error"] == "WaitTimeoutError"
     assert LIMIT - 0.1 <= time.monotonic() - began < LIMIT + 10
     assert len(set_in_mid_wait.requests) > 2
+
+
+class TwoWaits(WaitingOperator):
+    """Waits for one thing, and then for another."""
+
+    def work(self, hook: Any, context: Any, course: Course) -> Any:
+        for name in ("first", "second"):
+            self.wait_for(hook, course, name, IndexesBuilt("docs", (name,)))
+
+
+def test_two_waits_in_a_worker_have_one_deadline(
+    serve: Serve, operating: Operating, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, shift = time.time, [0.0]
+
+    def progress(name: str) -> dict[str, Any]:
+        if name == "second":
+            return rows(500)
+        shift[0] = -7200.0  # while the first one is waited for
+        return BUILT
+
+    milvus = FakeMilvus(progress=progress)
+    for name in ("first", "second"):
+        milvus.add(name)
+    operating.connect(serve(milvus))
+    monkeypatch.setattr(time, "time", lambda: now() + shift[0])
+    began = time.monotonic()
+    with pytest.raises(AirflowException, match=r"1 s \(timeout\)"):
+        operating.execute(TwoWaits(task_id="two", timeout=LIMIT, poll_interval=0.2))
+    assert LIMIT - 0.1 <= time.monotonic() - began < LIMIT + 10
 
 
 def test_a_wait_in_a_worker(set_in_mid_wait: ScriptedServer, operating: Operating) -> None:
