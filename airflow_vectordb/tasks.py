@@ -56,6 +56,17 @@ class Course:
         self.ends = math.inf
 
 
+def causes_of(error: BaseException | None) -> Iterator[BaseException]:
+    """
+    Go through an error and what has caused it.
+
+    :param error: None: nothing
+    """
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
 class MilvusTask:
     """
     Mixed into Airflow's operators and sensors.
@@ -150,8 +161,7 @@ class MilvusTask:
         try:
             return cast("Any", super()).resume_execution(next_method, next_kwargs, context)
         except AirflowException as error:
-            cause = error if isinstance(error, TaskDeferralTimeout) else error.__cause__
-            if not isinstance(cause, TaskDeferralTimeout):
+            if not any(isinstance(cause, TaskDeferralTimeout) for cause in causes_of(error)):
                 raise
             text = (
                 f"no triggerer ended the wait in time, {GRACE:.0f} s of grace included: is one running (`airflow "
@@ -392,4 +402,4 @@ class MilvusTask:
             self.log.warning("The work is done; Airflow could not be told of it, as assets and lineage: %s", error)
 
 
-__all__ = ["Course", "MilvusTask"]
+__all__ = ["Course", "MilvusTask", "causes_of"]

@@ -105,7 +105,7 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
                 return self._run(context, Course())
             except AirflowException as error:
                 if self.soft_fail or self.never_fail:
-                    raise AirflowSkipException(f"{error}; skipped instead of failed") from error
+                    raise _skip(error) from error
                 raise
         if not hasattr((context or {}).get("ti"), "get_first_reschedule_date"):
             # As unit tests of DAGs call it. Airflow's base asks a task instance when its first look was: now.
@@ -113,12 +113,31 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
             context = cast("Context", {**(context or {}), "ti": ti})
         try:
             return super().execute(context)
-        except AirflowSensorTimeout as error:
-            if self._late is None:
-                raise
+        except (AirflowSensorTimeout, AirflowSkipException) as error:
             from airflow_vectordb.exceptions import make_airflows
 
-            raise make_airflows(self._late, AirflowSensorTimeout, self.task_id) from error
+            late = self._late and make_airflows(self._late, AirflowSensorTimeout, self.task_id)
+            if isinstance(error, AirflowSkipException) and (why := error.__cause__ or late):
+                raise _skip(why) from error
+            if late is None:
+                raise
+            raise late from error
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """
+        Go on after a deferral; Airflow calls it.
+
+        :param next_method: :meth:`execute_complete`, or Airflow's word for a wait that has not ended
+        :param next_kwargs: its arguments
+        :param context: the task's context
+        :raises AirflowSkipException: with ``soft_fail`` or ``never_fail``, with what went wrong
+        """
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowSkipException as error:
+            if error.__cause__ is None or isinstance(error.__cause__, AirflowSkipException):  # it says why
+                raise
+            raise _skip(error.__cause__) from error
 
     def work(self, hook: MilvusHook, context: Context, course: Course) -> Any:
         """
@@ -197,6 +216,11 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
             return super().airflow_error(error)
         error.hint = NO_RETRY
         return AirflowSensorTimeout
+
+
+def _skip(why: BaseException) -> AirflowSkipException:
+    """Say why a sensor is skipped: the log of a skipped task has no other trace of it than this text."""
+    return AirflowSkipException(f"{why}; skipped instead of failed")
 
 
 class IndexSensor(MilvusSensor):

@@ -156,7 +156,7 @@ def test_a_wait_that_nobody_ended_names_the_cause(kind: type[Driver], operating:
 
 def test_a_soft_sensor_is_skipped_all_the_same() -> None:
     sensor = IndexSensor(task_id="index", collection_name="docs", soft_fail=True)
-    with pytest.raises(AirflowSkipException):
+    with pytest.raises(AirflowSkipException, match="no triggerer ended the wait"):
         sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, {})  # type: ignore[typeddict-item]
 
 
