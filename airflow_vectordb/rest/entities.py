@@ -11,6 +11,8 @@ from airflow_vectordb.rest.call import Answer, Call, body_of
 from airflow_vectordb.rest.result import Result
 
 Row = Mapping[str, Any]
+#: Ids that the text of a :class:`Written` has.
+SHOWN_IDS = 10
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,11 @@ class Written(Result):
 
     count: int
     ids: tuple[Any, ...]
+
+    def __repr__(self) -> str:
+        # Airflow logs what a task returns, and that is the line of a log.
+        more = f", … {len(self.ids) - SHOWN_IDS:,} more" if len(self.ids) > SHOWN_IDS else ""
+        return f"Written(count={self.count}, ids=({', '.join(map(repr, self.ids[:SHOWN_IDS]))}{more}))"
 
 
 def insert(

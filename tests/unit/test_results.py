@@ -99,6 +99,11 @@ def test_attributes_and_items_are_the_same(result: Any) -> None:
     assert type(result).__name__ in repr(result)  # not the braces of a dict
 
 
+def test_a_line_of_a_log_does_not_have_all_the_ids() -> None:
+    assert repr(Written(2, (1, "a"))) == "Written(count=2, ids=(1, 'a'))"
+    assert repr(Written(10_000, tuple(range(10_000)))).endswith("8, 9, … 9,990 more))")
+
+
 def test_an_endpoint_is_no_result() -> None:
     with pytest.raises(TypeError, match="holds a token"):
         serialize(Endpoint("http://localhost", token="root:open sesame"))
