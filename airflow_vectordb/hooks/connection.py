@@ -69,17 +69,17 @@ def endpoint_of(connection: ConnectionLike, database: str | None = None, *, warn
     :raises InvalidParametersError: with everything that is wrong in the connection; no secret is in it
     """
     problems: list[str] = []
-    endpoint = _endpoint(connection, database, problems, warn)
+    endpoint = _endpoint(connection, database, problems)
+    if warn:
+        _warn(connection, _extra(connection, []))
     if endpoint is None or problems:
         # From here: the variables of this function, which tracebacks may show, have no secret.
         raise InvalidParametersError(problems, f"connection {connection.conn_id!r}")
     return endpoint
 
 
-def _endpoint(connection: ConnectionLike, database: str | None, problems: list[str], warn: bool) -> Endpoint | None:
+def _endpoint(connection: ConnectionLike, database: str | None, problems: list[str]) -> Endpoint | None:
     extra = _extra(connection, problems)
-    if warn:
-        _warn(connection, extra)
     secure = _flag(extra.get("secure"), "secure", False, problems)
     verify = _verify(extra.get("verify"))
     timeout = _number(extra.get("timeout"), "timeout", DEFAULT_TIMEOUT, problems)
@@ -136,7 +136,7 @@ def _extra(connection: ConnectionLike, problems: list[str]) -> Mapping[str, Any]
     try:
         # Not `extra_dejson`: it takes what is not JSON for nothing, and talks to Airflow's supervisor (to mask what
         # Airflow has masked before), which must not be waited for in an event loop.
-        extra = json.loads(connection.extra or "{}")
+        extra = json.loads(connection.extra or "{}") if connection.extra != "null" else {}
     except ValueError as error:
         problems.append(f"extra is not JSON: {error}")
         return {}
@@ -149,12 +149,18 @@ def _extra(connection: ConnectionLike, problems: list[str]) -> Mapping[str, Any]
 def _warn(connection: ConnectionLike, extra: Mapping[str, Any]) -> None:
     if connection.conn_type != CONNECTION_TYPE:
         _log.warning(
-            "connection %r works, and its type should be %r, not %r: only that one has the form and the Test button",
+            "connection %r: its type should be %r, not %r: only that one has the form and the Test button",
             connection.conn_id,
             CONNECTION_TYPE,
             connection.conn_type or "",
         )
-    if "@" in str(extra.get("console_url") or ""):
+    console = str(extra.get("console_url") or "")
+    if console and not console.lower().startswith(("http://", "https://")):
+        _log.warning(
+            "connection %r: extra 'console_url' makes no link: it has to begin with http:// or https://",
+            connection.conn_id,
+        )
+    if "@" in console:
         _log.warning(
             "connection %r: user and password in extra 'console_url' are left out of links", connection.conn_id
         )

@@ -93,6 +93,7 @@ class MilvusHook(BaseHook):
         self.database = database
         self.patient = patient
         self._client: Client | None = None
+        self._warned = patient
 
     def __enter__(self) -> MilvusHook:
         return self
@@ -330,7 +331,8 @@ class MilvusHook(BaseHook):
     def _endpoint_of(self, connection: ConnectionFields) -> Endpoint:
         from airflow_vectordb.hooks.connection import endpoint_of
 
-        return endpoint_of(connection, self.database, warn=not self.patient)
+        warn, self._warned = not self._warned, True  # of one that cannot be used, more than once is asked
+        return endpoint_of(connection, self.database, warn=warn)
 
 
 @contextmanager

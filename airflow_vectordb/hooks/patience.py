@@ -32,7 +32,7 @@ def reading(pauses: Sequence[float], log: Any) -> Reading:
             return (yield None)
         except AirflowNotFoundException as error:
             text = f"{error}. Airflow also says so while its database is away"
-            log.warning("%s; trying again in %s", "the same again" if text == told else text, duration(pause))
+            log.warning("%s; trying again in %s", "still no connection" if text == told else text, duration(pause))
             told = text
         yield pause
     return (yield None)

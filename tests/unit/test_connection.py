@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Connection
+from harness import Operating
 
 from airflow_vectordb.hooks.connection import endpoint_of
 from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
@@ -57,6 +58,22 @@ def test_where_a_connection_leads(fields: dict[str, Any], url: str) -> None:
 )
 def test_the_token(login: str | None, password: str | None, header: str | None) -> None:
     assert endpoint(host="h", login=login, password=password).headers().get("Authorization") == header
+
+
+@pytest.mark.parametrize("extra", ["null", "{}", ""])
+def test_no_extra(extra: str) -> None:
+    assert endpoint_of(Connection(conn_id="c", conn_type="milvus", host="h", extra=extra)).timeout == 30
+
+
+def test_a_task_warns_of_what_is_odd_once(operating: Operating, caplog: pytest.LogCaptureFixture) -> None:
+    operating.connect("http://localhost:1", conn_type="http", port=2, extra={"tmeout": 3})
+    with pytest.raises(InvalidParametersError, match="leave one of them out"):
+        operating.execute(operating.operator())
+    assert [message for message in caplog.messages if "'http'" in message or "tmeout" in message] == [
+        "connection 'milvus_default': its type should be 'milvus', not 'http': "
+        "only that one has the form and the Test button",
+        "connection 'milvus_default': extra 'tmeout' has no meaning here; did you mean 'timeout'?",
+    ]
 
 
 def test_database_timeout_retries_and_verify() -> None:
@@ -152,6 +169,7 @@ def test_the_form_comes_from_the_same_table() -> None:
         ({"conn_type": None}, "'milvus', not ''"),
         ({"conn_type": "milvus", "extra": '{"timout": 3}'}, "did you mean 'timeout'"),
         ({"conn_type": "milvus", "extra": '{"console_url": "http://a:b@attu"}'}, "left out of links"),
+        ({"conn_type": "milvus", "extra": '{"console_url": "attu:8000"}'}, "begin with http:// or https://"),
     ],
 )
 def test_what_works_and_is_odd_is_a_warning(
