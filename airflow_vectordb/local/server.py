@@ -184,13 +184,14 @@ def _serve(
 ) -> None:
     port = listener.getsockname()[1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    waiting = Waiting(max_connections())
+    most = max_connections()
+    waiting = Waiting(most)
     config = uvicorn.Config(
         build_app(engine, settings.token, hosts),
         http=bounded_protocol(waiting),
         ws="none",
-        # More at once would be more open files than there may be.
-        backlog=256,
+        # So many are accepted at once; more would be more open files than there may be.
+        backlog=min(256, most),
         # Beyond what the protocol takes, which so is the one to refuse.
         h11_max_incomplete_event_size=1024 * 1024,
         proxy_headers=False,

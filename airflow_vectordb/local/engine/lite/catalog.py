@@ -186,10 +186,13 @@ class Catalog:
                     raise (no_space() if _is_full(again) else again) from error
 
     def _carry_out(self, steps: tuple[tuple[str, tuple[Any, ...]], ...]) -> None:
+        if len(steps) == 1:
+            self._sql.execute(*steps[0])
+            return
         try:
             self._sql.execute("BEGIN")
-            for statement, values in steps:
-                self._sql.execute(statement, values)
+            for step in steps:
+                self._sql.execute(*step)
             self._sql.execute("COMMIT")
         except sqlite3.Error:
             if self._sql.in_transaction:
