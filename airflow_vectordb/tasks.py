@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow_vectordb._compat import AirflowException, TaskDeferralTimeout, is_dag_test
 from airflow_vectordb.assets import check_assets
 from airflow_vectordb.health import missing_triggerer
-from airflow_vectordb.validation import check_flags, check_literal, check_seconds, refuse, seconds_of
+from airflow_vectordb.validation import check_common, check_seconds, refuse, seconds_of
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -26,11 +26,6 @@ if TYPE_CHECKING:
 
 #: Seconds that a wait may take when neither ``timeout`` nor ``execution_timeout`` is set: a day.
 LONGEST_WAIT = 24 * 3600.0
-#: Seconds: a shorter ``poll_interval`` would be a busy loop.
-SHORTEST_POLL_INTERVAL = 0.1
-#: Arguments of operators and sensors, as far as they have them, that are true or false.
-FLAGS = ("wait_for_completion", "deferrable", "flush", "strict", "allow_unknown")
-FLAGS_OF_SENSORS = ("soft_fail", "never_fail", "silent_fail", "exponential_backoff")
 #: What to do when nobody waits.
 START_A_TRIGGERER = "Start one (`airflow triggerer`): without it nothing wakes this task before its time is over."
 #: Seconds after the deadline at which Airflow itself ends a deferred task, should no triggerer be there to do it.
@@ -56,12 +51,7 @@ class Course:
         self.ends = math.inf
 
 
-def causes_of(error: BaseException | None) -> Iterator[BaseException]:
-    """
-    Go through an error and what has caused it.
-
-    :param error: None: nothing
-    """
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
@@ -98,18 +88,21 @@ class MilvusTask:
         :param problems: what is wrong with those of its own; None: nothing
         :raises ValueError: with everything that is wrong
         """
-        given = vars(self)
-        refuse(
-            self.task_id,
-            *self._problems,
-            *problems,
-            *check_literal(milvus_conn_id=self.milvus_conn_id),
-            *(check_literal(database=self.database) if self.database else ()),
-            *check_flags(**{name: given[name] for name in FLAGS + FLAGS_OF_SENSORS if name in given}),
-            check_seconds("poll_interval", self.poll_interval, SHORTEST_POLL_INTERVAL),
-            check_seconds("timeout", given.get("timeout")),
-            check_assets([*(self.outlets or ()), *(self.inlets or ())]),
-        )
+        assets = check_assets([*(self.outlets or ()), *(self.inlets or ())])
+        refuse(self.task_id, *self._problems, *problems, *check_common(vars(self)), assets)
+
+    @classmethod
+    def partial(cls, **given: Any) -> Any:
+        """
+        Begin a mapped task; Airflow makes its instances when it runs, which is late to refuse what can never be right.
+
+        :param given: arguments of all of its instances
+        :raises ValueError: with what is wrong among those that all classes have
+        """
+        times = (check_seconds(name, given.get(name)) for name in ("execution_timeout", "max_wait"))
+        # None is what `deferrable` and `database` are by default, and are no more in a task that is made.
+        refuse(str(given.get("task_id")), *times, *check_common({k: v for k, v in given.items() if v is not None}))
+        return cast("Any", super()).partial(**given)
 
     @abstractmethod
     def work(self, hook: MilvusHook, context: Context, course: Course) -> Any:
@@ -161,7 +154,7 @@ class MilvusTask:
         try:
             return cast("Any", super()).resume_execution(next_method, next_kwargs, context)
         except AirflowException as error:
-            if not any(isinstance(cause, TaskDeferralTimeout) for cause in causes_of(error)):
+            if not any(isinstance(cause, TaskDeferralTimeout) for cause in _causes(error)):
                 raise
             text = (
                 f"no triggerer ended the wait in time, {GRACE:.0f} s of grace included: is one running (`airflow "
@@ -402,4 +395,4 @@ class MilvusTask:
             self.log.warning("The work is done; Airflow could not be told of it, as assets and lineage: %s", error)
 
 
-__all__ = ["Course", "MilvusTask", "causes_of"]
+__all__ = ["Course", "MilvusTask"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from numbers import Number
@@ -10,6 +10,11 @@ from typing import Any
 
 #: Seconds: a longer time is no time, and clocks cannot be moved by it.
 LONGEST = 1e9
+#: Seconds: a shorter ``poll_interval`` would be a busy loop.
+SHORTEST_POLL_INTERVAL = 0.1
+#: Arguments of operators and sensors, as far as they have them, that are true or false.
+FLAGS = ("wait_for_completion", "deferrable", "flush", "strict", "allow_unknown")
+FLAGS_OF_SENSORS = ("soft_fail", "never_fail", "silent_fail", "exponential_backoff")
 #: No server counts as far.
 _MOST_ROWS = 2**63
 
@@ -66,6 +71,23 @@ def check_flags(**values: Any) -> list[str]:
     :return: what is wrong
     """
     return [f"{name} must be True or False, not {_show(v)}" for name, v in values.items() if not isinstance(v, bool)]
+
+
+def check_common(given: Mapping[str, Any]) -> list[str | None]:
+    """
+    Check the arguments that several classes have.
+
+    :param given: by name, those that were given; others are no business of it
+    :return: what is wrong; None: nothing
+    """
+    names = ["milvus_conn_id"] if "milvus_conn_id" in given else []
+    names += ["database"] if given.get("database") else []
+    return [
+        *check_literal(**{name: given[name] for name in names}),
+        *check_flags(**{name: given[name] for name in FLAGS + FLAGS_OF_SENSORS if name in given}),
+        *(check_seconds(name, given.get(name), SHORTEST_POLL_INTERVAL) for name in ("poll_interval", "poke_interval")),
+        check_seconds("timeout", given.get("timeout")),
+    ]
 
 
 def take_times(arguments: dict[str, Any], *names: str) -> list[str]:
@@ -267,7 +289,9 @@ def _instead(value: Any) -> str:
 
 
 __all__ = [
+    "SHORTEST_POLL_INTERVAL",
     "check_choice",
+    "check_common",
     "check_flags",
     "check_literal",
     "check_literals",

@@ -19,8 +19,9 @@ from airflow_vectordb._compat import (
 )
 from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
 from airflow_vectordb.links import MilvusConsoleLink
-from airflow_vectordb.tasks import SHORTEST_POLL_INTERVAL, Course, MilvusTask
+from airflow_vectordb.tasks import Course, MilvusTask
 from airflow_vectordb.validation import (
+    SHORTEST_POLL_INTERVAL,
     check_literal,
     check_literals,
     check_rows,

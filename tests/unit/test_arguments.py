@@ -139,6 +139,41 @@ def test_flags(kind: type[Any], name: str) -> None:
         assert getattr(make(kind, **{name: value}), name) is value
 
 
+# Mapped tasks -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("deferrable", "no"),
+        ("poll_interval", "30"),
+        ("timeout", 0),
+        ("execution_timeout", "90"),
+        ("milvus_conn_id", ""),
+        ("database", "None"),
+    ],
+)
+@pytest.mark.parametrize("kind", WAITING)
+def test_what_mapped_tasks_have_in_common_is_refused_when_the_dag_is_parsed(
+    kind: type[Any], name: str, value: Any
+) -> None:
+    name = interval(kind) if name == "poll_interval" else name
+    with DAG("d", schedule=None), pytest.raises(ValueError, match=f"^task it: {name} "):
+        kind.partial(task_id="it", **{name: value})
+
+
+@pytest.mark.parametrize("kind", WAITING)
+def test_mapped_tasks(kind: type[Any]) -> None:
+    given = {name: value for name, value in MINIMAL[kind].items() if name != "collection_name"}
+    for value in (90, timedelta(seconds=90)):
+        arguments = {interval(kind): value, "timeout": value, "execution_timeout": value, "deferrable": None}
+        with DAG("d", schedule=None):
+            mapped = kind.partial(task_id="it", **given, **arguments).expand(collection_name=["a", "b"])
+        task = mapped.unmap({"collection_name": "a"})
+        assert task.execution_timeout == timedelta(seconds=90)
+        assert task.deadline(0.0).seconds == 90
+
+
 # Names --------------------------------------------------------------------------------------------------------------
 
 
