@@ -122,6 +122,9 @@ class BoundedProtocol(Protocol):
         super().on_response_complete()
         self._note(idle=True)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: such a request is answered as any other, and needs none of the libraries that it is told of."""
+
     def _heard(self) -> tuple[object, int]:
         """What changes when a request begins or a piece of its body comes."""
         return self.cycle, 0 if self.cycle is None else len(self.cycle.body)

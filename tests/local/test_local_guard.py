@@ -226,6 +226,7 @@ def test_an_upgrade_is_not_made_and_does_not_hang(free: LocalMilvus) -> None:
     answer = raw(free, wish % LIST.encode())
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"connection: close" in answer
+    assert "WebSocket" not in free.log()
 
 
 # --- the token ---

@@ -71,7 +71,7 @@ class Reserve:
         size = min(self._size, disk.f_bavail * disk.f_frsize)
         while size >= _SMALLEST:
             try:
-                with self._path.open("wb") as file:
+                with self._path.open("xb") as file:
                     _allocate(file.fileno(), size)
             except OSError:
                 self._path.unlink(missing_ok=True)
