@@ -210,7 +210,8 @@ class CreateIndexOperator(WaitingOperator):
         from airflow_vectordb.rest import aliases, errors
 
         if described.aliases is None or described.name in described.aliases:
-            with suppress(errors.AliasNotFoundError):
+            # A server that does not know the call knows no alias either.
+            with suppress(errors.AliasNotFoundError, errors.NoSuchEndpointError, errors.UnsupportedError):
                 return hook.send(aliases.describe(described.name))
         return described.name
 
@@ -226,8 +227,13 @@ class CreateIndexOperator(WaitingOperator):
                 if error.transient:
                     raise
                 self.log.info("%s is loaded, but its rows cannot be counted: %s", self.collection_name, error)
-        hook.send(collections.flush(self.collection_name))
-        counted = f" its {rows:,} rows" if rows else ""
+        try:
+            hook.send(collections.flush(self.collection_name))
+        except (errors.NoSuchEndpointError, errors.UnsupportedError) as error:
+            error.cause = "this server cannot flush over REST"
+            error.hint = "flush=True needs Milvus 2.5; min_rows works with all."
+            raise
+        counted = f", with {rows:,} rows in memory" if rows else ""
         self.log.info("%s: flushed%s; sealing goes on in the server", self.collection_name, counted)
         return rows
 

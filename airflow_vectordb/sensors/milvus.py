@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -86,6 +87,8 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
         self.poll_interval = self.poke_interval
         # What to raise if the look that has just been made was the last one.
         self._late: WaitTimeoutError | None = None
+        # What the last look has put into the log.
+        self._told = ""
 
     @abstractmethod
     def wait(self) -> Wait:
@@ -194,16 +197,21 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
                 if not tolerable(error, earlier):
                     raise
                 seen = f"the last error was: {error}"
-                self.log.warning("%s", hook.endpoint.readable(still_waiting(wait, error), LONGEST_LINE))
+                self._tell(logging.WARNING, hook.endpoint.readable(still_waiting(wait, error), LONGEST_LINE))
             else:
                 if isinstance(verdict, Done):
                     self._report(hook, verdict.result)
                     return PokeReturnValue(is_done=True, xcom_value=verdict.result)
                 seen = hook.endpoint.readable(str(verdict), LONGEST_LINE)
-                self.log.info("%s", seen)
+                self._tell(logging.INFO, seen)
             self._late = not_done(wait, Deadline(0.0, "timeout", float(self.timeout)), seen)
             self._late.where, self._late.hint = self.place(hook, self.subject()), NO_RETRY
         return False
+
+    def _tell(self, level: int, text: str) -> None:
+        if text != self._told:
+            self.log.log(level, "%s", text)
+        self._told = text
 
     def airflow_error(self, error: MilvusError) -> type[AirflowException]:
         """

@@ -137,7 +137,7 @@ def test_what_is_loaded_is_counted_exactly(serve: Serve, worker: Make, clock: Cl
     milvus = FlushingMilvus(clock=clock, sealed=500, counts=40.0, describes=45.0, builds=60.0, loaded=True)
     (index,) = worker(serve(milvus)).run()
     assert (index["total_rows"], index["pending_rows"]) == (6_500, 0)
-    assert any("flushed its 6,500 rows" in line for line in logged.of("info"))
+    assert any("flushed, with 6,500 rows in memory" in line for line in logged.of("info"))
     assert any("500 of at least 6,500 rows are sealed" in line for line in logged.of("info"))
 
 
@@ -147,6 +147,18 @@ def test_rows_that_cannot_be_counted_do_not_keep_it_from_flushing(serve: Serve, 
     server = serve(lambda request: denied if request.path == "entities/query" else milvus(request))
     (index,) = worker(server).run()
     assert index["total_rows"] == 6_000
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer("404 page not found", 404), error(65535, "rpc error: code = Unimplemented desc = unknown method")]
+)
+def test_a_server_that_cannot_flush(answer: Answer, serve: Serve, worker: Make, clock: Clock) -> None:
+    milvus = FlushingMilvus(clock=clock)
+    server = serve(lambda request: answer if request.path == "collections/flush" else milvus(request))
+    with pytest.raises(
+        AirflowFailException, match=r"^this server cannot flush over REST\. flush=True needs Milvus 2\.5;"
+    ):
+        worker(server).run()
 
 
 def test_an_empty_collection(serve: Serve, worker: Make, clock: Clock) -> None:

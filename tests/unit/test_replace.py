@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from harness import HNSW, Clock, Operating
 from loading_milvus import CHANGES, WIDER, LoadingMilvus, Make, Store, let_the_loop_sleep_by, m, maker, milvus
-from scripted import ScriptedServer, error
+from scripted import Answer, Behaviour, Request, ScriptedServer, error
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 
@@ -152,6 +152,24 @@ def test_by_an_alias(serve: Serve, worker: Make, deferrable: bool) -> None:
     assert {r.body["collectionName"] for r in server.requests if r.path in set(CHANGES) - {"indexes/create"}} == {
         "docs"
     }
+
+
+@pytest.mark.parametrize("answer", [Answer("404 page not found", 404), error(10, "unimplemented")])
+def test_a_server_that_has_no_aliases(answer: Answer, serve: Serve, worker: Make) -> None:
+    fake = milvus()
+
+    def script(request: Request) -> Behaviour:
+        if request.path == "aliases/describe":
+            return answer
+        answered = fake(request)
+        if request.path == "collections/describe":
+            del answered.body["data"]["aliases"]
+        return answered
+
+    server = serve(script)
+    worker(server).run()
+    assert (m(fake), fake.loaded) == ("32", {"_default"})
+    assert "aliases/describe" in server.paths
 
 
 def test_another_name(serve: Serve, worker: Make) -> None:

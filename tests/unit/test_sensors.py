@@ -264,6 +264,15 @@ def test_rescheduled_by_airflow(serve: Serve, operating: Operating, clock: Clock
     assert server.connections == 2
 
 
+def test_what_one_process_sees_again_and_again_is_told_once(
+    serve: Serve, operating: Operating, clock: Clock, logged: Logged
+) -> None:
+    answers = [ok({"loadState": "LoadStateNotLoad"})] * 20 + [ok({"loadState": "LoadStateLoaded", "loadProgress": 100})]
+    operating.connect(serve({"collections/get_load_state": answers, "partitions/list": ok(["_default"])}))
+    operating.execute(load_sensor(exponential_backoff=True))
+    assert logged.of("info").count("docs: not loaded") == 1
+
+
 @pytest.mark.parametrize("rescheduled", [False, True])
 def test_a_poke_that_meets_a_page(rescheduled: bool, serve: Serve, operating: Operating, clock: Clock) -> None:
     operating.connect(serve(page(200)))
