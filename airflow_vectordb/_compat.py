@@ -70,10 +70,19 @@ def is_dag_test() -> bool:
 
     What stands in for Airflow's supervisor then cannot be asked from an event loop.
     """
+    supervisor = _supervisor()
+    return supervisor is not None and not hasattr(supervisor, "asend")
+
+
+def is_run_by_airflow() -> bool:
+    """Tell whether Airflow runs this task, by whatever means; unit tests of DAGs call it themselves."""
+    return _supervisor() is not None
+
+
+def _supervisor() -> Any:
     from airflow.sdk.execution_time import task_runner
 
-    supervisor = getattr(task_runner, "SUPERVISOR_COMMS", None)
-    return supervisor is not None and not hasattr(supervisor, "asend")
+    return getattr(task_runner, "SUPERVISOR_COMMS", None)
 
 
 def is_retry(context: Any) -> bool:
@@ -98,4 +107,5 @@ __all__ = [
     "default_deferrable",
     "is_dag_test",
     "is_retry",
+    "is_run_by_airflow",
 ]

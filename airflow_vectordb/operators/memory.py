@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_vectordb._compat import AirflowException, is_retry
+from airflow_vectordb._compat import AirflowException, is_retry, is_run_by_airflow
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -27,7 +27,8 @@ class RetryMemory:
 
     **Known limit:** on Airflow 3.1 and 3.2 the Variable stays if the task instance never comes to its end.
 
-    **Without a task instance,** as unit tests of DAGs call operators, there is no next try: it is kept in a dict.
+    **Without a task instance, or without Airflow,** as unit tests of DAGs call operators, there is no next try: it is
+    kept in a dict.
 
     :param context: the task's context
     :param key: name of the fact
@@ -36,11 +37,12 @@ class RetryMemory:
 
     def __init__(self, context: Context, key: str, spare: dict[str, Any] | None = None) -> None:
         ti: Any = (context or {}).get("ti")
-        if not isinstance(getattr(ti, "run_id", None), str):
+        store: Any = (context or {}).get("task_state_store")
+        if not isinstance(getattr(ti, "run_id", None), str) or (store is None and not is_run_by_airflow()):
             self._key = f"airflow_vectordb.{key}"
             self._store: Any = _Spare({} if spare is None else spare)
             return
-        self._store = context.get("task_state_store")
+        self._store = store
         self._retried = is_retry(context)
         identity = (ti.dag_id, ti.run_id, ti.task_id, getattr(ti, "map_index", -1))
         self._of = "task {2} of DAG {0}, run {1}, map index {3}".format(*identity)

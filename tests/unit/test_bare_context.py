@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import MagicMock
+from unittest.mock import MagicMock, Mock
 
 import pytest
 from drivers import AirflowRescheduleException, TaskDeferred, end_of
@@ -38,7 +38,21 @@ TASKS: dict[str, Callable[..., Any]] = {
 }
 # Without an address in it, which would be another one in each process of pytest-xdist.
 MOCK = MagicMock(name="mock", __repr__=lambda self: "a mock")
-CONTEXTS: list[Any] = [{}, {"ti": None}, None, {"ti": SimpleNamespace(try_number=1)}, {"ti": MOCK}, MOCK]
+# With all that identifies a task instance, as whoever tests callbacks or names that are made of it writes it.
+FULL = MagicMock(
+    name="full", try_number=1, run_id="r", dag_id="d", task_id="task", map_index=-1, __repr__=lambda self: "a full mock"
+)
+BARE = Mock(name="bare", __repr__=lambda self: "a bare mock")
+CONTEXTS: list[Any] = [
+    {},
+    {"ti": None},
+    None,
+    {"ti": SimpleNamespace(try_number=1)},
+    {"ti": MOCK},
+    MOCK,
+    {"ti": FULL},
+    BARE,
+]
 
 
 def server_for(name: str) -> LoadingMilvus:
@@ -80,12 +94,15 @@ def test_a_replacement_that_is_refused_puts_back_what_was_there(serve: Serve, op
     assert (m(server), server.loaded) == ("16", {"_default"})
 
 
-def test_a_sensor_that_is_not_done_is_rescheduled(serve: Serve, operating: Operating, clock: Clock) -> None:
+@pytest.mark.parametrize("context", CONTEXTS, ids=lambda context: str(context)[:20])
+def test_a_sensor_that_is_not_done_is_rescheduled(
+    context: Any, serve: Serve, operating: Operating, clock: Clock
+) -> None:
     server = milvus()
     server.progress = told({"indexState": "InProgress", "pendingRows": 3})
     operating.connect(serve(server))
     with pytest.raises(AirflowRescheduleException):
-        TASKS["index sensor, rescheduled"]().execute({})
+        TASKS["index sensor, rescheduled"]().execute(context)
     assert TASKS["index sensor, rescheduled"]().poke({}) is False
 
 
