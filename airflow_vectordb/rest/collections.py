@@ -205,18 +205,28 @@ def load_state(name: str, partitions: Sequence[str] = (), *, database: str | Non
     """
 
     def read(answer: Answer) -> LoadState:
-        state = str(answer.data["loadState"])
-        progress = answer.data.get("loadProgress")
+        state, progress = str(answer.data["loadState"]), _percent(answer.data.get("loadProgress"))
         # Beside ``data``, where other answers have a message only when they failed.
         message = str(answer.envelope.get("message") or answer.data.get("message") or "")
-        if progress is not None and int(progress) < 0:
-            # "LoadStateLoading, -1" says that the progress cannot be told, and the message why: with Milvus 2.3 to 2.6
-            # mostly since a partition is not loaded while another one is, but it may be an outage within the cluster.
-            return LoadState("LoadStateNotLoad" if not message or _NOT_LOADED.search(message) else state, None, message)
-        return LoadState(state, None if progress is None else int(progress), message)
+        if progress is not None and progress >= 0:
+            return LoadState(state, progress, message)
+        # "LoadStateLoading, -1" says that the progress cannot be told, and the message why: with Milvus 2.3 to 2.6
+        # mostly since a partition is not loaded while another one is, but it may be an outage within the cluster.
+        nothing_else = progress is not None and not message
+        if state == "LoadStateLoading" and (nothing_else or _NOT_LOADED.search(message)):
+            state = "LoadStateNotLoad"
+        return LoadState(state, None, message)
 
     body = body_of(database, collectionName=name, partitionNames=list(partitions) or None)
     return Call("collections/get_load_state", body, read)
+
+
+def _percent(value: Any) -> int | None:
+    """Read a progress, however it is spelt; None: there is none."""
+    try:
+        return int(float(str(value).rstrip("% ")))
+    except (ValueError, OverflowError):
+        return None
 
 
 def row_count(name: str, *, database: str | None = None) -> Call[int]:

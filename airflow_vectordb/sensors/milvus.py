@@ -210,7 +210,7 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
         return False
 
     def _tell(self, level: int, text: str) -> None:
-        if text != self._told:
+        if self.reschedule or text != self._told:  # rescheduled, each poke is a process of its own
             self.log.log(level, "%s", text)
         self._told = text
 

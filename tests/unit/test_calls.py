@@ -186,6 +186,17 @@ def test_a_progress_that_cannot_be_told_is_what_the_message_says(progress: Any, 
     expected = collections.LoadState(state, None, words)
     assert read(collections.load_state("c"), data, message=words) == expected
     assert read(collections.load_state("c"), {**data, "message": words}) == expected
+    if words:
+        del data["loadProgress"]
+        assert read(collections.load_state("c"), data, message=words) == expected
+
+
+@pytest.mark.parametrize(
+    ("told", "progress"), [("100", 100), ("40%", 40), (99.9, 99), ("100.0", 100), ("", None), (None, None), ("x", None)]
+)
+def test_a_load_progress_however_it_is_spelt(told: Any, progress: int | None) -> None:
+    data = {"loadState": "LoadStateLoaded", "loadProgress": told}
+    assert read(collections.load_state("c"), data) == collections.LoadState("LoadStateLoaded", progress)
 
 
 @pytest.mark.parametrize(
