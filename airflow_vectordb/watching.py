@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random as _random
 import time
+from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
@@ -211,6 +212,7 @@ class _Report:
     started: float
     seen: Pending | None = None
     told: tuple[Progress, ...] = ()
+    recent: deque[tuple[Progress, ...]] = field(default_factory=lambda: deque(maxlen=8))
     told_at: float = float("-inf")
     since: float = 0.0  # it is what was told
     warned_at: float = float("-inf")
@@ -238,15 +240,18 @@ class _Report:
         back = "the server answers again; " if self.in_trouble else ""
         self.in_trouble = False
         if progress != self.told:
-            self.told, self.told_at, self.since, self.quiet = progress, now, now, SELDOM
+            self.told, self.since = progress, now
+        if progress not in self.recent:  # counts may go back and forth
+            self.recent.append(progress)
+            self.told_at, self.quiet = now, SELDOM
             return logging.INFO, back + "; ".join(self._describe(item, now) for item in progress)
         if now - self.told_at < self.quiet and not back:
             return logging.INFO, ""
         if not back:
             self.quiet *= 2
         self.told_at = now
-        same = "; ".join(map(str, progress))
-        return logging.INFO, f"{back}{same} (unchanged for {duration(now - self.since)})"
+        same, how = "; ".join(map(str, progress)), f"unchanged for {duration(now - self.since)}"
+        return logging.INFO, f"{back}{same} ({how if now > self.since else f'after {duration(now - self.started)}'})"
 
     def last(self, trouble: MilvusError | None) -> str:
         facts = [str(self.seen)] if self.seen is not None else []

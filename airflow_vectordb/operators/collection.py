@@ -50,7 +50,7 @@ class _LoadingOperator(WaitingOperator):
                     hook.send(self._call(partitions))
                 except errors.MilvusError as error:
                     if self._needs_index(error):
-                        error.cause = f"collection {self.collection_name!r} has a vector field without an index"
+                        error.cause = f"a vector field is without an index in {self.collection_name!r}"
                         error.hint = "Create it first (CreateIndexOperator)."
                     raise
                 course.results["asked"] = True

@@ -120,7 +120,7 @@ def test_something_else_is_wrong(
             (
                 "load",
                 answer,
-                "collection 'docs' has a vector field without an index. Create it first (CreateIndexOperator).",
+                "a vector field is without an index in 'docs'. Create it first (CreateIndexOperator).",
             )
             for answer in (
                 error(700, "index not found[collection=docs]"),

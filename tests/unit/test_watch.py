@@ -237,6 +237,15 @@ def test_standstill_is_told_seldom() -> None:
     assert len(others) == len(set(others)) == 3
 
 
+def test_counts_that_go_back_and_forth_are_not_told_each_time() -> None:
+    world = World(
+        lambda t: described("InProgress", pending_rows=50 + int(t / 30) % 3) if t < 24 * HOUR else described()
+    )
+    world.run(WAIT)
+    texts = [text for _, text in world.told]
+    assert len(texts) == len(set(texts)) <= 12
+
+
 def test_retry_after_is_heeded_within_reason() -> None:
     world = World(lambda t: described() if len(world.looks) > 2 else errors.RateLimitError("x", retry_after=20.0))
     world.run(WAIT)
