@@ -29,6 +29,7 @@ SMALL_ANSWERS = {
 #: Brackets in an answer to one of those calls. As many lists as there is room for would have Python's garbage collector
 #: look through all that a process has, which takes longer than to read them.
 MOST_PARTS = 20_000
+_PARENT = __package__.rpartition(".")[0]
 #: Functions that a call may come back through, unsent: the one that makes it, and those that have called that one.
 MAKERS = 4
 
@@ -83,7 +84,7 @@ class Call(Generic[T_co]):
             return
         with suppress(AttributeError, TypeError, ValueError):  # no frame, or no mapping
             fields, line, makers = unread
-            if _is_dropped(sys._getframe(1), makers):
+            if makers and _is_dropped(sys._getframe(1), makers):
                 collection = fields["body"].get("collectionName")
                 about = f" (collection {collection!r})" if collection else ""
                 text = f"{self.path}{about} was made and never sent, so it did nothing: `hook.send(…)` sends a call"
@@ -156,13 +157,18 @@ class Call(Generic[T_co]):
 
 
 def _made_by() -> tuple[int, tuple[CodeType, ...]]:
-    """Find who is making a call: the line, and the code of the function and of those that have called it."""
+    """
+    Find who is making a call: the line, and the code of the function and of those that have called it; of none, if it
+    is this package itself.
+    """
     frame: FrameType | None = sys._getframe(3)
     # The functions of this package only help.
     while frame and frame.f_globals.get("__package__") == __package__:
         frame = frame.f_back
     line = frame.f_lineno if frame else 0
     makers: list[CodeType] = []
+    if frame and str(frame.f_globals.get("__package__")).partition(".")[0] == _PARENT:
+        return line, ()  # what drives this package's generators sends it, or has been told why not
     while frame and len(makers) < MAKERS:
         makers.append(frame.f_code)
         frame = frame.f_back

@@ -21,6 +21,7 @@ from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.rest import Client, Endpoint, IndexSpec, collections, indexes
 from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.errors import MilvusError
+from airflow_vectordb.waits import IndexesBuilt, Memory
 
 try:
     from airflow.sdk.serde import serialize
@@ -189,8 +190,16 @@ def without_a_server() -> None:
             client.send(call)
 
 
+def of_the_package() -> None:
+    for call in IndexesBuilt("docs", ("v",)).look(Memory()):
+        assert call is not None
+        break
+
+
 @pytest.mark.parametrize(
-    "task", [looked_at, left_by_an_exception, without_a_connection, without_a_server], ids=lambda task: task.__name__
+    "task",
+    [looked_at, left_by_an_exception, without_a_connection, without_a_server, of_the_package],
+    ids=lambda task: task.__name__,
 )
 @pytest.mark.usefixtures("pauses")
 def test_no_false_alarm(task: Callable[[], None]) -> None:
