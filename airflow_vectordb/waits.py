@@ -330,8 +330,8 @@ class CollectionLoaded:
             return Done(_loading(self.collection, self.partitions, found.state))
         if self.partitions and found.state == "LoadStateNotLoad":
             # Which the server also says of partitions that do not exist.
-            there = yield partitions.list_(self.collection, database=self.database)
-            if missing := [name for name in self.partitions if name not in there]:
+            there = yield from self._names_of_partitions()
+            if there and (missing := [name for name in self.partitions if name not in there]):
                 what = _of_collection(self.collection, missing)
                 verb = "does" if len(missing) == 1 else "do"
                 raise PartitionNotFoundError(f"{what} {verb} not exist; there is {', '.join(there)}")
@@ -340,11 +340,16 @@ class CollectionLoaded:
         )
         return Pending((Progress(self.collection, state, found.progress, 100, "%"),))
 
-    def _state_of_all_partitions(self) -> Generator[Call[Any], Any, collections.LoadState | None]:
+    def _names_of_partitions(self) -> Generator[Call[Any], Any, list[str]]:
+        """List the partitions; none for a user that may not, who has to do with what is said without their names."""
         try:
-            names = yield partitions.list_(self.collection, database=self.database)
+            names: list[str] = yield partitions.list_(self.collection, database=self.database)
         except PermissionDeniedError:
-            return None  # a user that may not list partitions has to do with what is said of the collection
+            return []
+        return names
+
+    def _state_of_all_partitions(self) -> Generator[Call[Any], Any, collections.LoadState | None]:
+        names = yield from self._names_of_partitions()
         if len(names) < 2:
             return None
         state: collections.LoadState = yield collections.load_state(self.collection, names, database=self.database)

@@ -264,6 +264,23 @@ def test_rescheduled_by_airflow(serve: Serve, operating: Operating, clock: Clock
     assert server.connections == 2
 
 
+def test_partitions_that_the_user_may_not_list(
+    mode: dict[str, Any], serve: Serve, runner: Driver, clock: Clock
+) -> None:
+    fake = LoadingMilvus(loaded={"_default"}, partitions=["_default", "p1"])
+    fake.add("vector")
+    denied = "PrivilegeShowPartitions: permission deny to U in the `default` database"
+
+    def script(request: Request) -> Behaviour:
+        if clock.elapsed > 300:
+            fake.loaded.add("p1")
+        return error(65535, denied, 403) if request.path == "partitions/list" else fake(request)
+
+    runner.operating.connect(serve(script))
+    assert runner.finish(load_sensor(partition_names=["p1"], **mode))["load_state"] == "LoadStateLoaded"
+    assert clock.elapsed > 300
+
+
 def test_what_one_process_sees_again_and_again_is_told_once(
     serve: Serve, operating: Operating, clock: Clock, logged: Logged
 ) -> None:
