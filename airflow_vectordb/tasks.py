@@ -348,6 +348,7 @@ class MilvusTask:
                 milvus_conn_id=self.milvus_conn_id,
                 database=self.database or None,
                 resume=resume,
+                told=() if verdict is None else verdict.progress,
             ),
             method_name="execute_complete",
             kwargs=resume,

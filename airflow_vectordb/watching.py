@@ -10,7 +10,7 @@ import logging
 import random as _random
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,6 +78,7 @@ def watch(
     first: Pending | None = None,
     answered: bool = False,
     resumed: bool = False,
+    told: Sequence[Progress] = (),
     clock: Callable[[], float] | None = None,
     random: Callable[[], float] = _random.random,
 ) -> Watch:
@@ -95,6 +96,7 @@ def watch(
     :param answered: whether Milvus has answered the task before, so that this is not the wrong address
     :param resumed: whether it goes on where a task left it. When a triggerer starts anew, many waits do so at once:
         they look one after the other, within the pause that is due
+    :param told: the progress that the log has already
     :param clock: the present time; None: a :func:`steady_clock`
     :param random: gives numbers from 0 to 1, for the jitter
     :return: what the wait's :class:`~airflow_vectordb.waits.Done` has
@@ -103,6 +105,8 @@ def watch(
     """
     clock = clock or steady_clock()
     report = _Report(str(wait), started)
+    if told:
+        report.begin_with(tuple(told), clock())
     memory = Memory(clock)
     verdict: Verdict | None = first
     answered = answered or first is not None
@@ -220,6 +224,12 @@ class _Report:
     in_trouble: bool = False  # and it has been told
     troubles: set[object] = field(default_factory=set)
     began: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def begin_with(self, told: tuple[Progress, ...], now: float) -> None:
+        self.told, self.told_at, self.since = told, now, now
+        self.recent.append(told)
+        for item in told:
+            self._describe(item, now)
 
     def line(self, now: float, verdict: Pending | None, trouble: MilvusError | None) -> tuple[int, str]:
         if trouble is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -48,6 +48,7 @@ class MilvusTrigger(BaseTrigger):
     :param database: the database; None: the connection's
     :param resume: comes back in the event: what the task needs to go on, JSON-ready. ``dag.test()`` gives a task that
         it resumes the event, and nothing else
+    :param told: the progress that the task's log has already, as ``waits.Pending`` has it
     """
 
     def __init__(
@@ -61,8 +62,9 @@ class MilvusTrigger(BaseTrigger):
         milvus_conn_id: str = DEFAULT_CONN_ID,
         database: str | None = None,
         resume: dict[str, Any] | None = None,
+        told: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        from airflow_vectordb.waits import deserialize
+        from airflow_vectordb.waits import Progress, deserialize
         from airflow_vectordb.watching import Deadline
 
         super().__init__()  # type: ignore[no-untyped-call]
@@ -78,6 +80,7 @@ class MilvusTrigger(BaseTrigger):
         self.milvus_conn_id = milvus_conn_id
         self.database = database
         self.resume = resume
+        self.told = [Progress(**item) for item in told]
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments, JSON-ready."""
@@ -96,6 +99,7 @@ class MilvusTrigger(BaseTrigger):
                 "milvus_conn_id": self.milvus_conn_id,
                 "database": self.database,
                 "resume": self.resume,
+                "told": [dict(item) for item in self.told],
             },
         )
 
@@ -143,6 +147,7 @@ class MilvusTrigger(BaseTrigger):
             started=self.started,
             answered=self.answered,
             resumed=True,
+            told=self.told,
         )
         try:
             step = next(steps)

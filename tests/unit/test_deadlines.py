@@ -112,7 +112,7 @@ def test_one_deadline_for_all_waits_of_a_task(
     task = TwoWaits(task_id="two", deferrable=deferrable, **limits)
     driver = DeferrableOperator(operating, clock)
 
-    with pytest.raises(AirflowException, match=rf"10 min \({limit}\): index 'label'") as caught:
+    with pytest.raises(AirflowException, match=rf"10 min \({limit}\): docs/label") as caught:
         driver.finish(task)
 
     assert not isinstance(caught.value, AirflowFailException)

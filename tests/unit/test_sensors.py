@@ -448,6 +448,17 @@ def test_what_was_found_is_in_the_log(mode: dict[str, Any], serve: Serve, runner
     assert "100,000 of 100,000 rows indexed" in found[0]
 
 
+def test_a_line_of_progress_is_in_the_log_once(
+    mode: dict[str, Any], serve: Serve, runner: Driver, logged: Logged
+) -> None:
+    runner.operating.connect(serve(indexed(*[rows(9)] * 3, *[rows(5)] * 3, BUILT)))
+    runner.finish(index_sensor(**mode))
+    if mode.get("mode") != "reschedule":  # each of its looks is a process of its own, and their logs are
+        for pending in ("9", "5"):
+            (line,) = [line for line in logged.of("info") if f"{100_000 - int(pending):,} of 100,000 rows" in line]
+            assert line.startswith("docs/vector: ")
+
+
 def test_what_is_loaded_is_in_the_log(mode: dict[str, Any], serve: Serve, runner: Driver, logged: Logged) -> None:
     runner.operating.connect(serve({"collections/get_load_state": load_state("Loaded", 100)}))
     runner.finish(load_sensor(partition_names=["p", "q"], **mode))

@@ -46,6 +46,7 @@ def test_round_trips(wait: Wait, operating: Operating) -> None:
         milvus_conn_id="c",
         database="d",
         resume={"course": {"results": {"released": {"partition_names": []}}}, "awaited": "built"},
+        told=[{"label": "docs/v", "state": "InProgress", "done": 1, "total": 2, "unit": "rows"}],
     )
     stored = trigger.serialize()
     assert json.loads(json.dumps(stored)) == list(stored)  # no tuples, which JSON would turn into lists
@@ -104,7 +105,7 @@ def test_waits_of_another_version(data: dict[str, Any]) -> None:
 def test_a_trigger_stored_by_an_older_version(serve: Serve, operating: Operating, clock: Clock) -> None:
     operating.connect(serve(indexed(BUILT)))
     _, kwargs = trigger_of().serialize()
-    del kwargs["answered"], kwargs["resume"]
+    del kwargs["answered"], kwargs["resume"], kwargs["told"]
     assert asyncio.run(end_of(MilvusTrigger(**kwargs)))["status"] == "done"
 
 
