@@ -92,7 +92,7 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
     :param uri: ``milvus://host:port/database/collection``; without a port, 19530 (Zilliz Cloud: 443)
     :raises ValueError: when something is missing
     """
-    if "@" in uri.geturl():
+    if "@" in unquote(uri.netloc) or "@" in uri.geturl():
         raise ValueError(NO_SECRETS)
     path = [part for part in uri.path.split("/") if part]
     try:
@@ -115,8 +115,9 @@ def check_assets(assets: Iterable[Any]) -> str | None:
     :param assets: of a task
     :return: what is wrong; None if nothing is
     """
-    names = (str(getattr(asset, "name", "")) for asset in assets)
-    return NO_SECRETS if any(name.lower().startswith(f"{SCHEME}://") and "@" in name for name in names) else None
+    # A reference to an asset has its name or its URI.
+    names = (str(getattr(asset, what, "")).strip().lower() for asset in assets for what in ("name", "uri"))
+    return NO_SECRETS if any(name.startswith(f"{SCHEME}://") and "@" in unquote(name) for name in names) else None
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:

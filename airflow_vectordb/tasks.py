@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_vectordb._compat import AirflowException, TaskDeferralTimeout, is_dag_test
-from airflow_vectordb.assets import check_assets
 from airflow_vectordb.health import missing_triggerer
 from airflow_vectordb.validation import check_common, check_seconds, refuse, seconds_of
 
@@ -88,8 +87,7 @@ class MilvusTask:
         :param problems: what is wrong with those of its own; None: nothing
         :raises ValueError: with everything that is wrong
         """
-        assets = check_assets([*(self.outlets or ()), *(self.inlets or ())])
-        refuse(self.task_id, *self._problems, *problems, *check_common(vars(self)), assets)
+        refuse(self.task_id, *self._problems, *problems, *check_common(vars(self)))
 
     @classmethod
     def partial(cls, **given: Any) -> Any:

@@ -80,6 +80,10 @@ def check_common(given: Mapping[str, Any]) -> list[str | None]:
     :param given: by name, those that were given; others are no business of it
     :return: what is wrong; None: nothing
     """
+    from airflow_vectordb.assets import check_assets
+
+    outlets, inlets = given.get("outlets"), given.get("inlets")
+    assets = [part for one in (outlets, inlets) for part in (one if isinstance(one, list | tuple | set) else [one])]
     names = ["milvus_conn_id"] if "milvus_conn_id" in given else []
     names += ["database"] if given.get("database") else []
     return [
@@ -87,6 +91,7 @@ def check_common(given: Mapping[str, Any]) -> list[str | None]:
         *check_flags(**{name: given[name] for name in FLAGS + FLAGS_OF_SENSORS if name in given}),
         *(check_seconds(name, given.get(name), SHORTEST_POLL_INTERVAL) for name in ("poll_interval", "poke_interval")),
         check_seconds("timeout", given.get("timeout")),
+        check_assets(assets),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from airflow.sdk import Asset
+from airflow.sdk import Asset, AssetAlias
 
 from airflow_vectordb.assets import asset_uri, convert_asset_to_openlineage, milvus_asset
 from airflow_vectordb.get_provider_info import get_provider_info
@@ -94,15 +94,21 @@ def test_no_password_gets_into_an_asset(host: str) -> None:
 def test_outlets_whose_names_have_a_password_are_refused() -> None:
     with pytest.raises(ValueError, match="no place in an asset"):
         Asset("milvus://s3cret@milvus/default/docs")  # one with a password Airflow takes, and makes it the name
-    with pytest.raises(ValueError, match=r"^user and password have no place in an asset"):
-        Asset("milvus://ada:s3/cret@milvus/docs")
+    for uri in ("milvus://ada:s3/cret@milvus/docs", "milvus://ada%3As3%40milvus/default/docs"):
+        with pytest.raises(ValueError, match=r"^user and password have no place in an asset"):
+            Asset(uri)
     for given in (
         {"outlets": [Asset("milvus://a:s3cret@milvus/default/docs")]},
         {"inlets": [Asset(name="milvus://a:s3/@h/d/c", uri="milvus://h/d/c")]},
+        {"inlets": [Asset(name=" milvus://a:s3@h/d/c", uri="milvus://h/d/c")]},
+        {"inlets": [Asset.ref(uri="milvus://a:s3@h/d/c")]},
+        {"outlets": AssetAlias("MILVUS://a%3As3%40h/d/c")},
     ):
         with pytest.raises(ValueError, match="task t: user and password have no place in an asset") as caught:
             LoadCollectionOperator(task_id="t", collection_name="docs", **given)
         assert "s3" not in str(caught.value)
+        with pytest.raises(ValueError, match="task t: user and password have no place in an asset"):
+            LoadCollectionOperator.partial(task_id="t", **given)
     LoadCollectionOperator(task_id="t", collection_name="docs", outlets=[milvus_asset("docs"), Asset("a@b")])
 
 
