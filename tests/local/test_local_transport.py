@@ -26,6 +26,19 @@ def test_the_token_may_come_as_basic_credentials(server: LocalMilvus) -> None:
     assert response.json()["code"] == 0
 
 
+@pytest.mark.parametrize(
+    ("header", "key"),
+    [(None, 7), ("true", 7), ("T", 7), ("maybe", 7), ("", 7), ("false", "7"), ("0", "7"), ("FALSE", "7")],
+)
+def test_int64_values_are_numbers_unless_told_no(api: Api, name: str, header: str | None, key: int | str) -> None:
+    api.ok("collections/create", collectionName=name, dimension=2)
+    row = {"id": 7, "vector": [0.5, 0.25]}
+    written = api.post("entities/insert", {"collectionName": name, "data": [row]}, Accept_Type_Allow_Int64=header)
+    assert written.json()["data"]["insertIds"] == [key]
+    read = api.post("entities/get", {"collectionName": name, "id": [7]}, Accept_Type_Allow_Int64=header).json()
+    assert read["data"][0]["id"] == key
+
+
 def test_a_body_that_is_nested_too_deeply_is_1801(api: Api) -> None:
     for body in (b"[" * 9999, b'{"a":' * 9999):
         response = api.raw("collections/list", body)
@@ -85,10 +98,10 @@ def test_the_database_is_taken_from_the_body_then_the_header_then_default(api: A
         api.ok("databases/drop", dbName="side")
 
 
-def test_int64_comes_as_numbers_only_where_that_was_asked_for(api: Api, shared: str) -> None:
+def test_int64_of_int64_fields_alone_are_texts_where_that_was_asked_for(api: Api, shared: str) -> None:
     body = {"collectionName": shared, "id": [3], "outputFields": ["rank"]}
     assert api.post("entities/get", body).json()["data"] == [{"id": 3, "rank": 0}]
-    plain = api.post("entities/get", body, Accept_Type_Allow_Int64=None).json()
+    plain = api.post("entities/get", body, Accept_Type_Allow_Int64="false").json()
     assert plain["data"] == [{"id": "3", "rank": 0}]
     search = {"collectionName": shared, "data": [[3, 1, 0, 0]], "annsField": "v", "limit": 1}
     assert api.post("entities/search", search, Accept_Type_Allow_Int64="false").json()["data"][0]["id"] == "3"

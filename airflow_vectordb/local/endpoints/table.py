@@ -24,7 +24,7 @@ class Call:
     """What an endpoint is told besides the body.
 
     :param database: from the body, else the ``DB-Name`` header, else ``default``.
-    :param int64_as_numbers: the caller sent ``Accept-Type-Allow-Int64: true``.
+    :param int64_as_numbers: False if the caller sent ``Accept-Type-Allow-Int64: false``.
     """
 
     engine: Engine

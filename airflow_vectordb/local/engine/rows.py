@@ -262,7 +262,7 @@ def decode(spec: CollectionSpec, columns: Iterable[Any], count: int, *, int64_as
     :param spec: the collection they come from.
     :param columns: the columns of an answer.
     :param count: the number of rows.
-    :param int64_as_numbers: the caller sent ``Accept-Type-Allow-Int64``; otherwise Int64 values become strings.
+    :param int64_as_numbers: False if the caller sent ``Accept-Type-Allow-Int64: false``: Int64 values become strings.
     """
     rows: list[dict[str, Any]] = [{} for _ in range(count)]
     for column in columns:
