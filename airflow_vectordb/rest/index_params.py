@@ -85,11 +85,19 @@ def malformed_literal(raw: Any, extensions: Sequence[str], *, allow_unknown: boo
             return not has_template(item) and not item.endswith(tuple(extensions))
         return item is None or isinstance(item, Mapping | list | tuple | int | float)
 
-    if not known(raw):
-        return []
-    if isinstance(raw, list | tuple):
-        raw = [item if known(item) else {"fieldName": "known later"} for item in raw]
-    return read_index_params(raw, allow_unknown=allow_unknown).malformed
+    def settled(item: Any) -> Any:
+        if not known(item):
+            return {"fieldName": "known later"}
+        if isinstance(item, list | tuple):
+            return [settled(one) for one in item]
+        if isinstance(item, Mapping) and not any(fold(str(key)) == "fieldname" for key in item):
+            return {key: settled(one) if fold(str(key)) == "indexparams" else one for key, one in item.items()}
+        return item
+
+    try:
+        return read_index_params(settled(raw), allow_unknown=allow_unknown).malformed
+    except RecursionError:
+        return ["index_params is nested too deeply"]
 
 
 def request_envelope(raw: Any) -> Mapping[str, str]:
@@ -114,10 +122,7 @@ def _items(raw: Any, read: IndexParams) -> list[Any]:
             read.wrong("index_params is empty: the template or file rendered to nothing")
             return []
         if not isinstance(value, Mapping | list | tuple):
-            read.wrong(
-                "index_params must hold a mapping or a list of mappings, "
-                f"not {kind_of_value(value)}: {raw.strip()[:60]!r}"
-            )
+            read.wrong(f"index_params must hold a mapping or a list of mappings, not {kind_of_value(value)}")
             return []
     if isinstance(value, Mapping):
         folded = {fold(str(key)): key for key in value}
@@ -125,8 +130,8 @@ def _items(raw: Any, read: IndexParams) -> list[Any]:
             return [value]
         inner = value[folded["indexparams"]]
         beside = {key: value[original] for key, original in folded.items() if key != "indexparams"}
-        if "fieldname" in beside and isinstance(inner, Mapping):  # as pymilvus's create_index has it
-            return [{**inner, **beside}]
+        if "fieldname" in beside and not isinstance(inner, list | tuple):  # as pymilvus's create_index has it
+            return [{**inner, **beside}] if isinstance(inner, Mapping) else [{"params": inner, **beside}]
         for key, original in folded.items():
             if key not in _ENVELOPE:
                 read.wrong(f"unknown key {show(original)}{nearest(str(original), _ENVELOPE.values())}")
@@ -159,7 +164,7 @@ def _collisions(specs: Mapping[int, IndexSpec]) -> list[str]:
         elif spec.named and spec.name in names:
             problems.append(
                 f"index_params[{number}] and [{names[spec.name]}] are both named {spec.name!r}: "
-                "index names are unique within a collection"
+                "names are unique, give one of them another indexName"
             )
         places.setdefault(spec.place, number)
         names.setdefault(spec.name, number)

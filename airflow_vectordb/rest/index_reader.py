@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from airflow_vectordb.rest.index_spec import AUTOINDEX, SWITCH, IndexSpec
@@ -14,6 +15,7 @@ from airflow_vectordb.rest.index_types import (
     INDEX_PROPERTIES,
     INDEX_TYPES,
     KIND_OF,
+    LIST_PARAMS,
     NAMES_ONLY,
     SEARCH_PARAMS,
     Kind,
@@ -33,6 +35,7 @@ _KEYS = {
 }
 #: What a description of an index, as the tasks return it, has beside those.
 _TOLD = frozenset({"collectionname", "state", "totalrows", "indexedrows", "pendingrows", "failreason"})
+_NOT_A_KEY = "is no name: Airflow renders the values of a mapping, and not its keys"
 _TYPE_NAMES = (*INDEX_TYPES, *NAMES_ONLY)
 _PARAM_NAMES = frozenset(map(fold, (*SEARCH_PARAMS, *KIND_OF)))
 
@@ -78,6 +81,7 @@ class IndexReader:
         self._where = where
         self._allow_unknown = allow_unknown
         self._read = read
+        self._told = False
         self._warnings: list[str] = []
 
     def read(self, raw: Any) -> IndexSpec | None:
@@ -91,8 +95,8 @@ class IndexReader:
             self._wrong(f"an index must be a mapping, not {kind_of_value(raw)}")
             return None
         said = len(self._read.problems)
-        told = {fold(str(key)) for key in raw} >= {"state", "indexname", "fieldname"}
-        given, flat = self._keys(raw, told)
+        self._told = told = {fold(str(key)) for key in raw} >= {"state", "indexname", "fieldname"}
+        given, flat = self._keys(raw)
         names = {
             name: self._text(given.get(name), name, may_be_empty=told and name == "metricType")
             for name in ("fieldName", "indexName", "metricType", "indexType")
@@ -124,7 +128,7 @@ class IndexReader:
                     )
         index_type = self._index_type(self._agreed(types))
         metric = self._metric(self._agreed(metrics))
-        build = self._build({key: value for key, (_, value) in params.items()}, index_type, told)
+        build = self._build({key: value for key, (_, value) in params.items()}, index_type)
         if not names["fieldName"]:
             return None
         return IndexSpec(
@@ -137,20 +141,26 @@ class IndexReader:
             warnings=tuple(self._warnings),
         )
 
-    def _keys(self, raw: Mapping[Any, Any], told: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _keys(self, raw: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Sort the keys into those of an index, and build parameters that stand beside them."""
         given: dict[str, Any] = {}
         flat: dict[str, Any] = {}
         for original, value in raw.items():
             key = str(original)
             name = _KEYS.get(fold(key))
-            if name is None and told and fold(key) in _TOLD:
+            if name is None and self._told and fold(key) in _TOLD:
                 continue
             if name is None and (fold(key) in _PARAM_NAMES or key.startswith(FAMILIES)):
                 flat[key] = value
+            elif name is None and has_template(key):
+                self._wrong(f"the key {show(key)} {_NOT_A_KEY}")
             elif name is None:
                 known = [*_KEYS.values(), *(name for name in KIND_OF if near_miss(key, [name]))]
-                self._wrong(f"unknown key {show(key)}{nearest(key, known)}")
+                meant = near_miss(key, known)
+                hint = nearest(key, [meant] if meant else [name for name in known if name != "params"])
+                if "known:" in hint:
+                    hint = f"; build parameters go into params{hint}"
+                self._wrong(f"unknown key {show(key)}{hint}")
             elif name in given:
                 self._wrong(f"{name} is given twice, as {show(key)} too")
             else:
@@ -176,17 +186,25 @@ class IndexReader:
         self._unknown(f"unknown metric {show(given)}", near_miss(given, ALL_METRICS))
         return given
 
-    def _build(self, params: Mapping[str, Any], index_type: str, told: bool) -> dict[str, Any]:
+    def _build(self, params: Mapping[str, Any], index_type: str) -> dict[str, Any]:
         """Check the build parameters."""
         meant = index_type if index_type in INDEX_TYPES else near_miss(index_type, INDEX_TYPES)
-        known: Mapping[str, Kind] = {**(INDEX_TYPES[meant] if meant else KIND_OF), **INDEX_PROPERTIES}
+        known: Mapping[str, Kind] = {**(INDEX_TYPES[meant] if meant else KIND_OF), **INDEX_PROPERTIES, **LIST_PARAMS}
         checked_params: dict[str, Any] = {}
         for given, value in params.items():
+            if self._told and value in (None, ""):
+                continue
             alike = [key for key in known if fold(key) == fold(given)]
             key = alike[0] if given not in known and len(alike) == 1 else given
             kind = known.get(key)
-            if key not in known and not key.startswith(FAMILIES):
-                if told and meant == AUTOINDEX:
+            if has_template(key):
+                self._wrong(f"the key {show(key)} {_NOT_A_KEY}", malformed=False)
+                continue
+            if key not in known and fold(key) in _KEYS:
+                self._wrong(f"{show(key)} belongs beside params, and not into it")
+                continue
+            if key not in known and (not key.startswith(FAMILIES) or near_miss(key, known)):
+                if self._told and meant == AUTOINDEX:
                     continue  # servers tell what they chose, and take none of it
                 self._unknown_param(key, meant, known)
                 kind = KIND_OF.get(key)
@@ -205,7 +223,7 @@ class IndexReader:
         elsewhere = key in KIND_OF
         if key in SEARCH_PARAMS and index_type:
             self._surely(f"{key!r} is a parameter of searches, and none{of}")
-        elif index_type == AUTOINDEX and elsewhere:
+        elif index_type == AUTOINDEX and elsewhere and not key.startswith("bm25_"):  # of the scores, not of the index
             self._surely(f"AUTOINDEX takes no build parameters, but {key!r} is given: name an index type")
         elif index_type and elsewhere:
             self._unknown(f"{key!r} is no parameter{of} that is known here")
@@ -220,7 +238,7 @@ class IndexReader:
             self._warn(what)
 
     def _surely(self, what: str, *, malformed: bool = False) -> None:
-        if self._allow_unknown:
+        if self._allow_unknown or self._told:  # a server has taken it before
             self._warn(what)
         else:
             self._wrong(f"{what}{'' if what.endswith('?') else ';'} {SWITCH}", malformed=malformed)
@@ -235,7 +253,8 @@ class IndexReader:
         if value is None or (may_be_empty and value == ""):
             return None
         if not isinstance(value, str):
-            self._wrong(f"{what} must be a text, not {kind_of_value(value)}", malformed=False)
+            quote = ": put it in quotes" if isinstance(value, int | float | date) else ""  # as YAML's no, and dates
+            self._wrong(f"{what} must be a text, not {kind_of_value(value)}{quote}", malformed=False)
         elif not value.strip():
             self._wrong(f"{what} is empty: did its template render to nothing?")
         elif is_nothing(value):

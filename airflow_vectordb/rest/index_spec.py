@@ -14,6 +14,7 @@ from airflow_vectordb.rest.index_types import (
     FIELD_KINDS,
     FLOAT,
     INDEX_KINDS,
+    INDEX_TYPES,
     LIST_METRICS,
     METRICS,
     SCALAR,
@@ -129,9 +130,9 @@ class IndexSpec:
         """
         Fill in the metric, and check the spec against the field.
 
-        COSINE for float vectors, HAMMING for binary ones (MHJACCARD for a MinHash function's output), IP for sparse
-        ones (BM25 for a BM25 function's output), none for scalars. The API's page says COSINE for all, which only
-        fits float vectors.
+        COSINE for float vectors, HAMMING for binary ones (MHJACCARD for MINHASH_LSH and a MinHash function's output),
+        IP for sparse ones (BM25 for a BM25 function's output), none for scalars. The API's page says COSINE for all,
+        which only fits float vectors.
 
         :param collection: as the server describes it
         :return: the spec with a metric, if the field's type has one
@@ -149,7 +150,7 @@ class IndexSpec:
         problems = [*self._misfits(target, function)]
         if problems and not self.allow_unknown:
             raise InvalidParametersError([f"{problem}; {SWITCH}" for problem in problems], "index parameters")
-        metric = self.metric_type or _default_metric(target, function)
+        metric = self.metric_type or _default_metric(target, function, self.index_type)
         return replace(self, metric_type=metric, warnings=(*self.warnings, *problems))
 
     def body(self, *, type_in_params: bool = True) -> dict[str, Any]:
@@ -197,9 +198,11 @@ class IndexSpec:
         if self.index_type.upper() != existing.index_type.upper():
             line = f"index_type: {existing.index_type} -> {self.index_type}"
             (doubts if substituted else differences).append(line)
-        told = {key.lower(): value for key, value in existing.params.items()}
+        # Other cases of a key are the same key, unless they are others of this type: HNSW_PQ has an M and an m.
+        own = INDEX_TYPES.get(self.index_type, {})
+        told = {key.lower(): value for key, value in existing.params.items() if key not in own}
         for key, value in self.params.items():
-            there = told.get(key.lower())
+            there = existing.params.get(key, told.get(key.lower()))
             if key == "json_path" and same_place:
                 continue
             if there is not None and not equal(value, there):
@@ -266,7 +269,7 @@ def _function_of(target: Field, collection: Collection) -> str | None:
     return next((f.type for f in collection.functions if target.name in f.output_fields), None)
 
 
-def _default_metric(target: Field, function: str | None) -> str | None:
+def _default_metric(target: Field, function: str | None, index_type: str) -> str | None:
     kind = FIELD_KINDS.get(target.type)
     if kind == SPARSE:
         return "BM25" if function == "BM25" else "IP"
@@ -274,7 +277,7 @@ def _default_metric(target: Field, function: str | None) -> str | None:
         return "COSINE"
     if kind is None or kind == SCALAR:
         return None
-    return "MHJACCARD" if function == "MinHash" else "HAMMING"
+    return "MHJACCARD" if function == "MinHash" or index_type == "MINHASH_LSH" else "HAMMING"
 
 
 __all__ = ["AUTOINDEX", "SWITCH", "Comparison", "IndexSpec", "index_place"]

@@ -31,6 +31,10 @@ _TOKEN = re.compile(
 )
 
 
+#: Numbers within it of NumPy, and decimal ones.
+_NUMBER = re.compile(r"""\b(?:np\.\w+|Decimal)\(['"]?([-+.0-9eE]{1,50})['"]?\)|\bnp\.(True|False)_(?!\w)""")
+
+
 class Unreadable(ValueError):  # noqa: N818 - it does not leave this package
     """Says in one sentence why a text is not read."""
 
@@ -49,7 +53,8 @@ def read_text(text: str) -> Any:
         try:
             value = json.loads(text, object_pairs_hook=_mapping)
         except json.JSONDecodeError as error:
-            value = _literal(text) if _is_literal(text) else None
+            literal = text if _is_literal(text) else _NUMBER.sub(lambda found: found[1] or found[2], text)
+            value = _literal(literal) if _is_literal(literal) else None
             if value is None:
                 value = _yaml(text, error)
         _check_size(value)
@@ -128,6 +133,14 @@ def _yaml(text: str, json_error: json.JSONDecodeError) -> Any:
             node = super().compose_mapping_node(anchor)
             _check_keys(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
             return node
+
+    def _integer(loader: Any, node: Any) -> int:
+        if ":" in node.value or re.match(r"[-+]?0[0-9_]", node.value):
+            raise Unreadable(f"index_params has {show(node.value)}, to YAML a number to the base of 60 or 8: quote it")
+        number: int = loader.construct_yaml_int(node)
+        return number
+
+    Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
     def _count(node: Any, known: dict[int, int], above: frozenset[int]) -> int:
         """Count the values of a node, aliases as what they stand for."""

@@ -71,6 +71,7 @@ AMOUNT = Kind("a number of at least 0", float, 0)
 SHARE = Kind("a number from 0 to 1", float, 0, 1)
 BOOL = Kind("true or false", bool)
 TEXT = Kind("a text", str)
+FLAG = Kind("true or false", str)  # Milvus's documentation has it as a text
 ANY = Kind("a text, a number, or true or false", object)
 
 _HNSW = {"M": SIZE, "efConstruction": SIZE}
@@ -86,13 +87,14 @@ _SPARSE = {
     "bm25_avgdl": AMOUNT,
     "sindi_window_size": COUNT,
 }
-_ON_GPU = {"cache_dataset_on_device": TEXT}
+_ON_GPU = {"cache_dataset_on_device": FLAG}
 _CAGRA = {
     **_ON_GPU,
     "intermediate_graph_degree": SIZE,
     "graph_degree": SIZE,
     "build_algo": TEXT,
-    "adapt_for_cpu": TEXT,
+    "adapt_for_cpu": FLAG,
+    "nn_descent_niter": SIZE,
     "ef": SIZE,
 }
 _DISK = {
@@ -104,12 +106,16 @@ _DISK = {
     "build_dram_budget_gb": AMOUNT,
     "num_build_thread": COUNT,
     "num_build_thread_ratio": AMOUNT,
+    "num_load_thread": COUNT,
+    "num_load_thread_ratio": AMOUNT,
     "disk_pq_dims": COUNT,
     "accelerate_build": BOOL,
     "search_cache_budget_gb": AMOUNT,
     "search_cache_budget_gb_ratio": AMOUNT,
     "beamwidth": COUNT,
     "beamwidth_ratio": AMOUNT,
+    "warm_up": BOOL,
+    "use_bfs_cache": BOOL,
 }
 _JSON_PATH = {"json_path": TEXT, "json_cast_type": TEXT, "json_cast_function": TEXT}
 _BITMAP = {"bitmap_cardinality_limit": SIZE}
@@ -133,7 +139,14 @@ INDEX_TYPES: Mapping[str, Mapping[str, Kind]] = {
     "HNSW_PQ": {**_HNSW, **_REFINE, **_PQ},
     "HNSW_PRQ": {**_HNSW, **_REFINE, **_PQ, "nrq": SIZE},
     "DISKANN": _DISK,
-    "AISAQ": {**_DISK, "inline_pq": COUNT, "rearrange": BOOL, "num_entry_points": COUNT},
+    "AISAQ": {
+        **_DISK,
+        "inline_pq": Kind("an integer of at least -1", int, -1),
+        "rearrange": BOOL,
+        "num_entry_points": COUNT,
+        "pq_cache_size": COUNT,
+        "pq_read_page_cache_size": COUNT,
+    },
     "GPU_BRUTE_FORCE": {},
     "GPU_IVF_FLAT": {**_IVF, **_ON_GPU},
     "GPU_IVF_PQ": {**_IVF, **_PQ, **_ON_GPU},
@@ -150,7 +163,9 @@ INDEX_TYPES: Mapping[str, Mapping[str, Kind]] = {
         "with_raw_data": BOOL,
     },
     "SPARSE_INVERTED_INDEX": _SPARSE,
+    "SPARSE_INVERTED_INDEX_CC": _SPARSE,
     "SPARSE_WAND": _SPARSE,
+    "SPARSE_WAND_CC": _SPARSE,
     "INVERTED": _JSON_PATH,
     "BITMAP": {**_BITMAP, **_JSON_PATH},
     "STL_SORT": _JSON_PATH,
@@ -177,8 +192,15 @@ INDEX_PROPERTIES: Mapping[str, Kind] = {
 #: Families of parameters that grow with each release, of embedding lists and of sparse indexes: by how they begin.
 FAMILIES = ("emb_list_", "muvera_", "lemur_", "sindi_", "block_max_")
 
+#: Those of embedding lists, which several index types take, that are known by name.
+LIST_PARAMS: Mapping[str, Kind] = {"emb_list_strategy": TEXT}
+
 #: Every build parameter -> what its value is.
-KIND_OF: Mapping[str, Kind] = {**{n: k for own in INDEX_TYPES.values() for n, k in own.items()}, **INDEX_PROPERTIES}
+KIND_OF: Mapping[str, Kind] = {
+    **{n: k for own in INDEX_TYPES.values() for n, k in own.items()},
+    **INDEX_PROPERTIES,
+    **LIST_PARAMS,
+}
 
 #: Parameters of searches, which are often taken for those of an index.
 SEARCH_PARAMS = frozenset(
@@ -214,7 +236,7 @@ INDEX_KINDS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(_DENSE, (FLOAT,)),
     **dict.fromkeys(["HNSW", "GPU_CAGRA"], (FLOAT, BINARY)),
     **dict.fromkeys(["BIN_FLAT", "BIN_IVF_FLAT", "MINHASH_LSH"], (BINARY,)),
-    **dict.fromkeys(["SPARSE_INVERTED_INDEX", "SPARSE_WAND"], (SPARSE,)),
+    **dict.fromkeys([name for name in INDEX_TYPES if name.startswith("SPARSE_")], (SPARSE,)),
     **dict.fromkeys(_SCALARS, (SCALAR,)),
 }
 
@@ -227,6 +249,7 @@ __all__ = [
     "INDEX_TYPES",
     "KIND_OF",
     "LIST_METRICS",
+    "LIST_PARAMS",
     "METRICS",
     "NAMES_ONLY",
     "SEARCH_PARAMS",

@@ -6,11 +6,12 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
-from airflow_vectordb.rest.index_types import BOOL, KIND_OF, TEXT, Kind
+from airflow_vectordb.rest.index_types import BOOL, FLAG, KIND_OF, Kind
 from airflow_vectordb.rest.spelling import article, is_nothing, show
 
 #: Lists and mappings within each other: more is none that somebody wrote.
@@ -78,7 +79,7 @@ def checked(value: Any, kind: Kind | None) -> Any:
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         raise ValueError("is empty: its template rendered to nothing?")
-    if isinstance(value, str) and is_nothing(value) and not (kind is BOOL or value in ("True", "False")):
+    if isinstance(value, str) and is_nothing(value) and not (kind in (BOOL, FLAG) or value in ("True", "False")):
         raise ValueError(f"is {value!r}, a missing value rendered to text")
     if kind is None:
         return plain(value)
@@ -98,8 +99,11 @@ def _of_kind(value: Any, kind: Kind) -> Any:
         return None
     if kind.type is object:
         return text
+    if kind is FLAG:
+        text = spell(text).lower()
+        return text if text in ("true", "false") else None
     if kind.type is str:
-        return spell(text)
+        return text if isinstance(text, str) else None
     if kind.type is bool:
         return text if isinstance(text, bool) else {"true": True, "false": False}.get(str(text).lower())
     if isinstance(text, bool):
@@ -121,7 +125,8 @@ def told(key: str, value: Any) -> Any:
     :param key: the parameter's name
     :param value: as it stands in the answer
     """
-    if not isinstance(value, str) or KIND_OF.get(key) is TEXT:
+    kind = KIND_OF.get(key)
+    if not isinstance(value, str) or (kind is not None and kind.type is str):
         return value
     if value in ("true", "false"):
         return value == "true"
@@ -157,6 +162,9 @@ def equal(one: Any, other: Any) -> bool:
 
 def _canonical(value: Any) -> float | str:
     text = spell(value).strip().strip('"')
+    if text[:1] in ("{", "["):
+        with suppress(ValueError, RecursionError):
+            text = spell(json.loads(text))
     try:
         return float(text)
     except ValueError:

@@ -30,8 +30,8 @@ def near_miss(name: str, known: Iterable[str]) -> str | None:
     """
     Find the known name that was surely meant: one or two letters away, or a transposition.
 
-    The shorter a name is, the less it takes to make another one of it: up to four letters allow for one slip, a single
-    letter for none. Where names have several parts (``HNSW_SQ``), that holds for each of them.
+    The shorter a name is, the less it takes to make another one of it: up to four letters allow for one slip, a name of
+    a single letter for none. Where names have several parts (``HNSW_SQ``), that holds for each of them.
 
     :param name: one that is not known
     :param known: those that are
@@ -115,12 +115,15 @@ def _parts(name: str) -> tuple[str, ...]:
 
 def _slips(one: tuple[str, ...], other: tuple[str, ...]) -> int:
     """Count how often somebody has slipped to write one name for the other; too many if that is unlikely."""
+    whole, meant = "".join(one), "".join(other)
+    if whole == meant:
+        return 1  # an underscore in another place
     if len(one) != len(other):
-        one, other = ("".join(one),), ("".join(other),)
+        one, other = (whole,), (meant,)
     slips = 0
     for given, letters in zip(one, other, strict=True):
         shorter = min(len(given), len(letters))
-        allowed = 0 if shorter < 2 else 1 if shorter < 5 else _MOST_SLIPS
+        allowed = 0 if shorter < 2 and len(one) == 1 else 1 if shorter < 5 else _MOST_SLIPS
         edits = _edits(given, letters, allowed)
         slips += edits if edits <= allowed else _MOST_SLIPS + 1
     return slips

@@ -376,7 +376,7 @@ def test_parameters_beside_the_type_as_pymilvus_has_them(given: dict[str, Any]) 
         ({"M": 16, "params": {"M": 32}}, "M is 32 in params and 16 in the index itself"),
         ({"ef": 16}, "'ef' is a parameter of searches"),
         ({"efConstrution": 16}, "unknown key 'efConstrution'; did you mean 'efConstruction'?"),
-        ({"zzz": 16}, "unknown key 'zzz'; known: fieldName"),
+        ({"zzz": 16}, "unknown key 'zzz'; build parameters go into params; known: fieldName"),
     ],
 )
 def test_what_stands_beside_the_type_and_is_wrong(given: dict[str, Any], words: str) -> None:
