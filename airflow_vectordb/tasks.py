@@ -71,10 +71,13 @@ class MilvusTask:
     deferrable: bool = False
     poll_interval: timedelta | float = 30.0
     _problems: Sequence[str] = ()
+    #: Templated arguments that are not None.
+    _given: Sequence[str] = ()
     #: Where people look at the collection; None: the connection has not been read.
     milvus_console: str | None = None
     if TYPE_CHECKING:
         task_id: str
+        template_fields: Sequence[str]
         execution_timeout: timedelta | None
         outlets: Any
         inlets: Any
