@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow_vectordb._compat import AirflowException, TaskDeferralTimeout, is_dag_test
 from airflow_vectordb.health import missing_triggerer
-from airflow_vectordb.validation import check_common, check_rendered, check_seconds, refuse, seconds_of
+from airflow_vectordb.validation import check_common, check_seconds, check_where, refuse, seconds_of
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -71,13 +71,10 @@ class MilvusTask:
     deferrable: bool = False
     poll_interval: timedelta | float = 30.0
     _problems: Sequence[str] = ()
-    #: Templated arguments that are not None.
-    _given: Sequence[str] = ()
     #: Where people look at the collection; None: the connection has not been read.
     milvus_console: str | None = None
     if TYPE_CHECKING:
         task_id: str
-        template_fields: Sequence[str]
         execution_timeout: timedelta | None
         outlets: Any
         inlets: Any
@@ -90,7 +87,7 @@ class MilvusTask:
         :param problems: what is wrong with those of its own; None: nothing
         :raises ValueError: with everything that is wrong
         """
-        self._given = [name for name in self.template_fields if vars(self).get(name) is not None]
+        self._given = [name for name in cast("BaseOperator", self).template_fields if vars(self).get(name) is not None]
         refuse(self.task_id, *self._problems, *problems, *check_common(vars(self)))
 
     @classmethod
@@ -209,14 +206,10 @@ class MilvusTask:
         """
         from airflow_vectordb.exceptions import make_airflows
         from airflow_vectordb.hooks.milvus import MilvusHook
-        from airflow_vectordb.rest.errors import InvalidParametersError, MilvusError
+        from airflow_vectordb.rest.errors import MilvusError
 
-        # None means all, or whatever there is, and is no value that a template may render to.
-        lost = {name: None for name in self._given if getattr(self, name) is None}
-        names = {"milvus_conn_id": self.milvus_conn_id, **({"database": self.database} if self.database else {})}
         try:
-            if problems := check_rendered(**{**names, **lost}):
-                raise InvalidParametersError(problems)
+            check_where(vars(self), self._given)
             with MilvusHook(self.milvus_conn_id, self.database or None, patient=patient) as hook:
                 try:
                     yield hook

@@ -140,6 +140,23 @@ def check_rendered(**values: Any) -> list[str]:
     return [problem for name, value in values.items() if (problem := _not_a_name(name, value))]
 
 
+def check_where(values: Mapping[str, Any], given: Iterable[str]) -> None:
+    """
+    Check what all tasks have in common once it is rendered, and that nothing that was given has got lost.
+
+    :param values: of the task's arguments, by name
+    :param given: templated arguments that were not None. None means all, or whatever there is: no template means that
+    :raises InvalidParametersError: with everything that is wrong
+    """
+    from airflow_vectordb.rest.errors import InvalidParametersError
+
+    lost = {name: None for name in given if values.get(name) is None}
+    database = {"database": values["database"]} if values["database"] else {}
+    problems = check_rendered(**{"milvus_conn_id": values["milvus_conn_id"], **database, **lost})
+    if problems:
+        raise InvalidParametersError(problems)
+
+
 def check_literal(**values: Any) -> list[str]:
     """
     Check arguments that must be a name when the DAG is parsed. What is rendered later, or comes from another task,
@@ -303,6 +320,7 @@ __all__ = [
     "check_rendered",
     "check_rows",
     "check_seconds",
+    "check_where",
     "names_of",
     "refuse",
     "rows_of",
