@@ -71,6 +71,7 @@ class MilvusTask:
     deferrable: bool = False
     poll_interval: timedelta | float = 30.0
     _problems: Sequence[str] = ()
+    _given: Sequence[str] = ()
     #: Where people look at the collection; None: the connection has not been read.
     milvus_console: str | None = None
     if TYPE_CHECKING:
