@@ -62,13 +62,13 @@ def exception_for(error: MilvusError) -> type[AirflowException]:
     return AirflowException if error.transient else AirflowFailException
 
 
-def make_airflows(
+def as_airflow_exception(
     error: MilvusError, exception: type[AirflowException] | None = None, task_id: str | None = None
 ) -> MilvusError:
     """
     Make an error that is one of Airflow's exceptions too. To be raised in the place of the first, as if it were it::
 
-        raise make_airflows(error) from error.__cause__
+        raise as_airflow_exception(error) from error.__cause__
 
     :param error: what happened
     :param exception: Airflow's class for it; None: see :func:`exception_for`
@@ -82,4 +82,4 @@ def make_airflows(
     return made.with_traceback(error.__traceback__)
 
 
-__all__ = ["exception_for", "make_airflows"]
+__all__ = ["as_airflow_exception", "exception_for"]

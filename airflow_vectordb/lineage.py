@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
-    from airflow_vectordb.tasks import MilvusTask
+    from airflow_vectordb.mixins import MilvusTaskMixin
 
 
-def tell(task: MilvusTask, hook: MilvusHook, context: Context, collection: str, extra: dict[str, Any]) -> None:
+def tell(task: MilvusTaskMixin, hook: MilvusHook, context: Context, collection: str, extra: dict[str, Any]) -> None:
     """
     Tell that a task has changed a collection.
 
@@ -29,7 +29,7 @@ def tell(task: MilvusTask, hook: MilvusHook, context: Context, collection: str, 
 
     from airflow_vectordb.assets import asset_uri
 
-    uri = asset_uri(hook.endpoint.url, None, hook.endpoint.database, collection)
+    uri = asset_uri(hook.config.url, None, hook.config.database, collection)
     events: Any = (context or {}).get("outlet_events")  # unit tests of DAGs give none
     for outlet in (task.outlets or ()) if events is not None else ():
         if isinstance(outlet, AssetAlias):

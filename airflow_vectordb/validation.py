@@ -114,7 +114,7 @@ def take_times(arguments: dict[str, Any], *names: str) -> list[str]:
     return problems
 
 
-def refuse(task_id: str, *problems: str | None) -> None:
+def raise_if_invalid(task_id: str, *problems: str | None) -> None:
     """
     Refuse arguments when the DAG is parsed.
 
@@ -127,7 +127,7 @@ def refuse(task_id: str, *problems: str | None) -> None:
         raise ValueError(f"task {task_id}: {'; '.join(found)}")
 
 
-def check_rendered(**values: Any) -> list[str]:
+def validate_rendered(**values: Any) -> list[str]:
     """
     Check arguments that must be a name once they are rendered.
 
@@ -152,7 +152,7 @@ def check_where(values: Mapping[str, Any], given: Iterable[str]) -> None:
 
     lost = {name: None for name in given if values.get(name) is None}
     database = {"database": values["database"]} if values["database"] else {}
-    problems = check_rendered(**{"milvus_conn_id": values["milvus_conn_id"], **database, **lost})
+    problems = validate_rendered(**{"milvus_conn_id": values["milvus_conn_id"], **database, **lost})
     if problems:
         raise InvalidParametersError(problems)
 
@@ -173,7 +173,7 @@ def check_literal(**values: Any) -> list[str]:
         if not has_template(value if isinstance(value, str) else "")
         and isinstance(value, str | int | float | bytes | list | tuple | set | frozenset | dict | None)
     }
-    return check_rendered(**known)
+    return validate_rendered(**known)
 
 
 def check_literals(**values: Any) -> list[str]:
@@ -194,7 +194,7 @@ def check_literals(**values: Any) -> list[str]:
     return problems
 
 
-def names_of(argument: str, given: str | Iterable[str] | None, **others: Any) -> tuple[str, ...]:
+def parse_names(argument: str, given: str | Iterable[str] | None, **others: Any) -> tuple[str, ...]:
     """
     Take names given as one or several, once they are rendered.
 
@@ -205,17 +205,17 @@ def names_of(argument: str, given: str | Iterable[str] | None, **others: Any) ->
     """
     from airflow_vectordb.rest.errors import InvalidParametersError
 
-    problems = check_rendered(**others)
+    problems = validate_rendered(**others)
     names: list[Any] = []
     if isinstance(given, Iterable) and not isinstance(given, str | bytes | dict):
         names = list(given)
         if not names:
             # A list that somebody made, and found nothing to put into it: that does not mean everything.
             problems.append(_is_empty(argument))
-        problems += check_rendered(**{f"{argument}[{position}]": name for position, name in enumerate(names)})
+        problems += validate_rendered(**{f"{argument}[{position}]": name for position, name in enumerate(names)})
     elif given is not None:
         names = [given]
-        problems += check_rendered(**{argument: given})
+        problems += validate_rendered(**{argument: given})
     if problems:
         raise InvalidParametersError(problems)
     return tuple(map(str, names))
@@ -317,13 +317,13 @@ __all__ = [
     "check_flags",
     "check_literal",
     "check_literals",
-    "check_rendered",
     "check_rows",
     "check_seconds",
     "check_where",
-    "names_of",
-    "refuse",
+    "parse_names",
+    "raise_if_invalid",
     "rows_of",
     "seconds_of",
     "take_times",
+    "validate_rendered",
 ]

@@ -113,6 +113,8 @@ def _walk(directories: Iterable[Path], prefix: str) -> list[str]:
     found: list[str] = []
     for directory in directories:
         for module in pkgutil.iter_modules([str(directory)]):
+            if module.name.startswith("_"):  # DAG files name no private ones
+                continue
             name = f"{prefix}.{module.name}"
             found += _walk([directory / module.name], name) if module.ispkg else [name]
     return found

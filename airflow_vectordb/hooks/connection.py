@@ -1,4 +1,4 @@
-"""An Airflow connection -> an :class:`~airflow_vectordb.rest.endpoint.Endpoint`."""
+"""An Airflow connection -> an :class:`~airflow_vectordb.rest.config.MilvusConfig`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from airflow_vectordb.hooks.connection_fields import (
     DEFAULT_TIMEOUT,
     EXTRA_FIELDS,
 )
-from airflow_vectordb.rest.endpoint import Endpoint
+from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.errors import InvalidParametersError
-from airflow_vectordb.rest.spelling import nearest
+from airflow_vectordb.rest.spelling import suggest
 
 _log = logging.getLogger(__name__)
 
@@ -59,9 +59,11 @@ def fields_of(connection: ConnectionLike) -> ConnectionFields:
     return ConnectionFields(*(getattr(connection, field.name) for field in fields(ConnectionFields)))
 
 
-def endpoint_of(connection: ConnectionLike, database: str | None = None, *, warn: bool = True) -> Endpoint:
+def config_from_connection(
+    connection: ConnectionLike, database: str | None = None, *, warn: bool = True
+) -> MilvusConfig:
     """
-    Make an endpoint of an Airflow connection.
+    Make a configuration of an Airflow connection.
 
     :param connection: see the table in ``connection_fields.py``
     :param database: in place of the connection's schema field; None: that one
@@ -69,16 +71,16 @@ def endpoint_of(connection: ConnectionLike, database: str | None = None, *, warn
     :raises InvalidParametersError: with everything that is wrong in the connection; no secret is in it
     """
     problems: list[str] = []
-    endpoint = _endpoint(connection, database, problems)
+    config = _endpoint(connection, database, problems)
     if warn:
         _warn(connection, _extra(connection, []))
-    if endpoint is None or problems:
+    if config is None or problems:
         # From here: the variables of this function, which tracebacks may show, have no secret.
         raise InvalidParametersError(problems, f"connection {connection.conn_id!r}")
-    return endpoint
+    return config
 
 
-def _endpoint(connection: ConnectionLike, database: str | None, problems: list[str]) -> Endpoint | None:
+def _endpoint(connection: ConnectionLike, database: str | None, problems: list[str]) -> MilvusConfig | None:
     extra = _extra(connection, problems)
     secure = _flag(extra.get("secure"), "secure", False, problems)
     verify = _verify(extra.get("verify"))
@@ -93,7 +95,7 @@ def _endpoint(connection: ConnectionLike, database: str | None, problems: list[s
         problems.append("a login without a password (an API key goes into the password, with the login left empty)")
     token = f"{login}:{password}" if login else password or None
     try:
-        return Endpoint(
+        return MilvusConfig(
             url=url or "http://localhost",
             token=token,
             database=database or connection.schema or None,
@@ -167,7 +169,7 @@ def _warn(connection: ConnectionLike, extra: Mapping[str, Any]) -> None:
     known = [field.name for field in EXTRA_FIELDS]
     for key in extra:
         if key not in known:
-            _log.warning("connection %r: extra %r has no meaning here%s", connection.conn_id, key, nearest(key, known))
+            _log.warning("connection %r: extra %r has no meaning here%s", connection.conn_id, key, suggest(key, known))
 
 
 def _url(connection: ConnectionLike, secure: bool, problems: list[str]) -> str | None:
@@ -179,14 +181,14 @@ def _url(connection: ConnectionLike, secure: bool, problems: list[str]) -> str |
         problems.append("the host is empty: set it to a host name or a URL")
         return None
     if "@" in host:
-        return host  # the endpoint says what is wrong with it
+        return host  # MilvusConfig says what is wrong with it
     if "://" not in host and str(connection.conn_type).lower() == "https":
         host = f"https://{host}"  # a URI of that scheme: its token must not go out in the clear
     if "://" in host:
         try:
             has_port = urlsplit(host).port is not None
         except ValueError:
-            return host  # the endpoint says what is wrong with it
+            return host  # MilvusConfig says what is wrong with it
         if has_port and port and urlsplit(host).port != int(port):
             problems.append(_two_ports(urlsplit(host).port, port))
             return None
@@ -255,4 +257,4 @@ def _number(value: Any, name: str, default: float, problems: list[str]) -> float
         return float(default)
 
 
-__all__ = ["ConnectionFields", "ConnectionLike", "bundle_of", "console_url_of", "endpoint_of", "fields_of"]
+__all__ = ["ConnectionFields", "ConnectionLike", "bundle_of", "config_from_connection", "console_url_of", "fields_of"]

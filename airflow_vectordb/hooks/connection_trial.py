@@ -18,10 +18,10 @@ from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_vectordb.hooks.connection import ConnectionLike, bundle_of, endpoint_of
+from airflow_vectordb.hooks.connection import ConnectionLike, bundle_of, config_from_connection
 from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
 from airflow_vectordb.hooks.connection_verdict import explain, is_other_protocol
-from airflow_vectordb.rest.endpoint import Endpoint
+from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.errors import (
     BrokenAnswerError,
     ConnectError,
@@ -30,7 +30,7 @@ from airflow_vectordb.rest.errors import (
     NoAnswerError,
     NotMilvusError,
 )
-from airflow_vectordb.rest.text import readable
+from airflow_vectordb.rest.text import sanitize_text
 from airflow_vectordb.rest.wording import duration
 
 #: Seconds for all of it, looking up the host's name included.
@@ -54,23 +54,23 @@ def try_connection(connection: ConnectionLike, database: str | None = None) -> t
     from airflow.sdk.log import mask_secret
 
     problems: list[str] = []
-    endpoint = None
+    config = None
     try:
-        endpoint = endpoint_of(connection, database)
+        config = config_from_connection(connection, database)
     except InvalidParametersError as error:
         problems += error.problems
     bundle = bundle_of(connection)
     if bundle is not None and ("\0" in bundle or not os.access(bundle, os.R_OK)):
         problems.append(
             "extra `verify` must be true, false or the path of a CA bundle, and there is no file "
-            f"{readable(bundle, 100)!r} here that can be read (it has to be where connections are tested, and on the "
-            "workers)"
+            f"{sanitize_text(bundle, 100)!r} here that can be read (it has to be where connections are tested, and on "
+            "the workers)"
         )
-    if endpoint is None or problems:
+    if config is None or problems:
         return False, _listed(problems)
-    if endpoint.token:
-        mask_secret(endpoint.token)
-    return _Trial(endpoint, connection.host or "", connection.login or "").within(LONGEST)
+    if config.token:
+        mask_secret(config.token)
+    return _Trial(config, connection.host or "", connection.login or "").within(LONGEST)
 
 
 def connection_in_environment(conn_id: str) -> Any:
@@ -112,7 +112,7 @@ def _label(key: re.Match[str]) -> str:
     return f'"{_LABELS[name]}" (extra `{name}`)' if name in _LABELS else key[0]
 
 
-class _Impatient(Endpoint):
+class _Impatient(MilvusConfig):
     """The same endpoint, with an end to all answers that does not depend on the connection's time-out."""
 
     @property
@@ -122,7 +122,7 @@ class _Impatient(Endpoint):
 
 @dataclass
 class _Trial:
-    endpoint: Endpoint
+    config: MilvusConfig
     host: str
     login: str
     #: What is being waited for, for the case that it never comes.
@@ -146,14 +146,14 @@ class _Trial:
         try:
             tell(self._reach())
         except Exception as error:  # noqa: BLE001 - nobody else hears of it in this thread
-            tell((False, self.endpoint.redact(f"{type(error).__name__}: {error}")))
+            tell((False, self.config.redact(f"{type(error).__name__}: {error}")))
 
     def _reach(self) -> tuple[bool, str]:
         from airflow_vectordb.rest import collections
-        from airflow_vectordb.rest.client import Client
+        from airflow_vectordb.rest.http.client import Client
 
-        given = {field.name: getattr(self.endpoint, field.name) for field in fields(self.endpoint)}
-        given["timeout"] = min(self.endpoint.timeout, LONGEST_ANSWER)
+        given = {field.name: getattr(self.config, field.name) for field in fields(self.config)}
+        given["timeout"] = min(self.config.timeout, LONGEST_ANSWER)
         began = time.monotonic()
         if not self._proxied:
             try:
@@ -169,18 +169,18 @@ class _Trial:
             return False, self._explained(error, self._other_protocol(error))
         milliseconds = 1000 * (time.monotonic() - began)
         count = f"{len(names)} collection{'' if len(names) == 1 else 's'}"
-        database = self.endpoint.database or "default"
-        return True, f"Milvus at {self.endpoint.url} {self._who}, database {database}, {count}, {milliseconds:.0f} ms"
+        database = self.config.database or "default"
+        return True, f"Milvus at {self.config.url} {self._who}, database {database}, {count}, {milliseconds:.0f} ms"
 
     @property
     def _who(self) -> str:
-        if self.endpoint.token is None:
+        if self.config.token is None:
             return "without credentials"
         return f"as {self.login}" if self.login else "with an API key"
 
     @property
     def _address(self) -> tuple[str, int]:
-        parts = urlsplit(self.endpoint.url)
+        parts = urlsplit(self.config.url)
         return parts.hostname or "", parts.port or (443 if parts.scheme.lower() == "https" else 80)
 
     @property
@@ -188,7 +188,7 @@ class _Trial:
         from airflow_vectordb.rest.hosts import proxy_for
 
         try:
-            return proxy_for(self.endpoint.url) is not None
+            return proxy_for(self.config.url) is not None
         except ConnectError:  # the client says what is wrong with it
             return True
 
@@ -199,11 +199,11 @@ class _Trial:
         )
 
     def _explained(self, error: MilvusError, other: bool = False) -> str:
-        return explain(error, self.endpoint, url_given="://" in self.host, login=self.login, other_protocol=other)
+        return explain(error, self.config, url_given="://" in self.host, login=self.login, other_protocol=other)
 
     def _other_protocol(self, error: MilvusError) -> bool:
         """Tell whether the port speaks TLS where it was not tried, or the other way round. The token is not sent."""
-        tls = self.endpoint.url.lower().startswith("https")
+        tls = self.config.url.lower().startswith("https")
         if is_other_protocol(error, tls=tls):
             return True
         if self._proxied:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from airflow_vectordb.hooks.connection_fields import DEFAULT_PORT, EXTRA_FIELDS, STANDARD_FIELDS
-from airflow_vectordb.rest.endpoint import Endpoint
+from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.errors import (
     AnswerTimeoutError,
     AuthenticationError,
@@ -23,7 +23,7 @@ from airflow_vectordb.rest.errors import (
     TlsError,
     UnavailableError,
 )
-from airflow_vectordb.rest.text import readable
+from airflow_vectordb.rest.text import sanitize_text
 
 _LABELS = {field.name: f'"{field.label}"' for field in (*STANDARD_FIELDS, *EXTRA_FIELDS)}
 _HOST, _PORT, _USER, _PASSWORD, _DATABASE = (_LABELS[name] for name in ("host", "port", "login", "password", "schema"))
@@ -34,20 +34,20 @@ _MANAGEMENT_PORT = 9091
 
 
 def explain(
-    error: MilvusError, endpoint: Endpoint, *, url_given: bool, login: str, other_protocol: bool = False
+    error: MilvusError, config: MilvusConfig, *, url_given: bool, login: str, other_protocol: bool = False
 ) -> str:
     """
     Word an error for somebody in front of the connection's form.
 
     :param error: what the test ended in, its token taken out
-    :param endpoint: what was tested
+    :param config: what was tested
     :param url_given: whether the form's host is a URL, whose scheme decides about TLS
     :param login: the form's user
     :param other_protocol: whether the port is known to speak TLS where the URL is ``http``, or the other way round
     """
-    url = endpoint.url
+    url = config.url
     parts = urlsplit(url)
-    said = readable(error.message, 300).rstrip(".")
+    said = sanitize_text(error.message, 300).rstrip(".")
     if said.count("�") > 3:
         said = "another protocol than HTTP, gRPC perhaps"
     if error.code is not None:
@@ -85,15 +85,15 @@ def explain(
         return f"Something before Milvus refuses at {url} ({said}). Is Milvus up behind it? Check {_HOST} and {_PORT}."
     if error.code is None and isinstance(error, PermissionDeniedError):
         return f"Something before Milvus refuses at {url} ({said}). May this machine reach it? Check {_HOST}."
-    return _refused(error, endpoint, login, said)
+    return _refused(error, config, login, said)
 
 
-def _refused(error: MilvusError, endpoint: Endpoint, login: str, said: str) -> str:
-    url, database = endpoint.url, endpoint.database or "default"
-    who = f"user {login!r}" if login else "the API key" if endpoint.token else "callers without credentials"
+def _refused(error: MilvusError, config: MilvusConfig, login: str, said: str) -> str:
+    url, database = config.url, config.database or "default"
+    who = f"user {login!r}" if login else "the API key" if config.token else "callers without credentials"
     api_key = f"An API key goes into {_PASSWORD}, with {_USER} left empty."
     if isinstance(error, AuthenticationError):
-        if endpoint.token is None:
+        if config.token is None:
             return f"Milvus at {url} wants credentials ({said}). Fill in {_USER} and {_PASSWORD}. {api_key}"
         if login:
             return f"Milvus at {url} does not accept {who} with this password ({said}). Check both. {api_key}"

@@ -14,19 +14,19 @@ from airflow.sdk import BaseHook
 
 from airflow_vectordb._compat import AirflowNotFoundException, is_dag_test
 from airflow_vectordb.hooks.connection_fields import CONNECTION_TYPE, DEFAULT_CONN_ID, HOOK_NAME
-from airflow_vectordb.hooks.patience import FIRST_PAUSES, PAUSES, reading
+from airflow_vectordb.hooks.connection_reading import FIRST_PAUSES, PAUSES, reading
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from airflow_vectordb.hooks.connection import ConnectionFields
-    from airflow_vectordb.hooks.patience import Reading
-    from airflow_vectordb.rest.aclient import AsyncClient
-    from airflow_vectordb.rest.call import Call
-    from airflow_vectordb.rest.client import Client
-    from airflow_vectordb.rest.endpoint import Endpoint
-    from airflow_vectordb.waits import Pending, Verdict, Wait
-    from airflow_vectordb.watching import Deadline, Nap
+    from airflow_vectordb.hooks.connection_reading import Reading
+    from airflow_vectordb.rest.config import MilvusConfig
+    from airflow_vectordb.rest.http.async_client import AsyncClient
+    from airflow_vectordb.rest.http.call import Call
+    from airflow_vectordb.rest.http.client import Client
+    from airflow_vectordb.waiting.conditions import Condition, Pending, PollResult
+    from airflow_vectordb.waiting.polling import Deadline, Sleep
 
 T = TypeVar("T")
 #: What to do when there is no Airflow connection.
@@ -157,7 +157,7 @@ class MilvusHook(BaseHook):
         return reading(PAUSES if self.patient else FIRST_PAUSES, self.log)
 
     @cached_property
-    def endpoint(self) -> Endpoint:
+    def config(self) -> MilvusConfig:
         """
         Where the connection leads to. Its token is registered with Airflow's secrets masker.
 
@@ -166,26 +166,26 @@ class MilvusHook(BaseHook):
         """
         from airflow.sdk.log import mask_secret
 
-        with _airflows_errors():
-            endpoint = self._endpoint_of(self._connection)
-        if endpoint.token:
-            mask_secret(endpoint.token)
-        return endpoint
+        with _translate_errors():
+            config = self._endpoint_of(self._connection)
+        if config.token:
+            mask_secret(config.token)
+        return config
 
-    async def aendpoint(self) -> Endpoint:
+    async def aconfig(self) -> MilvusConfig:
         """
-        Do as :attr:`endpoint` does, from an event loop.
+        Do as :attr:`config` does, from an event loop.
 
         :raises InvalidParametersError: when the connection cannot be used as it is
         :raises AirflowNotFoundException: when there is none, after a few attempts
         """
         from airflow_vectordb._compat import amask_secret
 
-        with _airflows_errors():
-            endpoint = self._endpoint_of(await self._aconnection())
-        if endpoint.token:
-            await amask_secret(endpoint.token)
-        return endpoint
+        with _translate_errors():
+            config = self._endpoint_of(await self._aconnection())
+        if config.token:
+            await amask_secret(config.token)
+        return config
 
     def console_link(self, collection: str | None = None) -> str | None:
         """
@@ -201,16 +201,16 @@ class MilvusHook(BaseHook):
     def get_conn(self) -> Client:
         """Get the client; the same one each time, until :meth:`close`."""
         if self._client is None:
-            from airflow_vectordb.rest.client import Client
+            from airflow_vectordb.rest.http.client import Client
 
-            self._client = Client(self.endpoint)
+            self._client = Client(self.config)
         return self._client
 
     async def get_async_conn(self) -> AsyncClient:
         """Get a new client for an event loop. Whoever asks for it closes it."""
-        from airflow_vectordb.rest.aclient import AsyncClient
+        from airflow_vectordb.rest.http.async_client import AsyncClient
 
-        return AsyncClient(await self.aendpoint())
+        return AsyncClient(await self.aconfig())
 
     def close(self) -> None:
         """Close all connections. A later call opens new ones."""
@@ -231,75 +231,75 @@ class MilvusHook(BaseHook):
 
     def _send(self, call: Call[T], retries: int | None, until: float | None) -> T:
         call.body  # noqa: B018 - which makes it one that was sent, even if the connection turns out to be missing
-        with _airflows_errors():
+        with _translate_errors():
             return self.get_conn().send(call, retries=retries, until=until)
 
-    def look(self, wait: Wait, *, retries: int | None = None, deadline: Deadline | None = None) -> Verdict:
+    def poll(self, condition: Condition, *, retries: int | None = None, deadline: Deadline | None = None) -> PollResult:
         """
-        Look once whether something is done.
+        Poll once whether something is done.
 
-        :param wait: what, one of ``airflow_vectordb.waits``
+        :param condition: what, one of ``airflow_vectordb.waiting.conditions``
         :param retries: attempts of each call after the first; None: the connection's
         :param deadline: when an answer is of no use any more; None: never
         :return: ``Done`` with a result, or ``Pending`` with the progress
         :raises MilvusError: when it failed, or when the server does not answer
         """
-        from airflow_vectordb.waits import Memory
+        from airflow_vectordb.waiting.conditions import Memory
 
-        with _airflows_errors():
-            verdict: Verdict = self._drive(wait.look(Memory()), deadline, retries=retries)
+        with _translate_errors():
+            verdict: PollResult = self._drive(condition.poll(Memory()), deadline, retries=retries)
             return verdict
 
     def wait(
         self,
-        wait: Wait,
+        condition: Condition,
         deadline: Deadline,
         *,
         poll_interval: float,
         started: float | None = None,
-        first: Pending | None = None,
-        answered: bool = False,
+        initial_result: Pending | None = None,
+        server_confirmed: bool = False,
     ) -> Any:
         """
         Wait until something is done, with progress in the log.
 
-        :param wait: what, one of ``airflow_vectordb.waits``
+        :param condition: what, one of ``airflow_vectordb.waiting.conditions``
         :param deadline: when to give up
-        :param poll_interval: seconds, the longest pause between two looks
+        :param poll_interval: seconds, the longest pause between two polls
         :param started: seconds since the epoch: when the wait began; None: now
-        :param first: the verdict of a look that has just been made; None: begin with one
-        :param answered: whether Milvus has answered before: then an answer that is none of its own is an outage, and
-            not the wrong address
+        :param initial_result: the result of a poll that has just been made; None: begin with one
+        :param server_confirmed: whether Milvus has answered before: then an answer that is none of its own is an
+            outage, and not the wrong address
         :return: what the wait returns, JSON-ready
         :raises MilvusError: when it failed, or was not done by the deadline
         """
-        from airflow_vectordb.watching import watch
+        from airflow_vectordb.waiting.polling import poll_until_done
 
-        steps = watch(
-            wait,
+        steps = poll_until_done(
+            condition,
             deadline,
             poll_interval=poll_interval,
             started=time.time() if started is None else started,
-            first=first,
-            answered=answered,
+            initial_result=initial_result,
+            server_confirmed=server_confirmed,
         )
-        with _airflows_errors():
+        with _translate_errors():
             return self._drive(steps, deadline, retries=0)
 
     def _drive(
-        self, steps: Generator[Call[Any] | Nap, Any, Any], deadline: Deadline | None, *, retries: int | None
+        self, steps: Generator[Call[Any] | Sleep, Any, Any], deadline: Deadline | None, *, retries: int | None
     ) -> Any:
         from airflow_vectordb.rest.errors import MilvusError
         from airflow_vectordb.rest.text import LONGEST_LINE
-        from airflow_vectordb.watching import Nap, last_moment
+        from airflow_vectordb.waiting.polling import Sleep, last_moment
 
         until = None if deadline is None else last_moment(deadline)
         try:
             step = next(steps)
             while True:
-                if isinstance(step, Nap):
+                if isinstance(step, Sleep):
                     if step.text:
-                        self.log.log(step.level, self.endpoint.readable(step.text, LONGEST_LINE))
+                        self.log.log(step.level, self.config.sanitize_text(step.text, LONGEST_LINE))
                     time.sleep(step.seconds)
                     step = steps.send(None)
                     continue
@@ -328,15 +328,15 @@ class MilvusHook(BaseHook):
                 return False, str(error)
         return try_connection(connection, self.database)
 
-    def _endpoint_of(self, connection: ConnectionFields) -> Endpoint:
-        from airflow_vectordb.hooks.connection import endpoint_of
+    def _endpoint_of(self, connection: ConnectionFields) -> MilvusConfig:
+        from airflow_vectordb.hooks.connection import config_from_connection
 
         warn, self._warned = not self._warned, True  # of one that cannot be used, more than once is asked
-        return endpoint_of(connection, self.database, warn=warn)
+        return config_from_connection(connection, self.database, warn=warn)
 
 
 @contextmanager
-def _airflows_errors() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     from airflow_vectordb.rest.errors import MilvusError
 
     try:
@@ -346,9 +346,9 @@ def _airflows_errors() -> Iterator[None]:
             raise
         raise AirflowNotFoundException(f"{error}. {UNDEFINED}") from None
     except MilvusError as error:
-        from airflow_vectordb.exceptions import make_airflows
+        from airflow_vectordb.exceptions import as_airflow_exception
 
-        raise make_airflows(error) from error.__cause__
+        raise as_airflow_exception(error) from error.__cause__
 
 
 __all__ = ["MilvusHook"]

@@ -47,7 +47,7 @@ def milvus_connection(milvus_server: LocalMilvus, monkeypatch: pytest.MonkeyPatc
 
     Gives the id of the connection. It is set in the environment, so processes that the test starts have it too.
     """
-    from airflow_vectordb.rest import Client, Endpoint, databases
+    from airflow_vectordb.rest import Client, MilvusConfig, databases
 
     database = f"test_{os.getpid()}_{next(_numbers)}"
     user, _, password = (milvus_server.token or "").partition(":")
@@ -63,7 +63,7 @@ def milvus_connection(milvus_server: LocalMilvus, monkeypatch: pytest.MonkeyPatc
     for name in ("NO_PROXY", "no_proxy"):
         # A proxy that this shell has for the world outside does not know this machine's ports.
         monkeypatch.setenv(name, ",".join(filter(None, [os.environ.get(name), address.hostname])))
-    with Client(Endpoint(milvus_server.uri, token=milvus_server.token)) as client:
+    with Client(MilvusConfig(milvus_server.uri, token=milvus_server.token)) as client:
         client.send(databases.create(database))
         monkeypatch.setenv(CONNECTION_VARIABLE, json.dumps(connection))
         try:

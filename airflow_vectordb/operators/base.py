@@ -11,14 +11,14 @@ from airflow.sdk import BaseOperator
 from airflow_vectordb._compat import default_deferrable
 from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
 from airflow_vectordb.links import MilvusConsoleLink
-from airflow_vectordb.tasks import Course, MilvusTask
+from airflow_vectordb.mixins import MilvusTaskMixin, ResumeState
 from airflow_vectordb.validation import take_times
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class MilvusOperator(MilvusTask, BaseOperator):
+class MilvusOperator(MilvusTaskMixin, BaseOperator):
     """
     Base of the operators for Milvus and Zilliz Cloud.
 
@@ -47,7 +47,7 @@ class MilvusOperator(MilvusTask, BaseOperator):
 
         :param context: the task's context
         """
-        return self._run(context, Course())
+        return self._run(context, ResumeState())
 
 
 class WaitingOperator(MilvusOperator):
@@ -57,7 +57,7 @@ class WaitingOperator(MilvusOperator):
     :param wait_for_completion: whether to wait
     :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
         ``operators.default_deferrable``
-    :param poll_interval: seconds or a timedelta, the longest pause between two looks; the first ones are closer
+    :param poll_interval: seconds or a timedelta, the longest pause between two polls; the first ones are closer
         together
     :param timeout: seconds or a timedelta for the wait; None: no limit but ``execution_timeout``, and without that 24 h
     """

@@ -6,17 +6,17 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_vectordb.mixins import ResumeState
 from airflow_vectordb.operators.base import WaitingOperator
-from airflow_vectordb.tasks import Course
-from airflow_vectordb.validation import check_literal, check_literals, names_of
+from airflow_vectordb.validation import check_literal, check_literals, parse_names
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
-    from airflow_vectordb.rest.call import Call
     from airflow_vectordb.rest.errors import MilvusError
-    from airflow_vectordb.waits import Wait
+    from airflow_vectordb.rest.http.call import Call
+    from airflow_vectordb.waiting.conditions import Condition
 
 
 class _LoadingOperator(WaitingOperator):
@@ -30,22 +30,24 @@ class _LoadingOperator(WaitingOperator):
         super().__init__(**kwargs)
         self.collection_name = collection_name
         self.partition_names = partition_names
-        self.refuse(*check_literal(collection_name=collection_name), *check_literals(partition_names=partition_names))
+        self.raise_if_invalid(
+            *check_literal(collection_name=collection_name), *check_literals(partition_names=partition_names)
+        )
 
-    def work(self, hook: MilvusHook, context: Context, course: Course) -> dict[str, Any]:
+    def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """
         Make the call, and wait for what comes of it.
 
         :param hook: open
         :param context: the task's context
-        :param course: what is done already
+        :param state: what is done already
         """
         from airflow_vectordb.rest import errors
         from airflow_vectordb.rest.wording import in_words
 
-        partitions = names_of("partition_names", self.partition_names, collection_name=self.collection_name)
-        with self.about(hook, self.subject()):
-            if "asked" not in course.results:
+        partitions = parse_names("partition_names", self.partition_names, collection_name=self.collection_name)
+        with self.error_context(hook, self.describe_target()):
+            if "asked" not in state.results:
                 try:
                     hook.send(self._call(partitions))
                 except errors.MilvusError as error:
@@ -53,12 +55,12 @@ class _LoadingOperator(WaitingOperator):
                         error.cause = f"a vector field is without an index in {self.collection_name!r}"
                         error.hint = "Create it first (CreateIndexOperator)."
                     raise
-                course.results["asked"] = True
+                state.results["asked"] = True
             result: dict[str, Any] = {"collection_name": self.collection_name, "partition_names": list(partitions)}
             if self.wait_for_completion:
-                result = self.wait_for(hook, course, "done", self._wait(partitions))
+                result = self.wait_for(hook, state, "done", self._condition(partitions))
                 self.log.info("%s: %s", self.collection_name, in_words(result["load_state"]))
-        self.tell(hook, context, {"loading": result})
+        self.emit_asset_events(hook, context, {"loading": result})
         return result
 
     def _needs_index(self, error: MilvusError) -> bool:
@@ -70,7 +72,7 @@ class _LoadingOperator(WaitingOperator):
         """Make the call that asks for it."""
 
     @abstractmethod
-    def _wait(self, partitions: tuple[str, ...]) -> Wait:
+    def _condition(self, partitions: tuple[str, ...]) -> Condition:
         """Say what is waited for then."""
 
 
@@ -89,7 +91,7 @@ class LoadCollectionOperator(_LoadingOperator):
     :param wait_for_completion: whether to wait until it is loaded
     :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
         ``operators.default_deferrable``
-    :param poll_interval: seconds or a timedelta, the longest pause between two looks, default 30; the first ones are
+    :param poll_interval: seconds or a timedelta, the longest pause between two polls, default 30; the first ones are
         closer together
     :param timeout: seconds or a timedelta for the wait; the earlier of it and ``execution_timeout`` counts; without
         both, 24 h
@@ -111,8 +113,8 @@ class LoadCollectionOperator(_LoadingOperator):
 
         return api.load(self.collection_name, partitions) if partitions else collections.load(self.collection_name)
 
-    def _wait(self, partitions: tuple[str, ...]) -> Wait:
-        from airflow_vectordb.waits import CollectionLoaded
+    def _condition(self, partitions: tuple[str, ...]) -> Condition:
+        from airflow_vectordb.waiting.conditions import CollectionLoaded
 
         return CollectionLoaded(self.collection_name, partitions)
 
@@ -132,7 +134,7 @@ class ReleaseCollectionOperator(_LoadingOperator):
     :param wait_for_completion: whether to wait until it is released
     :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
         ``operators.default_deferrable``
-    :param poll_interval: seconds or a timedelta, the longest pause between two looks, default 30; the first ones are
+    :param poll_interval: seconds or a timedelta, the longest pause between two polls, default 30; the first ones are
         closer together
     :param timeout: seconds or a timedelta for the wait; the earlier of it and ``execution_timeout`` counts; without
         both, 24 h
@@ -151,8 +153,8 @@ class ReleaseCollectionOperator(_LoadingOperator):
             return api.release(self.collection_name, partitions)
         return collections.release(self.collection_name)
 
-    def _wait(self, partitions: tuple[str, ...]) -> Wait:
-        from airflow_vectordb.waits import CollectionReleased
+    def _condition(self, partitions: tuple[str, ...]) -> Condition:
+        from airflow_vectordb.waiting.conditions import CollectionReleased
 
         return CollectionReleased(self.collection_name, partitions)
 

@@ -7,10 +7,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb._compat import is_retry
+from airflow_vectordb.mixins import ResumeState
+from airflow_vectordb.operators._replace import IndexReplacement
 from airflow_vectordb.operators.base import MilvusOperator, WaitingOperator
-from airflow_vectordb.operators.replacing import Replacement
-from airflow_vectordb.tasks import Course
-from airflow_vectordb.validation import check_choice, check_literal, check_rendered, check_rows, rows_of
+from airflow_vectordb.validation import check_choice, check_literal, check_rows, rows_of, validate_rendered
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.rest.collections import Collection
     from airflow_vectordb.rest.errors import MilvusError
-    from airflow_vectordb.rest.index_spec import IndexSpec
+    from airflow_vectordb.rest.index.spec import IndexSpec
     from airflow_vectordb.rest.indexes import IndexDescription
 
 IF_EXISTS = ("skip", "replace", "fail")
@@ -69,7 +69,7 @@ class CreateIndexOperator(WaitingOperator):
     :param wait_for_completion: whether to wait for the build
     :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
         ``operators.default_deferrable``
-    :param poll_interval: seconds or a timedelta, the longest pause between two looks, default 30; the first ones are
+    :param poll_interval: seconds or a timedelta, the longest pause between two polls, default 30; the first ones are
         closer together
     :param timeout: seconds or a timedelta for all waits together, from when the first begins; the earlier of it and
         ``execution_timeout`` counts; without both, 24 h. The build goes on in the server after it, and a retry finds it
@@ -106,59 +106,59 @@ class CreateIndexOperator(WaitingOperator):
         self.allow_unknown = allow_unknown
         self.min_rows = min_rows
         self.flush = flush
-        from airflow_vectordb.rest.index_params import malformed_literal
+        from airflow_vectordb.rest.index.parsing import malformed_literal
 
         # Rendering replaces it; error messages name it.
         self._index_params_source = index_params if isinstance(index_params, str) else None
-        self.refuse(
+        self.raise_if_invalid(
             check_choice("if_exists", if_exists, IF_EXISTS),
             check_rows("min_rows", min_rows),
             *check_literal(collection_name=collection_name),
             *malformed_literal(index_params, self.template_ext, allow_unknown=allow_unknown),
         )
 
-    def work(self, hook: MilvusHook, context: Context, course: Course) -> list[dict[str, Any]]:
+    def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> list[dict[str, Any]]:
         """
         Create the indexes, and wait for them.
 
         :param hook: open
         :param context: the task's context
-        :param course: what is done already
+        :param state: what is done already
         """
         replacement = None
         if self.if_exists == "replace":
-            replacement = Replacement(self, hook, context, course)
-        if "built" not in course.results:
+            replacement = IndexReplacement(self, hook, context, state)
+        if "built" not in state.results:
             specs, min_rows = self._rendered(hook)
-            with self.about(hook, self.subject()):
-                found = self._create(hook, course, specs, replacement, retried=is_retry(context))
-                course.results["built"] = self._wait(hook, course, found, min_rows)
-        built: list[dict[str, Any]] = course.results["built"]
-        with self.about(hook, self.subject()):
+            with self.error_context(hook, self.describe_target()):
+                found = self._create(hook, state, specs, replacement, retried=is_retry(context))
+                state.results["built"] = self._wait(hook, state, found, min_rows)
+        built: list[dict[str, Any]] = state.results["built"]
+        with self.error_context(hook, self.describe_target()):
             if replacement is not None:
                 replacement.reload()
         built = self._report(built)
-        self.tell(hook, context, {"indexes": built})
+        self.emit_asset_events(hook, context, {"indexes": built})
         return built
 
-    def recover(self, hook: MilvusHook, context: Context, course: Course, error: MilvusError) -> None:
+    def on_failure(self, hook: MilvusHook, context: Context, state: ResumeState, error: MilvusError) -> None:
         """
         Put back what a replacement took away, if its error does not pass; say what is missing, if it does.
 
         :param hook: open
         :param context: the task's context
-        :param course: what is done already
+        :param state: what is done already
         :param error: the error, which is told what came of it
         """
         if self.if_exists == "replace":
-            Replacement(self, hook, context, course).recover(error)
+            IndexReplacement(self, hook, context, state).on_failure(error)
 
     def _rendered(self, hook: MilvusHook) -> tuple[list[IndexSpec], int]:
         from airflow_vectordb.rest import collections, errors
-        from airflow_vectordb.rest.index_params import read_index_params
-        from airflow_vectordb.rest.index_plan import misfits
+        from airflow_vectordb.rest.index.parsing import read_index_params
+        from airflow_vectordb.rest.index.plan import misfits
 
-        problems = check_rendered(collection_name=self.collection_name)
+        problems = validate_rendered(collection_name=self.collection_name)
         nameless = bool(problems)
         min_rows = rows_of("min_rows", self.min_rows, problems)
         read = read_index_params(self.index_params, allow_unknown=self.allow_unknown)
@@ -170,7 +170,7 @@ class CreateIndexOperator(WaitingOperator):
                 f"index_params has collectionName {given['collectionName']!r}, "
                 f"but the task's collection_name is {self.collection_name!r}"
             )
-        if "dbName" in given and given["dbName"] != (database := hook.endpoint.database or "default"):
+        if "dbName" in given and given["dbName"] != (database := hook.config.database or "default"):
             problems.append(f"index_params has dbName {given['dbName']!r}, but the task's database is {database!r}")
         if problems:
             if read.specs and not nameless:
@@ -183,15 +183,15 @@ class CreateIndexOperator(WaitingOperator):
     def _create(
         self,
         hook: MilvusHook,
-        course: Course,
+        state: ResumeState,
         specs: list[IndexSpec],
-        replacement: Replacement | None,
+        replacement: IndexReplacement | None,
         *,
         retried: bool,
     ) -> list[IndexDescription]:
-        from airflow_vectordb.index_creation import IndexCreation
+        from airflow_vectordb.operators._create import IndexCreation
         from airflow_vectordb.rest import collections
-        from airflow_vectordb.rest.index_plan import resolve_all
+        from airflow_vectordb.rest.index.plan import resolve_all
 
         described = hook.send(collections.describe(self.collection_name))
         specs = resolve_all(specs, described)
@@ -201,8 +201,8 @@ class CreateIndexOperator(WaitingOperator):
             replacement.begin(self._own_name(hook, described))
         fail_on_same = self.if_exists == "fail" and not retried
         creation = IndexCreation(self, hook, described, specs, replacement, fail_on_same=fail_on_same)
-        if self.flush and "flushed" not in course.results:
-            course.results["flushed"] = self._flush(hook, described)
+        if self.flush and "flushed" not in state.results:
+            state.results["flushed"] = self._flush(hook, described)
         return creation.make(look_again=self.flush)
 
     def _own_name(self, hook: MilvusHook, described: Collection) -> str:
@@ -238,17 +238,17 @@ class CreateIndexOperator(WaitingOperator):
         return rows
 
     def _wait(
-        self, hook: MilvusHook, course: Course, found: list[IndexDescription], min_rows: int
+        self, hook: MilvusHook, state: ResumeState, found: list[IndexDescription], min_rows: int
     ) -> list[dict[str, Any]]:
-        from airflow_vectordb.waits import Done, IndexesBuilt
+        from airflow_vectordb.waiting.conditions import Done, IndexesBuilt
 
-        wait = IndexesBuilt(
+        condition = IndexesBuilt(
             self.collection_name,
             tuple(description.index_name for description in found),
             min_rows=min_rows,
-            flushed_rows=course.results.get("flushed"),
+            flushed_rows=state.results.get("flushed"),
         )
-        verdict = wait.judge(found)
+        verdict = condition.judge(found)
         if not self.flush and any((description.total_rows or 0) < max(min_rows, 1) for description in found):
             self.log.info("Rows that were inserted and are not sealed are in no index yet: flush=True seals them first")
         result: list[dict[str, Any]]
@@ -256,17 +256,17 @@ class CreateIndexOperator(WaitingOperator):
             result = verdict.result
         elif self.wait_for_completion:
             # What was read before a flush took effect says nothing.
-            result = self.wait_for(hook, course, "built", wait, first=None if self.flush else verdict)
+            result = self.wait_for(hook, state, "built", condition, initial_result=None if self.flush else verdict)
         else:
             result = [description.as_json() for description in found]
         return result
 
     def _report(self, built: list[dict[str, Any]]) -> list[dict[str, Any]]:
         from airflow_vectordb.rest.indexes import IndexDescription
-        from airflow_vectordb.rest.text import readable
+        from airflow_vectordb.rest.text import sanitize_text
 
         for description in built:
-            name = readable(description["index_name"], 255)
+            name = sanitize_text(description["index_name"], 255)
             self.log.info("%s/%s: %s", self.collection_name, name, IndexDescription(**description))
         return [{"collection_name": self.collection_name, **description} for description in built]
 
@@ -296,23 +296,23 @@ class DropIndexOperator(MilvusOperator):
         self.collection_name = collection_name
         self.index_name = index_name
         self.if_missing = if_missing
-        self.refuse(
+        self.raise_if_invalid(
             check_choice("if_missing", if_missing, IF_MISSING),
             *check_literal(collection_name=collection_name, index_name=index_name),
         )
 
-    def work(self, hook: MilvusHook, context: Context, course: Course) -> bool:
+    def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> bool:
         """
         Drop the index.
 
         :param hook: open
         :param context: the task's context
-        :param course: what is done already
+        :param state: what is done already
         """
         from airflow_vectordb.rest import errors, indexes
-        from airflow_vectordb.rest.index_plan import is_in_use
+        from airflow_vectordb.rest.index.plan import is_in_use
 
-        problems = check_rendered(collection_name=self.collection_name, index_name=self.index_name)
+        problems = validate_rendered(collection_name=self.collection_name, index_name=self.index_name)
         if problems:
             raise errors.InvalidParametersError(problems)
         try:
@@ -331,7 +331,7 @@ class DropIndexOperator(MilvusOperator):
                 error.hint = "Release it first (ReleaseCollectionOperator)."
             raise
         self.log.info("%s/%s: dropped", self.collection_name, self.index_name)
-        self.tell(hook, context, {"dropped_index": self.index_name})
+        self.emit_asset_events(hook, context, {"dropped_index": self.index_name})
         return True
 
 

@@ -22,19 +22,19 @@ if TYPE_CHECKING:
         indexes,
         partitions,
     )
-    from airflow_vectordb.rest.aclient import AsyncClient
-    from airflow_vectordb.rest.client import Client
-    from airflow_vectordb.rest.endpoint import Endpoint
-    from airflow_vectordb.rest.index_spec import IndexSpec
+    from airflow_vectordb.rest.config import MilvusConfig
+    from airflow_vectordb.rest.http.async_client import AsyncClient
+    from airflow_vectordb.rest.http.client import Client
+    from airflow_vectordb.rest.index.spec import IndexSpec
 
 #: A DAG file pays for what it uses alone (PEP 562): name -> the module that has it.
-_OF = {"AsyncClient": "aclient", "Client": "client", "Endpoint": "endpoint", "IndexSpec": "index_spec"}
+_OF = {"AsyncClient": "http.async_client", "Client": "http.client", "MilvusConfig": "config", "IndexSpec": "index.spec"}
 
 __all__ = [
     "AsyncClient",
     "Client",
-    "Endpoint",
     "IndexSpec",
+    "MilvusConfig",
     "aliases",
     "collections",
     "databases",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_vectordb.rest.call import Call, body_of, names, nothing
+from airflow_vectordb.rest.http.call import Call, build_body, names, nothing
 
 
 def create(alias: str, collection: str, *, database: str | None = None) -> Call[None]:
@@ -11,10 +11,10 @@ def create(alias: str, collection: str, *, database: str | None = None) -> Call[
 
     :param alias: name of the alias
     :param collection: the collection that it is to stand for
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    body = body_of(database, aliasName=alias, collectionName=collection)
-    return Call("aliases/create", body, nothing, repeatable=False)
+    body = build_body(database, aliasName=alias, collectionName=collection)
+    return Call("aliases/create", body, nothing, idempotent=False)
 
 
 def alter(alias: str, collection: str, *, database: str | None = None) -> Call[None]:
@@ -23,9 +23,9 @@ def alter(alias: str, collection: str, *, database: str | None = None) -> Call[N
 
     :param alias: name of the alias, which must exist
     :param collection: the collection that it is to stand for
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    return Call("aliases/alter", body_of(database, aliasName=alias, collectionName=collection), nothing)
+    return Call("aliases/alter", build_body(database, aliasName=alias, collectionName=collection), nothing)
 
 
 def describe(alias: str, *, database: str | None = None) -> Call[str]:
@@ -33,10 +33,10 @@ def describe(alias: str, *, database: str | None = None) -> Call[str]:
     Ask which collection an alias stands for.
 
     :param alias: name of the alias
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     :return: the collection's name
     """
-    return Call("aliases/describe", body_of(database, aliasName=alias), lambda a: str(a.data["collectionName"]))
+    return Call("aliases/describe", build_body(database, aliasName=alias), lambda a: str(a.data["collectionName"]))
 
 
 def list_(collection: str | None = None, *, database: str | None = None) -> Call[list[str]]:
@@ -44,9 +44,9 @@ def list_(collection: str | None = None, *, database: str | None = None) -> Call
     List aliases.
 
     :param collection: those of this collection; None: all of the database
-    :param database: None: the endpoint's
+    :param database: None: the configured one
     """
-    body = body_of(database, collectionName=collection)
+    body = build_body(database, collectionName=collection)
     return Call("aliases/list", body, names)
 
 
@@ -55,9 +55,9 @@ def drop(alias: str, *, database: str | None = None) -> Call[None]:
     Drop an alias; the collection stays.
 
     :param alias: name of the alias
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    return Call("aliases/drop", body_of(database, aliasName=alias), nothing)
+    return Call("aliases/drop", build_body(database, aliasName=alias), nothing)
 
 
 __all__ = ["alter", "create", "describe", "drop", "list_"]

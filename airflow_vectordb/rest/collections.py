@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_vectordb.rest.call import Answer, Call, body_of, names, nothing
+from airflow_vectordb.rest.http.call import Answer, Call, build_body, names, nothing
 from airflow_vectordb.rest.result import Result
 
 _NOT_LOADED = re.compile(r"\bnot (?:been )?(?:loaded|found)\b|\bnot exist\b|n't exist\b", re.IGNORECASE)
@@ -116,9 +116,9 @@ def create(
     :param vector_field: quick setup: name of the vector field; the server's default is ``vector``
     :param params: further settings, as ``{"shardsNum": 2, "consistencyLevel": "Strong"}``
     :param description: a text about it
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    body = body_of(
+    body = build_body(
         database,
         collectionName=name,
         schema=schema,
@@ -140,9 +140,9 @@ def describe(name: str, *, database: str | None = None) -> Call[Collection]:
     Describe a collection.
 
     :param name: name of the collection, or an alias
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    return Call("collections/describe", body_of(database, collectionName=name), _collection)
+    return Call("collections/describe", build_body(database, collectionName=name), _collection)
 
 
 def has(name: str, *, database: str | None = None) -> Call[bool]:
@@ -150,18 +150,18 @@ def has(name: str, *, database: str | None = None) -> Call[bool]:
     Ask whether a collection exists.
 
     :param name: name of the collection
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    return Call("collections/has", body_of(database, collectionName=name), lambda a: bool(a.data["has"]))
+    return Call("collections/has", build_body(database, collectionName=name), lambda a: bool(a.data["has"]))
 
 
 def list_(*, database: str | None = None) -> Call[list[str]]:
     """
     List the names of a database's collections.
 
-    :param database: None: the endpoint's
+    :param database: None: the configured one
     """
-    return Call("collections/list", body_of(database), names)
+    return Call("collections/list", build_body(database), names)
 
 
 def drop(name: str, *, database: str | None = None) -> Call[None]:
@@ -169,9 +169,9 @@ def drop(name: str, *, database: str | None = None) -> Call[None]:
     Drop a collection. Dropping one that is not there is a no-op.
 
     :param name: name of the collection
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    return Call("collections/drop", body_of(database, collectionName=name), nothing)
+    return Call("collections/drop", build_body(database, collectionName=name), nothing)
 
 
 def load(name: str, *, database: str | None = None) -> Call[None]:
@@ -179,9 +179,9 @@ def load(name: str, *, database: str | None = None) -> Call[None]:
     Load a collection into memory, so that it can be searched. The call returns before it is loaded.
 
     :param name: name of the collection
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    return Call("collections/load", body_of(database, collectionName=name), nothing)
+    return Call("collections/load", build_body(database, collectionName=name), nothing)
 
 
 def release(name: str, *, database: str | None = None) -> Call[None]:
@@ -189,9 +189,9 @@ def release(name: str, *, database: str | None = None) -> Call[None]:
     Take a collection out of memory. The call returns before it is released.
 
     :param name: name of the collection
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    return Call("collections/release", body_of(database, collectionName=name), nothing)
+    return Call("collections/release", build_body(database, collectionName=name), nothing)
 
 
 def load_state(name: str, partitions: Sequence[str] = (), *, database: str | None = None) -> Call[LoadState]:
@@ -201,7 +201,7 @@ def load_state(name: str, partitions: Sequence[str] = (), *, database: str | Non
     :param name: name of the collection
     :param partitions: names of partitions: one that is not loaded, or does not exist, makes the answer
         ``LoadStateNotLoad``; empty: the collection, of which one loaded partition is enough
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
 
     def read(answer: Answer) -> LoadState:
@@ -217,7 +217,7 @@ def load_state(name: str, partitions: Sequence[str] = (), *, database: str | Non
             state = "LoadStateNotLoad"
         return LoadState(state, None, message)
 
-    body = body_of(database, collectionName=name, partitionNames=list(partitions) or None)
+    body = build_body(database, collectionName=name, partitionNames=list(partitions) or None)
     return Call("collections/get_load_state", body, read)
 
 
@@ -234,9 +234,9 @@ def row_count(name: str, *, database: str | None = None) -> Call[int]:
     Ask for the number of flushed rows (``collections/get_stats``).
 
     :param name: name of the collection
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    return Call("collections/get_stats", body_of(database, collectionName=name), lambda a: int(a.data["rowCount"]))
+    return Call("collections/get_stats", build_body(database, collectionName=name), lambda a: int(a.data["rowCount"]))
 
 
 def flush(name: str, *, database: str | None = None) -> Call[None]:
@@ -244,9 +244,9 @@ def flush(name: str, *, database: str | None = None) -> Call[None]:
     Seal what was inserted so far, so that it is indexed (Milvus 2.5 and later).
 
     :param name: name of the collection
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    return Call("collections/flush", body_of(database, collectionName=name), nothing)
+    return Call("collections/flush", build_body(database, collectionName=name), nothing)
 
 
 def _collection(answer: Answer) -> Collection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_vectordb.rest.call import Call, body_of, names, nothing
+from airflow_vectordb.rest.http.call import Call, build_body, names, nothing
 
 
 def create(name: str, *, properties: Mapping[str, Any] | None = None) -> Call[None]:
@@ -15,7 +15,7 @@ def create(name: str, *, properties: Mapping[str, Any] | None = None) -> Call[No
     :param name: name of the database
     :param properties: as ``{"database.max.collections": 10}``
     """
-    return Call("databases/create", body_of(name, properties=properties), nothing, repeatable=False)
+    return Call("databases/create", build_body(name, properties=properties), nothing, idempotent=False)
 
 
 def describe(name: str) -> Call[dict[str, Any]]:
@@ -24,13 +24,13 @@ def describe(name: str) -> Call[dict[str, Any]]:
 
     :param name: name of the database
     """
-    return Call("databases/describe", body_of(name), lambda a: dict(a.data))
+    return Call("databases/describe", build_body(name), lambda a: dict(a.data))
 
 
 def list_() -> Call[list[str]]:
     """List the names of all databases."""
-    # Any database will do here, and the endpoint's own need not exist: the list is asked for when one is missing.
-    return Call("databases/list", body_of("default"), names)
+    # Any database will do here, and the configured one need not exist: the list is asked for when one is missing.
+    return Call("databases/list", build_body("default"), names)
 
 
 def drop(name: str) -> Call[None]:
@@ -39,7 +39,7 @@ def drop(name: str) -> Call[None]:
 
     :param name: name of the database
     """
-    return Call("databases/drop", body_of(name), nothing)
+    return Call("databases/drop", build_body(name), nothing)
 
 
 __all__ = ["create", "describe", "drop", "list_"]

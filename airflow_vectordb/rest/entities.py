@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
 
-from airflow_vectordb.rest.call import Answer, Call, body_of
+from airflow_vectordb.rest.http.call import Answer, Call, build_body
 from airflow_vectordb.rest.result import Result
 
 Row = Mapping[str, Any]
@@ -43,10 +43,10 @@ def insert(
     :param rows: row objects, field name -> value; vectors as lists of numbers or NumPy arrays. Nothing in them is
         changed. One request may have about 64 MiB.
     :param partition: name of a partition; None: the default one
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    body = body_of(database, collectionName=collection, partitionName=partition, data=rows)
-    return Call("entities/insert", body, lambda a: _written(a, "insert"), repeatable=False)
+    body = build_body(database, collectionName=collection, partitionName=partition, data=rows)
+    return Call("entities/insert", body, lambda a: _written(a, "insert"), idempotent=False)
 
 
 def upsert(
@@ -58,9 +58,9 @@ def upsert(
     :param collection: name of the collection
     :param rows: row objects with their primary keys, as for :func:`insert`
     :param partition: name of a partition; None: the default one
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    body = body_of(database, collectionName=collection, partitionName=partition, data=rows)
+    body = build_body(database, collectionName=collection, partitionName=partition, data=rows)
     return Call("entities/upsert", body, lambda a: _written(a, "upsert"))
 
 
@@ -71,9 +71,9 @@ def delete(collection: str, filter: str, *, partition: str | None = None, databa
     :param collection: name of the collection
     :param filter: a boolean expression, as ``id in [1, 2]``
     :param partition: name of a partition; None: all
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    body = body_of(database, collectionName=collection, partitionName=partition, filter=filter)
+    body = build_body(database, collectionName=collection, partitionName=partition, filter=filter)
     return Call("entities/delete", body, lambda a: None)
 
 
@@ -96,10 +96,10 @@ def query(
     :param limit: rows at most, 1 to 16384; None: the server's default
     :param offset: rows to pass over
     :param params: further fields of the request, as ``{"consistencyLevel": "Strong"}``
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     :return: rows, values as the server gives them (JSON fields come as strings)
     """
-    body = body_of(
+    body = build_body(
         database,
         collectionName=collection,
         filter=filter,
@@ -116,9 +116,9 @@ def count(collection: str, *, database: str | None = None) -> Call[int]:
     Count the rows of a loaded collection exactly, those that are not sealed included (strong consistency).
 
     :param collection: name of the collection
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    body = body_of(database, collectionName=collection, outputFields=["count(*)"], consistencyLevel="Strong")
+    body = build_body(database, collectionName=collection, outputFields=["count(*)"], consistencyLevel="Strong")
     return Call("entities/query", body, lambda a: int(a.data[0]["count(*)"]))
 
 
@@ -135,9 +135,9 @@ def get(
     :param collection: name of the collection
     :param ids: primary keys
     :param output_fields: names of the fields to read
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    body = body_of(database, collectionName=collection, id=list(ids), outputFields=_list(output_fields))
+    body = build_body(database, collectionName=collection, id=list(ids), outputFields=_list(output_fields))
     return Call("entities/get", body, _rows)
 
 
@@ -164,13 +164,13 @@ def search(
     :param output_fields: names of the fields to read of each hit
     :param params: parameters of the index, as ``{"ef": 64}`` (``searchParams.params``)
     :param search_params: the whole ``searchParams``, with ``params`` put into it
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     :return: for each vector its hits, nearest first: primary key under its own name, ``distance``, output fields
     """
     searching = dict(search_params or {})
     if params:
         searching["params"] = {**dict(searching.get("params") or {}), **params}
-    body = body_of(
+    body = build_body(
         database,
         collectionName=collection,
         data=vectors,

@@ -62,7 +62,7 @@ class MilvusError(Exception):
 
     transient: bool = False
     #: True: the call surely had no effect, so that even one that must not be made twice may be made again.
-    without_effect: ClassVar[bool] = False
+    not_executed: ClassVar[bool] = False
     #: What the server's answer means; the first line of the docstring, where the call does not name all of it.
     cause_template: ClassVar[str] = ""
     advice: ClassVar[str] = ""
@@ -158,7 +158,7 @@ class NoAnswerError(MilvusError):
 class ConnectError(NoAnswerError):
     """No connection came about: nothing was sent."""
 
-    without_effect = True
+    not_executed = True
     cause_template = "No connection to {server}: {words}"
 
 
@@ -180,7 +180,7 @@ class TlsError(NoAnswerError):
     """The TLS handshake failed for a reason that does not pass by itself."""
 
     transient = False
-    without_effect = True
+    not_executed = True
     cause_template = "No TLS with {server}: {words}"
     advice = "Check `secure` and `verify` of the connection."
 
@@ -224,7 +224,7 @@ class GatewayError(UnavailableError):
 class RateLimitError(UnavailableError):
     """Rejected by a limiter, before any work was done."""
 
-    without_effect = True
+    not_executed = True
     cause_template = "A rate limit rejects the call"
     advice = "Retry later; run fewer tasks at once (a pool)."
 

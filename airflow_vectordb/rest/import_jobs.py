@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_vectordb.rest.call import Answer, Call, body_of
+from airflow_vectordb.rest.http.call import Answer, Call, build_body
 from airflow_vectordb.rest.result import Result
 
 
@@ -49,17 +49,17 @@ def create(
         files of all fields
     :param partition: name of a partition
     :param options: as ``{"timeout": "300s"}``
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     :return: the job's id
     """
-    body = body_of(
+    body = build_body(
         database,
         collectionName=collection,
         partitionName=partition,
         files=[list(group) for group in files],
         options=options,
     )
-    return Call("jobs/import/create", body, lambda a: str(a.data["jobId"]), repeatable=False)
+    return Call("jobs/import/create", body, lambda a: str(a.data["jobId"]), idempotent=False)
 
 
 def describe(job_id: str, *, database: str | None = None) -> Call[ImportJob]:
@@ -67,9 +67,9 @@ def describe(job_id: str, *, database: str | None = None) -> Call[ImportJob]:
     Ask how far a job is (Milvus 2.5 and later; :func:`get_progress` before).
 
     :param job_id: the id that :func:`create` returned
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    return Call("jobs/import/describe", body_of(database, jobId=job_id), _job)
+    return Call("jobs/import/describe", build_body(database, jobId=job_id), _job)
 
 
 def get_progress(job_id: str, *, database: str | None = None) -> Call[ImportJob]:
@@ -77,9 +77,9 @@ def get_progress(job_id: str, *, database: str | None = None) -> Call[ImportJob]
     Ask how far a job is, in the spelling of Milvus 2.4.
 
     :param job_id: the id that :func:`create` returned
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    return Call("jobs/import/get_progress", body_of(database, jobId=job_id), _job)
+    return Call("jobs/import/get_progress", build_body(database, jobId=job_id), _job)
 
 
 def list_(collection: str | None = None, *, database: str | None = None) -> Call[list[ImportJob]]:
@@ -87,7 +87,7 @@ def list_(collection: str | None = None, *, database: str | None = None) -> Call
     List import jobs.
 
     :param collection: those of this collection; None: all of the database
-    :param database: None: the endpoint's
+    :param database: None: the configured one
     """
 
     def read(answer: Answer) -> list[ImportJob]:
@@ -95,7 +95,7 @@ def list_(collection: str | None = None, *, database: str | None = None) -> Call
         records = data.get("records") or data.get("jobs") or [] if isinstance(data, Mapping) else data
         return [_parse(item) for item in records]
 
-    return Call("jobs/import/list", body_of(database, collectionName=collection), read)
+    return Call("jobs/import/list", build_body(database, collectionName=collection), read)
 
 
 def _job(answer: Answer) -> ImportJob:

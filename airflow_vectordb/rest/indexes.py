@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_vectordb.rest.call import Answer, Call, body_of, names, nothing
 from airflow_vectordb.rest.errors import IndexNotFoundError
-from airflow_vectordb.rest.index_types import INDEX_PROPERTIES
-from airflow_vectordb.rest.index_values import told
+from airflow_vectordb.rest.http.call import Answer, Call, build_body, names, nothing
+from airflow_vectordb.rest.index.types import INDEX_PROPERTIES
+from airflow_vectordb.rest.index.values import told
 from airflow_vectordb.rest.result import Result
-from airflow_vectordb.rest.text import readable
+from airflow_vectordb.rest.text import sanitize_text
 from airflow_vectordb.rest.wording import in_words
 
 if TYPE_CHECKING:
-    from airflow_vectordb.rest.index_spec import IndexSpec
+    from airflow_vectordb.rest.index.spec import IndexSpec
 
 #: Keys of ``indexParams`` in a description that are not build parameters.
 _NOT_PARAMS = frozenset({"index_type", "metric_type"})
@@ -62,7 +62,7 @@ class IndexDescription(Result):
             facts.append(f"{self.indexed_rows or 0:,} of {self.total_rows:,} rows indexed")
         if self.pending_rows:
             facts.append(f"{self.pending_rows:,} pending")
-        return readable(", ".join(fact for fact in facts if fact), 2000)
+        return sanitize_text(", ".join(fact for fact in facts if fact), 2000)
 
     @property
     def covered_rows(self) -> int | None:
@@ -100,11 +100,11 @@ def create(
 
     :param collection: name of the collection, or an alias
     :param specs: what to create, at least one
-    :param type_in_params: see :meth:`~airflow_vectordb.rest.index_spec.IndexSpec.body`
-    :param database: its database; None: the endpoint's
+    :param type_in_params: see :meth:`~airflow_vectordb.rest.index.spec.IndexSpec.body`
+    :param database: its database; None: the configured one
     """
     items = [spec.body(type_in_params=type_in_params) for spec in specs]
-    body = body_of(database, collectionName=collection, indexParams=items)
+    body = build_body(database, collectionName=collection, indexParams=items)
     return Call("indexes/create", body, nothing)
 
 
@@ -114,10 +114,10 @@ def describe(collection: str, index_name: str, *, database: str | None = None) -
 
     :param collection: name of the collection
     :param index_name: name of the index
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     :return: one description; more than one only from a server that has several of that name
     """
-    body = body_of(database, collectionName=collection, indexName=index_name)
+    body = build_body(database, collectionName=collection, indexName=index_name)
 
     def read(answer: Answer) -> list[IndexDescription]:
         # A list, and some engines answer an unknown name with all that they have.
@@ -134,9 +134,9 @@ def list_(collection: str, *, database: str | None = None) -> Call[list[str]]:
     List the names of a collection's indexes.
 
     :param collection: name of the collection
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    return Call("indexes/list", body_of(database, collectionName=collection), names)
+    return Call("indexes/list", build_body(database, collectionName=collection), names)
 
 
 def drop(collection: str, index_name: str, *, database: str | None = None) -> Call[None]:
@@ -145,9 +145,9 @@ def drop(collection: str, index_name: str, *, database: str | None = None) -> Ca
 
     :param collection: name of the collection
     :param index_name: name of the index
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    return Call("indexes/drop", body_of(database, collectionName=collection, indexName=index_name), nothing)
+    return Call("indexes/drop", build_body(database, collectionName=collection, indexName=index_name), nothing)
 
 
 def _description(item: Mapping[str, Any]) -> IndexDescription:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_vectordb.rest.call import Call, body_of, names, nothing
+from airflow_vectordb.rest.http.call import Call, build_body, names, nothing
 
 
 def list_(collection: str, *, database: str | None = None) -> Call[list[str]]:
@@ -12,9 +12,9 @@ def list_(collection: str, *, database: str | None = None) -> Call[list[str]]:
     List the names of a collection's partitions.
 
     :param collection: name of the collection
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    return Call("partitions/list", body_of(database, collectionName=collection), names)
+    return Call("partitions/list", build_body(database, collectionName=collection), names)
 
 
 def load(collection: str, partitions: Sequence[str], *, database: str | None = None) -> Call[None]:
@@ -23,9 +23,9 @@ def load(collection: str, partitions: Sequence[str], *, database: str | None = N
 
     :param collection: name of the collection
     :param partitions: names of the partitions, at least one
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    body = body_of(database, collectionName=collection, partitionNames=list(partitions))
+    body = build_body(database, collectionName=collection, partitionNames=list(partitions))
     return Call("partitions/load", body, nothing)
 
 
@@ -35,9 +35,9 @@ def release(collection: str, partitions: Sequence[str], *, database: str | None 
 
     :param collection: name of the collection
     :param partitions: names of the partitions, at least one
-    :param database: its database; None: the endpoint's
+    :param database: its database; None: the configured one
     """
-    body = body_of(database, collectionName=collection, partitionNames=list(partitions))
+    body = build_body(database, collectionName=collection, partitionNames=list(partitions))
     return Call("partitions/release", body, nothing)
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
-from airflow_vectordb.rest.text import readable
+from airflow_vectordb.rest.text import sanitize_text
 
 #: What stands in a secret's place.
 STARS = "***"
@@ -60,17 +60,17 @@ class Redactor:
 
     def shown(self, text: str, longest: int) -> str:
         """
-        Do as :func:`readable` does, with the token taken out. What is not shown is hardly looked at.
+        Do as :func:`sanitize_text` does, with the token taken out. What is not shown is hardly looked at.
 
         :param text: a server's words
         :param longest: characters at most, before the ellipsis
         """
         enough = 4 * longest
         if len(text) <= enough + self._margin:
-            return readable(self(text), longest)
+            return sanitize_text(self(text), longest)
         # What is cut off may have been the second half of a secret: its first half goes with the margin.
         text = self(text[: enough + self._margin])[: -self._margin]
-        return readable(text, longest).removesuffix("…") + "…"
+        return sanitize_text(text, longest).removesuffix("…") + "…"
 
     def data(self, value: Any, known: Collection[str] = ()) -> Any:
         """

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from airflow_vectordb.rest.text import readable
+from airflow_vectordb.rest.text import sanitize_text
 
 #: What is written where a value is missing, or names nothing: by Jinja, by its ``tojson``, by pandas.
 _NOTHING = frozenset({"None", "null", "nan", "NaN", "NaT", "<NA>", "True", "False"})
@@ -17,7 +17,7 @@ _JINJA = ("{{", "{%", "{#")
 _MOST_SLIPS = 2
 
 
-def fold(key: str) -> str:
+def normalize_key(key: str) -> str:
     """
     Make two spellings of a key comparable.
 
@@ -42,7 +42,7 @@ def near_miss(name: str, known: Iterable[str]) -> str | None:
     return min(found, key=lambda one: one[0])[1] if found else None
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def suggest(name: str, known: Iterable[str]) -> str:
     """
     Suggest what a misspelt name may have meant.
 
@@ -55,14 +55,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = list(dict.fromkeys(known))
     close = near_miss(name, names)
     if close is None:
-        folded = {fold(candidate): candidate for candidate in reversed(names)}
-        alike = get_close_matches(fold(name[:100]), folded, n=1)
+        folded = {normalize_key(candidate): candidate for candidate in reversed(names)}
+        alike = get_close_matches(normalize_key(name[:100]), folded, n=1)
         close = folded[alike[0]] if alike else None
     if close is not None:
         return f"; did you mean {close!r}?"
     if not names:
         return ""
-    listed = readable(", ".join(names[:12]), 1000) + (", …" if len(names) > 12 else "")
+    listed = sanitize_text(", ".join(names[:12]), 1000) + (", …" if len(names) > 12 else "")
     return f"; known: {listed}"
 
 
@@ -145,4 +145,4 @@ def _edits(one: str, other: str, most: int) -> int:
     return row[-1]
 
 
-__all__ = ["article", "fold", "has_template", "is_nothing", "near_miss", "nearest", "show"]
+__all__ = ["article", "has_template", "is_nothing", "near_miss", "normalize_key", "show", "suggest"]

@@ -6,7 +6,7 @@ from __future__ import annotations
 LONGEST_LINE = 4000
 
 
-def readable(text: str, longest: int) -> str:
+def sanitize_text(text: str, longest: int) -> str:
     """
     Make a server's words fit for a message: one line, nothing that a terminal obeys, not too long.
 
@@ -35,4 +35,4 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
 
 
-__all__ = ["LONGEST_LINE", "printable", "readable"]
+__all__ = ["LONGEST_LINE", "printable", "sanitize_text"]

@@ -21,14 +21,14 @@ from airflow_vectordb._compat import (
 )
 from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
 from airflow_vectordb.links import MilvusConsoleLink
-from airflow_vectordb.tasks import Course, MilvusTask
+from airflow_vectordb.mixins import MilvusTaskMixin, ResumeState
 from airflow_vectordb.validation import (
     SHORTEST_POLL_INTERVAL,
     check_literal,
     check_literals,
     check_rows,
     check_seconds,
-    names_of,
+    parse_names,
     rows_of,
     seconds_of,
     take_times,
@@ -39,27 +39,27 @@ if TYPE_CHECKING:
 
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.rest.errors import MilvusError, WaitTimeoutError
-    from airflow_vectordb.waits import Wait
+    from airflow_vectordb.waiting.conditions import Condition
 
 
 #: What to do about a sensor that waited too long.
 NO_RETRY = "Clear the task to wait on. Airflow retries no sensor that timed out; a longer timeout may help."
 
 
-class MilvusSensor(MilvusTask, BaseSensorOperator):
+class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
     """
-    Base of the sensors for Milvus and Zilliz Cloud: waits for one of ``airflow_vectordb.waits``.
+    Base of the sensors for Milvus and Zilliz Cloud: waits for one of ``airflow_vectordb.waiting.conditions``.
 
     **How it works:** with ``mode="poke"`` (the default) it waits in its worker, with ``mode="reschedule"`` it is
-    started anew for each look, and with ``deferrable`` it waits in the triggerer; all three look at the same things in
-    the same way. In a worker and in the triggerer the first looks are closer together than ``poke_interval``, which is
+    started again for each poll, and with ``deferrable`` it waits in the triggerer; all three poll the same things in
+    the same way. In a worker and in the triggerer the first polls are closer together than ``poke_interval``, which is
     the longest pause. What passes by itself (no answer, a limiter, a server that is starting) does not end the wait.
 
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``
     :param database: the database; None: the connection's (its schema field)
     :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
         ``operators.default_deferrable``. It goes before ``mode``
-    :param poke_interval: seconds or a timedelta, the longest pause between two looks; default 30
+    :param poke_interval: seconds or a timedelta, the longest pause between two polls; default 30
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database")
@@ -86,13 +86,13 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         # Airflow's base has made it seconds.
         self.poll_interval = self.poke_interval
-        # What to raise if the look that has just been made was the last one.
+        # What to raise if the poll that has just been made was the last one.
         self._late: WaitTimeoutError | None = None
-        # What the last look has put into the log.
+        # What the last poll has put into the log.
         self._told = ""
 
     @abstractmethod
-    def wait(self) -> Wait:
+    def condition(self) -> Condition:
         """
         Say what is waited for.
 
@@ -107,21 +107,21 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
         """
         if self.deferrable or not (self.reschedule or self.exponential_backoff):
             try:
-                return self._run(context, Course())
+                return self._run(context, ResumeState())
             except AirflowException as error:
                 if self.soft_fail or self.never_fail:
                     raise _skip(error) from error
                 raise
         if not _knows_first_look((context or {}).get("ti"), context):
-            # As unit tests of DAGs call it. Airflow's base asks a task instance when its first look was: now.
+            # As unit tests of DAGs call it. Airflow's base asks a task instance when its first poll was: now.
             ti = SimpleNamespace(try_number=1, get_first_reschedule_date=lambda context: None)
             context = cast("Context", {**(context if isinstance(context, Mapping) else {}), "ti": ti})
         try:
             return super().execute(context)
         except (AirflowSensorTimeout, AirflowSkipException) as error:
-            from airflow_vectordb.exceptions import make_airflows
+            from airflow_vectordb.exceptions import as_airflow_exception
 
-            late = self._late and make_airflows(self._late, AirflowSensorTimeout, self.task_id)
+            late = self._late and as_airflow_exception(self._late, AirflowSensorTimeout, self.task_id)
             if isinstance(error, AirflowSkipException) and (why := error.__cause__ or late):
                 raise _skip(why) from error
             if late is None:
@@ -144,24 +144,24 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
                 raise
             raise _skip(error.__cause__) from error
 
-    def work(self, hook: MilvusHook, context: Context, course: Course) -> Any:
+    def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> Any:
         """
         Wait, in this process or in the triggerer.
 
         :param hook: open
         :param context: the task's context
-        :param course: what is done already
+        :param state: what is done already
         """
-        with self.about(hook, self.subject()):
-            result = self.wait_for(hook, course, "done", self.wait(), answered=False)
+        with self.error_context(hook, self.describe_target()):
+            result = self.wait_for(hook, state, "done", self.condition(), server_confirmed=False)
         self._report(hook, result)
         return result
 
     def _report(self, hook: MilvusHook, result: Any) -> None:
-        from airflow_vectordb.rest.text import LONGEST_LINE, readable
+        from airflow_vectordb.rest.text import LONGEST_LINE, sanitize_text
 
         # The wait is over: it does not fail of its own log, nor of a connection that would be read for that alone.
-        show = hook.endpoint.readable if "endpoint" in vars(hook) else readable
+        show = hook.config.sanitize_text if "endpoint" in vars(hook) else sanitize_text
         with suppress(Exception):
             for line in self.found(result):
                 self.log.info("%s", show(line, LONGEST_LINE))
@@ -176,37 +176,40 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """
-        Look once.
+        Poll once.
 
         :param context: the task's context
         :return: falsy while it is not done; then the result, for XCom
         """
         from airflow_vectordb.rest.errors import MilvusError
         from airflow_vectordb.rest.text import LONGEST_LINE
-        from airflow_vectordb.waits import Done
-        from airflow_vectordb.watching import Deadline, not_done, still_waiting, tolerable
+        from airflow_vectordb.waiting.conditions import Done
+        from airflow_vectordb.waiting.polling import Deadline, is_recoverable, not_done, still_waiting
 
-        # Rescheduled: an earlier look has read the connection, and was answered.
+        # Rescheduled: an earlier poll has read the connection, and was answered.
         ti: Any = (context or {}).get("ti")
         earlier = self.reschedule and ti is not None and ti.get_first_reschedule_date(context) is not None
-        with self.milvus(patient=earlier or self._late is not None) as hook, self.about(hook, self.subject()):
-            wait = self.wait()
+        with (
+            self.open_hook(patient=earlier or self._late is not None) as hook,
+            self.error_context(hook, self.describe_target()),
+        ):
+            condition = self.condition()
             try:
                 # The next poke is the retry.
-                verdict = hook.look(wait, retries=0)
+                verdict = hook.poll(condition, retries=0)
             except MilvusError as error:
-                if not tolerable(error, earlier):
+                if not is_recoverable(error, earlier):
                     raise
                 seen = f"the last error was: {error}"
-                self._tell(logging.WARNING, hook.endpoint.readable(still_waiting(wait, error), LONGEST_LINE))
+                self._tell(logging.WARNING, hook.config.sanitize_text(still_waiting(condition, error), LONGEST_LINE))
             else:
                 if isinstance(verdict, Done):
                     self._report(hook, verdict.result)
                     return PokeReturnValue(is_done=True, xcom_value=verdict.result)
-                seen = hook.endpoint.readable(str(verdict), LONGEST_LINE)
+                seen = hook.config.sanitize_text(str(verdict), LONGEST_LINE)
                 self._tell(logging.INFO, seen)
-            self._late = not_done(wait, Deadline(0.0, "timeout", float(self.timeout)), seen)
-            self._late.where, self._late.hint = self.place(hook, self.subject()), NO_RETRY
+            self._late = not_done(condition, Deadline(0.0, "timeout", float(self.timeout)), seen)
+            self._late.where, self._late.hint = self.error_location(hook, self.describe_target()), NO_RETRY
         return False
 
     def _tell(self, level: int, text: str) -> None:
@@ -229,7 +232,7 @@ class MilvusSensor(MilvusTask, BaseSensorOperator):
 
 
 def _knows_first_look(ti: Any, context: Context) -> bool:
-    """Tell whether a task instance can say when the first look was; one of a unit test may say anything."""
+    """Tell whether a task instance can say when the first poll was; one of a unit test may say anything."""
     if is_run_by_airflow():
         return True  # which asks it itself
     return hasattr(ti, "get_first_reschedule_date") and isinstance(
@@ -257,7 +260,7 @@ class IndexSensor(MilvusSensor):
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
     :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
         ``operators.default_deferrable``. It goes before ``mode``
-    :param poke_interval: seconds or a timedelta, the longest pause between two looks; default 30
+    :param poke_interval: seconds or a timedelta, the longest pause between two polls; default 30
     :param timeout: seconds or a timedelta for the wait; default Airflow's ``sensors.default_timeout``, a week
     :return: a list with a description of each index, as CreateIndexOperator's
     :raises AirflowSensorTimeout: when they are not built in time
@@ -279,31 +282,31 @@ class IndexSensor(MilvusSensor):
         self.collection_name = collection_name
         self.index_name = index_name
         self.min_rows = min_rows
-        self.refuse(
+        self.raise_if_invalid(
             check_rows("min_rows", min_rows),
             *check_literal(collection_name=collection_name),
             *check_literals(index_name=index_name),
         )
 
-    def wait(self) -> Wait:
+    def condition(self) -> Condition:
         """
         Say what is waited for.
 
         :raises InvalidParametersError: with everything that is wrong
         """
         from airflow_vectordb.rest.errors import InvalidParametersError
-        from airflow_vectordb.waits import IndexesBuilt
+        from airflow_vectordb.waiting.conditions import IndexesBuilt
 
         problems: list[str] = []
         names: tuple[str, ...] = ()
         min_rows = rows_of("min_rows", self.min_rows, problems)
         try:
-            names = names_of("index_name", self.index_name, collection_name=self.collection_name)
+            names = parse_names("index_name", self.index_name, collection_name=self.collection_name)
         except InvalidParametersError as error:
             problems += error.problems
         if problems:
             raise InvalidParametersError(problems)
-        return IndexesBuilt(self.collection_name, names, may_come=True, min_rows=min_rows)
+        return IndexesBuilt(self.collection_name, names, wait_if_missing=True, min_rows=min_rows)
 
     def found(self, result: list[dict[str, Any]]) -> Iterable[str]:
         """
@@ -328,7 +331,7 @@ class CollectionLoadSensor(MilvusSensor):
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
     :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
         ``operators.default_deferrable``. It goes before ``mode``
-    :param poke_interval: seconds or a timedelta, the longest pause between two looks; default 30
+    :param poke_interval: seconds or a timedelta, the longest pause between two polls; default 30
     :param timeout: seconds or a timedelta for the wait; default Airflow's ``sensors.default_timeout``, a week
     :return: ``{"collection_name", "partition_names", "load_state"}``
     :raises AirflowSensorTimeout: when it is not loaded in time
@@ -344,18 +347,20 @@ class CollectionLoadSensor(MilvusSensor):
         super().__init__(**kwargs)
         self.collection_name = collection_name
         self.partition_names = partition_names
-        self.refuse(*check_literal(collection_name=collection_name), *check_literals(partition_names=partition_names))
+        self.raise_if_invalid(
+            *check_literal(collection_name=collection_name), *check_literals(partition_names=partition_names)
+        )
 
-    def wait(self) -> Wait:
+    def condition(self) -> Condition:
         """
         Say what is waited for.
 
         :raises InvalidParametersError: with everything that is wrong
         """
-        from airflow_vectordb.waits import CollectionLoaded
+        from airflow_vectordb.waiting.conditions import CollectionLoaded
 
-        names = names_of("partition_names", self.partition_names, collection_name=self.collection_name)
-        return CollectionLoaded(self.collection_name, names, may_come=True)
+        names = parse_names("partition_names", self.partition_names, collection_name=self.collection_name)
+        return CollectionLoaded(self.collection_name, names, wait_if_missing=True)
 
     def found(self, result: dict[str, Any]) -> Iterable[str]:
         """

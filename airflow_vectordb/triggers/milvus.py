@@ -1,4 +1,4 @@
-"""The one trigger: waits in the triggerer for anything in ``airflow_vectordb.waits``."""
+"""The one trigger: waits in the triggerer for anything in ``airflow_vectordb.waiting.conditions``."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
-    from airflow_vectordb.rest.aclient import AsyncClient, Session
-    from airflow_vectordb.rest.endpoint import Endpoint
-    from airflow_vectordb.waits import Wait
-    from airflow_vectordb.watching import Deadline
+    from airflow_vectordb.rest.config import MilvusConfig
+    from airflow_vectordb.rest.http.async_client import AsyncClient, Session
+    from airflow_vectordb.waiting.conditions import Condition
+    from airflow_vectordb.waiting.polling import Deadline
 
 
 class MilvusTrigger(BaseTrigger):
     """
     Waits until something is done in Milvus, has failed, or is late.
 
-    **How it works:** it drives the same logic as a task that waits in its worker: one look after the other, with pauses
+    **How it works:** it drives the same logic as a task that waits in its worker: one poll after the other, with pauses
     that grow with the time waited, until the verdict is in. All waits of one triggerer on one connection share one HTTP
     session, which the last of them closes. Deadline and beginning are absolute times, so a restarted triggerer starts
     nothing over. Errors that may pass are warnings until the deadline; others end the wait at once.
@@ -35,48 +35,49 @@ class MilvusTrigger(BaseTrigger):
 
     **Limits:** the triggerer must be able to read the Airflow connection; it is read once, when the wait begins there.
 
-    The event is ``{"status": "done", "result": …, "resume": …}``, or ``{"status": "failed"}`` and the error as
-    :meth:`~airflow_vectordb.rest.errors.MilvusError.as_json` has it. :func:`outcome_of` reads it.
+    The event is ``{"status": "success", "result": …, "resume": …}``, or ``{"status": "error"}`` and the error as
+    :meth:`~airflow_vectordb.rest.errors.MilvusError.as_json` has it. :func:`result_from_event` reads it.
 
-    :param wait: what is waited for: one of ``airflow_vectordb.waits``, or what ``waits.serialize`` returned
+    :param condition: what is waited for: one of ``airflow_vectordb.waiting.conditions``, or what its ``serialize``
+        returned
     :param deadline: when to give up, or the same as a dict: ``at`` (seconds since the epoch), ``because`` (which limit
         that is), ``seconds`` (how long it is)
-    :param poll_interval: seconds, the longest pause between two looks
+    :param poll_interval: seconds, the longest pause between two polls
     :param started: seconds since the epoch: when the wait began
-    :param answered: whether Milvus has answered the task before, so that the connection is known to lead to it
+    :param server_confirmed: whether Milvus has answered the task before, so that the connection is known to lead to it
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``
     :param database: the database; None: the connection's
     :param resume: comes back in the event: what the task needs to go on, JSON-ready. ``dag.test()`` gives a task that
         it resumes the event, and nothing else
-    :param told: the progress that the task's log has already, as ``waits.Pending`` has it
+    :param told: the progress that the task's log has already, as ``conditions.Pending`` has it
     """
 
     def __init__(
         self,
         *,
-        wait: Wait | dict[str, Any],
+        condition: Condition | dict[str, Any],
         deadline: Deadline | dict[str, Any],
         poll_interval: float,
         started: float,
-        answered: bool = True,
+        server_confirmed: bool = True,
         milvus_conn_id: str = DEFAULT_CONN_ID,
         database: str | None = None,
         resume: dict[str, Any] | None = None,
         told: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        from airflow_vectordb.waits import Progress, deserialize
-        from airflow_vectordb.watching import Deadline
+        from airflow_vectordb.waiting.conditions import Progress, deserialize
+        from airflow_vectordb.waiting.polling import Deadline
 
         super().__init__()  # type: ignore[no-untyped-call]
         try:
-            self.wait = deserialize(wait) if isinstance(wait, dict) else wait
+            self.condition = deserialize(condition) if isinstance(condition, dict) else condition
         except ValueError as error:
             # Anything but a TypeError here would end Airflow's triggerer, and with it all that waits there.
             raise TypeError(f"{error}; is the triggerer's airflow-vectordb older than the worker's?") from error
         self.deadline = Deadline(**deadline) if isinstance(deadline, dict) else deadline
         self.poll_interval = poll_interval
         self.started = started
-        self.answered = answered
+        self.server_confirmed = server_confirmed
         self.milvus_conn_id = milvus_conn_id
         self.database = database
         self.resume = resume
@@ -86,16 +87,16 @@ class MilvusTrigger(BaseTrigger):
         """Return class path and arguments, JSON-ready."""
         from dataclasses import asdict
 
-        from airflow_vectordb.waits import serialize
+        from airflow_vectordb.waiting.conditions import serialize
 
         return (
             "airflow_vectordb.triggers.milvus.MilvusTrigger",
             {
-                "wait": serialize(self.wait),
+                "condition": serialize(self.condition),
                 "deadline": asdict(self.deadline),
                 "poll_interval": self.poll_interval,
                 "started": self.started,
-                "answered": self.answered,
+                "server_confirmed": self.server_confirmed,
                 "milvus_conn_id": self.milvus_conn_id,
                 "database": self.database,
                 "resume": self.resume,
@@ -109,24 +110,24 @@ class MilvusTrigger(BaseTrigger):
 
         event: dict[str, Any]
         try:
-            endpoint = await self._endpoint()
+            config = await self._endpoint()
             try:
-                async with shared_client(endpoint) as client:
-                    event = {"status": "done", "result": await self._watch(client), "resume": self.resume}
+                async with shared_client(config) as client:
+                    event = {"status": "success", "result": await self._poll_until_done(client), "resume": self.resume}
             except MilvusError as error:
-                error.reword(endpoint.redact)
+                error.reword(config.redact)
                 raise
         except MilvusError as error:
-            event = {"status": "failed", **error.as_json()}
+            event = {"status": "error", **error.as_json()}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
-    async def _endpoint(self) -> Endpoint:
+    async def _endpoint(self) -> MilvusConfig:
         from airflow_vectordb._compat import AirflowNotFoundException
         from airflow_vectordb.hooks.milvus import MilvusHook
         from airflow_vectordb.rest.errors import MilvusError
 
         try:
-            return await MilvusHook(self.milvus_conn_id, self.database, patient=True).aendpoint()
+            return await MilvusHook(self.milvus_conn_id, self.database, patient=True).aconfig()
         except AirflowNotFoundException as error:
             raise MilvusError(
                 f"the triggerer finds no Airflow connection {self.milvus_conn_id!r}",
@@ -134,27 +135,27 @@ class MilvusTrigger(BaseTrigger):
                 hint="Define it there as for workers. What workers have in their environment is not there for it.",
             ) from error
 
-    async def _watch(self, client: AsyncClient) -> Any:
+    async def _poll_until_done(self, client: AsyncClient) -> Any:
         from airflow_vectordb.rest.errors import MilvusError
         from airflow_vectordb.rest.text import LONGEST_LINE
-        from airflow_vectordb.watching import Nap, last_moment, watch
+        from airflow_vectordb.waiting.polling import Sleep, last_moment, poll_until_done
 
         until = last_moment(self.deadline)
-        steps = watch(
-            self.wait,
+        steps = poll_until_done(
+            self.condition,
             self.deadline,
             poll_interval=self.poll_interval,
             started=self.started,
-            answered=self.answered,
+            server_confirmed=self.server_confirmed,
             resumed=True,
             told=self.told,
         )
         try:
             step = next(steps)
             while True:
-                if isinstance(step, Nap):
+                if isinstance(step, Sleep):
                     if step.text:
-                        self.log.log(step.level, client.endpoint.readable(step.text, LONGEST_LINE))
+                        self.log.log(step.level, client.config.sanitize_text(step.text, LONGEST_LINE))
                     await asyncio.sleep(step.seconds)
                     step = steps.send(None)
                     continue
@@ -176,28 +177,28 @@ class _Shared:
         self.users = 0
 
 
-_sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Endpoint, _Shared]] = WeakKeyDictionary()
+_sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[MilvusConfig, _Shared]] = WeakKeyDictionary()
 
 
 @asynccontextmanager
-async def shared_client(endpoint: Endpoint) -> AsyncIterator[AsyncClient]:
+async def shared_client(config: MilvusConfig) -> AsyncIterator[AsyncClient]:
     """
     Use the one session that this event loop has for a server and a token; the last to leave closes it.
 
-    :param endpoint: where the calls go; endpoints that differ in nothing but the database share a session
+    :param config: where the calls go; endpoints that differ in nothing but the database share a session
     """
     from dataclasses import replace
 
-    from airflow_vectordb.rest.aclient import AsyncClient, Session
+    from airflow_vectordb.rest.http.async_client import AsyncClient, Session
 
     sessions = _sessions.setdefault(asyncio.get_running_loop(), {})
-    key = replace(endpoint, database=None, retries=0)
+    key = replace(config, database=None, retries=0)
     shared = sessions.get(key)
     if shared is None:
         shared = sessions[key] = _Shared(Session(key))
     shared.users += 1
     try:
-        yield AsyncClient(endpoint, sessions=shared.session)
+        yield AsyncClient(config, sessions=shared.session)
     finally:
         shared.users -= 1
         if shared.users == 0:
@@ -206,7 +207,7 @@ async def shared_client(endpoint: Endpoint) -> AsyncIterator[AsyncClient]:
             await asyncio.shield(shared.session.close())
 
 
-def outcome_of(event: Any) -> Any:
+def result_from_event(event: Any) -> Any:
     """
     Read the event that a wait ended with.
 
@@ -217,11 +218,11 @@ def outcome_of(event: Any) -> Any:
     """
     from airflow_vectordb.rest.errors import error_from
 
-    if isinstance(event, dict) and event.get("status") == "done" and isinstance(event.get("result"), list | dict):
+    if isinstance(event, dict) and event.get("status") == "success" and isinstance(event.get("result"), list | dict):
         return event["result"]
-    if isinstance(event, dict) and event.get("status") == "failed":
+    if isinstance(event, dict) and event.get("status") == "error":
         raise error_from(event)
     raise ValueError(f"not an event of MilvusTrigger: {repr(event)[:300]}")
 
 
-__all__ = ["MilvusTrigger", "outcome_of", "shared_client"]
+__all__ = ["MilvusTrigger", "result_from_event", "shared_client"]

@@ -108,7 +108,7 @@ def _ways(kind: Kind) -> dict[str, Callable[[], bytes]]:
     import numpy as np
 
     from airflow_vectordb.rest import entities
-    from airflow_vectordb.rest.encoding import encode
+    from airflow_vectordb.rest.http.json import encode
 
     body = dict(entities.insert("docs", kind.rows).body)
     less = dict(entities.insert("docs", kind.rows[:JSON_ROWS]).body)

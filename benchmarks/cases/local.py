@@ -120,7 +120,7 @@ class _Keys:
 @contextmanager
 def _ours(rows: list[dict[str, Any]]) -> Iterator[dict[str, Job]]:
     from airflow_vectordb.local import LocalMilvus
-    from airflow_vectordb.rest import Client, Endpoint, IndexSpec, collections, entities, indexes
+    from airflow_vectordb.rest import Client, IndexSpec, MilvusConfig, collections, entities, indexes
 
     index = IndexSpec(
         "vector", index_name="vector", index_type="HNSW", metric_type="COSINE", params={"M": 16, "efConstruction": 200}
@@ -132,7 +132,7 @@ def _ours(rows: list[dict[str, Any]]) -> Iterator[dict[str, Job]]:
         ]
     }
     new, vector = _Keys(rows), rows[7]["vector"]
-    with LocalMilvus() as server, Client(Endpoint(server.uri, token=server.token)) as client:
+    with LocalMilvus() as server, Client(MilvusConfig(server.uri, token=server.token)) as client:
         for name in (COLLECTION, "filling"):
             client.send(collections.create(name, schema=schema))
         client.send(entities.insert(COLLECTION, rows))

@@ -1,6 +1,6 @@
 """Waiting for a build: how soon its end is noticed, and after how many looks
 
-Simulated: the clock of watching.watch is one that jumps, and the server's answers are made up.
+Simulated: the clock of polling.poll_until_done is one that jumps, and the server's answers are made up.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from itertools import pairwise
 from statistics import median
 
 from airflow_vectordb.rest.indexes import IndexDescription
-from airflow_vectordb.waits import IndexesBuilt, Pending
-from airflow_vectordb.watching import Deadline, Nap, watch
+from airflow_vectordb.waiting.conditions import IndexesBuilt, Pending
+from airflow_vectordb.waiting.polling import Deadline, Sleep, poll_until_done
 from benchmarks.report import Report, Row, at_most
 
 POLL_INTERVAL = 30.0
@@ -64,7 +64,7 @@ def wait_for(
     :param deferred: whether the trigger goes on with it, and not the task
     """
     now, polls = 0.0, 0
-    steps = watch(
+    steps = poll_until_done(
         IndexesBuilt("docs", ("vector",)),
         Deadline(math.inf, "timeout", math.inf),
         poll_interval=poll_interval,
@@ -77,7 +77,7 @@ def wait_for(
     step = next(steps)
     while True:
         answer = None
-        if isinstance(step, Nap):
+        if isinstance(step, Sleep):
             now += step.seconds
         else:
             polls += 1

@@ -32,7 +32,7 @@ class LoopingTrigger(HttpTrigger):  # type: ignore[misc, unused-ignore]  # not i
         self.poll_interval = poll_interval
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until it is built."""
+        """Poll until it is built."""
         await asyncio.sleep(self.poll_interval * random.random())
         hook = self._get_async_hook()
         while True:
@@ -46,7 +46,7 @@ class EventTrigger(HttpEventTrigger):  # type: ignore[misc, unused-ignore]
     """HttpEventTrigger, which begins at some moment within the interval, so that few look together."""
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until it is built."""
+        """Poll until it is built."""
         await asyncio.sleep(self.poll_interval * random.random())
         async for event in super().run():
             yield event

@@ -20,8 +20,8 @@ import httpx
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_vectordb.triggers.milvus import MilvusTrigger
-from airflow_vectordb.waits import IndexesBuilt
-from airflow_vectordb.watching import Deadline
+from airflow_vectordb.waiting.conditions import IndexesBuilt
+from airflow_vectordb.waiting.polling import Deadline
 from benchmarks.crowd.server import INDEX, PREFIX
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def ours(collection: str, poll_interval: float, timeout: float = 86400.0) -> Bas
     """
     now = time.time()
     deferred = MilvusTrigger(
-        wait=IndexesBuilt(collection, (INDEX,)),
+        condition=IndexesBuilt(collection, (INDEX,)),
         deadline=Deadline(now + timeout, "timeout", timeout),
         poll_interval=poll_interval,
         started=now - AGE,
@@ -120,7 +120,7 @@ class Looking(BaseTrigger):
         return f"{__name__}.Looking", {"collection": self.collection, "poll_interval": self.poll_interval}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until it is built."""
+        """Poll until it is built."""
         await asyncio.sleep(self.poll_interval * random.random())
         request = json.dumps({"collectionName": self.collection, "indexName": INDEX}).encode()
         while True:

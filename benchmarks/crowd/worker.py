@@ -30,7 +30,7 @@ from benchmarks.probe import MIB, rss
 #: Seconds until waits that have begun look in their rhythm: the second look is behind each.
 SETTLED = 1.6
 #: Ways that no budget needs have their turn once in so many rounds.
-SELDOM = 6
+REPORT_INTERVAL = 6
 
 
 def _portal() -> Callable[[], Awaitable[None]] | None:
@@ -102,7 +102,7 @@ async def compare(server: Server, waits: int, poll_interval: float, seconds: flo
     for number in range(rounds + 1):
         async with ways.Clients(server.url) as clients:
             for name, way in clients.ways().items():
-                if number % SELDOM and name not in (ways.OURS, ways.PER_POLL, ways.ALONE):
+                if number % REPORT_INTERVAL and name not in (ways.OURS, ways.PER_POLL, ways.ALONE):
                     continue
                 server.plan()
                 gc.collect()

@@ -22,7 +22,7 @@ from airflow_vectordb.demo.processes import StopSignals
 from airflow_vectordb.demo.stack import open_processes
 from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
 from airflow_vectordb.local import LocalMilvus
-from airflow_vectordb.rest import Client, Endpoint, collections, entities
+from airflow_vectordb.rest import Client, MilvusConfig, collections, entities
 
 if TYPE_CHECKING:
     from browser import Pages
@@ -111,7 +111,7 @@ def edition(
 
     name = str(request.param)
     python = interpreter(name)
-    with Client(Endpoint(milvus.uri, token=TOKEN)) as client:
+    with Client(MilvusConfig(milvus.uri, token=TOKEN)) as client:
         client.send(collections.drop("docs"))
         client.send(collections.create("docs", schema=SCHEMA))
         client.send(entities.upsert("docs", [{"id": i, "vector": [i % 13 + 0.5] * 8} for i in range(ROWS)]))

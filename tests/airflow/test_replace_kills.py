@@ -18,7 +18,7 @@ from running_airflow import Run, RunningAirflow
 
 from airflow_vectordb.demo import sessions
 from airflow_vectordb.local import LocalMilvus
-from airflow_vectordb.rest import Client, Endpoint, collections, entities, indexes
+from airflow_vectordb.rest import Client, MilvusConfig, collections, entities, indexes
 
 TOKEN = "root:kill me not"
 STEPS = {
@@ -128,7 +128,7 @@ def milvus() -> Iterator[LocalMilvus]:
 
 @pytest.fixture(scope="module")
 def client(milvus: LocalMilvus) -> Iterator[Client]:
-    with Client(Endpoint(milvus.uri, token=TOKEN)) as made:
+    with Client(MilvusConfig(milvus.uri, token=TOKEN)) as made:
         yield made
 
 

@@ -19,9 +19,9 @@ from airflow_process import bag_of, run_one
 
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.rest import IndexSpec, aliases, collections, databases, entities, indexes
-from airflow_vectordb.rest.aclient import AsyncClient
-from airflow_vectordb.rest.call import Call
-from airflow_vectordb.rest.client import Client
+from airflow_vectordb.rest.http.async_client import AsyncClient
+from airflow_vectordb.rest.http.call import Call
+from airflow_vectordb.rest.http.client import Client
 
 ROWS = 20
 HNSW = {"M": 16, "efConstruction": 200}

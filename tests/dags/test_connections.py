@@ -14,9 +14,9 @@ from urllib.parse import quote
 import pytest
 from airflow.secrets.local_filesystem import LocalFilesystemBackend
 
-from airflow_vectordb.hooks.connection import endpoint_of
+from airflow_vectordb.hooks.connection import config_from_connection
 from airflow_vectordb.local import LocalMilvus
-from airflow_vectordb.rest import Client, Endpoint, collections, databases
+from airflow_vectordb.rest import Client, MilvusConfig, collections, databases
 
 PROGRAM = Path(__file__).with_name("connections_process.py")
 FILES = Path(__file__).with_name("connecting")
@@ -30,9 +30,9 @@ ELSEWHERE = ["env_uri", "env_json", "file_uri", "file_fields"]
 def milvus() -> Iterator[LocalMilvus]:
     """A server with a collection that is in one database only."""
     with LocalMilvus(token=f"root:{PASSWORD}") as server:
-        with Client(Endpoint(server.uri, token=server.token, timeout=60)) as client:
+        with Client(MilvusConfig(server.uri, token=server.token, timeout=60)) as client:
             client.send(databases.create("books"))
-            with Client(client.endpoint.with_database("books")) as books:
+            with Client(client.config.with_database("books")) as books:
                 books.send(collections.create("novels", dimension=4))
         yield server
 
@@ -156,7 +156,9 @@ def test_what_airflow_exports_is_what_was_added(
     for conn_id in ADDED:
         connection = backend.get_connection(conn_id)
         assert connection is not None
-        assert endpoint_of(connection) == Endpoint(milvus.uri, f"root:{PASSWORD}", "books", timeout=60, retries=1)
+        assert config_from_connection(connection) == MilvusConfig(
+            milvus.uri, f"root:{PASSWORD}", "books", timeout=60, retries=1
+        )
 
 
 class TestTheButton:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from airflow_vectordb.local import LocalMilvus
-from airflow_vectordb.rest import Client, Endpoint, collections, entities, indexes
+from airflow_vectordb.rest import Client, MilvusConfig, collections, entities, indexes
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "dags_examples"
 ORDER = ["create_collection", "ingest", "create_index", "load_collection", "search"]
@@ -58,7 +58,7 @@ def parsed(airflow: Callable[..., Any]) -> Any:
 
 @pytest.fixture(scope="module")
 def client(server: LocalMilvus) -> Iterator[Client]:
-    with Client(Endpoint(server.uri, token=server.token)) as made:
+    with Client(MilvusConfig(server.uri, token=server.token)) as made:
         yield made
 
 

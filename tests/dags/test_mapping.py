@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_vectordb.local import LocalMilvus
-from airflow_vectordb.rest import Client, Endpoint, IndexSpec, collections, databases, indexes
+from airflow_vectordb.rest import Client, IndexSpec, MilvusConfig, collections, databases, indexes
 
 FILES = Path(__file__).with_name("mapped")
 DATE = "2026-03-07T00:00:00Z"
@@ -24,7 +24,7 @@ def clients(server: LocalMilvus) -> Iterator[dict[str, Client]]:
     """Two servers, one for each connection, each with two databases."""
     with LocalMilvus(token=f"root:{OTHER_PASSWORD}") as other:
         made = {
-            name: Client(Endpoint(one.uri, token=one.token, timeout=60))
+            name: Client(MilvusConfig(one.uri, token=one.token, timeout=60))
             for name, one in (("milvus_default", server), ("milvus_other", other))
         }
         yield made
@@ -34,7 +34,7 @@ def clients(server: LocalMilvus) -> Iterator[dict[str, Client]]:
 
 def within(client: Client, database: str) -> Client:
     """Make a client for a database."""
-    return Client(client.endpoint.with_database(database))
+    return Client(client.config.with_database(database))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def runs(airflow: Callable[..., Any], clients: dict[str, Client]) -> Any:
     clients["milvus_default"].send(collections.create("docs", schema=schema))
     for name in ("docs", "docs_20260307", "mapped"):
         clients["milvus_other"].send(collections.create(name, schema=schema))
-    other = clients["milvus_other"].endpoint
+    other = clients["milvus_other"].config
     connection = {"conn_type": "milvus", "host": other.url, "login": "root", "password": OTHER_PASSWORD}
     down = {"conn_type": "milvus", "host": "127.0.0.1", "port": 1, "extra": {"retries": 0}}
     found = airflow(

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_vectordb.local import LocalMilvus
-from airflow_vectordb.rest import Client, Endpoint, collections, entities, indexes
-from airflow_vectordb.rest.call import Call, nothing
+from airflow_vectordb.rest import Client, MilvusConfig, collections, entities, indexes
+from airflow_vectordb.rest.http.call import Call, nothing
 
 FILES = Path(__file__).with_name("files")
 COLLECTIONS = ["by_json", "by_yaml", "by_result", "mapped_0", "mapped_1", "mapped_2", "dropped", "loading"]
@@ -20,7 +20,7 @@ DATE = "2026-03-07T00:00:00Z"
 
 @pytest.fixture(scope="module")
 def client(server: LocalMilvus) -> Iterator[Client]:
-    with Client(Endpoint(server.uri, token=server.token)) as made:
+    with Client(MilvusConfig(server.uri, token=server.token)) as made:
         yield made
 
 

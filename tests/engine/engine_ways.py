@@ -24,8 +24,8 @@ import structlog
 from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_vectordb.operators.index import CreateIndexOperator
-from airflow_vectordb.rest.aclient import AsyncClient
-from airflow_vectordb.rest.client import Client
+from airflow_vectordb.rest.http.async_client import AsyncClient
+from airflow_vectordb.rest.http.client import Client
 from airflow_vectordb.sensors.milvus import IndexSensor
 from airflow_vectordb.triggers import milvus as triggers
 

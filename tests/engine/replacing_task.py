@@ -26,7 +26,7 @@ from typing import Any
 from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_vectordb.operators.index import CreateIndexOperator
-from airflow_vectordb.rest.client import Client
+from airflow_vectordb.rest.http.client import Client
 
 
 class Store:

@@ -93,7 +93,7 @@ class Task:
         said = self._process(place, "")
         while said is not None and "trigger" in said:
             path, arguments = said["trigger"]
-            self.deferrals.append(arguments["wait"]["kind"])
+            self.deferrals.append(arguments["condition"]["kind"])
             module, _, name = path.rpartition(".")
             trigger = getattr(importlib.import_module(module), name)(**arguments)
             event = json.loads(json.dumps(asyncio.run(_event_of(trigger))))

@@ -13,7 +13,7 @@ import pytest
 
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.operators.index import CreateIndexOperator
-from airflow_vectordb.rest import Client, Endpoint, IndexSpec, collections, indexes
+from airflow_vectordb.rest import Client, IndexSpec, MilvusConfig, collections, indexes
 
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
 
@@ -35,7 +35,7 @@ TROUBLES: dict[str, tuple[dict[str, Any] | None, dict[str, Any]]] = {
 @pytest.fixture(scope="module")
 def circle() -> Iterator[LocalMilvus]:
     with LocalMilvus() as server:
-        with Client(Endpoint(server.uri, token=server.token)) as client:
+        with Client(MilvusConfig(server.uri, token=server.token)) as client:
             key = {"fieldName": "degree", "dataType": "Int64", "isPrimary": True}
             vector = {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": 2}}
             client.send(collections.create("circle", schema={"fields": [key, vector]}))

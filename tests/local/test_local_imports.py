@@ -15,7 +15,7 @@ import pytest
 from conftest import SCHEMA, Api
 
 from airflow_vectordb.local import LocalMilvus, LocalMilvusError
-from airflow_vectordb.rest import Client, Endpoint, import_jobs
+from airflow_vectordb.rest import Client, MilvusConfig, import_jobs
 
 Json = dict[str, Any]
 
@@ -203,7 +203,7 @@ def test_a_job_is_told_of_as_milvus_does(api: Api, server: LocalMilvus, typed: s
     listed = {"jobId": job, "collectionName": typed, "state": "Completed", "progress": 100}
     assert api.ok("jobs/import/list", collectionName=typed) == {"records": [listed]}
     assert listed in api.ok("jobs/import/list")["records"]
-    with Client(Endpoint(server.uri, token=server.token)) as client:
+    with Client(MilvusConfig(server.uri, token=server.token)) as client:
         seen = client.send(import_jobs.describe(job))
         assert (seen.state, seen.imported_rows, seen.collection) == ("Completed", 5, typed)
         assert [one.job_id for one in client.send(import_jobs.list_(typed))] == [job]

@@ -25,8 +25,8 @@ from drivers import DRIVERS, Driver
 from harness import Clock, Logged, Operating, Pauses, Transport
 from scripted import Script, ScriptedServer
 
-from airflow_vectordb import watching
-from airflow_vectordb.rest import endpoint as endpoint_module
+from airflow_vectordb.rest import config as endpoint_module
+from airflow_vectordb.waiting import polling
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +94,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(asyncio, "sleep", asleep)
     # What Airflow's sensors go by when they are rescheduled.
     monkeypatch.setattr("airflow.sdk.bases.sensor.timezone", SimpleNamespace(utcnow=simulated.utcnow))
-    monkeypatch.setitem(watching.watch.__kwdefaults__ or {}, "clock", simulated.time)
+    monkeypatch.setitem(polling.poll_until_done.__kwdefaults__ or {}, "clock", simulated.time)
     return simulated
 
 

@@ -17,8 +17,8 @@ from harness import HNSW, Clock, Operating
 from airflow_vectordb.operators.index import CreateIndexOperator
 from airflow_vectordb.sensors.milvus import IndexSensor
 from airflow_vectordb.triggers.milvus import MilvusTrigger
-from airflow_vectordb.waits import IndexesBuilt, Wait
-from airflow_vectordb.watching import Deadline
+from airflow_vectordb.waiting.conditions import Condition, IndexesBuilt
+from airflow_vectordb.waiting.polling import Deadline
 
 try:
     from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
@@ -39,11 +39,11 @@ def revived(data: str) -> Any:
     return getattr(import_module(module), name)(**arguments)
 
 
-def trigger_of(wait: Wait | None = None, **changes: Any) -> MilvusTrigger:
+def trigger_of(wait: Condition | None = None, **changes: Any) -> MilvusTrigger:
     """Make one that waits for ``vector`` of ``docs``, from now on, for an hour."""
     now = time.time()
     arguments: dict[str, Any] = {
-        "wait": wait or IndexesBuilt("docs", ("vector",)),
+        "condition": wait or IndexesBuilt("docs", ("vector",)),
         "deadline": Deadline(now + 3600.0, "timeout", 3600.0),
         "poll_interval": 30.0,
         "started": now,

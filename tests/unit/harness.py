@@ -19,9 +19,9 @@ from fake_milvus import FakeMilvus
 from scripted import Behaviour, Request, ScriptedServer
 
 from airflow_vectordb.operators.index import CreateIndexOperator
-from airflow_vectordb.rest import AsyncClient, Client, Endpoint
-from airflow_vectordb.rest.call import Call
+from airflow_vectordb.rest import AsyncClient, Client, MilvusConfig
 from airflow_vectordb.rest.errors import MilvusError
+from airflow_vectordb.rest.http.call import Call
 
 LOGIN, PASSWORD = "ada", "s3cret-Lovelace"
 HNSW = {"fieldName": "vector", "metricType": "COSINE", "indexType": "HNSW", "params": {"M": 16, "efConstruction": 200}}
@@ -35,7 +35,7 @@ class Transport:
 
     def send(
         self,
-        endpoint: Endpoint,
+        config: MilvusConfig,
         *calls: Call[Any],
         retries: int | None = None,
         until: float | None = None,
@@ -43,28 +43,28 @@ class Transport:
     ) -> list[Any]:
         """Make calls with one client, one after the other, with ``idle`` seconds after each."""
         if self.name != "requests":
-            return asyncio.run(self._asend(endpoint, calls, retries, until, idle))
+            return asyncio.run(self._asend(config, calls, retries, until, idle))
         results = []
-        with Client(endpoint) as client:
+        with Client(config) as client:
             for call in calls:
                 results.append(client.send(call, retries=retries, until=until))
                 sleep(idle)
         return results
 
     async def _asend(
-        self, endpoint: Endpoint, calls: Iterable[Call[Any]], retries: int | None, until: float | None, idle: float
+        self, config: MilvusConfig, calls: Iterable[Call[Any]], retries: int | None, until: float | None, idle: float
     ) -> list[Any]:
         results = []
-        async with AsyncClient(endpoint) as client:
+        async with AsyncClient(config) as client:
             for call in calls:
                 results.append(await client.send(call, retries=retries, until=until))
                 await asleep(idle)
         return results
 
-    def fail(self, endpoint: Endpoint, call: Call[Any], until: float | None = None) -> MilvusError:
+    def fail(self, config: MilvusConfig, call: Call[Any], until: float | None = None) -> MilvusError:
         """Make a call that must fail."""
         with pytest.raises(MilvusError) as caught:
-            self.send(endpoint, call, until=until)
+            self.send(config, call, until=until)
         return caught.value
 
 

@@ -186,7 +186,7 @@ class Worker:
                 return getattr(self.make(), method)(self.context(), **arguments)
             except TaskDeferred as deferred:
                 path, given = json.loads(json.dumps(deferred.trigger.serialize()))
-                self.deferrals.append(given["wait"]["kind"])
+                self.deferrals.append(given["condition"]["kind"])
                 module, _, name = path.rpartition(".")
                 trigger = getattr(importlib.import_module(module), name)(**given)
                 event = json.loads(json.dumps(asyncio.run(_first(trigger))))

@@ -14,8 +14,8 @@ from harness import Operating, Pauses, Transport
 from scripted import Answer, Behaviour, CutOff, Drip, Endless, Raw, ScriptedServer, Silent, error, ok, page
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
-from airflow_vectordb.rest import Endpoint, collections, entities, errors, indexes
-from airflow_vectordb.rest.call import LARGE_ANSWER, Call
+from airflow_vectordb.rest import MilvusConfig, collections, entities, errors, indexes
+from airflow_vectordb.rest.http.call import LARGE_ANSWER, Call
 
 Serve = Callable[..., ScriptedServer]
 DESCRIBE = indexes.describe("docs", "vector")
@@ -111,7 +111,7 @@ def test_both_clients_see_the_same_error(case: str, transport: Transport, serve:
     behaviour, kind, code, status, words = (PERMANENT | TRANSIENT)[case]
     server = serve(behaviour)
 
-    found = transport.fail(Endpoint(server.url, database="shop", retries=RETRIES), DESCRIBE)
+    found = transport.fail(MilvusConfig(server.url, database="shop", retries=RETRIES), DESCRIBE)
 
     assert type(found) is kind
     assert (found.code, found.http_status or 200) == (code, status or 200)
@@ -130,7 +130,7 @@ def test_both_clients_see_the_same_error(case: str, transport: Transport, serve:
 def test_a_refused_connection(transport: Transport, serve: Serve, pauses: list[float]) -> None:
     server = serve([], listening=False)
 
-    found = transport.fail(Endpoint(server.url, retries=RETRIES), DESCRIBE)
+    found = transport.fail(MilvusConfig(server.url, retries=RETRIES), DESCRIBE)
 
     assert type(found) is errors.ConnectError
     assert found.transient
@@ -140,7 +140,7 @@ def test_a_refused_connection(transport: Transport, serve: Serve, pauses: list[f
 
 
 def test_an_unknown_host(transport: Transport, pauses: list[float]) -> None:
-    found = transport.fail(Endpoint("http://no-such-host.invalid:19530", retries=1), DESCRIBE)
+    found = transport.fail(MilvusConfig("http://no-such-host.invalid:19530", retries=1), DESCRIBE)
 
     assert type(found) is errors.ConnectError
     assert len(pauses) == 1
@@ -163,9 +163,9 @@ def deaf_port() -> Iterator[int]:
 def test_a_connection_that_does_not_come_about(
     transport: Transport, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_vectordb.rest.endpoint.CONNECT_TIMEOUT", 0.3)
+    monkeypatch.setattr("airflow_vectordb.rest.config.CONNECT_TIMEOUT", 0.3)
     with deaf_port() as port:
-        found = transport.fail(Endpoint(f"http://127.0.0.1:{port}", timeout=1, retries=1), DESCRIBE)
+        found = transport.fail(MilvusConfig(f"http://127.0.0.1:{port}", timeout=1, retries=1), DESCRIBE)
 
     assert type(found) is errors.ConnectError
     assert "no connection within 0.3 s" in str(found)
@@ -188,7 +188,7 @@ def test_servers_that_do_not_come_to_an_end(
     call: Call[Any] = entities.query("docs") if case.startswith("rows") else DESCRIBE
     began = time.monotonic()
 
-    found = transport.fail(Endpoint(server.url, timeout=1, retries=1), call)
+    found = transport.fail(MilvusConfig(server.url, timeout=1, retries=1), call)
     elapsed = time.monotonic() - began
 
     assert type(found) is errors.AnswerTimeoutError
@@ -205,10 +205,10 @@ def test_an_answer_larger_than_any_of_milvus_is_given_up(
 ) -> None:
     assert LARGE_ANSWER > 64 * 1024 * 1024  # what Milvus itself may send
     for name in ("MEDIUM_ANSWER", "LARGE_ANSWER"):
-        monkeypatch.setattr(f"airflow_vectordb.rest.call.{name}", 1 << 20)
+        monkeypatch.setattr(f"airflow_vectordb.rest.http.call.{name}", 1 << 20)
     server = serve(Endless())
 
-    found = transport.fail(Endpoint(server.url, retries=RETRIES), call)
+    found = transport.fail(MilvusConfig(server.url, retries=RETRIES), call)
 
     assert type(found) is errors.NotMilvusError
     assert f"larger than {'256 KiB' if call is DESCRIBE else '1 MiB'}" in str(found)
@@ -222,7 +222,7 @@ def test_the_status_of_an_answer_without_end_counts(
     status: int, kind: type[errors.MilvusError], attempts: int, transport: Transport, serve: Serve, pauses: Pauses
 ) -> None:
     server = serve(Endless(status, {"Location": "/elsewhere"}))
-    found = transport.fail(Endpoint(server.url, retries=RETRIES), DESCRIBE)
+    found = transport.fail(MilvusConfig(server.url, retries=RETRIES), DESCRIBE)
     assert type(found) is kind
     assert len(server.requests) == attempts
 
@@ -237,7 +237,7 @@ def test_redirects_are_not_followed(transport: Transport, serve: Serve, location
         location = location.format(other=other.url)
     server = serve(Answer("moved", status, {"Location": location} if location else {}))
 
-    found = transport.fail(Endpoint(server.url, token="ada:s3cret", retries=RETRIES), DESCRIBE)
+    found = transport.fail(MilvusConfig(server.url, token="ada:s3cret", retries=RETRIES), DESCRIBE)
 
     assert type(found) is errors.RedirectError
     assert not found.transient
@@ -263,7 +263,7 @@ def test_redirects_are_not_followed(transport: Transport, serve: Serve, location
 def test_messages_stay_readable(transport: Transport, serve: Serve, message: str, shown: str) -> None:
     server = serve(error(1100, message))
 
-    text = str(transport.fail(Endpoint(server.url), DESCRIBE))
+    text = str(transport.fail(MilvusConfig(server.url), DESCRIBE))
 
     assert shown in text
     assert len(text) < 2500

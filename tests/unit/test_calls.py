@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from airflow_vectordb.rest import aliases, collections, databases, entities, errors, import_jobs, indexes
-from airflow_vectordb.rest.call import Answer, Call
-from airflow_vectordb.rest.index_spec import IndexSpec
+from airflow_vectordb.rest.http.call import Answer, Call
+from airflow_vectordb.rest.index.spec import IndexSpec
 
 
 def read(call: Call[Any], data: Any, **beside: Any) -> Any:
@@ -16,7 +16,7 @@ def read(call: Call[Any], data: Any, **beside: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("call", "path", "body", "repeatable"),
+    ("call", "path", "body", "idempotent"),
     [
         (indexes.list_("c"), "indexes/list", {"collectionName": "c"}, True),
         (indexes.describe("c", "i"), "indexes/describe", {"collectionName": "c", "indexName": "i"}, True),
@@ -90,8 +90,8 @@ def read(call: Call[Any], data: Any, **beside: Any) -> Any:
         (import_jobs.list_("c"), "jobs/import/list", {"collectionName": "c"}, True),
     ],
 )
-def test_what_is_sent(call: Call[Any], path: str, body: dict[str, Any], repeatable: bool) -> None:
-    assert (call.path, call.body, call.repeatable) == (path, body, repeatable)
+def test_what_is_sent(call: Call[Any], path: str, body: dict[str, Any], idempotent: bool) -> None:
+    assert (call.path, call.body, call.idempotent) == (path, body, idempotent)
 
 
 def test_an_index_description_of_every_age() -> None:

@@ -14,11 +14,11 @@ from harness import Operating
 from scripted import ScriptedServer
 
 from airflow_vectordb._compat import AirflowException
+from airflow_vectordb.mixins import ResumeState
 from airflow_vectordb.operators.base import WaitingOperator
 from airflow_vectordb.sensors.milvus import IndexSensor
-from airflow_vectordb.tasks import Course
-from airflow_vectordb.waits import IndexesBuilt
-from airflow_vectordb.watching import Deadline
+from airflow_vectordb.waiting.conditions import IndexesBuilt
+from airflow_vectordb.waiting.polling import Deadline
 
 Serve = Callable[..., ScriptedServer]
 LIMIT = 1.0
@@ -52,7 +52,7 @@ def test_a_wait_in_the_triggerer(set_in_mid_wait: ScriptedServer, operating: Ope
 class TwoWaits(WaitingOperator):
     """Waits for one thing, and then for another."""
 
-    def work(self, hook: Any, context: Any, course: Course) -> Any:
+    def run_task(self, hook: Any, context: Any, course: ResumeState) -> Any:
         for name in ("first", "second"):
             self.wait_for(hook, course, name, IndexesBuilt("docs", (name,)))
 

@@ -9,15 +9,15 @@ import pytest
 from airflow.sdk import Connection
 from harness import Operating
 
-from airflow_vectordb.hooks.connection import endpoint_of
+from airflow_vectordb.hooks.connection import config_from_connection
 from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
-from airflow_vectordb.rest import Endpoint
+from airflow_vectordb.rest import MilvusConfig
 from airflow_vectordb.rest.errors import InvalidParametersError
 
 
-def endpoint(database: str | None = None, /, **fields: Any) -> Endpoint:
+def config(database: str | None = None, /, **fields: Any) -> MilvusConfig:
     extra = fields.pop("extra", None)
-    return endpoint_of(
+    return config_from_connection(
         Connection(conn_id="c", conn_type="milvus", extra=json.dumps(extra) if extra else None, **fields), database
     )
 
@@ -44,7 +44,7 @@ def endpoint(database: str | None = None, /, **fields: Any) -> Endpoint:
     ],
 )
 def test_where_a_connection_leads(fields: dict[str, Any], url: str) -> None:
-    assert endpoint(**fields).url == url
+    assert config(**fields).url == url
 
 
 @pytest.mark.parametrize(
@@ -57,12 +57,12 @@ def test_where_a_connection_leads(fields: dict[str, Any], url: str) -> None:
     ],
 )
 def test_the_token(login: str | None, password: str | None, header: str | None) -> None:
-    assert endpoint(host="h", login=login, password=password).headers().get("Authorization") == header
+    assert config(host="h", login=login, password=password).headers().get("Authorization") == header
 
 
 @pytest.mark.parametrize("extra", ["null", "{}", ""])
 def test_no_extra(extra: str) -> None:
-    assert endpoint_of(Connection(conn_id="c", conn_type="milvus", host="h", extra=extra)).timeout == 30
+    assert config_from_connection(Connection(conn_id="c", conn_type="milvus", host="h", extra=extra)).timeout == 30
 
 
 def test_a_task_warns_of_what_is_odd_once(operating: Operating, caplog: pytest.LogCaptureFixture) -> None:
@@ -77,27 +77,27 @@ def test_a_task_warns_of_what_is_odd_once(operating: Operating, caplog: pytest.L
 
 
 def test_database_timeout_retries_and_verify() -> None:
-    made = endpoint(host="h", schema="books", extra={"timeout": 2.5, "retries": 0, "verify": "/etc/ca.pem"})
+    made = config(host="h", schema="books", extra={"timeout": 2.5, "retries": 0, "verify": "/etc/ca.pem"})
     assert (made.database, made.timeout, made.retries, made.verify) == ("books", 2.5, 0, "/etc/ca.pem")
     assert made.headers()["Request-Timeout"] == "3"
     assert made.socket_timeout > 3
-    assert endpoint("films", host="h", schema="books").database == "films"
-    plain = endpoint(host="h")
+    assert config("films", host="h", schema="books").database == "films"
+    plain = config(host="h")
     assert (plain.database, plain.timeout, plain.retries, plain.verify) == (None, 30.0, 4, True)
-    texts = endpoint(host="h", extra={"timeout": "2.5", "retries": "1", "verify": "false"})
+    texts = config(host="h", extra={"timeout": "2.5", "retries": "1", "verify": "false"})
     assert (texts.timeout, texts.retries, texts.verify) == (2.5, 1, False)
 
 
 def test_a_uri_round_trips() -> None:
     connection = Connection.from_uri("milvus://root:Milvus@localhost:19530/default?timeout=5", conn_id="c")
-    made = endpoint_of(connection)
+    made = config_from_connection(connection)
     assert (made.url, made.token, made.database, made.timeout) == (
         "http://localhost:19530",
         "root:Milvus",
         "default",
         5,
     )
-    again = endpoint_of(Connection.from_uri(connection.get_uri(), conn_id="c"))
+    again = config_from_connection(Connection.from_uri(connection.get_uri(), conn_id="c"))
     assert again == made
 
 
@@ -122,7 +122,7 @@ def test_a_uri_round_trips() -> None:
 )
 def test_what_cannot_be_used_is_refused(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidParametersError) as caught:
-        endpoint(**fields)
+        config(**fields)
     assert words in str(caught.value)
     assert "'c'" in str(caught.value)
     assert "secret-77" not in str(caught.value)
@@ -133,17 +133,17 @@ def test_an_extra_that_is_none_is_not_taken_for_nothing(extra: str, words: str) 
     connection = Connection(conn_id="c", conn_type="milvus", host="h")
     connection.extra = extra
     with pytest.raises(InvalidParametersError, match=words):
-        endpoint_of(connection)
+        config_from_connection(connection)
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(InvalidParametersError) as caught:
-        endpoint(login="root", extra={"timeout": "x", "secure": "y"})
+        config(login="root", extra={"timeout": "x", "secure": "y"})
     assert len(caught.value.problems) == 4
 
 
 def test_an_unknown_extra_is_pointed_out(caplog: pytest.LogCaptureFixture) -> None:
-    endpoint(host="h", extra={"time_out": 3})
+    config(host="h", extra={"time_out": 3})
     assert "'time_out'" in caplog.text
     assert "did you mean 'timeout'?" in caplog.text
 
@@ -176,8 +176,8 @@ def test_what_works_and_is_odd_is_a_warning(
     fields: dict[str, Any], words: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     connection = Connection(conn_id="c", host="h", **fields)
-    assert endpoint_of(connection).url == "http://h:19530"
+    assert config_from_connection(connection).url == "http://h:19530"
     assert [words in message for message in caplog.messages] == ([] if words is None else [True])
     assert "a:b" not in caplog.text
-    endpoint_of(connection, warn=False)
+    config_from_connection(connection, warn=False)
     assert len(caplog.messages) == (0 if words is None else 1)

@@ -11,9 +11,9 @@ import pytest
 from airflow.sdk import Connection
 from airflow.secrets.local_filesystem import LocalFilesystemBackend
 
-from airflow_vectordb.hooks.connection import console_url_of, endpoint_of
+from airflow_vectordb.hooks.connection import config_from_connection, console_url_of
 from airflow_vectordb.hooks.milvus import MilvusHook
-from airflow_vectordb.rest import Endpoint
+from airflow_vectordb.rest import MilvusConfig
 
 PASSWORDS = [
     "Milvus",
@@ -42,27 +42,27 @@ def from_uri(uri: str) -> Connection:
     [
         (
             "milvus://root:Milvus@localhost:19530/default",
-            Endpoint("http://localhost:19530", "root:Milvus", "default"),
+            MilvusConfig("http://localhost:19530", "root:Milvus", "default"),
         ),
-        ("milvus://localhost", Endpoint("http://localhost:19530")),
-        ("milvus://root:Milvus@localhost", Endpoint("http://localhost:19530", "root:Milvus")),
-        ("milvus://:an-api-key@localhost/books", Endpoint("http://localhost:19530", "an-api-key", "books")),
-        ("milvus://root:Milvus@[::1]:1234/", Endpoint("http://[::1]:1234", "root:Milvus")),
-        ("milvus://[::1]", Endpoint("http://[::1]:19530")),
-        ("milvus://localhost/?secure=true", Endpoint("https://localhost:19530")),
-        (f"milvus://{ZILLIZ.replace('://', '://:key@')}", Endpoint(ZILLIZ, "key")),
-        (f"milvus://{ZILLIZ.replace('://', '://:key@')}:443/books", Endpoint(f"{ZILLIZ}:443", "key", "books")),
-        (f"milvus://:key@{quote(ZILLIZ, safe='')}/books", Endpoint(ZILLIZ, "key", "books")),
-        (f"milvus://:key@{quote(ZILLIZ + ':19530', safe='')}", Endpoint(f"{ZILLIZ}:19530", "key")),
+        ("milvus://localhost", MilvusConfig("http://localhost:19530")),
+        ("milvus://root:Milvus@localhost", MilvusConfig("http://localhost:19530", "root:Milvus")),
+        ("milvus://:an-api-key@localhost/books", MilvusConfig("http://localhost:19530", "an-api-key", "books")),
+        ("milvus://root:Milvus@[::1]:1234/", MilvusConfig("http://[::1]:1234", "root:Milvus")),
+        ("milvus://[::1]", MilvusConfig("http://[::1]:19530")),
+        ("milvus://localhost/?secure=true", MilvusConfig("https://localhost:19530")),
+        (f"milvus://{ZILLIZ.replace('://', '://:key@')}", MilvusConfig(ZILLIZ, "key")),
+        (f"milvus://{ZILLIZ.replace('://', '://:key@')}:443/books", MilvusConfig(f"{ZILLIZ}:443", "key", "books")),
+        (f"milvus://:key@{quote(ZILLIZ, safe='')}/books", MilvusConfig(ZILLIZ, "key", "books")),
+        (f"milvus://:key@{quote(ZILLIZ + ':19530', safe='')}", MilvusConfig(f"{ZILLIZ}:19530", "key")),
         # Not of type "milvus", but it says enough; and a token must not go out in the clear.
-        (ZILLIZ.replace("://", "://:key@"), Endpoint(ZILLIZ, "key")),
-        (f"{ZILLIZ.replace('://', '://root:pw@')}:19530/books", Endpoint(f"{ZILLIZ}:19530", "root:pw", "books")),
+        (ZILLIZ.replace("://", "://:key@"), MilvusConfig(ZILLIZ, "key")),
+        (f"{ZILLIZ.replace('://', '://root:pw@')}:19530/books", MilvusConfig(f"{ZILLIZ}:19530", "root:pw", "books")),
     ],
 )
-def test_uris(uri: str, expected: Endpoint) -> None:
+def test_uris(uri: str, expected: MilvusConfig) -> None:
     connection = from_uri(uri)
-    assert endpoint_of(connection) == expected
-    assert endpoint_of(from_uri(connection.get_uri())) == expected
+    assert config_from_connection(connection) == expected
+    assert config_from_connection(from_uri(connection.get_uri())) == expected
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ def test_uris(uri: str, expected: Endpoint) -> None:
 )
 def test_texts_of_a_query_get_their_types(query: str, expected: dict[str, Any]) -> None:
     connection = from_uri(f"milvus://h/?{query}")
-    found = endpoint_of(connection)
-    assert found == Endpoint(**{"url": "http://h:19530", **expected})
+    found = config_from_connection(connection)
+    assert found == MilvusConfig(**{"url": "http://h:19530", **expected})
     assert [type(value) for value in (found.timeout, found.retries)] == [float, int]
-    assert endpoint_of(from_uri(connection.get_uri())) == found
+    assert config_from_connection(from_uri(connection.get_uri())) == found
 
 
 @pytest.mark.parametrize("password", PASSWORDS)
@@ -100,21 +100,21 @@ def test_all_of_it_round_trips(host: str, login: str, password: str) -> None:
         schema="bücher/1",
         extra=json.dumps({"timeout": 60, "retries": 1, "verify": "/etc/a b&c.pem", "console_url": console}),
     )
-    found = endpoint_of(connection)
+    found = config_from_connection(connection)
     assert found.token == (f"{login}:{password}" if login else password)
     for again in (from_uri(connection.get_uri()), Connection.from_json(connection.as_json(), conn_id="c")):
-        assert endpoint_of(again) == found
+        assert config_from_connection(again) == found
         assert console_url_of(again) == console
 
 
 @pytest.mark.parametrize("password", PASSWORDS)
 def test_in_an_environment_variable(password: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fields = {"conn_type": "milvus", "host": "h", "login": "root", "password": password, "extra": {"timeout": 60}}
-    expected = Endpoint("http://h:19530", f"root:{password}", timeout=60)
+    expected = MilvusConfig("http://h:19530", f"root:{password}", timeout=60)
     monkeypatch.setenv("AIRFLOW_CONN_JSON", json.dumps(fields))
     monkeypatch.setenv("AIRFLOW_CONN_PLAIN", json.dumps({**fields, "extra": json.dumps(fields["extra"])}))
     monkeypatch.setenv("AIRFLOW_CONN_URI", f"milvus://root:{quote(password, safe='')}@h/?timeout=60")
-    assert [MilvusHook(conn_id).endpoint for conn_id in ("json", "plain", "uri")] == [expected] * 3
+    assert [MilvusHook(conn_id).config for conn_id in ("json", "plain", "uri")] == [expected] * 3
 
 
 FILES = {
@@ -153,7 +153,7 @@ def test_airflows_secrets_backend_for_files(name: str, tmp_path: Path) -> None:
     for conn_id in ("fields", "uri"):
         connection = backend.get_connection(conn_id)
         assert connection is not None
-        assert endpoint_of(connection) == Endpoint("http://h:19530", "root:p@:/%#", timeout=9)
+        assert config_from_connection(connection) == MilvusConfig("http://h:19530", "root:p@:/%#", timeout=9)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_airflows_secrets_backend_for_files(name: str, tmp_path: Path) -> None:
     ],
 )
 def test_ports(fields: dict[str, Any], url: str) -> None:
-    assert endpoint_of(Connection(conn_id="c", conn_type="milvus", **fields)).url == url
+    assert config_from_connection(Connection(conn_id="c", conn_type="milvus", **fields)).url == url
 
 
 @pytest.mark.parametrize(
@@ -189,4 +189,4 @@ def test_ports(fields: dict[str, Any], url: str) -> None:
 )
 def test_ports_that_are_none(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        endpoint_of(Connection(conn_id="c", conn_type="milvus", **fields))
+        config_from_connection(Connection(conn_id="c", conn_type="milvus", **fields))

@@ -16,8 +16,8 @@ from scripted import ScriptedServer
 
 from airflow_vectordb import lineage
 from airflow_vectordb._compat import AirflowException, AirflowNotFoundException
+from airflow_vectordb.hooks.connection_reading import FIRST_PAUSES, PAUSES, reading
 from airflow_vectordb.hooks.milvus import MilvusHook
-from airflow_vectordb.hooks.patience import FIRST_PAUSES, PAUSES, reading
 from airflow_vectordb.links import MilvusConsoleLink
 from airflow_vectordb.operators.index import DropIndexOperator
 from airflow_vectordb.rest import collections
@@ -72,7 +72,7 @@ def test_a_missing_connection(
 ) -> None:
     hook = MilvusHook("misspelt", patient=patient)
     with pytest.raises(AirflowNotFoundException, match=r"`misspelt` isn't defined.*Connections page"):
-        asyncio.run(hook.aendpoint()) if asynchronous else hook.endpoint
+        asyncio.run(hook.aconfig()) if asynchronous else hook.config
     assert clock.elapsed == seconds <= (31 if patient else 5)
     pauses = PAUSES if patient else FIRST_PAUSES
     assert airflow.reads == len(pauses) + 1

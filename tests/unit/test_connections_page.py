@@ -12,26 +12,26 @@ from airflow.sdk import Connection
 from airflow.secrets.local_filesystem import LocalFilesystemBackend
 from docs_pages import ROOT, Block, blocks_of
 
-from airflow_vectordb.hooks.connection import endpoint_of
+from airflow_vectordb.hooks.connection import config_from_connection
 from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
-from airflow_vectordb.rest import Endpoint
+from airflow_vectordb.rest import MilvusConfig
 
 PAGE = ROOT / "docs" / "connections.md"
 KINDS = {
-    "A local server": Endpoint("http://127.0.0.1:19530", "root:local-secret"),
-    "Milvus standalone or distributed, without authentication": Endpoint("http://milvus.example.com:19530"),
-    "With authentication": Endpoint("http://milvus.example.com:19530", "airflow:p@ssw0rd"),
-    "With TLS, and a CA of your own": Endpoint(
+    "A local server": MilvusConfig("http://127.0.0.1:19530", "root:local-secret"),
+    "Milvus standalone or distributed, without authentication": MilvusConfig("http://milvus.example.com:19530"),
+    "With authentication": MilvusConfig("http://milvus.example.com:19530", "airflow:p@ssw0rd"),
+    "With TLS, and a CA of your own": MilvusConfig(
         "https://milvus.example.com:19530", "airflow:p@ssw0rd", verify="/etc/ssl/milvus-ca.pem"
     ),
-    "Zilliz Cloud, with an API key": Endpoint(
+    "Zilliz Cloud, with an API key": MilvusConfig(
         "https://in03-example.serverless.gcp-us-west1.cloud.zilliz.com", "YOUR-API-KEY"
     ),
-    "Zilliz Cloud, with a user": Endpoint(
+    "Zilliz Cloud, with a user": MilvusConfig(
         "https://in01-example.aws-us-west-2.vectordb.zillizcloud.com:19530", "db_admin:p@ssw0rd"
     ),
-    "Another database": Endpoint("http://milvus.example.com:19530", "airflow:p@ssw0rd", "books"),
-    "Behind a proxy, under a path": Endpoint("https://gateway.example.com/milvus", "airflow:p@ssw0rd"),
+    "Another database": MilvusConfig("http://milvus.example.com:19530", "airflow:p@ssw0rd", "books"),
+    "Behind a proxy, under a path": MilvusConfig("https://gateway.example.com/milvus", "airflow:p@ssw0rd"),
 }
 
 
@@ -68,7 +68,7 @@ def test_each_way_of_writing_is_the_same_connection(title: str) -> None:
     for form in forms:
         connection = connection_of(form)
         assert connection.conn_type == "milvus"
-        assert endpoint_of(connection) == KINDS[title], str(form)
+        assert config_from_connection(connection) == KINDS[title], str(form)
 
 
 def test_the_secrets_backend_reads_the_file(tmp_path: Path) -> None:
@@ -85,8 +85,8 @@ def test_the_secrets_backend_reads_the_file(tmp_path: Path) -> None:
     ):
         connection = backend.get_connection(conn_id)
         assert connection is not None
-        endpoint = endpoint_of(connection)
-        assert (endpoint.url, endpoint.timeout) == (url, timeout)
+        config = config_from_connection(connection)
+        assert (config.url, config.timeout) == (url, timeout)
 
 
 def test_every_field_is_in_the_table() -> None:

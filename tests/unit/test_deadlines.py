@@ -15,10 +15,10 @@ from harness import Clock, Looks, Operating
 from scripted import ScriptedServer, page
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException, AirflowSensorTimeout
+from airflow_vectordb.mixins import DEFER_TIMEOUT_MARGIN, ResumeState
 from airflow_vectordb.operators.base import WaitingOperator
 from airflow_vectordb.rest.errors import WaitTimeoutError
-from airflow_vectordb.tasks import GRACE, Course
-from airflow_vectordb.waits import IndexesBuilt
+from airflow_vectordb.waiting.conditions import IndexesBuilt
 
 Serve = Callable[..., ScriptedServer]
 HOUR = 3600.0
@@ -72,7 +72,7 @@ def test_the_earlier_limit_wins(
         assert clock.elapsed <= limit - early + 0.1
     assert seen.times[-1] == pytest.approx(clock.elapsed)  # it is looked at once more before giving up
     for deferred in driver.deferrals:
-        assert deferred.timeout.total_seconds() == pytest.approx(limit + GRACE, abs=1.0)  # type: ignore[union-attr]
+        assert deferred.timeout.total_seconds() == pytest.approx(limit + DEFER_TIMEOUT_MARGIN, abs=1.0)  # type: ignore[union-attr]
 
 
 def test_without_limits_a_day(serve: Serve, operating: Operating, clock: Clock) -> None:
@@ -80,7 +80,7 @@ def test_without_limits_a_day(serve: Serve, operating: Operating, clock: Clock) 
     task = DeferrableOperator(operating, clock).task()
     with pytest.raises(TaskDeferred) as caught:
         operating.execute(task)
-    assert caught.value.timeout.total_seconds() == 24 * HOUR + GRACE  # type: ignore[union-attr]
+    assert caught.value.timeout.total_seconds() == 24 * HOUR + DEFER_TIMEOUT_MARGIN  # type: ignore[union-attr]
     _, stored = caught.value.trigger.serialize()
     assert stored["deadline"] == {
         "at": clock.now + 24 * HOUR,
@@ -92,8 +92,8 @@ def test_without_limits_a_day(serve: Serve, operating: Operating, clock: Clock) 
 class TwoWaits(WaitingOperator):
     """Waits for one index, and then for another, as replacing one does for several things."""
 
-    def work(self, hook: Any, context: Any, course: Course) -> Any:
-        with self.about(hook, self.subject()):
+    def run_task(self, hook: Any, context: Any, course: ResumeState) -> Any:
+        with self.error_context(hook, self.describe_target()):
             for name in ("vector", "label"):
                 self.wait_for(hook, course, name, IndexesBuilt("docs", (name,)))
         return course.results
@@ -120,7 +120,7 @@ def test_one_deadline_for_all_waits_of_a_task(
     if deferrable:
         assert len(driver.deferrals) == 2
         assert driver.deferrals[1].timeout.total_seconds() == pytest.approx(  # type: ignore[union-attr]
-            GRACE + 600 - 430, abs=31
+            DEFER_TIMEOUT_MARGIN + 600 - 430, abs=31
         )
 
 
@@ -167,7 +167,7 @@ def test_every_driver_is_there() -> None:
 @pytest.mark.parametrize("given", [-1, math.inf, math.nan, True, "soon", timedelta(seconds=-1)])
 def test_limits_that_are_none_are_refused_when_the_dag_is_parsed(given: Any) -> None:
     with pytest.raises(ValueError, match="task two: timeout must be"):
-        TwoWaits(task_id="two", timeout=given).refuse()
+        TwoWaits(task_id="two", timeout=given).raise_if_invalid()
 
 
 def test_the_course_survives_json(operating: Operating, clock: Clock, serve: Serve) -> None:
@@ -177,5 +177,5 @@ def test_the_course_survives_json(operating: Operating, clock: Clock, serve: Ser
     kwargs = caught.value.kwargs
     assert kwargs is not None
     assert json.loads(json.dumps(kwargs)) == kwargs
-    course = Course(**kwargs["course"])
+    course = ResumeState(**kwargs["state"])
     assert (course.began, course.deadline["at"]) == (clock.now, clock.now + 60)  # type: ignore[index]

@@ -8,8 +8,8 @@ import numpy as np
 import orjson
 import pytest
 
-from airflow_vectordb.rest.encoding import encode
 from airflow_vectordb.rest.errors import InvalidParametersError
+from airflow_vectordb.rest.http.json import encode
 
 
 def test_numpy_is_taken_as_it_is() -> None:

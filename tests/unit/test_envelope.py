@@ -11,25 +11,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_vectordb.rest import errors
-from airflow_vectordb.rest.envelope import Reply, open_reply, retry_after
+from airflow_vectordb.rest.http.response import RawResponse, parse_response, retry_after
 
 
-def reply(status: int = 200, /, **envelope: object) -> Reply:
-    return Reply(status, {}, orjson.dumps(envelope))
+def reply(status: int = 200, /, **envelope: object) -> RawResponse:
+    return RawResponse(status, {}, orjson.dumps(envelope))
 
 
 @pytest.mark.parametrize("code", [0, 200])
 def test_both_success_codes_mean_success(code: int) -> None:
-    assert open_reply(reply(code=code, data={"a": 1})).data == {"a": 1}
+    assert parse_response(reply(code=code, data={"a": 1})).data == {"a": 1}
 
 
 def test_what_stands_beside_data_can_be_read() -> None:
-    assert open_reply(reply(code=0, data=[], topks=[0])).envelope["topks"] == [0]
+    assert parse_response(reply(code=0, data=[], topks=[0])).envelope["topks"] == [0]
 
 
 def test_a_failure_with_http_200_is_a_failure() -> None:
     with pytest.raises(errors.CollectionNotFoundError) as caught:
-        open_reply(reply(code=100, message="can't find\n collection"))
+        parse_response(reply(code=100, message="can't find\n collection"))
     assert (caught.value.code, caught.value.http_status) == (100, 200)
     assert caught.value.message == "can't find collection"
 
@@ -50,14 +50,14 @@ def test_a_failure_with_http_200_is_a_failure() -> None:
 )
 def test_codes_and_statuses(status: int, envelope: dict[str, object], cls: type[errors.MilvusError]) -> None:
     with pytest.raises(errors.MilvusError) as caught:
-        open_reply(Reply(status, {}, orjson.dumps(envelope)))
+        parse_response(RawResponse(status, {}, orjson.dumps(envelope)))
     assert type(caught.value) is cls
 
 
 @pytest.mark.parametrize("words", ["rate limit exceeded", "service not ready", "context deadline exceeded"])
 def test_65535_passes_if_its_words_say_so(words: str) -> None:
     with pytest.raises(errors.UnexpectedError) as caught:
-        open_reply(reply(code=65535, message=words))
+        parse_response(reply(code=65535, message=words))
     assert caught.value.transient
 
 
@@ -80,19 +80,19 @@ def test_65535_passes_if_its_words_say_so(words: str) -> None:
 )
 def test_what_is_not_milvus(status: int, body: bytes, cls: type[errors.MilvusError]) -> None:
     with pytest.raises(errors.MilvusError) as caught:
-        open_reply(Reply(status, {"location": "https://elsewhere/"}, body))
+        parse_response(RawResponse(status, {"location": "https://elsewhere/"}, body))
     assert type(caught.value) is cls
 
 
 def test_an_html_page_is_named_by_its_title() -> None:
     with pytest.raises(errors.NotMilvusError, match=r"an HTML page \(Sign in\)"):
-        open_reply(Reply(200, {}, b"<!DOCTYPE html><html><title>Sign in</title>" + b"x" * 10_000))
+        parse_response(RawResponse(200, {}, b"<!DOCTYPE html><html><title>Sign in</title>" + b"x" * 10_000))
 
 
 @given(st.integers(200, 599), st.binary(max_size=200))
 def test_any_bytes_are_an_error_or_an_answer(status: int, body: bytes) -> None:
     try:
-        answer = open_reply(Reply(status, {}, body))
+        answer = parse_response(RawResponse(status, {}, body))
     except errors.MilvusError as error:
         assert len(str(error)) < 3000
     else:

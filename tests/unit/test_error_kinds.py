@@ -7,7 +7,7 @@ from scripted import error
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.codes import CODES
-from airflow_vectordb.rest.envelope import Reply, open_reply
+from airflow_vectordb.rest.http.response import RawResponse, parse_response
 
 LIMITED = (
     "request is rejected by limiter, error: request is rejected by grpc RateLimiter middleware, please retry later: "
@@ -31,7 +31,7 @@ BY_STATUS = {
 
 def told(code: int, words: str, status: int = 200) -> errors.MilvusError:
     with pytest.raises(errors.MilvusError) as caught:
-        open_reply(Reply(status, {}, error(code, words).encoded()))
+        parse_response(RawResponse(status, {}, error(code, words).encoded()))
     return caught.value
 
 
@@ -106,7 +106,7 @@ def test_words_that_are_about_something_else(words: str) -> None:
 @pytest.mark.parametrize("code", [1807, 65535, 8])
 def test_a_true_limiter_says_when_to_come_back(code: int) -> None:
     found = told(code, LIMITED)
-    assert (type(found), found.transient, found.without_effect) == (errors.RateLimitError, True, True)
+    assert (type(found), found.transient, found.not_executed) == (errors.RateLimitError, True, True)
     assert found.retry_after == 10.0
 
 

@@ -15,7 +15,7 @@ from scripted import Answer, Behaviour, CutOff, ScriptedServer, error, ok, page
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.rest import errors
-from airflow_vectordb.triggers.milvus import outcome_of
+from airflow_vectordb.triggers.milvus import result_from_event
 
 Serve = Callable[..., ScriptedServer]
 CLASSES = sorted(
@@ -59,28 +59,28 @@ NO_EVENTS: list[Any] = [
     "done",
     [],
     {},
-    {"status": "done"},
-    {"status": "done", "result": None},
-    {"status": "done", "result": "yes"},
+    {"status": "success"},
+    {"status": "success", "result": None},
+    {"status": "success", "result": "yes"},
     {"status": "Done", "result": []},
-    {"status": "success", "result": []},
+    {"status": "done", "result": []},
     {"result": []},
-    {"status": "failed"},
-    {"status": "failed", "error": "PigsFlyError", "message": "oink"},
-    {"status": "failed", "error": "annotations", "message": "x"},
-    {"status": "failed", "error": "Where", "message": "x"},
-    {"status": "failed", **FAILED, "message": None},
-    {"status": "failed", **FAILED, "where": "somewhere"},
-    {"status": "failed", **FAILED, "where": {"path": "x"}},
-    {"status": "failed", **FAILED, "attempts": "many"},
-    {"status": "failed", **FAILED, "attempts": []},
+    {"status": "error"},
+    {"status": "error", "error": "PigsFlyError", "message": "oink"},
+    {"status": "error", "error": "annotations", "message": "x"},
+    {"status": "error", "error": "Where", "message": "x"},
+    {"status": "error", **FAILED, "message": None},
+    {"status": "error", **FAILED, "where": "somewhere"},
+    {"status": "error", **FAILED, "where": {"path": "x"}},
+    {"status": "error", **FAILED, "attempts": "many"},
+    {"status": "error", **FAILED, "attempts": []},
 ]
 
 
 @pytest.mark.parametrize("event", NO_EVENTS, ids=str)
 def test_what_is_no_event_is_no_end(event: Any, serve: Serve, operating: Operating, clock: Clock) -> None:
     with pytest.raises(ValueError, match="not an e"):
-        outcome_of(event)
+        result_from_event(event)
     milvus = FakeMilvus(progress=told(rows(9)))
     milvus.add("vector", M=16, efConstruction=200)
     server = serve(milvus)
@@ -102,7 +102,7 @@ def test_an_event_without_its_wait_fails_loudly(serve: Serve, operating: Operati
     milvus.add("vector", M=16, efConstruction=200)
     operating.connect(serve(milvus))
     with pytest.raises(TaskDeferred):  # it looks for itself, and waits on
-        DeferrableSensor(operating, clock).task().execute_complete({}, event={"status": "done", "result": []})
+        DeferrableSensor(operating, clock).task().execute_complete({}, event={"status": "success", "result": []})
 
 
 @pytest.mark.parametrize("kind", [DeferrableOperator, DeferrableSensor])
@@ -112,7 +112,7 @@ def test_a_failure_ends_the_task_whatever_else_is_missing(
     server = serve(FakeMilvus())
     operating.connect(server)
     with pytest.raises(errors.IndexFailedError, match="disk full"):
-        kind(operating, clock).task().execute_complete({}, event={"status": "failed", **FAILED})
+        kind(operating, clock).task().execute_complete({}, event={"status": "error", **FAILED})
     assert server.requests == []
 
 

@@ -15,13 +15,13 @@ from harness import PASSWORD, Clock, Operating, Pauses
 from scripted import ScriptedServer, error, page
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException, AirflowSensorTimeout
-from airflow_vectordb.exceptions import make_airflows
+from airflow_vectordb.exceptions import as_airflow_exception
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.rest import collections, errors
 from airflow_vectordb.rest.errors import MilvusError, Where
 from airflow_vectordb.rest.wording import tell
-from airflow_vectordb.waits import IndexesBuilt
-from airflow_vectordb.watching import Deadline
+from airflow_vectordb.waiting.conditions import IndexesBuilt
+from airflow_vectordb.waiting.polling import Deadline
 
 Serve = Callable[..., ScriptedServer]
 ERRORS = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
@@ -38,8 +38,8 @@ def example(kind: type[MilvusError]) -> MilvusError:
 @pytest.mark.parametrize("kind", ERRORS)
 def test_an_instance_of_both(kind: type[MilvusError], exception: type[AirflowException]) -> None:
     given = example(kind)
-    by_the_hook = make_airflows(given)
-    made: Any = make_airflows(by_the_hook, exception, "index")
+    by_the_hook = as_airflow_exception(given)
+    made: Any = as_airflow_exception(by_the_hook, exception, "index")
 
     for found in (made, pickle.loads(pickle.dumps(made))):
         assert isinstance(found, kind)

@@ -14,10 +14,11 @@ from harness import Operating, Transport
 from scripted import ScriptedServer, Silent, ok
 
 from airflow_vectordb._compat import AirflowException
-from airflow_vectordb.rest import AsyncClient, Endpoint, aclient, errors, indexes
-from airflow_vectordb.rest.gate import Gate
+from airflow_vectordb.rest import AsyncClient, MilvusConfig, errors, indexes
+from airflow_vectordb.rest.http import async_client
+from airflow_vectordb.rest.http.gate import Gate
 from airflow_vectordb.sensors.milvus import IndexSensor
-from airflow_vectordb.watching import Deadline
+from airflow_vectordb.waiting.polling import Deadline
 
 Serve = Callable[..., ScriptedServer]
 DESCRIBE = indexes.describe("docs", "vector")
@@ -66,7 +67,7 @@ def sensor(timeout: float) -> IndexSensor:
 
 def test_the_last_look_of_each_client(hanging: str, transport: Transport) -> None:
     began = time.monotonic()
-    found = transport.fail(Endpoint(hanging, retries=0), DESCRIBE, until=began + 0.3)
+    found = transport.fail(MilvusConfig(hanging, retries=0), DESCRIBE, until=began + 0.3)
     assert type(found) is errors.AnswerTimeoutError
     assert found.message == "no answer before the deadline"
     assert 0.3 <= time.monotonic() - began < 3
@@ -75,13 +76,13 @@ def test_the_last_look_of_each_client(hanging: str, transport: Transport) -> Non
 def test_one_asks_for_all_while_the_server_hangs(
     serve: Serve, impatient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aclient, "MOST_CONNECTIONS", 5)
+    monkeypatch.setattr(async_client, "MOST_CONNECTIONS", 5)
     hangs = True
     server = serve(lambda request: Silent() if hangs else ok([{"indexName": "vector", "fieldName": "vector"}]))
 
     async def main() -> None:
         nonlocal hangs
-        async with AsyncClient(Endpoint(server.url, timeout=1, retries=0)) as client:
+        async with AsyncClient(MilvusConfig(server.url, timeout=1, retries=0)) as client:
 
             async def outcomes(number: int) -> Counter[str]:
                 calls = (client.send(DESCRIBE) for _ in range(number))

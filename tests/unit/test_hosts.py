@@ -8,7 +8,7 @@ from harness import Operating, airflows
 
 from airflow_vectordb._compat import AirflowFailException
 from airflow_vectordb.hooks.milvus import MilvusHook
-from airflow_vectordb.rest import Endpoint, errors
+from airflow_vectordb.rest import MilvusConfig, errors
 from airflow_vectordb.rest.hosts import host_problem
 
 BAD = {
@@ -49,7 +49,7 @@ GOOD = [
 @pytest.mark.parametrize("host", BAD)
 def test_names_that_no_host_has(host: str) -> None:
     with pytest.raises(errors.InvalidParametersError, match=BAD[host]) as caught:
-        Endpoint(f"http://{host}:19530")
+        MilvusConfig(f"http://{host}:19530")
     assert not caught.value.transient
     assert len(caught.value.problems) == 1
     assert repr(host.lower()) in str(caught.value)
@@ -58,13 +58,13 @@ def test_names_that_no_host_has(host: str) -> None:
 @pytest.mark.parametrize("host", GOOD)
 def test_names_that_a_host_may_have(host: str) -> None:
     assert host_problem(host) is None
-    Endpoint(f"http://{f'[{host}]' if ':' in host else host}:19530")
+    MilvusConfig(f"http://{f'[{host}]' if ':' in host else host}:19530")
 
 
 @pytest.mark.parametrize("url", ["http://[1::2::3]", "http://[::1", "http://[v1.x]", "http://[]", "http://[:::1]:1"])
 def test_addresses_that_are_none(url: str) -> None:
     with pytest.raises(errors.InvalidParametersError):
-        Endpoint(url)
+        MilvusConfig(url)
 
 
 @pytest.mark.parametrize("host", ["milvus..svc", ".example", f"{'a' * 64}.example"])

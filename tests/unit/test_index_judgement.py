@@ -16,9 +16,9 @@ from scripted import ScriptedServer
 
 from airflow_vectordb._compat import AirflowFailException
 from airflow_vectordb.rest.errors import InvalidParametersError
-from airflow_vectordb.rest.index_params import parse_index_params
-from airflow_vectordb.rest.index_spec import IndexSpec
-from airflow_vectordb.rest.index_types import ALL_METRICS, INDEX_TYPES, KIND_OF, NAMES_ONLY
+from airflow_vectordb.rest.index.parsing import parse_index_params
+from airflow_vectordb.rest.index.spec import IndexSpec
+from airflow_vectordb.rest.index.types import ALL_METRICS, INDEX_TYPES, KIND_OF, NAMES_ONLY
 from airflow_vectordb.rest.spelling import near_miss
 
 Serve = Callable[..., ScriptedServer]

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_vectordb.rest.errors import InvalidParametersError
-from airflow_vectordb.rest.index_params import parse_index_params, request_envelope
-from airflow_vectordb.rest.index_spec import IndexSpec
+from airflow_vectordb.rest.index.parsing import parse_index_params, request_envelope
+from airflow_vectordb.rest.index.spec import IndexSpec
 
 HNSW = IndexSpec("vector", "v", "HNSW", "COSINE", {"M": 16, "efConstruction": 200})
 

@@ -13,10 +13,10 @@ from scripted import CutOff, Request, ScriptedServer
 
 from airflow_vectordb._compat import AirflowFailException
 from airflow_vectordb.rest import indexes
-from airflow_vectordb.rest.call import Answer
 from airflow_vectordb.rest.collections import Collection, Field
 from airflow_vectordb.rest.errors import InvalidParametersError
-from airflow_vectordb.rest.index_spec import IndexSpec, index_place
+from airflow_vectordb.rest.http.call import Answer
+from airflow_vectordb.rest.index.spec import IndexSpec, index_place
 from airflow_vectordb.rest.indexes import IndexDescription
 
 Serve = Callable[..., ScriptedServer]

@@ -17,8 +17,8 @@ from airflow_vectordb.rest.errors import (
     PermissionDeniedError,
     UnexpectedError,
 )
-from airflow_vectordb.rest.index_plan import plan_indexes, resolve_all
-from airflow_vectordb.rest.index_spec import IndexSpec
+from airflow_vectordb.rest.index.plan import plan_indexes, resolve_all
+from airflow_vectordb.rest.index.spec import IndexSpec
 from airflow_vectordb.rest.indexes import IndexDescription
 
 DOCS = Collection(
@@ -139,11 +139,13 @@ def test_a_name_that_was_asked_for_counts() -> None:
     assert named.compare(described()).differences == ("index_name: vector -> mine",)
 
 
-@pytest.mark.parametrize(("changes", "doubts"), [({"params": {}}, 2), ({"index_type": "AUTOINDEX", "params": {}}, 1)])
-def test_what_only_the_server_knows_is_a_doubt(changes: dict[str, Any], doubts: int) -> None:
+@pytest.mark.parametrize(
+    ("changes", "unverifiable"), [({"params": {}}, 2), ({"index_type": "AUTOINDEX", "params": {}}, 1)]
+)
+def test_what_only_the_server_knows_is_a_doubt(changes: dict[str, Any], unverifiable: int) -> None:
     comparison = HNSW.compare(described(**changes))
     assert not comparison.differences
-    assert len(comparison.doubts) == doubts
+    assert len(comparison.unverifiable) == unverifiable
     assert not comparison.same
 
 
@@ -232,7 +234,7 @@ def test_a_field_that_is_not_to_blame(words: str, asked: str) -> None:
 )
 def test_what_is_not_about_another_index(error: MilvusError) -> None:
     plan = plan_indexes("docs", [HNSW], [described(index_type="AUTOINDEX", params={})])
-    assert plan.doubtful
+    assert plan.unverified
     assert plan.explain(error) is error
     assert "replace" not in str(error)
 

@@ -16,7 +16,7 @@ import pytest
 from harness import PASSWORD, Pauses, Transport
 from scripted import Answer, Behaviour, ScriptedServer, error, ok
 
-from airflow_vectordb.rest import AsyncClient, Endpoint, entities, errors, indexes
+from airflow_vectordb.rest import AsyncClient, MilvusConfig, entities, errors, indexes
 
 Serve = Callable[..., ScriptedServer]
 T = TypeVar("T")
@@ -91,7 +91,7 @@ def test_it_is_refused_by_both_clients_alike(case: str, transport: Transport, se
     behaviour, kind = REFUSED[case]
     server = serve(behaviour)
 
-    found = transport.fail(Endpoint(server.url, token=TOKEN, retries=0), DESCRIBE)
+    found = transport.fail(MilvusConfig(server.url, token=TOKEN, retries=0), DESCRIBE)
 
     assert type(found) is kind
     assert PASSWORD not in str(found)
@@ -145,7 +145,7 @@ def test_the_event_loop_goes_on(case: str, serve: Serve) -> None:
     server = serve({"indexes/list": ok([]), "indexes/describe": lie})
 
     async def poll() -> float:
-        async with AsyncClient(Endpoint(server.url, token=TOKEN, retries=0)) as client:
+        async with AsyncClient(MilvusConfig(server.url, token=TOKEN, retries=0)) as client:
             await client.send(indexes.list_("docs"))  # connected, all imported
             block, failed = await longest_block(fails(client))
             assert failed is (case in REFUSED)
@@ -163,10 +163,10 @@ def test_the_event_loop_goes_on(case: str, serve: Serve) -> None:
 
 def test_a_bomb_takes_little_memory(transport: Transport, serve: Serve) -> None:
     server = serve(Answer(BOMB, 200, {"Content-Encoding": "gzip"}))
-    transport.fail(Endpoint(server.url, retries=0), DESCRIBE)  # all imported
+    transport.fail(MilvusConfig(server.url, retries=0), DESCRIBE)  # all imported
     tracemalloc.start()
     try:
-        found = transport.fail(Endpoint(server.url, retries=0), DESCRIBE)
+        found = transport.fail(MilvusConfig(server.url, retries=0), DESCRIBE)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -187,7 +187,7 @@ def test_what_is_compressed_is_read(encoding: str, transport: Transport, serve: 
         "indexes/describe": packed(described(totalRows=7), encoding.removeprefix("bare "), squeeze),
         "entities/query": packed({"code": 0, "data": rows}, encoding.removeprefix("bare "), squeeze),
     }
-    (found,), read = transport.send(Endpoint(serve(answers).url), DESCRIBE, entities.query("docs"))
+    (found,), read = transport.send(MilvusConfig(serve(answers).url), DESCRIBE, entities.query("docs"))
     assert found.total_rows == 7
     assert read == rows
 
@@ -208,5 +208,5 @@ HALF = gzip.compress(json.dumps(described()).encode())[:-12]
 def test_what_is_compressed_wrongly(
     answer: Answer, kind: type[errors.MilvusError], transport: Transport, serve: Serve, pauses: Pauses
 ) -> None:
-    found = transport.fail(Endpoint(serve(answer).url, retries=1), DESCRIBE)
+    found = transport.fail(MilvusConfig(serve(answer).url, retries=1), DESCRIBE)
     assert type(found) is kind

@@ -263,7 +263,7 @@ def test_what_never_was_milvus_after_an_outage(scene: Scene) -> None:
 
 
 def test_answers_slower_than_the_time_out(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_vectordb.rest.endpoint.SOCKET_ALLOWANCE", -0.8)
+    monkeypatch.setattr("airflow_vectordb.rest.config.SOCKET_ALLOWANCE", -0.8)
     scene.play(rows(500), BUILT, faults=[None, Silent(), None])
     scene.ends(3)
     scene.warned(outages=1, looks=1)

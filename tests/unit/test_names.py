@@ -14,7 +14,7 @@ from airflow_vectordb.operators.collection import LoadCollectionOperator, Releas
 from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
-from airflow_vectordb.validation import check_literal, check_literals, check_rendered, names_of
+from airflow_vectordb.validation import check_literal, check_literals, parse_names, validate_rendered
 
 Serve = Callable[..., ScriptedServer]
 
@@ -90,12 +90,12 @@ def test_what_jinja_makes_of_other_values_is_refused_unsent(
     ],
 )
 def test_what_is_no_text_is_no_name(value: Any, words: str) -> None:
-    assert check_rendered(collection_name=value) == [words]
+    assert validate_rendered(collection_name=value) == [words]
 
 
 @pytest.mark.parametrize("name", ["docs", "_docs", "docs_20240101", "none", "Nonesuch", "my-key", "clips[vec]", "Ünde"])
 def test_names_pass(name: str) -> None:
-    assert check_rendered(index_name=name) == []
+    assert validate_rendered(index_name=name) == []
     assert check_literal(index_name=name) == []
 
 
@@ -104,13 +104,13 @@ def test_names_pass(name: str) -> None:
     [(None, ()), ("a", ("a",)), (["a", "b"], ("a", "b")), (("a",), ("a",)), (iter("ab"), ("a", "b"))],
 )
 def test_one_name_or_several(given: Any, names: tuple[str, ...]) -> None:
-    assert names_of("index_name", given) == names
+    assert parse_names("index_name", given) == names
 
 
 @pytest.mark.parametrize("given", [[], (), 5, {"a": 1}, ["a", None], b"a"])
 def test_what_is_neither_a_name_nor_several(given: Any) -> None:
     with pytest.raises(InvalidParametersError, match="index_name"):
-        names_of("index_name", given)
+        parse_names("index_name", given)
 
 
 @pytest.mark.parametrize("literal", ["", " ", None, 123, "None", "['a']", [], ["a", ""], [None]])

@@ -9,8 +9,8 @@ import pytest
 from harness import Pauses, Transport
 from scripted import Answer, Raw, ScriptedServer
 
-from airflow_vectordb.rest import Endpoint, collections, errors
-from airflow_vectordb.rest.call import Call
+from airflow_vectordb.rest import MilvusConfig, collections, errors
+from airflow_vectordb.rest.http.call import Call
 
 Serve = Callable[..., ScriptedServer]
 LIST: Call[Any] = collections.list_()
@@ -87,13 +87,13 @@ REFUSED: dict[str, tuple[bytes, type[errors.MilvusError]]] = {
 @pytest.mark.parametrize("case", READ)
 def test_what_is_an_answer_all_the_same(case: str, transport: Transport, serve: Serve, pauses: Pauses) -> None:
     server = serve(Raw(READ[case]))
-    assert transport.send(Endpoint(server.url, retries=0), LIST) == [["docs"]]
+    assert transport.send(MilvusConfig(server.url, retries=0), LIST) == [["docs"]]
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_none(case: str, transport: Transport, serve: Serve, pauses: Pauses) -> None:
     data, kind = REFUSED[case]
-    found = transport.fail(Endpoint(serve(Raw(data)).url, retries=0), LIST)
+    found = transport.fail(MilvusConfig(serve(Raw(data)).url, retries=0), LIST)
     assert type(found) is kind
     assert str(found).isprintable()
     assert len(str(found)) < 1000
@@ -101,6 +101,6 @@ def test_what_is_none(case: str, transport: Transport, serve: Serve, pauses: Pau
 
 def test_cookies_are_neither_kept_nor_sent_again(transport: Transport, serve: Serve) -> None:
     server = serve(Answer({"code": 0, "data": []}, 200, {"Set-Cookie": "session=42; Path=/"}))
-    transport.send(Endpoint(server.url), LIST, LIST, LIST)
+    transport.send(MilvusConfig(server.url), LIST, LIST, LIST)
     assert len(server.requests) == 3
     assert not any("cookie" in request.headers for request in server.requests)

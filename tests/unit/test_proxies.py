@@ -15,9 +15,9 @@ from harness import Logged, Operating, Pauses, Transport
 from scripted import ScriptedServer, ok
 
 from airflow_vectordb.hooks.milvus import MilvusHook
-from airflow_vectordb.rest import Endpoint, collections, errors
-from airflow_vectordb.rest.call import Call
+from airflow_vectordb.rest import MilvusConfig, collections, errors
 from airflow_vectordb.rest.hosts import read_proxy
+from airflow_vectordb.rest.http.call import Call
 
 Serve = Callable[..., ScriptedServer]
 LIST: Call[Any] = collections.list_()
@@ -71,7 +71,7 @@ def test_settings_that_cannot_be_used(
     given: str, scheme: str, transport: Transport, pauses: Pauses, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"{scheme}_proxy", given)
-    found = transport.fail(Endpoint(f"{scheme}://milvus.invalid:19530"), LIST)
+    found = transport.fail(MilvusConfig(f"{scheme}://milvus.invalid:19530"), LIST)
 
     assert (type(found), found.transient, found.attempts) == (errors.ConnectError, False, 1)
     assert WORDS in str(found)
@@ -129,7 +129,7 @@ def test_settings_that_can_be_used(
     proxy = serve(ok([]))
     monkeypatch.setenv("HTTP_PROXY", given.format(f"127.0.0.1:{proxy.port}", secret=SECRET))
 
-    transport.send(Endpoint("http://milvus.invalid:19530", token="ada:s3cret"), LIST, LIST)
+    transport.send(MilvusConfig("http://milvus.invalid:19530", token="ada:s3cret"), LIST, LIST)
 
     for request in proxy.requests:
         assert request.path == "http://milvus.invalid:19530/v2/vectordb/collections/list"
@@ -195,7 +195,7 @@ def test_a_tunnel_is_asked_for_without_the_token(
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"mallory:%23{SECRET}@127.0.0.1:{gate.port}")
 
-    found = transport.fail(Endpoint("https://milvus.invalid", token="ada:s3cret", retries=0), LIST)
+    found = transport.fail(MilvusConfig("https://milvus.invalid", token="ada:s3cret", retries=0), LIST)
 
     assert (type(found), found.transient) == (errors.ConnectError, True)
     assert "the proxy (HTTPS_PROXY, HTTP_PROXY) refuses or cannot be reached" in str(found)
@@ -223,7 +223,7 @@ def test_no_proxy(
     proxy, server = serve(ok([])), serve(ok([]))
     monkeypatch.setenv("ALL_PROXY", f"127.0.0.1:{proxy.port}")
     monkeypatch.setenv("NO_PROXY", no_proxy)
-    transport.send(Endpoint(server.url), LIST)
+    transport.send(MilvusConfig(server.url), LIST)
     assert (len(proxy.requests), len(server.requests)) == ((1, 0) if proxied else (0, 1))
 
 
@@ -232,4 +232,4 @@ def test_settings_that_are_not_for_this_server_do_no_harm(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", MALFORMED[0])
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    transport.send(Endpoint(serve(ok([])).url), LIST)
+    transport.send(MilvusConfig(serve(ok([])).url), LIST)

@@ -8,7 +8,7 @@ import pytest
 from harness import Logged, Pauses, Transport
 from scripted import Answer, Behaviour, CutOff, ScriptedServer, Silent, error, http_date, ok, page
 
-from airflow_vectordb.rest import Endpoint, collections, entities, errors
+from airflow_vectordb.rest import MilvusConfig, collections, entities, errors
 from airflow_vectordb.rest.entities import Written
 from airflow_vectordb.rest.wording import duration
 
@@ -27,7 +27,7 @@ LIMITED = error(1807, REJECTED.format(0))
 def test_a_limiter_that_relents(transport: Transport, serve: Serve, pauses: Pauses, logged: Logged) -> None:
     server = serve([LIMITED, LIMITED, LIMITED, ok(["docs"])])
 
-    assert transport.send(Endpoint(server.url), LIST) == [["docs"]]
+    assert transport.send(MilvusConfig(server.url), LIST) == [["docs"]]
 
     assert len(server.requests) == 4
     assert server.connections == 1
@@ -68,7 +68,7 @@ def test_a_limiter_is_waited_out(
     server = serve(Limiter(pauses, 1 / float(rate), error(code, REJECTED.format(rate), status)))
 
     for _ in range(3):
-        transport.send(Endpoint(server.url), collections.flush("docs"))
+        transport.send(MilvusConfig(server.url), collections.flush("docs"))
 
     assert pauses == [1 / float(rate)] * 3
 
@@ -79,7 +79,7 @@ def test_a_limiter_that_does_not_say_when_is_waited_out_too(
 ) -> None:
     server = serve(Limiter(pauses, 10.0, answer))
 
-    transport.send(Endpoint(server.url), collections.flush("docs"))
+    transport.send(MilvusConfig(server.url), collections.flush("docs"))
 
     assert 10 < sum(pauses) <= 30
 
@@ -87,7 +87,7 @@ def test_a_limiter_that_does_not_say_when_is_waited_out_too(
 def test_a_limiter_that_opens_too_late_is_left_to_airflow(transport: Transport, serve: Serve, pauses: Pauses) -> None:
     server = serve(error(1807, REJECTED.format(0.01)))
 
-    found = transport.fail(Endpoint(server.url), collections.flush("docs"))
+    found = transport.fail(MilvusConfig(server.url), collections.flush("docs"))
 
     assert (found.attempts, found.retry_after, pauses) == (1, 100.0, [])
 
@@ -98,7 +98,7 @@ def test_what_a_limiter_does_not_find_is_not_asked_for_again(
 ) -> None:
     server = serve(error(1807, f"request is rejected by limiter, error: {noun} not found[{noun}=nope]"))
 
-    found = transport.fail(Endpoint(server.url), INSERT)
+    found = transport.fail(MilvusConfig(server.url), INSERT)
 
     assert isinstance(found, errors.NotFoundError)
     assert len(server.requests) == 1
@@ -107,7 +107,7 @@ def test_what_a_limiter_does_not_find_is_not_asked_for_again(
 def test_a_limiter_that_does_not(transport: Transport, serve: Serve, pauses: Pauses) -> None:
     server = serve(LIMITED)
 
-    found = transport.fail(Endpoint(server.url), LIST)
+    found = transport.fail(MilvusConfig(server.url), LIST)
 
     assert len(server.requests) == found.attempts == 5  # the default: 4 retries
     assert (type(found), found.code, found.transient) == (errors.RateLimitError, 1807, True)
@@ -117,7 +117,7 @@ def test_pauses_grow_and_have_full_jitter(transport: Transport, serve: Serve, pa
     runs = 40
     server = serve(error(1, "not ready"))
     for _ in range(runs):
-        transport.fail(Endpoint(server.url), LIST)
+        transport.fail(MilvusConfig(server.url), LIST)
 
     assert len(pauses) == runs * 4
     for attempt, longest in enumerate([0.5, 1.0, 2.0, 4.0]):
@@ -132,7 +132,7 @@ def test_retry_after_in_seconds(
 ) -> None:
     server = serve([page(status, Retry_After=value), ok([])])
 
-    transport.send(Endpoint(server.url), LIST)
+    transport.send(MilvusConfig(server.url), LIST)
 
     assert len(pauses) == 1
     assert least <= pauses[0] <= most
@@ -141,7 +141,7 @@ def test_retry_after_in_seconds(
 def test_retry_after_beside_a_code(transport: Transport, serve: Serve, pauses: Pauses) -> None:
     server = serve([error(1807, "slow down", 429, Retry_After="7"), ok([])])
 
-    transport.send(Endpoint(server.url), LIST)
+    transport.send(MilvusConfig(server.url), LIST)
 
     assert pauses == [7.0]
 
@@ -149,7 +149,7 @@ def test_retry_after_beside_a_code(transport: Transport, serve: Serve, pauses: P
 def test_retry_after_as_a_date(transport: Transport, serve: Serve, pauses: Pauses) -> None:
     server = serve([page(503, Retry_After=http_date(20)), ok([])])
 
-    transport.send(Endpoint(server.url), LIST)
+    transport.send(MilvusConfig(server.url), LIST)
 
     assert len(server.requests) == 2
     assert len(pauses) == 1
@@ -174,7 +174,7 @@ def test_retry_after_that_says_nothing_of_use(transport: Transport, serve: Serve
     header = http_date(-3600) if value == "an hour ago" else value
     server = serve([page(503, Retry_After=header), ok([])])
 
-    transport.send(Endpoint(server.url), LIST)
+    transport.send(MilvusConfig(server.url), LIST)
 
     assert len(pauses) == 1
     assert 0 <= pauses[0] <= 0.5
@@ -184,7 +184,7 @@ def test_retry_after_that_says_nothing_of_use(transport: Transport, serve: Serve
 def test_a_long_retry_after_is_left_to_airflow(transport: Transport, serve: Serve, pauses: Pauses, value: str) -> None:
     server = serve(page(503, Retry_After=http_date(24 * 3600) if value == "in a day" else value))
 
-    found = transport.fail(Endpoint(server.url), LIST)
+    found = transport.fail(MilvusConfig(server.url), LIST)
 
     assert found.transient
     assert found.retry_after is not None
@@ -195,10 +195,10 @@ def test_a_long_retry_after_is_left_to_airflow(transport: Transport, serve: Serv
 
 def test_the_number_of_retries(transport: Transport, serve: Serve, pauses: Pauses) -> None:
     server = serve(LIMITED)
-    assert transport.fail(Endpoint(server.url, retries=0), LIST).attempts == 1
+    assert transport.fail(MilvusConfig(server.url, retries=0), LIST).attempts == 1
     assert len(server.requests) == 1
     with pytest.raises(errors.RateLimitError):
-        transport.send(Endpoint(server.url, retries=0), LIST, retries=6)
+        transport.send(MilvusConfig(server.url, retries=0), LIST, retries=6)
     assert len(server.requests) == 1 + 7
 
 
@@ -222,7 +222,7 @@ def test_an_insert_that_may_have_been_done_is_not_made_again(
     if case == "silence":
         request.getfixturevalue("impatient")
 
-    found = transport.fail(Endpoint(server.url, timeout=1), INSERT)
+    found = transport.fail(MilvusConfig(server.url, timeout=1), INSERT)
 
     assert found.transient  # Airflow may try the task again: whoever wrote it knows whether that is right
     assert found.attempts == 1
@@ -238,7 +238,7 @@ def test_an_upsert_is_made_again(
         request.getfixturevalue("impatient")
     server = serve([MAYBE_DONE[case], ok({"upsertCount": 1, "upsertIds": [1]})])
 
-    assert transport.send(Endpoint(server.url, timeout=1), UPSERT) == [Written(1, (1,))]
+    assert transport.send(MilvusConfig(server.url, timeout=1), UPSERT) == [Written(1, (1,))]
 
     assert len(server.requests) == 2
     assert server.requests[0].body == server.requests[1].body
@@ -251,7 +251,7 @@ def test_an_insert_that_a_limiter_rejected_is_made_again(
 ) -> None:
     server = serve([answer, answer, ok({"insertCount": 1, "insertIds": [7]})])
 
-    assert transport.send(Endpoint(server.url), INSERT) == [Written(1, (7,))]
+    assert transport.send(MilvusConfig(server.url), INSERT) == [Written(1, (7,))]
 
     assert [request.body["data"] for request in server.requests] == [ROWS] * 3
 
@@ -265,7 +265,7 @@ def test_an_insert_that_found_nobody_is_made_again(transport: Transport, serve: 
 
     pauses.then = start_at_the_second_pause
 
-    assert transport.send(Endpoint(server.url), INSERT) == [Written(1, (7,))]
+    assert transport.send(MilvusConfig(server.url), INSERT) == [Written(1, (7,))]
 
     assert len(server.requests) == 1
     assert len(pauses) == 2
@@ -276,7 +276,7 @@ def test_the_error_of_the_last_attempt_is_the_one_that_is_told(
 ) -> None:
     server = serve([page(502), CutOff(), error(1100, "metric type not match")])
 
-    found = transport.fail(Endpoint(server.url), LIST)
+    found = transport.fail(MilvusConfig(server.url), LIST)
 
     assert (type(found), found.attempts) == (errors.BadRequestError, 3)
     assert "after 3 attempts" in str(found)
@@ -285,5 +285,5 @@ def test_the_error_of_the_last_attempt_is_the_one_that_is_told(
 def test_a_success_in_the_words_of_early_servers(transport: Transport, serve: Serve) -> None:
     server = serve(Answer({"code": 200, "data": ["docs"]}))
 
-    assert transport.send(Endpoint(server.url), LIST) == [["docs"]]
+    assert transport.send(MilvusConfig(server.url), LIST) == [["docs"]]
     assert len(server.requests) == 1

@@ -15,7 +15,7 @@ from loading_milvus import Make, Store, m, maker, milvus
 from scripted import ScriptedServer
 
 from airflow_vectordb._compat import AirflowException
-from airflow_vectordb.operators.memory import RetryMemory
+from airflow_vectordb.retry_state import RetryState
 
 Serve = Callable[..., ScriptedServer]
 FACT = {"collection": "docs", "loaded": ["a"], "indexes": []}
@@ -60,9 +60,9 @@ def worker(operating: Operating, monkeypatch: pytest.MonkeyPatch) -> Make:
     return maker(operating, monkeypatch)
 
 
-def memory(try_number: int = 1, **of: Any) -> RetryMemory:
+def memory(try_number: int = 1, **of: Any) -> RetryState:
     identity = {"dag_id": "d", "run_id": "manual__2026-01-01T00:00:00+00:00", "task_id": "t", "map_index": -1, **of}
-    return RetryMemory({"ti": SimpleNamespace(try_number=try_number, **identity)}, "replace")  # type: ignore[typeddict-item]
+    return RetryState({"ti": SimpleNamespace(try_number=try_number, **identity)}, "replace")  # type: ignore[typeddict-item]
 
 
 def test_the_next_try_finds_it(supervisor: Supervisor) -> None:
@@ -132,7 +132,7 @@ def test_nothing_is_touched_when_it_cannot_be_written(
 def test_the_task_state_store_is_preferred(supervisor: Supervisor) -> None:
     store = Store()
     context: Any = {"ti": SimpleNamespace(try_number=1, dag_id="d", run_id="r", task_id="t"), "task_state_store": store}
-    RetryMemory(context, "replace").keep(FACT)
+    RetryState(context, "replace").keep(FACT)
     assert supervisor == {}
     assert {key: json.loads(text) for key, text in store.items()} == {"airflow_vectordb.replace": FACT}
 

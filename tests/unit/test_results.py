@@ -10,14 +10,23 @@ from typing import Any
 
 import pytest
 
-from airflow_vectordb import waits
-from airflow_vectordb.rest import Endpoint, aliases, collections, databases, entities, import_jobs, indexes, partitions
-from airflow_vectordb.rest.call import Answer, Call
+from airflow_vectordb.rest import (
+    MilvusConfig,
+    aliases,
+    collections,
+    databases,
+    entities,
+    import_jobs,
+    indexes,
+    partitions,
+)
 from airflow_vectordb.rest.collections import Collection, Field, LoadState
 from airflow_vectordb.rest.entities import Written
+from airflow_vectordb.rest.http.call import Answer, Call
 from airflow_vectordb.rest.import_jobs import ImportJob
 from airflow_vectordb.rest.indexes import IndexDescription
 from airflow_vectordb.rest.result import Result
+from airflow_vectordb.waiting import conditions
 
 try:
     from airflow.sdk.serde import deserialize, serialize
@@ -72,8 +81,8 @@ def test_another_task_can_read_it(call: Call[Any], data: Any, nested: bool) -> N
 
 
 def test_what_a_task_looked_at_can_be_read_by_another_one() -> None:
-    pending = waits.Pending((waits.Progress("docs/v", "InProgress", 1, 2),))
-    for verdict in (pending, waits.Done([{"index_name": "v"}])):
+    pending = conditions.Pending((conditions.Progress("docs/v", "InProgress", 1, 2),))
+    for verdict in (pending, conditions.Done([{"index_name": "v"}])):
         assert deserialize(serialize(verdict)) == verdict == dict(verdict)
     assert deserialize(serialize(pending))["progress"][0]["done"] == 1
 
@@ -106,4 +115,4 @@ def test_a_line_of_a_log_does_not_have_all_the_ids() -> None:
 
 def test_an_endpoint_is_no_result() -> None:
     with pytest.raises(TypeError, match="holds a token"):
-        serialize(Endpoint("http://localhost", token="root:open sesame"))
+        serialize(MilvusConfig("http://localhost", token="root:open sesame"))

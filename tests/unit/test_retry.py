@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from airflow_vectordb.rest import errors
-from airflow_vectordb.rest.retry import RetryPolicy
+from airflow_vectordb.rest.http.retry import RetryPolicy
 
 UNAVAILABLE = errors.UnavailableError("x")
 
 
 def pauses(
-    policy: RetryPolicy, error: errors.MilvusError, *, repeatable: bool = True, random: float = 1.0
+    policy: RetryPolicy, error: errors.MilvusError, *, idempotent: bool = True, random: float = 1.0
 ) -> list[float]:
     found: list[float] = []
-    while (pause := policy.pause(len(found) + 1, error, repeatable=repeatable, random=lambda: random)) is not None:
+    while (pause := policy.pause(len(found) + 1, error, idempotent=idempotent, random=lambda: random)) is not None:
         found.append(pause)
         assert len(found) < 100
     return found
@@ -46,8 +46,8 @@ def test_permanent_errors_are_not_repeated() -> None:
     ],
 )
 def test_what_may_have_had_an_effect_is_not_repeated(error: errors.MilvusError, repeated: bool) -> None:
-    assert bool(pauses(RetryPolicy(2), error, repeatable=False)) is repeated
-    assert pauses(RetryPolicy(2), error, repeatable=True)
+    assert bool(pauses(RetryPolicy(2), error, idempotent=False)) is repeated
+    assert pauses(RetryPolicy(2), error, idempotent=True)
 
 
 def test_retry_after_is_the_least_pause_and_a_long_one_ends_it() -> None:
@@ -72,4 +72,4 @@ def test_those_that_meet_before_a_limiter_again_are_spread_out() -> None:
 
 
 def test_any_number_of_retries_will_do() -> None:
-    assert RetryPolicy(5000).pause(4000, UNAVAILABLE, repeatable=True, random=lambda: 1.0) == 60.0
+    assert RetryPolicy(5000).pause(4000, UNAVAILABLE, idempotent=True, random=lambda: 1.0) == 60.0

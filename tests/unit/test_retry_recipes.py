@@ -19,7 +19,7 @@ from scripted import Behaviour, CutOff, Request, ScriptedServer, error, page
 
 pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="Airflow has retry policies from 3.3 on")
 
-from airflow_vectordb.exceptions import make_airflows
+from airflow_vectordb.exceptions import as_airflow_exception
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.codes import CODES
 
@@ -54,7 +54,7 @@ def raised(kind: type[errors.MilvusError], *, by_operator: bool, **facts: Any) -
     found = kind(said)
     found.__dict__.update(facts)
     if by_operator:
-        return make_airflows(found, task_id="index")
+        return as_airflow_exception(found, task_id="index")
     return found
 
 

@@ -20,8 +20,8 @@ from scripted import Answer, Behaviour, CutOff, Raw, ScriptedServer, error, ok, 
 
 from airflow_vectordb._compat import AirflowException
 from airflow_vectordb.hooks.milvus import MilvusHook
-from airflow_vectordb.rest import AsyncClient, Client, Endpoint, collections, indexes
-from airflow_vectordb.rest.call import Call
+from airflow_vectordb.rest import AsyncClient, Client, MilvusConfig, collections, indexes
+from airflow_vectordb.rest.http.call import Call
 
 Serve = Callable[..., ScriptedServer]
 TOKEN = f"{LOGIN}:{PASSWORD}"
@@ -72,7 +72,7 @@ def test_a_server_that_repeats_the_token(
 ) -> None:
     server = serve(echoes(spelt)[where])
 
-    found = transport.fail(Endpoint(server.url, token=TOKEN, retries=1), DESCRIBE)
+    found = transport.fail(MilvusConfig(server.url, token=TOKEN, retries=1), DESCRIBE)
 
     assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}".encode()
     assert_clean(all_about(found))
@@ -110,7 +110,7 @@ def test_a_server_that_repeats_an_odd_password(
     for where, behaviour in echoes(secret).items():
         server = serve(behaviour)
 
-        found = transport.fail(Endpoint(server.url, token=f"ada:{password}", retries=0), DESCRIBE)
+        found = transport.fail(MilvusConfig(server.url, token=f"ada:{password}", retries=0), DESCRIBE)
 
         as_bytes = [password.encode().decode("latin-1"), repr(password.encode())[2:-1]]
         for form in (*spellings(password).values(), *as_bytes, " ".join(password.split())):
@@ -123,20 +123,20 @@ def test_logs_of_all_levels(
 ) -> None:
     server = serve(behaviour)
     call: Call[Any] = collections.list_()
-    endpoint = Endpoint(server.url, token=TOKEN, retries=1)
+    config = MilvusConfig(server.url, token=TOKEN, retries=1)
 
     if isinstance(behaviour, Answer) and behaviour.body["code"] == 0:
-        transport.send(endpoint, call)
+        transport.send(config, call)
     else:
-        transport.fail(endpoint, call)
+        transport.fail(config, call)
 
     assert logged.everything  # somebody does log: asyncio, urllib3 or we ourselves
     assert_clean(logged.everything)
 
 
 def test_reprs() -> None:
-    endpoint = Endpoint("http://localhost:19530", token=TOKEN)
-    shown = [endpoint, endpoint.with_database("shop"), Client(endpoint), AsyncClient(endpoint), MilvusHook()]
+    config = MilvusConfig("http://localhost:19530", token=TOKEN)
+    shown = [config, config.with_database("shop"), Client(config), AsyncClient(config), MilvusHook()]
     for one in shown:
         assert_clean(f"{one!r} {one}")
 
@@ -220,9 +220,9 @@ def test_the_composed_token_is_registered_with_the_masker(
     masked: list[Any] = []
     monkeypatch.setattr("airflow.sdk.log.mask_secret", masked.append)
 
-    endpoint = MilvusHook().endpoint
+    config = MilvusHook().config
 
-    assert endpoint.token == (tokens[0] if tokens else None)
+    assert config.token == (tokens[0] if tokens else None)
     assert [token for token in tokens if token not in masked] == []
 
 
@@ -279,9 +279,9 @@ def test_tracebacks_with_the_variables_of_each_function(
     monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", json.dumps(connection))
 
     async def asynchronously() -> None:
-        await MilvusHook().aendpoint()
+        await MilvusHook().aconfig()
 
-    for read in (lambda: MilvusHook().endpoint, lambda: asyncio.run(asynchronously())):
+    for read in (lambda: MilvusHook().config, lambda: asyncio.run(asynchronously())):
         with pytest.raises(AirflowException) as caught:
             read()
         assert_clean(with_locals(caught.value))
@@ -302,6 +302,6 @@ def with_locals(error: BaseException) -> str:
 def test_a_token_that_cannot_be_encoded(transport: Transport, serve: Serve, token: str) -> None:
     server = serve([])
     with pytest.raises(ValueError, match="token") as caught:
-        transport.send(Endpoint(server.url, token=token), DESCRIBE)
+        transport.send(MilvusConfig(server.url, token=token), DESCRIBE)
     assert_clean(all_about(caught.value))
     assert server.requests == []

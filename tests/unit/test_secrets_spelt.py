@@ -15,7 +15,7 @@ from fake_milvus import BUILT, FakeMilvus, indexed
 from harness import LOGIN, PASSWORD, Clock, Logged, Operating, Pauses, Transport
 from scripted import Answer, ScriptedServer, error, ok, page
 
-from airflow_vectordb.rest import Endpoint, collections, entities, indexes
+from airflow_vectordb.rest import MilvusConfig, collections, entities, indexes
 from airflow_vectordb.rest.redaction import Redactor
 
 Serve = Callable[..., ScriptedServer]
@@ -86,25 +86,25 @@ def test_both_clients_take_it_out(
         "page": page(502, f"got {spelt}"),
         "plain text": Answer(f"got {spelt}", 400),
     }
-    found = transport.fail(Endpoint(serve(answer[where]).url, token=f"ada:{WESTERN}<&>", retries=0), DESCRIBE)
+    found = transport.fail(MilvusConfig(serve(answer[where]).url, token=f"ada:{WESTERN}<&>", retries=0), DESCRIBE)
     assert spelt not in str(found)
     assert "got ***" in str(found)
 
 
 @pytest.mark.parametrize("before", range(1980, 2020))
 def test_no_half_of_it_is_left_at_a_cut(before: int) -> None:
-    endpoint = Endpoint("http://localhost", token=f"ada:{PASSWORD}")
+    config = MilvusConfig("http://localhost", token=f"ada:{PASSWORD}")
     for spelt in (PASSWORD, b64encode(f"ada:{PASSWORD}".encode()).decode(), quote(PASSWORD)):
         for longest in (2000, 500, before // 4):  # the text is cut at four times the length that is shown, before that
-            shown = endpoint.readable("x" * before + spelt * 10_000, longest)
+            shown = config.sanitize_text("x" * before + spelt * 10_000, longest)
             rest = shown.lstrip("x").replace("*", "").rstrip("…")
             assert rest == ""
 
 
 @pytest.mark.parametrize("blanks", range(7960, 8040, 3))
 def test_no_half_of_it_moves_into_sight(blanks: int) -> None:
-    endpoint = Endpoint("http://localhost", token=f"ada:{PASSWORD}")
-    shown = endpoint.readable(" " * blanks + PASSWORD * 1000, 2000)
+    config = MilvusConfig("http://localhost", token=f"ada:{PASSWORD}")
+    shown = config.sanitize_text(" " * blanks + PASSWORD * 1000, 2000)
     assert shown.replace("*", "").strip("…") == ""
 
 
@@ -165,14 +165,14 @@ def test_parameters_and_names_that_repeat_it(
     ],
 )
 def test_descriptions_that_repeat_it(answer: dict[str, Any], transport: Transport, serve: Serve) -> None:
-    (found,) = transport.send(Endpoint(serve(ok(answer)).url, token=TOKEN), collections.describe("docs"))
+    (found,) = transport.send(MilvusConfig(serve(ok(answer)).url, token=TOKEN), collections.describe("docs"))
     assert PASSWORD not in repr(found) + repr(found.raw)
     assert "***" in repr(found) + repr(found.raw)
 
 
 def test_rows_are_the_callers_own(transport: Transport, serve: Serve) -> None:
     rows = [{"id": 1, "text": f"my password is {PASSWORD}"}]
-    assert transport.send(Endpoint(serve(ok(rows)).url, token=TOKEN), entities.query("docs")) == [rows]
+    assert transport.send(MilvusConfig(serve(ok(rows)).url, token=TOKEN), entities.query("docs")) == [rows]
 
 
 @pytest.mark.parametrize("name", ["milvus_docs", "Milvus2", "my_Milvus", "MILVUS"])
@@ -187,7 +187,7 @@ def test_names_with_the_first_password_of_a_server_in_them(name: str, transport:
         }
     )
     names, collection, (index,) = transport.send(
-        Endpoint(server.url, token="root:Milvus"),
+        MilvusConfig(server.url, token="root:Milvus"),
         collections.list_(),
         collections.describe("Milvus"),
         indexes.describe("Milvus", name),

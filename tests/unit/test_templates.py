@@ -12,7 +12,7 @@ import pytest
 
 import airflow_vectordb.operators
 import airflow_vectordb.sensors
-from airflow_vectordb.tasks import MilvusTask
+from airflow_vectordb.mixins import MilvusTaskMixin
 
 EVERYWHERE = ("milvus_conn_id", "database")
 #: Beside those. The order is the one in which Airflow shows them.
@@ -48,7 +48,7 @@ def kinds() -> list[type[Any]]:
         for package in (airflow_vectordb.operators, airflow_vectordb.sensors)
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
         for kind in vars(importlib.import_module(module.name)).values()
-        if isinstance(kind, type) and issubclass(kind, MilvusTask)
+        if isinstance(kind, type) and issubclass(kind, MilvusTaskMixin)
     ]
     return [kind for kind in found if not any(other is not kind and issubclass(other, kind) for other in found)]
 

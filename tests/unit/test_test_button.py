@@ -19,12 +19,12 @@ from harness import LOGIN, PASSWORD, Logged, Operating
 from scripted import Answer, Behaviour, CutOff, Drip, Raw, ScriptedServer, Silent, error, ok, page
 
 from airflow_vectordb.hooks import connection_trial
-from airflow_vectordb.hooks.connection import endpoint_of
+from airflow_vectordb.hooks.connection import config_from_connection
 from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
 from airflow_vectordb.hooks.connection_verdict import explain
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.local import LocalMilvus
-from airflow_vectordb.rest import Endpoint
+from airflow_vectordb.rest import MilvusConfig
 from airflow_vectordb.rest.errors import AnswerTimeoutError, NoSuchEndpointError, NotMilvusError
 
 Serve = Callable[..., ScriptedServer]
@@ -230,7 +230,7 @@ def test_a_name_server_that_is_silent(button: Callable[..., Any], monkeypatch: p
     ("stage", "words"), [("answer", "nothing within 0.05 s"), ("lookup", "no answer of the name server within 0.05 s")]
 )
 def test_all_of_it_comes_to_an_end(stage: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    trial = connection_trial._Trial(Endpoint("http://milvus.example:19530"), "milvus.example", "ada", stage=stage)
+    trial = connection_trial._Trial(MilvusConfig("http://milvus.example:19530"), "milvus.example", "ada", stage=stage)
     monkeypatch.setattr(trial, "_run", lambda tell: None)  # nothing ever comes
     worked, message = trial.within(0.05)
     assert not worked
@@ -285,9 +285,9 @@ def test_a_grpc_server(button: Callable[..., Any]) -> None:
 
 def test_milvuss_port_for_the_webui() -> None:
     # 9091 itself may be taken on this machine; what is said of it does not depend on who listens there.
-    endpoint = endpoint_of(Connection(conn_id="c", conn_type="milvus", host="milvus.example", port=9091))
+    config = config_from_connection(Connection(conn_id="c", conn_type="milvus", host="milvus.example", port=9091))
     for found in (NoSuchEndpointError("404 page not found"), NotMilvusError("a page"), AnswerTimeoutError("silence")):
-        message = explain(found, endpoint, url_given=False, login="ada")
+        message = explain(found, config, url_given=False, login="ada")
         assert (
             f"9091 is Milvus's port for metrics and the WebUI: set {LABELS['port']} to that of its API, 19530."
             in message

@@ -15,7 +15,7 @@ from scripted import ScriptedServer, ok, page
 from test_test_button import LABELS, button
 
 from airflow_vectordb.hooks.milvus import MilvusHook
-from airflow_vectordb.rest import Endpoint, collections, errors
+from airflow_vectordb.rest import MilvusConfig, collections, errors
 
 __all__ = ["button"]  # the fixture
 Serve = Callable[..., ScriptedServer]
@@ -58,7 +58,7 @@ def test_a_proxy_that_speaks_plain_http(
     assert "TLS" not in message
     assert LABELS["secure"] not in message
     for transport in (Transport("requests"), Transport("aiohttp")):
-        found = transport.fail(Endpoint(f"{scheme}://milvus.invalid", retries=0), collections.list_())
+        found = transport.fail(MilvusConfig(f"{scheme}://milvus.invalid", retries=0), collections.list_())
         assert (type(found), found.transient) == (errors.ConnectError, True)
         assert "the proxy (" in str(found)
 
@@ -69,7 +69,7 @@ def test_proxy_settings_that_cannot_be_used(button: Callable[..., Any], monkeypa
     assert not worked
     assert "the proxy settings (ALL_PROXY, HTTPS_PROXY, HTTP_PROXY) cannot be used" in message
     for transport in (Transport("requests"), Transport("aiohttp")):
-        found = transport.fail(Endpoint("http://milvus.invalid"), collections.list_())
+        found = transport.fail(MilvusConfig("http://milvus.invalid"), collections.list_())
         assert (type(found), found.transient, found.attempts) == (errors.ConnectError, False, 1)
         assert "the proxy settings" in str(found)
 
@@ -121,7 +121,7 @@ def test_a_time_out_that_no_system_takes(timeout: Any, operating: Operating) -> 
 
 def test_a_connection_that_is_not_there_is_told_once() -> None:
     hook = MilvusHook("no_such_connection")
-    for use in (lambda: hook.endpoint, lambda: hook.send(collections.list_())):
+    for use in (lambda: hook.config, lambda: hook.send(collections.list_())):
         with pytest.raises(Exception, match="no_such_connection") as caught:
             use()
         assert str(caught.value).count("Add it on") == 1

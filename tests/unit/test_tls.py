@@ -12,7 +12,7 @@ from harness import Operating, Pauses, Transport
 from scripted import CutOff, Raw, ScriptedServer, ok
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
-from airflow_vectordb.rest import Endpoint, collections, errors
+from airflow_vectordb.rest import MilvusConfig, collections, errors
 
 Serve = Callable[..., ScriptedServer]
 LIST = collections.list_()
@@ -34,20 +34,20 @@ def server(serve: Serve, authority: Authority) -> ScriptedServer:
 
 
 def test_a_bundle_of_ones_own(transport: Transport, server: ScriptedServer, authority: Authority) -> None:
-    endpoint = Endpoint(server.url, token="ada:s3cret", verify=str(authority.bundle))
+    config = MilvusConfig(server.url, token="ada:s3cret", verify=str(authority.bundle))
 
-    assert transport.send(endpoint, LIST, LIST) == [["docs"], ["docs"]]
+    assert transport.send(config, LIST, LIST) == [["docs"], ["docs"]]
 
     assert server.connections == 1
 
 
 def test_the_scheme_may_be_in_capitals(transport: Transport, server: ScriptedServer, authority: Authority) -> None:
     url = server.url.replace("https", "HTTPS")
-    assert transport.send(Endpoint(url, verify=str(authority.bundle)), LIST) == [["docs"]]
+    assert transport.send(MilvusConfig(url, verify=str(authority.bundle)), LIST) == [["docs"]]
 
 
 def test_an_unknown_authority(transport: Transport, server: ScriptedServer, pauses: Pauses) -> None:
-    found = transport.fail(Endpoint(server.url, token="ada:s3cret"), LIST)
+    found = transport.fail(MilvusConfig(server.url, token="ada:s3cret"), LIST)
 
     assert type(found) is errors.TlsError
     assert not found.transient
@@ -60,7 +60,7 @@ def test_an_unknown_authority(transport: Transport, server: ScriptedServer, paus
 
 @INSECURE
 def test_without_verification(transport: Transport, server: ScriptedServer) -> None:
-    assert transport.send(Endpoint(server.url, verify=False), LIST) == [["docs"]]
+    assert transport.send(MilvusConfig(server.url, verify=False), LIST) == [["docs"]]
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
@@ -68,7 +68,7 @@ def test_a_bundle_of_the_environment(
     transport: Transport, server: ScriptedServer, authority: Authority, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, str(authority.bundle))
-    assert transport.send(Endpoint(server.url), LIST) == [["docs"]]
+    assert transport.send(MilvusConfig(server.url), LIST) == [["docs"]]
 
 
 @INSECURE
@@ -76,8 +76,8 @@ def test_the_endpoint_wins_over_the_environment(
     transport: Transport, server: ScriptedServer, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.bundle.with_name("nowhere.pem")))
-    assert transport.send(Endpoint(server.url, verify=str(authority.bundle)), LIST) == [["docs"]]
-    assert transport.send(Endpoint(server.url, verify=False), LIST) == [["docs"]]
+    assert transport.send(MilvusConfig(server.url, verify=str(authority.bundle)), LIST) == [["docs"]]
+    assert transport.send(MilvusConfig(server.url, verify=False), LIST) == [["docs"]]
 
 
 @pytest.mark.parametrize(("address", "days", "words"), [("127.0.0.2", 30, "127.0.0.1"), ("127.0.0.1", -1, "expired")])
@@ -86,7 +86,7 @@ def test_a_certificate_that_does_not_hold(
 ) -> None:
     server = serve([], tls=authority.server_context(address, days=days))
 
-    found = transport.fail(Endpoint(server.url, verify=str(authority.bundle)), LIST)
+    found = transport.fail(MilvusConfig(server.url, verify=str(authority.bundle)), LIST)
 
     assert type(found) is errors.TlsError
     assert words in found.message
@@ -101,7 +101,7 @@ def test_a_bundle_that_is_none(
     if contents is not None:
         bundle.write_text(contents)
 
-    found = transport.fail(Endpoint(server.url, verify=str(bundle)), LIST)
+    found = transport.fail(MilvusConfig(server.url, verify=str(bundle)), LIST)
 
     assert type(found) is errors.TlsError
     assert str(bundle) in str(found)
@@ -112,7 +112,7 @@ def test_a_bundle_that_is_none(
 def test_tls_to_a_plain_port(transport: Transport, serve: Serve, pauses: Pauses) -> None:
     server = serve(ok([]))
 
-    found = transport.fail(Endpoint(server.url.replace("http:", "https:")), LIST)
+    found = transport.fail(MilvusConfig(server.url.replace("http:", "https:")), LIST)
 
     assert type(found) is errors.TlsError
     assert "`secure`" in str(found)
@@ -120,7 +120,7 @@ def test_tls_to_a_plain_port(transport: Transport, serve: Serve, pauses: Pauses)
 
 
 def test_plain_http_to_a_tls_port(transport: Transport, server: ScriptedServer, pauses: Pauses) -> None:
-    found = transport.fail(Endpoint(server.url.replace("https:", "http:"), retries=1), LIST)
+    found = transport.fail(MilvusConfig(server.url.replace("https:", "http:"), retries=1), LIST)
 
     assert isinstance(found, errors.NoAnswerError)
     assert len(str(found)) < 500
@@ -134,7 +134,7 @@ def test_an_end_after_the_handshake_may_pass(
 ) -> None:
     server = serve([behaviour, ok(["docs"])], tls=authority.server_context())
 
-    assert transport.send(Endpoint(server.url, verify=str(authority.bundle)), LIST) == [["docs"]]
+    assert transport.send(MilvusConfig(server.url, verify=str(authority.bundle)), LIST) == [["docs"]]
 
     assert len(server.requests) == 2
 

@@ -14,15 +14,22 @@ from harness import PASSWORD, Clock, Logged, Looks, Operating
 from scripted import ScriptedServer, page
 
 from airflow_vectordb.rest import errors
-from airflow_vectordb.triggers.milvus import MilvusTrigger, outcome_of
-from airflow_vectordb.waits import WAITS, CollectionLoaded, CollectionReleased, IndexesBuilt, Wait, deserialize
-from airflow_vectordb.watching import Deadline
+from airflow_vectordb.triggers.milvus import MilvusTrigger, result_from_event
+from airflow_vectordb.waiting.conditions import (
+    CONDITIONS,
+    CollectionLoaded,
+    CollectionReleased,
+    Condition,
+    IndexesBuilt,
+    deserialize,
+)
+from airflow_vectordb.waiting.polling import Deadline
 
 Serve = Callable[..., ScriptedServer]
 DEADLINE = Deadline(2_000_000.0, "execution_timeout", 3600.0)
-EXAMPLES: dict[str, list[Wait]] = {
-    "IndexesBuilt": [IndexesBuilt("docs"), IndexesBuilt("docs", ("a", "b"), "books", may_come=True)],
-    "CollectionLoaded": [CollectionLoaded("docs"), CollectionLoaded("docs", ("p",), "books", may_come=True)],
+EXAMPLES: dict[str, list[Condition]] = {
+    "IndexesBuilt": [IndexesBuilt("docs"), IndexesBuilt("docs", ("a", "b"), "books", wait_if_missing=True)],
+    "CollectionLoaded": [CollectionLoaded("docs"), CollectionLoaded("docs", ("p",), "books", wait_if_missing=True)],
     "CollectionReleased": [CollectionReleased("docs"), CollectionReleased("docs", ("p", "q"), "books")],
 }
 
@@ -31,21 +38,21 @@ EXAMPLES: dict[str, list[Wait]] = {
 
 
 def test_every_wait_has_an_example() -> None:
-    assert EXAMPLES.keys() == WAITS.keys()
+    assert EXAMPLES.keys() == CONDITIONS.keys()
 
 
 @pytest.mark.parametrize("wait", [wait for waits in EXAMPLES.values() for wait in waits], ids=str)
-def test_round_trips(wait: Wait, operating: Operating) -> None:
+def test_round_trips(wait: Condition, operating: Operating) -> None:
     operating.connect("http://localhost:1")
     trigger = MilvusTrigger(
-        wait=wait,
+        condition=wait,
         deadline=DEADLINE,
         poll_interval=7.5,
         started=1e6,
-        answered=False,
+        server_confirmed=False,
         milvus_conn_id="c",
         database="d",
-        resume={"course": {"results": {"released": {"partition_names": []}}}, "awaited": "built"},
+        resume={"state": {"results": {"released": {"partition_names": []}}}, "awaited": "built"},
         told=[{"label": "docs/v", "state": "InProgress", "done": 1, "total": 2, "unit": "rows"}],
     )
     stored = trigger.serialize()
@@ -54,7 +61,7 @@ def test_round_trips(wait: Wait, operating: Operating) -> None:
 
     for again in (revived(json.dumps(stored)), MilvusTrigger(**through_airflow(stored[1]))):
         assert again.serialize() == stored
-        assert again.wait == wait
+        assert again.condition == wait
         assert again.deadline == DEADLINE
 
 
@@ -77,7 +84,7 @@ def through_airflow(kwargs: dict[str, Any]) -> dict[str, Any]:
         classpath="c",
         trigger_kwargs=serialize(kwargs),
         next_method="m",
-        next_kwargs=serialize({"course": {}}),
+        next_kwargs=serialize({"state": {}}),
     )
     received = json.loads(sent.model_dump_json())["trigger_kwargs"]
     assert not any(f"builtins.{kind}" in json.dumps(received) for kind in ("tuple", "set"))
@@ -105,8 +112,8 @@ def test_waits_of_another_version(data: dict[str, Any]) -> None:
 def test_a_trigger_stored_by_an_older_version(serve: Serve, operating: Operating, clock: Clock) -> None:
     operating.connect(serve(indexed(BUILT)))
     _, kwargs = trigger_of().serialize()
-    del kwargs["answered"], kwargs["resume"], kwargs["told"]
-    assert asyncio.run(end_of(MilvusTrigger(**kwargs)))["status"] == "done"
+    del kwargs["server_confirmed"], kwargs["resume"], kwargs["told"]
+    assert asyncio.run(end_of(MilvusTrigger(**kwargs)))["status"] == "success"
 
 
 # Restarts -----------------------------------------------------------------------------------------------------------
@@ -128,7 +135,7 @@ def test_a_restart_keeps_deadline_and_pace(serve: Serve, operating: Operating, c
     clock.naps.append(1800)
     event = asyncio.run(end_of(revived(stored)))
 
-    assert (event["error"], event["status"]) == ("WaitTimeoutError", "failed")
+    assert (event["error"], event["status"]) == ("WaitTimeoutError", "error")
     assert "1 h" in event["message"] or "60 min" in event["message"]
     assert 3600 <= clock.elapsed < 3601
     assert 0 <= seen.times[0] - 1800 <= 30
@@ -163,7 +170,7 @@ def test_a_deadline_that_is_past(progress: dict[str, Any], serve: Serve, operati
     event = asyncio.run(end_of(trigger_of(started=clock.now - 65, deadline=late)))
 
     assert (event["status"], event.get("error")) == (
-        ("done", None) if progress is BUILT else ("failed", "WaitTimeoutError")
+        ("success", None) if progress is BUILT else ("error", "WaitTimeoutError")
     )
     assert len(server.requests) == 1  # it is looked at once before giving up
     assert clock.naps == []
@@ -187,7 +194,7 @@ def test_a_connection_that_is_away_for_a_while(
     monkeypatch.setattr(clock, "sleep", comes_back)
     event = asyncio.run(end_of(trigger_of()))
 
-    assert event["status"] == "done"
+    assert event["status"] == "success"
     assert 6 < clock.elapsed < 31
     assert len([line for line in logged.of("warning") if "trying again in" in line]) == 3
 
@@ -197,7 +204,7 @@ def test_a_connection_that_only_workers_have(operating: Operating, clock: Clock)
     event = asyncio.run(end_of(trigger_of(milvus_conn_id="workers_only")))
 
     with pytest.raises(errors.MilvusError, match=r"no Airflow connection 'workers_only'.*as for workers") as e:
-        outcome_of(json.loads(json.dumps(event)))
+        result_from_event(json.loads(json.dumps(event)))
     assert e.value.transient  # Airflow says the same while its database is away
     assert clock.elapsed < 60
 
@@ -206,7 +213,7 @@ def test_a_connection_that_cannot_be_used(operating: Operating) -> None:
     operating.connect("ftp://nowhere")
     event = asyncio.run(end_of(trigger_of()))
     with pytest.raises(errors.InvalidParametersError, match="http:// or https://") as caught:
-        outcome_of(json.loads(json.dumps(event)))
+        result_from_event(json.loads(json.dumps(event)))
     assert len(caught.value.problems) == 1
 
 
@@ -222,6 +229,6 @@ def test_a_page_is_an_outage_only_where_milvus_was(
     milvus.faults["indexes/describe"] = [page(502), page(200), page(200)]
     operating.connect(serve(milvus))
 
-    event = asyncio.run(end_of(trigger_of(answered=answered)))
+    event = asyncio.run(end_of(trigger_of(server_confirmed=answered)))
 
-    assert (event["status"], event.get("error")) == (("done", None) if answered else ("failed", "NotMilvusError"))
+    assert (event["status"], event.get("error")) == (("success", None) if answered else ("error", "NotMilvusError"))

@@ -19,7 +19,7 @@ from fake_milvus import BUILT, indexed, rows
 from harness import PASSWORD, Logged, Operating
 from scripted import ScriptedServer, Silent
 
-from airflow_vectordb.rest import aclient
+from airflow_vectordb.rest.http import async_client
 from airflow_vectordb.triggers import milvus as module
 
 Serve = Callable[..., ScriptedServer]
@@ -68,9 +68,9 @@ def test_many_waits_share_one_session(serve: Serve, operating: Operating, sessio
         return events
 
     events = asyncio.run(main())
-    assert [event["status"] for event in events] == ["done"] * 200
+    assert [event["status"] for event in events] == ["success"] * 200
     assert len(sessions) == 1
-    assert server.connections <= aclient.MOST_CONNECTIONS
+    assert server.connections <= async_client.MOST_CONNECTIONS
     assert len(server.requests) > 500
     assert {request.body.get("dbName") for request in server.requests} == {None, "books"}
 
@@ -179,7 +179,7 @@ def test_two_event_loops(serve: Serve, operating: Operating, sessions: list[Any]
     for thread in threads:
         thread.join(20)
 
-    assert [event["status"] for event in events] == ["done"] * 6
+    assert [event["status"] for event in events] == ["success"] * 6
     assert len(sessions) == 2
     assert all(session.closed for session in sessions)
 
@@ -201,6 +201,6 @@ def test_certificates_are_read_beside_the_event_loop(
     async def main() -> list[Any]:
         return await asyncio.gather(*(end_of(trigger_of()) for _ in range(20)))
 
-    assert [event["status"] for event in asyncio.run(main())] == ["done"] * 20
+    assert [event["status"] for event in asyncio.run(main())] == ["success"] * 20
     assert len(readers) == 1  # tens of milliseconds each
     assert readers[0] != threading.get_ident()

@@ -18,10 +18,10 @@ from scripted import ScriptedServer
 
 from airflow_vectordb._compat import AirflowNotFoundException
 from airflow_vectordb.hooks.milvus import MilvusHook
-from airflow_vectordb.rest import Client, Endpoint, IndexSpec, collections, indexes
-from airflow_vectordb.rest.call import Call
+from airflow_vectordb.rest import Client, IndexSpec, MilvusConfig, collections, indexes
 from airflow_vectordb.rest.errors import MilvusError
-from airflow_vectordb.waits import IndexesBuilt, Memory
+from airflow_vectordb.rest.http.call import Call
+from airflow_vectordb.waiting.conditions import IndexesBuilt, Memory
 
 try:
     from airflow.sdk.serde import serialize
@@ -186,12 +186,12 @@ def without_a_connection() -> None:
 
 def without_a_server() -> None:
     for call in (collections.list_(), indexes.create("docs", [IndexSpec("v")])):
-        with Client(Endpoint("http://127.0.0.1:1", retries=0)) as client, suppress(MilvusError):
+        with Client(MilvusConfig("http://127.0.0.1:1", retries=0)) as client, suppress(MilvusError):
             client.send(call)
 
 
 def of_the_package() -> None:
-    for call in IndexesBuilt("docs", ("v",)).look(Memory()):
+    for call in IndexesBuilt("docs", ("v",)).poll(Memory()):
         assert call is not None
         break
 
@@ -215,7 +215,7 @@ def test_sent_ones_are_silent(serve: Serve, transport: Transport) -> None:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         call = collections.describe("docs")
-        transport.send(Endpoint(server.url), call, call, indexes.list_("docs"))
+        transport.send(MilvusConfig(server.url), call, call, indexes.list_("docs"))
         del call
     assert told == []
 

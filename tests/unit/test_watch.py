@@ -11,8 +11,8 @@ import pytest
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.indexes import IndexDescription
-from airflow_vectordb.waits import Done, IndexesBuilt, Pending
-from airflow_vectordb.watching import Deadline, Nap, pause_after, steady_clock, watch
+from airflow_vectordb.waiting.conditions import Done, IndexesBuilt, Pending
+from airflow_vectordb.waiting.polling import Deadline, Sleep, pause_after, poll_until_done, steady_clock
 
 HOUR = 3600.0
 
@@ -35,7 +35,7 @@ class World:
 
     def run(self, wait: IndexesBuilt, *, poll_interval: float = 30.0, limit: float = 24 * HOUR) -> Any:
         begin = self.now
-        steps = watch(
+        steps = poll_until_done(
             wait,
             Deadline(begin + limit, "timeout", limit),
             poll_interval=poll_interval,
@@ -47,7 +47,7 @@ class World:
         try:
             while True:
                 step = steps.throw(outcome) if isinstance(outcome, Exception) else steps.send(outcome)
-                if isinstance(step, Nap):
+                if isinstance(step, Sleep):
                     self.naps.append(step.seconds)
                     self.now += step.seconds
                     outcome = None

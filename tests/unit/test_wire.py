@@ -13,7 +13,7 @@ from harness import HNSW, LOGIN, PASSWORD, Operating, Pauses, Transport
 from scripted import Answer, Raw, ScriptedServer, error, ok, page
 
 from airflow_vectordb.hooks.milvus import MilvusHook
-from airflow_vectordb.rest import Endpoint, collections, databases, entities, errors, indexes
+from airflow_vectordb.rest import MilvusConfig, collections, databases, entities, errors, indexes
 
 Serve = Callable[..., ScriptedServer]
 LIST = collections.list_()
@@ -24,7 +24,7 @@ NOTHING = ok([])
 def test_headers_of_each_request(transport: Transport, serve: Serve, timeout: float, told: bytes) -> None:
     server = serve(NOTHING)
 
-    transport.send(Endpoint(server.url, token="ada:s3cret", timeout=timeout), LIST, LIST)
+    transport.send(MilvusConfig(server.url, token="ada:s3cret", timeout=timeout), LIST, LIST)
 
     assert len(server.requests) == 2
     for request in server.requests:
@@ -38,7 +38,7 @@ def test_headers_of_each_request(transport: Transport, serve: Serve, timeout: fl
 
 def test_no_token_no_header(transport: Transport, serve: Serve) -> None:
     server = serve(NOTHING)
-    transport.send(Endpoint(server.url), LIST)
+    transport.send(MilvusConfig(server.url), LIST)
     assert "authorization" not in server.requests[0].headers
 
 
@@ -47,7 +47,7 @@ def test_no_token_no_header(transport: Transport, serve: Serve) -> None:
 )
 def test_tokens_arrive_as_they_are(transport: Transport, serve: Serve, token: str) -> None:
     server = serve(NOTHING)
-    transport.send(Endpoint(server.url, token=token), LIST)
+    transport.send(MilvusConfig(server.url, token=token), LIST)
     assert server.requests[0].headers["authorization"] == f"Bearer {token}".encode()
 
 
@@ -69,14 +69,14 @@ def test_netrc_is_not_consulted(
         monkeypatch.setenv("NETRC", str(netrc))
     server = serve(NOTHING)
 
-    transport.send(Endpoint(server.url, token=token), LIST)
+    transport.send(MilvusConfig(server.url, token=token), LIST)
 
     assert server.requests[0].headers.get("authorization") == (f"Bearer {token}".encode() if token else None)
 
 
 def test_a_prefix_of_a_gateway_is_kept(transport: Transport, serve: Serve) -> None:
     server = serve(NOTHING)
-    transport.send(Endpoint(f"{server.url}/milvus/"), LIST)
+    transport.send(MilvusConfig(f"{server.url}/milvus/"), LIST)
     assert server.paths == ["/milvus/v2/vectordb/collections/list"]
 
 
@@ -136,7 +136,7 @@ def test_a_run_with_nothing_there_before_takes_few_requests_on_one_connection(
 
 def test_connections_are_kept(transport: Transport, serve: Serve) -> None:
     server = serve(NOTHING)
-    transport.send(Endpoint(server.url), *[LIST] * 10)
+    transport.send(MilvusConfig(server.url), *[LIST] * 10)
     assert (len(server.requests), server.connections) == (10, 1)
 
 
@@ -147,7 +147,7 @@ def test_a_kept_connection_that_the_server_closed_is_replaced(
     server = serve(Raw(answer.head(len(answer.encoded())) + answer.encoded()))
     insert = entities.insert("docs", [{"vector": [0.5]}])
 
-    transport.send(Endpoint(server.url), insert, insert, insert, idle=0.05)
+    transport.send(MilvusConfig(server.url), insert, insert, insert, idle=0.05)
 
     assert (len(server.requests), server.connections) == (3, 3)
     assert pauses == []
@@ -159,7 +159,7 @@ def test_compressed_and_chunked_answers(transport: Transport, serve: Serve) -> N
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:10], body[10:]))
     server = serve(Raw(head + chunks + b"0\r\n\r\n"))
 
-    ((*_, last),) = transport.send(Endpoint(server.url), LIST)
+    ((*_, last),) = transport.send(MilvusConfig(server.url), LIST)
 
     assert last == "collection_4999"
 
@@ -171,8 +171,8 @@ def test_proxies_of_the_environment_are_heeded(
     monkeypatch.setenv("http_proxy", proxy.url)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
-    transport.send(Endpoint("http://milvus.invalid:19530"), LIST)
-    transport.send(Endpoint(server.url), LIST)
+    transport.send(MilvusConfig("http://milvus.invalid:19530"), LIST)
+    transport.send(MilvusConfig(server.url), LIST)
 
     assert proxy.paths == ["http://milvus.invalid:19530/v2/vectordb/collections/list"]
     assert server.paths == ["collections/list"]
@@ -184,7 +184,7 @@ def test_a_proxy_that_cannot_be_reached_is_named(
     proxy = serve([], listening=False)
     monkeypatch.setenv("http_proxy", f"http://mallory:proxy-s3cret@127.0.0.1:{proxy.port}")
 
-    found = transport.fail(Endpoint("http://milvus.invalid:19530", retries=1), LIST)
+    found = transport.fail(MilvusConfig("http://milvus.invalid:19530", retries=1), LIST)
 
     assert type(found) is errors.ConnectError
     assert "proxy" in str(found)
@@ -196,7 +196,7 @@ def test_several_descriptions_of_one_name_are_all_read(transport: Transport, ser
     one = {"indexName": "v", "fieldName": "vector"}
     server = serve(ok([one, {**one, "indexName": "other"}, one]))
 
-    (found,) = transport.send(Endpoint(server.url), indexes.describe("docs", "v"))
+    (found,) = transport.send(MilvusConfig(server.url), indexes.describe("docs", "v"))
 
     assert [description.index_name for description in found] == ["v", "v"]
 

@@ -9,8 +9,8 @@ import pytest
 from harness import Logged, Pauses, Transport
 from scripted import Answer, Behaviour, CutOff, ScriptedServer, error, page
 
-from airflow_vectordb.exceptions import make_airflows
-from airflow_vectordb.rest import Endpoint, collections, entities, errors, indexes, partitions
+from airflow_vectordb.exceptions import as_airflow_exception
+from airflow_vectordb.rest import MilvusConfig, collections, entities, errors, indexes, partitions
 from airflow_vectordb.rest.codes import CODES
 from airflow_vectordb.rest.errors import MilvusError, Where
 from airflow_vectordb.rest.wording import HEAD, duration, fit, gist, in_words, shorten
@@ -30,7 +30,7 @@ def where(collection: str, database: str, server: str) -> Where:
 
 def looked_at(found: MilvusError) -> str:
     """Return what is read with one look, once it has been seen that it has the advice, and all else follows."""
-    text = str(make_airflows(found, task_id="index"))
+    text = str(as_airflow_exception(found, task_id="index"))
     head = text[:HEAD]
     assert found.hint.partition(". ")[0].rstrip(".") in head, text
     assert not head.startswith(("task", "indexes/")), text
@@ -72,7 +72,7 @@ def test_of_every_class_without_a_place(cls: type[MilvusError]) -> None:
 
 def test_what_a_task_tells() -> None:
     found = errors.CollectionNotFoundError("can't find collection", code=100, where=where(*SHORT))
-    assert str(make_airflows(found, task_id="index")) == (
+    assert str(as_airflow_exception(found, task_id="index")) == (
         "Collection 'docs' does not exist. Create it first, or check its name and the database. task index: "
         "indexes/create for collection 'docs' (database 'default') at http://milvus:19530 (code 100): "
         '"can\'t find collection"'
@@ -139,7 +139,7 @@ CAUSES = {
 def test_the_cause_is_told_first(case: str, transport: Transport, serve: Serve) -> None:
     call, answer, text = CAUSES[case]
     server = serve(answer)
-    found = transport.fail(Endpoint(server.url, retries=0), call)
+    found = transport.fail(MilvusConfig(server.url, retries=0), call)
     assert str(found).startswith(text.format(server.url))
     assert f" at {server.url}" in str(found)
 
@@ -163,7 +163,7 @@ RETRIED = collections.list_()
 
 def test_a_sentence_comes_once(transport: Transport, serve: Serve, pauses: Pauses, logged: Logged) -> None:
     server = serve(error(1, "service not ready"))
-    found = transport.fail(Endpoint(server.url), RETRIED)
+    found = transport.fail(MilvusConfig(server.url), RETRIED)
     lines = logged.of("warning")
     assert lines[0].startswith(str(found).replace(" after 5 attempts", ""))
     assert lines[0].endswith(f" Attempt 1 of 5; next in {duration(pauses[0])}")
@@ -177,7 +177,7 @@ def test_a_sentence_comes_once(transport: Transport, serve: Serve, pauses: Pause
 def test_another_error_is_told_in_full(transport: Transport, serve: Serve, pauses: Pauses, logged: Logged) -> None:
     script: list[Behaviour] = [error(1, "not ready"), page(502), error(1, "not ready"), error(2, "down"), page(502)]
     server = serve(script)
-    transport.fail(Endpoint(server.url), RETRIED)
+    transport.fail(MilvusConfig(server.url), RETRIED)
     heads = [line.partition(". ")[0] for line in logged.of("warning")]
     assert heads == [
         'Milvus cannot do it now: "not ready"',

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 def check_masking(credentials: str) -> None:
     """Log what no log may show."""
     log.info("the connection's credentials: %s", credentials)
-    log.info("the hook's token: %s", MilvusHook().endpoint.token)
+    log.info("the hook's token: %s", MilvusHook().config.token)
 
 
 with DAG("index_docs", schedule=None, params={"collection": "docs", "M": 16}):

@@ -15,14 +15,14 @@ with DAG("connecting", schedule=None):
     def reach(milvus_conn_id: str) -> dict[str, object]:
         """Return what is reached, and how."""
         with MilvusHook(milvus_conn_id) as hook:
-            endpoint = hook.endpoint
+            config = hook.config
             return {
                 "collections": hook.send(collections.list_()),
-                "url": endpoint.url,
-                "database": endpoint.database,
-                "timeout": endpoint.timeout,
-                "retries": endpoint.retries,
-                "verify": endpoint.verify,
+                "url": config.url,
+                "database": config.database,
+                "timeout": config.timeout,
+                "retries": config.retries,
+                "verify": config.verify,
             }
 
     reach.expand(milvus_conn_id=os.environ["CONNECTIONS"].split())

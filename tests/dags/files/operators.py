@@ -11,7 +11,7 @@ from airflow_vectordb.operators.collection import LoadCollectionOperator, Releas
 from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
 
 if TYPE_CHECKING:
-    from airflow_vectordb.operators.memory import RetryMemory
+    from airflow_vectordb.retry_state import RetryState
 
 HNSW = {"fieldName": "vector", "indexType": "HNSW", "params": {"M": "{{ params.M }}", "efConstruction": 64}}
 DOCS = Asset("milvus://localhost/default/docs")
@@ -97,19 +97,19 @@ with DAG("memory", schedule=None):
     @task(retries=2, retry_delay=timedelta(0))
     def remember(**context: object) -> object:
         """Keep something in an Airflow Variable, as on releases that have no task state store."""
-        from airflow_vectordb.operators.memory import RetryMemory
+        from airflow_vectordb.retry_state import RetryState
 
         context.pop("task_state_store", None)
-        return tries(RetryMemory(context, "test"))  # type: ignore[arg-type]
+        return tries(RetryState(context, "test"))  # type: ignore[arg-type]
 
     @task
     def remember_in_store(**context: object) -> object:
         """Keep something where this Airflow keeps it."""
-        from airflow_vectordb.operators.memory import RetryMemory
+        from airflow_vectordb.retry_state import RetryState
 
-        return tries(RetryMemory(context, "test"))  # type: ignore[arg-type]
+        return tries(RetryState(context, "test"))  # type: ignore[arg-type]
 
-    def tries(memory: RetryMemory) -> object:
+    def tries(memory: RetryState) -> object:
         """Go through what a replacement does with it."""
         before = memory.recall()
         memory.keep({"loaded": ["a"], "indexes": []})

@@ -1,8 +1,8 @@
 """What can be waited for: as data and pure logic.
 
-A wait names the calls of one look at the server and turns their answers into a verdict. ``watching.watch`` turns a
-wait into a sequence of calls and pauses. Neither does any I/O: tasks (sync), sensors (poke) and the trigger (async)
-drive the same wait.
+A condition names the calls of one poll and turns their answers into a result. ``polling.poll_until_done`` turns a
+condition into a sequence of calls and pauses. Neither does any I/O: tasks (sync), sensors (poke) and the trigger
+(async) drive the same one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol
 
 from airflow_vectordb.rest import collections, indexes, partitions
-from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.errors import (
     CollectionNotFoundError,
     IndexFailedError,
@@ -21,10 +20,11 @@ from airflow_vectordb.rest.errors import (
     PartitionNotFoundError,
     PermissionDeniedError,
 )
+from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.result import Result
-from airflow_vectordb.rest.text import readable
+from airflow_vectordb.rest.text import sanitize_text
 from airflow_vectordb.rest.wording import in_words
-from airflow_vectordb.sealing import SealedRows
+from airflow_vectordb.waiting.sealed_rows import SealedRows
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,13 @@ class Done(Result):
     result: Any
 
 
-Verdict = Pending | Done
+PollResult = Pending | Done
 
 
 @dataclass
 class Memory:
     """
-    What a wait remembers from one look to the next. A wait that goes on in another process begins with an empty one.
+    What a wait remembers from one poll to the next. A wait that goes on in another process begins with an empty one.
 
     :param clock: the present time, in seconds
     :param sealed: what is known of the rows that a flush sealed; None: nothing yet
@@ -96,15 +96,15 @@ class Memory:
     sealed: SealedRows | None = None
 
 
-#: One look: yields calls, is sent their results (or thrown their errors), returns the verdict.
-Look = Generator[Call[Any], Any, Verdict]
+#: One poll: yields calls, is sent their results (or thrown their errors), returns the result.
+Poll = Generator[Call[Any], Any, PollResult]
 
 
-class Wait(Protocol):
+class Condition(Protocol):
     """
     Something that can be waited for: a frozen dataclass whose fields are JSON-ready, but for tuples.
 
-    To add one, write it here and list it in ``WAITS``; tasks, sensors and the trigger can wait for it then.
+    To add one, write it here and list it in ``CONDITIONS``; tasks, sensors and the trigger can wait for it then.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -113,11 +113,11 @@ class Wait(Protocol):
     def collection(self) -> str:
         """Name of the collection that it is about."""
 
-    def look(self, memory: Memory) -> Look:
+    def poll(self, memory: Memory) -> Poll:
         """
-        Look at the server once.
+        Poll at the server once.
 
-        :param memory: what the looks before this one remembered
+        :param memory: what the polls before this one remembered
         :raises MilvusError: when it has failed for good
         """
 
@@ -140,8 +140,9 @@ class IndexesBuilt:
 
     :param collection: name of the collection
     :param index_names: names of the indexes; empty: all that the collection has, and at least one
-    :param database: None: the endpoint's
-    :param may_come: whether to wait for an index, or a collection, that is not there yet; otherwise that is an error
+    :param database: None: the configured one
+    :param wait_if_missing: whether to wait for an index, or a collection, that is not there yet; otherwise that is an
+        error
     :param min_rows: rows that each index has to cover
     :param flushed_rows: rows that the collection had when it was flushed; 0: not known; None: it was not flushed
     """
@@ -149,11 +150,11 @@ class IndexesBuilt:
     collection: str
     index_names: tuple[str, ...] = ()
     database: str | None = None
-    may_come: bool = False
+    wait_if_missing: bool = False
     min_rows: int = 0
     flushed_rows: int | None = None
 
-    def look(self, memory: Memory) -> Look:
+    def poll(self, memory: Memory) -> Poll:
         """
         Describe each index.
 
@@ -163,13 +164,13 @@ class IndexesBuilt:
         :raises CollectionNotFoundError: when the collection is gone
         """
         try:
-            return (yield from self._look(memory))
+            return (yield from self._poll(memory))
         except (IndexNotFoundError, CollectionNotFoundError):
-            if not self.may_come:
+            if not self.wait_if_missing:
                 raise
         return Pending(tuple(Progress(label, "not there yet") for label in self._labels()))
 
-    def _look(self, memory: Memory) -> Look:
+    def _poll(self, memory: Memory) -> Poll:
         flushed = self._flushed(memory)
         if flushed is not None and not flushed.covered:
             # Before the descriptions: what is counted here must be in them.
@@ -205,12 +206,12 @@ class IndexesBuilt:
             memory.sealed = SealedRows(self.collection, self.database, self.flushed_rows, memory.clock)
         return memory.sealed
 
-    def judge(self, found: Sequence[indexes.IndexDescription]) -> Verdict:
+    def judge(self, found: Sequence[indexes.IndexDescription]) -> PollResult:
         """
         Decide from descriptions that were just read whether all are built.
 
         :param found: a description for each index
-        :return: Pending if a further look has to tell
+        :return: Pending if a further poll has to tell
         :raises IndexFailedError: when the server gave up on one of them
         :raises IndexNotFoundError: when one of them is being dropped
         """
@@ -223,7 +224,7 @@ class IndexesBuilt:
         for description in found:
             name = f"index {description.index_name!r} of {self.collection!r}"
             if description.state == "Failed":
-                reason = readable(description.fail_reason, 2000) or "the server gives no reason"
+                reason = sanitize_text(description.fail_reason, 2000) or "the server gives no reason"
                 raise IndexFailedError(f"{name} could not be built: {reason}")
             if description.state == "Deleted":
                 raise IndexNotFoundError(f"{name} was dropped while its build was waited for")
@@ -235,7 +236,7 @@ class IndexesBuilt:
         done = description.covered_rows
         if done is not None:
             done = min(max(0, done), total)  # counts that are out of step with each other
-        state = readable(description.state, 100) or "unknown state"
+        state = sanitize_text(description.state, 100) or "unknown state"
         return Progress(self._label(description), state, done if total else None, total or None)
 
     def _label(self, description: indexes.IndexDescription) -> str:
@@ -285,16 +286,16 @@ class CollectionLoaded:
 
     :param collection: name of the collection
     :param partitions: names of partitions; empty: the whole collection
-    :param database: None: the endpoint's
-    :param may_come: whether to wait for a collection that is not there yet; otherwise that is an error
+    :param database: None: the configured one
+    :param wait_if_missing: whether to wait for a collection that is not there yet; otherwise that is an error
     """
 
     collection: str
     partitions: tuple[str, ...] = ()
     database: str | None = None
-    may_come: bool = False
+    wait_if_missing: bool = False
 
-    def look(self, memory: Memory) -> Look:
+    def poll(self, memory: Memory) -> Poll:
         """
         Ask for the load state.
 
@@ -303,17 +304,17 @@ class CollectionLoaded:
         :raises PartitionNotFoundError: when one of the partitions is gone
         """
         try:
-            return (yield from self._look())
+            return (yield from self._poll())
         except CollectionNotFoundError:
-            if not self.may_come:
+            if not self.wait_if_missing:
                 raise
         except PartitionNotFoundError as error:
-            if not self.may_come:
+            if not self.wait_if_missing:
                 raise
-            return Pending((Progress(self.collection, readable(error.message, 300)),))
+            return Pending((Progress(self.collection, sanitize_text(error.message, 300)),))
         return Pending((Progress(self.collection, "not there yet"),))
 
-    def _look(self) -> Look:
+    def _poll(self) -> Poll:
         found = yield collections.load_state(self.collection, self.partitions, database=self.database)
         if found.state == "LoadStateNotExist":
             raise CollectionNotFoundError(f"collection {self.collection!r} does not exist")
@@ -335,8 +336,8 @@ class CollectionLoaded:
                 what = _of_collection(self.collection, missing)
                 verb = "does" if len(missing) == 1 else "do"
                 raise PartitionNotFoundError(f"{what} {verb} not exist; there is {', '.join(there)}")
-        state = (state or in_words(readable(found.state, 100))) + (
-            f" ({readable(found.message, 200)})" if found.message else ""
+        state = (state or in_words(sanitize_text(found.state, 100))) + (
+            f" ({sanitize_text(found.message, 200)})" if found.message else ""
         )
         return Pending((Progress(self.collection, state, found.progress, 100, "%"),))
 
@@ -366,14 +367,14 @@ class CollectionReleased:
 
     :param collection: name of the collection
     :param partitions: names of partitions; empty: the whole collection
-    :param database: None: the endpoint's
+    :param database: None: the configured one
     """
 
     collection: str
     partitions: tuple[str, ...] = ()
     database: str | None = None
 
-    def look(self, memory: Memory) -> Look:
+    def poll(self, memory: Memory) -> Poll:
         """
         Ask for the load state: of each partition by itself, since of several together the server tells no more than
         whether all of them are loaded.
@@ -385,7 +386,7 @@ class CollectionReleased:
         for names in each or [()]:
             found = yield collections.load_state(self.collection, names, database=self.database)
             if found.state not in ("LoadStateNotLoad", "LoadStateNotExist"):
-                return Pending((Progress(self.collection, readable(found.state, 100)),))
+                return Pending((Progress(self.collection, sanitize_text(found.state, 100)),))
         return Done(_loading(self.collection, self.partitions, "LoadStateNotLoad"))
 
     def __str__(self) -> str:
@@ -403,20 +404,22 @@ def _of_collection(collection: str, partitions: Sequence[str]) -> str:
 
 
 #: All waits, by the name that :func:`serialize` gives them.
-WAITS: dict[str, type[Wait]] = {cls.__name__: cls for cls in (IndexesBuilt, CollectionLoaded, CollectionReleased)}
+CONDITIONS: dict[str, type[Condition]] = {
+    cls.__name__: cls for cls in (IndexesBuilt, CollectionLoaded, CollectionReleased)
+}
 
 
-def serialize(wait: Wait) -> dict[str, Any]:
+def serialize(condition: Condition) -> dict[str, Any]:
     """
     Make JSON-ready data of a wait.
 
-    :param wait: one of ``WAITS``
+    :param condition: one of ``CONDITIONS``
     """
-    fields = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(wait).items()}
-    return {"kind": type(wait).__name__, **fields}
+    fields = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(condition).items()}
+    return {"kind": type(condition).__name__, **fields}
 
 
-def deserialize(data: Mapping[str, Any]) -> Wait:
+def deserialize(data: Mapping[str, Any]) -> Condition:
     """
     Make a wait of what :func:`serialize` returned.
 
@@ -425,24 +428,24 @@ def deserialize(data: Mapping[str, Any]) -> Wait:
     """
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
     kind = fields.pop("kind", None)
-    if kind not in WAITS:
-        raise ValueError(f"unknown kind of wait {kind!r}; known: {', '.join(WAITS)}")
+    if kind not in CONDITIONS:
+        raise ValueError(f"unknown kind of wait {kind!r}; known: {', '.join(CONDITIONS)}")
     try:
-        return WAITS[kind](**fields)
+        return CONDITIONS[kind](**fields)
     except TypeError as error:
         raise ValueError(f"not a wait of kind {kind}: {error}") from error
 
 
 __all__ = [
-    "WAITS",
+    "CONDITIONS",
     "CollectionLoaded",
     "CollectionReleased",
+    "Condition",
     "Done",
     "IndexesBuilt",
     "Memory",
     "Pending",
     "Progress",
-    "Wait",
     "deserialize",
     "is_built",
     "serialize",

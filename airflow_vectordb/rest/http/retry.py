@@ -27,19 +27,19 @@ class RetryPolicy:
     limiter_base: float = 2.0
     longest: float = 60.0
 
-    def pause(self, attempt: int, error: MilvusError, *, repeatable: bool, random: Callable[[], float]) -> float | None:
+    def pause(self, attempt: int, error: MilvusError, *, idempotent: bool, random: Callable[[], float]) -> float | None:
         """
         Decide what follows a failed attempt.
 
         :param attempt: how many attempts have failed, this one included
         :param error: why it failed
-        :param repeatable: whether the call may be made twice
+        :param idempotent: whether the call may be made twice
         :param random: gives numbers from 0 to 1
         :return: seconds to wait before the next attempt; None: there is none
         """
         if not error.transient or attempt > self.retries:
             return None
-        if not repeatable and not error.without_effect:
+        if not idempotent and not error.not_executed:
             return None
         limited = isinstance(error, RateLimitError)
         factor = 2.0 ** min(attempt - 1, 30)

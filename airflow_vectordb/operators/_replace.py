@@ -7,20 +7,20 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb._compat import AirflowException
-from airflow_vectordb.operators.memory import RetryMemory, SharedNote
+from airflow_vectordb.retry_state import RetryState, SharedNote
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.mixins import ResumeState
     from airflow_vectordb.operators.base import WaitingOperator
     from airflow_vectordb.rest.errors import MilvusError
-    from airflow_vectordb.rest.index_spec import IndexSpec
+    from airflow_vectordb.rest.index.spec import IndexSpec
     from airflow_vectordb.rest.indexes import IndexDescription
-    from airflow_vectordb.tasks import Course
 
 
-class Replacement:
+class IndexReplacement:
     """
     Clears the place for an index, and puts the collection back into memory when the index is built.
 
@@ -41,15 +41,15 @@ class Replacement:
     :param task: the operator, whose waiting is used
     :param hook: open
     :param context: the task's context
-    :param course: how far the task has got
+    :param state: how far the task has got
     """
 
-    def __init__(self, task: WaitingOperator, hook: MilvusHook, context: Context, course: Course) -> None:
+    def __init__(self, task: WaitingOperator, hook: MilvusHook, context: Context, state: ResumeState) -> None:
         self._task = task
         self._hook = hook
-        self._course = course
+        self._state = state
         self._collection = ""
-        self._memory = RetryMemory(context, "replace", course.results)
+        self._memory = RetryState(context, "replace", state.results)
 
     def begin(self, collection: str) -> None:
         """
@@ -74,9 +74,9 @@ class Replacement:
         :param to_drop: description of each index, and why it has to go, by name
         """
         from airflow_vectordb.rest import collections, errors, indexes
-        from airflow_vectordb.rest.index_plan import is_in_use
-        from airflow_vectordb.rest.text import readable
-        from airflow_vectordb.waits import CollectionReleased
+        from airflow_vectordb.rest.index.plan import is_in_use
+        from airflow_vectordb.rest.text import sanitize_text
+        from airflow_vectordb.waiting.conditions import CollectionReleased
 
         loaded = self._loaded()
         note = self._note(self._collection)
@@ -93,14 +93,14 @@ class Replacement:
         if loaded is not None:
             self._task.log.info("Releasing %s, to load it again later", self._collection)
             self._hook.send(collections.release(self._collection))
-            self._course.results.pop("released", None)
-            self._task.wait_for(self._hook, self._course, "released", CollectionReleased(self._collection))
+            self._state.results.pop("released", None)
+            self._task.wait_for(self._hook, self._state, "released", CollectionReleased(self._collection))
         for name, (_, why) in to_drop.items():
-            self._task.log.info("Dropping %s/%s (%s)", self._collection, readable(name, 255), why)
+            self._task.log.info("Dropping %s/%s (%s)", self._collection, sanitize_text(name, 255), why)
             try:
                 self._hook.send(indexes.drop(self._collection, name))
             except errors.IndexNotFoundError:
-                self._task.log.info("%s/%s is gone already", self._collection, readable(name, 255))
+                self._task.log.info("%s/%s is gone already", self._collection, sanitize_text(name, 255))
             except errors.MilvusError as error:
                 if is_in_use(error) and self._loaded() is not None:
                     error.transient = True
@@ -110,11 +110,11 @@ class Replacement:
 
     def disown(self, specs: Iterable[IndexSpec]) -> None:
         """
-        Say that the server built something else for these: :meth:`recover` may drop it.
+        Say that the server built something else for these: :meth:`on_failure` may drop it.
 
         :param specs: what was asked for in this try
         """
-        self._course.results["disowned"] = [spec.name for spec in specs]
+        self._state.results["disowned"] = [spec.name for spec in specs]
 
     def reload(self) -> None:
         """Load what was loaded before the first try."""
@@ -122,21 +122,21 @@ class Replacement:
         if fact is None:
             return
         if fact["loaded"] is not None:
-            from airflow_vectordb.waits import CollectionLoaded
+            from airflow_vectordb.waiting.conditions import CollectionLoaded
 
             partitions: tuple[str, ...] | None = ()
-            if "loaded" not in self._course.results:
+            if "loaded" not in self._state.results:
                 self._task.log.info("Loading %s again", fact["collection"])
                 partitions = self._load(fact)
             if self._task.wait_for_completion and partitions is not None:
                 wait = CollectionLoaded(fact["collection"], partitions)
-                self._task.wait_for(self._hook, self._course, "loaded", wait)
+                self._task.wait_for(self._hook, self._state, "loaded", wait)
         try:
             self._forget(fact)
         except Exception as error:  # noqa: BLE001 - the work is done
             self._task.log.warning("What was written down for retries could not be deleted: %s", error)
 
-    def recover(self, error: MilvusError) -> None:
+    def on_failure(self, error: MilvusError) -> None:
         """
         After an error that does not pass, put back what was there.
 
@@ -150,7 +150,7 @@ class Replacement:
         if fact is None:
             return
         was_loaded = fact["loaded"] is not None
-        if error.transient or "built" in self._course.results:
+        if error.transient or "built" in self._state.results:
             if was_loaded:
                 _add(error, f"Collection {fact['collection']!r} was loaded; another try of this task loads it again.")
             return
@@ -173,20 +173,20 @@ class Replacement:
 
     def _recall(self) -> dict[str, Any] | None:
         fact: dict[str, Any] | None = self._memory.recall()
-        if fact is None and "noted" in self._course.results:
+        if fact is None and "noted" in self._state.results:
             # To go on without it would be to forget about loading, silently.
             raise AirflowException(f"task {self._task.task_id}: what it wrote down for its own retries is gone")
         return fact
 
     def _forget(self, fact: Mapping[str, Any]) -> None:
         self._memory.forget()
-        self._course.results.pop("noted", None)
+        self._state.results.pop("noted", None)
         if fact["loaded"] is not None:
             self._note(fact["collection"]).delete()
 
     def _note(self, collection: str) -> SharedNote:
-        endpoint = self._hook.endpoint
-        return SharedNote(self._task.log, endpoint.url, endpoint.database or "default", collection)
+        config = self._hook.config
+        return SharedNote(self._task.log, config.url, config.database or "default", collection)
 
     def _loaded(self) -> list[str] | None:
         """Find what is loaded: None: nothing; empty: the whole collection; else the partitions."""
@@ -214,7 +214,7 @@ class Replacement:
         }
         if fact != before:
             self._memory.keep(fact)
-            self._course.results["noted"] = True
+            self._state.results["noted"] = True
 
     def _load(self, fact: Mapping[str, Any]) -> tuple[str, ...] | None:
         """Ask for what was loaded; return the partitions that are loaded now, or None when nothing is left to load."""
@@ -242,10 +242,10 @@ class Replacement:
     def _restore(self, collection: str, old: list[dict[str, Any]]) -> list[str]:
         """Ask for old indexes in whose place there is none now, or one that is of no use."""
         from airflow_vectordb.rest import indexes
-        from airflow_vectordb.rest.index_spec import AUTOINDEX, IndexSpec
-        from airflow_vectordb.rest.index_types import INDEX_TYPES
+        from airflow_vectordb.rest.index.spec import AUTOINDEX, IndexSpec
+        from airflow_vectordb.rest.index.types import INDEX_TYPES
 
-        disowned = self._course.results.get("disowned", ())
+        disowned = self._state.results.get("disowned", ())
         there = [
             description.as_json()
             for name in self._hook.send(indexes.list_(collection))
@@ -271,7 +271,7 @@ class Replacement:
 
 
 def _place(index: Mapping[str, Any]) -> tuple[str, ...]:
-    from airflow_vectordb.rest.index_spec import index_place
+    from airflow_vectordb.rest.index.spec import index_place
 
     return index_place(index["field_name"], index["params"])
 
@@ -280,4 +280,4 @@ def _add(error: MilvusError, text: str) -> None:
     error.hint = f"{error.hint} {text}".strip()
 
 
-__all__ = ["Replacement"]
+__all__ = ["IndexReplacement"]

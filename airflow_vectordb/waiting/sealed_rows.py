@@ -6,8 +6,8 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from airflow_vectordb.rest import collections, entities
-from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.errors import MilvusError
+from airflow_vectordb.rest.http.call import Call
 
 #: Seconds that the row count must have stayed the same before it is taken for all that a flush sealed. The server
 #: answers a flush before it counts, and tells nowhere when it is done: on Milvus 2.6.3 its count was right after 0.4 to
@@ -26,7 +26,7 @@ class SealedRows:
     Learns, poll by poll, how many rows of a collection are sealed since it was flushed.
 
     :param collection: name of the collection
-    :param database: None: the endpoint's
+    :param database: None: the configured one
     :param flushed_rows: rows that it had when it was flushed; 0: not known
     :param clock: seconds that only go forward
     """

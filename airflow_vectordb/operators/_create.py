@@ -7,16 +7,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from airflow_vectordb.rest import errors, indexes
-from airflow_vectordb.rest.index_plan import IndexPlan, is_conflict, plan_indexes
-from airflow_vectordb.rest.text import readable
+from airflow_vectordb.rest.index.plan import IndexPlan, is_conflict, plan_indexes
+from airflow_vectordb.rest.text import sanitize_text
 
 if TYPE_CHECKING:
     from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.operators._replace import IndexReplacement
     from airflow_vectordb.operators.index import CreateIndexOperator
-    from airflow_vectordb.operators.replacing import Replacement
-    from airflow_vectordb.rest.call import Call
     from airflow_vectordb.rest.collections import Collection
-    from airflow_vectordb.rest.index_spec import IndexSpec
+    from airflow_vectordb.rest.http.call import Call
+    from airflow_vectordb.rest.index.spec import IndexSpec
     from airflow_vectordb.rest.indexes import IndexDescription
 
 
@@ -39,7 +39,7 @@ class IndexCreation:
         hook: MilvusHook,
         described: Collection,
         specs: Sequence[IndexSpec],
-        replacement: Replacement | None,
+        replacement: IndexReplacement | None,
         *,
         fail_on_same: bool,
     ) -> None:
@@ -50,10 +50,10 @@ class IndexCreation:
         self._replacement = replacement
         self._fail_on_same = fail_on_same
         self._specs = specs
-        self._existing = self._look()
+        self._existing = self._poll()
         self._plan = self._make_plan()
         for name in self._plan.there:
-            task.log.info("%s/%s is there already", self._collection, readable(name, 255))
+            task.log.info("%s/%s is there already", self._collection, sanitize_text(name, 255))
 
     def make(self, *, look_again: bool) -> list[IndexDescription]:
         """
@@ -81,7 +81,7 @@ class IndexCreation:
             self._task.log.warning("the server did not build this: %s", warning)
         return found
 
-    def _look(self) -> list[IndexDescription]:
+    def _poll(self) -> list[IndexDescription]:
         existing: list[IndexDescription] = []
         for name in self._hook.send(indexes.list_(self._collection)):
             with suppress(errors.IndexNotFoundError):  # dropped since it was listed
@@ -109,10 +109,13 @@ class IndexCreation:
         except errors.IndexMismatchError:
             if self._fail_on_same:
                 raise
-            self._existing = self._look()  # somebody may have been faster
+            self._existing = self._poll()  # somebody may have been faster
             self._plan = self._make_plan()
             refused = {
-                description.index_name: (description, ", ".join(self._plan.doubtful[description.index_name].doubts))
+                description.index_name: (
+                    description,
+                    ", ".join(self._plan.unverified[description.index_name].unverifiable),
+                )
                 for description, calls in self._plan.ask_again(self._existing)
                 if not any(map(self._is_accepted, calls))
             }
@@ -141,7 +144,7 @@ class IndexCreation:
 
     def _described(self) -> list[IndexDescription]:
         if not all(spec.named for spec in self._plan.specs):  # the server has chosen a name
-            return self._plan.find(self._look())
+            return self._plan.find(self._poll())
         return [self._hook.send(indexes.describe(self._collection, s.name))[0] for s in self._plan.specs]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_vectordb.rest.collections import Collection, Field
 from airflow_vectordb.rest.errors import InvalidParametersError
-from airflow_vectordb.rest.index_types import (
+from airflow_vectordb.rest.index.types import (
     ALL_METRICS,
     FIELD_KINDS,
     FLOAT,
@@ -20,10 +20,10 @@ from airflow_vectordb.rest.index_types import (
     SCALAR,
     SPARSE,
 )
-from airflow_vectordb.rest.index_values import equal, spell
+from airflow_vectordb.rest.index.values import equal, format_value
 from airflow_vectordb.rest.indexes import IndexDescription
-from airflow_vectordb.rest.spelling import article, nearest
-from airflow_vectordb.rest.text import readable
+from airflow_vectordb.rest.spelling import article, suggest
+from airflow_vectordb.rest.text import sanitize_text
 
 AUTOINDEX = "AUTOINDEX"
 #: What each refusal of something that a newer server may know says.
@@ -44,20 +44,20 @@ class Comparison:
     How an index that exists compares to one that is asked for; lines as ``M: 16 -> 32`` (there -> asked for).
 
     :param differences: what surely differs
-    :param doubts: what may differ, and only the server knows: to ask for the index anew is a no-op if it is the same,
-        and refused if it is not. Such are parameters that its description does not tell, and AUTOINDEX in the place
+    :param unverifiable: what may differ, and only the server knows: asking for the index again is a no-op if it is the
+        same, and refused if it is not. Such are parameters that its description does not tell, and AUTOINDEX in place
         of what was asked for: Zilliz Cloud turns every vector index into that
     :param substituted: whether AUTOINDEX is in the place of another index type
     """
 
     differences: tuple[str, ...]
-    doubts: tuple[str, ...]
+    unverifiable: tuple[str, ...]
     substituted: bool
 
     @property
     def same(self) -> bool:
         """Whether it surely is the index that is asked for."""
-        return not self.differences and not self.doubts
+        return not self.differences and not self.unverifiable
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,12 @@ class IndexSpec:
             not fit the field, as far as is known here
         :raises InvalidParametersError: with everything that is wrong
         """
-        from airflow_vectordb.rest.index_params import parse_index_params
+        from airflow_vectordb.rest.index.parsing import parse_index_params
 
         return parse_index_params([raw], allow_unknown=allow_unknown)[0]
 
     def __str__(self) -> str:
-        params = [f"{key}={spell(value)}" for key, value in self.params.items()]
+        params = [f"{key}={format_value(value)}" for key, value in self.params.items()]
         return ", ".join([self.index_type, *([self.metric_type] if self.metric_type else []), *params])
 
     @property
@@ -142,9 +142,9 @@ class IndexSpec:
         if target is None:
             if self._may_be_there(collection):
                 return self
-            hint = nearest(self.field_name, [f.name for f in collection.fields])
+            hint = suggest(self.field_name, [f.name for f in collection.fields])
             raise InvalidParametersError(
-                [f"no field {self.field_name!r} in {readable(collection.name, 255)}{hint}"], "index parameters"
+                [f"no field {self.field_name!r} in {sanitize_text(collection.name, 255)}{hint}"], "index parameters"
             )
         function = _function_of(target, collection)
         problems = [*self._misfits(target, function)]
@@ -173,7 +173,7 @@ class IndexSpec:
         body["params"] = {**({"index_type": self.index_type} if type_in_params else {}), **self.params}
         body["indexConfig"] = {
             "index_type": self.index_type,
-            **{key: spell(value) for key, value in self.params.items()},
+            **{key: format_value(value) for key, value in self.params.items()},
         }
         return body
 
@@ -186,7 +186,7 @@ class IndexSpec:
         :param existing: as the server describes it
         """
         differences: list[str] = []
-        doubts: list[str] = []
+        unverifiable: list[str] = []
         if self.index_name is not None and self.index_name != existing.index_name:
             differences.append(f"index_name: {existing.index_name} -> {self.index_name}")
         same_place = self.place == index_place(existing.field_name, existing.params)
@@ -197,7 +197,7 @@ class IndexSpec:
         substituted = existing.index_type.upper() == AUTOINDEX != self.index_type.upper()
         if self.index_type.upper() != existing.index_type.upper():
             line = f"index_type: {existing.index_type} -> {self.index_type}"
-            (doubts if substituted else differences).append(line)
+            (unverifiable if substituted else differences).append(line)
         # Other cases of a key are the same key, unless they are others of this type: HNSW_PQ has an M and an m.
         own = INDEX_TYPES.get(self.index_type, {})
         told = {key.lower(): value for key, value in existing.params.items() if key not in own}
@@ -206,11 +206,13 @@ class IndexSpec:
             if key == "json_path" and same_place:
                 continue
             if there is not None and not equal(value, there):
-                differences.append(f"{key}: {spell(there)} -> {spell(value)}")
+                differences.append(f"{key}: {format_value(there)} -> {format_value(value)}")
             elif there is None and not substituted:
-                doubts.append(f"{key}: not told -> {spell(value)}")
-        differences, doubts = ([readable(line, 300) for line in lines] for lines in (differences, doubts))
-        return Comparison(tuple(differences), tuple(doubts), substituted)
+                unverifiable.append(f"{key}: not told -> {format_value(value)}")
+        differences, unverifiable = (
+            [sanitize_text(line, 300) for line in lines] for lines in (differences, unverifiable)
+        )
+        return Comparison(tuple(differences), tuple(unverifiable), substituted)
 
     def _may_be_there(self, collection: Collection) -> bool:
         """Tell whether a field may exist that the description does not list."""
@@ -224,7 +226,7 @@ class IndexSpec:
 
     def _misfits(self, target: Field, function: str | None) -> Iterable[str]:
         kind = FIELD_KINDS.get(target.type)
-        on = f"field {target.name!r} is {article(readable(target.type, 60))}"
+        on = f"field {target.name!r} is {article(sanitize_text(target.type, 60))}"
         kinds = INDEX_KINDS.get(self.index_type)
         if kind is not None and kinds is not None and kind not in kinds:
             yield f"index type {self.index_type} is for {' and '.join(k + ' fields' for k in kinds)}, but {on}"

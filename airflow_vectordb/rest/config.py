@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.hosts import host_problem
 from airflow_vectordb.rest.redaction import redactor_of
-from airflow_vectordb.rest.text import readable
+from airflow_vectordb.rest.text import sanitize_text
 
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_RETRIES = 4
@@ -26,7 +26,7 @@ CONNECT_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class MilvusConfig:
     """
     One Milvus or Zilliz Cloud instance, as one user sees it.
 
@@ -92,11 +92,11 @@ class Endpoint:
         # Less than all the time, so that a connection that never comes is told from an answer that never does.
         return min(CONNECT_TIMEOUT, 0.8 * self.socket_timeout)
 
-    def with_database(self, database: str | None) -> Endpoint:
+    def with_database(self, database: str | None) -> MilvusConfig:
         """
         Make the same endpoint with another database.
 
-        :param database: its name; None: this endpoint's own
+        :param database: its name; None: the one that it has
         """
         return self if database is None else replace(self, database=database)
 
@@ -129,14 +129,14 @@ class Endpoint:
         """
         return data if self.token is None else redactor_of(self.token).data(data, known)
 
-    def readable(self, text: str, longest: int) -> str:
+    def sanitize_text(self, text: str, longest: int) -> str:
         """
         Make a server's words fit for a message: without the token, on one line, not too long.
 
         :param text: the words
         :param longest: characters at most, before the ellipsis
         """
-        return readable(text, longest) if self.token is None else redactor_of(self.token).shown(text, longest)
+        return sanitize_text(text, longest) if self.token is None else redactor_of(self.token).shown(text, longest)
 
 
 def _url_problems(url: str) -> list[str]:
@@ -161,4 +161,4 @@ def _url_problems(url: str) -> list[str]:
     return problems
 
 
-__all__ = ["Endpoint"]
+__all__ = ["MilvusConfig"]

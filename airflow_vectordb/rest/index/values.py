@@ -11,7 +11,7 @@ from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
-from airflow_vectordb.rest.index_types import BOOL, FLAG, KIND_OF, Kind
+from airflow_vectordb.rest.index.types import BOOL, FLAG, KIND_OF, Kind
 from airflow_vectordb.rest.spelling import article, is_nothing, show
 
 #: Lists and mappings within each other: more is none that somebody wrote.
@@ -100,7 +100,7 @@ def _of_kind(value: Any, kind: Kind) -> Any:
     if kind.type is object:
         return text
     if kind is FLAG:
-        text = spell(text).lower()
+        text = format_value(text).lower()
         return text if text in ("true", "false") else None
     if kind.type is str:
         return text if isinstance(text, str) else None
@@ -135,7 +135,7 @@ def told(key: str, value: Any) -> Any:
     return float(value) if "." in value else int(value)
 
 
-def spell(value: Any) -> str:
+def format_value(value: Any) -> str:
     """
     Write a parameter's value as Milvus does.
 
@@ -161,14 +161,14 @@ def equal(one: Any, other: Any) -> bool:
 
 
 def _canonical(value: Any) -> float | str:
-    text = spell(value).strip().strip('"')
+    text = format_value(value).strip().strip('"')
     if text[:1] in ("{", "["):
         with suppress(ValueError, RecursionError):
-            text = spell(json.loads(text))
+            text = format_value(json.loads(text))
     try:
         return float(text)
     except ValueError:
         return text.casefold()
 
 
-__all__ = ["checked", "equal", "plain", "spell", "told"]
+__all__ = ["checked", "equal", "format_value", "plain", "told"]

@@ -29,7 +29,7 @@ SMALL_ANSWERS = {
 #: Brackets in an answer to one of those calls. As many lists as there is room for would have Python's garbage collector
 #: look through all that a process has, which takes longer than to read them.
 MOST_PARTS = 20_000
-_PARENT = __package__.rpartition(".")[0]
+_PARENT = __package__.partition(".")[0]
 #: Functions that a call may come back through, unsent: the one that makes it, and those that have called that one.
 MAKERS = 4
 
@@ -56,14 +56,14 @@ class Call(Generic[T_co]):
     :param body: the JSON object to send, without ``dbName`` unless the call names a database of its own
     :param read: makes the result of a successful answer; raises ValueError, KeyError or TypeError if the answer is
         not of the shape that Milvus gives
-    :param repeatable: whether making the call twice has the effect of making it once. Such a call is repeated on
+    :param idempotent: whether making the call twice has the effect of making it once. Such a call is repeated on
         every transient error; another one only if it surely had no effect.
     """
 
     path: str
     body: Mapping[str, Any]
     read: Callable[[Answer], T_co] = field(repr=False)
-    repeatable: bool = True
+    idempotent: bool = True
 
     def __post_init__(self) -> None:
         # Until somebody reads them, they lie elsewhere: by that a call that is dropped unused is known.
@@ -119,7 +119,7 @@ class Call(Generic[T_co]):
         """
         Say what the call is about, for messages.
 
-        :param database: the endpoint's database
+        :param database: the configured database
         :return: as ``index 'v' of collection 'docs' (database 'default')``
         """
         body = self.body
@@ -140,7 +140,7 @@ class Call(Generic[T_co]):
         """
         Tell what the call names, for messages.
 
-        :param database: the endpoint's database
+        :param database: the configured database
         :return: names by kind, as ``{"collection": "docs", "database": "default"}``
         """
         body = self.body
@@ -163,7 +163,7 @@ def _made_by() -> tuple[int, tuple[CodeType, ...]]:
     """
     frame: FrameType | None = sys._getframe(3)
     # The functions of this package only help.
-    while frame and frame.f_globals.get("__package__") == __package__:
+    while frame and str(frame.f_globals.get("__package__")).startswith("airflow_vectordb.rest"):
         frame = frame.f_back
     line = frame.f_lineno if frame else 0
     makers: list[CodeType] = []
@@ -218,7 +218,7 @@ def names(answer: Answer) -> list[str]:
     return [str(name) for name in data]
 
 
-def body_of(database: str | None = None, /, **fields: Any) -> dict[str, Any]:
+def build_body(database: str | None = None, /, **fields: Any) -> dict[str, Any]:
     """
     Put a request body together from what is given.
 
@@ -238,7 +238,7 @@ __all__ = [
     "SMALL_ANSWERS",
     "Answer",
     "Call",
-    "body_of",
+    "build_body",
     "names",
     "nothing",
 ]

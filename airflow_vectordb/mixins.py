@@ -13,31 +13,31 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow_vectordb._compat import AirflowException, TaskDeferralTimeout, is_dag_test
 from airflow_vectordb.health import missing_triggerer
-from airflow_vectordb.validation import check_common, check_seconds, check_where, refuse, seconds_of
+from airflow_vectordb.validation import check_common, check_seconds, check_where, raise_if_invalid, seconds_of
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.rest.errors import MilvusError, Where
-    from airflow_vectordb.waits import Pending, Wait
-    from airflow_vectordb.watching import Deadline
+    from airflow_vectordb.waiting.conditions import Condition, Pending
+    from airflow_vectordb.waiting.polling import Deadline
 
 #: Seconds that a wait may take when neither ``timeout`` nor ``execution_timeout`` is set: a day.
-LONGEST_WAIT = 24 * 3600.0
+DEFAULT_WAIT_TIMEOUT = 24 * 3600.0
 #: What to do when nobody waits.
 START_A_TRIGGERER = "Start one (`airflow triggerer`): without it nothing wakes this task before its time is over."
 #: Seconds after the deadline at which Airflow itself ends a deferred task, should no triggerer be there to do it.
-GRACE = 120.0
+DEFER_TIMEOUT_MARGIN = 120.0
 
 
 @dataclass
-class Course:
+class ResumeState:
     """
     How far a task has got; JSON-ready, since it has to outlast deferrals.
 
     :param began: seconds since the epoch: when Airflow called ``execute``
-    :param deadline: of all waits together, as ``watching.Deadline`` has it; None: no wait has begun yet
+    :param deadline: of all waits together, as ``polling.Deadline`` has it; None: no wait has begun yet
     :param results: what the waits that ended returned, by name
     """
 
@@ -56,14 +56,15 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-class MilvusTask:
+class MilvusTaskMixin:
     """
     Mixed into Airflow's operators and sensors.
 
-    **How waiting works:** a subclass does its work in :meth:`work`, from top to bottom, and calls :meth:`wait_for`
+    **How waiting works:** a subclass does its work in :meth:`run_task`, from top to bottom, and calls :meth:`wait_for`
     where it has to wait. In a worker, that returns when the wait is over. With ``deferrable``, the task leaves its
-    worker there; when the trigger's event arrives, :meth:`work` is called again, and must find by its
-    :class:`Course`, and by looking at the server, what is done already. A retry after a kill finds it in the same way.
+    worker there; when the trigger's event arrives, :meth:`run_task` is called again, and must find by its
+    :class:`ResumeState`, and by looking at the server, what is done already. A retry after a kill finds it in the same
+    way.
     """
 
     milvus_conn_id: str
@@ -81,7 +82,7 @@ class MilvusTask:
         inlets: Any
         log: Any
 
-    def refuse(self, *problems: str | None) -> None:
+    def raise_if_invalid(self, *problems: str | None) -> None:
         """
         Refuse arguments when the DAG is parsed: called by each class that is used, at the end of its ``__init__``.
 
@@ -89,7 +90,7 @@ class MilvusTask:
         :raises ValueError: with everything that is wrong
         """
         self._given = [name for name in cast("BaseOperator", self).template_fields if vars(self).get(name) is not None]
-        refuse(self.task_id, *self._problems, *problems, *check_common(vars(self)))
+        raise_if_invalid(self.task_id, *self._problems, *problems, *check_common(vars(self)))
 
     @classmethod
     def partial(cls, **given: Any) -> Any:
@@ -101,46 +102,48 @@ class MilvusTask:
         """
         times = (check_seconds(name, given.get(name)) for name in ("execution_timeout", "max_wait"))
         # None is what `deferrable` and `database` are by default, and are no more in a task that is made.
-        refuse(str(given.get("task_id")), *times, *check_common({k: v for k, v in given.items() if v is not None}))
+        raise_if_invalid(
+            str(given.get("task_id")), *times, *check_common({k: v for k, v in given.items() if v is not None})
+        )
         return cast("Any", super()).partial(**given)
 
     @abstractmethod
-    def work(self, hook: MilvusHook, context: Context, course: Course) -> Any:
+    def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> Any:
         """
         Do what the task is for.
 
         :param hook: open
         :param context: the task's context
-        :param course: what is done already
+        :param state: what is done already
         :return: the task's result
         :raises MilvusError: which becomes Airflow's
         """
 
-    def recover(self, hook: MilvusHook, context: Context, course: Course, error: MilvusError) -> None:
+    def on_failure(self, hook: MilvusHook, context: Context, state: ResumeState, error: MilvusError) -> None:
         """
         Clean up after an error. Nothing to do, unless a subclass knows better.
 
         :param hook: open
         :param context: the task's context
-        :param course: what is done already
+        :param state: what is done already
         :param error: the error, which is raised afterwards
         """
 
     def execute_complete(
-        self, context: Context, event: Any = None, course: dict[str, Any] | None = None, awaited: str = ""
+        self, context: Context, event: Any = None, state: dict[str, Any] | None = None, awaited: str = ""
     ) -> Any:
         """
         Go on when a deferred wait has ended.
 
         :param context: the task's context
         :param event: the trigger's
-        :param course: what was done before
+        :param state: what was done before
         :param awaited: name of the wait
         """
         resume = event.get("resume") if isinstance(event, dict) and not awaited else None
         if resume:
-            course, awaited = resume["course"], resume["awaited"]
-        return self._run(context, Course(**(course or {})), awaited, event, resumed=True)
+            state, awaited = resume["state"], resume["awaited"]
+        return self._run(context, ResumeState(**(state or {})), awaited, event, resumed=True)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """
@@ -157,47 +160,47 @@ class MilvusTask:
             if not any(isinstance(cause, TaskDeferralTimeout) for cause in _causes(error)):
                 raise
             text = (
-                f"no triggerer ended the wait in time, {GRACE:.0f} s of grace included: is one running (`airflow "
-                f"triggerer`), and does it have this provider? The wait was about {self.subject()}; the server goes on "
-                "by itself."
+                f"no triggerer ended the wait in time, {DEFER_TIMEOUT_MARGIN:.0f} s of grace included: is one running "
+                f"(`airflow triggerer`), and does it have this provider? The wait was about {self.describe_target()}; "
+                "the server goes on by itself."
             )
             raise type(error)(f"task {self.task_id}: {text}") from error
 
     def _run(
-        self, context: Context, course: Course, awaited: str = "", event: Any = None, *, resumed: bool = False
+        self, context: Context, state: ResumeState, awaited: str = "", event: Any = None, *, resumed: bool = False
     ) -> Any:
         from airflow_vectordb.rest.errors import MilvusError
 
-        with self.milvus(patient=resumed) as hook:
+        with self.open_hook(patient=resumed) as hook:
             try:
                 if resumed:
                     outcome = self._outcome(hook, event)
                     if awaited:  # otherwise the task looks for itself
-                        course.results[awaited] = outcome
-                return self.work(hook, context, course)
+                        state.results[awaited] = outcome
+                return self.run_task(hook, context, state)
             except MilvusError as error:
-                self.recover(hook, context, course, error)
+                self.on_failure(hook, context, state, error)
                 raise
 
     def _outcome(self, hook: MilvusHook, event: Any) -> Any:
         from airflow_vectordb.rest.errors import MilvusError
-        from airflow_vectordb.triggers.milvus import outcome_of
+        from airflow_vectordb.triggers.milvus import result_from_event
 
         try:
-            with self.about(hook, self.subject()):
-                return outcome_of(event)
+            with self.error_context(hook, self.describe_target()):
+                return result_from_event(event)
         except MilvusError:
             raise
         except ValueError as error:
             # May be a triggerer of another version; that passes, and to go on would be to go on too early.
             raise AirflowException(f"task {self.task_id}: {error}") from error
 
-    def subject(self) -> str:
+    def describe_target(self) -> str:
         """Say what the task is about, for messages: as ``collection 'docs'``."""
         return f"collection {getattr(self, 'collection_name', None)!r}"
 
     @contextmanager
-    def milvus(self, *, patient: bool = False) -> Iterator[MilvusHook]:
+    def open_hook(self, *, patient: bool = False) -> Iterator[MilvusHook]:
         """
         Open a hook for a ``with`` block, whose errors become Airflow's (and stay Milvus's, see ``exceptions.py``).
 
@@ -205,7 +208,7 @@ class MilvusTask:
         :raises AirflowFailException: for an error that does not pass by itself
         :raises AirflowException: for one that may pass
         """
-        from airflow_vectordb.exceptions import make_airflows
+        from airflow_vectordb.exceptions import as_airflow_exception
         from airflow_vectordb.hooks.milvus import MilvusHook
         from airflow_vectordb.rest.errors import MilvusError
 
@@ -218,7 +221,7 @@ class MilvusTask:
                     with suppress(Exception):  # Airflow asks for the link when the task is over
                         self.milvus_console = hook.console_link(getattr(self, "collection_name", None))
         except MilvusError as error:
-            raise make_airflows(error, self.airflow_error(error), self.task_id) from error.__cause__
+            raise as_airflow_exception(error, self.airflow_error(error), self.task_id) from error.__cause__
 
     def airflow_error(self, error: MilvusError) -> type[AirflowException]:
         """
@@ -230,7 +233,7 @@ class MilvusTask:
         return exception_for(error)
 
     @contextmanager
-    def about(self, hook: MilvusHook, target: str) -> Iterator[None]:
+    def error_context(self, hook: MilvusHook, target: str) -> Iterator[None]:
         """
         Say in errors of a ``with`` block what they are about, unless they say so already.
 
@@ -245,12 +248,12 @@ class MilvusTask:
             # What has happened is worth more than where: a connection that cannot be read now is no reason to lose it.
             with suppress(AirflowException, MilvusError):
                 # The reason of a failed build is the server's words, too.
-                error.reword(hook.endpoint.redact)
+                error.reword(hook.config.redact)
                 if error.where is None:
-                    error.where = self.place(hook, target)
+                    error.where = self.error_location(hook, target)
             raise
 
-    def place(self, hook: MilvusHook, target: str) -> Where:
+    def error_location(self, hook: MilvusHook, target: str) -> Where:
         """
         Say where something is, for messages.
 
@@ -259,93 +262,100 @@ class MilvusTask:
         """
         from airflow_vectordb.rest.errors import Where
 
-        return Where("", f"{target} (database {hook.endpoint.database or 'default'!r})", hook.endpoint.url)
+        return Where("", f"{target} (database {hook.config.database or 'default'!r})", hook.config.url)
 
     def wait_for(
         self,
         hook: MilvusHook,
-        course: Course,
+        state: ResumeState,
         name: str,
-        wait: Wait,
+        condition: Condition,
         *,
-        first: Pending | None = None,
-        answered: bool = True,
+        initial_result: Pending | None = None,
+        server_confirmed: bool = True,
     ) -> Any:
         """
         Wait, in the worker or (with ``deferrable``) in the triggerer.
 
         :param hook: open
-        :param course: says whether this wait is over already; is told its result
+        :param state: says whether this wait is over already; is told its result
         :param name: of the wait, within this task
-        :param wait: what is waited for
-        :param first: the verdict of a look that has just been made; None: begin with one
-        :param answered: whether Milvus has answered this task: then an answer that is none of its own is an outage
+        :param condition: what is waited for
+        :param initial_result: the result of a poll that has just been made; None: begin with one
+        :param server_confirmed: whether Milvus has answered this task: then an answer that is none of its own is an
+            outage
         :return: what the wait returns
         :raises MilvusError: when it failed, or was not done by the deadline
         :raises TaskDeferred: to leave the worker
         """
-        if name in course.results:
-            return course.results[name]
-        from airflow_vectordb.watching import Deadline
+        if name in state.results:
+            return state.results[name]
+        from airflow_vectordb.waiting.polling import Deadline
 
-        if course.deadline is None:
-            course.deadline = asdict(self.deadline(course.began))
-            course.ends = time.monotonic() + course.deadline["at"] - time.time()
-        deadline = Deadline(**course.deadline)
-        latest = time.time() + course.ends - time.monotonic()
+        if state.deadline is None:
+            state.deadline = asdict(self.deadline(state.began))
+            state.ends = time.monotonic() + state.deadline["at"] - time.time()
+        deadline = Deadline(**state.deadline)
+        latest = time.time() + state.ends - time.monotonic()
         if latest < deadline.at - 1.0:  # the system's clock was set back since then
             deadline = replace(deadline, at=latest)
         if self.deferrable:
-            course.results[name] = self._look_or_defer(hook, course, name, wait, deadline, first, answered)
-        else:
-            course.results[name] = hook.wait(
-                wait, deadline, poll_interval=seconds_of(self.poll_interval), first=first, answered=answered
+            state.results[name] = self._poll_or_defer(
+                hook, state, name, condition, deadline, initial_result, server_confirmed
             )
-        return course.results[name]
+        else:
+            state.results[name] = hook.wait(
+                condition,
+                deadline,
+                poll_interval=seconds_of(self.poll_interval),
+                initial_result=initial_result,
+                server_confirmed=server_confirmed,
+            )
+        return state.results[name]
 
-    def _look_or_defer(
+    def _poll_or_defer(
         self,
         hook: MilvusHook,
-        course: Course,
+        state: ResumeState,
         name: str,
-        wait: Wait,
+        condition: Condition,
         deadline: Deadline,
-        first: Pending | None,
-        answered: bool,
+        initial_result: Pending | None,
+        server_confirmed: bool,
     ) -> Any:
         from airflow_vectordb.rest.errors import MilvusError
         from airflow_vectordb.rest.text import LONGEST_LINE
         from airflow_vectordb.triggers.milvus import MilvusTrigger
-        from airflow_vectordb.waits import Done
-        from airflow_vectordb.watching import still_waiting, tolerable
+        from airflow_vectordb.waiting.conditions import Done
+        from airflow_vectordb.waiting.polling import is_recoverable, still_waiting
 
         started = time.time()
-        verdict = first
+        verdict = initial_result
         if verdict is None:
             try:
-                # The next look, in the triggerer, is the retry.
-                seen = hook.look(wait, retries=0, deadline=deadline)
+                # The next poll, in the triggerer, is the retry.
+                seen = hook.poll(condition, retries=0, deadline=deadline)
             except MilvusError as error:
-                if not tolerable(error, answered):
+                if not is_recoverable(error, server_confirmed):
                     raise
-                self.log.warning("%s", hook.endpoint.readable(still_waiting(wait, error), LONGEST_LINE))
+                self.log.warning("%s", hook.config.sanitize_text(still_waiting(condition, error), LONGEST_LINE))
             else:
                 if isinstance(seen, Done):
                     return seen.result
-                verdict, answered = seen, True
+                verdict, server_confirmed = seen, True
         if verdict is not None:
-            self.log.info("%s", hook.endpoint.readable(str(verdict), LONGEST_LINE))
-        self.log.info("Waiting in the triggerer for %s, for up to %s", wait, deadline)
+            self.log.info("%s", hook.config.sanitize_text(str(verdict), LONGEST_LINE))
+        self.log.info("Waiting in the triggerer for %s, for up to %s", condition, deadline)
         if not is_dag_test() and (why := missing_triggerer()):
             self.log.warning("No triggerer is alive, by Airflow's health (%s). %s", why, START_A_TRIGGERER)
-        resume = {"course": asdict(course), "awaited": name}
+        resume = {"state": asdict(state), "awaited": name}
         return cast("BaseOperator", self).defer(
             trigger=MilvusTrigger(
-                wait=wait,
+                condition=condition,
                 deadline=deadline,
                 poll_interval=seconds_of(self.poll_interval),
                 started=started,
-                answered=answered,
+                server_confirmed=server_confirmed,
                 milvus_conn_id=self.milvus_conn_id,
                 database=self.database or None,
                 resume=resume,
@@ -353,7 +363,7 @@ class MilvusTask:
             ),
             method_name="execute_complete",
             kwargs=resume,
-            timeout=timedelta(seconds=max(0.0, deadline.at - started) + GRACE),
+            timeout=timedelta(seconds=max(0.0, deadline.at - started) + DEFER_TIMEOUT_MARGIN),
         )
 
     def deadline(self, began: float) -> Deadline:
@@ -363,7 +373,7 @@ class MilvusTask:
 
         :param began: seconds since the epoch: when Airflow called ``execute``
         """
-        from airflow_vectordb.watching import Deadline
+        from airflow_vectordb.waiting.polling import Deadline
 
         now = time.time()
         limits = []
@@ -377,10 +387,12 @@ class MilvusTask:
             margin = 0.0 if self.deferrable else min(1.0, 0.05 * seconds)
             limits.append(Deadline(began + seconds - margin, "execution_timeout", seconds))
         if not limits:
-            return Deadline(now + LONGEST_WAIT, "neither timeout nor execution_timeout is set", LONGEST_WAIT)
+            return Deadline(
+                now + DEFAULT_WAIT_TIMEOUT, "neither timeout nor execution_timeout is set", DEFAULT_WAIT_TIMEOUT
+            )
         return min(limits, key=lambda limit: limit.at)
 
-    def tell(self, hook: MilvusHook, context: Context, extra: dict[str, Any]) -> None:
+    def emit_asset_events(self, hook: MilvusHook, context: Context, extra: dict[str, Any]) -> None:
         """
         Tell Airflow what this task did to its collection: see :func:`airflow_vectordb.lineage.tell`. The work is done:
         nothing that goes wrong here fails the task.
@@ -397,4 +409,4 @@ class MilvusTask:
             self.log.warning("The work is done; Airflow could not be told of it, as assets and lineage: %s", error)
 
 
-__all__ = ["Course", "MilvusTask"]
+__all__ = ["MilvusTaskMixin", "ResumeState"]

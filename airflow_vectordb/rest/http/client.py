@@ -11,11 +11,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_vectordb.rest import errors
-from airflow_vectordb.rest.call import Call
-from airflow_vectordb.rest.endpoint import Endpoint
-from airflow_vectordb.rest.envelope import Reply
-from airflow_vectordb.rest.exchange import Pause, Request, conversation
+from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.hosts import proxy_for
+from airflow_vectordb.rest.http.call import Call
+from airflow_vectordb.rest.http.flow import Pause, Request, request_flow
+from airflow_vectordb.rest.http.response import RawResponse
 from airflow_vectordb.rest.wording import duration
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ class Client:
     Makes calls, one after the other, over kept-alive connections.
 
     Environment variables for proxies and CA bundles are heeded as ``requests`` does; ``.netrc`` is not, redirects are
-    not followed, since the token must go to the endpoint and nowhere else, and cookies are not kept.
+    not followed, since the token must go to that server and nowhere else, and cookies are not kept.
 
-    :param endpoint: where the calls go
+    :param config: where the calls go
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
+    def __init__(self, config: MilvusConfig) -> None:
+        self.config = config
         self._session: requests.Session | None = None
 
     def __enter__(self) -> Client:
@@ -47,7 +47,7 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Client({self.endpoint!r})"
+        return f"Client({self.config!r})"
 
     def close(self) -> None:
         """Close all connections. A later call opens new ones."""
@@ -60,15 +60,15 @@ class Client:
         Make a call.
 
         :param call: made by a function of ``airflow_vectordb.rest.indexes``, ``collections``, …
-        :param retries: attempts after the first; None: the endpoint's
+        :param retries: attempts after the first; None: the configured one
         :param until: when an answer is of no use any more, by ``time.monotonic``; None: never
         :return: what the call returns
         :raises MilvusError: when the server refuses, or when it does not answer after all attempts
         """
-        steps = conversation(self.endpoint, call, retries=retries)
+        steps = request_flow(self.config, call, retries=retries)
         step = next(steps)
         while True:
-            outcome: Reply | errors.MilvusError | None = None
+            outcome: RawResponse | errors.MilvusError | None = None
             if isinstance(step, Pause):
                 time.sleep(step.seconds)
             else:
@@ -79,11 +79,11 @@ class Client:
                 result: T = stop.value
                 return result
 
-    def _exchange(self, request: Request, until: float | None) -> Reply | errors.MilvusError:
+    def _exchange(self, request: Request, until: float | None) -> RawResponse | errors.MilvusError:
         import requests
         import urllib3
 
-        now, seconds = time.monotonic(), self.endpoint.socket_timeout
+        now, seconds = time.monotonic(), self.config.socket_timeout
         useless = until is not None and until - now < seconds
         if until is not None and useless:
             seconds = max(until - now, 0.001)
@@ -94,19 +94,19 @@ class Client:
                 data=request.body,
                 # Bytes: http.client would encode a header as Latin-1, and a password may have any character.
                 headers={name: value.encode() for name, value in request.headers.items()},
-                timeout=(min(self.endpoint.connect_timeout, seconds), seconds),
-                verify=ca_bundle(self.endpoint),
+                timeout=(min(self.config.connect_timeout, seconds), seconds),
+                verify=ca_bundle(self.config),
                 allow_redirects=False,
                 stream=True,
             ) as response:
                 headers = {name.lower(): _text(value) for name, value in response.headers.items()}
-                return Reply(
+                return RawResponse(
                     response.status_code, headers, *self._read(response, now + seconds, request.largest_answer)
                 )
         except errors.MilvusError as error:
             return error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            found = _translate(error, self.endpoint)
+            found = _translate(error, self.config)
             late = isinstance(found, errors.AnswerTimeoutError) or isinstance(error, requests.exceptions.Timeout)
             return no_use() if useless and late else found
 
@@ -127,9 +127,9 @@ class Client:
         if self._session is None:
             import requests
 
-            from airflow_vectordb.rest.punctual import PunctualAdapter
+            from airflow_vectordb.rest.http.deadlines import PunctualAdapter
 
-            proxy = proxy_for(self.endpoint.url)
+            proxy = proxy_for(self.config.url)
             session = requests.Session()
             # It would also read .netrc: what is wanted of the environment is looked up here instead.
             session.trust_env = False
@@ -150,15 +150,15 @@ def no_use() -> errors.AnswerTimeoutError:
     return errors.AnswerTimeoutError("no answer before the deadline", hint="")
 
 
-def ca_bundle(endpoint: Endpoint) -> bool | str:
+def ca_bundle(config: MilvusConfig) -> bool | str:
     """
-    Find the certificates to go by: the endpoint's, or those of the environment.
+    Find the certificates to go by: the configured ones, or those of the environment.
 
-    :param endpoint: where
+    :param config: where
     :return: a path; True: the usual ones; False: none are verified
     """
-    if endpoint.verify is not True:
-        return endpoint.verify
+    if config.verify is not True:
+        return config.verify
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
 
 
@@ -174,27 +174,27 @@ def _text(value: str) -> str:
         return value
 
 
-def _translate(error: Exception, endpoint: Endpoint) -> errors.MilvusError:
+def _translate(error: Exception, config: MilvusConfig) -> errors.MilvusError:
     import requests
     import urllib3
 
     chain = list(_chain(error))
     if any(isinstance(e, FileNotFoundError | IsADirectoryError) for e in chain) or "CA certificate" in str(error):
-        return no_bundle(endpoint)
+        return no_bundle(config)
     if isinstance(error, requests.exceptions.ProxyError):
         # Before TLS: what the proxy itself speaks says nothing about Milvus's port.
         return proxy_error()
     if isinstance(error, requests.exceptions.SSLError) and any(isinstance(e, PermissionError) for e in chain):
-        return no_bundle(endpoint)
+        return no_bundle(config)
     if tls := next((e for e in chain if isinstance(e, ssl.SSLError)), None):
         # The library is "SSL" for all that happens in a handshake.
-        return no_bundle(endpoint) if tls.library in ("X509", "PEM", "ASN1") else tls_error(tls)
+        return no_bundle(config) if tls.library in ("X509", "PEM", "ASN1") else tls_error(tls)
     if isinstance(error, requests.exceptions.InvalidURL):
         return errors.ConnectError(str(error), transient=False)
     if isinstance(error, requests.exceptions.SSLError):  # a CA bundle that cannot be read, for instance
         return errors.TlsError(str(error))
     if isinstance(error, requests.exceptions.ConnectTimeout):
-        return errors.ConnectError(f"no connection within {duration(endpoint.connect_timeout)}")
+        return errors.ConnectError(f"no connection within {duration(config.connect_timeout)}")
     if any(
         isinstance(e, urllib3.exceptions.NewConnectionError | urllib3.exceptions.NameResolutionError) for e in chain
     ):
@@ -202,9 +202,9 @@ def _translate(error: Exception, endpoint: Endpoint) -> errors.MilvusError:
     if isinstance(error, TimeoutError) or any(
         isinstance(e, requests.exceptions.ReadTimeout | urllib3.exceptions.ReadTimeoutError) for e in chain
     ):
-        return errors.AnswerTimeoutError(f"no answer within {duration(endpoint.socket_timeout)}")
+        return errors.AnswerTimeoutError(f"no answer within {duration(config.socket_timeout)}")
     if garbage := next((e for e in chain if _is_garbage(e)), None):
-        return not_http(_text(str(garbage)), endpoint)
+        return not_http(_text(str(garbage)), config)
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException) and error.errno is None:
         return errors.NotMilvusError(str(error))
     # Without the library's words, which are not the other one's, and differ by a hair's breadth of time.
@@ -217,16 +217,16 @@ def _is_garbage(error: BaseException) -> bool:
     )
 
 
-def not_http(found: str, endpoint: Endpoint) -> errors.MilvusError:
+def not_http(found: str, config: MilvusConfig) -> errors.MilvusError:
     """
     Tell a port that speaks TLS to clients that do not from one that speaks something else.
 
     :param found: what came in the place of HTTP, or words about it
-    :param endpoint: where
+    :param config: where
     """
     if found.startswith("\x15\x03") or "\\x15\\x03" in found:  # a TLS alert
         return errors.TlsError("this port speaks TLS, but the URL begins with http://")
-    return errors.NotMilvusError(f"what answers does not speak HTTP: {endpoint.readable(found, 200)}")
+    return errors.NotMilvusError(f"what answers does not speak HTTP: {config.sanitize_text(found, 200)}")
 
 
 def proxy_error() -> errors.ConnectError:
@@ -235,13 +235,13 @@ def proxy_error() -> errors.ConnectError:
     return errors.ConnectError(reason, hint="Check it, or set NO_PROXY.")
 
 
-def no_bundle(endpoint: Endpoint) -> errors.TlsError:
+def no_bundle(config: MilvusConfig) -> errors.TlsError:
     """
     Say that the CA bundle cannot be used.
 
-    :param endpoint: it, or else the environment, names the bundle
+    :param config: it, or else the environment, names the bundle
     """
-    path = ca_bundle(endpoint)
+    path = ca_bundle(config)
     return errors.TlsError(f"no usable CA bundle at {path if isinstance(path, str) else 'its usual place'!r}")
 
 

@@ -1,7 +1,7 @@
-"""How waiting goes: as a sequence of calls and naps, without I/O.
+"""How waiting goes: as a sequence of calls and pauses, without I/O.
 
-:func:`watch` turns a wait into that sequence, until it is done, has failed, or its deadline has passed. Tasks (sync)
-and the trigger (async) make the calls and sleep the naps, and so share all that is decided.
+:func:`poll_until_done` turns a condition into that sequence, until it is done, has failed, or its deadline has passed.
+Tasks (sync) and the trigger (async) make the calls and sleep, and so share all that is decided.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.errors import MilvusError, NotMilvusError, RedirectError, WaitTimeoutError
+from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.wording import duration
-from airflow_vectordb.waits import Done, Memory, Pending, Progress, Verdict, Wait
+from airflow_vectordb.waiting.conditions import Condition, Done, Memory, Pending, PollResult, Progress
 
-#: Seconds: no two looks are closer together (but for the jitter, and the last one at the deadline), whatever the server
+#: Seconds: no two polls are closer together (but for the jitter, and the last one at the deadline), whatever the server
 #: answers, unless ``poll_interval`` is shorter still.
 SHORTEST_PAUSE = 0.5
 #: The pause grows with the time waited, so that what ends after t seconds is noticed within a tenth of t; the calls
@@ -27,10 +27,10 @@ SHORTEST_PAUSE = 0.5
 PAUSE_SHARE = 0.08
 #: Seconds: a ``Retry-After`` above this (and above ``poll_interval``) is not waited out in full.
 LONGEST_REQUESTED_PAUSE = 60.0
-#: Seconds that the last look gets, which is made at the deadline; and all looks together of a wait that begins late.
+#: Seconds that the last poll gets, which is made at the deadline; and all polls together of a wait that begins late.
 OVERTIME, LEAST = 0.5, 2.0
 #: Seconds from the first report of an outage, or of a standstill, to the second; from report to report it doubles.
-SELDOM = 300.0
+REPORT_INTERVAL = 300.0
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class Deadline:
 
 
 @dataclass(frozen=True)
-class Nap:
+class Sleep:
     """
-    A time to sleep before the next look.
+    A time to sleep before the next poll.
 
     :param seconds: how long
     :param level: log level of ``text``
@@ -66,60 +66,60 @@ class Nap:
     text: str = ""
 
 
-Watch = Generator["Call[Any] | Nap", Any, Any]
+PollLoop = Generator["Call[Any] | Sleep", Any, Any]
 
 
-def watch(
-    wait: Wait,
+def poll_until_done(
+    condition: Condition,
     deadline: Deadline,
     *,
     poll_interval: float,
     started: float,
-    first: Pending | None = None,
-    answered: bool = False,
+    initial_result: Pending | None = None,
+    server_confirmed: bool = False,
     resumed: bool = False,
     told: Sequence[Progress] = (),
     clock: Callable[[], float] | None = None,
     random: Callable[[], float] = _random.random,
-) -> Watch:
+) -> PollLoop:
     """
-    Wait: yield calls to make (once each, without retries) and naps to sleep, in turn.
+    Wait: yield calls to make (once each, without retries) and times to sleep, in turn.
 
     Send in the result of each call, or throw in its error. Transient errors neither end the wait nor reset it: the
-    next look is the retry. So are answers that are not Milvus's, once Milvus has answered. Other errors end it.
+    next poll is the retry. So are answers that are not Milvus's, once Milvus has answered. Other errors end it.
 
-    :param wait: what is waited for
+    :param condition: what is waited for
     :param deadline: when to give up
-    :param poll_interval: seconds, the longest pause between two looks
+    :param poll_interval: seconds, the longest pause between two polls
     :param started: seconds since the epoch: when the wait began, here or in an earlier life of it
-    :param first: the verdict of a look that has just been made; None: begin with one
-    :param answered: whether Milvus has answered the task before, so that this is not the wrong address
+    :param initial_result: the result of a poll that has just been made; None: begin with one
+    :param server_confirmed: whether Milvus has answered the task before, so that this is not the wrong address
     :param resumed: whether it goes on where a task left it. When a triggerer starts anew, many waits do so at once:
-        they look one after the other, within the pause that is due
+        they poll one after the other, within the pause that is due
     :param told: the progress that the log has already
     :param clock: the present time; None: a :func:`steady_clock`
     :param random: gives numbers from 0 to 1, for the jitter
-    :return: what the wait's :class:`~airflow_vectordb.waits.Done` has
+    :return: what the wait's :class:`~airflow_vectordb.waiting.conditions.Done` has
     :raises MilvusError: the error that ended it
     :raises WaitTimeoutError: when it was not done by the deadline
     """
     clock = clock or steady_clock()
-    report = _Report(str(wait), started)
+    report = _Report(str(condition), started)
     if told:
         report.begin_with(tuple(told), clock())
     memory = Memory(clock)
-    verdict: Verdict | None = first
-    answered = answered or first is not None
+    verdict: PollResult | None = initial_result
+    server_confirmed = server_confirmed or initial_result is not None
     if resumed and (due := min(pause_after(clock() - started, poll_interval, random), deadline.at - clock())) > 0:
-        yield Nap(due * random())
+        yield Sleep(due * random())
     while True:
         trouble: MilvusError | None = None
         if verdict is None:
             try:
-                verdict = yield from wait.look(memory)
-                answered = True
+                verdict = yield from condition.poll(memory)
+                server_confirmed = True
             except MilvusError as error:
-                if not tolerable(error, answered):
+                if not is_recoverable(error, server_confirmed):
                     raise
                 trouble = error
         if isinstance(verdict, Done):
@@ -127,14 +127,14 @@ def watch(
         now = clock()
         report.seen = verdict or report.seen
         if now >= deadline.at:
-            raise not_done(wait, deadline, report.last(trouble))
+            raise not_done(condition, deadline, report.last(trouble))
         pause = pause_after(now - started, poll_interval, random)
         if trouble is not None and trouble.retry_after is not None:
             pause = max(pause, min(trouble.retry_after, max(LONGEST_REQUESTED_PAUSE, poll_interval)))
-        # One more look at the deadline itself, rather than none for the rest of the time.
+        # One more poll at the deadline itself, rather than none for the rest of the time.
         pause = max(min(pause, deadline.at - now), min(SHORTEST_PAUSE, poll_interval) / 5)
         level, text = report.line(now, verdict, trouble)
-        yield Nap(pause, level, text)
+        yield Sleep(pause, level, text)
         verdict = None
 
 
@@ -154,7 +154,7 @@ def steady_clock(
 def last_moment(deadline: Deadline) -> float:
     """
     Tell until when an answer is of use, by ``time.monotonic``: a little longer than the deadline, at which there is a
-    last look.
+    last poll.
 
     :param deadline: when waiting ends
     """
@@ -163,39 +163,41 @@ def last_moment(deadline: Deadline) -> float:
 
 def pause_after(elapsed: float, poll_interval: float, random: Callable[[], float]) -> float:
     """
-    Tell how long to pause before the next look.
+    Tell how long to pause before the next poll.
 
     :param elapsed: seconds waited so far
     :param poll_interval: seconds, the longest pause
-    :param random: gives numbers from 0 to 1: of many waits that begin together, few look together
+    :param random: gives numbers from 0 to 1: of many waits that begin together, few poll together
     """
     longest = min(poll_interval, max(SHORTEST_PAUSE, PAUSE_SHARE * max(0.0, elapsed)))
-    # Below the longest pause, so that with the time of the look itself nothing is noticed later than that.
+    # Below the longest pause, so that with the time of the poll itself nothing is noticed later than that.
     return longest * (0.8 + 0.15 * random())
 
 
-def tolerable(error: MilvusError, answered: bool) -> bool:
+def is_recoverable(error: MilvusError, server_confirmed: bool) -> bool:
     """
     Tell whether a wait goes on in spite of an error.
 
-    :param error: what a look at the server met
-    :param answered: whether Milvus has answered before
+    :param error: what a poll at the server met
+    :param server_confirmed: whether Milvus has answered before
     """
     if error.transient:
         return True
     # A page of a proxy's between two good answers is an outage. Before the first one, it is the wrong address.
-    return answered and isinstance(error, NotMilvusError) and not isinstance(error, RedirectError)
+    return server_confirmed and isinstance(error, NotMilvusError) and not isinstance(error, RedirectError)
 
 
-def not_done(wait: Wait, deadline: Deadline, seen: str) -> WaitTimeoutError:
+def not_done(condition: Condition, deadline: Deadline, seen: str) -> WaitTimeoutError:
     """
     Say that a wait has taken too long.
 
-    :param wait: what was waited for
+    :param condition: what was waited for
     :param deadline: when it should have been done
     :param seen: how far it was, and what went wrong
     """
-    return WaitTimeoutError(f"not done within {deadline}: {seen}. The server goes on by itself; waited for: {wait}")
+    return WaitTimeoutError(
+        f"not done within {deadline}: {seen}. The server goes on by itself; waited for: {condition}"
+    )
 
 
 def still_waiting(name: object, error: MilvusError) -> str:
@@ -203,7 +205,7 @@ def still_waiting(name: object, error: MilvusError) -> str:
     Say that an error does not end a wait.
 
     :param name: what is waited for
-    :param error: what a look at the server met
+    :param error: what a poll at the server met
     """
     return f"{str(error).rstrip('.')}; still waiting for {name}"
 
@@ -220,7 +222,7 @@ class _Report:
     told_at: float = float("-inf")
     since: float = 0.0  # it is what was told
     warned_at: float = float("-inf")
-    quiet: float = SELDOM
+    quiet: float = REPORT_INTERVAL
     in_trouble: bool = False  # and it has been told
     troubles: set[object] = field(default_factory=set)
     began: dict[str, tuple[float, int]] = field(default_factory=dict)
@@ -241,7 +243,7 @@ class _Report:
                 waited, why = duration(now - self.started), type(trouble).__name__
                 text = f"still waiting for {self.name} after {waited}; it fails in the same way as before ({why})"
             else:
-                self.quiet = SELDOM
+                self.quiet = REPORT_INTERVAL
                 text = still_waiting(self.name, trouble)
             self.troubles.add(kind)
             self.in_trouble, self.warned_at = True, now
@@ -253,7 +255,7 @@ class _Report:
             self.told, self.since = progress, now
         if progress not in self.recent:  # counts may go back and forth
             self.recent.append(progress)
-            self.told_at, self.quiet = now, SELDOM
+            self.told_at, self.quiet = now, REPORT_INTERVAL
             return logging.INFO, back + "; ".join(self._describe(item, now) for item in progress)
         if now - self.told_at < self.quiet and not back:
             return logging.INFO, ""
@@ -286,12 +288,12 @@ class _Report:
 
 __all__ = [
     "Deadline",
-    "Nap",
+    "Sleep",
+    "is_recoverable",
     "last_moment",
     "not_done",
     "pause_after",
+    "poll_until_done",
     "steady_clock",
     "still_waiting",
-    "tolerable",
-    "watch",
 ]

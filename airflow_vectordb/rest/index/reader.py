@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from airflow_vectordb.rest.index_spec import AUTOINDEX, SWITCH, IndexSpec
-from airflow_vectordb.rest.index_text import Unreadable, read_text
-from airflow_vectordb.rest.index_types import (
+from airflow_vectordb.rest.index.spec import AUTOINDEX, SWITCH, IndexSpec
+from airflow_vectordb.rest.index.text import Unreadable, read_text
+from airflow_vectordb.rest.index.types import (
     ALL_METRICS,
     FAMILIES,
     INDEX_PROPERTIES,
@@ -20,8 +20,8 @@ from airflow_vectordb.rest.index_types import (
     SEARCH_PARAMS,
     Kind,
 )
-from airflow_vectordb.rest.index_values import checked, equal, spell
-from airflow_vectordb.rest.spelling import article, fold, has_template, is_nothing, near_miss, nearest, show
+from airflow_vectordb.rest.index.values import checked, equal, format_value
+from airflow_vectordb.rest.spelling import article, has_template, is_nothing, near_miss, normalize_key, show, suggest
 
 #: Keys of one index, folded (lower case, no underscores) -> as the API spells them. The server matches keys without
 #: regard to case, and pymilvus writes them with underscores.
@@ -37,7 +37,7 @@ _KEYS = {
 _TOLD = frozenset({"collectionname", "state", "totalrows", "indexedrows", "pendingrows", "failreason"})
 _NOT_A_KEY = "is no name: Airflow renders the values of a mapping, and not its keys"
 _TYPE_NAMES = (*INDEX_TYPES, *NAMES_ONLY)
-_PARAM_NAMES = frozenset(map(fold, (*SEARCH_PARAMS, *KIND_OF)))
+_PARAM_NAMES = frozenset(map(normalize_key, (*SEARCH_PARAMS, *KIND_OF)))
 
 
 @dataclass
@@ -95,7 +95,7 @@ class IndexReader:
             self._wrong(f"an index must be a mapping, not {kind_of_value(raw)}")
             return None
         said = len(self._read.problems)
-        self._told = told = {fold(str(key)) for key in raw} >= {"state", "indexname", "fieldname"}
+        self._told = told = {normalize_key(str(key)) for key in raw} >= {"state", "indexname", "fieldname"}
         given, flat = self._keys(raw)
         names = {
             name: self._text(given.get(name), name, may_be_empty=told and name == "metricType")
@@ -116,15 +116,16 @@ class IndexReader:
             ("the index itself", flat),
         ):
             for key, value in mapping.items():
-                if fold(key) in ("indextype", "metrictype"):
+                if normalize_key(key) in ("indextype", "metrictype"):
                     if text := self._text(value, f"{source}.{key}"):
-                        (types if fold(key) == "indextype" else metrics)[f"{source}.{key}"] = text
+                        (types if normalize_key(key) == "indextype" else metrics)[f"{source}.{key}"] = text
                 elif key not in params:
                     params[key] = source, value
                 elif not equal(params[key][1], value):
                     first, other = params[key]
                     self._wrong(
-                        f"{key} is {spell(other)[:60]} in {first} and {spell(value)[:60]} in {source}", malformed=False
+                        f"{key} is {format_value(other)[:60]} in {first} and {format_value(value)[:60]} in {source}",
+                        malformed=False,
                     )
         index_type = self._index_type(self._agreed(types))
         metric = self._metric(self._agreed(metrics))
@@ -147,17 +148,17 @@ class IndexReader:
         flat: dict[str, Any] = {}
         for original, value in raw.items():
             key = str(original)
-            name = _KEYS.get(fold(key))
-            if name is None and self._told and fold(key) in _TOLD:
+            name = _KEYS.get(normalize_key(key))
+            if name is None and self._told and normalize_key(key) in _TOLD:
                 continue
-            if name is None and (fold(key) in _PARAM_NAMES or key.startswith(FAMILIES)):
+            if name is None and (normalize_key(key) in _PARAM_NAMES or key.startswith(FAMILIES)):
                 flat[key] = value
             elif name is None and has_template(key):
                 self._wrong(f"the key {show(key)} {_NOT_A_KEY}")
             elif name is None:
                 known = [*_KEYS.values(), *(name for name in KIND_OF if near_miss(key, [name]))]
                 meant = near_miss(key, known)
-                hint = nearest(key, [meant] if meant else [name for name in known if name != "params"])
+                hint = suggest(key, [meant] if meant else [name for name in known if name != "params"])
                 if "known:" in hint:
                     hint = f"; build parameters go into params{hint}"
                 self._wrong(f"unknown key {show(key)}{hint}")
@@ -194,13 +195,13 @@ class IndexReader:
         for given, value in params.items():
             if self._told and value in (None, ""):
                 continue
-            alike = [key for key in known if fold(key) == fold(given)]
+            alike = [key for key in known if normalize_key(key) == normalize_key(given)]
             key = alike[0] if given not in known and len(alike) == 1 else given
             kind = known.get(key)
             if has_template(key):
                 self._wrong(f"the key {show(key)} {_NOT_A_KEY}", malformed=False)
                 continue
-            if key not in known and fold(key) in _KEYS:
+            if key not in known and normalize_key(key) in _KEYS:
                 self._wrong(f"{show(key)} belongs beside params, and not into it")
                 continue
             if key not in known and (not key.startswith(FAMILIES) or near_miss(key, known)):

@@ -11,8 +11,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from airflow_vectordb.rest import codes, errors
-from airflow_vectordb.rest.call import LARGE_ANSWER, Answer
-from airflow_vectordb.rest.text import readable
+from airflow_vectordb.rest.http.call import LARGE_ANSWER, Answer
+from airflow_vectordb.rest.text import sanitize_text
 from airflow_vectordb.rest.wording import duration, names_in
 
 #: Both mean success: 0, and 200 on the v2 servers of early 2024.
@@ -23,7 +23,7 @@ Show = Callable[[str, int], str]
 
 
 @dataclass(frozen=True)
-class Reply:
+class RawResponse:
     """
     What came back over HTTP.
 
@@ -40,7 +40,7 @@ class Reply:
     whole: bool = True
 
 
-def open_reply(reply: Reply, show: Show = readable, *, largest: int = LARGE_ANSWER) -> Answer:
+def parse_response(reply: RawResponse, show: Show = sanitize_text, *, largest: int = LARGE_ANSWER) -> Answer:
     """
     Take the answer out of a reply.
 
@@ -62,7 +62,7 @@ def open_reply(reply: Reply, show: Show = readable, *, largest: int = LARGE_ANSW
     raise _failure(reply, code, envelope, show)
 
 
-def decompressed(reply: Reply, largest: int) -> Reply:
+def decompressed(reply: RawResponse, largest: int) -> RawResponse:
     """
     Undo the compression of a reply's body, as far as it may be long.
 
@@ -104,7 +104,7 @@ def _says_no(envelope: Mapping[str, Any]) -> bool:
     return envelope["code"] == 200 and "data" not in envelope and bool(envelope.get("message"))
 
 
-def _failure(reply: Reply, code: int, envelope: Mapping[str, Any], show: Show) -> errors.MilvusError:
+def _failure(reply: RawResponse, code: int, envelope: Mapping[str, Any], show: Show) -> errors.MilvusError:
     words = envelope.get("message") or envelope.get("msg") or "the server gave no reason"
     message = show(words if isinstance(words, str) else _as_text(words), 2000)
     if code in SUCCESS and not _says_no(envelope):
@@ -140,7 +140,7 @@ def _as_text(value: Any) -> str:
         return f"a {type(value).__name__} in the place of a message"
 
 
-def _not_milvus(reply: Reply, show: Show, largest: int) -> errors.MilvusError:
+def _not_milvus(reply: RawResponse, show: Show, largest: int) -> errors.MilvusError:
     cls = errors.NoSuchEndpointError if reply.status == 404 else codes.class_of_status(reply.status)
     excerpt = _excerpt(reply.body, show)
     if cls is errors.NoSuchEndpointError:
@@ -196,4 +196,4 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-__all__ = ["SUCCESS", "Reply", "decompressed", "open_reply", "retry_after"]
+__all__ = ["SUCCESS", "RawResponse", "decompressed", "parse_response", "retry_after"]

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from airflow_vectordb.rest import indexes
-from airflow_vectordb.rest.call import Call
 from airflow_vectordb.rest.collections import Collection
 from airflow_vectordb.rest.errors import (
     BadRequestError,
@@ -19,10 +18,11 @@ from airflow_vectordb.rest.errors import (
     UnexpectedError,
     UnsupportedError,
 )
-from airflow_vectordb.rest.index_spec import AUTOINDEX, Comparison, IndexSpec, index_place
+from airflow_vectordb.rest.http.call import Call
+from airflow_vectordb.rest.index.spec import AUTOINDEX, Comparison, IndexSpec, index_place
 from airflow_vectordb.rest.indexes import IndexDescription
-from airflow_vectordb.rest.spelling import nearest
-from airflow_vectordb.rest.text import readable
+from airflow_vectordb.rest.spelling import suggest
+from airflow_vectordb.rest.text import sanitize_text
 
 ARROW = "(What is there -> what is asked for.)"
 
@@ -35,14 +35,14 @@ class IndexPlan:
     :param collection: name of the collection
     :param specs: what is asked for, in the user's order, each with the name that its index has or will have
     :param there: descriptions of those that are there already, surely the same, by name
-    :param doubtful: those that may be the same, by name: they are asked for anew, and the server decides
+    :param unverified: those that may be the same, by name: they are asked for anew, and the server decides
     :param to_drop: descriptions of those that have to be dropped first, and how they differ, by name
     """
 
     collection: str
     specs: tuple[IndexSpec, ...]
     there: dict[str, IndexDescription]
-    doubtful: dict[str, Comparison]
+    unverified: dict[str, Comparison]
     to_drop: dict[str, tuple[IndexDescription, str]] = field(default_factory=dict)
 
     @property
@@ -65,10 +65,10 @@ class IndexPlan:
         :return: the description of each, and calls: if one of them is accepted, it is the same
         """
         for spec in self.to_create:
-            if spec.name in self.doubtful:
+            if spec.name in self.unverified:
                 description = next(d for d in existing if d.index_name == spec.name)
                 calls = [indexes.create(self.collection, [spec])] if len(self.to_create) > 1 else []
-                if spec.params and not description.params and not self.doubtful[spec.name].substituted:
+                if spec.params and not description.params and not self.unverified[spec.name].substituted:
                     calls.append(indexes.create(self.collection, [spec], type_in_params=False))
                 yield description, calls
 
@@ -79,9 +79,9 @@ class IndexPlan:
         :param existing: all indexes of the collection
         :param refused: names of those that are not the same
         """
-        same = {d.index_name: d for d in existing if d.index_name in self.doubtful and d.index_name not in refused}
-        doubtful = {name: found for name, found in self.doubtful.items() if name not in same}
-        return replace(self, there={**self.there, **same}, doubtful=doubtful)
+        same = {d.index_name: d for d in existing if d.index_name in self.unverified and d.index_name not in refused}
+        unverified = {name: found for name, found in self.unverified.items() if name not in same}
+        return replace(self, there={**self.there, **same}, unverified=unverified)
 
     def find(self, existing: Sequence[IndexDescription]) -> list[IndexDescription]:
         """
@@ -117,7 +117,7 @@ class IndexPlan:
         :return: the error to raise: with the differences, if they are what the server refuses
         """
         if is_conflict(error):
-            lines = [_differs(self.collection, name, found.doubts) for name, found in self.doubtful.items()]
+            lines = [_differs(self.collection, name, found.unverifiable) for name, found in self.unverified.items()]
             mismatch = IndexMismatchError(
                 error.message,
                 code=error.code,
@@ -130,7 +130,7 @@ class IndexPlan:
         missing = [spec.field_name for spec in self.to_create if spec.field_name not in fields]
         if fields and missing and not error.transient and _NO_FIELD.search(error.message):
             # A collection with dynamic fields takes any name for a key of theirs, and misses something else then.
-            guesses = (f"no field {name!r} in {self.collection}{nearest(name, fields)}" for name in missing)
+            guesses = (f"no field {name!r} in {self.collection}{suggest(name, fields)}" for name in missing)
             error.cause = "; ".join(guesses)
             error.hint = "A dynamic key needs json_path and json_cast_type."
         if len(self.to_create) > 1 and not error.transient:
@@ -250,7 +250,7 @@ def plan_indexes(
     """
     named: list[IndexSpec] = []
     there: dict[str, IndexDescription] = {}
-    doubtful: dict[str, Comparison] = {}
+    unverified: dict[str, Comparison] = {}
     to_drop: dict[str, tuple[IndexDescription, str]] = {}
     wrong: list[str] = []
     same: list[str] = []
@@ -266,25 +266,25 @@ def plan_indexes(
             continue
         named.append(replace(spec, index_name=spec.index_name or description.index_name))
         comparison = _compare(spec, description)
-        lines = comparison.differences + comparison.doubts
+        lines = comparison.differences + comparison.unverifiable
         if drop_others and description.state == "Failed":
-            lines += (f"its build failed: {readable(description.fail_reason, 300) or 'no reason given'}",)
+            lines += (f"its build failed: {sanitize_text(description.fail_reason, 300) or 'no reason given'}",)
             to_drop[description.index_name] = (description, ", ".join(lines))
         elif drop_others and comparison.differences:
             to_drop[description.index_name] = (description, ", ".join(lines))
         elif comparison.differences:
             wrong.append(_differs(collection, description.index_name, lines))
         elif fail_on_same:
-            same.append(f"{collection}/{readable(description.index_name, 255)} exists already")
+            same.append(f"{collection}/{sanitize_text(description.index_name, 255)} exists already")
         elif comparison.same:
             there[description.index_name] = description
         else:
-            doubtful[description.index_name] = comparison
+            unverified[description.index_name] = comparison
     if wrong:
         raise IndexMismatchError(f"another index is there: {'; '.join(wrong + same)}", hint=f"{hint} {ARROW}")
     if same:
         raise IndexMismatchError("; ".join(same), hint='Set if_exists="skip" to keep it, or drop it first.')
-    return IndexPlan(collection, tuple(named), there, doubtful, to_drop)
+    return IndexPlan(collection, tuple(named), there, unverified, to_drop)
 
 
 def _on_same_place(spec: IndexSpec, existing: Sequence[IndexDescription]) -> IndexDescription | None:
@@ -300,11 +300,11 @@ def _compare(spec: IndexSpec, description: IndexDescription) -> Comparison:
     # Some servers call it by the type that they chose. Whether it is that, or somebody's choice, only they know.
     of_type = tuple(line for line in found.differences if line.startswith("index_type:"))
     others = tuple(line for line in found.differences if line not in of_type)
-    return Comparison(others, found.doubts + of_type, found.substituted)
+    return Comparison(others, found.unverifiable + of_type, found.substituted)
 
 
 def _differs(collection: str, name: str, lines: Sequence[str]) -> str:
-    return f"{collection}/{readable(name, 255)}: {', '.join(lines)}"
+    return f"{collection}/{sanitize_text(name, 255)}: {', '.join(lines)}"
 
 
 __all__ = ["IndexPlan", "is_conflict", "misfits", "plan_indexes", "resolve_all"]

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_vectordb.rest.errors import InvalidParametersError
-from airflow_vectordb.rest.index_reader import IndexParams, IndexReader, kind_of_value
-from airflow_vectordb.rest.index_spec import IndexSpec
-from airflow_vectordb.rest.index_text import Unreadable, read_text
-from airflow_vectordb.rest.spelling import fold, has_template, is_nothing, nearest, show
+from airflow_vectordb.rest.index.reader import IndexParams, IndexReader, kind_of_value
+from airflow_vectordb.rest.index.spec import IndexSpec
+from airflow_vectordb.rest.index.text import Unreadable, read_text
+from airflow_vectordb.rest.spelling import has_template, is_nothing, normalize_key, show, suggest
 
 #: Problems that are told: whoever has more has given something else.
 _MOST_PROBLEMS = 50
@@ -90,8 +90,8 @@ def malformed_literal(raw: Any, extensions: Sequence[str], *, allow_unknown: boo
             return {"fieldName": "known later"}
         if isinstance(item, list | tuple):
             return [settled(one) for one in item]
-        if isinstance(item, Mapping) and not any(fold(str(key)) == "fieldname" for key in item):
-            return {key: settled(one) if fold(str(key)) == "indexparams" else one for key, one in item.items()}
+        if isinstance(item, Mapping) and not any(normalize_key(str(key)) == "fieldname" for key in item):
+            return {key: settled(one) if normalize_key(str(key)) == "indexparams" else one for key, one in item.items()}
         return item
 
     try:
@@ -125,7 +125,7 @@ def _items(raw: Any, read: IndexParams) -> list[Any]:
             read.wrong(f"index_params must hold a mapping or a list of mappings, not {kind_of_value(value)}")
             return []
     if isinstance(value, Mapping):
-        folded = {fold(str(key)): key for key in value}
+        folded = {normalize_key(str(key)): key for key in value}
         if "indexparams" not in folded:
             return [value]
         inner = value[folded["indexparams"]]
@@ -134,7 +134,7 @@ def _items(raw: Any, read: IndexParams) -> list[Any]:
             return [{**inner, **beside}] if isinstance(inner, Mapping) else [{"params": inner, **beside}]
         for key, original in folded.items():
             if key not in _ENVELOPE:
-                read.wrong(f"unknown key {show(original)}{nearest(str(original), _ENVELOPE.values())}")
+                read.wrong(f"unknown key {show(original)}{suggest(str(original), _ENVELOPE.values())}")
         read.envelope = {
             _ENVELOPE[key]: str(name) for key, name in beside.items() if key in _ENVELOPE and name not in (None, "")
         }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 KEPT_FOR = timedelta(days=365)
 
 
-class RetryMemory:
+class RetryState:
     """
     Keeps one fact of a task instance where its next try finds it, even if this one is killed.
 
@@ -169,4 +169,4 @@ class _Spare:
         self._facts.pop(key, None)
 
 
-__all__ = ["RetryMemory", "SharedNote"]
+__all__ = ["RetryState", "SharedNote"]

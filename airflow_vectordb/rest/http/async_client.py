@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from airflow_vectordb.rest import errors
-from airflow_vectordb.rest.call import Call
-from airflow_vectordb.rest.client import ca_bundle, no_bundle, no_use, not_http, proxy_error, tls_error
-from airflow_vectordb.rest.endpoint import LONGEST_TIMEOUT, Endpoint
-from airflow_vectordb.rest.envelope import Reply
-from airflow_vectordb.rest.exchange import Conversation, Pause, Request, conversation
-from airflow_vectordb.rest.gate import Gate
+from airflow_vectordb.rest.config import LONGEST_TIMEOUT, MilvusConfig
 from airflow_vectordb.rest.hosts import Proxy, proxy_for
+from airflow_vectordb.rest.http.call import Call
+from airflow_vectordb.rest.http.client import ca_bundle, no_bundle, no_use, not_http, proxy_error, tls_error
+from airflow_vectordb.rest.http.flow import Pause, Request, RequestFlow, request_flow
+from airflow_vectordb.rest.http.gate import Gate
+from airflow_vectordb.rest.http.response import RawResponse
 from airflow_vectordb.rest.wording import duration
 
 if TYPE_CHECKING:
@@ -36,16 +36,16 @@ LARGEST_PACKED_IN_LOOP = 1024
 
 class AsyncClient:
     """
-    Makes calls from an event loop; otherwise as :class:`~airflow_vectordb.rest.client.Client`.
+    Makes calls from an event loop; otherwise as :class:`~airflow_vectordb.rest.http.client.Client`.
 
-    :param endpoint: where the calls go
+    :param config: where the calls go
     :param sessions: another client's session to use, which stays that one's to close; None: one of its own
     """
 
-    def __init__(self, endpoint: Endpoint, *, sessions: Session | None = None) -> None:
-        self.endpoint = endpoint
+    def __init__(self, config: MilvusConfig, *, sessions: Session | None = None) -> None:
+        self.config = config
         self._own = sessions is None
-        self._session = Session(endpoint) if sessions is None else sessions
+        self._session = Session(config) if sessions is None else sessions
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -56,7 +56,7 @@ class AsyncClient:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"AsyncClient({self.endpoint!r})"
+        return f"AsyncClient({self.config!r})"
 
     async def close(self) -> None:
         """Close all connections. A later call opens new ones."""
@@ -68,36 +68,36 @@ class AsyncClient:
         Make a call.
 
         :param call: made by a function of ``airflow_vectordb.rest.indexes``, ``collections``, …
-        :param retries: attempts after the first; None: the endpoint's
+        :param retries: attempts after the first; None: the configured one
         :param until: when an answer is of no use any more, by ``time.monotonic``; None: never
         :return: what the call returns
         :raises MilvusError: when the server refuses, or when it does not answer after all attempts
         """
-        steps = conversation(self.endpoint, call, retries=retries)
+        steps = request_flow(self.config, call, retries=retries)
         step, result = _advance(steps, None)
         while step is not None:
-            outcome: Reply | errors.MilvusError | None = None
+            outcome: RawResponse | errors.MilvusError | None = None
             if isinstance(step, Pause):
                 await asyncio.sleep(step.seconds)
             else:
                 outcome = await self._exchange(step, until)
-            if isinstance(outcome, Reply) and _takes_long(outcome):
+            if isinstance(outcome, RawResponse) and _takes_long(outcome):
                 step, result = await asyncio.to_thread(_advance, steps, outcome)
             else:
                 step, result = _advance(steps, outcome)
         return cast("T", result)
 
-    async def _exchange(self, request: Request, until: float | None) -> Reply | errors.MilvusError:
+    async def _exchange(self, request: Request, until: float | None) -> RawResponse | errors.MilvusError:
         try:
             return await self._session.post(request, until)
         except errors.MilvusError as error:
             return error
         except _failures() as error:
-            return _translate(error, self.endpoint, self._session.proxy)
+            return _translate(error, self.config, self._session.proxy)
 
 
 def _advance(
-    steps: Conversation[Any], outcome: Reply | errors.MilvusError | None
+    steps: RequestFlow[Any], outcome: RawResponse | errors.MilvusError | None
 ) -> tuple[Request | Pause | None, Any]:
     """Go on with a conversation: to the next step, or to None and its result."""
     try:
@@ -106,7 +106,7 @@ def _advance(
         return None, stop.value
 
 
-def _takes_long(reply: Reply) -> bool:
+def _takes_long(reply: RawResponse) -> bool:
     return len(reply.body) > (LARGEST_PACKED_IN_LOOP if "content-encoding" in reply.headers else LARGEST_IN_LOOP)
 
 
@@ -120,11 +120,11 @@ class Session:
     """
     The connections to one server, which several clients may share, whatever their databases.
 
-    :param endpoint: the server, the token, TLS and time-outs
+    :param config: the server, the token, TLS and time-outs
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
+    def __init__(self, config: MilvusConfig) -> None:
+        self.config = config
         self._http: aiohttp.ClientSession | None = None
         self.proxy: Proxy | None = None
         # A request that has to queue for a connection is not late: its time-out begins when it has one.
@@ -137,7 +137,7 @@ class Session:
             http, self._http = self._http, None
             await http.close()
 
-    async def post(self, request: Request, until: float | None = None) -> Reply:
+    async def post(self, request: Request, until: float | None = None) -> RawResponse:
         """
         Make one request.
 
@@ -145,7 +145,7 @@ class Session:
         :param until: when an answer is of no use any more, by ``time.monotonic``; None: never
         :raises aiohttp.ClientError: when there is no whole answer
         :raises OSError: likewise
-        :raises asyncio.TimeoutError: when it takes longer than the endpoint allows
+        :raises asyncio.TimeoutError: when it takes longer than the configuration allows
         :raises MilvusError: when it cannot be sent, or the answer is of no use any more
         """
         http = await self._open()
@@ -153,11 +153,11 @@ class Session:
         answered: bool | None = None
         try:
             arguments = self._arguments(request)
-            if until is not None and (left := until - time.monotonic()) < self.endpoint.socket_timeout:
+            if until is not None and (left := until - time.monotonic()) < self.config.socket_timeout:
                 arguments["timeout"] = self._timeout(max(left, 0.001))
             async with http.post(request.url, data=request.body, allow_redirects=False, **arguments) as response:
                 # aiohttp's headers are found whatever the case of their names.
-                reply = Reply(response.status, response.headers, *await _read(response, request.largest_answer))
+                reply = RawResponse(response.status, response.headers, *await _read(response, request.largest_answer))
             answered = True
             return reply
         except (asyncio.TimeoutError, TimeoutError):
@@ -184,7 +184,7 @@ class Session:
 
         # Longer ones would be rounded up to the next full second.
         return aiohttp.ClientTimeout(
-            total=seconds, sock_connect=self.endpoint.connect_timeout, ceil_threshold=LONGEST_TIMEOUT
+            total=seconds, sock_connect=self.config.connect_timeout, ceil_threshold=LONGEST_TIMEOUT
         )
 
     async def _open(self) -> aiohttp.ClientSession:
@@ -196,10 +196,10 @@ class Session:
 
     async def _new(self) -> aiohttp.ClientSession:
         # Imports and certificates are read from disk: tens of milliseconds, in which an event loop should not stand.
-        tls, self.proxy = await asyncio.to_thread(_prepare, self.endpoint)
+        tls, self.proxy = await asyncio.to_thread(_prepare, self.config)
         import aiohttp
 
-        timeout = aiohttp.ClientTimeout(total=self.endpoint.socket_timeout, sock_connect=self.endpoint.connect_timeout)
+        timeout = aiohttp.ClientTimeout(total=self.config.socket_timeout, sock_connect=self.config.connect_timeout)
         connector = aiohttp.TCPConnector(ssl=tls, limit=MOST_CONNECTIONS)
         # trust_env would also read .netrc: proxies are looked up here instead.
         return aiohttp.ClientSession(
@@ -212,11 +212,11 @@ class Session:
         )
 
 
-def _prepare(endpoint: Endpoint) -> tuple[ssl.SSLContext | bool, Proxy | None]:
+def _prepare(config: MilvusConfig) -> tuple[ssl.SSLContext | bool, Proxy | None]:
     import aiohttp
 
     del aiohttp  # imported for whoever asks next
-    return _tls(endpoint), proxy_for(endpoint.url)
+    return _tls(config), proxy_for(config.url)
 
 
 async def _read(response: aiohttp.ClientResponse, largest: int) -> tuple[bytes, bool]:
@@ -230,15 +230,15 @@ async def _read(response: aiohttp.ClientResponse, largest: int) -> tuple[bytes, 
     return b"".join(pieces), True
 
 
-def _tls(endpoint: Endpoint) -> ssl.SSLContext | bool:
-    if not endpoint.url.lower().startswith("https"):
+def _tls(config: MilvusConfig) -> ssl.SSLContext | bool:
+    if not config.url.lower().startswith("https"):
         return True
-    if endpoint.verify is False:
+    if config.verify is False:
         return False
     from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
     # The same bundles that requests uses, in the same order.
-    bundle = ca_bundle(endpoint)
+    bundle = ca_bundle(config)
     bundle = bundle if isinstance(bundle, str) else DEFAULT_CA_BUNDLE_PATH
     directory = os.path.isdir(bundle)
     try:
@@ -247,7 +247,7 @@ def _tls(endpoint: Endpoint) -> ssl.SSLContext | bool:
         raise FileNotFoundError(error.errno, f"no usable CA bundle: {error.strerror}", bundle) from error
 
 
-def _translate(error: Exception, endpoint: Endpoint, proxy: Proxy | None) -> errors.MilvusError:
+def _translate(error: Exception, config: MilvusConfig, proxy: Proxy | None) -> errors.MilvusError:
     import aiohttp
 
     # Before TLS: what the proxy itself speaks says nothing about Milvus's port.
@@ -261,22 +261,22 @@ def _translate(error: Exception, endpoint: Endpoint, proxy: Proxy | None) -> err
     if isinstance(error, ssl.SSLError):
         return tls_error(error)
     if isinstance(error, FileNotFoundError):
-        return no_bundle(endpoint)
+        return no_bundle(config)
     if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
         return proxy_error()
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return errors.ConnectError(f"no connection within {duration(endpoint.connect_timeout)}")
+        return errors.ConnectError(f"no connection within {duration(config.connect_timeout)}")
     if isinstance(error, aiohttp.ClientConnectorError):
         cause = error.os_error
         # asyncio puts "Connect call failed ('10.0.0.1', 19530)" in the place of "Connection refused".
         reason = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror or str(cause)
         return errors.ConnectError(reason)
     if isinstance(error, aiohttp.ClientResponseError):
-        return not_http(_quoted(error.message), endpoint)
+        return not_http(_quoted(error.message), config)
     if isinstance(error, aiohttp.InvalidURL):
         return errors.ConnectError(f"not a usable URL: {error}", transient=False)
     if isinstance(error, asyncio.TimeoutError | TimeoutError):
-        return errors.AnswerTimeoutError(f"no answer within {duration(endpoint.socket_timeout)}")
+        return errors.AnswerTimeoutError(f"no answer within {duration(config.socket_timeout)}")
     if type(error) is OSError and error.errno is None:
         return errors.NotMilvusError(str(error))
     return errors.BrokenAnswerError("the connection ended before the answer did")
