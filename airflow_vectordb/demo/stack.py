@@ -27,7 +27,7 @@ from airflow_vectordb.demo.api import AirflowApi
 from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home
 from airflow_vectordb.demo.processes import Processes, StopSignals
-from airflow_vectordb.rest import Client, Endpoint
+from airflow_vectordb.rest import Client, MilvusConfig
 
 __all__ = ["CONNECTION_ID", "Stack", "migrate_database", "open_processes", "prepare_database", "wait_for"]
 
@@ -54,7 +54,7 @@ class Stack:
     """
 
     api: AirflowApi
-    milvus: Endpoint
+    milvus: MilvusConfig
     secret: Secrets
 
     @classmethod
@@ -85,7 +85,7 @@ class Stack:
         secret = Secrets.of(home)
         milvus_port, airflow_port = free_port(), free_port(port)
         url = f"http://127.0.0.1:{airflow_port}"
-        milvus = Endpoint(f"http://127.0.0.1:{milvus_port}", token=f"{MILVUS_USER}:{secret.milvus_password}")
+        milvus = MilvusConfig(f"http://127.0.0.1:{milvus_port}", token=f"{MILVUS_USER}:{secret.milvus_password}")
         stack = cls(AirflowApi(url, USER, secret.password), milvus, secret)
         write_settings(home, secret, dags=dags, port=airflow_port, name=name)
         env = clean_environment(home)
