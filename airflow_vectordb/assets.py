@@ -20,7 +20,10 @@ from airflow_vectordb.hooks.connection_fields import CLOUD_CONSOLES, DEFAULT_POR
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.openlineage.facet import Dataset
-    from airflow.sdk import Asset
+    from airflow.sdk import Asset, Context
+
+    from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.mixins import MilvusTaskMixin
 
 SCHEME = "milvus"
 DEFAULT_DATABASE = "default"
@@ -136,4 +139,47 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
     return Dataset(namespace=f"{SCHEME}://{parts.netloc}", name=f"{database}.{collection}")
 
 
-__all__ = ["asset_uri", "check_assets", "convert_asset_to_openlineage", "milvus_asset", "sanitize_uri"]
+def emit_asset_events(
+    task: MilvusTaskMixin, hook: MilvusHook, context: Context, collection: str, extra: dict[str, Any]
+) -> None:
+    """
+    Tell Airflow that a task has changed a collection: through outlet assets, and through hook lineage.
+
+    The event of an outlet :class:`~airflow.sdk.Asset` gets ``extra``; an outlet :class:`~airflow.sdk.AssetAlias` gets
+    an event for the collection's own asset, with ``extra``. Without any outlet, lineage collectors (OpenLineage) are
+    told all the same.
+
+    :param task: whose outlets get the events
+    :param hook: names the server and the database
+    :param context: the task's context
+    :param collection: name of the collection
+    :param extra: JSON-ready
+    """
+    from airflow.sdk import Asset, AssetAlias
+
+    uri = asset_uri(hook.config.url, None, hook.config.database, collection)
+    events: Any = (context or {}).get("outlet_events")  # unit tests of DAGs give none
+    for outlet in (task.outlets or ()) if events is not None else ():
+        if isinstance(outlet, AssetAlias):
+            events[outlet].add(Asset(uri), extra=extra)
+        elif isinstance(outlet, Asset):
+            events[outlet].extra.update(extra)
+    _lineage_collector().add_output_asset(context=hook, uri=uri)
+
+
+def _lineage_collector() -> Any:
+    try:
+        from airflow.sdk.lineage import get_hook_lineage_collector
+    except ImportError:  # Airflow 3.1
+        from airflow.lineage.hook import get_hook_lineage_collector  # type: ignore[no-redef,import-not-found,unused-ignore]
+    return get_hook_lineage_collector()
+
+
+__all__ = [
+    "asset_uri",
+    "check_assets",
+    "convert_asset_to_openlineage",
+    "emit_asset_events",
+    "milvus_asset",
+    "sanitize_uri",
+]

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_vectordb._compat import AirflowException, TaskDeferralTimeout, is_dag_test
+from airflow_vectordb.assets import emit_asset_events
 from airflow_vectordb.health import missing_triggerer
 from airflow_vectordb.validation import check_common, check_seconds, check_where, raise_if_invalid, seconds_of
 
@@ -394,17 +395,15 @@ class MilvusTaskMixin:
 
     def emit_asset_events(self, hook: MilvusHook, context: Context, extra: dict[str, Any]) -> None:
         """
-        Tell Airflow what this task did to its collection: see :func:`airflow_vectordb.lineage.tell`. The work is done:
-        nothing that goes wrong here fails the task.
+        Tell Airflow what this task did to its collection: see :func:`airflow_vectordb.assets.emit_asset_events`. The
+        work is done: nothing that goes wrong here fails the task.
 
         :param hook: open
         :param context: the task's context
         :param extra: of the outlets' events; JSON-ready
         """
-        from airflow_vectordb.lineage import tell
-
         try:
-            tell(self, hook, context, str(getattr(self, "collection_name", "")), extra)
+            emit_asset_events(self, hook, context, str(getattr(self, "collection_name", "")), extra)
         except Exception as error:  # noqa: BLE001
             self.log.warning("The work is done; Airflow could not be told of it, as assets and lineage: %s", error)
 

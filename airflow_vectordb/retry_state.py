@@ -22,7 +22,7 @@ class RetryState:
     Keeps one fact of a task instance where its next try finds it, even if this one is killed.
 
     **How it works:** on Airflow 3.3 and later in the task state store; before that in an Airflow Variable whose name is
-    made from the task instance's, and which :meth:`forget` deletes. XComs would not do: Airflow deletes those of a task
+    made from the task instance's, and which :meth:`delete` deletes. XComs would not do: Airflow deletes those of a task
     instance before each try.
 
     **Known limit:** on Airflow 3.1 and 3.2 the Variable stays if the task instance never comes to its end.
@@ -52,7 +52,7 @@ class RetryState:
             digest = hashlib.sha256("\n".join(map(str, identity)).encode()).hexdigest()
             self._key += f".{digest[:32]}"
 
-    def recall(self) -> Any:
+    def get(self) -> Any:
         """
         Return the fact; None when there is none.
 
@@ -69,7 +69,7 @@ class RetryState:
             self._delete(f"{self._key}.probe")
         return fact
 
-    def keep(self, fact: Any) -> None:
+    def set(self, fact: Any) -> None:
         """
         Write the fact down. When this returns, it is there.
 
@@ -81,7 +81,7 @@ class RetryState:
         else:
             self._write(self._key, fact)
 
-    def forget(self) -> None:
+    def delete(self) -> None:
         """Delete the fact."""
         if self._store is not None:
             self._store.delete(self._key)

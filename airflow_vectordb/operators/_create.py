@@ -75,7 +75,7 @@ class IndexCreation:
             warnings = plan.read_back(found, strict=self._task.strict)
         except errors.IndexMismatchError:
             if self._replacement is not None:
-                self._replacement.disown(plan.to_create)
+                self._replacement.mark_rejected(plan.to_create)
             raise
         for warning in warnings:
             self._task.log.warning("the server did not build this: %s", warning)
@@ -100,7 +100,7 @@ class IndexCreation:
     def _clear(self, refused: Mapping[str, tuple[IndexDescription, str]]) -> None:
         in_the_way = {**self._plan.to_drop, **refused}
         if self._replacement is not None and in_the_way:
-            self._replacement.clear(in_the_way)
+            self._replacement.release_and_drop(in_the_way)
 
     def _ask(self) -> None:
         """Ask for all that is missing in one call; on a conflict look again, and find out what is the same."""

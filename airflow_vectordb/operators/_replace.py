@@ -64,10 +64,10 @@ class IndexReplacement:
         if fact is not None and fact["collection"] != collection:
             self._task.log.warning("An earlier try was about %s, which gets back what it had", fact["collection"])
             with suppress(CollectionNotFoundError):
-                self._put_back(fact)
+                self._rollback(fact)
             self._forget(fact)
 
-    def clear(self, to_drop: Mapping[str, tuple[IndexDescription, str]]) -> None:
+    def release_and_drop(self, to_drop: Mapping[str, tuple[IndexDescription, str]]) -> None:
         """
         Release the collection if it is loaded, and drop indexes.
 
@@ -108,13 +108,13 @@ class IndexReplacement:
                     error.hint = "A retry of this task releases it again."
                 raise
 
-    def disown(self, specs: Iterable[IndexSpec]) -> None:
+    def mark_rejected(self, specs: Iterable[IndexSpec]) -> None:
         """
         Say that the server built something else for these: :meth:`on_failure` may drop it.
 
         :param specs: what was asked for in this try
         """
-        self._state.results["disowned"] = [spec.name for spec in specs]
+        self._state.results["rejected"] = [spec.name for spec in specs]
 
     def reload(self) -> None:
         """Load what was loaded before the first try."""
@@ -155,7 +155,7 @@ class IndexReplacement:
                 _add(error, f"Collection {fact['collection']!r} was loaded; another try of this task loads it again.")
             return
         try:
-            restored = self._put_back(fact)
+            restored = self._rollback(fact)
         except MilvusError as again:
             old = "; ".join(f"{i['index_name']}: {i['index_type']} {i['params']}" for i in fact["indexes"])
             why = "for the same reason" if again.message == error.message else f"in its turn: {again}"
@@ -172,14 +172,14 @@ class IndexReplacement:
             _add(error, f"So that nothing is lost, {' and '.join(done)}.")
 
     def _recall(self) -> dict[str, Any] | None:
-        fact: dict[str, Any] | None = self._memory.recall()
+        fact: dict[str, Any] | None = self._memory.get()
         if fact is None and "noted" in self._state.results:
             # To go on without it would be to forget about loading, silently.
             raise AirflowException(f"task {self._task.task_id}: what it wrote down for its own retries is gone")
         return fact
 
     def _forget(self, fact: Mapping[str, Any]) -> None:
-        self._memory.forget()
+        self._memory.delete()
         self._state.results.pop("noted", None)
         if fact["loaded"] is not None:
             self._note(fact["collection"]).delete()
@@ -213,7 +213,7 @@ class IndexReplacement:
             "indexes": before["indexes"] + [d.as_json() for d in dropped if _place(d.as_json()) not in known],
         }
         if fact != before:
-            self._memory.keep(fact)
+            self._memory.set(fact)
             self._state.results["noted"] = True
 
     def _load(self, fact: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -232,7 +232,7 @@ class IndexReplacement:
         self._hook.send(partitions.load(collection, names))
         return names
 
-    def _put_back(self, fact: Mapping[str, Any]) -> list[str]:
+    def _rollback(self, fact: Mapping[str, Any]) -> list[str]:
         """Ask for the old indexes, and load again; return the names of the indexes that were missing."""
         restored = self._restore(fact["collection"], fact["indexes"])
         if fact["loaded"] is not None:
@@ -245,7 +245,7 @@ class IndexReplacement:
         from airflow_vectordb.rest.index.spec import AUTOINDEX, IndexSpec
         from airflow_vectordb.rest.index.types import INDEX_TYPES
 
-        disowned = self._state.results.get("disowned", ())
+        rejected = self._state.results.get("rejected", ())
         there = [
             description.as_json()
             for name in self._hook.send(indexes.list_(collection))
@@ -254,7 +254,7 @@ class IndexReplacement:
         restored: list[str] = []
         for index in old:
             in_place = [other for other in there if _place(other) == _place(index)]
-            of_use = [o for o in in_place if o["state"] != "Failed" and o["index_name"] not in disowned]
+            of_use = [o for o in in_place if o["state"] != "Failed" and o["index_name"] not in rejected]
             if index["state"] == "Failed" or of_use:
                 continue
             for other in in_place:

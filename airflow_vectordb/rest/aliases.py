@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_vectordb.rest.http.call import Call, build_body, names, nothing
+from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse_none
 
 
 def create(alias: str, collection: str, *, database: str | None = None) -> Call[None]:
@@ -14,7 +14,7 @@ def create(alias: str, collection: str, *, database: str | None = None) -> Call[
     :param database: its database; None: the configured one
     """
     body = build_body(database, aliasName=alias, collectionName=collection)
-    return Call("aliases/create", body, nothing, idempotent=False)
+    return Call("aliases/create", body, parse_none, idempotent=False)
 
 
 def alter(alias: str, collection: str, *, database: str | None = None) -> Call[None]:
@@ -25,7 +25,7 @@ def alter(alias: str, collection: str, *, database: str | None = None) -> Call[N
     :param collection: the collection that it is to stand for
     :param database: its database; None: the configured one
     """
-    return Call("aliases/alter", build_body(database, aliasName=alias, collectionName=collection), nothing)
+    return Call("aliases/alter", build_body(database, aliasName=alias, collectionName=collection), parse_none)
 
 
 def describe(alias: str, *, database: str | None = None) -> Call[str]:
@@ -47,7 +47,7 @@ def list_(collection: str | None = None, *, database: str | None = None) -> Call
     :param database: None: the configured one
     """
     body = build_body(database, collectionName=collection)
-    return Call("aliases/list", body, names)
+    return Call("aliases/list", body, parse_names)
 
 
 def drop(alias: str, *, database: str | None = None) -> Call[None]:
@@ -57,7 +57,7 @@ def drop(alias: str, *, database: str | None = None) -> Call[None]:
     :param alias: name of the alias
     :param database: its database; None: the configured one
     """
-    return Call("aliases/drop", build_body(database, aliasName=alias), nothing)
+    return Call("aliases/drop", build_body(database, aliasName=alias), parse_none)
 
 
 __all__ = ["alter", "create", "describe", "drop", "list_"]

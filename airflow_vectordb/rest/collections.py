@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_vectordb.rest.http.call import Answer, Call, build_body, names, nothing
+from airflow_vectordb.rest.http.call import Answer, Call, build_body, parse_names, parse_none
 from airflow_vectordb.rest.result import Result
 
 _NOT_LOADED = re.compile(r"\bnot (?:been )?(?:loaded|found)\b|\bnot exist\b|n't exist\b", re.IGNORECASE)
@@ -132,7 +132,7 @@ def create(
         params=params,
         description=description,
     )
-    return Call("collections/create", body, nothing)
+    return Call("collections/create", body, parse_none)
 
 
 def describe(name: str, *, database: str | None = None) -> Call[Collection]:
@@ -161,7 +161,7 @@ def list_(*, database: str | None = None) -> Call[list[str]]:
 
     :param database: None: the configured one
     """
-    return Call("collections/list", build_body(database), names)
+    return Call("collections/list", build_body(database), parse_names)
 
 
 def drop(name: str, *, database: str | None = None) -> Call[None]:
@@ -171,7 +171,7 @@ def drop(name: str, *, database: str | None = None) -> Call[None]:
     :param name: name of the collection
     :param database: its database; None: the configured one
     """
-    return Call("collections/drop", build_body(database, collectionName=name), nothing)
+    return Call("collections/drop", build_body(database, collectionName=name), parse_none)
 
 
 def load(name: str, *, database: str | None = None) -> Call[None]:
@@ -181,7 +181,7 @@ def load(name: str, *, database: str | None = None) -> Call[None]:
     :param name: name of the collection
     :param database: its database; None: the configured one
     """
-    return Call("collections/load", build_body(database, collectionName=name), nothing)
+    return Call("collections/load", build_body(database, collectionName=name), parse_none)
 
 
 def release(name: str, *, database: str | None = None) -> Call[None]:
@@ -191,7 +191,7 @@ def release(name: str, *, database: str | None = None) -> Call[None]:
     :param name: name of the collection
     :param database: its database; None: the configured one
     """
-    return Call("collections/release", build_body(database, collectionName=name), nothing)
+    return Call("collections/release", build_body(database, collectionName=name), parse_none)
 
 
 def load_state(name: str, partitions: Sequence[str] = (), *, database: str | None = None) -> Call[LoadState]:
@@ -246,7 +246,7 @@ def flush(name: str, *, database: str | None = None) -> Call[None]:
     :param name: name of the collection
     :param database: its database; None: the configured one
     """
-    return Call("collections/flush", build_body(database, collectionName=name), nothing)
+    return Call("collections/flush", build_body(database, collectionName=name), parse_none)
 
 
 def _collection(answer: Answer) -> Collection:

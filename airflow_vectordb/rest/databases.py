@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_vectordb.rest.http.call import Call, build_body, names, nothing
+from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse_none
 
 
 def create(name: str, *, properties: Mapping[str, Any] | None = None) -> Call[None]:
@@ -15,7 +15,7 @@ def create(name: str, *, properties: Mapping[str, Any] | None = None) -> Call[No
     :param name: name of the database
     :param properties: as ``{"database.max.collections": 10}``
     """
-    return Call("databases/create", build_body(name, properties=properties), nothing, idempotent=False)
+    return Call("databases/create", build_body(name, properties=properties), parse_none, idempotent=False)
 
 
 def describe(name: str) -> Call[dict[str, Any]]:
@@ -30,7 +30,7 @@ def describe(name: str) -> Call[dict[str, Any]]:
 def list_() -> Call[list[str]]:
     """List the names of all databases."""
     # Any database will do here, and the configured one need not exist: the list is asked for when one is missing.
-    return Call("databases/list", build_body("default"), names)
+    return Call("databases/list", build_body("default"), parse_names)
 
 
 def drop(name: str) -> Call[None]:
@@ -39,7 +39,7 @@ def drop(name: str) -> Call[None]:
 
     :param name: name of the database
     """
-    return Call("databases/drop", build_body(name), nothing)
+    return Call("databases/drop", build_body(name), parse_none)
 
 
 __all__ = ["create", "describe", "drop", "list_"]

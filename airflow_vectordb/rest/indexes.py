@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb.rest.errors import IndexNotFoundError
-from airflow_vectordb.rest.http.call import Answer, Call, build_body, names, nothing
+from airflow_vectordb.rest.http.call import Answer, Call, build_body, parse_names, parse_none
 from airflow_vectordb.rest.index.types import INDEX_PROPERTIES
 from airflow_vectordb.rest.index.values import told
 from airflow_vectordb.rest.result import Result
@@ -105,7 +105,7 @@ def create(
     """
     items = [spec.body(type_in_params=type_in_params) for spec in specs]
     body = build_body(database, collectionName=collection, indexParams=items)
-    return Call("indexes/create", body, nothing)
+    return Call("indexes/create", body, parse_none)
 
 
 def describe(collection: str, index_name: str, *, database: str | None = None) -> Call[list[IndexDescription]]:
@@ -136,7 +136,7 @@ def list_(collection: str, *, database: str | None = None) -> Call[list[str]]:
     :param collection: name of the collection
     :param database: its database; None: the configured one
     """
-    return Call("indexes/list", build_body(database, collectionName=collection), names)
+    return Call("indexes/list", build_body(database, collectionName=collection), parse_names)
 
 
 def drop(collection: str, index_name: str, *, database: str | None = None) -> Call[None]:
@@ -147,7 +147,7 @@ def drop(collection: str, index_name: str, *, database: str | None = None) -> Ca
     :param index_name: name of the index
     :param database: its database; None: the configured one
     """
-    return Call("indexes/drop", build_body(database, collectionName=collection, indexName=index_name), nothing)
+    return Call("indexes/drop", build_body(database, collectionName=collection, indexName=index_name), parse_none)
 
 
 def _description(item: Mapping[str, Any]) -> IndexDescription:

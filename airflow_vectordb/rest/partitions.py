@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_vectordb.rest.http.call import Call, build_body, names, nothing
+from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse_none
 
 
 def list_(collection: str, *, database: str | None = None) -> Call[list[str]]:
@@ -14,7 +14,7 @@ def list_(collection: str, *, database: str | None = None) -> Call[list[str]]:
     :param collection: name of the collection
     :param database: its database; None: the configured one
     """
-    return Call("partitions/list", build_body(database, collectionName=collection), names)
+    return Call("partitions/list", build_body(database, collectionName=collection), parse_names)
 
 
 def load(collection: str, partitions: Sequence[str], *, database: str | None = None) -> Call[None]:
@@ -26,7 +26,7 @@ def load(collection: str, partitions: Sequence[str], *, database: str | None = N
     :param database: its database; None: the configured one
     """
     body = build_body(database, collectionName=collection, partitionNames=list(partitions))
-    return Call("partitions/load", body, nothing)
+    return Call("partitions/load", body, parse_none)
 
 
 def release(collection: str, partitions: Sequence[str], *, database: str | None = None) -> Call[None]:
@@ -38,7 +38,7 @@ def release(collection: str, partitions: Sequence[str], *, database: str | None 
     :param database: its database; None: the configured one
     """
     body = build_body(database, collectionName=collection, partitionNames=list(partitions))
-    return Call("partitions/release", body, nothing)
+    return Call("partitions/release", body, parse_none)
 
 
 __all__ = ["list_", "load", "release"]

@@ -14,7 +14,7 @@ from fake_milvus import FakeMilvus, indexed, rows, told
 from harness import Clock, Logged, Operating
 from scripted import ScriptedServer
 
-from airflow_vectordb import lineage
+from airflow_vectordb import assets
 from airflow_vectordb._compat import AirflowException, AirflowNotFoundException
 from airflow_vectordb.hooks.connection_reading import FIRST_PAUSES, PAUSES, reading
 from airflow_vectordb.hooks.milvus import MilvusHook
@@ -210,7 +210,7 @@ def test_nothing_after_the_work_fails_it(
     operating.connect(serve(indexed(rows(0, "Finished"))))
     context: Any = {}
     if what == "lineage":
-        monkeypatch.setattr(lineage, "_collector", broken)
+        monkeypatch.setattr(assets, "_lineage_collector", broken)
     elif what == "outlets":
         context = {"outlet_events": SimpleNamespace()}
     else:

@@ -31,6 +31,14 @@ def hanging() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
+def slowdown() -> float:
+    """Measure how much longer than its processor time anything takes here: 1 on a machine that does nothing else."""
+    began, spent = time.perf_counter(), time.process_time()
+    while time.process_time() - spent < 0.3:
+        pass
+    return max(1.0, (time.perf_counter() - began) / 0.3)
+
+
 def test_two_thousand_waits_end_in_time(hanging: str, operating: Operating) -> None:
     operating.connect(hanging, extra={"timeout": 30})
     late: list[float] = []
@@ -50,7 +58,7 @@ def test_two_thousand_waits_end_in_time(hanging: str, operating: Operating) -> N
     assert asyncio.run(main()) == {"WaitTimeoutError"}
     assert len(late) == 2000
     assert min(late) > -0.1
-    assert max(late) < 2.0
+    assert max(late) < 2.0 * slowdown()
 
 
 def test_a_worker_ends_in_time(hanging: str, operating: Operating) -> None:

@@ -11,7 +11,7 @@ from fake_milvus import FakeMilvus
 from harness import Operating
 from test_creating import Serve
 
-from airflow_vectordb import lineage
+from airflow_vectordb import assets
 
 try:
     from airflow.sdk.lineage import HookLineageCollector
@@ -34,7 +34,7 @@ class Events:
 def collector(monkeypatch: pytest.MonkeyPatch) -> HookLineageCollector:
     """Airflow's own collector, which it uses only when somebody reads it."""
     found = HookLineageCollector()
-    monkeypatch.setattr(lineage, "_collector", lambda: found)
+    monkeypatch.setattr(assets, "_lineage_collector", lambda: found)
     return found
 
 
@@ -64,4 +64,4 @@ def test_a_failed_task_tells_nothing(collector: HookLineageCollector, serve: Ser
 
 
 def test_the_collector_is_airflows() -> None:
-    assert isinstance(lineage._collector(), HookLineageCollector)
+    assert isinstance(assets._lineage_collector(), HookLineageCollector)

@@ -66,38 +66,38 @@ def memory(try_number: int = 1, **of: Any) -> RetryState:
 
 
 def test_the_next_try_finds_it(supervisor: Supervisor) -> None:
-    assert memory().recall() is None
-    memory().keep(FACT)
-    assert memory(2).recall() == FACT
+    assert memory().get() is None
+    memory().set(FACT)
+    assert memory(2).get() == FACT
     (key,) = supervisor
     assert key.startswith("airflow_vectordb.replace.")
     assert all(char.isalnum() or char in "._" for char in key)
-    memory(2).forget()
-    assert memory(3).recall() is None
+    memory(2).delete()
+    assert memory(3).get() is None
     assert supervisor == {}
 
 
 @pytest.mark.parametrize("other", [{"dag_id": "e"}, {"run_id": "2"}, {"task_id": "u"}, {"map_index": 0}])
 def test_it_is_nobody_elses(other: dict[str, Any], supervisor: Supervisor) -> None:
-    memory().keep(FACT)
-    assert memory(**other).recall() is None
-    memory(**other).forget()
-    assert memory().recall() == FACT
+    memory().set(FACT)
+    assert memory(**other).get() is None
+    memory(**other).delete()
+    assert memory().get() == FACT
 
 
 def test_what_cannot_be_written_stops_the_task(supervisor: Supervisor) -> None:
     supervisor.read_only = True
     with pytest.raises(AirflowException, match="could not be written"):
-        memory().keep(FACT)
+        memory().set(FACT)
 
 
 def test_what_cannot_be_read_is_not_taken_for_nothing(supervisor: Supervisor) -> None:
-    memory().keep(FACT)
+    memory().set(FACT)
     supervisor.away = True
     with pytest.raises(AirflowException, match="could not be written"):
-        memory(2).recall()
+        memory(2).get()
     supervisor.away = False
-    assert memory(2).recall() == FACT
+    assert memory(2).get() == FACT
 
 
 @pytest.mark.parametrize("number", range(1, 13))
@@ -132,7 +132,7 @@ def test_nothing_is_touched_when_it_cannot_be_written(
 def test_the_task_state_store_is_preferred(supervisor: Supervisor) -> None:
     store = Store()
     context: Any = {"ti": SimpleNamespace(try_number=1, dag_id="d", run_id="r", task_id="t"), "task_state_store": store}
-    RetryState(context, "replace").keep(FACT)
+    RetryState(context, "replace").set(FACT)
     assert supervisor == {}
     assert {key: json.loads(text) for key, text in store.items()} == {"airflow_vectordb.replace": FACT}
 

@@ -196,7 +196,7 @@ def _is_after_exception(frame: FrameType) -> bool:
     return last == "POP_EXCEPT" or (first == "POP_EXCEPT" and before == "LOAD_CONST" and last.startswith("STORE_"))
 
 
-def nothing(answer: Answer) -> None:
+def parse_none(answer: Answer) -> None:
     """
     Read an answer that says no more than that it worked.
 
@@ -205,7 +205,7 @@ def nothing(answer: Answer) -> None:
     del answer
 
 
-def names(answer: Answer) -> list[str]:
+def parse_names(answer: Answer) -> list[str]:
     """
     Read an answer that is a list of names.
 
@@ -239,6 +239,6 @@ __all__ = [
     "Answer",
     "Call",
     "build_body",
-    "names",
-    "nothing",
+    "parse_names",
+    "parse_none",
 ]

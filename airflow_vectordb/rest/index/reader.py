@@ -20,7 +20,7 @@ from airflow_vectordb.rest.index.types import (
     SEARCH_PARAMS,
     Kind,
 )
-from airflow_vectordb.rest.index.values import checked, equal, format_value
+from airflow_vectordb.rest.index.values import checked, format_value, values_equal
 from airflow_vectordb.rest.spelling import article, has_template, is_nothing, near_miss, normalize_key, show, suggest
 
 #: Keys of one index, folded (lower case, no underscores) -> as the API spells them. The server matches keys without
@@ -121,7 +121,7 @@ class IndexReader:
                         (types if normalize_key(key) == "indextype" else metrics)[f"{source}.{key}"] = text
                 elif key not in params:
                     params[key] = source, value
-                elif not equal(params[key][1], value):
+                elif not values_equal(params[key][1], value):
                     first, other = params[key]
                     self._wrong(
                         f"{key} is {format_value(other)[:60]} in {first} and {format_value(value)[:60]} in {source}",

@@ -20,7 +20,7 @@ from airflow_vectordb.rest.index.types import (
     SCALAR,
     SPARSE,
 )
-from airflow_vectordb.rest.index.values import equal, format_value
+from airflow_vectordb.rest.index.values import format_value, values_equal
 from airflow_vectordb.rest.indexes import IndexDescription
 from airflow_vectordb.rest.spelling import article, suggest
 from airflow_vectordb.rest.text import sanitize_text
@@ -205,7 +205,7 @@ class IndexSpec:
             there = existing.params.get(key, told.get(key.lower()))
             if key == "json_path" and same_place:
                 continue
-            if there is not None and not equal(value, there):
+            if there is not None and not values_equal(value, there):
                 differences.append(f"{key}: {format_value(there)} -> {format_value(value)}")
             elif there is None and not substituted:
                 unverifiable.append(f"{key}: not told -> {format_value(value)}")

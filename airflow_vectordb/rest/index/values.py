@@ -149,7 +149,7 @@ def format_value(value: Any) -> str:
         return show(value)
 
 
-def equal(one: Any, other: Any) -> bool:
+def values_equal(one: Any, other: Any) -> bool:
     """
     Compare two values of a parameter as Milvus takes them: ``16``, ``16.0`` and ``"16"`` are one, and so are ``SQ8``
     and ``sq8``.
@@ -171,4 +171,4 @@ def _canonical(value: Any) -> float | str:
         return text.casefold()
 
 
-__all__ = ["checked", "equal", "format_value", "plain", "told"]
+__all__ = ["checked", "format_value", "plain", "told", "values_equal"]

@@ -111,14 +111,14 @@ with DAG("memory", schedule=None):
 
     def tries(memory: RetryState) -> object:
         """Go through what a replacement does with it."""
-        before = memory.recall()
-        memory.keep({"loaded": ["a"], "indexes": []})
-        kept = memory.recall()
-        memory.keep({"loaded": [], "indexes": [{"params": {"M": "16"}}]})
-        changed = memory.recall()
-        memory.forget()
-        memory.forget()
-        return [before, kept, changed, memory.recall()]
+        before = memory.get()
+        memory.set({"loaded": ["a"], "indexes": []})
+        kept = memory.get()
+        memory.set({"loaded": [], "indexes": [{"params": {"M": "16"}}]})
+        changed = memory.get()
+        memory.delete()
+        memory.delete()
+        return [before, kept, changed, memory.get()]
 
     remember()
     remember_in_store()
