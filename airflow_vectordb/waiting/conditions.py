@@ -135,7 +135,7 @@ class IndexesBuilt:
     ``totalRows`` for good, since small segments get no index.
 
     **After a flush** nothing tells when its rows are counted. So the wait goes on until the collection's row count has
-    not changed for a while, and each index is told to have that many rows (see ``sealing.py``). If others go on
+    not changed for a while, and each index is told to have that many rows (see ``sealed_rows.py``). If others go on
     writing, something may always be pending: then an index also is built when it covers more rows than were flushed.
 
     :param collection: name of the collection
