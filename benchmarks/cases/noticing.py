@@ -69,7 +69,7 @@ def wait_for(
         Deadline(math.inf, "timeout", math.inf),
         poll_interval=poll_interval,
         started=0.0,
-        first=None if deferred else Pending(()),
+        initial_result=None if deferred else Pending(()),
         resumed=deferred,
         clock=lambda: now,
         random=source.random,
