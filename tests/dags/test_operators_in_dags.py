@@ -11,7 +11,7 @@ import pytest
 
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.rest import Client, MilvusConfig, collections, entities, indexes
-from airflow_vectordb.rest.http.call import Call, nothing
+from airflow_vectordb.rest.http.call import Call, parse_none
 
 FILES = Path(__file__).with_name("files")
 COLLECTIONS = ["by_json", "by_yaml", "by_result", "mapped_0", "mapped_1", "mapped_2", "dropped", "loading"]
@@ -38,7 +38,7 @@ def runs(airflow: Callable[..., Any], client: Client, server: LocalMilvus) -> An
     rows = [{"id": i, "label": i % 3, "vector": [i, 1.0, i % 7, -i]} for i in range(300)]
     client.send(entities.insert("by_result", rows))
     for name in ("a", "b"):
-        client.send(Call("partitions/create", {"collectionName": "loading", "partitionName": name}, nothing))
+        client.send(Call("partitions/create", {"collectionName": "loading", "partitionName": name}, parse_none))
     ids = ["files", "results", "loading", "memory", "errors"]
     wrong = {"conn_type": "milvus", "host": server.uri, "login": "root", "password": "not-the-password"}
     down = {"conn_type": "milvus", "host": "127.0.0.1", "port": 1, "extra": {"retries": 0}}
