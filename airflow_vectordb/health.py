@@ -15,7 +15,7 @@ def missing_triggerer() -> str:
     """
     Ask Airflow's health, which needs no login, whether a triggerer is alive.
 
-    :return: what Airflow says in the place of that; empty: one is alive, or nobody knows
+    :return: what Airflow says in place of that; empty: one is alive, or nobody knows
     """
     import requests
 

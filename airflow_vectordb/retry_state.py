@@ -153,7 +153,7 @@ class SharedNote:
 
 
 class _Spare:
-    """A dict in the place of Airflow's task state store."""
+    """A dict in place of Airflow's task state store."""
 
     def __init__(self, facts: dict[str, Any]) -> None:
         self._facts = facts

@@ -20,7 +20,7 @@ def form_widgets() -> dict[str, Any]:
     """
     Make the form's fields for the keys of ``extra``.
 
-    :return: field of WTForms by key; Airflow's API server puts its own in the place of WTForms, when that is missing
+    :return: field of WTForms by key; Airflow's API server puts its own in place of WTForms, when that is missing
     """
     from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
     from flask_babel import lazy_gettext

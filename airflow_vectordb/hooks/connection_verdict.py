@@ -98,7 +98,7 @@ def _refused(error: MilvusError, config: MilvusConfig, login: str, said: str) ->
         if login:
             return f"Milvus at {url} does not accept {who} with this password ({said}). Check both. {api_key}"
         return (
-            f"Milvus at {url} does not accept the API key ({said}). Check {_PASSWORD}; with a password in the place of "
+            f"Milvus at {url} does not accept the API key ({said}). Check {_PASSWORD}; with a password in place of "
             f"an API key, fill in {_USER} too."
         )
     if isinstance(error, PermissionDeniedError):

@@ -50,7 +50,7 @@ class Settings:
     :param host: the address to listen on; without a token only a loopback one.
     :param port: the port; 0 for a free one.
     :param throwaway: the data is removed at the end, and need not be on the disk before.
-    :param backend: the URI of a Milvus that speaks gRPC, to be served in the place of ``data``; it is told who calls.
+    :param backend: the URI of a Milvus that speaks gRPC, to be served in place of ``data``; it is told who calls.
     :param allowed_hosts: names that it is called by, besides ``host`` and those of the loopback interface.
     :param pace: how long things take; None for no time at all.
     """

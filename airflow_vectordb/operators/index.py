@@ -53,7 +53,7 @@ class CreateIndexOperator(WaitingOperator):
         asked for again, the collection loaded again, and the task fails. A task that was killed, or ran out of time,
         needs a retry to get to its end: give it some. One task at a time for a collection. ``fail``: fail on the same
         one too, unless an earlier try of this very task instance may have made it.
-    :param strict: fail when the server built AUTOINDEX in the place of what was asked for, as Zilliz Cloud does with
+    :param strict: fail when the server built AUTOINDEX in place of what was asked for, as Zilliz Cloud does with
         every vector index; otherwise that is a warning
     :param allow_unknown: send also what looks like a misspelt index type, metric or build parameter, and what does not
         fit the field as far as is known here. A name that is near none that is known is sent in any case, with a

@@ -1,4 +1,4 @@
-"""Starting, watching and ending processes; with small programs in the place of Airflow."""
+"""Starting, watching and ending processes; with small programs in place of Airflow."""
 
 from __future__ import annotations
 

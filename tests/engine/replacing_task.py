@@ -4,7 +4,7 @@ to be killed there.
 Usage: ``replacing_task.py STORE TRY STOP ARGUMENTS``, with, if it comes back from the triggerer, the method and its
 arguments as JSON on standard input.
 
-- STORE: a file, in the place of Airflow's task state store; it is there for the next try, as that is.
+- STORE: a file, in place of Airflow's task state store; it is there for the next try, as that is.
 - TRY: its number.
 - STOP: as ``after indexes/drop`` or ``before collections/load``: says ``stopped`` there, and goes no further; or
   ``never``.

@@ -13,7 +13,7 @@ from airflow_vectordb.local.errors import ApiError
 
 
 class ScriptedRpc:
-    """Answers as a Milvus does, in the place of the connection to it.
+    """Answers as a Milvus does, in place of the connection to it.
 
     :param state: of the collection.
     :param progress: of what is asked for; an error is what the Milvus refuses it with.

@@ -183,7 +183,7 @@ def expect(found: list[Json], wanted: list[Json], documents: set[str]) -> None:
             if key in documents and value is not None:
                 assert isinstance(value, str)
                 value = json.loads(value)
-            assert same(value, right[key]), f"{key}: {value!r} in the place of {right[key]!r}"
+            assert same(value, right[key]), f"{key}: {value!r} in place of {right[key]!r}"
 
 
 def write(api: Api, example: Example) -> None:

@@ -36,8 +36,8 @@ class FakeMilvus:
     :param tells: whether describe tells the build parameters, from 2.5 on as one JSON text of the request's ``params``
     :param dynamic: whether any other field is a key of the dynamic field, whose name is ``$meta`` then
     :param rows: rows that it has
-    :param progress: name of an index -> what its description says in the place of "built"
-    :param faults: path -> what to do in the place of the next answers; None: answer as ever
+    :param progress: name of an index -> what its description says in place of "built"
+    :param faults: path -> what to do in place of the next answers; None: answer as ever
     :param refuses: field -> what to answer, once, when its turn comes in a list of indexes to create
     :param indexes: name -> ``fieldName``, ``indexType``, ``metricType``, ``params``
     :param nested: names of those whose request had the index type under ``params``, too: that is part of the text by

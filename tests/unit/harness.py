@@ -109,7 +109,7 @@ class Looks:
 
     :param clock: the clock
     :param milvus: the server
-    :param answer: seconds since the clock began -> an answer to a look in the place of the server's; None: the server's
+    :param answer: seconds since the clock began -> an answer to a look in place of the server's; None: the server's
     """
 
     clock: Clock

@@ -1,7 +1,7 @@
 """Run as a program, in a process with an AIRFLOW_HOME of its own: runs DAGs whose tasks are retried, and prints JSON.
 
 The argument is a JSON file: a list of ``{"path": DAG file, "connection": JSON of milvus_default}``. Each DAG runs once,
-with ``dag.test()``. No retry is waited for: when it would have been due is noted in the place of that.
+with ``dag.test()``. No retry is waited for: when it would have been due is noted in place of that.
 """
 
 from __future__ import annotations

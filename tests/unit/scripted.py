@@ -50,7 +50,7 @@ class Peer:
         self.sock.sendall(data)
 
     def reset(self) -> None:
-        """Close with RST in the place of FIN."""
+        """Close with RST in place of FIN."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 

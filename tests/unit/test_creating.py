@@ -307,7 +307,7 @@ def test_a_server_that_ignores_what_it_does_not_know(serve: Serve, operating: Op
     (index,) = operating.create(serve(FakeMilvus(reads="a fourth spelling")))
 
     assert index["index_type"] == "AUTOINDEX"
-    assert any("AUTOINDEX in the place of HNSW" in line for line in logged.of("warning"))
+    assert any("AUTOINDEX in place of HNSW" in line for line in logged.of("warning"))
 
 
 # What comes out -----------------------------------------------------------------------------------------------------

@@ -261,8 +261,8 @@ def test_read_back_warns_of_autoindex_and_is_strict_on_request() -> None:
     plan = plan_indexes("docs", [HNSW], [])
     auto = [described(index_type="AUTOINDEX", params={})]
     (warning,) = plan.read_back(auto, strict=False)
-    assert "AUTOINDEX in the place of HNSW" in warning
-    with pytest.raises(IndexMismatchError, match="AUTOINDEX in the place of HNSW"):
+    assert "AUTOINDEX in place of HNSW" in warning
+    with pytest.raises(IndexMismatchError, match="AUTOINDEX in place of HNSW"):
         plan.read_back(auto, strict=True)
     assert plan.read_back([described()], strict=True) == []
 

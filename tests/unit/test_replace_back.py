@@ -151,7 +151,7 @@ def test_something_else_than_what_was_asked_for(serve: Serve, worker: Make, cloc
     fake = milvus(cloud=True)
     fake.indexes["vector"] = {"fieldName": "vector", "indexType": "AUTOINDEX", "metricType": "L2", "params": {}}
 
-    with pytest.raises(AirflowFailException, match=r"AUTOINDEX in the place of HNSW.*being built as it was"):
+    with pytest.raises(AirflowFailException, match=r"AUTOINDEX in place of HNSW.*being built as it was"):
         worker(serve(fake), strict=True).run()
 
     assert fake.indexes["vector"]["metricType"] == "L2"

@@ -108,7 +108,7 @@ class Case:
     :param state: how the task ends
     :param tries: how many it takes
     :param pauses: what is between them: seconds and the policy's reason
-    :param slow: whether the first try waits in vain, with a short time-out, in the place of the fault
+    :param slow: whether the first try waits in vain, with a short time-out, in place of the fault
     """
 
     recipe: str

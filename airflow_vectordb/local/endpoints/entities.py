@@ -200,7 +200,7 @@ _TEMPLATE = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\{(\w+)\}""")
 
 
 def filled(text: str, values: dict[str, Any]) -> str:
-    """Put values in the place of ``{names}`` in a filter, outside of its strings."""
+    """Put values in place of ``{names}`` in a filter, outside of its strings."""
 
     def fill(match: re.Match[str]) -> str:
         name = match.group(1)

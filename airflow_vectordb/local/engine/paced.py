@@ -109,7 +109,7 @@ class _Ledger:
         grown = max(0, grown)
         if not grown and not self.sealing:
             return
-        # Rows that came in the place of others are built over, though they are no more than there were.
+        # Rows that came in place of others are built over, though they are no more than there were.
         by_partition, self.sealing = self.sealing, Counter()
         written = by_partition.total()
         shares = {name: count * min(grown, written) // written for name, count in by_partition.items()}

@@ -268,7 +268,7 @@ def _translate(error: Exception, config: MilvusConfig, proxy: Proxy | None) -> e
         return errors.ConnectError(f"no connection within {duration(config.connect_timeout)}")
     if isinstance(error, aiohttp.ClientConnectorError):
         cause = error.os_error
-        # asyncio puts "Connect call failed ('10.0.0.1', 19530)" in the place of "Connection refused".
+        # asyncio puts "Connect call failed ('10.0.0.1', 19530)" in place of "Connection refused".
         reason = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror or str(cause)
         return errors.ConnectError(reason)
     if isinstance(error, aiohttp.ClientResponseError):

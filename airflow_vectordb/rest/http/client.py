@@ -221,7 +221,7 @@ def not_http(found: str, config: MilvusConfig) -> errors.MilvusError:
     """
     Tell a port that speaks TLS to clients that do not from one that speaks something else.
 
-    :param found: what came in the place of HTTP, or words about it
+    :param found: what came in place of HTTP, or words about it
     :param config: where
     """
     if found.startswith("\x15\x03") or "\\x15\\x03" in found:  # a TLS alert

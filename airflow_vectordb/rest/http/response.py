@@ -137,7 +137,7 @@ def _as_text(value: Any) -> str:
     try:
         return orjson.dumps(value).decode()
     except orjson.JSONEncodeError:  # nested too deep
-        return f"a {type(value).__name__} in the place of a message"
+        return f"a {type(value).__name__} in place of a message"
 
 
 def _not_milvus(reply: RawResponse, show: Show, largest: int) -> errors.MilvusError:

@@ -143,7 +143,7 @@ class IndexPlan:
         Check what was built against what was asked for.
 
         :param found: a description for each of :attr:`specs`, in their order
-        :param strict: whether AUTOINDEX in the place of another index type is an error
+        :param strict: whether AUTOINDEX in place of another index type is an error
         :return: warnings, for people
         :raises IndexMismatchError: with everything that is not what was asked for
         """
@@ -159,7 +159,7 @@ class IndexPlan:
                 wrong.append(_differs(self.collection, spec.name, differences))
             elif comparison.substituted:
                 substituted = strict
-                text = f"{self.collection}/{spec.name}: AUTOINDEX in the place of {spec.index_type}"
+                text = f"{self.collection}/{spec.name}: AUTOINDEX in place of {spec.index_type}"
                 (wrong if strict else warnings).append(text)
         if wrong:
             before, hint = "the server did not build this: ", f"Drop it, or ask for it. {ARROW}"
@@ -191,7 +191,7 @@ def is_in_use(error: MilvusError) -> bool:
 
 
 _NO_FIELD = re.compile(r"json index must specify|only supports? vector data type|non-exist field|field not found", re.I)
-#: What to do about another index in the place of the one that is asked for.
+#: What to do about another index in place of the one that is asked for.
 REPLACE = 'Set if_exists="replace", or drop it first.'
 
 

@@ -47,7 +47,7 @@ class Comparison:
     :param unverifiable: what may differ, and only the server knows: asking for the index again is a no-op if it is the
         same, and refused if it is not. Such are parameters that its description does not tell, and AUTOINDEX in place
         of what was asked for: Zilliz Cloud turns every vector index into that
-    :param substituted: whether AUTOINDEX is in the place of another index type
+    :param substituted: whether AUTOINDEX is in place of another index type
     """
 
     differences: tuple[str, ...]
