@@ -76,7 +76,7 @@ def test_the_site_shows_its_arguments_and_each_is_documented(cls: Any) -> None:
                 for name, one in inspect.signature(base.__init__).parameters.items()
                 if name not in ("self", "args") and one.kind is not one.VAR_KEYWORD
             }
-    documented = re.findall(r"^\s*:param (\w+):(.*(?:\n\s{8,}.*)*)", cls.__doc__, re.MULTILINE)
+    documented = re.findall(r"^:param (\w+):(.*(?:\n {4}.*)*)", inspect.cleandoc(cls.__doc__), re.MULTILINE)
     of_airflow = {"timeout"} if issubclass(cls, milvus.MilvusSensor) else set()
     assert {name for name, _ in documented} == given | of_airflow
     for name, text in documented:
