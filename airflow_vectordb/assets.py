@@ -145,7 +145,7 @@ def emit_asset_events(
     """
     Tell Airflow that a task has changed a collection: through outlet assets, and through hook lineage.
 
-    The event of an outlet :class:`~airflow.sdk.Asset` gets ``extra``; an outlet :class:`~airflow.sdk.AssetAlias` gets
+    The event of an outlet ``Asset`` gets ``extra``; an outlet ``AssetAlias`` gets
     an event for the collection's own asset, with ``extra``. Without any outlet, lineage collectors (OpenLineage) are
     told all the same.
 

@@ -49,7 +49,7 @@ class Home:
     def __enter__(self) -> Home:
         marker = self.path / MARKER
         if self.path.exists() and not marker.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            # It will be emptied again and again: it must not be a directory with somebody's own things in it.
+            # It will be emptied again and again: it must not be a directory with a user's own files in it.
             raise HomeError(f"{self.path} holds something else; name a directory that is new or empty")
         try:
             self.path.mkdir(parents=True, exist_ok=True)

@@ -53,7 +53,7 @@ def session_members(sessions: Collection[int]) -> list[int]:
 def _session(pid: int) -> int | None:
     try:
         return os.getsid(pid)
-    except (ProcessLookupError, PermissionError):  # gone since, or somebody else's
+    except (ProcessLookupError, PermissionError):  # gone since, or another user's
         return None
 
 

@@ -10,7 +10,7 @@ from airflow_vectordb.rest.wording import duration
 
 #: Seconds between attempts to read a connection. Airflow says that there is none while its database is away, too.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
-#: Those for one that has not been read before: somebody may have misspelt it, and look at the log.
+#: Those for one that has not been read before: its id may be misspelt, and a user reads the log.
 FIRST_PAUSES = PAUSES[:2]
 
 #: Yields None when the connection is to be read (send it in, or throw Airflow's exception), else seconds to sleep.

@@ -37,7 +37,7 @@ def explain(
     error: MilvusError, config: MilvusConfig, *, url_given: bool, login: str, other_protocol: bool = False
 ) -> str:
     """
-    Word an error for somebody in front of the connection's form.
+    Word an error for a user in front of the connection's form.
 
     :param error: what the test ended in, its token taken out
     :param config: what was tested

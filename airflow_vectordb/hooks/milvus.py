@@ -53,7 +53,7 @@ class MilvusHook(BaseHook):
     Calls are made by the functions of ``airflow_vectordb.rest.indexes``, ``collections``, ``entities``, ``aliases``,
     ``databases`` and ``import_jobs``. What they raise is in ``airflow_vectordb.rest.errors``, and one of Airflow's
     exceptions at the same time: ``AirflowFailException`` for what does not pass by itself (no retry of the task is
-    burnt), ``AirflowException`` for what may pass.
+    used), ``AirflowException`` for what may pass.
 
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``
     :param database: database of calls that name none; None: the connection's (its schema field)

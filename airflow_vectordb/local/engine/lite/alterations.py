@@ -76,7 +76,7 @@ class Alterations(Additions):
             self._truncate(record)
 
     def _truncate(self, record: CollectionRecord) -> None:
-        """Make the collection anew in the engine; its own way of emptying one cannot be gone on with after a crash."""
+        """Make the collection again in the engine; its own way of emptying one cannot be gone on with after a crash."""
         request = milvus_pb2.DropCollectionRequest(db_name=record.database, collection_name=record.name)
         try:
             self._rpc("DropCollection", request, record.database)

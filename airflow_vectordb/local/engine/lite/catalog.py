@@ -355,7 +355,7 @@ class Catalog:
             self._imports[job.info.id] = job
 
     def note_import(self, job: ImportRecord) -> None:
-        """Show how far an import job is, without keeping it: after a crash it begins anew."""
+        """Show how far an import job is, without keeping it: after a crash it begins again."""
         with self._lock:
             self._imports[job.info.id] = job
 

@@ -53,7 +53,7 @@ class Collections(Parts):
                 raise
 
     def _create(self, record: CollectionRecord) -> None:
-        # Automatic ids are made here: the engine's begin anew after some restarts, and then replace rows.
+        # Automatic ids are made here: the engine's begin again after some restarts, and then replace rows.
         schema = schema_message(roomy(record.spec), engine_makes_ids=False)
         request = milvus_pb2.CreateCollectionRequest(
             db_name=record.database,
