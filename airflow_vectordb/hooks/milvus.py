@@ -318,7 +318,7 @@ class MilvusHook(BaseHook):
 
         :return: whether it works, and what was reached or what is wrong
         """
-        from airflow_vectordb.hooks.connection_trial import connection_in_environment, try_connection
+        from airflow_vectordb.hooks.connection_test import check_connection, connection_in_environment
 
         try:
             connection = self.get_connection(self.milvus_conn_id)
@@ -326,7 +326,7 @@ class MilvusHook(BaseHook):
             connection = connection_in_environment(self.milvus_conn_id)
             if connection is None:
                 return False, str(error)
-        return try_connection(connection, self.database)
+        return check_connection(connection, self.database)
 
     def _endpoint_of(self, connection: ConnectionFields) -> MilvusConfig:
         from airflow_vectordb.hooks.connection import config_from_connection
