@@ -120,15 +120,17 @@ class MilvusTaskMixin:
         :raises MilvusError: which becomes Airflow's
         """
 
-    def on_failure(self, hook: MilvusHook, context: Context, state: ResumeState, error: MilvusError) -> None:
+    def on_failure(self, hook: MilvusHook, context: Context, state: ResumeState, error: MilvusError) -> MilvusError:
         """
         Clean up after an error. Nothing to do, unless a subclass knows better.
 
         :param hook: open
         :param context: the task's context
         :param state: what is done already
-        :param error: the error, which is raised afterwards
+        :param error: what happened
+        :return: the error to raise
         """
+        return error
 
     def execute_complete(
         self, context: Context, event: Any = None, state: dict[str, Any] | None = None, awaited: str = ""
@@ -180,8 +182,7 @@ class MilvusTaskMixin:
                         state.results[awaited] = outcome
                 return self.run_task(hook, context, state)
             except MilvusError as error:
-                self.on_failure(hook, context, state, error)
-                raise
+                raise self.on_failure(hook, context, state, error) from error.__cause__
 
     def _outcome(self, hook: MilvusHook, event: Any) -> Any:
         from airflow_vectordb.rest.errors import MilvusError
@@ -209,7 +210,6 @@ class MilvusTaskMixin:
         :raises AirflowFailException: for an error that does not pass by itself
         :raises AirflowException: for one that may pass
         """
-        from airflow_vectordb.exceptions import as_airflow_exception
         from airflow_vectordb.hooks.milvus import MilvusHook
         from airflow_vectordb.rest.errors import MilvusError
 
@@ -222,16 +222,17 @@ class MilvusTaskMixin:
                     with suppress(Exception):  # Airflow asks for the link when the task is over
                         self.milvus_console = hook.console_link(getattr(self, "collection_name", None))
         except MilvusError as error:
-            raise as_airflow_exception(error, self.airflow_error(error), self.task_id) from error.__cause__
+            raise self.airflow_error(error) from error.__cause__
 
-    def airflow_error(self, error: MilvusError) -> type[AirflowException]:
+    def airflow_error(self, error: MilvusError) -> MilvusError:
         """
+        Return what the task raises for an error: one that is Airflow's, too.
+
         :param error: what happened
-        :return: Airflow's exception for it
         """
-        from airflow_vectordb.exceptions import exception_for
+        from airflow_vectordb.exceptions import as_airflow_exception
 
-        return exception_for(error)
+        return as_airflow_exception(error, task_id=self.task_id)
 
     @contextmanager
     def error_context(self, hook: MilvusHook, target: str) -> Iterator[None]:
@@ -246,13 +247,13 @@ class MilvusTaskMixin:
         try:
             yield
         except MilvusError as error:
+            told = error
             # What has happened is worth more than where: a connection that cannot be read now is no reason to lose it.
             with suppress(AirflowException, MilvusError):
+                where = error.where or self.error_location(hook, target)
                 # The reason of a failed build is the server's words, too.
-                error.reword(hook.config.redact)
-                if error.where is None:
-                    error.where = self.error_location(hook, target)
-            raise
+                told = error.with_context(where=where, redact=hook.config.redact)
+            raise told from error.__cause__
 
     def error_location(self, hook: MilvusHook, target: str) -> Where:
         """

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Sequence
 from typing import Any
 
 from airflow_vectordb._compat import AirflowNotFoundException
+from airflow_vectordb.rest.driver import Sleep
 from airflow_vectordb.rest.wording import duration
 
 #: Seconds between attempts to read a connection. Airflow says that there is none while its database is away, too.
@@ -13,16 +15,15 @@ PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
 #: Those for one that has not been read before: its id may be misspelt, and a user reads the log.
 FIRST_PAUSES = PAUSES[:2]
 
-#: Yields None when the connection is to be read (send it in, or throw Airflow's exception), else seconds to sleep.
-Reading = Generator[float | None, Any, Any]
+#: Yields None when the connection is to be read: send it in, or throw Airflow's exception.
+Reading = Generator[Sleep | None, Any, Any]
 
 
-def reading(pauses: Sequence[float], log: Any) -> Reading:
+def reading(pauses: Sequence[float]) -> Reading:
     """
     Read a connection, again and again while Airflow says that there is none.
 
     :param pauses: seconds between the attempts
-    :param log: is told of each pause
     :return: the connection
     :raises AirflowNotFoundException: that of the last attempt
     """
@@ -32,9 +33,9 @@ def reading(pauses: Sequence[float], log: Any) -> Reading:
             return (yield None)
         except AirflowNotFoundException as error:
             text = f"{error}. Airflow also says so while its database is away"
-            log.warning("%s; trying again in %s", "still no connection" if text == told else text, duration(pause))
-            told = text
-        yield pause
+        line = "still no connection" if text == told else text
+        yield Sleep(pause, logging.WARNING, f"{line}; trying again in {duration(pause)}")
+        told = text
     return (yield None)
 
 

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import BaseHook
 
+from airflow_vectordb import waiting
 from airflow_vectordb._compat import AirflowNotFoundException, is_dag_test
 from airflow_vectordb.hooks.connection_fields import CONNECTION_TYPE, DEFAULT_CONN_ID, HOOK_NAME
 from airflow_vectordb.hooks.connection_reading import FIRST_PAUSES, PAUSES, reading
+from airflow_vectordb.rest.driver import Sleep, adrive, drive
+from airflow_vectordb.rest.text import LONGEST_LINE
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_vectordb.rest.http.call import Call
     from airflow_vectordb.rest.http.client import Client
     from airflow_vectordb.waiting.conditions import Condition, Pending, PollResult
-    from airflow_vectordb.waiting.polling import Deadline, Sleep
+    from airflow_vectordb.waiting.polling import Deadline
 
 T = TypeVar("T")
 #: What to do when there is no Airflow connection.
@@ -107,42 +110,12 @@ class MilvusHook(BaseHook):
     def _connection(self) -> ConnectionFields:
         from airflow_vectordb.hooks.connection import fields_of
 
-        steps = self._reading()
-        try:
-            step = next(steps)
-            while True:
-                if step is not None:
-                    time.sleep(step)
-                    step = next(steps)
-                    continue
-                try:
-                    found = self.get_connection(self.milvus_conn_id)
-                except AirflowNotFoundException as error:
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(found)
-        except StopIteration as stop:
-            return fields_of(stop.value)
+        return fields_of(drive(self._reading(), lambda _: self.get_connection(self.milvus_conn_id), self._report))
 
     async def _aconnection(self) -> ConnectionFields:
         from airflow_vectordb.hooks.connection import fields_of
 
-        steps = self._reading()
-        try:
-            step = next(steps)
-            while True:
-                if step is not None:
-                    await asyncio.sleep(step)
-                    step = next(steps)
-                    continue
-                try:
-                    found = await self._aread()
-                except AirflowNotFoundException as error:
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(found)
-        except StopIteration as stop:
-            return fields_of(stop.value)
+        return fields_of(await adrive(self._reading(), lambda _: self._aread(), self._report))
 
     async def _aread(self) -> Connection:
         try:
@@ -154,7 +127,10 @@ class MilvusHook(BaseHook):
         return await asyncio.to_thread(self.get_connection, self.milvus_conn_id)
 
     def _reading(self) -> Reading:
-        return reading(PAUSES if self.patient else FIRST_PAUSES, self.log)
+        return reading(PAUSES if self.patient else FIRST_PAUSES)
+
+    def _report(self, level: int, text: str) -> None:
+        self.log.log(level, "%s", text)
 
     @cached_property
     def config(self) -> MilvusConfig:
@@ -244,10 +220,8 @@ class MilvusHook(BaseHook):
         :return: ``Done`` with a result, or ``Pending`` with the progress
         :raises MilvusError: when it failed, or when the server does not answer
         """
-        from airflow_vectordb.waiting.conditions import Memory
-
         with _translate_errors():
-            verdict: PollResult = self._drive(condition.poll(Memory()), deadline, retries=retries)
+            verdict: PollResult = self._drive(condition.poll(waiting.Memory()), deadline, retries=retries)
             return verdict
 
     def wait(
@@ -273,9 +247,7 @@ class MilvusHook(BaseHook):
         :return: what the wait returns, JSON-ready
         :raises MilvusError: when it failed, or was not done by the deadline
         """
-        from airflow_vectordb.waiting.polling import poll_until_done
-
-        steps = poll_until_done(
+        steps = waiting.poll_until_done(
             condition,
             deadline,
             poll_interval=poll_interval,
@@ -289,28 +261,12 @@ class MilvusHook(BaseHook):
     def _drive(
         self, steps: Generator[Call[Any] | Sleep, Any, Any], deadline: Deadline | None, *, retries: int | None
     ) -> Any:
-        from airflow_vectordb.rest.errors import MilvusError
-        from airflow_vectordb.rest.text import LONGEST_LINE
-        from airflow_vectordb.waiting.polling import Sleep, last_moment
+        until = None if deadline is None else waiting.last_moment(deadline)
 
-        until = None if deadline is None else last_moment(deadline)
-        try:
-            step = next(steps)
-            while True:
-                if isinstance(step, Sleep):
-                    if step.text:
-                        self.log.log(step.level, self.config.sanitize_text(step.text, LONGEST_LINE))
-                    time.sleep(step.seconds)
-                    step = steps.send(None)
-                    continue
-                try:
-                    outcome = self._send(step, retries, until)
-                except MilvusError as error:
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(outcome)
-        except StopIteration as stop:
-            return stop.value
+        def log(level: int, text: str) -> None:
+            self._report(level, self.config.sanitize_text(text, LONGEST_LINE))
+
+        return drive(steps, lambda call: self._send(call, retries, until), log)
 
     def test_connection(self) -> tuple[bool, str]:
         """

@@ -130,8 +130,7 @@ class IndexCreation:
             try:
                 self._hook.send(call)
             except errors.MilvusError as error:
-                explained = self._plan.explain(error, self._fields)
-                raise explained from (None if explained is error else error)
+                raise self._plan.explain(error, self._fields) from error.__cause__
 
     def _is_accepted(self, call: Call[None]) -> bool:
         try:

@@ -102,11 +102,13 @@ class IndexReplacement:
             except errors.IndexNotFoundError:
                 self._task.log.info("%s/%s is gone already", self._collection, sanitize_text(name, 255))
             except errors.MilvusError as error:
-                if is_in_use(error) and self._loaded() is not None:
-                    error.transient = True
-                    error.cause = "Somebody else loads the collection"
-                    error.hint = "A retry of this task releases it again."
-                raise
+                if not (is_in_use(error) and self._loaded() is not None):
+                    raise
+                raise error.with_context(
+                    transient=True,
+                    cause="Somebody else loads the collection",
+                    hint="A retry of this task releases it again.",
+                ) from error.__cause__
 
     def mark_rejected(self, specs: Iterable[IndexSpec]) -> None:
         """
@@ -136,40 +138,43 @@ class IndexReplacement:
         except Exception as error:  # noqa: BLE001 - the work is done
             self._task.log.warning("What was written down for retries could not be deleted: %s", error)
 
-    def on_failure(self, error: MilvusError) -> None:
+    def on_failure(self, error: MilvusError) -> MilvusError:
         """
         After an error that does not pass, put back what was there.
 
-        :param error: the error, which is told what came of it
+        :param error: what happened
+        :return: the error to raise, which says what came of it
         """
         from airflow_vectordb.rest.errors import IndexFailedError, MilvusError
 
         if isinstance(error, IndexFailedError):
-            error.hint = "Another try drops it, and begins anew."
+            error = error.with_context(hint="Another try drops it, and begins anew.")
         fact = self._recall()
         if fact is None:
-            return
+            return error
         was_loaded = fact["loaded"] is not None
         if error.transient or "built" in self._state.results:
-            if was_loaded:
-                _add(error, f"Collection {fact['collection']!r} was loaded; another try of this task loads it again.")
-            return
+            if not was_loaded:
+                return error
+            return _add(
+                error, f"Collection {fact['collection']!r} was loaded; another try of this task loads it again."
+            )
         try:
             restored = self._rollback(fact)
         except MilvusError as again:
             old = "; ".join(f"{i['index_name']}: {i['index_type']} {i['params']}" for i in fact["indexes"])
             why = "for the same reason" if again.message == error.message else f"in its turn: {again}"
-            _add(error, f"What was there ({old}{', loaded' if was_loaded else ''}) could not be put back {why}")
-            error.transient = again.transient
-            return
+            text = f"What was there ({old}{', loaded' if was_loaded else ''}) could not be put back {why}"
+            return _add(error, text).with_context(transient=again.transient)
         self._forget(fact)
         done = [f"index {name!r} is being built as it was" for name in restored]
         if was_loaded:
             done.append("the collection is being loaded again")
-        if done:
-            if isinstance(error, IndexFailedError):
-                error.hint = "Remove the cause, and try again."
-            _add(error, f"So that nothing is lost, {' and '.join(done)}.")
+        if not done:
+            return error
+        if isinstance(error, IndexFailedError):
+            error = error.with_context(hint="Remove the cause, and try again.")
+        return _add(error, f"So that nothing is lost, {' and '.join(done)}.")
 
     def _recall(self) -> dict[str, Any] | None:
         fact: dict[str, Any] | None = self._memory.get()
@@ -276,8 +281,8 @@ def _place(index: Mapping[str, Any]) -> tuple[str, ...]:
     return index_place(index["field_name"], index["params"])
 
 
-def _add(error: MilvusError, text: str) -> None:
-    error.hint = f"{error.hint} {text}".strip()
+def _add(error: MilvusError, text: str) -> MilvusError:
+    return error.with_context(hint=f"{error.hint} {text}".strip())
 
 
 __all__ = ["IndexReplacement"]

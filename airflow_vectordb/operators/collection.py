@@ -51,10 +51,12 @@ class _LoadingOperator(WaitingOperator):
                 try:
                     hook.send(self._call(partitions))
                 except errors.MilvusError as error:
-                    if self._needs_index(error):
-                        error.cause = f"a vector field is without an index in {self.collection_name!r}"
-                        error.hint = "Create it first (CreateIndexOperator)."
-                    raise
+                    if not self._needs_index(error):
+                        raise
+                    raise error.with_context(
+                        cause=f"a vector field is without an index in {self.collection_name!r}",
+                        hint="Create it first (CreateIndexOperator).",
+                    ) from error.__cause__
                 state.results["asked"] = True
             result: dict[str, Any] = {"collection_name": self.collection_name, "partition_names": list(partitions)}
             if self.wait_for_completion:

@@ -141,17 +141,19 @@ class CreateIndexOperator(WaitingOperator):
         self.emit_asset_events(hook, context, {"indexes": built})
         return built
 
-    def on_failure(self, hook: MilvusHook, context: Context, state: ResumeState, error: MilvusError) -> None:
+    def on_failure(self, hook: MilvusHook, context: Context, state: ResumeState, error: MilvusError) -> MilvusError:
         """
         Put back what a replacement took away, if its error does not pass; say what is missing, if it does.
 
         :param hook: open
         :param context: the task's context
         :param state: what is done already
-        :param error: the error, which is told what came of it
+        :param error: what happened
+        :return: the error to raise, which says what came of it
         """
         if self.if_exists == "replace":
-            IndexReplacement(self, hook, context, state).on_failure(error)
+            return IndexReplacement(self, hook, context, state).on_failure(error)
+        return error
 
     def _rendered(self, hook: MilvusHook) -> tuple[list[IndexSpec], int]:
         from airflow_vectordb.rest import collections, errors
@@ -230,9 +232,9 @@ class CreateIndexOperator(WaitingOperator):
         try:
             hook.send(collections.flush(self.collection_name))
         except (errors.NoSuchEndpointError, errors.UnsupportedError) as error:
-            error.cause = "this server cannot flush over REST"
-            error.hint = "flush=True needs Milvus 2.5; min_rows works with all."
-            raise
+            raise error.with_context(
+                cause="this server cannot flush over REST", hint="flush=True needs Milvus 2.5; min_rows works with all."
+            ) from error.__cause__
         counted = f", with {rows:,} rows in memory" if rows else ""
         self.log.info("%s: flushed%s; sealing goes on in the server", self.collection_name, counted)
         return rows
@@ -319,17 +321,18 @@ class DropIndexOperator(MilvusOperator):
             hook.send(indexes.describe(self.collection_name, self.index_name))
         except errors.IndexNotFoundError as error:
             if self.if_missing == "fail" and not is_retry(context):
-                error.hint = 'Set if_missing="skip" if that is fine.'
-                raise
+                raise error.with_context(hint='Set if_missing="skip" if that is fine.') from error.__cause__
             self.log.info("%s/%s: nothing to drop", self.collection_name, self.index_name)
             return False
         try:
             hook.send(indexes.drop(self.collection_name, self.index_name))
         except errors.MilvusError as error:
-            if is_in_use(error):
-                error.cause = "an index of a loaded collection cannot be dropped"
-                error.hint = "Release it first (ReleaseCollectionOperator)."
-            raise
+            if not is_in_use(error):
+                raise
+            raise error.with_context(
+                cause="an index of a loaded collection cannot be dropped",
+                hint="Release it first (ReleaseCollectionOperator).",
+            ) from error.__cause__
         self.log.info("%s/%s: dropped", self.collection_name, self.index_name)
         self.emit_asset_events(hook, context, {"dropped_index": self.index_name})
         return True

@@ -2,14 +2,15 @@
 
 A call is made by a function (``indexes.describe("docs", "vector")``) and sent by a client::
 
-    with Client(Endpoint("http://localhost:19530", token="root:local-secret")) as client:
+    with Client(MilvusConfig("http://localhost:19530", token="root:local-secret")) as client:
         (index,) = client.send(indexes.describe("docs", "vector"))
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from airflow_vectordb._lazy import lazy_face
 
 if TYPE_CHECKING:
     from airflow_vectordb.rest import (
@@ -22,13 +23,32 @@ if TYPE_CHECKING:
         indexes,
         partitions,
     )
+    from airflow_vectordb.rest import driver as driver
+    from airflow_vectordb.rest import index as index
+    from airflow_vectordb.rest import spelling as spelling
+    from airflow_vectordb.rest import text as text
+    from airflow_vectordb.rest import wording as wording
     from airflow_vectordb.rest.config import MilvusConfig
     from airflow_vectordb.rest.http.async_client import AsyncClient
+    from airflow_vectordb.rest.http.async_client import Session as Session
     from airflow_vectordb.rest.http.client import Client
     from airflow_vectordb.rest.index.spec import IndexSpec
 
-#: A DAG file pays for what it uses alone (PEP 562): name -> the module that has it.
-_OF = {"AsyncClient": "http.async_client", "Client": "http.client", "MilvusConfig": "config", "IndexSpec": "index.spec"}
+_MODULES = ("aliases", "collections", "databases", "entities", "errors", "import_jobs", "indexes", "partitions")
+#: Used by the rest of this package, and no part of the public face; so is Session.
+_INTERNAL = ("driver", "index", "spelling", "text", "wording")
+
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    (*_MODULES, *_INTERNAL),
+    {
+        "AsyncClient": "http.async_client",
+        "Client": "http.client",
+        "IndexSpec": "index.spec",
+        "MilvusConfig": "config",
+        "Session": "http.async_client",
+    },
+)
 
 __all__ = [
     "AsyncClient",
@@ -44,14 +64,3 @@ __all__ = [
     "indexes",
     "partitions",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(f"{__name__}.{_OF.get(name, name)}")
-    return getattr(module, name) if name in _OF else module
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -38,9 +38,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from airflow_vectordb.rest.wording import Where, tell
+
+E = TypeVar("E", bound="MilvusError")
 
 #: What :func:`error_from` needs besides the class and the place.
 _FACTS = ("message", "code", "http_status", "cause", "hint", "retry_after", "transient", "attempts")
@@ -92,14 +94,34 @@ class MilvusError(Exception):
         if transient is not None:
             self.transient = transient
 
-    def reword(self, edit: Callable[[str], str]) -> None:
+    def with_context(
+        self: E,
+        *,
+        where: Where | None = None,
+        attempts: int | None = None,
+        cause: str | None = None,
+        hint: str | None = None,
+        transient: bool | None = None,
+        redact: Callable[[str], str] = str,
+    ) -> E:
         """
-        Change the message, and what was said in it of the cause.
+        Return a copy that says more: of the same class, with the same traceback and ``__cause__``.
 
-        :param edit: is given the old one, returns the new one
+        An error is never changed on its way up; whoever knows more raises such a copy. What is None stays as it is.
+
+        :param where: the call that failed, or what the work was about
+        :param attempts: how often the call was made
+        :param cause: what happened, in short
+        :param hint: what to do about it
+        :param transient: whether the same call may succeed later
+        :param redact: takes secrets out of the server's words
         """
-        self.message, self.cause = edit(self.message), edit(self.cause)
-        self.args = (self.message,)
+        context = {"where": where, "attempts": attempts, "cause": cause, "hint": hint, "transient": transient}
+        state = {**vars(self), **{name: value for name, value in context.items() if value is not None}}
+        state |= {"message": redact(state["message"]), "cause": redact(state["cause"])}
+        copy = _rebuild(type(self), state["message"], state)
+        copy.__cause__ = self.__cause__  # and not this error, of which a traceback would say the same again
+        return copy.with_traceback(self.__traceback__)
 
     def __str__(self) -> str:
         return tell(self)
@@ -113,7 +135,7 @@ class MilvusError(Exception):
         return (_rebuild, (type(self), self.message, dict(self.__dict__)))
 
 
-def _rebuild(cls: type[MilvusError], message: str, state: dict[str, Any]) -> MilvusError:
+def _rebuild(cls: type[E], message: str, state: dict[str, Any]) -> E:
     error = cls.__new__(cls)
     Exception.__init__(error, message)
     error.__dict__.update(state)

@@ -217,18 +217,18 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
             self.log.log(level, "%s", text)
         self._told = text
 
-    def airflow_error(self, error: MilvusError) -> type[AirflowException]:
+    def airflow_error(self, error: MilvusError) -> MilvusError:
         """
-        Choose Airflow's exception for one of Milvus's.
+        Return what the task raises for an error: one that is Airflow's, too.
 
         :param error: what happened
         """
+        from airflow_vectordb.exceptions import as_airflow_exception
         from airflow_vectordb.rest.errors import WaitTimeoutError
 
         if not isinstance(error, WaitTimeoutError):
             return super().airflow_error(error)
-        error.hint = NO_RETRY
-        return AirflowSensorTimeout
+        return as_airflow_exception(error.with_context(hint=NO_RETRY), AirflowSensorTimeout, self.task_id)
 
 
 def _knows_first_look(ti: Any, context: Context) -> bool:

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_vectordb import rest, waiting
 from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
@@ -114,9 +115,8 @@ class MilvusTrigger(BaseTrigger):
             try:
                 async with shared_client(config) as client:
                     event = {"status": "success", "result": await self._poll_until_done(client), "resume": self.resume}
-            except MilvusError as error:
-                error.reword(config.redact)
-                raise
+            except MilvusError as error:  # the reason of a failed build is the server's words
+                raise error.with_context(redact=config.redact) from error.__cause__
         except MilvusError as error:
             event = {"status": "error", **error.as_json()}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
@@ -136,12 +136,8 @@ class MilvusTrigger(BaseTrigger):
             ) from error
 
     async def _poll_until_done(self, client: AsyncClient) -> Any:
-        from airflow_vectordb.rest.errors import MilvusError
-        from airflow_vectordb.rest.text import LONGEST_LINE
-        from airflow_vectordb.waiting.polling import Sleep, last_moment, poll_until_done
-
-        until = last_moment(self.deadline)
-        steps = poll_until_done(
+        until = waiting.last_moment(self.deadline)
+        steps = waiting.poll_until_done(
             self.condition,
             self.deadline,
             poll_interval=self.poll_interval,
@@ -150,23 +146,11 @@ class MilvusTrigger(BaseTrigger):
             resumed=True,
             told=self.told,
         )
-        try:
-            step = next(steps)
-            while True:
-                if isinstance(step, Sleep):
-                    if step.text:
-                        self.log.log(step.level, client.config.sanitize_text(step.text, LONGEST_LINE))
-                    await asyncio.sleep(step.seconds)
-                    step = steps.send(None)
-                    continue
-                try:
-                    outcome = await client.send(step, retries=0, until=until)
-                except MilvusError as error:
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(outcome)
-        except StopIteration as stop:
-            return stop.value
+
+        def log(level: int, text: str) -> None:
+            self.log.log(level, "%s", client.config.sanitize_text(text, rest.text.LONGEST_LINE))
+
+        return await rest.driver.adrive(steps, lambda call: client.send(call, retries=0, until=until), log)
 
 
 class _Shared:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_vectordb.rest.driver import Sleep
 from airflow_vectordb.rest.errors import MilvusError, NotMilvusError, RedirectError, WaitTimeoutError
 from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.wording import duration
@@ -49,21 +50,6 @@ class Deadline:
 
     def __str__(self) -> str:
         return f"{duration(self.seconds)} ({self.because})"
-
-
-@dataclass(frozen=True)
-class Sleep:
-    """
-    A time to sleep before the next poll.
-
-    :param seconds: how long
-    :param level: log level of ``text``
-    :param text: something for people to read; empty: nothing new
-    """
-
-    seconds: float
-    level: int = logging.INFO
-    text: str = ""
 
 
 PollLoop = Generator["Call[Any] | Sleep", Any, Any]
@@ -288,7 +274,6 @@ class _Report:
 
 __all__ = [
     "Deadline",
-    "Sleep",
     "is_recoverable",
     "last_moment",
     "not_done",

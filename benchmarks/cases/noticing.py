@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
+from airflow_vectordb.rest.driver import Sleep
 from airflow_vectordb.rest.indexes import IndexDescription
 from airflow_vectordb.waiting.conditions import IndexesBuilt, Pending
-from airflow_vectordb.waiting.polling import Deadline, Sleep, poll_until_done
+from airflow_vectordb.waiting.polling import Deadline, poll_until_done
 from benchmarks.report import Report, Row, at_most
 
 POLL_INTERVAL = 30.0

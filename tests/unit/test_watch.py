@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from airflow_vectordb.rest import errors
+from airflow_vectordb.rest.driver import Sleep
 from airflow_vectordb.rest.indexes import IndexDescription
 from airflow_vectordb.waiting.conditions import Done, IndexesBuilt, Pending
-from airflow_vectordb.waiting.polling import Deadline, Sleep, pause_after, poll_until_done, steady_clock
+from airflow_vectordb.waiting.polling import Deadline, pause_after, poll_until_done, steady_clock
 
 HOUR = 3600.0
 

@@ -9,15 +9,16 @@ import re
 import ssl
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.config import LONGEST_TIMEOUT, MilvusConfig
+from airflow_vectordb.rest.driver import adrive
 from airflow_vectordb.rest.hosts import Proxy, proxy_for
 from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.http.client import ca_bundle, no_bundle, no_use, not_http, proxy_error, tls_error
-from airflow_vectordb.rest.http.flow import Pause, Request, RequestFlow, request_flow
+from airflow_vectordb.rest.http.flow import Request, log, request_flow
 from airflow_vectordb.rest.http.gate import Gate
 from airflow_vectordb.rest.http.response import RawResponse
 from airflow_vectordb.rest.wording import duration
@@ -74,36 +75,18 @@ class AsyncClient:
         :raises MilvusError: when the server refuses, or when it does not answer after all attempts
         """
         steps = request_flow(self.config, call, retries=retries)
-        step, result = _advance(steps, None)
-        while step is not None:
-            outcome: RawResponse | errors.MilvusError | None = None
-            if isinstance(step, Pause):
-                await asyncio.sleep(step.seconds)
-            else:
-                outcome = await self._exchange(step, until)
-            if isinstance(outcome, RawResponse) and _takes_long(outcome):
-                step, result = await asyncio.to_thread(_advance, steps, outcome)
-            else:
-                step, result = _advance(steps, outcome)
-        return cast("T", result)
+        return await adrive(steps, lambda request: self._exchange(request, until), log)
 
-    async def _exchange(self, request: Request, until: float | None) -> RawResponse | errors.MilvusError:
+    async def _exchange(self, request: Request, until: float | None) -> Any:
+        reply = await self._post(request, until)
+        return await asyncio.to_thread(request.read, reply) if _takes_long(reply) else request.read(reply)
+
+    async def _post(self, request: Request, until: float | None) -> RawResponse:
         try:
             return await self._session.post(request, until)
-        except errors.MilvusError as error:
-            return error
         except _failures() as error:
-            return _translate(error, self.config, self._session.proxy)
-
-
-def _advance(
-    steps: RequestFlow[Any], outcome: RawResponse | errors.MilvusError | None
-) -> tuple[Request | Pause | None, Any]:
-    """Go on with a conversation: to the next step, or to None and its result."""
-    try:
-        return steps.send(outcome), None
-    except StopIteration as stop:
-        return None, stop.value
+            failure = _translate(error, self.config, self._session.proxy)
+        raise failure.with_context(redact=self.config.redact)  # without the library's error, which holds the request
 
 
 def _takes_long(reply: RawResponse) -> bool:

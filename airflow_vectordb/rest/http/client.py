@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.config import MilvusConfig
+from airflow_vectordb.rest.driver import drive
 from airflow_vectordb.rest.hosts import proxy_for
 from airflow_vectordb.rest.http.call import Call
-from airflow_vectordb.rest.http.flow import Pause, Request, request_flow
+from airflow_vectordb.rest.http.flow import Request, log, request_flow
 from airflow_vectordb.rest.http.response import RawResponse
 from airflow_vectordb.rest.wording import duration
 
@@ -66,20 +67,9 @@ class Client:
         :raises MilvusError: when the server refuses, or when it does not answer after all attempts
         """
         steps = request_flow(self.config, call, retries=retries)
-        step = next(steps)
-        while True:
-            outcome: RawResponse | errors.MilvusError | None = None
-            if isinstance(step, Pause):
-                time.sleep(step.seconds)
-            else:
-                outcome = self._exchange(step, until)
-            try:
-                step = steps.send(outcome)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
+        return drive(steps, lambda request: request.read(self._post(request, until)), log)
 
-    def _exchange(self, request: Request, until: float | None) -> RawResponse | errors.MilvusError:
+    def _post(self, request: Request, until: float | None) -> RawResponse:
         import requests
         import urllib3
 
@@ -103,12 +93,11 @@ class Client:
                 return RawResponse(
                     response.status_code, headers, *self._read(response, now + seconds, request.largest_answer)
                 )
-        except errors.MilvusError as error:
-            return error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             found = _translate(error, self.config)
             late = isinstance(found, errors.AnswerTimeoutError) or isinstance(error, requests.exceptions.Timeout)
-            return no_use() if useless and late else found
+            failure = no_use() if useless and late else found.with_context(redact=self.config.redact)
+        raise failure  # without the library's error, which holds the request
 
     def _read(self, response: requests.Response, deadline: float, largest: int) -> tuple[bytes, bool]:
         # In pieces, so that a server that sends a byte now and then, or without end, is given up too.

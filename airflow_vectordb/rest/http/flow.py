@@ -1,8 +1,8 @@
 """How a call is made: everything but the I/O.
 
-:func:`request_flow` is a generator. It yields what is to be done next, a :class:`Request` to send or a :class:`Pause`
-to sleep, is told how that went, and returns the call's result or raises its error. ``Client`` and ``AsyncClient`` do
-what it says; so there is one retry loop, one reading of answers and one way to word errors, whoever does the I/O.
+:func:`request_flow` is a generator, see :mod:`~airflow_vectordb.rest.driver`: it yields a :class:`Request` to send or a
+:class:`~airflow_vectordb.rest.driver.Sleep`, and returns the call's result or raises its error. So there is one retry
+loop, one reading of answers and one way to word errors, whoever does the I/O.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import logging
 import random as _random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 from typing import Any, TypeVar
 
 from airflow_vectordb.rest.config import MilvusConfig
+from airflow_vectordb.rest.driver import Sleep
 from airflow_vectordb.rest.errors import InvalidParametersError, MilvusError, NotMilvusError, Where
 from airflow_vectordb.rest.http.call import LARGE_ANSWER, MOST_PARTS, Answer, Call
 from airflow_vectordb.rest.http.json import encode
@@ -35,29 +37,18 @@ class Request:
     :param url: where to
     :param headers: with the token
     :param body: JSON
+    :param read: makes the call's result of what comes back; raises MilvusError
     :param largest_answer: bytes of the answer's body that are read at most, as they come
     """
 
     url: str
     headers: dict[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    read: Callable[[RawResponse], Any] = field(repr=False)
     largest_answer: int = LARGE_ANSWER
 
 
-@dataclass(frozen=True)
-class Pause:
-    """
-    A time to sleep before the next attempt.
-
-    :param seconds: how long
-    :param because: the error that makes it necessary
-    """
-
-    seconds: float
-    because: MilvusError
-
-
-RequestFlow = Generator["Request | Pause", "RawResponse | MilvusError | None", T]
+RequestFlow = Generator["Request | Sleep", Any, T]
 
 
 def request_flow(
@@ -70,57 +61,56 @@ def request_flow(
     """
     Make a call, retries included.
 
-    After a :class:`Request`, send in the :class:`RawResponse`, or the ``NoAnswerError`` that the I/O ended in; after a
-    :class:`Pause`, send in None.
+    After a :class:`Request`, send in what its ``read`` returned, or throw in the error that it or the I/O raised.
 
     :param config: where
     :param call: what
     :param retries: attempts after the first; None: the configured one
     :param random: gives numbers from 0 to 1, for the jitter
     :return: what the call's ``read`` makes of the answer
-    :raises MilvusError: the last attempt's error, with where it happened and the token taken out
+    :raises MilvusError: the last attempt's error, with where it happened
     """
     body = dict(call.body)
     if config.database is not None:
         body.setdefault("dbName", config.database)
     try:
-        request = Request(config.url_of(call.path), config.headers(), encode(body), call.largest_answer)
+        request = Request(
+            config.url_of(call.path), config.headers(), encode(body), partial(_read, call, config), call.largest_answer
+        )
     except InvalidParametersError as error:
-        error.where = _where(config, call)
-        raise
-    told: dict[object, int] = {}
+        raise error.with_context(where=_where(config, call)) from None
+    policy = RetryPolicy(config.retries if retries is None else retries)
+    reported: dict[object, int] = {}
     for attempt in count(1):
-        outcome = yield request
         try:
-            if isinstance(outcome, MilvusError):
-                outcome.reword(config.redact)
-                raise outcome
-            assert outcome is not None, "a Request is answered with a Reply or an error"
-            return _result(call, outcome, config, request.largest_answer)
+            result: T = yield request
+            return result
         except MilvusError as error:
-            error.where = _where(config, call)
-            policy = RetryPolicy(config.retries if retries is None else retries)
             pause = policy.pause(attempt, error, idempotent=call.idempotent, random=random)
             if pause is None:
-                error.attempts = attempt
-                raise
-            because = error
-        of, kind = policy.retries + 1, (type(because), because.code, because.http_status, because.message)
-        if first := told.get(kind):
-            text = f"attempt {attempt} of {of} failed in the same way as attempt {first}"
-        else:
-            text = f"{sentence(str(because))} Attempt {attempt} of {of}"
-        told.setdefault(kind, attempt)
-        _log.warning("%s; next in %s", text, duration(pause))
-        yield Pause(pause, because)
+                raise error.with_context(where=_where(config, call), attempts=attempt) from error.__cause__
+            kind = (type(error), error.code, error.http_status, error.message)
+            if first := reported.get(kind):
+                text = f"attempt {attempt} of {policy.retries + 1} failed in the same way as attempt {first}"
+            else:
+                words = sentence(str(error.with_context(where=_where(config, call))))
+                text = f"{words} Attempt {attempt} of {policy.retries + 1}"
+            reported.setdefault(kind, attempt)
+        yield Sleep(pause, logging.WARNING, f"{text}; next in {duration(pause)}")
     raise AssertionError("unreachable: count() does not end")
+
+
+def log(level: int, text: str) -> None:
+    """Log a line about attempts."""
+    _log.log(level, "%s", text)
 
 
 def _where(config: MilvusConfig, call: Call[Any]) -> Where:
     return Where(call.path, call.target(config.database), config.url, call.names(config.database))
 
 
-def _result(call: Call[T], reply: RawResponse, config: MilvusConfig, largest: int) -> T:
+def _read(call: Call[T], config: MilvusConfig, reply: RawResponse) -> T:
+    largest = call.largest_answer
     reply = decompressed(reply, largest)
     if not call.has_room_for(reply.body):
         if reply.status == 200:
@@ -147,4 +137,4 @@ def _redacted(answer: Answer, reply: RawResponse, call: Call[Any], config: Milvu
     return Answer(envelope.get("data"), envelope)
 
 
-__all__ = ["Pause", "Request", "RequestFlow", "request_flow"]
+__all__ = ["Request", "RequestFlow", "request_flow"]

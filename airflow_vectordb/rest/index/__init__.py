@@ -1,0 +1,14 @@
+"""Index parameters: read, checked, planned, compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_vectordb._lazy import lazy_face
+
+if TYPE_CHECKING:
+    from airflow_vectordb.rest.index import parsing, plan, spec, types
+
+__getattr__, __dir__ = lazy_face(__name__, ("parsing", "plan", "spec", "types"))
+
+__all__ = ["parsing", "plan", "spec", "types"]

@@ -131,11 +131,11 @@ class IndexPlan:
         if fields and missing and not error.transient and _NO_FIELD.search(error.message):
             # A collection with dynamic fields takes any name for a key of theirs, and misses something else then.
             guesses = (f"no field {name!r} in {self.collection}{suggest(name, fields)}" for name in missing)
-            error.cause = "; ".join(guesses)
-            error.hint = "A dynamic key needs json_path and json_cast_type."
+            hint = "A dynamic key needs json_path and json_cast_type."
+            error = error.with_context(cause="; ".join(guesses), hint=hint)
         if len(self.to_create) > 1 and not error.transient:
             done = "Those before it in the list may have been created; the next try finds them."
-            error.hint = f"{error.hint} {done}".strip()
+            error = error.with_context(hint=f"{error.hint} {done}".strip())
         return error
 
     def read_back(self, found: Sequence[IndexDescription], *, strict: bool) -> list[str]:

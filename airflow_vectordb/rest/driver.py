@@ -1,0 +1,90 @@
+"""Generators of steps, and the two functions that drive them.
+
+What can be decided without I/O is a generator: it yields what is to be done next, is sent the result or thrown the
+error, and returns or raises in the end. So it is written once, for tasks (sync) and for the triggerer (async).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+Step = TypeVar("Step")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """
+    A time to sleep before the next step.
+
+    :param seconds: how long
+    :param level: log level of ``text``
+    :param text: something for people to read; empty: nothing new
+    """
+
+    seconds: float
+    level: int = logging.INFO
+    text: str = ""
+
+
+#: Writes a line to a log, given its level and text.
+Log = Callable[[int, str], None]
+
+
+def drive(steps: Generator[Step | Sleep, Any, T], perform: Callable[[Step], Any], log: Log) -> T:
+    """
+    Drive a generator of steps to its end.
+
+    :param steps: yields what is to be done next
+    :param perform: does it; its error is thrown into the generator
+    :param log: is given the text of each :class:`Sleep` that has one
+    :return: what the generator returns
+    """
+    try:
+        step = next(steps)
+        while True:
+            if isinstance(step, Sleep):
+                if step.text:
+                    log(step.level, step.text)
+                time.sleep(step.seconds)
+                step = steps.send(None)
+                continue
+            try:
+                outcome = perform(step)
+            except Exception as error:  # noqa: BLE001 - the generator raises what it does not handle
+                step = steps.throw(error)
+            else:
+                step = steps.send(outcome)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+async def adrive(steps: Generator[Step | Sleep, Any, T], perform: Callable[[Step], Awaitable[Any]], log: Log) -> T:
+    """Drive a generator of steps from an event loop; otherwise as :func:`drive`."""
+    try:
+        step = next(steps)
+        while True:
+            if isinstance(step, Sleep):
+                if step.text:
+                    log(step.level, step.text)
+                await asyncio.sleep(step.seconds)
+                step = steps.send(None)
+                continue
+            try:
+                outcome = await perform(step)
+            except Exception as error:  # noqa: BLE001 - the generator raises what it does not handle
+                step = steps.throw(error)
+            else:
+                step = steps.send(outcome)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+__all__ = ["Log", "Sleep", "adrive", "drive"]
