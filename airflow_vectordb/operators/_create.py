@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from airflow_vectordb.operators._replace import IndexReplacement
     from airflow_vectordb.operators.index import CreateIndexOperator
     from airflow_vectordb.rest.collections import Collection
-    from airflow_vectordb.rest.http.call import Call
     from airflow_vectordb.rest.index.spec import IndexSpec
     from airflow_vectordb.rest.indexes import IndexDescription
 
@@ -52,7 +51,7 @@ class IndexCreation:
         self._specs = specs
         self._existing = self._poll()
         self._plan = self._make_plan()
-        for name in self._plan.there:
+        for name in self._plan.existing:
             task.log.info("%s/%s is there already", self._collection, sanitize_text(name, 255))
 
     def make(self, *, look_again: bool) -> list[IndexDescription]:
@@ -69,8 +68,8 @@ class IndexCreation:
             texts = (f"{self._collection}/{spec.name}: {spec}" for spec in self._plan.to_create)
             self._task.log.info("Asking for %s", ", ".join(texts))
             self._ask()
-        found = self._described() if asked or look_again else [self._plan.there[s.name] for s in self._plan.specs]
-        plan = self._plan.named_as(found)
+        found = self._described() if asked or look_again else [self._plan.existing[s.name] for s in self._plan.specs]
+        plan = self._plan.with_names(found)
         try:
             warnings = plan.read_back(found, strict=self._task.strict)
         except errors.IndexMismatchError:
@@ -112,29 +111,26 @@ class IndexCreation:
             self._existing = self._poll()  # somebody may have been faster
             self._plan = self._make_plan()
             refused = {
-                description.index_name: (
-                    description,
-                    ", ".join(self._plan.unverified[description.index_name].unverifiable),
-                )
-                for description, calls in self._plan.ask_again(self._existing)
-                if not any(map(self._is_accepted, calls))
+                spec.name: (description, ", ".join(self._plan.unverified[spec.name].unverifiable))
+                for spec, description, ways in self._plan.unverified_requests(self._existing)
+                if not any(self._is_accepted(spec, type_in_params=way) for way in ways)
             }
             if refused and self._replacement is None:
                 raise
             self._clear(refused)
-            self._plan = self._plan.confirmed(self._existing, refused)
+            self._plan = self._plan.with_verified(self._existing, refused)
             self._send()
 
     def _send(self) -> None:
-        if call := self._plan.create():
+        if self._plan.to_create:
             try:
-                self._hook.send(call)
+                self._hook.send(indexes.create(self._collection, self._plan.to_create))
             except errors.MilvusError as error:
                 raise self._plan.explain(error, self._fields) from error.__cause__
 
-    def _is_accepted(self, call: Call[None]) -> bool:
+    def _is_accepted(self, spec: IndexSpec, *, type_in_params: bool) -> bool:
         try:
-            self._hook.send(call)
+            self._hook.send(indexes.create(self._collection, [spec], type_in_params=type_in_params))
         except errors.MilvusError as error:
             if not is_conflict(error):
                 raise

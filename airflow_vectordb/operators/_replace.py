@@ -247,8 +247,8 @@ class IndexReplacement:
     def _restore(self, collection: str, old: list[dict[str, Any]]) -> list[str]:
         """Ask for old indexes in whose place there is none now, or one that is of no use."""
         from airflow_vectordb.rest import indexes
-        from airflow_vectordb.rest.index.spec import AUTOINDEX, IndexSpec
-        from airflow_vectordb.rest.index.types import INDEX_TYPES
+        from airflow_vectordb.rest.index.spec import IndexSpec
+        from airflow_vectordb.rest.index.types import AUTOINDEX, INDEX_TYPES
 
         rejected = self._state.results.get("rejected", ())
         there = [

@@ -157,16 +157,16 @@ class CreateIndexOperator(WaitingOperator):
 
     def _rendered(self, hook: MilvusHook) -> tuple[list[IndexSpec], int]:
         from airflow_vectordb.rest import collections, errors
-        from airflow_vectordb.rest.index.parsing import read_index_params
-        from airflow_vectordb.rest.index.plan import misfits
+        from airflow_vectordb.rest.index.plan import resolve_all
+        from airflow_vectordb.rest.index.spec import read_index_params
 
         problems = validate_rendered(collection_name=self.collection_name)
         nameless = bool(problems)
         min_rows = rows_of("min_rows", self.min_rows, problems)
-        read = read_index_params(self.index_params, allow_unknown=self.allow_unknown)
-        problems += read.problems
+        specs, parsed = read_index_params(self.index_params, allow_unknown=self.allow_unknown)
+        problems += parsed.problems
         # A request copied from the API's page names its collection and database: they must be those of the task.
-        given = read.envelope
+        given = parsed.envelope
         if given.get("collectionName", self.collection_name) != self.collection_name:
             problems.append(
                 f"index_params has collectionName {given['collectionName']!r}, "
@@ -175,12 +175,16 @@ class CreateIndexOperator(WaitingOperator):
         if "dbName" in given and given["dbName"] != (database := hook.config.database or "default"):
             problems.append(f"index_params has dbName {given['dbName']!r}, but the task's database is {database!r}")
         if problems:
-            if read.specs and not nameless:
-                with suppress(errors.MilvusError):  # what is wrong without the schema is said in any case
-                    problems += misfits(read.specs, hook.send(collections.describe(self.collection_name), retries=0))
+            if specs and not nameless:
+                with suppress(errors.MilvusError):  # what is wrong without the schema is reported in any case
+                    described = hook.send(collections.describe(self.collection_name), retries=0)
+                    try:
+                        resolve_all(specs, described)
+                    except errors.InvalidParametersError as error:
+                        problems += error.problems
             source = self._index_params_source if self._index_params_source != self.index_params else None
             raise errors.InvalidParametersError(problems, "index parameters", source)
-        return read.specs, min_rows
+        return specs, min_rows
 
     def _create(
         self,

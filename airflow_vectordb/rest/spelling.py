@@ -21,7 +21,7 @@ def normalize_key(key: str) -> str:
     """
     Make two spellings of a key comparable.
 
-    :param key: as ``index_type`` or ``indexType``
+    :param key: for example ``index_type`` or ``indexType``
     """
     return key.replace("_", "").lower()
 
@@ -47,10 +47,10 @@ def suggest(name: str, known: Iterable[str]) -> str:
     Suggest what a misspelt name may have meant.
 
     :param name: the unknown name
-    :param known: those that there are
-    :return: as ``; did you mean 'vector'?``, or the known names if none is near
+    :param known: the names that exist
+    :return: for example ``; did you mean 'vector'?``, or the known names if none is near
     """
-    from difflib import get_close_matches
+    from difflib import get_close_matches  # not for every DAG file
 
     names = list(dict.fromkeys(known))
     close = near_miss(name, names)
@@ -68,7 +68,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 def has_template(text: str) -> bool:
     """
-    Tell whether a text is one that Jinja renders into another.
+    Return whether a text is one that Jinja renders into another.
 
     :param text: as it stands in the DAG file
     """
@@ -77,10 +77,10 @@ def has_template(text: str) -> bool:
 
 def is_nothing(text: str) -> bool:
     """
-    Tell whether a text is what templates make of a missing value (an XCom that is not there), or of none that is a
+    Return whether a text is what templates make of a missing value (an XCom that does not exist), or of one that is no
     name.
 
-    :param text: once it is rendered
+    :param text: after rendering
     """
     return text.strip() in _NOTHING
 
@@ -89,7 +89,7 @@ def article(name: str) -> str:
     """
     Put the article before a type's name.
 
-    :param name: as ``Int64``
+    :param name: for example ``Int64``
     """
     return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
 
@@ -108,13 +108,23 @@ def show(value: Any, longest: int = 60) -> str:
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
+def describe_value(value: Any) -> str:
+    """
+    Describe what a value is, for messages.
+
+    :param value: as it was given
+    :return: for example ``an int (5)``
+    """
+    return f"{article(type(value).__name__)} ({show(value, 40)})" if value is not None else "None"
+
+
 @lru_cache(maxsize=1024)
 def _parts(name: str) -> tuple[str, ...]:
     return tuple(re.findall(r"[^\W_]+", name.lower()))
 
 
 def _slips(one: tuple[str, ...], other: tuple[str, ...]) -> int:
-    """Count how often somebody has slipped to write one name for the other; too many if that is unlikely."""
+    """Count the slips that turn one name into the other; too many if that is unlikely."""
     whole, meant = "".join(one), "".join(other)
     if whole == meant:
         return 1  # an underscore in another place
@@ -145,4 +155,4 @@ def _edits(one: str, other: str, most: int) -> int:
     return row[-1]
 
 
-__all__ = ["article", "has_template", "is_nothing", "near_miss", "normalize_key", "show", "suggest"]
+__all__ = ["article", "describe_value", "has_template", "is_nothing", "near_miss", "normalize_key", "show", "suggest"]

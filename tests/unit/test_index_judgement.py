@@ -16,9 +16,8 @@ from scripted import ScriptedServer
 
 from airflow_vectordb._compat import AirflowFailException
 from airflow_vectordb.rest.errors import InvalidParametersError
-from airflow_vectordb.rest.index.parsing import parse_index_params
-from airflow_vectordb.rest.index.spec import IndexSpec
-from airflow_vectordb.rest.index.types import ALL_METRICS, INDEX_TYPES, KIND_OF, NAMES_ONLY
+from airflow_vectordb.rest.index.spec import IndexSpec, parse_index_params
+from airflow_vectordb.rest.index.types import ALL_METRICS, INDEX_TYPES, NAMES_ONLY, PARAM_KINDS
 from airflow_vectordb.rest.spelling import near_miss
 
 Serve = Callable[..., ScriptedServer]
@@ -173,7 +172,7 @@ def test_parameters_of_something_else_are_refused(index_type: str | None, key: s
 
 
 def test_no_two_known_names_are_in_doubt() -> None:
-    for names in ([*INDEX_TYPES, *NAMES_ONLY], ALL_METRICS, KIND_OF):
+    for names in ([*INDEX_TYPES, *NAMES_ONLY], ALL_METRICS, PARAM_KINDS):
         for name in names:
             assert near_miss(name, [name]) == name
     assert near_miss("m", ["k", "n"]) is None

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_vectordb.rest.errors import InvalidParametersError
-from airflow_vectordb.rest.index.parsing import parse_index_params, request_envelope
-from airflow_vectordb.rest.index.spec import IndexSpec
+from airflow_vectordb.rest.index.parsing import parse
+from airflow_vectordb.rest.index.spec import IndexSpec, parse_index_params
 
 HNSW = IndexSpec("vector", "v", "HNSW", "COSINE", {"M": 16, "efConstruction": 200})
 
@@ -88,9 +88,9 @@ def test_lists_texts_and_whole_requests() -> None:
     assert parse_index_params([json.dumps(SPELLINGS["2.4"]), yaml.safe_dump([other])]) == both
     request = {"collectionName": "docs", "dbName": "d", "indexParams": [SPELLINGS["2.4"], other]}
     assert parse_index_params(request) == both
-    assert request_envelope(request) == {"collectionName": "docs", "dbName": "d"}
-    assert request_envelope(json.dumps(request)) == {"collectionName": "docs", "dbName": "d"}
-    assert request_envelope([other]) == {}
+    assert parse(request).envelope == {"collectionName": "docs", "dbName": "d"}
+    assert parse(json.dumps(request)).envelope == {"collectionName": "docs", "dbName": "d"}
+    assert parse([other]).envelope == {}
 
 
 def test_the_first_page_of_the_api() -> None:
@@ -205,7 +205,7 @@ def test_several_indexes_on_one_json_field_differ_by_path() -> None:
         }
         for name, path in (("a", 'meta["a"]'), ("b", 'meta["b"]'))
     ]
-    assert [spec.json_path for spec in parse_index_params(raw)] == ['meta["a"]', 'meta["b"]']
+    assert [spec.params["json_path"] for spec in parse_index_params(raw)] == ['meta["a"]', 'meta["b"]']
     assert problems([raw[0], {**raw[0], "indexName": "c"}])
 
 

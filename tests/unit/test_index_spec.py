@@ -151,16 +151,14 @@ def test_what_only_the_server_knows_is_a_doubt(changes: dict[str, Any], unverifi
 
 def test_a_plan_creates_what_is_missing_in_one_call_and_nothing_else() -> None:
     plan = plan_indexes("docs", [HNSW, IndexSpec("label", None, "INVERTED")], [described()])
-    call = plan.create()
-    assert call is not None
-    assert [item["fieldName"] for item in call.body["indexParams"]] == ["label"]
-    assert plan_indexes("docs", [HNSW], [described()]).create() is None
+    assert [spec.field_name for spec in plan.to_create] == ["label"]
+    assert not plan_indexes("docs", [HNSW], [described()]).to_create
 
 
 def test_a_plan_keeps_the_name_of_an_index_that_will_do() -> None:
     plan = plan_indexes("docs", [HNSW], [described(index_name="other")])
     assert [spec.name for spec in plan.specs] == ["other"]
-    assert plan.create() is None
+    assert not plan.to_create
 
 
 def test_a_plan_tells_all_that_is_in_the_way() -> None:
@@ -248,9 +246,7 @@ def test_an_index_that_somebody_made_meanwhile() -> None:
 
 def test_doubts_are_left_to_the_server() -> None:
     plan = plan_indexes("docs", [HNSW], [described(index_type="AUTOINDEX", params={})])
-    call = plan.create()
-    assert call is not None
-    assert [index["indexType"] for index in call.body["indexParams"]] == ["HNSW"]
+    assert [spec.index_type for spec in plan.to_create] == ["HNSW"]
     explained = plan.explain(UnexpectedError("at most one distinct index is allowed per field", code=65535))
     assert isinstance(explained, IndexMismatchError)
     assert explained.code == 65535

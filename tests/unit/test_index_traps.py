@@ -20,9 +20,9 @@ from airflow_vectordb.rest import indexes
 from airflow_vectordb.rest.collections import Collection, Field
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.http.call import Answer
-from airflow_vectordb.rest.index.parsing import malformed_literal, parse_index_params
+from airflow_vectordb.rest.index.parsing import malformed_literal
 from airflow_vectordb.rest.index.plan import plan_indexes
-from airflow_vectordb.rest.index.spec import IndexSpec
+from airflow_vectordb.rest.index.spec import IndexSpec, parse_index_params
 from airflow_vectordb.rest.index.types import INDEX_TYPES
 from airflow_vectordb.rest.indexes import IndexDescription
 from airflow_vectordb.sensors.milvus import IndexSensor
@@ -216,7 +216,7 @@ def test_a_value_with_more_in_it_is_told_as_a_text() -> None:
 def test_what_a_server_has_taken_is_taken_again(params: Mapping[str, Any]) -> None:
     there = described("FLAT", pairs(params=json.dumps(params)))
     (spec,) = parse_index_params([{"collection_name": "docs", **there.as_json()}])
-    assert plan_indexes("docs", [spec], [there]).there == {"v": there}
+    assert plan_indexes("docs", [spec], [there]).existing == {"v": there}
 
 
 # When the DAG is parsed ---------------------------------------------------------------------------------------------

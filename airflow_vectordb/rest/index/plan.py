@@ -1,13 +1,12 @@
-"""What has to be done so that the indexes that are asked for are there: decided without I/O."""
+"""What has to be done so that the indexes that are asked for exist: decided without I/O."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from airflow_vectordb.rest import indexes
-from airflow_vectordb.rest.collections import Collection
 from airflow_vectordb.rest.errors import (
     BadRequestError,
     ConflictError,
@@ -18,90 +17,94 @@ from airflow_vectordb.rest.errors import (
     UnexpectedError,
     UnsupportedError,
 )
-from airflow_vectordb.rest.http.call import Call
-from airflow_vectordb.rest.index.spec import AUTOINDEX, Comparison, IndexSpec, index_place
-from airflow_vectordb.rest.indexes import IndexDescription
+from airflow_vectordb.rest.index.description import IndexDescription
+from airflow_vectordb.rest.index.spec import Comparison, IndexSpec, index_place
 from airflow_vectordb.rest.spelling import suggest
 from airflow_vectordb.rest.text import sanitize_text
 
-ARROW = "(What is there -> what is asked for.)"
+if TYPE_CHECKING:
+    from airflow_vectordb.rest.collections import Collection
+
+_ARROW = "(What is there -> what is asked for.)"
+#: What to do about another index in place of the one that is asked for.
+_REPLACE = 'Set if_exists="replace", or drop it first.'
+_NO_FIELD = re.compile(r"json index must specify|only supports? vector data type|non-exist field|field not found", re.I)
 
 
 @dataclass(frozen=True)
 class IndexPlan:
     """
-    How to get from what is there to what is asked for.
+    How to get from the indexes that exist to those that are asked for.
 
     :param collection: name of the collection
     :param specs: what is asked for, in the user's order, each with the name that its index has or will have
-    :param there: descriptions of those that are there already, surely the same, by name
-    :param unverified: those that may be the same, by name: they are asked for anew, and the server decides
+    :param existing: descriptions of those that exist, surely the same, by name
+    :param unverified: those that may be the same, by name: they are asked for again, and the server decides
     :param to_drop: descriptions of those that have to be dropped first, and how they differ, by name
     """
 
     collection: str
     specs: tuple[IndexSpec, ...]
-    there: dict[str, IndexDescription]
+    existing: dict[str, IndexDescription]
     unverified: dict[str, Comparison]
     to_drop: dict[str, tuple[IndexDescription, str]] = field(default_factory=dict)
 
     @property
     def to_create(self) -> list[IndexSpec]:
-        """What the create call asks for."""
-        return [spec for spec in self.specs if spec.name not in self.there]
+        """What the one create call asks for; empty when nothing is missing."""
+        return [spec for spec in self.specs if spec.name not in self.existing]
 
-    def create(self) -> Call[None] | None:
-        """Make the one call that asks for all that is missing; None when nothing is."""
-        return indexes.create(self.collection, self.to_create) if self.to_create else None
-
-    def ask_again(self, existing: Sequence[IndexDescription]) -> Iterator[tuple[IndexDescription, list[Call[None]]]]:
+    def unverified_requests(
+        self, described: Sequence[IndexDescription]
+    ) -> Iterator[tuple[IndexSpec, IndexDescription, list[bool]]]:
         """
-        Ask for the doubtful indexes one by one, when :meth:`create` has been refused.
+        Yield the unverified indexes to ask for one by one, after the call for :attr:`to_create` was refused.
 
-        Milvus takes an index for the same if the text of its parameters is. A server that tells no parameters may so
-        have the very index, made by a client that writes them otherwise; to be asked in its words is a no-op then.
+        Milvus takes an index for the same if the text of its parameters is. A server that describes no parameters may
+        so have the very index, made by a client that writes them otherwise; a request in its words is a no-op then.
 
-        :param existing: all indexes of the collection
-        :return: the description of each, and calls: if one of them is accepted, it is the same
+        :param described: all indexes of the collection
+        :return: spec, description, and the values of ``type_in_params`` to try: if one of these calls is accepted, it
+            is the same
         """
         for spec in self.to_create:
             if spec.name in self.unverified:
-                description = next(d for d in existing if d.index_name == spec.name)
-                calls = [indexes.create(self.collection, [spec])] if len(self.to_create) > 1 else []
+                description = next(d for d in described if d.index_name == spec.name)
+                ways = [True] if len(self.to_create) > 1 else []
                 if spec.params and not description.params and not self.unverified[spec.name].substituted:
-                    calls.append(indexes.create(self.collection, [spec], type_in_params=False))
-                yield description, calls
+                    ways.append(False)
+                yield spec, description, ways
 
-    def confirmed(self, existing: Sequence[IndexDescription], refused: Iterable[str]) -> IndexPlan:
+    def with_verified(self, described: Sequence[IndexDescription], refused: Iterable[str]) -> IndexPlan:
         """
-        Take over what :meth:`ask_again` has brought to light.
+        Return the plan with the unverified indexes verified.
 
-        :param existing: all indexes of the collection
+        :param described: all indexes of the collection
         :param refused: names of those that are not the same
         """
-        same = {d.index_name: d for d in existing if d.index_name in self.unverified and d.index_name not in refused}
-        unverified = {name: found for name, found in self.unverified.items() if name not in same}
-        return replace(self, there={**self.there, **same}, unverified=unverified)
+        same = {d.index_name: d for d in described if d.index_name in self.unverified and d.index_name not in refused}
+        unverified = {name: comparison for name, comparison in self.unverified.items() if name not in same}
+        return replace(self, existing={**self.existing, **same}, unverified=unverified)
 
-    def find(self, existing: Sequence[IndexDescription]) -> list[IndexDescription]:
+    def find(self, described: Sequence[IndexDescription]) -> list[IndexDescription]:
         """
         Find the indexes that were asked for by what they are on: the server may have chosen their names.
 
-        :param existing: all indexes of the collection
+        :param described: all indexes of the collection
         :return: a description for each of :attr:`specs`, in their order
-        :raises IndexNotFoundError: when one of them is not there
+        :raises IndexNotFoundError: when one of them does not exist
         """
         found = []
         for spec in self.specs:
-            description = _on_same_place(spec, existing)
+            description = _at_same_place(spec, described)
             if description is None:
                 raise IndexNotFoundError(f"the server has no index on field {spec.field_name!r}, which it accepted")
             found.append(description)
         return found
 
-    def named_as(self, found: Sequence[IndexDescription]) -> IndexPlan:
+    def with_names(self, found: Sequence[IndexDescription]) -> IndexPlan:
         """
-        Take over the names that indexes have got.
+        Return the plan with the names that the indexes were given.
 
         :param found: a description for each of :attr:`specs`, in their order
         """
@@ -112,7 +115,7 @@ class IndexPlan:
         """
         Word the failure of the create call.
 
-        :param error: what the server answered
+        :param error: the server's answer
         :param fields: names of the collection's fields
         :return: the error to raise: with the differences, if they are what the server refuses
         """
@@ -123,7 +126,7 @@ class IndexPlan:
                 code=error.code,
                 where=error.where,
                 cause=f"another index is there{': ' if lines else ''}{'; '.join(lines)}",
-                hint=f"{REPLACE} {ARROW}" if lines else REPLACE,
+                hint=f"{_REPLACE} {_ARROW}" if lines else _REPLACE,
             )
             mismatch.attempts = error.attempts
             return mismatch
@@ -147,33 +150,28 @@ class IndexPlan:
         :return: warnings, for people
         :raises IndexMismatchError: with everything that is not what was asked for
         """
-        wrong: list[str] = []
-        warnings: list[str] = []
-        substituted = False
+        different: list[str] = []
+        substituted: list[str] = []
         for spec, description in zip(self.specs, found, strict=True):
             comparison = spec.compare(description)
-            differences = comparison.differences
-            if spec.index_type == AUTOINDEX:  # whatever the server chose is what was asked for
-                differences = tuple(line for line in differences if not line.startswith("index_type:"))
-            if differences:
-                wrong.append(_differs(self.collection, spec.name, differences))
+            if comparison.differences:
+                different.append(_differs(self.collection, spec.name, comparison.differences))
             elif comparison.substituted:
-                substituted = strict
-                text = f"{self.collection}/{spec.name}: AUTOINDEX in place of {spec.index_type}"
-                (wrong if strict else warnings).append(text)
-        if wrong:
-            before, hint = "the server did not build this: ", f"Drop it, or ask for it. {ARROW}"
-            if substituted:  # Zilliz Cloud does so with every vector index
-                before, hint = "", "Ask for AUTOINDEX, or set strict=False."
-            raise IndexMismatchError(before + "; ".join(wrong), hint=hint)
-        return warnings
+                substituted.append(f"{self.collection}/{spec.name}: AUTOINDEX in place of {spec.index_type}")
+        if strict and substituted:  # Zilliz Cloud does so with every vector index
+            raise IndexMismatchError("; ".join(different + substituted), hint="Ask for AUTOINDEX, or set strict=False.")
+        if different:
+            raise IndexMismatchError(
+                f"the server did not build this: {'; '.join(different)}", hint=f"Drop it, or ask for it. {_ARROW}"
+            )
+        return substituted
 
 
 def is_conflict(error: MilvusError) -> bool:
     """
-    Tell whether a server surely refused an index because there is another one, and for no other reason.
+    Return whether a server surely refused an index because there is another one, and for no other reason.
 
-    :param error: what it answered to a create call
+    :param error: its answer to a create call
     """
     # The code has changed from release to release, the words hardly.
     words = ("distinct index", "multiple indexes on same field")
@@ -182,17 +180,12 @@ def is_conflict(error: MilvusError) -> bool:
 
 def is_in_use(error: MilvusError) -> bool:
     """
-    Tell whether a server refused to drop an index because its collection is loaded, and for no other reason.
+    Return whether a server refused to drop an index because its collection is loaded, and for no other reason.
 
-    :param error: what it answered to a drop call
+    :param error: its answer to a drop call
     """
     refused = isinstance(error, BadRequestError | UnexpectedError | UnsupportedError) and not error.transient
     return refused and re.search(r"\b(loaded|release)\b", error.message, re.IGNORECASE) is not None
-
-
-_NO_FIELD = re.compile(r"json index must specify|only supports? vector data type|non-exist field|field not found", re.I)
-#: What to do about another index in place of the one that is asked for.
-REPLACE = 'Set if_exists="replace", or drop it first.'
 
 
 def resolve_all(specs: Iterable[IndexSpec], collection: Collection) -> list[IndexSpec]:
@@ -215,96 +208,73 @@ def resolve_all(specs: Iterable[IndexSpec], collection: Collection) -> list[Inde
     return resolved
 
 
-def misfits(specs: Iterable[IndexSpec], collection: Collection) -> tuple[str, ...]:
-    """
-    Tell what :func:`resolve_all` would refuse.
-
-    :param specs: what is asked for
-    :param collection: as the server describes it
-    """
-    try:
-        resolve_all(specs, collection)
-    except InvalidParametersError as error:
-        return error.problems
-    return ()
-
-
 def plan_indexes(
     collection: str,
     specs: Sequence[IndexSpec],
-    existing: Sequence[IndexDescription],
+    described: Sequence[IndexDescription],
     *,
     fail_on_same: bool = False,
     drop_others: bool = False,
 ) -> IndexPlan:
     """
-    Compare what is asked for with what is there.
+    Compare the indexes that are asked for with those that exist.
 
     :param collection: name of the collection
     :param specs: what is asked for, resolved
-    :param existing: all indexes of the collection
-    :param fail_on_same: whether an index that is there already is an error, even if it is the same
+    :param described: all indexes of the collection
+    :param fail_on_same: whether an index that exists already is an error, even if it is the same
     :param drop_others: whether to drop an index that is in the way on its field, or whose build failed, rather than to
         fail
     :raises IndexMismatchError: when other indexes are in the way, with all of them
     """
     named: list[IndexSpec] = []
-    there: dict[str, IndexDescription] = {}
+    existing: dict[str, IndexDescription] = {}
     unverified: dict[str, Comparison] = {}
     to_drop: dict[str, tuple[IndexDescription, str]] = {}
     wrong: list[str] = []
     same: list[str] = []
-    hint = REPLACE
+    hint = _REPLACE
     for spec in specs:
-        description = _on_same_place(spec, existing)
+        description = _at_same_place(spec, described)
         if description is None:
-            taken = next((other for other in existing if spec.named and other.index_name == spec.name), None)
+            taken = next((other for other in described if spec.named and other.index_name == spec.name), None)
             if taken is not None:
                 wrong.append(f"the name {spec.name!r} is taken by the index on field {taken.field_name!r}")
                 hint = "Choose another indexName, or drop it first."
             named.append(spec)
             continue
-        named.append(replace(spec, index_name=spec.index_name or description.index_name))
-        comparison = _compare(spec, description)
+        name = description.index_name
+        named.append(replace(spec, index_name=spec.index_name or name))
+        comparison = spec.compare(description)
         lines = comparison.differences + comparison.unverifiable
-        if drop_others and description.state == "Failed":
-            lines += (f"its build failed: {sanitize_text(description.fail_reason, 300) or 'no reason given'}",)
-            to_drop[description.index_name] = (description, ", ".join(lines))
-        elif drop_others and comparison.differences:
-            to_drop[description.index_name] = (description, ", ".join(lines))
+        failed = description.state == "Failed"
+        if drop_others and (failed or comparison.differences):
+            if failed:
+                lines += (f"its build failed: {sanitize_text(description.fail_reason, 300) or 'no reason given'}",)
+            to_drop[name] = (description, ", ".join(lines))
         elif comparison.differences:
-            wrong.append(_differs(collection, description.index_name, lines))
+            wrong.append(_differs(collection, name, lines))
         elif fail_on_same:
-            same.append(f"{collection}/{sanitize_text(description.index_name, 255)} exists already")
+            same.append(f"{collection}/{sanitize_text(name, 255)} exists already")
         elif comparison.same:
-            there[description.index_name] = description
+            existing[name] = description
         else:
-            unverified[description.index_name] = comparison
+            unverified[name] = comparison
     if wrong:
-        raise IndexMismatchError(f"another index is there: {'; '.join(wrong + same)}", hint=f"{hint} {ARROW}")
+        raise IndexMismatchError(f"another index is there: {'; '.join(wrong + same)}", hint=f"{hint} {_ARROW}")
     if same:
         raise IndexMismatchError("; ".join(same), hint='Set if_exists="skip" to keep it, or drop it first.')
-    return IndexPlan(collection, tuple(named), there, unverified, to_drop)
+    return IndexPlan(collection, tuple(named), existing, unverified, to_drop)
 
 
-def _on_same_place(spec: IndexSpec, existing: Sequence[IndexDescription]) -> IndexDescription | None:
+def _at_same_place(spec: IndexSpec, described: Sequence[IndexDescription]) -> IndexDescription | None:
     # A field has at most one index; a JSON field one for each path in it.
-    candidates = [d for d in existing if index_place(d.field_name, d.params) == spec.place]
+    candidates = [d for d in described if index_place(d.field_name, d.params) == spec.place]
     return next((d for d in candidates if d.index_name == spec.name), candidates[0] if candidates else None)
 
 
-def _compare(spec: IndexSpec, description: IndexDescription) -> Comparison:
-    found = spec.compare(description)
-    if spec.index_type != AUTOINDEX:
-        return found
-    # Some servers call it by the type that they chose. Whether it is that, or somebody's choice, only they know.
-    of_type = tuple(line for line in found.differences if line.startswith("index_type:"))
-    others = tuple(line for line in found.differences if line not in of_type)
-    return Comparison(others, found.unverifiable + of_type, found.substituted)
-
-
-def _differs(collection: str, name: str, lines: Sequence[str]) -> str:
+def _differs(collection: str, name: str, lines: Iterable[str]) -> str:
     return f"{collection}/{sanitize_text(name, 255)}: {', '.join(lines)}"
 
 
-__all__ = ["IndexPlan", "is_conflict", "misfits", "plan_indexes", "resolve_all"]
+__all__ = ["IndexPlan", "is_conflict", "is_in_use", "plan_indexes", "resolve_all"]

@@ -1,33 +1,35 @@
-"""What index is asked for: every spelling in, one body out, and how it differs from what exists."""
+"""The index that is asked for: the body that requests it, and how it differs from one that exists."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_vectordb.rest.collections import Collection, Field
 from airflow_vectordb.rest.errors import InvalidParametersError
+from airflow_vectordb.rest.index.parsing import SWITCH, ParsedParams, parse
 from airflow_vectordb.rest.index.types import (
     ALL_METRICS,
+    AUTOINDEX,
+    BINARY,
     FIELD_KINDS,
-    FLOAT,
     INDEX_KINDS,
     INDEX_TYPES,
     LIST_METRICS,
     METRICS,
     SCALAR,
-    SPARSE,
 )
 from airflow_vectordb.rest.index.values import format_value, values_equal
-from airflow_vectordb.rest.indexes import IndexDescription
 from airflow_vectordb.rest.spelling import article, suggest
 from airflow_vectordb.rest.text import sanitize_text
 
-AUTOINDEX = "AUTOINDEX"
-#: What each refusal of something that a newer server may know says.
-SWITCH = "allow_unknown=True sends it as it is"
+if TYPE_CHECKING:
+    from airflow_vectordb.rest.collections import Collection, Field
+    from airflow_vectordb.rest.index.description import IndexDescription
+
+#: Problems that are reported: whoever has more has given something else.
+_MOST_PROBLEMS = 50
 #: The field in which Milvus keeps what rows have beside the fields of the schema.
 _DYNAMIC = "$meta"
 #: A name that each Milvus takes; some also take others.
@@ -41,12 +43,13 @@ _KEYS_OF_PATH = re.compile(r"\[\s*['\"]?([^\[\]'\"]*)['\"]?\s*\]|([^\[\]]+)")
 @dataclass(frozen=True)
 class Comparison:
     """
-    How an index that exists compares to one that is asked for; lines as ``M: 16 -> 32`` (there -> asked for).
+    How an index that exists compares to one that is asked for; lines as ``M: 16 -> 32`` (existing -> asked for).
 
     :param differences: what surely differs
     :param unverifiable: what may differ, and only the server knows: asking for the index again is a no-op if it is the
-        same, and refused if it is not. Such are parameters that its description does not tell, and AUTOINDEX in place
-        of what was asked for: Zilliz Cloud turns every vector index into that
+        same, and refused if it is not. Such are parameters that its description lacks; the type that a server chose for
+        AUTOINDEX, which may be somebody's choice; and AUTOINDEX in place of what was asked for: Zilliz Cloud turns
+        every vector index into that
     :param substituted: whether AUTOINDEX is in place of another index type
     """
 
@@ -65,15 +68,15 @@ class IndexSpec:
     """
     One index that is asked for.
 
-    Make it with :meth:`parse`, or ``index_params.parse_index_params`` for several; then :meth:`resolve` it against the
+    Make it with :meth:`parse`, or :func:`parse_index_params` for several; then :meth:`resolve` it against the
     collection, which fills in what depends on the field.
 
     :param field_name: the field to index
     :param index_name: None: the field's name, or one that the server chooses where that is no name for an index; an
         existing index of another name will do
-    :param index_type: as ``HNSW``
+    :param index_type: for example ``HNSW``
     :param metric_type: None: by the field's type, see :meth:`resolve`
-    :param params: build parameters, as ``{"M": 16, "efConstruction": 200}``
+    :param params: build parameters, for example ``{"M": 16, "efConstruction": 200}``
     :param allow_unknown: whether to send also what does not fit the field, as far as is known here
     :param warnings: what is sent although it is not known here, one sentence each
     """
@@ -89,7 +92,7 @@ class IndexSpec:
     @classmethod
     def parse(cls, raw: Mapping[str, Any], *, allow_unknown: bool = False) -> IndexSpec:
         """
-        Read one index in any spelling of the API (``indexType`` + ``params``, ``params.index_type``,
+        Parse one index in any spelling of the API (``indexType`` + ``params``, ``params.index_type``,
         ``indexConfig``), or of pymilvus (snake_case).
 
         :param raw: the index as the user wrote it
@@ -97,8 +100,6 @@ class IndexSpec:
             not fit the field, as far as is known here
         :raises InvalidParametersError: with everything that is wrong
         """
-        from airflow_vectordb.rest.index.parsing import parse_index_params
-
         return parse_index_params([raw], allow_unknown=allow_unknown)[0]
 
     def __str__(self) -> str:
@@ -107,19 +108,13 @@ class IndexSpec:
 
     @property
     def name(self) -> str:
-        """The name that the index gets when it is created, unless :attr:`named` denies it."""
+        """The name that the index gets when it is created, if it is :attr:`named`."""
         return self.index_name or self.field_name
 
     @property
     def named(self) -> bool:
         """Whether :attr:`name` is asked for: a name that was given is; a field's only where each Milvus takes it."""
         return self.index_name is not None or _NAME.fullmatch(self.field_name) is not None
-
-    @property
-    def json_path(self) -> str | None:
-        """The path within a JSON field that the index is on; None: the field itself."""
-        path = self.params.get("json_path")
-        return None if path is None else str(path)
 
     @property
     def place(self) -> tuple[str, ...]:
@@ -140,29 +135,29 @@ class IndexSpec:
         """
         target = next((f for f in collection.fields if f.name == self.field_name), None)
         if target is None:
-            if self._may_be_there(collection):
+            if self._may_exist_in(collection):
                 return self
             hint = suggest(self.field_name, [f.name for f in collection.fields])
             raise InvalidParametersError(
                 [f"no field {self.field_name!r} in {sanitize_text(collection.name, 255)}{hint}"], "index parameters"
             )
-        function = _function_of(target, collection)
-        problems = [*self._misfits(target, function)]
-        if problems and not self.allow_unknown:
-            raise InvalidParametersError([f"{problem}; {SWITCH}" for problem in problems], "index parameters")
+        function = next((f.type for f in collection.functions if target.name in f.output_fields), None)
+        misfits = [*self._misfits(target, function)]
+        if misfits and not self.allow_unknown:
+            raise InvalidParametersError([f"{misfit}; {SWITCH}" for misfit in misfits], "index parameters")
         metric = self.metric_type or _default_metric(target, function, self.index_type)
-        return replace(self, metric_type=metric, warnings=(*self.warnings, *problems))
+        return replace(self, metric_type=metric, warnings=(*self.warnings, *misfits))
 
     def body(self, *, type_in_params: bool = True) -> dict[str, Any]:
         """
-        Make the element of ``indexParams`` that asks for this index.
+        Build the element of ``indexParams`` that asks for this index.
 
-        A server reads only the spellings of its time, ignores the others without a word, and builds AUTOINDEX when
-        it finds none that it knows. So all three are in the body: ``indexConfig`` (to spring 2024, values as
-        strings), ``params.index_type`` (from 2.4), ``indexType`` (from 2.4.14 and 2.5).
+        A server reads only the spellings of its time, silently ignores the others, and builds AUTOINDEX when it finds
+        none that it knows. So all three are in the body: ``indexConfig`` (to spring 2024, values as strings),
+        ``params.index_type`` (from 2.4), ``indexType`` (from 2.4.14 and 2.5).
 
-        :param type_in_params: whether ``params.index_type`` is among them. Most clients leave it out; and whether an
-            index that is asked for again is the same, Milvus tells by the text of ``params``
+        :param type_in_params: whether ``params.index_type`` is among them. Most clients leave it out; and Milvus
+            decides by the text of ``params`` whether an index that is asked for again is the same
         """
         body: dict[str, Any] = {"fieldName": self.field_name}
         if self.named:
@@ -171,10 +166,8 @@ class IndexSpec:
             body["metricType"] = self.metric_type
         body["indexType"] = self.index_type
         body["params"] = {**({"index_type": self.index_type} if type_in_params else {}), **self.params}
-        body["indexConfig"] = {
-            "index_type": self.index_type,
-            **{key: format_value(value) for key, value in self.params.items()},
-        }
+        texts = {key: format_value(value) for key, value in self.params.items()}
+        body["indexConfig"] = {"index_type": self.index_type, **texts}
         return body
 
     def compare(self, existing: IndexDescription) -> Comparison:
@@ -194,28 +187,26 @@ class IndexSpec:
             differences.append(f"field_name: {existing.field_name} -> {self.field_name}")
         if self.metric_type and existing.metric_type and self.metric_type.upper() != existing.metric_type.upper():
             differences.append(f"metric_type: {existing.metric_type} -> {self.metric_type}")
-        substituted = existing.index_type.upper() == AUTOINDEX != self.index_type.upper()
-        if self.index_type.upper() != existing.index_type.upper():
+        types = self.index_type.upper(), existing.index_type.upper()
+        substituted = types[1] == AUTOINDEX != types[0]
+        if types[0] != types[1]:
             line = f"index_type: {existing.index_type} -> {self.index_type}"
-            (unverifiable if substituted else differences).append(line)
+            (unverifiable if AUTOINDEX in types else differences).append(line)
         # Other cases of a key are the same key, unless they are others of this type: HNSW_PQ has an M and an m.
         own = INDEX_TYPES.get(self.index_type, {})
-        told = {key.lower(): value for key, value in existing.params.items() if key not in own}
+        in_lower_case = {key.lower(): value for key, value in existing.params.items() if key not in own}
         for key, value in self.params.items():
-            there = existing.params.get(key, told.get(key.lower()))
+            found = existing.params.get(key, in_lower_case.get(key.lower()))
             if key == "json_path" and same_place:
                 continue
-            if there is not None and not values_equal(value, there):
-                differences.append(f"{key}: {format_value(there)} -> {format_value(value)}")
-            elif there is None and not substituted:
+            if found is not None and not values_equal(value, found):
+                differences.append(f"{key}: {format_value(found)} -> {format_value(value)}")
+            elif found is None and not substituted:
                 unverifiable.append(f"{key}: not told -> {format_value(value)}")
-        differences, unverifiable = (
-            [sanitize_text(line, 300) for line in lines] for lines in (differences, unverifiable)
-        )
-        return Comparison(tuple(differences), tuple(unverifiable), substituted)
+        return Comparison(_lines(differences), _lines(unverifiable), substituted)
 
-    def _may_be_there(self, collection: Collection) -> bool:
-        """Tell whether a field may exist that the description does not list."""
+    def _may_exist_in(self, collection: Collection) -> bool:
+        """Return whether the field may exist although the description does not list it."""
         if collection.enable_dynamic_field and any(key.startswith("json_") for key in self.params):
             return True  # a key of the dynamic field, which the schema cannot name
         struct = _IN_STRUCT.fullmatch(self.field_name)
@@ -245,13 +236,64 @@ class IndexSpec:
             yield f"field {target.name!r} is filled by a BM25 function: its metric is BM25, not {metric}"
 
 
+def parse_index_params(raw: Any, *, allow_unknown: bool = False) -> list[IndexSpec]:
+    """
+    Parse what a user gave as index parameters.
+
+    :param raw: a mapping, a list of mappings, a text with one of them in JSON or YAML, a whole request body of
+        ``indexes/create`` with its ``indexParams``, or what CreateIndexOperator returned
+    :param allow_unknown: send also what looks like a misspelt index type, metric or build parameter
+    :return: one spec for each index, at least one
+    :raises InvalidParametersError: with everything that is wrong, in all of them
+    """
+    specs, parsed = read_index_params(raw, allow_unknown=allow_unknown)
+    if parsed.problems:
+        raise InvalidParametersError(parsed.problems, "index parameters")
+    return specs
+
+
+def read_index_params(raw: Any, *, allow_unknown: bool = False) -> tuple[list[IndexSpec], ParsedParams]:
+    """
+    Parse what a user gave as index parameters, as far as possible.
+
+    :param raw: see :func:`parse_index_params`
+    :param allow_unknown: see :func:`parse_index_params`
+    :return: a spec for each index whose field is known; and everything that is wrong, in these and others
+    """
+    parsed = parse(raw, allow_unknown=allow_unknown)
+    specs = {number: IndexSpec(**vars(index)) for number, index in parsed.indexes.items()}
+    parsed.problems += _collisions(specs)
+    if len(parsed.problems) > _MOST_PROBLEMS:
+        more = len(parsed.problems) - _MOST_PROBLEMS
+        parsed.problems[_MOST_PROBLEMS:] = [f"and {more:,} more"]
+    return [*specs.values()], parsed
+
+
+def _collisions(specs: Mapping[int, IndexSpec]) -> Iterable[str]:
+    places: dict[tuple[str, ...], int] = {}
+    names: dict[str, int] = {}
+    for number, spec in specs.items():
+        if spec.place in places:
+            yield (
+                f"index_params[{number}] and [{places[spec.place]}] are both on field {spec.field_name!r}: "
+                "a field has at most one index"
+            )
+        elif spec.named and spec.name in names:
+            yield (
+                f"index_params[{number}] and [{names[spec.name]}] are both named {spec.name!r}: "
+                "names are unique, give one of them another indexName"
+            )
+        places.setdefault(spec.place, number)
+        names.setdefault(spec.name, number)
+
+
 def index_place(field_name: str, params: Mapping[str, Any]) -> tuple[str, ...]:
     """
-    Tell what an index is on, in one spelling: a field has at most one index, a JSON field one for each path in it.
+    Return what an index is on, in one spelling: a field has at most one index, a JSON field one for each path in it.
 
     A key of the dynamic field is called by its own name, by ``$meta`` and a path, or by what Milvus makes of that.
 
-    :param field_name: as it was given, or as the server tells it
+    :param field_name: as it was given, or as the server describes it
     :param params: with ``json_path``, if there is one: ``meta["a"]``, ``/a`` or ``a``
     :return: the field and the keys of the path; without ``$meta``, unless that itself is meant
     """
@@ -267,19 +309,19 @@ def index_place(field_name: str, params: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(keys) or (_DYNAMIC,)
 
 
-def _function_of(target: Field, collection: Collection) -> str | None:
-    return next((f.type for f in collection.functions if target.name in f.output_fields), None)
-
-
 def _default_metric(target: Field, function: str | None, index_type: str) -> str | None:
     kind = FIELD_KINDS.get(target.type)
-    if kind == SPARSE:
-        return "BM25" if function == "BM25" else "IP"
-    if kind == FLOAT:
-        return "COSINE"
     if kind is None or kind == SCALAR:
         return None
-    return "MHJACCARD" if function == "MinHash" or index_type == "MINHASH_LSH" else "HAMMING"
+    if function == "BM25":
+        return "BM25"
+    if kind == BINARY and (function == "MinHash" or index_type == "MINHASH_LSH"):
+        return "MHJACCARD"
+    return METRICS[kind][0]
 
 
-__all__ = ["AUTOINDEX", "SWITCH", "Comparison", "IndexSpec", "index_place"]
+def _lines(lines: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sanitize_text(line, 300) for line in lines)
+
+
+__all__ = ["Comparison", "IndexSpec", "index_place", "parse_index_params", "read_index_params"]

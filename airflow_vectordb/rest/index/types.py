@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from math import inf
 from typing import NamedTuple
 
+#: The server chooses the type.
+AUTOINDEX = "AUTOINDEX"
+
 #: Kinds of fields that behave alike.
 FLOAT, BINARY, SPARSE, SCALAR = "float vector", "binary vector", "sparse vector", "scalar"
 
@@ -24,6 +27,7 @@ FIELD_KINDS: Mapping[str, str] = {
     **dict.fromkeys(["VarChar", "String", "Text", "JSON", "Array", "Geometry"], SCALAR),
 }
 
+#: Kind of field -> its metrics, the default first.
 METRICS: Mapping[str, tuple[str, ...]] = {
     FLOAT: ("COSINE", "L2", "IP"),
     BINARY: ("HAMMING", "JACCARD", "SUBSTRUCTURE", "SUPERSTRUCTURE", "MHJACCARD"),
@@ -33,16 +37,8 @@ METRICS: Mapping[str, tuple[str, ...]] = {
 
 #: Metrics between lists of vectors (fields within arrays of structs).
 LIST_METRICS = (
-    "MAX_SIM",
-    "MAX_SIM_COSINE",
-    "MAX_SIM_IP",
-    "MAX_SIM_L2",
-    "MAX_SIM_HAMMING",
-    "MAX_SIM_JACCARD",
-    "DTW",
-    "DTW_COSINE",
-    "DTW_IP",
-    "DTW_L2",
+    *("MAX_SIM", *(f"MAX_SIM_{metric}" for metric in ("COSINE", "IP", "L2", "HAMMING", "JACCARD"))),
+    *("DTW", *(f"DTW_{metric}" for metric in ("COSINE", "IP", "L2"))),
 )
 
 ALL_METRICS = tuple(dict.fromkeys([m for metrics in METRICS.values() for m in metrics] + list(LIST_METRICS)))
@@ -123,7 +119,7 @@ _BITMAP = {"bitmap_cardinality_limit": SIZE}
 #: Index type, as Milvus spells it -> its build parameters.
 INDEX_TYPES: Mapping[str, Mapping[str, Kind]] = {
     # Milvus takes no parameters but the metric; Zilliz Cloud takes a build level.
-    "AUTOINDEX": {"build_level": ANY, **_JSON_PATH},
+    AUTOINDEX: {"build_level": ANY, **_JSON_PATH},
     "FLAT": {},
     "IVF_FLAT": _IVF,
     "IVF_FLAT_CC": {**_IVF, "ssize": COUNT},
@@ -196,7 +192,7 @@ FAMILIES = ("emb_list_", "muvera_", "lemur_", "sindi_", "block_max_")
 LIST_PARAMS: Mapping[str, Kind] = {"emb_list_strategy": TEXT}
 
 #: Every build parameter -> what its value is.
-KIND_OF: Mapping[str, Kind] = {
+PARAM_KINDS: Mapping[str, Kind] = {
     **{n: k for own in INDEX_TYPES.values() for n, k in own.items()},
     **INDEX_PROPERTIES,
     **LIST_PARAMS,
@@ -242,16 +238,17 @@ INDEX_KINDS: Mapping[str, tuple[str, ...]] = {
 
 __all__ = [
     "ALL_METRICS",
+    "AUTOINDEX",
     "FAMILIES",
     "FIELD_KINDS",
     "INDEX_KINDS",
     "INDEX_PROPERTIES",
     "INDEX_TYPES",
-    "KIND_OF",
     "LIST_METRICS",
     "LIST_PARAMS",
     "METRICS",
     "NAMES_ONLY",
+    "PARAM_KINDS",
     "SEARCH_PARAMS",
     "Kind",
 ]

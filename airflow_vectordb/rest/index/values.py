@@ -1,4 +1,4 @@
-"""Values of build parameters: as users and templates give them, as Milvus takes them, and whether two are one."""
+"""Values of build parameters: as users and templates give them, as Milvus takes them, and whether two are equal."""
 
 from __future__ import annotations
 
@@ -11,26 +11,44 @@ from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
-from airflow_vectordb.rest.index.types import BOOL, FLAG, KIND_OF, Kind
+from airflow_vectordb.rest.index.types import BOOL, FLAG, PARAM_KINDS, Kind
 from airflow_vectordb.rest.spelling import article, is_nothing, show
 
-#: Lists and mappings within each other: more is none that somebody wrote.
+#: Lists and mappings within each other: nobody writes more.
 _DEEPEST = 20
 _INT64 = 2**63
 _TOO_LARGE = "is too large: numbers of 64 bits are what servers take"
-#: What is a number when servers tell it as a text: spelt as Python and Go spell it.
+#: What is a number when servers write it as a text: spelt as Python and Go spell it.
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?")
 
 
-def plain(value: Any, depth: int = 0) -> Any:
+def check_value(value: Any, kind: Kind | None) -> Any:
     """
-    Make what JSON knows of a value: NumPy's numbers, ``Decimal`` and their like are numbers.
+    Check the value of a parameter, and convert it to what servers store: ``"16"`` is 16, since that is what templates
+    render to.
 
     :param value: as it was given
-    :param depth: how deep within others it is
-    :raises ValueError: saying what is wrong with it
-    :raises OverflowError: saying that a number is too large
+    :param kind: what it has to be; None: not known here
+    :raises ValueError: with what is wrong with it, for example ``must be an integer, not 'many'``
+    :raises OverflowError: when it is too large
     """
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise ValueError("is empty: its template rendered to nothing?")
+    if isinstance(value, str) and is_nothing(value) and not (kind in (BOOL, FLAG) or value in ("True", "False")):
+        raise ValueError(f"is {value!r}, a missing value rendered to text")
+    if kind is None:
+        return _plain(value)
+    try:
+        found = _convert(_plain(value), kind)
+    except ValueError:
+        found = None
+    if found is None:
+        raise ValueError(f"must be {kind.words}, not {show(value)}")
+    return found
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Convert a value to what JSON knows: NumPy's numbers, ``Decimal`` and their like are numbers."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -38,9 +56,9 @@ def plain(value: Any, depth: int = 0) -> Any:
     if depth > _DEEPEST:
         raise ValueError(f"is nested more than {_DEEPEST} deep")
     if isinstance(value, Mapping):
-        return {str(key): plain(item, depth + 1) for key, item in value.items()}
+        return {str(key): _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item, depth + 1) for item in value]
+        return [_plain(item, depth + 1) for item in value]
     if getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):
         value = value.item()  # one of NumPy's, or of its like
     return value if isinstance(value, bool) else _number(value)
@@ -67,65 +85,45 @@ def _number(value: Any) -> int | float:
     return number
 
 
-def checked(value: Any, kind: Kind | None) -> Any:
-    """
-    Check the value of a parameter, and bring it into the shape that servers store: ``"16"`` is 16, since that is what
-    templates render to.
-
-    :param value: as it was given
-    :param kind: what it has to be; None: that is not known here
-    :raises ValueError: saying what is wrong with it, as ``must be an integer, not 'many'``
-    :raises OverflowError: saying that it is too large
-    """
-    if value is None or (isinstance(value, str) and not value.strip()):
-        raise ValueError("is empty: its template rendered to nothing?")
-    if isinstance(value, str) and is_nothing(value) and not (kind in (BOOL, FLAG) or value in ("True", "False")):
-        raise ValueError(f"is {value!r}, a missing value rendered to text")
-    if kind is None:
-        return plain(value)
-    try:
-        found = _of_kind(plain(value), kind)
-    except ValueError:
-        found = None
-    if found is None or not kind.least <= float(found if kind.type in (int, float) else kind.least) <= kind.most:
-        raise ValueError(f"must be {kind.words}, not {show(value)}")
-    return found
-
-
-def _of_kind(value: Any, kind: Kind) -> Any:
-    """Read a value as one of a kind; None if it is none."""
-    text = value.strip() if isinstance(value, str) else value
-    if isinstance(text, Mapping | list):
+def _convert(value: Any, kind: Kind) -> Any:
+    """Convert a plain value to one of a kind; None if it is none."""
+    if isinstance(value, Mapping | list):
         return None
+    if isinstance(value, str):
+        value = value.strip()
     if kind.type is object:
-        return text
-    if kind is FLAG:
-        text = format_value(text).lower()
-        return text if text in ("true", "false") else None
+        return value
+    if kind in (BOOL, FLAG):
+        word = str(value).lower()
+        if word not in ("true", "false"):
+            return None
+        return word if kind.type is str else word == "true"
     if kind.type is str:
-        return text if isinstance(text, str) else None
-    if kind.type is bool:
-        return text if isinstance(text, bool) else {"true": True, "false": False}.get(str(text).lower())
-    if isinstance(text, bool):
+        return value if isinstance(value, str) else None
+    if isinstance(value, bool):
         return None
     try:
-        number = _number(int(text) if isinstance(text, str) else text)
+        number = _number(int(value) if isinstance(value, str) else value)
     except ValueError:
-        number = _number(float(text))
+        number = _number(float(value))
     if kind.type is float:
-        return float(number)
-    return _number(int(number)) if float(number).is_integer() else None
+        number = float(number)
+    elif float(number).is_integer():
+        number = _number(int(number))
+    else:
+        return None
+    return number if kind.least <= number <= kind.most else None
 
 
-def told(key: str, value: Any) -> Any:
+def parse_value(key: str, value: Any) -> Any:
     """
-    Read the value of a parameter as a server tells it: a number where it is one, also from servers that tell all values
-    as texts.
+    Read the value of a parameter in a server's answer: a number where it is one, also from servers that write all
+    values as texts.
 
     :param key: the parameter's name
     :param value: as it stands in the answer
     """
-    kind = KIND_OF.get(key)
+    kind = PARAM_KINDS.get(key)
     if not isinstance(value, str) or (kind is not None and kind.type is str):
         return value
     if value in ("true", "false"):
@@ -137,7 +135,7 @@ def told(key: str, value: Any) -> Any:
 
 def format_value(value: Any) -> str:
     """
-    Write a parameter's value as Milvus does.
+    Format a parameter's value as Milvus does.
 
     :param value: a number, a boolean, a text, a list or a mapping
     """
@@ -151,13 +149,13 @@ def format_value(value: Any) -> str:
 
 def values_equal(one: Any, other: Any) -> bool:
     """
-    Compare two values of a parameter as Milvus takes them: ``16``, ``16.0`` and ``"16"`` are one, and so are ``SQ8``
-    and ``sq8``.
+    Return whether two values of a parameter are the same to Milvus: ``16``, ``16.0`` and ``"16"`` are, and so are
+    ``SQ8`` and ``sq8``.
 
     :param one: a value
     :param other: another
     """
-    return bool(_canonical(one) == _canonical(other))
+    return _canonical(one) == _canonical(other)
 
 
 def _canonical(value: Any) -> float | str:
@@ -171,4 +169,4 @@ def _canonical(value: Any) -> float | str:
         return text.casefold()
 
 
-__all__ = ["checked", "format_value", "plain", "told", "values_equal"]
+__all__ = ["check_value", "format_value", "parse_value", "values_equal"]
