@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
 import selectors
-import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 from airflow_vectordb.local.pace import Pace
+from airflow_vectordb.local.supervisor import kill_supervised, start_supervised, stop_supervised
 
 __all__ = ["LocalMilvus", "LocalMilvusError"]
 
 SETTINGS_VARIABLE = "AIRFLOW_VECTORDB_LOCAL_SETTINGS"
 
-_STOP_TIMEOUT = 5.0
+_GRACE = 5.0  # seconds
 
 
 class LocalMilvusError(RuntimeError):
@@ -78,7 +77,8 @@ class LocalMilvus:
         self._allowed_hosts = list(allowed_hosts)
         self._pace = Pace.of(pace)
         self._uri = ""
-        self._process: subprocess.Popen[bytes] | None = None
+        self._pid = 0
+        self._keeper: subprocess.Popen[bytes] | None = None
         self._own: Path | None = None
         self._log: IO[bytes] | None = None
 
@@ -101,9 +101,9 @@ class LocalMilvus:
 
         :raises LocalMilvusError: when it is not running.
         """
-        if self._process is None:
+        if not self._uri:
             raise LocalMilvusError("the local server is not running")
-        return self._process.pid
+        return self._pid
 
     @property
     def files(self) -> Path:
@@ -112,7 +112,7 @@ class LocalMilvus:
         :raises LocalMilvusError: when it is not running, or on a backend, which reads files of its own.
         """
         data = self._given_data or self._own
-        if self._process is None or data is None:
+        if not self._uri or data is None:
             raise LocalMilvusError("the local server is not running on data of its own")
         return data / "files"
 
@@ -129,7 +129,7 @@ class LocalMilvus:
 
         :raises LocalMilvusError: when it does not come up, with the reason.
         """
-        if self._process is not None:
+        if self._keeper is not None:
             raise LocalMilvusError("the local server is running already")
         data = self._given_data
         if data is None and self._backend is None:
@@ -146,65 +146,52 @@ class LocalMilvus:
             "pace": self._pace and dataclasses.asdict(self._pace),
         }
         try:
-            self._process = subprocess.Popen(
+            self._keeper = start_supervised(
                 [sys.executable, "-m", "airflow_vectordb.local"],
-                stdin=subprocess.PIPE,
+                grace=_GRACE,
+                remove=self._own,
                 stdout=subprocess.PIPE,
                 stderr=self._log,
                 # In the environment, not in the arguments, which every user of the machine can read.
                 env={**os.environ, SETTINGS_VARIABLE: json.dumps(settings)},
-                # Ctrl-C in a terminal is for the tests; they end the server when they are done.
-                start_new_session=True,
             )
-            self._uri = self._await_ready(self._process)
+            self._pid, self._uri = self._await_ready(self._keeper)
         except BaseException:
             self.stop()
             raise
         return self
 
-    def _await_ready(self, process: subprocess.Popen[bytes]) -> str:
-        assert process.stdout is not None
+    def _await_ready(self, keeper: subprocess.Popen[bytes]) -> tuple[int, str]:
+        assert keeper.stdout is not None
         with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
+            selector.register(keeper.stdout, selectors.EVENT_READ)
             if not selector.select(self._start_timeout):
                 raise LocalMilvusError(f"the local server was not ready within {self._start_timeout} s{self._tail()}")
-        line = process.stdout.readline()
-        said: dict[str, str] = json.loads(line) if line else {}
-        if "uri" not in said:
-            raise LocalMilvusError(said.get("error") or f"the local server ended while it started{self._tail()}")
-        return said["uri"]
+        line = keeper.stdout.readline()
+        message: dict[str, Any] = json.loads(line) if line else {}
+        if "uri" not in message:
+            raise LocalMilvusError(message.get("error") or f"the local server ended while it started{self._tail()}")
+        return message["pid"], message["uri"]
 
     def _tail(self) -> str:
         lines = self.log().splitlines()[-20:]
         return "; the end of its log:\n" + "\n".join(lines) if lines else ""
 
     def stop(self) -> None:
-        """End it: asked first, and killed when it does not go within a few seconds. Does nothing when it is stopped."""
-        process, self._process, self._uri = self._process, None, ""
-        if process is not None:
-            for stream in (process.stdin, process.stdout):
-                if stream is not None:
-                    with contextlib.suppress(OSError):
-                        stream.close()
-            process.terminate()
-            try:
-                process.wait(_STOP_TIMEOUT)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        if self._log is not None:
-            self._log.close()
-            self._log = None
-        if self._own is not None:
-            shutil.rmtree(self._own, ignore_errors=True)
-            self._own = None
+        """Stop it: ask first, and kill it when it does not end within a few seconds. No-op when it is stopped."""
+        self._end(stop_supervised)
 
     def kill(self) -> None:
         """End it as a crash would (SIGKILL); what it acknowledged is there when it starts on the same data again."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-        self.stop()
+        self._end(kill_supervised)
+
+    def _end(self, end: Callable[[subprocess.Popen[bytes]], None]) -> None:
+        keeper, self._keeper, self._uri, self._own = self._keeper, None, "", None
+        if keeper is not None:
+            end(keeper)
+        if self._log is not None:
+            self._log.close()
+            self._log = None
 
     def __enter__(self) -> LocalMilvus:
         return self.start()

@@ -103,16 +103,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def run(
-    settings: Settings,
-    on_ready: Callable[[str], None],
-    stop: threading.Event | None = None,
-) -> None:
-    """Serve until SIGINT, SIGTERM or ``stop``.
+def run(settings: Settings, on_ready: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM.
 
     :param settings: what to serve and where.
     :param on_ready: called with the URI once requests are answered.
-    :param stop: set by another thread to end it.
     :raises CannotServeError: when the address or the data directory cannot be had.
     """
     # Bodies may be nested 1024 deep, as deep as their parser takes them; what was taken must be readable later too.
@@ -127,7 +122,7 @@ def run(
             raise CannotServeError(str(error)) from error
         engine = paced(_open(settings), settings.pace)
         try:
-            _serve(settings, engine, hosts, listener, on_ready, stop or threading.Event())
+            _serve(settings, engine, hosts, listener, on_ready)
         finally:
             _close(engine)
 
@@ -180,7 +175,6 @@ def _serve(
     hosts: AllowedHosts,
     listener: socket.socket,
     on_ready: Callable[[str], None],
-    stop: threading.Event,
 ) -> None:
     port = listener.getsockname()[1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -207,13 +201,8 @@ def _serve(
     def end(signum: int, frame: FrameType | None) -> None:
         server.should_exit = True
 
-    def watch() -> None:
-        stop.wait()
-        server.should_exit = True
-
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, end)
-    threading.Thread(target=watch, daemon=True).start()
     asyncio.run(server.serve([listener]))
 
 
