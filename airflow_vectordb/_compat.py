@@ -1,4 +1,4 @@
-"""The few names that live in different places on Airflow 3.1 and later ones."""
+"""What differs between Airflow 3.1 and later versions, and what else is asked of Airflow's insides."""
 
 from __future__ import annotations
 
@@ -35,11 +35,7 @@ else:
 
 
 async def amask_secret(secret: str) -> None:
-    """
-    Register a secret with Airflow's masker, from an event loop.
-
-    :param secret: what must not be shown
-    """
+    """Register a secret with Airflow's masker, from an event loop."""
     try:
         from airflow.sdk.log import amask_secret as mask
     except ImportError:  # Airflow before 3.2.2: from an event loop, it tells this process and not the supervisor
@@ -51,7 +47,7 @@ async def amask_secret(secret: str) -> None:
 
 
 def configuration() -> Any:
-    """Get Airflow's configuration."""
+    """Return Airflow's configuration."""
     try:
         from airflow.sdk.configuration import conf
     except ImportError:  # Airflow 3.1
@@ -60,36 +56,36 @@ def configuration() -> Any:
 
 
 def default_deferrable() -> bool:
-    """Tell Airflow's ``operators.default_deferrable``."""
+    """Return Airflow's ``operators.default_deferrable``."""
     return bool(configuration().getboolean("operators", "default_deferrable", fallback=False))
 
 
 def is_dag_test() -> bool:
     """
-    Tell whether tasks and triggers run in one process, as by ``dag.test()``, ``airflow dags test`` and ``tasks test``.
+    Return whether tasks and triggers run in one process, as with ``dag.test()``, ``airflow dags test``, ``tasks test``.
 
-    What stands in for Airflow's supervisor then cannot be asked from an event loop.
+    What stands in for Airflow's supervisor there cannot be asked from an event loop.
     """
     supervisor = _supervisor()
     return supervisor is not None and not hasattr(supervisor, "asend")
 
 
 def is_run_by_airflow() -> bool:
-    """Tell whether Airflow runs this task, by whatever means; unit tests of DAGs call it themselves."""
+    """Return whether Airflow runs this task, by whatever means; unit tests of DAGs call ``execute`` themselves."""
     return _supervisor() is not None
 
 
 def _supervisor() -> Any:
-    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time import task_runner  # heavy, and loaded wherever a task runs
 
     return getattr(task_runner, "SUPERVISOR_COMMS", None)
 
 
 def is_retry(context: Any) -> bool:
     """
-    Tell whether an earlier try of this task instance may have done something.
+    Return whether an earlier try of this task instance may have done something.
 
-    :param context: the task's context; without a task instance, as unit tests give it, it is the first try
+    :param context: the task's context; without a task instance, as in unit tests, it is the first try
     """
     number = getattr((context or {}).get("ti"), "try_number", 1)
     return isinstance(number, int) and number > 1

@@ -1,29 +1,33 @@
 """``airflow-vectordb``: the commands of this package.
 
-Each command is one function that adds its parser and names what runs it; heavy imports wait until it runs.
+Each command is one function that adds its parser and sets what runs it. The local server is imported when it runs:
+it is an extra, and heavy.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from airflow_vectordb import __version__
-
-__all__ = ["main"]
+from airflow_vectordb.demo.__main__ import add_arguments, run
 
 TOKEN_VARIABLE = "AIRFLOW_VECTORDB_TOKEN"  # noqa: S105 - the name of a variable, not a secret
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command.
+    """
+    Run a command.
 
-    :param argv: its arguments; None for those of the process.
-    :returns: the exit status.
+    :param argv: its arguments; None: those of the process
+    :return: the exit status
     """
     parser = argparse.ArgumentParser(prog="airflow-vectordb", description="Milvus and Zilliz Cloud for Apache Airflow")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
@@ -46,7 +50,7 @@ def _add_serve(commands: Any) -> None:
         "AIRFLOW_VECTORDB_BACKEND_CA may name a PEM file with the certificates that vouch for an https backend.",
     )
     engine = parser.add_mutually_exclusive_group(required=True)
-    engine.add_argument("--data", metavar="DIR", help="the data directory; made when it is not there")
+    engine.add_argument("--data", metavar="DIR", help="the data directory; created if it does not exist")
     engine.add_argument(
         "--backend",
         metavar="URI",
@@ -88,10 +92,6 @@ def _pace(text: str) -> Any:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    import logging
-    import signal
-    from pathlib import Path
-
     # Until the server is up there is nothing to stop in an orderly way, and the imports below take a while.
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: os._exit(0))
@@ -128,12 +128,10 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _announcement(uri: str, token: str | None, *, shown: bool, takes_time: bool) -> str:
-    """Return what ``serve`` prints: the URI, and the connection for Airflow.
+    """
+    Return what ``serve`` prints: the URI, and the connection for Airflow.
 
-    :param uri: where it listens.
-    :param token: what callers must send.
-    :param shown: whether the token may stand in it, once; never in a command, whose arguments other users can read.
-    :param takes_time: whether it works at the pace of a cluster.
+    A token that may be shown stands in it once, and never in a command, whose arguments other users can read.
     """
     pace = ["Flushes, index builds and loads take their time, as on a cluster."] if takes_time else []
     host, _, port = uri.partition("://")[2].rpartition(":")
@@ -167,8 +165,6 @@ def _announcement(uri: str, token: str | None, *, shown: bool, takes_time: bool)
 
 
 def _add_demo(commands: Any) -> None:
-    from airflow_vectordb.demo.__main__ import add_arguments, run
-
     parser = commands.add_parser("demo", help="an example under a real Airflow, over a local Milvus server")
     add_arguments(parser)
     parser.set_defaults(run=run)
@@ -176,6 +172,7 @@ def _add_demo(commands: Any) -> None:
 
 _COMMANDS: tuple[Callable[[Any], None], ...] = (_add_serve, _add_demo)
 
+__all__ = ["main"]
 
 if __name__ == "__main__":
     sys.exit(main())

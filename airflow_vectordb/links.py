@@ -1,4 +1,4 @@
-"""The extra link of operators and sensors: to where people look at the collection."""
+"""The extra link of operators and sensors: to the collection's page in the console of the instance."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ class MilvusConsoleLink(BaseOperatorLink):
     """
     Links to the console of the instance: Attu, Milvus WebUI, Zilliz Cloud.
 
-    It is the connection's extra ``console_url``, in which ``{database}`` and ``{collection}`` stand for the task's; for
-    a host of Zilliz Cloud its console, unless the connection has one of its own.
+    The URL is the connection's extra ``console_url``, in which ``{database}`` and ``{collection}`` stand for the
+    task's. Without one, hosts of Zilliz Cloud link to its console.
     """
 
     name = "Milvus console"  # type: ignore[assignment,unused-ignore]
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """
-        Make the link; Airflow calls it when the task has run, and keeps it as an XCom.
+        Return the link; Airflow asks for it when the task has run, and keeps it as an XCom.
 
         :param operator: the task, rendered
         :param ti_key: key of the task instance
@@ -28,13 +28,14 @@ class MilvusConsoleLink(BaseOperatorLink):
         del ti_key
         if (link := getattr(operator, "milvus_console", None)) is not None:
             return str(link)
-        from airflow_vectordb.hooks.console import console_link
+        # Here, since each DAG file imports this module and needs no hook.
+        from airflow_vectordb.hooks.connection import console_link
         from airflow_vectordb.hooks.milvus import MilvusHook
 
         try:
             connection = MilvusHook.get_connection(operator.milvus_conn_id)
             return console_link(connection, operator.database or None, getattr(operator, "collection_name", None))
-        except Exception:  # noqa: BLE001 - the task has failed of it, and its log says so
+        except Exception:  # noqa: BLE001 - the task has failed because of it, and its log says so
             return ""
 
 

@@ -1,4 +1,4 @@
-"""An Airflow connection -> an :class:`~airflow_vectordb.rest.config.MilvusConfig`."""
+"""An Airflow connection -> a :class:`~airflow_vectordb.rest.config.MilvusConfig`, and the link to its console."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote, urlsplit
 
+from airflow_vectordb import rest
 from airflow_vectordb.hooks.connection_fields import (
+    CLOUD_CONSOLES,
     CONNECTION_TYPE,
     DEFAULT_PORT,
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT,
     EXTRA_FIELDS,
 )
-from airflow_vectordb.rest.config import MilvusConfig
-from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.spelling import suggest
+
+if TYPE_CHECKING:
+    from airflow_vectordb.rest import MilvusConfig
 
 _log = logging.getLogger(__name__)
 
 
 class ConnectionLike(Protocol):
-    """What is read of an Airflow connection; the Task SDK's and the metadata database's have it both."""
+    """What is read of an Airflow connection, be it the Task SDK's or the metadata database's."""
 
     conn_id: Any
     conn_type: Any
@@ -51,11 +54,7 @@ class ConnectionFields:
 
 
 def fields_of(connection: ConnectionLike) -> ConnectionFields:
-    """
-    Take from an Airflow connection what is read of it.
-
-    :param connection: the Task SDK's, or the metadata database's
-    """
+    """Copy what is read of an Airflow connection."""
     return ConnectionFields(*(getattr(connection, field.name) for field in fields(ConnectionFields)))
 
 
@@ -63,27 +62,54 @@ def config_from_connection(
     connection: ConnectionLike, database: str | None = None, *, warn: bool = True
 ) -> MilvusConfig:
     """
-    Make a configuration of an Airflow connection.
+    Build a configuration from an Airflow connection.
 
     :param connection: see the table in ``connection_fields.py``
-    :param database: in place of the connection's schema field; None: that one
-    :param warn: whether to warn of what is odd, and works
+    :param database: used in place of the connection's schema field; None: that one
+    :param warn: whether to log warnings about what works but is odd
     :raises InvalidParametersError: with everything that is wrong in the connection; no secret is in it
     """
     problems: list[str] = []
-    config = _endpoint(connection, database, problems)
+    extra = _extra(connection, problems)
     if warn:
-        _warn(connection, _extra(connection, []))
+        _warn(connection, extra)
+    config = _config(connection, extra, database, problems)
     if config is None or problems:
         # From here: the variables of this function, which tracebacks may show, have no secret.
-        raise InvalidParametersError(problems, f"connection {connection.conn_id!r}")
+        raise rest.errors.InvalidParametersError(problems, f"connection {connection.conn_id!r}")
     return config
 
 
-def _endpoint(connection: ConnectionLike, database: str | None, problems: list[str]) -> MilvusConfig | None:
-    extra = _extra(connection, problems)
+def console_link(connection: ConnectionLike, database: str | None, collection: str | None) -> str:
+    """
+    Return the URL of a collection's page in Attu, Milvus WebUI or the Zilliz Cloud console.
+
+    :param connection: its extra ``console_url`` is a template; hosts of Zilliz Cloud need none
+    :param database: None: the connection's
+    :param collection: name of the collection
+    :return: the URL, without user and password, since all who may see the task see it; empty: there is none
+    """
+    url = _console_url(connection)
+    if not url:
+        host = (connection.host or "").strip()
+        name = _host_of(host if "://" in host else f"//{host}")
+        return next((console for suffix, console in CLOUD_CONSOLES.items() if name.endswith(suffix)), "")
+    names = {"{database}": database or connection.schema or "default", "{collection}": collection or ""}
+    for placeholder, value in names.items():
+        url = url.replace(placeholder, quote(str(value), safe=""))
+    return url if url.lower().startswith(("http://", "https://")) and _host_of(url) else ""
+
+
+def ca_bundle_of(connection: ConnectionLike) -> str | None:
+    """Return the path of the CA bundle in the extra ``verify``; None: there is none in it."""
+    verify = _verify(_extra(connection, []).get("verify"))
+    return verify if isinstance(verify, str) else None
+
+
+def _config(
+    connection: ConnectionLike, extra: Mapping[str, Any], database: str | None, problems: list[str]
+) -> MilvusConfig | None:
     secure = _flag(extra.get("secure"), "secure", False, problems)
-    verify = _verify(extra.get("verify"))
     timeout = _number(extra.get("timeout"), "timeout", DEFAULT_TIMEOUT, problems)
     retries = _number(extra.get("retries"), "retries", DEFAULT_RETRIES, problems)
     if not retries.is_integer():
@@ -93,51 +119,24 @@ def _endpoint(connection: ConnectionLike, database: str | None, problems: list[s
     login, password = connection.login or "", connection.password or ""
     if login and not password:
         problems.append("a login without a password (an API key goes into the password, with the login left empty)")
-    token = f"{login}:{password}" if login else password or None
     try:
-        return MilvusConfig(
+        return rest.MilvusConfig(
             url=url or "http://localhost",
-            token=token,
+            token=f"{login}:{password}" if login else password or None,
             database=database or connection.schema or None,
-            verify=verify,
+            verify=_verify(extra.get("verify")),
             timeout=timeout,
             retries=int(retries),
         )
-    except InvalidParametersError as error:
+    except rest.errors.InvalidParametersError as error:
         problems += error.problems
         return None
 
 
-def console_url_of(connection: ConnectionLike) -> str | None:
-    """
-    Find where people look at this instance.
-
-    :param connection: the extra ``console_url`` is read
-    :return: the URL, without user and password: it is a link for all who may see the task
-    """
-    url = str(_extra(connection, []).get("console_url") or "")
-    scheme, mark, rest = url.partition("://")
-    end = min((rest.find(sign) for sign in "/?#\\" if sign in rest), default=len(rest))
-    bare = f"{scheme}{mark}{rest[:end].rpartition('@')[2]}{rest[end:]}"
-    # An @ behind that may be the end of a password with one of those signs in it.
-    return None if "@" in bare else bare or None
-
-
-def bundle_of(connection: ConnectionLike) -> str | None:
-    """
-    Find the path of the CA bundle.
-
-    :param connection: the extra ``verify`` is read
-    :return: the path; None: it is true or false, or not given
-    """
-    verify = _verify(_extra(connection, []).get("verify"))
-    return verify if isinstance(verify, str) else None
-
-
 def _extra(connection: ConnectionLike, problems: list[str]) -> Mapping[str, Any]:
     try:
-        # Not `extra_dejson`: it takes what is not JSON for nothing, and talks to Airflow's supervisor (to mask what
-        # Airflow has masked before), which must not be waited for in an event loop.
+        # Not `extra_dejson`: it ignores what is not JSON, and talks to Airflow's supervisor (to mask what Airflow has
+        # already masked), which must not be waited for in an event loop.
         extra = json.loads(connection.extra or "{}") if connection.extra != "null" else {}
     except ValueError as error:
         problems.append(f"extra is not JSON: {error}")
@@ -146,6 +145,23 @@ def _extra(connection: ConnectionLike, problems: list[str]) -> Mapping[str, Any]
         problems.append("extra is not a JSON object")
         return {}
     return extra
+
+
+def _console_url(connection: ConnectionLike) -> str | None:
+    """Return the extra ``console_url`` without user and password; None: they cannot be told from the rest."""
+    url = str(_extra(connection, []).get("console_url") or "")
+    scheme, mark, rest = url.partition("://")
+    end = min((rest.find(sign) for sign in "/?#\\" if sign in rest), default=len(rest))
+    bare = f"{scheme}{mark}{rest[:end].rpartition('@')[2]}{rest[end:]}"
+    # An @ behind that may be the end of a password with one of those signs in it.
+    return None if "@" in bare else bare or None
+
+
+def _host_of(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:  # no usable URL
+        return ""
 
 
 def _warn(connection: ConnectionLike, extra: Mapping[str, Any]) -> None:
@@ -257,4 +273,4 @@ def _number(value: Any, name: str, default: float, problems: list[str]) -> float
         return float(default)
 
 
-__all__ = ["ConnectionFields", "ConnectionLike", "bundle_of", "config_from_connection", "console_url_of", "fields_of"]
+__all__ = ["ConnectionFields", "ConnectionLike", "ca_bundle_of", "config_from_connection", "console_link", "fields_of"]

@@ -14,7 +14,7 @@ CONNECTION_TYPE = "milvus"
 HOOK_NAME = "Milvus / Zilliz Cloud"
 DEFAULT_CONN_ID = "milvus_default"
 DEFAULT_PORT = 19530
-#: Where the hosts of Zilliz Cloud are looked at.
+#: The console for each domain of Zilliz Cloud's hosts.
 CLOUD_CONSOLES = {
     ".zillizcloud.com.cn": "https://cloud.zilliz.com.cn",
     ".zilliz.com.cn": "https://cloud.zilliz.com.cn",
@@ -23,8 +23,6 @@ CLOUD_CONSOLES = {
 }
 DEFAULT_TIMEOUT = 30
 DEFAULT_RETRIES = 4
-
-__all__ = ["CLOUD_CONSOLES", "CONNECTION_TYPE", "DEFAULT_CONN_ID", "EXTRA_FIELDS", "HOOK_NAME", "STANDARD_FIELDS"]
 
 
 @dataclass(frozen=True)
@@ -104,3 +102,5 @@ EXTRA_FIELDS = (
         "Where people look at this instance: Attu, Milvus WebUI, or the Zilliz Cloud console.",
     ),
 )
+
+__all__ = ["CLOUD_CONSOLES", "CONNECTION_TYPE", "DEFAULT_CONN_ID", "EXTRA_FIELDS", "HOOK_NAME", "STANDARD_FIELDS"]

@@ -1,4 +1,4 @@
-"""The Connections page on Airflow 3.1, which asks the hook's class for its form; later ones read the provider info."""
+"""The connection form on Airflow 3.1, which asks the hook's class for it; later versions read the provider info."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIEL
 
 
 def ui_field_behaviour() -> dict[str, Any]:
-    """Make labels and placeholders of Airflow's own fields, as provider info and hook give them to Airflow."""
+    """Return labels and placeholders of Airflow's own fields, as the hook's ``get_ui_field_behaviour`` gives them."""
     return {
         "hidden_fields": [],
         "relabeling": {field.name: field.label for field in STANDARD_FIELDS},
@@ -18,9 +18,9 @@ def ui_field_behaviour() -> dict[str, Any]:
 
 def form_widgets() -> dict[str, Any]:
     """
-    Make the form's fields for the keys of ``extra``.
+    Return the form's fields for the keys of ``extra``.
 
-    :return: field of WTForms by key; Airflow's API server puts its own in place of WTForms, when that is missing
+    :return: WTForms fields by key; Airflow's API server replaces WTForms by fields of its own where it is not installed
     """
     from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
     from flask_babel import lazy_gettext

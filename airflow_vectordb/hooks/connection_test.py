@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from airflow_vectordb import rest
 from airflow_vectordb._compat import AirflowException
-from airflow_vectordb.hooks.connection import ConnectionLike, bundle_of, config_from_connection
+from airflow_vectordb.hooks.connection import ConnectionLike, ca_bundle_of, config_from_connection
 from airflow_vectordb.hooks.connection_fields import DEFAULT_PORT, EXTRA_FIELDS, STANDARD_FIELDS
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.config import MilvusConfig
@@ -98,7 +98,7 @@ def check_connection(connection: ConnectionLike, database: str | None = None) ->
         config = config_from_connection(connection, database)
     except errors.InvalidParametersError as error:
         problems += error.problems
-    bundle = bundle_of(connection)
+    bundle = ca_bundle_of(connection)
     if bundle is not None and ("\0" in bundle or not os.access(bundle, os.R_OK)):
         problems.append(
             "extra `verify` must be true, false or the path of a CA bundle, and there is no file "

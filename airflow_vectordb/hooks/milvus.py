@@ -170,7 +170,7 @@ class MilvusHook(BaseHook):
         :param collection: its name
         :return: a URL; empty: there is none; None: the connection has not been read
         """
-        from airflow_vectordb.hooks.console import console_link
+        from airflow_vectordb.hooks.connection import console_link
 
         return console_link(self._connection, self.database, collection) if "_connection" in vars(self) else None
 

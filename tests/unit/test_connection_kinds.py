@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk import Connection
 from airflow.secrets.local_filesystem import LocalFilesystemBackend
 
-from airflow_vectordb.hooks.connection import config_from_connection, console_url_of
+from airflow_vectordb.hooks.connection import config_from_connection, console_link
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.rest import MilvusConfig
 
@@ -104,7 +104,7 @@ def test_all_of_it_round_trips(host: str, login: str, password: str) -> None:
     assert found.token == (f"{login}:{password}" if login else password)
     for again in (from_uri(connection.get_uri()), Connection.from_json(connection.as_json(), conn_id="c")):
         assert config_from_connection(again) == found
-        assert console_url_of(again) == console
+        assert console_link(again, None, "docs") == console.replace("{collection}", "docs")
 
 
 @pytest.mark.parametrize("password", PASSWORDS)

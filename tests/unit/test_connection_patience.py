@@ -214,7 +214,7 @@ def test_nothing_after_the_work_fails_it(
     elif what == "outlets":
         context = {"outlet_events": SimpleNamespace()}
     else:
-        monkeypatch.setattr("airflow_vectordb.hooks.console.console_link", broken)
+        monkeypatch.setattr("airflow_vectordb.hooks.connection.console_link", broken)
     task = operating.operator(outlets=[Asset("milvus://localhost/default/docs")])
     assert task.execute(context)
     assert DropIndexOperator(task_id="drop", collection_name="docs", index_name="vector").execute(context) is True
