@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-# The scripted server and the fake Milvus are those of the unit tests.
-sys.path.append(str(Path(__file__).parents[1] / "unit"))
-
-from builds import TOKEN, Builds
-from running_airflow import Run, RunningAirflow, processes_of
 
 from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home
 from airflow_vectordb.demo.processes import Stopped, StopSignals
 from airflow_vectordb.demo.stack import open_processes
-
-#: Attempts of the hook after the first.
-RETRIES = 2
+from tests.support.builds import RETRIES, TOKEN, Builds
+from tests.support.running_airflow import Run, RunningAirflow, processes_of
 
 
 def pytest_exception_interact(call: pytest.CallInfo[Any]) -> None:

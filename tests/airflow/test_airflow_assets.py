@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from builds import Builds
-from running_airflow import Run, RunningAirflow, seconds
+
+from tests.support.builds import Builds
+from tests.support.running_airflow import Run, RunningAirflow, seconds
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from builds import NEEDLE, ROWS, Build, Builds
-from running_airflow import Run, RunningAirflow, now, seconds
+
+from tests.support.builds import NEEDLE, ROWS, Build, Builds
+from tests.support.running_airflow import Run, RunningAirflow, now, seconds
 
 
 @pytest.fixture(scope="module")

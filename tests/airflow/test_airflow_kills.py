@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from builds import Builds
-from running_airflow import Run, RunningAirflow
 
 from airflow_vectordb.demo import sessions
+from tests.support.builds import Builds
+from tests.support.running_airflow import Run, RunningAirflow
 
 #: Seconds until a task without a heartbeat is given up are 20 here; see SETTINGS.
 LONG = 240.0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from builds import Builds
-from running_airflow import RunningAirflow
+from tests.support.builds import Builds
+from tests.support.running_airflow import RunningAirflow
 
 
 def test_results_and_calls(airflow: RunningAirflow) -> None:

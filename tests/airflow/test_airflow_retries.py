@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from builds import NEEDLE, TOKEN, Builds
-from conftest import RETRIES
-from running_airflow import Run, RunningAirflow
-from scripted import error
+
+from tests.support.builds import NEEDLE, RETRIES, TOKEN, Builds
+from tests.support.running_airflow import Run, RunningAirflow
+from tests.support.scripted import error
 
 
 @pytest.fixture(scope="module")

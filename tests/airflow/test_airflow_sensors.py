@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from builds import ROWS, Builds
-from running_airflow import Run, RunningAirflow, seconds
+
+from tests.support.builds import ROWS, Builds
+from tests.support.running_airflow import Run, RunningAirflow, seconds
 
 
 def test_no_slot_between_looks(airflow: RunningAirflow, sensed: Run) -> None:

@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 
 import pytest
-from builds import Builds
-from running_airflow import Run, RunningAirflow, TriggerRow, now, seconds
+
+from tests.support.builds import Builds
+from tests.support.running_airflow import Run, RunningAirflow, TriggerRow, now, seconds
 
 #: Seconds that the triggerer may be late, on a busy machine. Much less than the time-out of ``due_after``, so that a
 #: wait that began anew would be found out.

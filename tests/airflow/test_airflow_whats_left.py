@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from builds import NEEDLE, TOKEN, Builds
-from running_airflow import Run, RunningAirflow, processes_of
+from tests.support.builds import NEEDLE, TOKEN, Builds
+from tests.support.running_airflow import Run, RunningAirflow, processes_of
 
 HERE = Path(__file__).parent
 

@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from builds import NEEDLE, TOKEN
-from editions import EDITIONS, interpreter, missing
-from running_airflow import Run, RunningAirflow, processes_of
 
 from airflow_vectordb.demo.airflow import free_port
 from airflow_vectordb.demo.console import Console
@@ -23,10 +20,14 @@ from airflow_vectordb.demo.stack import open_processes
 from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.rest import Client, MilvusConfig, collections, entities
+from tests.support.builds import NEEDLE, TOKEN
+from tests.support.editions import EDITIONS, interpreter, missing
+from tests.support.running_airflow import Run, RunningAirflow, processes_of
 
 if TYPE_CHECKING:
-    from browser import Pages
     from playwright.sync_api import Browser
+
+    from tests.support.browser import Pages
 
 DAGS = Path(__file__).with_name("dags_browser")
 DAG = "index_docs"
@@ -86,7 +87,7 @@ def chromium() -> Iterator[Browser]:
     """The browser."""
     if importlib.util.find_spec("playwright") is None:
         missing("no Playwright: it is in the dependency group `browser`")
-    import browser
+    from tests.support import browser
 
     if not browser.CHROMIUM.exists():
         missing(f"no Chromium at {browser.CHROMIUM}: on Debian, apt-get install chromium")
@@ -107,7 +108,7 @@ def edition(
     request: pytest.FixtureRequest, chromium: Browser, milvus: LocalMilvus, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Edition]:
     """An Airflow, with a collection that has no index yet. In the end, all that it said is looked through."""
-    from browser import Pages
+    from tests.support.browser import Pages
 
     name = str(request.param)
     python = interpreter(name)

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from docs_pages import ROOT, Block, blocks_of
-from running_airflow import PATIENCE
 
 from airflow_vectordb.demo.airflow import free_port
 from airflow_vectordb.demo.api import AirflowApi
@@ -26,6 +24,8 @@ from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home
 from airflow_vectordb.demo.processes import Processes, StopSignals
 from airflow_vectordb.demo.stack import open_processes, wait_for
+from tests.support.docs_pages import ROOT, Block, blocks_of
+from tests.support.running_airflow import PATIENCE
 
 README = ROOT / "README.md"
 GETTING_STARTED = ROOT / "docs" / "getting-started.md"

@@ -14,11 +14,11 @@ from threading import Lock, Thread
 from typing import Any
 
 import pytest
-from running_airflow import Run, RunningAirflow
 
 from airflow_vectordb.demo import sessions
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.rest import Client, MilvusConfig, collections, entities, indexes
+from tests.support.running_airflow import Run, RunningAirflow
 
 TOKEN = "root:kill me not"
 STEPS = {

@@ -12,12 +12,9 @@ from typing import Any
 import pytest
 
 from airflow_vectordb.local import LocalMilvus
-
-sys.path.append(str(Path(__file__).parents[1] / "unit"))
-
-from fake_milvus import FakeMilvus, rows, told
-from loading_milvus import LoadingMilvus, milvus
-from scripted import ScriptedServer
+from tests.support.fake_milvus import FakeMilvus, rows, told
+from tests.support.loading_milvus import LoadingMilvus, milvus
+from tests.support.scripted import ScriptedServer
 
 pytestmark = pytest.mark.slow
 

@@ -33,10 +33,7 @@ from typing import Any
 import pytest
 
 from airflow_vectordb.local import LocalMilvus
-
-sys.path.append(str(Path(__file__).parents[1] / "unit"))
-
-from docs_pages import PAGES, ROOT, Block, blocks, blocks_of, table
+from tests.support.docs_pages import PAGES, ROOT, Block, blocks, blocks_of, table
 
 pytestmark = pytest.mark.slow
 

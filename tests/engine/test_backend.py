@@ -10,7 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import (
+
+from airflow_vectordb.local.engine.messages import common_pb2, milvus_pb2
+from tests.support.engine_api import (
     BIG_SCHEMA,
     HNSW,
     ROWS,
@@ -22,9 +24,7 @@ from conftest import (
     drop_collection,
     make_big_collection,
 )
-from milvus_server import MilvusServer
-
-from airflow_vectordb.local.engine.messages import common_pb2, milvus_pb2
+from tests.support.milvus_server import MilvusServer
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import SCHEMA, Api, Json, await_loaded
-from milvus_server import MilvusServer
+
+from tests.support.engine_api import SCHEMA, Api, Json, await_loaded
+from tests.support.milvus_server import MilvusServer
 
 KEY: Json = {"fieldName": "id", "dataType": "Int64", "isPrimary": True}
 

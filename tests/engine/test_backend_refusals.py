@@ -8,11 +8,11 @@ from base64 import b64encode
 
 import pytest
 import requests
-from conftest import Api, Json
-from milvus_server import MilvusServer
 
 from airflow_vectordb.local import LocalMilvus, LocalMilvusError
 from airflow_vectordb.local.engine.messages import milvus_pb2
+from tests.support.engine_api import Api, Json
+from tests.support.milvus_server import MilvusServer
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import HNSW, ROWS, Api
-from milvus_server import HOME_VARIABLE, MilvusServer
 
 from airflow_vectordb.local import LocalMilvus
+from tests.support.engine_api import HNSW, ROWS, Api
+from tests.support.milvus_server import HOME_VARIABLE, MilvusServer
 
 
 def test_a_front_comes_back_at_its_uri(own_front: LocalMilvus, milvus: MilvusServer) -> None:
@@ -78,8 +78,8 @@ def test_that_the_wheel_cannot_be_had_is_said_aloud(tmp_path: Path) -> None:
 
 _STARTS = """
 import sys
-sys.path.insert(0, {here!r})
-from milvus_server import MilvusServer, installed
+sys.path.insert(0, {root!r})
+from tests.support.milvus_server import MilvusServer, installed
 server = MilvusServer(installed())
 server.wait()
 if {frozen}:
@@ -92,7 +92,7 @@ sys.stdin.read()
 @pytest.mark.usefixtures("milvus")
 @pytest.mark.parametrize(("number", "frozen"), [(15, False), (9, True)], ids=["SIGTERM", "SIGKILL, frozen"])
 def test_it_ends_with_the_process_that_started_it(number: int, frozen: bool) -> None:
-    code = _STARTS.format(here=str(Path(__file__).parent), frozen=frozen)
+    code = _STARTS.format(root=str(Path(__file__).parents[2]), frozen=frozen)
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as starter:

@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from conftest import Api, Json
-from milvus_server import MilvusServer
-
 from airflow_vectordb.local import LocalMilvus
+from tests.support.engine_api import Api, Json
+from tests.support.milvus_server import MilvusServer
 
 ROWS = 6000
 DIM = 64

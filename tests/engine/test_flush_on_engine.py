@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from conftest import HNSW, Api, await_counted, await_loaded
-from engine_ways import Triggerer, Waiting, go
-from milvus_server import MilvusServer
 
 from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
 from airflow_vectordb.operators.index import CreateIndexOperator
+from tests.support.engine_api import HNSW, Api, await_counted, await_loaded
+from tests.support.engine_ways import Triggerer, Waiting, go
+from tests.support.milvus_server import MilvusServer
 
 COUNT, DIM = 6_000, 64
 SCHEMA = {

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from conftest import HNSW, Api, await_counted, await_loaded, connection_to, drop_collection
-from milvus_server import MilvusServer
 
 from airflow_vectordb.local import LocalMilvus
+from tests.support.engine_api import HNSW, Api, await_counted, await_loaded, connection_to, drop_collection
+from tests.support.milvus_server import MilvusServer
 
 PROGRAM = Path(__file__).with_name("replacing_task.py")
 COUNT, DIM, QUERIES, LIMIT = 5_000, 64, 20, 10

@@ -12,12 +12,12 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from conftest import HNSW, ROWS, Api, make_big_collection
-from engine_watcher import EVERY, Sample, Watcher
-from engine_ways import Waiting, started, ways
-from milvus_server import MilvusServer
 
 from airflow_vectordb.local import LocalMilvus
+from tests.support.engine_api import HNSW, ROWS, Api, make_big_collection
+from tests.support.engine_watcher import EVERY, Sample, Watcher
+from tests.support.engine_ways import Waiting, started, ways
+from tests.support.milvus_server import MilvusServer
 
 #: Seconds from the last answer to the end of a task, through threads and JSON, while the engine uses all cores.
 HANDING_OVER = 0.5

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +12,7 @@ import pytest
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.operators.index import CreateIndexOperator
 from airflow_vectordb.rest import Client, IndexSpec, MilvusConfig, collections, indexes
-
-sys.path.append(str(Path(__file__).parents[1] / "unit"))
-
-from docs_pages import ROOT, table
+from tests.support.docs_pages import ROOT, table
 
 PAGE = ROOT / "docs" / "getting-started.md"
 HNSW = {"fieldName": "vector", "indexType": "HNSW", "params": {"M": 16, "efConstruction": 200}}

@@ -8,15 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
-from conftest import SCHEMA, Api, fill
 
 from airflow_vectordb.local import LocalMilvus
-
-Json = dict[str, Any]
+from tests.support.local_api import SCHEMA, Api, Json, fill
 
 COUNT = {"outputFields": ["count(*)"]}
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from backend_engine import LiteEngine, lite_engine
-from conftest import SCHEMA, Api, make_rows
 from pymilvus.grpc_gen import schema_pb2
 
 from airflow_vectordb.local import LocalMilvus
-
-Json = dict[str, Any]
+from tests.support.backend_engine import LiteEngine, lite_engine
+from tests.support.local_api import SCHEMA, Api, Json, make_rows
 
 DENSE: Json = {"annsField": "v", "data": [[3, 1, 0, 0]], "limit": 3}  # finds 3, then 2 and 4 at distance 1
 SPARSE: Json = {"annsField": "s", "data": [{"5": 2.0}], "limit": 3}  # finds 3 alone, at 2

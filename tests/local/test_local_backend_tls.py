@@ -9,8 +9,6 @@ from pathlib import Path
 
 import grpc
 import pytest
-from backend_engine import LiteEngine, lite_engine
-from conftest import Api
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,6 +16,8 @@ from cryptography.x509.oid import NameOID
 
 from airflow_vectordb.local import LocalMilvus, LocalMilvusError
 from airflow_vectordb.local.engine.remote.rpc import ROOTS_VARIABLE
+from tests.support.backend_engine import LiteEngine, lite_engine
+from tests.support.local_api import Api
 
 
 def _self_signed(address: str) -> tuple[bytes, bytes]:

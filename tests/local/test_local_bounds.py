@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pytest
-from conftest import SCHEMA, Api
 
-Json = dict[str, Any]
+from tests.support.local_api import SCHEMA, Api, Json
 
 COUNT = 20_000
 FIELDS: list[Json] = [{"fieldName": f"f{i}", "dataType": "Int64"} for i in range(COUNT)]

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import SCHEMA, Api
 
 from airflow_vectordb.local import LocalMilvus
+from tests.support.local_api import SCHEMA, Api, Json
 
-Json = dict[str, Any]
 Connect = Callable[[LocalMilvus], Api]
 CLIENTS = 32
 ROUNDS = 8

@@ -6,7 +6,8 @@ import copy
 from typing import Any
 
 import pytest
-from conftest import SCHEMA, Api
+
+from tests.support.local_api import SCHEMA, Api
 
 # --- collections ---
 

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conformance_table import COLLECTION, ROWS, SCHEMA, Row
-from conftest import Api
 
-Json = dict[str, Any]
+from tests.support.conformance_table import COLLECTION, ROWS, SCHEMA, Row
+from tests.support.local_api import Api, Json
 
 # A value of each JSON type, none of them empty.
 VALUES: dict[str, Any] = {

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Api
 
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.local.engine.lite import disk as disk_module
@@ -22,8 +21,9 @@ from airflow_vectordb.local.engine.lite.engine import LiteEngine
 from airflow_vectordb.local.engine.model import CollectionSpec, FieldSpec
 from airflow_vectordb.local.engine.rows import encode
 from airflow_vectordb.local.errors import ApiError
-
-Json = dict[str, Any]
+from tests.support.import_jobs import imported
+from tests.support.local_api import Api, Json
+from tests.support.serving import serve
 
 
 def mode(path: Path) -> int:
@@ -222,8 +222,6 @@ def test_what_a_full_disk_cuts_short_costs_no_acknowledged_row(
 
 
 def test_an_import_on_a_full_disk_fails_and_leaves_room(disk: Disk, connect: Callable[[LocalMilvus], Api]) -> None:
-    from test_local_imports import imported
-
     with LocalMilvus(disk.data) as running:
         api = connect(running)
         api.ok("collections/create", collectionName="c", dimension=64)
@@ -240,8 +238,6 @@ def test_an_import_on_a_full_disk_fails_and_leaves_room(disk: Disk, connect: Cal
 
 
 def test_a_full_disk_without_a_reserve_is_said(disk: Disk) -> None:
-    from test_local_process import serve
-
     disk.fill()
     with serve("--data", str(disk.data), "--port", "0") as process:
         _, errors = process.communicate(timeout=30)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from test_local_process import announced, serve
 
 from airflow_vectordb.local import LocalMilvus, Pace
+from tests.support.serving import announced, serve
 
 pytest_plugins = ["pytester"]
 

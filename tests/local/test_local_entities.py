@@ -6,9 +6,8 @@ import math
 from typing import Any
 
 import pytest
-from conftest import SCHEMA, Api
 
-Json = dict[str, Any]
+from tests.support.local_api import SCHEMA, Api, Json
 
 
 def ids(rows: list[Json]) -> list[Any]:

@@ -14,11 +14,9 @@ from typing import Any
 
 import pytest
 import requests
-from conftest import SCHEMA, Api
 
 from airflow_vectordb.local import LocalMilvus, LocalMilvusError
-
-Json = dict[str, Any]
+from tests.support.local_api import SCHEMA, Api, Json
 
 FIELD: Json = {"fieldName": "extra", "dataType": "Int64", "nullable": True}
 TEXT: Json = {"fieldName": "text", "dataType": "VarChar", "nullable": True, "elementTypeParams": {"max_length": 9}}

@@ -9,15 +9,14 @@ from typing import Any
 
 import pytest
 import requests
-from conftest import SCHEMA, Api
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_vectordb.local import LocalMilvus
+from tests.support.local_api import SCHEMA, Api, Json
 
 pytestmark = pytest.mark.slow
 
-Json = dict[str, Any]
 # Seconds in which each request must be answered, whatever else the machine does.
 PATIENCE = 30.0
 QUIET = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))

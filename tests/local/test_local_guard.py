@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from test_local_process import serve
 
 from airflow_vectordb.local import LocalMilvus, LocalMilvusError
 from airflow_vectordb.local.errors import ApiError
 from airflow_vectordb.local.guard import AllowedHosts, check_headers
+from tests.support.serving import serve
 
 LIST = "/v2/vectordb/collections/list"
 JSON = "application/json"

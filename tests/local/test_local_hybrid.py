@@ -6,11 +6,9 @@ import math
 from typing import Any
 
 import pytest
-from conftest import Api
 
 from airflow_vectordb.local.engine.lite.filters import unchain
-
-Json = dict[str, Any]
+from tests.support.local_api import Api, Json
 
 DENSE: Json = {"annsField": "v", "data": [[3, 1, 0, 0]], "limit": 3}  # finds 3, then 2 and 4 at distance 1
 SPARSE: Json = {"annsField": "s", "data": [{"5": 2.0}], "limit": 3}  # finds 3 alone, at 2

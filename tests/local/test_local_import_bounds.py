@@ -15,8 +15,6 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
-from conftest import Api
-from test_local_imports import ended, imported, rows_of
 
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.local.engine.lite import import_files
@@ -25,8 +23,8 @@ from airflow_vectordb.local.engine.lite.disk import Reserve
 from airflow_vectordb.local.engine.lite.import_files import open_file, read_group
 from airflow_vectordb.local.engine.model import CollectionSpec, FieldSpec
 from airflow_vectordb.local.errors import ApiError
-
-Json = dict[str, Any]
+from tests.support.import_jobs import ended, imported, rows_of
+from tests.support.local_api import Api, Json
 
 SPEC = CollectionSpec(
     "c",

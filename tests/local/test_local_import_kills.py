@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import Api
-from test_local_imports import ended, rows_of
 
 from airflow_vectordb.local import LocalMilvus
+from tests.support.import_jobs import ended, rows_of
+from tests.support.local_api import Api
 
 pytestmark = pytest.mark.slow
 

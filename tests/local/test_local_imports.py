@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SCHEMA, Api
 
 from airflow_vectordb.local import LocalMilvus, LocalMilvusError
 from airflow_vectordb.rest import Client, MilvusConfig, import_jobs
-
-Json = dict[str, Any]
+from tests.support.import_jobs import ended, imported, rows_of
+from tests.support.local_api import SCHEMA, Api, Json
 
 # A field of each type that files can hold.
 TYPED: Json = {
@@ -92,28 +91,6 @@ def write_csv(folder: Path, rows: list[Json]) -> list[str]:
             values = folded(row).values()
             writer.writerow([json.dumps(one) if isinstance(one, list | bool) else one for one in values])
     return ["rows.csv"]
-
-
-def imported(api: Api, collection: str, *groups: list[str], seconds: float = 30, **more: Any) -> Json:
-    """The description of a job that has ended."""
-    job = api.ok("jobs/import/create", collectionName=collection, files=list(groups), **more)["jobId"]
-    return ended(api, job, seconds)
-
-
-def ended(api: Api, job: str, seconds: float = 30) -> Json:
-    deadline = time.monotonic() + seconds
-    while True:
-        told: Json = api.ok("jobs/import/describe", jobId=job)
-        if told["state"] in ("Completed", "Failed"):
-            return told
-        assert told["state"] in ("Pending", "Importing")
-        assert time.monotonic() < deadline, told
-        time.sleep(0.02)
-
-
-def rows_of(api: Api, collection: str) -> list[Json]:
-    found: list[Json] = api.ok("entities/query", collectionName=collection, outputFields=["*"], limit=16384)
-    return found
 
 
 @pytest.fixture

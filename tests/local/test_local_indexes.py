@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import Api
+
+from tests.support.local_api import Api
 
 HNSW = {"M": "16", "efConstruction": "200"}
 

@@ -18,13 +18,12 @@ from typing import Any
 
 import pytest
 import requests
-from conftest import SCHEMA, Api
 
 from airflow_vectordb.local import LocalMilvus, LocalMilvusError
+from tests.support.local_api import SCHEMA, Api, Json
 
 pytestmark = pytest.mark.slow
 
-Json = dict[str, Any]
 KILLS = 20
 # Of the starts after a kill, so many are ended too while the server still sets its data right.
 BROKEN_STARTS = 4

@@ -8,26 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backend_engine import lite_engine
-from conftest import SCHEMA, Api, make_rows
-from test_local_process import announced, serve
 
 from airflow_vectordb.local import LocalMilvus, Pace
+from tests.support.backend_engine import lite_engine
+from tests.support.local_api import INDEX, SPARSE, Api, make
+from tests.support.serving import announced, serve
 
-Json = dict[str, Any]
 Connect = Callable[[LocalMilvus], Api]
 
 # Quick, for the tests; and so slow that nothing ends in their time.
 QUICK = Pace(row_count=0.1, total_rows=0.3, issue=0.2, build=0.6, build_per_1000=0, load=0.5, flush_interval=0)
 ENDLESS = "real,row_count=1000,total_rows=1000,issue=1000,build=1000,load=1000,flush_interval=1000"
-INDEX = {"fieldName": "v", "indexType": "HNSW", "metricType": "L2", "params": {"M": 8, "efConstruction": 40}}
-SPARSE = {"fieldName": "s", "indexType": "SPARSE_INVERTED_INDEX", "metricType": "IP"}
 NEAREST = {"data": [[3, 1, 0, 0]], "annsField": "v", "limit": 1, "outputFields": ["label"]}
-
-
-def make(api: Api, collection: str) -> None:
-    api.ok("collections/create", collectionName=collection, schema=SCHEMA)
-    api.ok("entities/insert", collectionName=collection, data=make_rows())
 
 
 def described(api: Api, collection: str) -> tuple[str, int, int, int]:

@@ -8,10 +8,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import Api, make_rows
-from test_local_pace_served import INDEX, SPARSE, make
 
 from airflow_vectordb.local import LocalMilvus
+from tests.support.local_api import INDEX, SPARSE, Api, make, make_rows
 
 # Quicker than a cluster, but slower than a task that does not wait.
 PACE = "real,row_count=.3,total_rows=1.5,build=1,load=.7,flush_interval=3"

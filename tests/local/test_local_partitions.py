@@ -6,9 +6,8 @@ import re
 from typing import Any
 
 import pytest
-from conftest import SCHEMA, Api
 
-Json = dict[str, Any]
+from tests.support.local_api import SCHEMA, Api, Json
 
 COUNT = {"outputFields": ["count(*)"]}
 LOADED: Json = {"code": 0, "data": {"loadState": "LoadStateLoaded", "loadProgress": 100}, "message": ""}

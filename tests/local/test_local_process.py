@@ -11,17 +11,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
 import requests
-from conftest import SCHEMA, Api
 
 from airflow_vectordb.local import LocalMilvus, LocalMilvusError
+from tests.support.local_api import SCHEMA, Api
+from tests.support.serving import announced, serve
 
 Connect = Callable[[LocalMilvus], Api]
 
@@ -31,28 +31,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-@contextmanager
-def serve(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "airflow_vectordb.cli", "serve", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-def announced(process: subprocess.Popen[str], lines: int = 7) -> list[str]:
-    assert process.stdout is not None
-    return [process.stdout.readline().rstrip("\n") for _ in range(lines)]
 
 
 # --- airflow-vectordb serve ---

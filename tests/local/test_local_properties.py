@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Api
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from airflow_vectordb.local import LocalMilvus
+from tests.support.local_api import Api, Json
 
-Json = dict[str, Any]
 Values = st.SearchStrategy[Any]
 _numbers = itertools.count()
 

@@ -9,11 +9,11 @@ from html.parser import HTMLParser
 
 import pytest
 import requests
-from conftest import Api
 
 import airflow_vectordb
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.local.guard import MAX_BODY
+from tests.support.local_api import Api
 
 
 def url(server: LocalMilvus, path: str) -> str:

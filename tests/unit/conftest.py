@@ -21,12 +21,13 @@ if "airflow" not in sys.modules:  # it reads its home directory once
     atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 import structlog
-from drivers import DRIVERS, Driver
-from harness import Clock, Logged, Operating, Pauses, Transport
-from scripted import Script, ScriptedServer
 
+from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.rest import config as endpoint_module
 from airflow_vectordb.waiting import polling
+from tests.support.drivers import DRIVERS, Driver
+from tests.support.harness import LABELS, PASSWORD, Clock, Logged, Operating, Pauses, Transport
+from tests.support.scripted import Script, ScriptedServer
 
 
 @pytest.fixture(autouse=True)
@@ -127,3 +128,19 @@ def logged(caplog: pytest.LogCaptureFixture) -> Iterator[Logged]:
 def operating(monkeypatch: pytest.MonkeyPatch) -> Operating:
     """Run operators."""
     return Operating(monkeypatch.setenv)
+
+
+@pytest.fixture
+def button(operating: Operating, logged: Logged) -> Callable[..., tuple[bool, str]]:
+    """Press the button: the fields of the form -> what it says."""
+
+    def press(server: ScriptedServer | str = "127.0.0.1", *, database: str | None = None, **fields: Any) -> Any:
+        operating.connect(server, **{"extra": {}, **fields})
+        worked, message = MilvusHook(database=database).test_connection()
+        assert message.isprintable()
+        assert PASSWORD not in message
+        assert PASSWORD not in logged.everything
+        assert worked or any(label in message for label in LABELS.values()) or "Try again" in message, message
+        return worked, message
+
+    return press

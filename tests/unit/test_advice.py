@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fake_milvus import FakeMilvus
-from harness import Operating, Pauses
-from loading_milvus import Store
-from scripted import Behaviour, ScriptedServer, error
 
 from airflow_vectordb._compat import AirflowFailException
 from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
 from airflow_vectordb.operators.index import DropIndexOperator
 from airflow_vectordb.rest import errors
-
-Serve = Callable[..., ScriptedServer]
+from tests.support.fake_milvus import FakeMilvus
+from tests.support.harness import Operating, Pauses
+from tests.support.loading_milvus import Store
+from tests.support.scripted import Behaviour, Serve, error
 
 
 def denied(privilege: str) -> Behaviour:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,17 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from airflow.sdk import DAG
-from drivers import TaskDeferred
-from fake_milvus import indexed, rows
-from harness import HNSW, Clock, Looks, Operating
-from scripted import ScriptedServer
 
 from airflow_vectordb._compat import AirflowException
 from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
 from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
 from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
-
-Serve = Callable[..., ScriptedServer]
+from tests.support.drivers import TaskDeferred
+from tests.support.fake_milvus import indexed, rows
+from tests.support.harness import HNSW, Clock, Looks, Operating
+from tests.support.scripted import Serve
 
 MINIMAL: dict[type[Any], dict[str, Any]] = {
     CreateIndexOperator: {"collection_name": "docs", "index_params": HNSW},

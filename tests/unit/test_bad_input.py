@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk import DAG, task
-from fake_milvus import FakeMilvus
-from harness import HNSW, Operating
-from scripted import ScriptedServer
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
+from tests.support.fake_milvus import FakeMilvus
+from tests.support.harness import HNSW, Operating
+from tests.support.scripted import Serve
 
-Serve = Callable[..., ScriptedServer]
 FIELD = {"fieldName": "vector"}
 
 # index_params -> words that the message must have. The schema is looked at, so that all is said at once; nothing else.

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
-from fake_milvus import NO_COLLECTION, FakeMilvus
-from harness import Operating, Pauses, Transport
-from scripted import Answer, Behaviour, CutOff, Drip, Endless, Raw, ScriptedServer, Silent, error, ok, page
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.rest import MilvusConfig, collections, entities, errors, indexes
 from airflow_vectordb.rest.http.call import LARGE_ANSWER, Call
+from tests.support.fake_milvus import NO_COLLECTION, FakeMilvus
+from tests.support.harness import Operating, Pauses, Transport
+from tests.support.scripted import (
+    Answer,
+    Behaviour,
+    CutOff,
+    Drip,
+    Endless,
+    Raw,
+    Serve,
+    Silent,
+    error,
+    ok,
+    page,
+)
 
-Serve = Callable[..., ScriptedServer]
 DESCRIBE = indexes.describe("docs", "vector")
 RETRIES = 2
 

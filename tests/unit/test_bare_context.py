@@ -10,18 +10,17 @@ from typing import Any
 from unittest.mock import MagicMock, Mock
 
 import pytest
-from drivers import AirflowRescheduleException, TaskDeferred, end_of
-from fake_milvus import told
-from harness import HNSW, Clock, Operating
-from loading_milvus import WIDER, LoadingMilvus, m, milvus
-from scripted import ScriptedServer
 
 from airflow_vectordb._compat import AirflowException, is_retry
 from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
 from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
 from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
+from tests.support.drivers import AirflowRescheduleException, TaskDeferred, end_of
+from tests.support.fake_milvus import told
+from tests.support.harness import HNSW, Clock, Operating
+from tests.support.loading_milvus import WIDER, LoadingMilvus, m, milvus
+from tests.support.scripted import Serve
 
-Serve = Callable[..., ScriptedServer]
 DOCS: dict[str, Any] = {"task_id": "task", "collection_name": "docs"}
 
 TASKS: dict[str, Callable[..., Any]] = {

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from drivers import end_of, trigger_of
-from fake_milvus import BUILT, FakeMilvus, indexed, rows
-from harness import Operating
-from scripted import ScriptedServer
 
 from airflow_vectordb._compat import AirflowException
 from airflow_vectordb.mixins import ResumeState
@@ -19,8 +14,11 @@ from airflow_vectordb.operators.base import WaitingOperator
 from airflow_vectordb.sensors.milvus import IndexSensor
 from airflow_vectordb.waiting.conditions import IndexesBuilt
 from airflow_vectordb.waiting.polling import Deadline
+from tests.support.drivers import end_of, trigger_of
+from tests.support.fake_milvus import BUILT, FakeMilvus, indexed, rows
+from tests.support.harness import Operating
+from tests.support.scripted import ScriptedServer, Serve
 
-Serve = Callable[..., ScriptedServer]
 LIMIT = 1.0
 
 

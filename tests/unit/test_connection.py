@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Connection
-from harness import Operating
 
 from airflow_vectordb.hooks.connection import config_from_connection
 from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
 from airflow_vectordb.rest import MilvusConfig
 from airflow_vectordb.rest.errors import InvalidParametersError
+from tests.support.harness import Operating
 
 
 def config(database: str | None = None, /, **fields: Any) -> MilvusConfig:

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from drivers import DeferrableOperator, DeferrableSensor, Driver, Operator, TaskDeferred, end_of
-from fake_milvus import FakeMilvus, indexed, rows, told
-from harness import Clock, Logged, Operating
-from scripted import ScriptedServer
 
 from airflow_vectordb import assets
 from airflow_vectordb._compat import AirflowException, AirflowNotFoundException
@@ -23,8 +18,10 @@ from airflow_vectordb.operators.index import DropIndexOperator
 from airflow_vectordb.rest import collections
 from airflow_vectordb.rest.errors import IndexFailedError
 from airflow_vectordb.sensors.milvus import IndexSensor
-
-Serve = Callable[..., ScriptedServer]
+from tests.support.drivers import DeferrableOperator, DeferrableSensor, Driver, Operator, TaskDeferred, end_of
+from tests.support.fake_milvus import FakeMilvus, indexed, rows, told
+from tests.support.harness import Clock, Logged, Operating
+from tests.support.scripted import Serve
 
 
 class Airflow:

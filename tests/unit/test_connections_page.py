@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from airflow.sdk import Connection
 from airflow.secrets.local_filesystem import LocalFilesystemBackend
-from docs_pages import ROOT, Block, blocks_of
 
 from airflow_vectordb.hooks.connection import config_from_connection
 from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
 from airflow_vectordb.rest import MilvusConfig
+from tests.support.docs_pages import ROOT, Block, blocks_of
 
 PAGE = ROOT / "docs" / "connections.md"
 KINDS = {

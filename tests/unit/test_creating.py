@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk import Asset
-from fake_milvus import FakeMilvus, Lost
-from harness import HNSW, Logged, Operating, Pauses
-from scripted import Answer, Behaviour, CutOff, Request, ScriptedServer, Silent, error, page
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.operators.index import DropIndexOperator
-
-Serve = Callable[..., ScriptedServer]
+from tests.support.fake_milvus import FakeMilvus, Lost
+from tests.support.harness import HNSW, Logged, Operating, Pauses
+from tests.support.scripted import Answer, Behaviour, CutOff, Request, ScriptedServer, Serve, Silent, error, page
 
 #: The request of the API's own page, word for word.
 SEED: dict[str, Any] = {

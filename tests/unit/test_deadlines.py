@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from drivers import DRIVERS, DeferrableOperator, Driver, TaskDeferred
-from fake_milvus import BUILT, FakeMilvus, rows, told
-from harness import Clock, Looks, Operating
-from scripted import ScriptedServer, page
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException, AirflowSensorTimeout
 from airflow_vectordb.mixins import DEFER_TIMEOUT_MARGIN, ResumeState
 from airflow_vectordb.operators.base import WaitingOperator
 from airflow_vectordb.rest.errors import WaitTimeoutError
 from airflow_vectordb.waiting.conditions import IndexesBuilt
+from tests.support.drivers import DRIVERS, DeferrableOperator, Driver, TaskDeferred
+from tests.support.fake_milvus import BUILT, FakeMilvus, rows, told
+from tests.support.harness import Clock, Looks, Operating
+from tests.support.scripted import Serve, page
 
-Serve = Callable[..., ScriptedServer]
 HOUR = 3600.0
 
 

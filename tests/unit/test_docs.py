@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from docs_pages import MARKS, PAGES, ROOT, Block, blocks, blocks_of, prose
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.codes import CODES
+from tests.support.docs_pages import MARKS, PAGES, ROOT, Block, blocks, blocks_of, prose
 
 LANGUAGES = {"python", "shell", "json", "yaml", "ini", "text"}
 LINK = re.compile(r"\]\(([^)\s]+)\)")

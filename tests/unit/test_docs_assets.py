@@ -9,9 +9,9 @@ import pytest
 from airflow.sdk import Asset, AssetAlias
 from airflow.sdk.execution_time.comms import AssetEventDagRunReferenceResult
 from airflow.sdk.execution_time.context import TriggeringAssetEventsAccessor
-from docs_pages import ROOT, blocks_of
 
 from airflow_vectordb.assets import milvus_asset
+from tests.support.docs_pages import ROOT, blocks_of
 
 
 def consumer(dag_id: str) -> Any:

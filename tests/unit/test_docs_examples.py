@@ -10,9 +10,9 @@ import jinja2
 import jinja2.meta
 import pytest
 from airflow.sdk.definitions._internal.templater import FILTERS
-from docs_pages import PAGES, ROOT, blocks_of, table
 
 from airflow_vectordb import __version__
+from tests.support.docs_pages import PAGES, ROOT, blocks_of, table
 
 #: What Airflow 3 has only in runs with a logical date, which the API and ``airflow dags trigger`` start without one.
 OF_LOGICAL_DATE = {

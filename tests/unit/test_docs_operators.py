@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from docs_pages import ROOT, blocks_of, prose, table
 from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
 from airflow_vectordb.operators import collection, index
 from airflow_vectordb.sensors import milvus
+from tests.support.docs_pages import ROOT, blocks_of, prose, table
 
 FOLDER = ROOT / "docs" / "operators"
 CLASSES = [

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from scripted import error
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.codes import CODES
 from airflow_vectordb.rest.http.response import RawResponse, parse_response
+from tests.support.scripted import error
 
 LIMITED = (
     "request is rejected by limiter, error: request is rejected by grpc RateLimiter middleware, please retry later: "

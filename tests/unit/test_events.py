@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from drivers import DeferrableOperator, DeferrableSensor, Driver, Operator, Sensor, TaskDeferred
-from fake_milvus import NO_COLLECTION, FakeMilvus, rows, told
-from harness import Clock, Operating
-from scripted import Answer, Behaviour, CutOff, ScriptedServer, error, ok, page
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.rest import errors
 from airflow_vectordb.triggers.milvus import result_from_event
+from tests.support.drivers import DeferrableOperator, DeferrableSensor, Driver, Operator, Sensor, TaskDeferred
+from tests.support.fake_milvus import NO_COLLECTION, FakeMilvus, rows, told
+from tests.support.harness import Clock, Operating
+from tests.support.scripted import Answer, Behaviour, CutOff, Serve, error, ok, page
 
-Serve = Callable[..., ScriptedServer]
 CLASSES = sorted(
     (cls for cls in vars(errors).values() if inspect.isclass(cls) and issubclass(cls, errors.MilvusError)),
     key=lambda cls: cls.__name__,

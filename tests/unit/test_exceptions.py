@@ -5,14 +5,9 @@ from __future__ import annotations
 import pickle
 import re
 import traceback
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from drivers import DeferrableOperator
-from fake_milvus import FakeMilvus, rows
-from harness import PASSWORD, Clock, Operating, Pauses
-from scripted import ScriptedServer, error, page
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException, AirflowSensorTimeout
 from airflow_vectordb.exceptions import as_airflow_exception
@@ -22,8 +17,11 @@ from airflow_vectordb.rest.errors import MilvusError, Where
 from airflow_vectordb.rest.wording import tell
 from airflow_vectordb.waiting.conditions import IndexesBuilt
 from airflow_vectordb.waiting.polling import Deadline
+from tests.support.drivers import DeferrableOperator
+from tests.support.fake_milvus import FakeMilvus, rows
+from tests.support.harness import PASSWORD, Clock, Operating, Pauses
+from tests.support.scripted import Serve, error, page
 
-Serve = Callable[..., ScriptedServer]
 ERRORS = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
 
 

@@ -9,17 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_milvus import FakeMilvus
-from harness import HNSW, Clock, Logged, Operating
-from loading_milvus import Worker
-from scripted import Answer, Behaviour, Request, ScriptedServer, error, ok
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.operators.index import CreateIndexOperator
 from airflow_vectordb.sensors.milvus import IndexSensor
 from airflow_vectordb.validation import rows_of
+from tests.support.fake_milvus import FakeMilvus
+from tests.support.harness import HNSW, Clock, Logged, Operating
+from tests.support.loading_milvus import Worker
+from tests.support.scripted import Answer, Behaviour, Request, ScriptedServer, Serve, error, ok
 
-Serve = Callable[..., ScriptedServer]
 Make = Callable[..., Worker]
 NEVER = float("inf")
 

@@ -6,12 +6,9 @@ import asyncio
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from drivers import end_of, trigger_of
-from harness import Operating, Transport
-from scripted import ScriptedServer, Silent, ok
 
 from airflow_vectordb._compat import AirflowException
 from airflow_vectordb.rest import AsyncClient, MilvusConfig, errors, indexes
@@ -19,8 +16,10 @@ from airflow_vectordb.rest.http import async_client
 from airflow_vectordb.rest.http.gate import Gate
 from airflow_vectordb.sensors.milvus import IndexSensor
 from airflow_vectordb.waiting.polling import Deadline
+from tests.support.drivers import end_of, trigger_of
+from tests.support.harness import Operating, Transport
+from tests.support.scripted import Serve, Silent, ok
 
-Serve = Callable[..., ScriptedServer]
 DESCRIBE = indexes.describe("docs", "vector")
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from drivers import end_of, trigger_of
-from harness import Operating, airflows
 
 from airflow_vectordb._compat import AirflowFailException
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.rest import MilvusConfig, errors
 from airflow_vectordb.rest.hosts import host_problem
+from tests.support.drivers import end_of, trigger_of
+from tests.support.harness import Operating, airflows
 
 BAD = {
     "milvus..svc": "empty part",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -10,17 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_milvus import FakeMilvus
-from harness import Logged, Operating
-from scripted import ScriptedServer
 
 from airflow_vectordb._compat import AirflowFailException
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.index.spec import IndexSpec, parse_index_params
 from airflow_vectordb.rest.index.types import ALL_METRICS, INDEX_TYPES, NAMES_ONLY, PARAM_KINDS
 from airflow_vectordb.rest.spelling import near_miss
-
-Serve = Callable[..., ScriptedServer]
+from tests.support.fake_milvus import FakeMilvus
+from tests.support.harness import Logged, Operating
+from tests.support.scripted import Serve
 
 
 def read(index_type: str | None = None, /, *, allow_unknown: bool = False, **more: Any) -> IndexSpec:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fake_milvus import FakeMilvus, Lost
-from harness import HNSW, Operating
-from scripted import CutOff, Request, ScriptedServer
 
 from airflow_vectordb._compat import AirflowFailException
 from airflow_vectordb.rest import indexes
@@ -18,8 +14,10 @@ from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.http.call import Answer
 from airflow_vectordb.rest.index.spec import IndexSpec, index_place
 from airflow_vectordb.rest.indexes import IndexDescription
+from tests.support.fake_milvus import FakeMilvus, Lost
+from tests.support.harness import HNSW, Operating
+from tests.support.scripted import CutOff, Request, Serve
 
-Serve = Callable[..., ScriptedServer]
 #: The description of an HNSW index by Milvus 2.6.3's own handler.
 TOLD: dict[str, Any] = {
     "failReason": "",

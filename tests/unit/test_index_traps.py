@@ -9,9 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_milvus import FakeMilvus
-from harness import Operating
-from scripted import ScriptedServer
 
 from airflow_vectordb._compat import AirflowFailException
 from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
@@ -27,8 +24,9 @@ from airflow_vectordb.rest.index.types import INDEX_TYPES
 from airflow_vectordb.rest.indexes import IndexDescription
 from airflow_vectordb.sensors.milvus import IndexSensor
 from airflow_vectordb.validation import rows_of
-
-Serve = Callable[..., ScriptedServer]
+from tests.support.fake_milvus import FakeMilvus
+from tests.support.harness import Operating
+from tests.support.scripted import Serve
 
 
 def read(index_type: str | None = None, /, **params: Any) -> IndexSpec:

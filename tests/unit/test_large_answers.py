@@ -13,12 +13,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest
-from harness import PASSWORD, Pauses, Transport
-from scripted import Answer, Behaviour, ScriptedServer, error, ok
 
 from airflow_vectordb.rest import AsyncClient, MilvusConfig, entities, errors, indexes
+from tests.support.harness import PASSWORD, Pauses, Transport
+from tests.support.scripted import Answer, Behaviour, Serve, error, ok
 
-Serve = Callable[..., ScriptedServer]
 T = TypeVar("T")
 DESCRIBE = indexes.describe("docs", "vector")
 MIB = 1024 * 1024

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Asset, AssetAlias
-from fake_milvus import FakeMilvus
-from harness import Operating
-from test_creating import Serve
 
 from airflow_vectordb import assets
+from tests.support.fake_milvus import FakeMilvus
+from tests.support.harness import Operating
+from tests.support.scripted import Serve
 
 try:
     from airflow.sdk.lineage import HookLineageCollector

@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Asset
-from harness import Clock, Operating
-from loading_milvus import LoadingMilvus, Worker, let_the_loop_sleep_by
-from scripted import ScriptedServer, error
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
+from tests.support.harness import Clock, Operating
+from tests.support.loading_milvus import LoadingMilvus, Worker, let_the_loop_sleep_by
+from tests.support.scripted import ScriptedServer, Serve, error
 
-Serve = Callable[..., ScriptedServer]
 Run = Callable[..., Any]
 PARTITIONS = ["_default", "a", "b"]
 

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from drivers import Driver
-from fake_milvus import BUILT, NO_COLLECTION, FakeMilvus, rows, told
-from harness import PASSWORD, Clock, Logged, Looks, airflows
-from scripted import Answer, Behaviour, CutOff, Raw, ScriptedServer, Silent, error, ok, page
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException, AirflowSensorTimeout
+from tests.support.drivers import Driver
+from tests.support.fake_milvus import BUILT, NO_COLLECTION, FakeMilvus, rows, told
+from tests.support.harness import PASSWORD, Clock, Logged, Looks, airflows
+from tests.support.scripted import Answer, Behaviour, CutOff, Raw, Serve, Silent, error, ok, page
 
-Serve = Callable[..., ScriptedServer]
 #: What a server repeats of the token, in the middle of its words.
 ECHO = f"Bearer ada:{PASSWORD}"
 

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from harness import Operating
-from scripted import ScriptedServer
 
 from airflow_vectordb._compat import AirflowFailException
 from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
@@ -15,8 +13,8 @@ from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOpera
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
 from airflow_vectordb.validation import check_literal, check_literals, parse_names, validate_rendered
-
-Serve = Callable[..., ScriptedServer]
+from tests.support.harness import Operating
+from tests.support.scripted import Serve
 
 #: What is no name -> a value that Jinja may have been given, where it was.
 NO_NAMES: dict[str, tuple[Any, str]] = {

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from harness import Pauses, Transport
-from scripted import Answer, Raw, ScriptedServer
 
 from airflow_vectordb.rest import MilvusConfig, collections, errors
 from airflow_vectordb.rest.http.call import Call
+from tests.support.harness import Pauses, Transport
+from tests.support.scripted import Answer, Raw, Serve
 
-Serve = Callable[..., ScriptedServer]
 LIST: Call[Any] = collections.list_()
 BODY = b'{"code": 0, "data": ["docs"]}'
 SIZE = str(len(BODY)).encode()

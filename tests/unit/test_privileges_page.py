@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from docs_pages import ROOT
-from harness import HNSW, Clock, Operating
-from loading_milvus import LoadingMilvus, Worker, let_the_loop_sleep_by
-from scripted import ScriptedServer
 
 from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
 from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
 from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
+from tests.support.docs_pages import ROOT
+from tests.support.harness import HNSW, Clock, Operating
+from tests.support.loading_milvus import LoadingMilvus, Worker, let_the_loop_sleep_by
+from tests.support.scripted import ScriptedServer
 
 milvus_pb2 = pytest.importorskip("pymilvus.grpc_gen.milvus_pb2", reason="Milvus's protocol comes with pymilvus")
 common_pb2 = pytest.importorskip("pymilvus.grpc_gen.common_pb2")

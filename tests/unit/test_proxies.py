@@ -6,20 +6,19 @@ import socket
 import threading
 import traceback
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from drivers import end_of, trigger_of
-from harness import Logged, Operating, Pauses, Transport
-from scripted import ScriptedServer, ok
 
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.rest import MilvusConfig, collections, errors
 from airflow_vectordb.rest.hosts import read_proxy
 from airflow_vectordb.rest.http.call import Call
+from tests.support.drivers import end_of, trigger_of
+from tests.support.harness import Logged, Operating, Pauses, Transport
+from tests.support.scripted import Serve, ok
 
-Serve = Callable[..., ScriptedServer]
 LIST: Call[Any] = collections.list_()
 SECRET = "pr0xy"  # what no message may have; short, so that a half of it would be of no use
 WORDS = "the proxy settings (ALL_PROXY, HTTPS_PROXY, HTTP_PROXY) cannot be used"

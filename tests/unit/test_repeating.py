@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from harness import Logged, Pauses, Transport
-from scripted import Answer, Behaviour, CutOff, ScriptedServer, Silent, error, http_date, ok, page
 
 from airflow_vectordb.rest import MilvusConfig, collections, entities, errors
 from airflow_vectordb.rest.entities import Written
 from airflow_vectordb.rest.wording import duration
+from tests.support.harness import Logged, Pauses, Transport
+from tests.support.scripted import Answer, Behaviour, CutOff, Serve, Silent, error, http_date, ok, page
 
-Serve = Callable[..., ScriptedServer]
 LIST = collections.list_()
 ROWS = [{"vector": [0.5, 0.25]}]
 INSERT = entities.insert("docs", ROWS)

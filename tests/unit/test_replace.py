@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from harness import HNSW, Clock, Operating
-from loading_milvus import CHANGES, WIDER, LoadingMilvus, Make, Store, let_the_loop_sleep_by, m, maker, milvus
-from scripted import Answer, Behaviour, Request, ScriptedServer, error
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
+from tests.support.harness import HNSW, Clock, Operating
+from tests.support.loading_milvus import (
+    CHANGES,
+    WIDER,
+    LoadingMilvus,
+    Make,
+    Store,
+    let_the_loop_sleep_by,
+    m,
+    maker,
+    milvus,
+)
+from tests.support.scripted import Answer, Behaviour, Request, Serve, error
 
-Serve = Callable[..., ScriptedServer]
 ALL = ["collections/release", "indexes/drop", "indexes/create", "collections/load"]
 SLOW = {"release": 20.0, "build": 300.0, "load": 40.0}
 

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fake_milvus import Lost
-from harness import Clock, Operating
-from loading_milvus import WIDER, LoadingMilvus, Make, let_the_loop_sleep_by, m, maker, milvus
-from scripted import Behaviour, CutOff, Request, ScriptedServer, error, page
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
+from tests.support.fake_milvus import Lost
+from tests.support.harness import Clock, Operating
+from tests.support.loading_milvus import WIDER, LoadingMilvus, Make, let_the_loop_sleep_by, m, maker, milvus
+from tests.support.scripted import Behaviour, CutOff, Request, Serve, error, page
 
-Serve = Callable[..., ScriptedServer]
 #: Seconds, so that each wait needs one look more.
 SLOW = {"release": 0.3, "build": 0.3, "load": 0.3}
 WHAT = {"whole": {"_default", "a", "b"}, "partitions": {"a", "b"}, "nothing": set[str]()}

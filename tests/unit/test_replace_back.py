@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from harness import HNSW, Clock, Operating
-from loading_milvus import WIDER, LoadingMilvus, Make, let_the_loop_sleep_by, m, maker, milvus
-from scripted import Behaviour, Request, ScriptedServer, error, ok, page
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
+from tests.support.harness import HNSW, Clock, Operating
+from tests.support.loading_milvus import WIDER, LoadingMilvus, Make, let_the_loop_sleep_by, m, maker, milvus
+from tests.support.scripted import Behaviour, Request, Serve, error, ok, page
 
-Serve = Callable[..., ScriptedServer]
 SLOW = {"release": 0.3, "build": 0.3, "load": 0.3}
 BACK = r"So that nothing is lost, index 'vector' is being built as it was and the collection is being loaded again\."
 

@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from airflow.sdk.execution_time import comms, task_runner
 from airflow.sdk.execution_time.comms import DeleteVariable, ErrorResponse, GetVariable, PutVariable, VariableResult
-from harness import Clock, Logged, Operating
-from loading_milvus import Make, Store, m, maker, milvus
-from scripted import ScriptedServer
 
 from airflow_vectordb._compat import AirflowException
 from airflow_vectordb.retry_state import RetryState
+from tests.support.harness import Clock, Logged, Operating
+from tests.support.loading_milvus import Make, Store, m, maker, milvus
+from tests.support.scripted import ScriptedServer, Serve
 
-Serve = Callable[..., ScriptedServer]
 FACT = {"collection": "docs", "loaded": ["a"], "indexes": []}
 
 

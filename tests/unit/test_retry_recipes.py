@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from docs_pages import ROOT, Block, blocks_of
-from fake_milvus import BUILT, NO_COLLECTION, FakeMilvus, rows
-from scripted import Behaviour, CutOff, Request, ScriptedServer, error, page
+
+from tests.support.docs_pages import ROOT, Block, blocks_of
+from tests.support.fake_milvus import BUILT, NO_COLLECTION, FakeMilvus, rows
+from tests.support.scripted import Behaviour, CutOff, Request, ScriptedServer, error, page
 
 pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="Airflow has retry policies from 3.3 on")
 

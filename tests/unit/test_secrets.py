@@ -7,23 +7,22 @@ import html
 import json
 import pickle
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from airflow.sdk import DAG
-from fake_milvus import FakeMilvus
-from harness import LOGIN, PASSWORD, Logged, Operating, Pauses, Transport
-from scripted import Answer, Behaviour, CutOff, Raw, ScriptedServer, error, ok, page
 
 from airflow_vectordb._compat import AirflowException
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.rest import AsyncClient, Client, MilvusConfig, collections, indexes
 from airflow_vectordb.rest.http.call import Call
+from tests.support.fake_milvus import FakeMilvus
+from tests.support.harness import LOGIN, PASSWORD, Logged, Operating, Pauses, Transport
+from tests.support.scripted import Answer, Behaviour, CutOff, Raw, Serve, error, ok, page
 
-Serve = Callable[..., ScriptedServer]
 TOKEN = f"{LOGIN}:{PASSWORD}"
 DESCRIBE = indexes.describe("docs", "vector")
 

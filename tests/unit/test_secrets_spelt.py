@@ -10,15 +10,14 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from drivers import DeferrableOperator, Driver, Sensor
-from fake_milvus import BUILT, FakeMilvus, indexed
-from harness import LOGIN, PASSWORD, Clock, Logged, Operating, Pauses, Transport
-from scripted import Answer, ScriptedServer, error, ok, page
 
 from airflow_vectordb.rest import MilvusConfig, collections, entities, indexes
 from airflow_vectordb.rest.redaction import Redactor
+from tests.support.drivers import DeferrableOperator, Driver, Sensor
+from tests.support.fake_milvus import BUILT, FakeMilvus, indexed
+from tests.support.harness import LOGIN, PASSWORD, Clock, Logged, Operating, Pauses, Transport
+from tests.support.scripted import Answer, Serve, error, ok, page
 
-Serve = Callable[..., ScriptedServer]
 DESCRIBE = indexes.describe("docs", "vector")
 WESTERN, CHINESE, SIGNS = "pässwörd-ß", "密码-数据库", "s3cret<&>'\"/\\x"
 

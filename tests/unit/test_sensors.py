@@ -10,11 +10,6 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG, BaseOperator
-from drivers import AirflowRescheduleException, DeferrableSensor, Driver, TaskDeferred
-from fake_milvus import BUILT, NO_COLLECTION, FakeMilvus, indexed, rows, told
-from harness import HNSW, Clock, Logged, Looks, Operating
-from loading_milvus import LoadingMilvus
-from scripted import Behaviour, Request, ScriptedServer, error, ok, page
 
 from airflow_vectordb._compat import (
     AirflowException,
@@ -25,8 +20,12 @@ from airflow_vectordb._compat import (
 from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
 from airflow_vectordb.operators.index import CreateIndexOperator
 from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
+from tests.support.drivers import AirflowRescheduleException, DeferrableSensor, Driver, TaskDeferred
+from tests.support.fake_milvus import BUILT, NO_COLLECTION, FakeMilvus, indexed, rows, told
+from tests.support.harness import HNSW, Clock, Logged, Looks, Operating
+from tests.support.loading_milvus import LoadingMilvus
+from tests.support.scripted import Behaviour, Request, Serve, error, ok, page
 
-Serve = Callable[..., ScriptedServer]
 MODES: dict[str, dict[str, Any]] = {
     "poke": {"mode": "poke"},
     "reschedule": {"mode": "reschedule"},

@@ -14,37 +14,17 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Connection
-from certificates import Authority
-from harness import LOGIN, PASSWORD, Logged, Operating
-from scripted import Answer, Behaviour, CutOff, Drip, Raw, ScriptedServer, Silent, error, ok, page
 
 from airflow_vectordb.hooks import connection_test
 from airflow_vectordb.hooks.connection import config_from_connection
-from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
-from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.rest.errors import AnswerTimeoutError, NoSuchEndpointError, NotMilvusError
+from tests.support.certificates import Authority
+from tests.support.harness import LABELS, LOGIN, PASSWORD
+from tests.support.scripted import Answer, Behaviour, CutOff, Drip, Raw, Serve, Silent, error, ok, page
 
-Serve = Callable[..., ScriptedServer]
-LABELS = {field.name: f'"{field.label}"' for field in (*STANDARD_FIELDS, *EXTRA_FIELDS)}
 #: Without an end of its own, none would end before 8 s.
 BOUND = connection_test.LONGEST + 1.5
-
-
-@pytest.fixture
-def button(operating: Operating, logged: Logged) -> Callable[..., tuple[bool, str]]:
-    """Press the button: the fields of the form -> what it says."""
-
-    def press(server: ScriptedServer | str = "127.0.0.1", *, database: str | None = None, **fields: Any) -> Any:
-        operating.connect(server, **{"extra": {}, **fields})
-        worked, message = MilvusHook(database=database).test_connection()
-        assert message.isprintable()
-        assert PASSWORD not in message
-        assert PASSWORD not in logged.everything
-        assert worked or any(label in message for label in LABELS.values()) or "Try again" in message, message
-        return worked, message
-
-    return press
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import Authority
-from harness import LOGIN, PASSWORD, Operating, Transport
-from scripted import ScriptedServer, ok, page
-from test_test_button import LABELS, button
 
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.rest import MilvusConfig, collections, errors
+from tests.support.certificates import Authority
+from tests.support.harness import LABELS, LOGIN, PASSWORD, Operating, Transport
+from tests.support.scripted import Serve, ok, page
 
-__all__ = ["button"]  # the fixture
-Serve = Callable[..., ScriptedServer]
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 

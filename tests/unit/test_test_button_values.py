@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from harness import PASSWORD, Operating
 
 from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
 from airflow_vectordb.hooks.milvus import MilvusHook
+from tests.support.harness import PASSWORD, Operating
 
 LABELS = {field.name: f'"{field.label}"' for field in (*STANDARD_FIELDS, *EXTRA_FIELDS)}
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from certificates import Authority
-from harness import Operating, Pauses, Transport
-from scripted import CutOff, Raw, ScriptedServer, ok
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.rest import MilvusConfig, collections, errors
+from tests.support.certificates import Authority
+from tests.support.harness import Operating, Pauses, Transport
+from tests.support.scripted import CutOff, Raw, ScriptedServer, Serve, ok
 
-Serve = Callable[..., ScriptedServer]
 LIST = collections.list_()
 INSECURE = pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 # Python 3.10 warns of its own transports when the server ends in the wrong place.

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from drivers import end_of, revived, trigger_of
-from fake_milvus import BUILT, indexed, rows
-from harness import PASSWORD, Clock, Logged, Looks, Operating
-from scripted import ScriptedServer, page
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.triggers.milvus import MilvusTrigger, result_from_event
@@ -24,8 +20,11 @@ from airflow_vectordb.waiting.conditions import (
     deserialize,
 )
 from airflow_vectordb.waiting.polling import Deadline
+from tests.support.drivers import end_of, revived, trigger_of
+from tests.support.fake_milvus import BUILT, indexed, rows
+from tests.support.harness import PASSWORD, Clock, Logged, Looks, Operating
+from tests.support.scripted import Serve, page
 
-Serve = Callable[..., ScriptedServer]
 DEADLINE = Deadline(2_000_000.0, "execution_timeout", 3600.0)
 EXAMPLES: dict[str, list[Condition]] = {
     "IndexesBuilt": [IndexesBuilt("docs"), IndexesBuilt("docs", ("a", "b"), "books", wait_if_missing=True)],

@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import Authority
-from drivers import end_of, trigger_of
-from fake_milvus import BUILT, indexed, rows
-from harness import PASSWORD, Logged, Operating
-from scripted import ScriptedServer, Silent
 
 from airflow_vectordb.rest.http import async_client
 from airflow_vectordb.triggers import milvus as module
-
-Serve = Callable[..., ScriptedServer]
+from tests.support.certificates import Authority
+from tests.support.drivers import end_of, trigger_of
+from tests.support.fake_milvus import BUILT, indexed, rows
+from tests.support.harness import PASSWORD, Logged, Operating
+from tests.support.scripted import ScriptedServer, Serve, Silent
 
 
 @pytest.fixture

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 from airflow.sdk.execution_time import task_runner
-from drivers import DeferrableOperator, DeferrableSensor, Driver, TaskDeferred
-from fake_milvus import indexed, rows
-from harness import Clock, Logged, Operating
-from scripted import ScriptedServer
 
 from airflow_vectordb import health
 from airflow_vectordb._compat import AirflowException, AirflowSensorTimeout, AirflowSkipException, TaskDeferralTimeout
 from airflow_vectordb.sensors.milvus import IndexSensor
+from tests.support.drivers import DeferrableOperator, DeferrableSensor, Driver, TaskDeferred
+from tests.support.fake_milvus import indexed, rows
+from tests.support.harness import Clock, Logged, Operating
+from tests.support.scripted import Serve
 
-Serve = Callable[..., ScriptedServer]
 BEAT = "2026-03-07T00:00:00+00:00"
 
 

@@ -12,9 +12,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from fake_milvus import FakeMilvus
-from harness import Operating, Transport
-from scripted import ScriptedServer
 
 from airflow_vectordb._compat import AirflowNotFoundException
 from airflow_vectordb.hooks.milvus import MilvusHook
@@ -22,13 +19,14 @@ from airflow_vectordb.rest import Client, IndexSpec, MilvusConfig, collections, 
 from airflow_vectordb.rest.errors import MilvusError
 from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.waiting.conditions import IndexesBuilt, Memory
+from tests.support.fake_milvus import FakeMilvus
+from tests.support.harness import Operating, Transport
+from tests.support.scripted import Serve
 
 try:
     from airflow.sdk.serde import serialize
 except ImportError:  # Airflow 3.1
     from airflow.serialization.serde import serialize  # type: ignore[no-redef,import-not-found,unused-ignore]
-
-Serve = Callable[..., ScriptedServer]
 
 
 def alone() -> None:

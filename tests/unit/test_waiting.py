@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from fake_milvus import BUILT, NO_COLLECTION, FakeMilvus, rows, told
-from harness import HNSW, Clock, Logged, Looks, Operating
-from scripted import Answer, Behaviour, CutOff, Raw, ScriptedServer, Silent, error, ok, page
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
-
-Serve = Callable[..., ScriptedServer]
+from tests.support.fake_milvus import BUILT, NO_COLLECTION, FakeMilvus, rows, told
+from tests.support.harness import HNSW, Clock, Logged, Looks, Operating
+from tests.support.scripted import Answer, Behaviour, CutOff, Raw, ScriptedServer, Serve, Silent, error, ok, page
 
 
 def looks(server: ScriptedServer) -> int:

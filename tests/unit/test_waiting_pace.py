@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from fake_milvus import FakeMilvus
-from harness import HNSW, Clock, Looks, Operating
-from scripted import Behaviour, ScriptedServer, page
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
+from tests.support.fake_milvus import FakeMilvus
+from tests.support.harness import HNSW, Clock, Looks, Operating
+from tests.support.scripted import Behaviour, Serve, page
 
-Serve = Callable[..., ScriptedServer]
 HOUR = 3600.0
 PENDING = {"indexState": "InProgress", "totalRows": 50_000, "indexedRows": 20_000, "pendingRows": 30_000}
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fake_milvus import FakeMilvus
-from harness import HNSW, LOGIN, PASSWORD, Operating, Pauses, Transport
-from scripted import Answer, Raw, ScriptedServer, error, ok, page
 
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.rest import MilvusConfig, collections, databases, entities, errors, indexes
+from tests.support.fake_milvus import FakeMilvus
+from tests.support.harness import HNSW, LOGIN, PASSWORD, Operating, Pauses, Transport
+from tests.support.scripted import Answer, Raw, Serve, error, ok, page
 
-Serve = Callable[..., ScriptedServer]
 LIST = collections.list_()
 NOTHING = ok([])
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import pytest
-from harness import Logged, Pauses, Transport
-from scripted import Answer, Behaviour, CutOff, ScriptedServer, error, page
 
 from airflow_vectordb.exceptions import as_airflow_exception
 from airflow_vectordb.rest import MilvusConfig, collections, entities, errors, indexes, partitions
 from airflow_vectordb.rest.codes import CODES
 from airflow_vectordb.rest.errors import MilvusError, Where
 from airflow_vectordb.rest.wording import HEAD, duration, fit, gist, in_words, shorten
+from tests.support.harness import Logged, Pauses, Transport
+from tests.support.scripted import Answer, Behaviour, CutOff, Serve, error, page
 
-Serve = Callable[..., ScriptedServer]
 LONG = "quarterly_reports_" * 14
 SHORT = ("docs", "default", "http://milvus:19530")
 NAMES = {"short": SHORT, "long": (LONG, LONG, "https://in03-0123456789abcdef.api.gcp-us-west1.zillizcloud.com:19530")}

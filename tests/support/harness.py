@@ -15,16 +15,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fake_milvus import FakeMilvus
-from scripted import Behaviour, Request, ScriptedServer
 
+from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
 from airflow_vectordb.operators.index import CreateIndexOperator
 from airflow_vectordb.rest import AsyncClient, Client, MilvusConfig
 from airflow_vectordb.rest.errors import MilvusError
 from airflow_vectordb.rest.http.call import Call
+from tests.support.fake_milvus import FakeMilvus
+from tests.support.scripted import Behaviour, Request, ScriptedServer
 
 LOGIN, PASSWORD = "ada", "s3cret-Lovelace"
 HNSW = {"fieldName": "vector", "metricType": "COSINE", "indexType": "HNSW", "params": {"M": 16, "efConstruction": 200}}
+#: Names of the connection form's fields, as messages have them.
+LABELS = {field.name: f'"{field.label}"' for field in (*STANDARD_FIELDS, *EXTRA_FIELDS)}
 
 
 @dataclass(frozen=True)
@@ -195,4 +198,16 @@ class Operating:
         return operator.execute({"ti": SimpleNamespace(try_number=try_number)})
 
 
-__all__ = ["HNSW", "LOGIN", "PASSWORD", "Clock", "Logged", "Looks", "Operating", "Pauses", "Transport", "airflows"]
+__all__ = [
+    "HNSW",
+    "LABELS",
+    "LOGIN",
+    "PASSWORD",
+    "Clock",
+    "Logged",
+    "Looks",
+    "Operating",
+    "Pauses",
+    "Transport",
+    "airflows",
+]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scripted import Answer, Behaviour, Request, error, ok
+from tests.support.scripted import Answer, Behaviour, Request, error, ok
 
 FIELDS = {"id": "Int64", "vector": "FloatVector", "sparse": "SparseFloatVector", "label": "VarChar"}
 NO_COLLECTION = error(100, "can't find collection[database=default][collection=nope]")

@@ -9,8 +9,9 @@ from itertools import pairwise
 from threading import Event, Thread
 from types import TracebackType
 
-from milvus_server import MilvusServer
 from pymilvus import MilvusClient
+
+from tests.support.milvus_server import MilvusServer
 
 #: Seconds between two questions.
 EVERY = 0.05

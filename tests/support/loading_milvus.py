@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 import requests
-from fake_milvus import FakeMilvus
-from harness import HNSW, Clock, Operating
-from scripted import Answer, Behaviour, ScriptedServer, error, ok
 
 from airflow_vectordb.operators.index import CreateIndexOperator
+from tests.support.fake_milvus import FakeMilvus
+from tests.support.harness import HNSW, Clock, Operating
+from tests.support.scripted import Answer, Behaviour, ScriptedServer, error, ok
 
 try:
     from airflow.sdk.exceptions import TaskDeferred

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from fake_milvus import FakeMilvus
-from scripted import Behaviour, Request, ScriptedServer, page
+from tests.support.fake_milvus import FakeMilvus
+from tests.support.scripted import Behaviour, Request, ScriptedServer, page
 
 ROWS = 1_000
 #: Not a word of it may show anywhere. The characters are those that are spelled differently in URLs and in JSON.
 TOKEN = 'root:open "sesame" 100%/zu8Jae9Ook4quo6h'
+#: Attempts of the hook after the first.
+RETRIES = 2
 #: What is looked for: this part is spelled the same everywhere.
 NEEDLE = "zu8Jae9Ook4quo6h"
 
@@ -93,4 +95,4 @@ class Builds:
         return self[request.body["collectionName"]](request)
 
 
-__all__ = ["NEEDLE", "ROWS", "TOKEN", "Build", "Builds"]
+__all__ = ["NEEDLE", "RETRIES", "ROWS", "TOKEN", "Build", "Builds"]

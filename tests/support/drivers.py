@@ -12,13 +12,12 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from harness import HNSW, Clock, Operating
-
 from airflow_vectordb.operators.index import CreateIndexOperator
 from airflow_vectordb.sensors.milvus import IndexSensor
 from airflow_vectordb.triggers.milvus import MilvusTrigger
 from airflow_vectordb.waiting.conditions import Condition, IndexesBuilt
 from airflow_vectordb.waiting.polling import Deadline
+from tests.support.harness import HNSW, Clock, Operating
 
 try:
     from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred

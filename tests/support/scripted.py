@@ -332,6 +332,9 @@ class ScriptedServer:
         return Answer("unforeseen", 599)
 
 
+#: Start a server by its script.
+Serve = Callable[..., ScriptedServer]
+
 __all__ = [
     "Answer",
     "Behaviour",
@@ -342,6 +345,7 @@ __all__ = [
     "Raw",
     "Request",
     "ScriptedServer",
+    "Serve",
     "Silent",
     "error",
     "http_date",

@@ -33,7 +33,7 @@ from airflow_vectordb.demo.home import Home
 from airflow_vectordb.demo.processes import Child, ChildEndedError, Processes
 from airflow_vectordb.demo.stack import AIRFLOW_GRACE, migrate_database, wait_for
 
-DAGS = Path(__file__).with_name("dags")
+DAGS = Path(__file__).parents[1] / "airflow" / "dags"
 #: Seconds that anything may take that is waited for, on a machine that others keep busy.
 PATIENCE = 150.0
 ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")

@@ -1,0 +1,84 @@
+"""A client of the local server that does nothing of its own, and a small collection to try it on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import requests
+
+Json = dict[str, Any]
+
+
+def _spelt(headers: dict[str, str | None]) -> dict[str, str | None]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+class Api:
+    """A client that does nothing of its own: a path, a body, headers, and what came back."""
+
+    def __init__(self, uri: str, token: str | None) -> None:
+        self.uri = uri
+        self.token = token
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.session.headers["Accept-Type-Allow-Int64"] = "true"
+        if token is not None:
+            self.session.headers["Authorization"] = f"Bearer {token}"
+
+    def post(self, path: str, body: Any, **headers: str | None) -> requests.Response:
+        return self.session.post(f"{self.uri}/v2/vectordb/{path}", json=body, headers=_spelt(headers), timeout=60)
+
+    def raw(self, path: str, body: bytes, **headers: str | None) -> requests.Response:
+        return self.session.post(f"{self.uri}/v2/vectordb/{path}", data=body, headers=_spelt(headers), timeout=60)
+
+    def ok(self, path: str, **body: Any) -> Any:
+        """The data of a call that must succeed."""
+        answer = self.post(path, body).json()
+        assert answer["code"] == 0, f"{path} {answer}"
+        return answer["data"]
+
+    def fails(self, path: str, **body: Any) -> tuple[int, str]:
+        """Code and message of a call that must be refused, with HTTP 200 as Milvus has it."""
+        response = self.post(path, body)
+        answer = response.json()
+        assert answer["code"] != 0, f"{path} was not refused: {answer}"
+        assert response.status_code == 200, answer
+        assert "data" not in answer
+        return answer["code"], answer["message"]
+
+
+SCHEMA: Json = {
+    "enableDynamicField": False,
+    "fields": [
+        {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
+        {"fieldName": "v", "dataType": "FloatVector", "elementTypeParams": {"dim": 4}},
+        {"fieldName": "s", "dataType": "SparseFloatVector"},
+        {"fieldName": "label", "dataType": "VarChar", "elementTypeParams": {"max_length": 20}},
+        {"fieldName": "rank", "dataType": "Int32"},
+    ],
+}
+
+
+def make_rows() -> list[Json]:
+    return [
+        {"id": i, "v": [float(i), 1.0, 0.0, 0.0], "s": {"1": 0.5, str(i + 2): 1.0}, "label": f"r{i}", "rank": i % 3}
+        for i in range(10)
+    ]
+
+
+def fill(api: Api, collection: str) -> str:
+    api.ok("entities/insert", collectionName=collection, data=make_rows())
+    api.ok("collections/flush", collectionName=collection)
+    dense = {"fieldName": "v", "metricType": "L2", "indexType": "FLAT"}
+    api.ok("indexes/create", collectionName=collection, indexParams=[dense, {"fieldName": "s"}])
+    api.ok("collections/load", collectionName=collection)
+    return collection
+
+
+INDEX = {"fieldName": "v", "indexType": "HNSW", "metricType": "L2", "params": {"M": 8, "efConstruction": 40}}
+SPARSE = {"fieldName": "s", "indexType": "SPARSE_INVERTED_INDEX", "metricType": "IP"}
+
+
+def make(api: Api, collection: str) -> None:
+    api.ok("collections/create", collectionName=collection, schema=SCHEMA)
+    api.ok("entities/insert", collectionName=collection, data=make_rows())
