@@ -31,8 +31,8 @@ def read_parquet(file: IO[bytes]) -> Iterator[Rows]:
     :raises ValueError: when there are more of them, or of their bytes, than a job may have, or no field takes a column.
     """
     # Milvus Lite needs it, and so it is there.
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
         footer = pq.ParquetFile(file, pre_buffer=False)
@@ -103,7 +103,7 @@ def _pieces(batch: Any) -> Iterator[Any]:
 def _size_of(values: Any) -> int:
     """The bytes of values in memory, each text counted wherever it is."""
     import pyarrow as pa
-    import pyarrow.compute as pc  # type: ignore[import-untyped]
+    import pyarrow.compute as pc
 
     kind = values.type
     if pa.types.is_dictionary(kind):

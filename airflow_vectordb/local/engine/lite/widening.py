@@ -84,8 +84,8 @@ def _force(path: Path) -> None:
 
 
 def _write_wider(source: Path, target: Path, schema: Any) -> None:
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow as pa
+    import pyarrow.parquet as pq
     from milvus_lite.schema.arrow_builder import build_data_schema
 
     added = schema.fields[-1]

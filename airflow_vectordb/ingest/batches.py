@@ -1,0 +1,166 @@
+"""Rows into batches: encoded once, bounded by bytes and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_vectordb.ingest.rows import RowChecker
+from airflow_vectordb.ingest.source import Source, Unreadable
+from airflow_vectordb.rest.errors import InvalidParametersError
+
+#: Bytes of rows in one request. Milvus takes 64 MiB.
+MAX_BYTES = 8 * 1024 * 1024
+#: Rows in one request.
+MAX_ROWS = 10_000
+#: Bytes that one row may have: it would be refused by itself.
+MAX_ROW_BYTES = 60 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Position:
+    """
+    A place between two rows.
+
+    :param source: number of the source, from 0
+    :param row: number of the row within it that comes next, from 0
+    """
+
+    source: int
+    row: int
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """
+    A row that cannot be sent.
+
+    :param source: name of where it is from
+    :param row: its number there, from 1
+    :param problems: what is wrong
+    """
+
+    source: str
+    row: int
+    problems: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.source}, row {self.row:,}: {'; '.join(self.problems)}"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """
+    Rows for one request.
+
+    :param rows: each as JSON
+    :param keys: their primary keys; empty where the server makes them
+    :param size: bytes
+    :param end: where the next batch begins
+    :param seen: rows of the sources that it accounts for, bad ones included
+    """
+
+    rows: tuple[bytes, ...] = field(repr=False)
+    keys: tuple[Any, ...] = field(repr=False)
+    size: int
+    end: Position
+    seen: int
+
+
+class Batcher:
+    """
+    Turns blocks of rows into batches.
+
+    :param checker: of the collection
+    :param on_bad_row: is called with each row that cannot be sent; raises to end it all
+    :param max_bytes: bytes of a batch
+    :param max_rows: rows of a batch
+    """
+
+    def __init__(
+        self,
+        checker: RowChecker,
+        on_bad_row: Callable[[BadRow], None],
+        *,
+        max_bytes: int = MAX_BYTES,
+        max_rows: int = MAX_ROWS,
+    ) -> None:
+        self._checker = checker
+        self._on_bad_row = on_bad_row
+        self._max_bytes = max_bytes
+        self._max_rows = max_rows
+
+    def batches(self, number: int, source: Source, first: int = 0) -> Iterator[Batch]:
+        """
+        Read a source to its end. The last batch may be empty: it says that the source is done.
+
+        :param number: of the source
+        :param source: its rows
+        :param first: number of the row to begin with, from 0
+        """
+        import orjson
+
+        options = orjson.OPT_SERIALIZE_NUMPY
+        rows: list[bytes] = []
+        keys: dict[Any, int] = {}
+        size = seen = 0
+        position = first
+        key = self._checker.key
+
+        def batch() -> Batch:
+            return Batch(tuple(rows), tuple(keys), size, Position(number, position), seen)
+
+        for block in source.blocks(first):
+            for position, row in enumerate(block.rows, start=block.first):
+                encoded, problems = b"", []
+                if isinstance(row, Unreadable):
+                    problems = [row.reason]
+                else:
+                    checked, problems = self._checker.check(row)
+                    if not problems and key is not None and (twice := keys.get(checked[key])) is not None:
+                        problems = [f"{key}: {checked[key]!r} is also the key of row {twice + 1:,}"]
+                    if not problems:
+                        try:
+                            encoded = orjson.dumps(checked, option=options)
+                        except orjson.JSONEncodeError as error:
+                            problems = [_unencodable(checked, error)]
+                        if len(encoded) > MAX_ROW_BYTES:
+                            problems = [f"{len(encoded):,} bytes, and one request may have {MAX_ROW_BYTES:,}"]
+                if problems:
+                    self._on_bad_row(BadRow(source.name, position + 1, tuple(problems)))
+                    seen += 1
+                    continue
+                if rows and (size + len(encoded) >= self._max_bytes or len(rows) >= self._max_rows):
+                    yield batch()
+                    rows, keys, size, seen = [], {}, 0, 0
+                rows.append(encoded)
+                size += len(encoded) + 1
+                seen += 1
+                if key is not None:
+                    keys[checked[key]] = position
+            position = block.first + len(block.rows)
+        yield batch()
+
+
+def _unencodable(row: Mapping[str, Any], error: Exception) -> str:
+    import orjson
+
+    for name, value in row.items():
+        try:
+            orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+        except orjson.JSONEncodeError:
+            return f"{name}: a {type(value).__name__} has no form in JSON"
+    return str(error)
+
+
+def raise_bad_row(bad: BadRow) -> None:
+    """
+    Refuse a row that cannot be sent.
+
+    :raises InvalidParametersError: always
+    """
+    raise InvalidParametersError([str(bad)], "rows")
+
+
+__all__ = ["MAX_BYTES", "MAX_ROWS", "BadRow", "Batch", "Batcher", "Position", "raise_bad_row"]

@@ -1,0 +1,108 @@
+"""Rows that are in memory: iterables, frames and Arrow data."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_vectordb.ingest.arrow import blocks_of_batches
+from airflow_vectordb.ingest.source import BLOCK_ROWS, Block, Row, Source, Unreadable
+from airflow_vectordb.rest.errors import InvalidParametersError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+
+class Rows:
+    """
+    Rows of an iterable.
+
+    :param rows: mappings of field name to value. A generator is read once; resuming it passes over what was written.
+    """
+
+    name = "rows"
+    is_text = False
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._rows = rows
+
+    def fingerprint(self) -> str | None:
+        """Return the number of rows, as far as it is known."""
+        count = self.row_count()
+        return None if count is None else f"{count} rows"
+
+    def columns(self) -> None:
+        """Return None: each row has its own."""
+
+    def row_count(self) -> int | None:
+        """Return the number of rows; None for a generator."""
+        return len(self._rows) if isinstance(self._rows, Sequence) else None
+
+    def blocks(self, first: int = 0) -> Iterator[Block]:
+        """Read the rows; see :class:`Source`."""
+        rows = itertools.islice(iter(self._rows), first, None)
+        while block := list(itertools.islice(rows, BLOCK_ROWS)):
+            yield Block(first, [_as_row(row) for row in block])
+            first += len(block)
+
+
+def _as_row(value: Any) -> Row | Unreadable:
+    return value if isinstance(value, Mapping) else Unreadable(f"a row is a mapping, not a {type(value).__name__}")
+
+
+class ArrowData:
+    """
+    Rows of Arrow data that is in memory, or comes as a stream: tables, record batches, Polars and pandas frames.
+
+    :param data: what has ``__arrow_c_stream__`` or ``__arrow_c_array__``
+    """
+
+    name = "rows"
+    is_text = False
+
+    def __init__(self, data: Any) -> None:
+        self._data = data
+
+    def fingerprint(self) -> str | None:
+        """Return the number of rows, as far as it is known."""
+        count = self.row_count()
+        return None if count is None else f"{count} rows"
+
+    def columns(self) -> Sequence[str] | None:
+        """Return the names of the columns."""
+        names = getattr(getattr(self._data, "schema", None), "names", None)
+        return list(names) if isinstance(names, list) else None
+
+    def row_count(self) -> int | None:
+        """Return the number of rows; None for a stream."""
+        return len(self._data) if hasattr(self._data, "__len__") else None
+
+    def blocks(self, first: int = 0) -> Iterator[Block]:
+        """Read the rows; see :class:`Source`."""
+        import pyarrow
+
+        if hasattr(self._data, "__arrow_c_stream__"):
+            batches: Iterable[pyarrow.RecordBatch] = pyarrow.RecordBatchReader.from_stream(self._data)
+        else:
+            batches = [pyarrow.record_batch(self._data)]
+        yield from blocks_of_batches(batches, first)
+
+
+def source_of(rows: Any) -> Source:
+    """
+    Wrap rows in memory.
+
+    :param rows: an iterable of mappings, a pandas or Polars frame, Arrow data
+    :raises InvalidParametersError: for anything else
+    """
+    if hasattr(rows, "__arrow_c_stream__") or hasattr(rows, "__arrow_c_array__"):
+        return ArrowData(rows)
+    if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
+        raise InvalidParametersError(
+            [f"rows are a list of mappings, a frame or Arrow data, not a {type(rows).__name__}"], "rows"
+        )
+    return Rows(rows)
+
+
+__all__ = ["ArrowData", "Rows", "source_of"]

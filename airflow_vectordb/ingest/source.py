@@ -1,0 +1,77 @@
+"""What a source of rows is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+#: Rows read at a time. 1,000 rows of 768 float32 are 3 MiB.
+BLOCK_ROWS = 1000
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """
+    What stands where a row should be.
+
+    :param reason: why it cannot be read, as ``5 columns, and the header has 4``
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """
+    Consecutive rows of a source.
+
+    :param first: number of the first one within the source, from 0
+    :param rows: the rows, and what cannot be read as one
+    """
+
+    first: int
+    rows: Sequence[Row | Unreadable]
+
+
+class Source(Protocol):
+    """Something that has rows, in an order that does not change."""
+
+    @property
+    def name(self) -> str:
+        """Name for messages, as ``part-0.parquet``."""
+
+    #: Whether values are text whatever their field's type is, as in CSV.
+    is_text: bool
+
+    def fingerprint(self) -> str | None:
+        """Return what changes when the content does; None: nothing tells."""
+
+    def columns(self) -> Sequence[str] | None:
+        """Return the names of the columns, where each row has the same ones; None: rows differ."""
+
+    def row_count(self) -> int | None:
+        """Return the number of rows; None: only reading tells."""
+
+    def blocks(self, first: int = 0) -> Iterator[Block]:
+        """
+        Read the rows.
+
+        :param first: number of the row to begin with, from 0
+        :raises InvalidParametersError: when the source is not of its format, or ends early
+        """
+
+
+class Path(Protocol):
+    """What is needed of a path."""
+
+    @property
+    def name(self) -> str: ...
+
+    def open(self, mode: str = "rb") -> Any: ...
+
+    def stat(self) -> Any: ...
+
+
+__all__ = ["BLOCK_ROWS", "Block", "Path", "Row", "Source", "Unreadable"]

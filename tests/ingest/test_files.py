@@ -1,0 +1,205 @@
+"""Files of each format as sources: rows, blocks, resuming at any row, and files that are not what their names say."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import ipc, parquet
+
+from airflow_vectordb.ingest.files import open_file
+from airflow_vectordb.ingest.source import Source, Unreadable
+from airflow_vectordb.rest.errors import InvalidParametersError
+
+COUNT = 2500  # more than two blocks
+VECTORS = np.arange(COUNT * 4, dtype=np.float32).reshape(COUNT, 4)
+
+
+def _table() -> pa.Table:
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(VECTORS.ravel()), 4)
+    return pa.table({"id": pa.array(range(COUNT)), "vector": vectors})
+
+
+def _json_lines(path: Path) -> None:
+    rows = ({"id": i, "vector": vector.tolist()} for i, vector in enumerate(VECTORS))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _csv(path: Path) -> None:
+    lines = (f'{i},"{json.dumps(vector.tolist())}"\n' for i, vector in enumerate(VECTORS))
+    path.write_text("id,vector\n" + "".join(lines))
+
+
+def _arrow(path: Path) -> None:
+    with ipc.new_file(path, _table().schema) as writer:
+        writer.write_table(_table(), max_chunksize=700)
+
+
+def _arrow_stream(path: Path) -> None:
+    with ipc.new_stream(path, _table().schema) as writer:
+        writer.write_table(_table(), max_chunksize=700)
+
+
+def _npy(path: Path) -> None:
+    np.save(path, VECTORS)
+    path.with_suffix(".csv").write_text("id\n" + "".join(f"{i}\n" for i in range(COUNT)))
+
+
+def _packed(write: Callable[[Path], None]) -> Callable[[Path], None]:
+    def packed(path: Path) -> None:
+        write(path)
+        path.write_bytes(gzip.compress(path.read_bytes()))
+
+    return packed
+
+
+def _zstd(path: Path) -> None:
+    _json_lines(path)
+    data = path.read_bytes()
+    with pa.CompressedOutputStream(str(path), "zstd") as stream:
+        stream.write(data)
+
+
+FORMATS: dict[str, Callable[[Path], None]] = {
+    "rows.jsonl": _json_lines,
+    "rows.jsonl.gz": _packed(_json_lines),
+    "rows.ndjson.zst": _zstd,
+    "rows.csv": _csv,
+    "rows.csv.gz": _packed(_csv),
+    "rows.parquet": lambda path: parquet.write_table(_table(), path, row_group_size=900),
+    "rows.arrow": _arrow,
+    "rows.feather": _arrow_stream,
+    "rows.npz": lambda path: np.savez(path, id=np.arange(COUNT), vector=VECTORS),
+    "rows.npy": _npy,
+}
+
+
+def source(path: Path) -> Source:
+    def sibling(name: str) -> Path | None:
+        return found if (found := path.with_name(name)).exists() else None
+
+    return open_file(path, sibling)
+
+
+def rows_of(found: Source, first: int = 0) -> list[tuple[int, Any]]:
+    return [(number, row) for block in found.blocks(first) for number, row in enumerate(block.rows, start=block.first)]
+
+
+def _plain(row: dict[str, Any]) -> tuple[int, list[float]]:
+    vector = row["vector"]
+    return int(row["id"]), json.loads(vector) if isinstance(vector, str) else [float(number) for number in vector]
+
+
+@pytest.fixture(scope="module", params=FORMATS)
+def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Source:
+    path = tmp_path_factory.mktemp("files") / request.param
+    FORMATS[request.param](path)
+    return source(path)
+
+
+def test_each_row_is_read_once_in_order(found: Source) -> None:
+    rows = rows_of(found)
+    assert [number for number, _ in rows] == list(range(COUNT))
+    assert [_plain(row) for _, row in rows] == [(i, vector.tolist()) for i, vector in enumerate(VECTORS)]
+
+
+@pytest.mark.parametrize("first", [1, 899, 900, 1000, 1001, COUNT - 1, COUNT])
+def test_reading_goes_on_from_any_row(found: Source, first: int) -> None:
+    rows = rows_of(found, first)
+    assert [(number, _plain(row)[0]) for number, row in rows] == [(i, i) for i in range(first, COUNT)]
+
+
+def test_a_fingerprint_changes_with_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(_table(), path)
+    before = source(path).fingerprint()
+    assert source(path).fingerprint() == before
+    parquet.write_table(_table().slice(1), path)
+    assert source(path).fingerprint() != before
+
+
+def test_float32_of_a_file_is_float32(tmp_path: Path) -> None:
+    for name in ("rows.parquet", "rows.arrow", "rows.npz", "rows.npy"):
+        FORMATS[name](tmp_path / name)
+        assert rows_of(source(tmp_path / name))[0][1]["vector"].dtype == np.float32
+
+
+def test_vectors_of_lists_of_any_length_and_nulls(tmp_path: Path) -> None:
+    column = pa.array([[1.0, 2.0], None, [3.0], [], [None, 4.0]], pa.list_(pa.float32()))
+    parquet.write_table(pa.table({"v": column}), tmp_path / "rows.parquet")
+    values = [row["v"] for _, row in rows_of(source(tmp_path / "rows.parquet"), 1)]
+    assert [value if value is None else list(value) for value in values] == [None, [3.0], [], [None, 4.0]]
+
+
+def test_lines_that_are_no_row_are_named(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"id": 1}\n\n[2]\n{"id": 3\n{"id": 4}')
+    rows = rows_of(source(tmp_path / "rows.jsonl"))
+    assert [number for number, _ in rows] == [0, 2, 3, 4]
+    assert rows[1][1] == Unreadable("is JSON, but not an object")
+    assert rows[2][1].reason.startswith("is not JSON: ")
+
+
+def test_a_csv_row_with_a_column_too_many_is_named(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n1,2,3\n1\n,4\n")
+    assert [row for _, row in rows_of(source(tmp_path / "rows.csv"))] == [
+        {"a": "1", "b": "2"},
+        Unreadable("3 columns, and the header has 2"),
+        Unreadable("1 columns, and the header has 2"),
+        {"a": None, "b": "4"},
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS.keys() - {"rows.jsonl", "rows.csv", "rows.feather"}))
+def test_a_file_that_was_cut_short_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    FORMATS[name](path)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(InvalidParametersError, match=name):
+        rows_of(source(path))
+
+
+def test_an_array_and_a_table_of_different_lengths(tmp_path: Path) -> None:
+    _npy(tmp_path / "rows.npy")
+    (tmp_path / "rows.csv").write_text("id\n1\n2\n")
+    with pytest.raises(InvalidParametersError, match=r"2500 vectors, and rows\.csv has 2 rows"):
+        rows_of(source(tmp_path / "rows.npy"))
+    (tmp_path / "rows.csv").write_text("id\n" + "1\n" * (COUNT + 1))
+    with pytest.raises(InvalidParametersError, match=r"2500 vectors, and rows\.csv has more rows"):
+        rows_of(source(tmp_path / "rows.npy"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("rows.xlsx", b"", "ends in no known format"),
+        ("rows", b"", "ends in no known format"),
+        ("rows.jsonl", b'[{"id": 1}]', "is one JSON array; write an object a line"),
+        ("rows.csv", b"a,b,a\n1,2,3\n", "its header has 'a' twice"),
+        ("rows.parquet", b"no parquet", "rows.parquet"),
+        ("rows.arrow", b"no arrow", "rows.arrow"),
+        ("rows.npz", b"no zip", "rows.npz"),
+        ("rows.npy", b"no array", "rows.npy"),
+    ],
+)
+def test_a_file_that_is_not_what_its_name_says(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InvalidParametersError, match=words):
+        rows_of(source(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv"])
+def test_an_empty_file_has_no_rows(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"")
+    assert rows_of(source(tmp_path / name)) == []
+
+
+def test_an_array_with_python_objects_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(InvalidParametersError, match="has Python objects"):
+        rows_of(source(tmp_path / "rows.npy"))

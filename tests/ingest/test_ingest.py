@@ -1,0 +1,275 @@
+"""An ingest as a whole: no row lost, none twice, whatever fails, and wherever a try ends."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from schemas import AUTO_ID, DOCS, ID, VECTOR, described, field
+
+from airflow_vectordb.ingest.batches import BadRow
+from airflow_vectordb.ingest.memory import source_of
+from airflow_vectordb.ingest.run import ingest
+from airflow_vectordb.ingest.writer import Progress
+from airflow_vectordb.rest.collections import Collection
+from airflow_vectordb.rest.entities import Written
+from airflow_vectordb.rest.errors import (
+    BrokenAnswerError,
+    ConnectError,
+    InvalidParametersError,
+    LimitExceededError,
+    MilvusError,
+    UnexpectedError,
+)
+from airflow_vectordb.rest.http.json import encode
+
+AUTO = described(AUTO_ID, field("doc", "VarChar", max_length=16), VECTOR)
+
+
+class Killed(BaseException):
+    """A process that ends in the middle."""
+
+
+class Milvus:
+    """
+    Rows as Milvus keeps them: an insert adds rows, whatever their keys; an upsert replaces those of the same key.
+
+    :param failures: for each request, what goes wrong: ``before`` it has an effect, or ``after``; None: nothing
+    """
+
+    def __init__(self, failures: Iterable[str | None] = (), key: str = "id") -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.requests: list[tuple[str, int]] = []
+        self._failures = iter(failures)
+        self._key = key
+        self._lock = threading.Lock()
+
+    def send(self, call: Any, *, retries: int | None = None) -> Any:
+        with self._lock:
+            body = json.loads(encode(call.body))
+            verb = call.path.removeprefix("entities/")
+            if verb == "query":
+                name, values = re.fullmatch(r"(\w+) in (.*)", body["filter"]).groups()  # type: ignore[union-attr]
+                return [{name: row[name]} for row in self.rows if row[name] in json.loads(values)]
+            failure = next(self._failures, None)
+            if failure == "refused":
+                raise LimitExceededError("quota exceeded[reason=memory quota exceeded]", code=9)
+            if failure == "before":
+                raise ConnectError("Connection refused") if random.random() < 0.5 else BrokenAnswerError("it ended")
+            rows = body["data"]
+            self.requests.append((verb, len(rows)))
+            if verb == "upsert":
+                keys = {row[self._key] for row in rows}
+                self.rows = [row for row in self.rows if row[self._key] not in keys]
+            self.rows += rows
+            if failure == "after":
+                raise BrokenAnswerError("the connection ended before the answer did")
+            return Written(len(rows), tuple(row.get(self._key) for row in rows))
+
+    def close(self) -> None:
+        pass
+
+
+def rows(count: int, **more: Any) -> list[dict[str, Any]]:
+    return [{"id": i, "title": f"t{i}", "vector": [i, 0, 0, 0], **more} for i in range(count)]
+
+
+def auto_rows(count: int) -> list[dict[str, Any]]:
+    return [{"doc": f'd"{i}', "vector": [i, 0, 0, 0]} for i in range(count)]
+
+
+def run_until_done(milvus: Milvus, collection: Collection, data: Any, **options: Any) -> Progress:
+    """Try again, as Airflow does, from what the last try has kept."""
+    kept: dict[str, Any] | None = None
+
+    def save(progress: dict[str, Any]) -> None:
+        nonlocal kept
+        kept = json.loads(json.dumps(progress))
+
+    for _ in range(500):
+        progress = None if kept is None else Progress.from_json(kept)
+        try:
+            return ingest(
+                [source_of(data)],
+                collection,
+                lambda: milvus,
+                progress=progress,
+                save=save,
+                sleep=lambda _: None,
+                **options,
+            )
+        except MilvusError as error:
+            if not error.transient:
+                raise
+    raise AssertionError("it never ends")
+
+
+FAILURES = st.lists(st.sampled_from([None, None, "before", "after"]), max_size=40)
+SIZES = st.integers(0, 60)
+
+
+@settings(max_examples=60, deadline=None)
+@given(count=SIZES, failures=FAILURES, max_rows=st.integers(1, 70), in_flight=st.integers(1, 4))
+@pytest.mark.parametrize("mode", ["upsert", "insert"])
+def test_each_row_with_a_key_of_its_own_is_there_once(
+    mode: Any, count: int, failures: list[str | None], max_rows: int, in_flight: int
+) -> None:
+    milvus = Milvus(iter(failures))
+    progress = run_until_done(milvus, DOCS, rows(count), mode=mode, max_rows=max_rows, max_in_flight=in_flight)
+    assert sorted(row["id"] for row in milvus.rows) == list(range(count))
+    assert (progress.rows, progress.skipped) == (count, 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(count=SIZES, failures=FAILURES, max_rows=st.integers(1, 70), in_flight=st.integers(1, 4))
+def test_each_row_is_there_once_where_a_field_tells_them_apart(
+    count: int, failures: list[str | None], max_rows: int, in_flight: int
+) -> None:
+    milvus = Milvus(iter(failures), key="doc")
+    run_until_done(milvus, AUTO, auto_rows(count), key_field="doc", max_rows=max_rows, max_in_flight=in_flight)
+    assert sorted(row["doc"] for row in milvus.rows) == sorted(f'd"{i}' for i in range(count))
+
+
+def test_without_such_a_field_rows_in_flight_may_be_there_twice_and_the_log_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    milvus = Milvus(iter([None, "after"]), key="doc")
+    run_until_done(milvus, AUTO, auto_rows(6), max_rows=2, max_in_flight=1)
+    assert len(milvus.rows) == 8
+    assert "2 rows are sent again and may be there twice: key_field= tells them apart" in caplog.text
+
+
+def test_rows_are_batched_by_number_and_by_bytes() -> None:
+    milvus = Milvus()
+    run_until_done(milvus, DOCS, rows(25), max_rows=10, max_in_flight=1)
+    assert milvus.requests == [("upsert", 10), ("upsert", 10), ("upsert", 5)]
+    milvus = Milvus()
+    run_until_done(milvus, DOCS, rows(5), max_bytes=100, max_in_flight=1)
+    assert milvus.requests == [("upsert", 2), ("upsert", 2), ("upsert", 1)]
+
+
+def test_a_retry_goes_on_where_the_last_acknowledged_batch_ended() -> None:
+    milvus = Milvus(iter([None, None, "before"]))
+    saved: list[dict[str, Any]] = []
+    data = source_of(rows(50))
+    with pytest.raises(MilvusError):
+        ingest([data], DOCS, lambda: milvus, save=saved.append, max_rows=10, max_in_flight=1)
+    assert saved[-1]["row"] == 20
+    ingest([data], DOCS, lambda: milvus, progress=Progress.from_json(saved[-1]), max_rows=10, max_in_flight=1)
+    assert milvus.requests == [("upsert", 10)] * 5
+
+
+def test_a_source_that_has_changed_since_is_noticed() -> None:
+    milvus = Milvus(iter(["before"]))
+    saved: list[dict[str, Any]] = []
+    with pytest.raises(MilvusError):
+        ingest([source_of(rows(5))], DOCS, lambda: milvus, save=saved.append)
+    with pytest.raises(InvalidParametersError, match=r"rows has changed since the ingest began \(5 rows; now 6 rows\)"):
+        ingest([source_of(rows(6))], DOCS, lambda: milvus, progress=Progress.from_json(saved[-1]))
+
+
+def test_a_refusal_for_lack_of_memory_slows_it_down() -> None:
+    milvus, pauses = Milvus(iter(["refused", "refused", None])), []
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        pauses.append(seconds)
+
+    ingest([source_of(rows(3))], DOCS, lambda: milvus, sleep=sleep, clock=lambda: now)
+    assert len(milvus.rows) == 3
+    assert [pause for pause in pauses if pause] == [1.0, 2.0]
+
+
+def test_a_refusal_that_does_not_end_fails_it() -> None:
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    milvus = Milvus(iter(["refused"] * 1000))
+    with pytest.raises(LimitExceededError):
+        ingest([source_of(rows(3))], DOCS, lambda: milvus, sleep=sleep, clock=lambda: now, patience=600)
+    assert 500 < now <= 600
+
+
+def test_an_acknowledgement_of_fewer_rows_is_an_error() -> None:
+    class Forgetful(Milvus):
+        def send(self, call: Any, *, retries: int | None = None) -> Any:
+            written = super().send(call)
+            return Written(written.count - 1, written.ids)
+
+    with pytest.raises(UnexpectedError, match="2 of 3 rows were acknowledged"):
+        ingest([source_of(rows(3))], DOCS, Forgetful)
+
+
+def test_a_bad_row_ends_it_with_its_place_and_all_that_is_wrong() -> None:
+    data = rows(5)
+    data[3] = {"id": "x", "vector": [1]}
+    with pytest.raises(InvalidParametersError) as caught:
+        ingest([source_of(data)], DOCS, Milvus)
+    assert caught.value.problems == (
+        "rows, row 4: id: 'x' (str) is no Int64; vector: 1 numbers, and the field has 4; title: missing",
+    )
+
+
+def test_bad_rows_are_passed_over_where_that_is_wanted() -> None:
+    milvus, bad = Milvus(), list[BadRow]()
+    data: list[Any] = rows(6)
+    data[0], data[3], data[5] = 7, {**data[3], "vector": [float("nan")] * 4}, {**data[5], "id": 4}
+    progress = ingest([source_of(data)], DOCS, lambda: milvus, on_bad_row=bad.append)
+    assert [str(one) for one in bad] == [
+        "rows, row 1: a row is a mapping, not a int",
+        "rows, row 4: vector: [0] is nan, not a finite number",
+        "rows, row 6: id: 4 is also the key of row 5",
+    ]
+    assert (progress.rows, progress.skipped) == (3, 3)
+    assert [row["id"] for row in milvus.rows] == [1, 2, 4]
+
+
+def test_a_value_without_a_form_in_json_is_named() -> None:
+    collection = described(ID, VECTOR, dynamic=True)
+    with pytest.raises(InvalidParametersError, match="row 1: what: a object has no form in JSON"):
+        ingest([source_of([{"id": 1, "vector": [1, 2, 3, 4], "what": object()}])], collection, Milvus)
+
+
+def test_no_rows_are_no_request() -> None:
+    milvus = Milvus()
+    assert run_until_done(milvus, DOCS, []).rows == 0
+    assert milvus.requests == []
+
+
+def test_several_sources_one_after_the_other() -> None:
+    milvus = Milvus()
+    sources = [source_of(rows(3)), source_of([]), source_of([{**row, "id": row["id"] + 3} for row in rows(4)])]
+    progress = ingest(sources, DOCS, lambda: milvus, max_rows=2)
+    assert sorted(row["id"] for row in milvus.rows) == list(range(7))
+    assert (progress.source, progress.row) == (2, 4)
+
+
+def test_a_killed_insert_is_settled_by_upserts_of_what_was_in_flight() -> None:
+    """Killed between the effect and its acknowledgement: the position says nothing of it, the reservation does."""
+    milvus = Milvus()
+    saved: list[dict[str, Any]] = []
+
+    class Dying(Milvus):
+        def send(self, call: Any, *, retries: int | None = None) -> Any:
+            result = milvus.send(call)
+            if len(milvus.requests) == 3:
+                raise Killed
+            return result
+
+    with pytest.raises(Killed):
+        ingest([source_of(rows(50))], DOCS, Dying, mode="insert", save=saved.append, max_rows=10, max_in_flight=1)
+    progress = Progress.from_json(saved[0])  # as a SIGKILL leaves it: what was written before the last one ended
+    ingest([source_of(rows(50))], DOCS, lambda: milvus, mode="insert", progress=progress, max_rows=10, max_in_flight=1)
+    assert sorted(row["id"] for row in milvus.rows) == list(range(50))

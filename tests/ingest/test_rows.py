@@ -1,0 +1,168 @@
+"""A row against the schema: each thing that can be wrong, and the values that go out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from schemas import AUTO_ID, DOCS, ID, TITLE, VECTOR, described, field
+
+from airflow_vectordb.ingest.rows import RowChecker
+from airflow_vectordb.rest.collections import Function
+
+
+def one(spec: dict[str, Any], value: Any) -> tuple[Any, list[str]]:
+    row, problems = RowChecker(described(ID, spec)).check({"id": 1, spec["name"]: value})
+    return row.get(spec["name"]), problems
+
+
+@pytest.mark.parametrize(
+    ("spec", "given", "sent"),
+    [
+        (field("n", "Int8"), -128, -128),
+        (field("n", "Int16"), np.int16(7), 7),
+        (field("n", "Int32"), 7.0, 7),
+        (field("n", "Int64"), 2**63 - 1, 2**63 - 1),
+        (field("n", "Float"), 3, 3.0),
+        (field("n", "Double"), np.float32(0.5), 0.5),
+        (field("n", "Bool"), np.bool_(True), True),
+        (field("n", "VarChar", max_length=4), "üü", "üü"),
+        (field("n", "JSON"), {"a": [1, None]}, {"a": [1, None]}),
+        (field("n", "Array", elementType="Int32", max_capacity=2), (1, 2), [1, 2]),
+        (field("n", "Array", elementType="VarChar", max_capacity=2, max_length=2), ["a"], ["a"]),
+        (field("n", "FloatVector", dim=2), [1, 0.5], [1, 0.5]),
+        (field("n", "FloatVector", dim=2), (1.0, 0.5), (1.0, 0.5)),
+        (field("n", "Float16Vector", dim=2), b"\x00\x3c\x00\x38", "ADwAOA=="),
+        (field("n", "Int8Vector", dim=2), [-128, 127], [-128, 127]),
+        (field("n", "BinaryVector", dim=16), b"\x01\xff", [1, 255]),
+        (field("n", "SparseFloatVector"), {7: 0.5, "9": 1}, {"7": 0.5, "9": 1.0}),
+        (field("n", "SparseFloatVector"), {"indices": [3], "values": [0.25]}, {"3": 0.25}),
+        (field("n", "SparseFloatVector"), [(3, 0.25)], {"3": 0.25}),
+    ],
+)
+def test_a_value_that_fits_goes_out(spec: dict[str, Any], given: Any, sent: Any) -> None:
+    assert one(spec, given) == (sent, [])
+
+
+@pytest.mark.parametrize(
+    ("spec", "given", "problem"),
+    [
+        (field("n", "Int8"), 128, "n: 128 is out of the range of Int8"),
+        (field("n", "Int64"), 2**63, "n: 9223372036854775808 is out of the range of Int64"),
+        (field("n", "Int64"), True, "n: True (bool) is no Int64"),
+        (field("n", "Int64"), 1.5, "n: 1.5 (float) is no Int64"),
+        (field("n", "Int64"), "7", "n: '7' (str) is no Int64"),
+        (field("n", "Float"), 1e40, "n: 1e+40 is out of the range of a 32-bit float"),
+        (field("n", "Double"), float("nan"), "n: nan is not a finite number"),
+        (field("n", "Double"), "x", "n: 'x' (str) is no number"),
+        (field("n", "Bool"), 1, "n: 1 (int) is neither true nor false"),
+        (field("n", "VarChar", max_length=3), "üü", "n: 4 bytes, and max_length is 3"),
+        (field("n", "VarChar", max_length=3), 5, "n: 5 (int) is no text"),
+        (field("n", "Int64"), None, "n: null, and the field is not nullable"),
+        (field("n", "Array", elementType="Int32", max_capacity=1), [1, 2], "n: 2 elements, and max_capacity is 1"),
+        (field("n", "Array", elementType="Int8", max_capacity=2), [1, 300], "n: 300 is out of the range of Int8"),
+        (field("n", "Array", elementType="Int8", max_capacity=2), "ab", "n: 'ab' (str) is no list"),
+        (field("n", "FloatVector", dim=2), [1.0], "n: 1 numbers, and the field has 2"),
+        (field("n", "FloatVector", dim=2), [1.0, None], "n: [1] is None (NoneType), no number"),
+        (field("n", "FloatVector", dim=2), [1.0, float("inf")], "n: [1] is inf, not a finite number"),
+        (field("n", "FloatVector", dim=2), np.array([np.nan, 1]), "n: [0] is nan, not a finite number"),
+        (field("n", "FloatVector", dim=2), np.array([1e300, 1]), "n: has a number out of the range of a 32-bit float"),
+        (
+            field("n", "FloatVector", dim=2),
+            np.ones((2, 2)),
+            "n: an array of shape (2, 2) and type float64 is no vector",
+        ),
+        (field("n", "FloatVector", dim=2), "[1, 2]", "n: '[1, 2]' (str) is no vector"),
+        (field("n", "Int8Vector", dim=2), [1, 128], "n: has what is no integer from -128 to 127"),
+        (field("n", "BinaryVector", dim=16), b"\x01", "n: 1 bytes, and the field has 2"),
+        (field("n", "BinaryVector", dim=8), [256], "n: has what is no byte, 0 to 255, of eight dimensions each"),
+        (field("n", "SparseFloatVector"), {-1: 1.0}, "n: index -1 is not from 0 to 4,294,967,294"),
+        (field("n", "SparseFloatVector"), {1: -0.5}, "n: the weight of 1 is -0.5, and must be 0 or more"),
+        (field("n", "SparseFloatVector"), 5, "n: 5 (int) is no sparse vector: index -> weight"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named_with_its_field(spec: dict[str, Any], given: Any, problem: str) -> None:
+    assert one(spec, given)[1] == [problem]
+
+
+def test_float64_is_sent_as_the_float32_that_milvus_keeps() -> None:
+    vector, problems = one(field("n", "FloatVector", dim=2), np.array([0.1, 0.2]))
+    assert (vector.dtype, problems) == (np.float32, [])
+
+
+def test_float32_is_sent_as_it_is() -> None:
+    given = np.array([0.1, 0.2], np.float32)
+    assert one(field("n", "FloatVector", dim=2), given)[0] is given
+
+
+def test_everything_that_is_wrong_with_a_row_is_reported() -> None:
+    problems = RowChecker(DOCS).check({"id": "x", "titel": "a", "vector": [1.0]})[1]
+    assert problems == [
+        "id: 'x' (str) is no Int64",
+        "titel: the collection has no such field, and no dynamic ones; did you mean 'title'?",
+        "vector: 1 numbers, and the field has 4",
+        "title: missing; field_mapping={'titel': 'title'} if that is it",
+    ]
+
+
+def test_columns_are_mapped_and_dropped() -> None:
+    checker = RowChecker(DOCS, {"text": "title", "junk": None})
+    row = {"id": 1, "text": "a", "vector": [1, 2, 3, 4], "junk": object()}
+    assert checker.check(row) == ({"id": 1, "title": "a", "vector": [1, 2, 3, 4]}, [])
+
+
+def test_a_dynamic_field_goes_out_as_it_is() -> None:
+    row = {"id": 1, "vector": [1, 2, 3, 4], "lang": "en"}
+    assert RowChecker(described(ID, VECTOR, dynamic=True)).check(row) == (row, [])
+
+
+def test_null_and_missing_are_fine_where_the_schema_allows_them() -> None:
+    checker = RowChecker(
+        described(ID, field("a", "Int8", nullable=True), field("b", "Int8", defaultValue={"Data": {"IntData": 1}}))
+    )
+    assert checker.check({"id": 1, "a": None}) == ({"id": 1}, [])
+    assert checker.check({"id": 1, "b": None}) == ({"id": 1}, [])
+
+
+def test_a_key_that_the_server_makes_is_refused_in_an_insert_and_wanted_in_an_upsert() -> None:
+    auto = described(AUTO_ID, VECTOR)
+    assert RowChecker(auto).check({"id": 1, "vector": [1, 2, 3, 4]})[1] == [
+        "id: the server makes the keys of this collection"
+    ]
+    assert RowChecker(auto, with_auto_ids=True).check({"vector": [1, 2, 3, 4]})[1] == ["id: missing"]
+
+
+def test_the_output_of_a_function_is_refused() -> None:
+    sparse = field("sparse", "SparseFloatVector")
+    collection = described(ID, TITLE, sparse, functions=(Function("bm25", "BM25", ("sparse",)),))
+    assert RowChecker(collection).check({"id": 1, "title": "a"}) == ({"id": 1, "title": "a"}, [])
+    assert RowChecker(collection).check({"id": 1, "title": "a", "sparse": {1: 1}})[1] == [
+        "sparse: a function of the collection fills it"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "text", "sent"),
+    [
+        (field("n", "Int64"), "7", 7),
+        (field("n", "Double"), "1e3", 1000.0),
+        (field("n", "Bool"), "False", False),
+        (field("n", "VarChar", max_length=9), "5", "5"),
+        (field("n", "JSON"), '{"a": 1}', {"a": 1}),
+        (field("n", "FloatVector", dim=2), "[1, 0.5]", [1, 0.5]),
+        (field("n", "SparseFloatVector"), '{"3": 0.5}', {"3": 0.5}),
+    ],
+)
+def test_text_of_a_csv_file_becomes_the_fields_type(spec: dict[str, Any], text: str, sent: Any) -> None:
+    row, problems = RowChecker(described(ID, spec), is_text=True).check({"id": "1", "n": text})
+    assert (row, problems) == ({"id": 1, "n": sent}, [])
+
+
+def test_columns_are_compared_with_the_schema_before_a_row_is_read() -> None:
+    checker = RowChecker(DOCS, {"nope": "title"})
+    assert checker.problems_of_columns(["id", "titel", "vector"]) == [
+        "titel: the collection has no such field, and no dynamic ones; did you mean 'title'?",
+        "title: missing; field_mapping={'titel': 'title'} if that is it",
+        "field_mapping has 'nope', and no column is named so",
+    ]
