@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.rest.errors import MilvusError
-from airflow_vectordb.rest.wording import tell
+from airflow_vectordb.rest.wording import error_text
 
 _MADE: dict[tuple[type[Any], type[Any]], type[Any]] = {}
 
@@ -24,13 +24,13 @@ class _Failure:
     _kinds: tuple[type[MilvusError], type[AirflowException]]
 
     def __str__(self) -> str:
-        return tell(cast("MilvusError", self), self.task_id)
+        return error_text(cast("MilvusError", self), self.task_id)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_restored, (*self._kinds, dict(self.__dict__)))
 
     def serialize(self) -> tuple[str, tuple[str], dict[str, Any]]:
-        """Tell Airflow how to write it down: as the exception of its own that it is."""
+        """Let Airflow serialize it as the exception of its own that it is."""
         kind = self._kinds[1]
         return f"{kind.__module__}.{kind.__name__}", (str(self),), {}
 
@@ -72,7 +72,7 @@ def as_airflow_exception(
 
     :param error: what happened
     :param exception: Airflow's class for it; None: see :func:`exception_for`
-    :param task_id: is told with where it happened
+    :param task_id: of the task that failed, for the text
     :return: an instance of both classes, picklable, with the attributes and the traceback of ``error``
     """
     kind = error._kinds[0] if isinstance(error, _Failure) else type(error)

@@ -26,7 +26,7 @@ from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.hosts import proxy_for
 from airflow_vectordb.rest.text import sanitize_text
-from airflow_vectordb.rest.wording import duration, tell
+from airflow_vectordb.rest.wording import duration, error_text
 
 #: Seconds for the whole test, looking up the host's name included.
 LONGEST = 6.0
@@ -153,7 +153,7 @@ def explain(error: errors.MilvusError, config: MilvusConfig, advice: str | None 
     :param config: what was checked
     :param advice: what to do about it; None: what is usually to be done about such an error
     """
-    return tell(error, hint=advice or _advice(error, config), longest=LONGEST_CAUSE).replace("\n", " ")
+    return error_text(error, hint=advice or _advice(error, config), longest=LONGEST_CAUSE).replace("\n", " ")
 
 
 def _advice(error: errors.MilvusError, config: MilvusConfig) -> str:

@@ -125,7 +125,7 @@ _WORDS: tuple[tuple[re.Pattern[str], type[MilvusError]], ...] = tuple(
         (r"no vector index on|please create index firstly", IndexNotFoundError),
     )
 )
-# 65535 is mostly a validation error without a code of its own, but what these words are about passes by itself.
+# 65535 is mostly a validation error without a code of its own, but what these words are about is transient.
 _PASSING = re.compile(
     r"rate limit|too many requests|try again|retry later|not ready|unavailable|not available|deadline exceeded"
     r"|not fully loaded|timed? ?out|connection refused|connection reset|transport is closing|node offline|no available",
@@ -144,35 +144,25 @@ def class_of(code: int, http_status: int, words: str = "") -> type[MilvusError]:
     :param code: the code in the answer's body
     :param http_status: the HTTP status it came with
     :param words: the server's message
-    :return: the class; :class:`UnexpectedError` when nothing tells more
     """
     if 96000 <= code <= 96999:  # Zilliz Cloud: no permission for a project or cluster, unknown ids
         return PermissionDeniedError
-    told = CODES.get(code, UnexpectedError)
-    if told is not UnexpectedError and code not in _VAGUE:
-        return told
+    by_code = CODES.get(code, UnexpectedError)
+    if by_code is not UnexpectedError and code not in _VAGUE:
+        return by_code
     meant = next((cls for pattern, cls in _WORDS if pattern.search(words)), None)
-    if told is not UnexpectedError and (meant is None or meant.transient):
-        return told
-    return class_of_status(http_status) or meant or told
+    if by_code is not UnexpectedError and (meant is None or meant.transient):
+        return by_code
+    return class_of_status(http_status) or meant or by_code
 
 
-def passes(words: str) -> bool:
-    """
-    Tell whether an error without a code of its own may pass by itself.
-
-    :param words: the server's message
-    """
+def is_transient(words: str) -> bool:
+    """Return whether the message of an error without a code of its own is about something transient."""
     return bool(_PASSING.search(words))
 
 
 def limiter_interval(words: str) -> float | None:
-    """
-    Tell how long a limiter holds calls back.
-
-    :param words: the server's message, as ``rate limit exceeded[rate=0.1]``: calls per second
-    :return: seconds from one call to the next; None when the words do not tell
-    """
+    """Return the seconds between calls that a limiter grants: 10 by ``rate limit exceeded[rate=0.1]``."""
     found = _RATE.search(words)
     try:
         interval = 1.0 / float(found[1]) if found else 0.0
@@ -182,12 +172,7 @@ def limiter_interval(words: str) -> float | None:
 
 
 def class_of_status(http_status: int) -> type[MilvusError] | None:
-    """
-    Find the class of an HTTP status that comes without a Milvus code, or with one that says nothing.
-
-    :param http_status: the status
-    :return: the class; None for a status that says nothing of the kind
-    """
+    """Find the class of an HTTP status without a Milvus code, or with one that says nothing; None: it has none."""
     if http_status == 401:
         return AuthenticationError
     if http_status == 403:
@@ -200,4 +185,4 @@ def class_of_status(http_status: int) -> type[MilvusError] | None:
     return None
 
 
-__all__ = ["CODES", "HINTS", "class_of", "class_of_status", "limiter_interval", "passes"]
+__all__ = ["CODES", "HINTS", "class_of", "class_of_status", "is_transient", "limiter_interval"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -102,7 +101,7 @@ class MilvusConfig:
 
     def serialize(self) -> Any:
         """Refuse to become an XCom, which Airflow asks for by this name: the token would be readable in it."""
-        raise TypeError("an Endpoint holds a token, and so it can be no task's result: return its url or database")
+        raise TypeError("a MilvusConfig holds a token, and so it can be no task's result: return its url or database")
 
     def redact(self, text: str) -> str:
         """
@@ -111,23 +110,6 @@ class MilvusConfig:
         :param text: a server's words
         """
         return text if self.token is None else redactor_of(self.token)(text)
-
-    def may_be_in(self, body: bytes) -> bool:
-        """
-        Tell whether the token may be in an answer, at little cost.
-
-        :param body: JSON
-        """
-        return self.token is not None and redactor_of(self.token).finds(body.decode("utf-8", "replace"))
-
-    def redact_data(self, data: Any, known: Collection[str] = ()) -> Any:
-        """
-        Take the token out of the texts of an answer.
-
-        :param data: JSON-ready
-        :param known: texts that were sent, and may come back as they are
-        """
-        return data if self.token is None else redactor_of(self.token).data(data, known)
 
     def sanitize_text(self, text: str, longest: int) -> str:
         """

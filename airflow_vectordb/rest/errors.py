@@ -4,7 +4,7 @@
 
     MilvusError                     .code .message .http_status .transient
     ├── NoAnswerError               nobody answered, or not to the end             transient
-    │   ├── ConnectError            refused, unreachable, unknown host: surely without effect
+    │   ├── ConnectError            refused, unreachable, unknown host: not executed
     │   ├── AnswerTimeoutError      silence until the time-out
     │   ├── BrokenAnswerError       the connection ended before the answer did
     │   └── TlsError                certificate or TLS version                     permanent
@@ -13,7 +13,7 @@
     │   └── RedirectError           the token must not follow it
     ├── UnavailableError            not ready, out of resources, timed out         transient
     │   ├── GatewayError            408, 5xx from a proxy, without a Milvus code
-    │   └── RateLimitError          rejected by a limiter: surely without effect
+    │   └── RateLimitError          rejected by a limiter: not executed
     ├── AuthenticationError         wrong or missing credentials                   permanent, as all that follow
     ├── PermissionDeniedError       right credentials, not enough privileges
     ├── NotFoundError
@@ -40,17 +40,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar, TypeVar
 
-from airflow_vectordb.rest.wording import Where, tell
+from airflow_vectordb.rest.wording import Where, error_text
 
 E = TypeVar("E", bound="MilvusError")
 
-#: What :func:`error_from` needs besides the class and the place.
+#: What :func:`error_from` needs besides the class and ``where``.
 _FACTS = ("message", "code", "http_status", "cause", "hint", "retry_after", "transient", "attempts")
 
 
 class MilvusError(Exception):
     """
-    Base of all errors of this provider. Its text is the cause, the advice, where, and the server's code and words.
+    Base of all errors of this provider. Its text has the cause, the advice, where, and the server's code and words.
 
     :param message: the server's words, or what happened
     :param code: Milvus's error code; None when there is none
@@ -63,9 +63,9 @@ class MilvusError(Exception):
     """
 
     transient: bool = False
-    #: True: the call surely had no effect, so that even one that must not be made twice may be made again.
+    #: Whether the call certainly had no effect, so that even one that is not idempotent may be retried.
     not_executed: ClassVar[bool] = False
-    #: What the server's answer means; the first line of the docstring, where the call does not name all of it.
+    #: What the error means; the first line of the docstring, where the call does not name all that is in it.
     cause_template: ClassVar[str] = ""
     advice: ClassVar[str] = ""
 
@@ -107,56 +107,45 @@ class MilvusError(Exception):
         """
         Return a copy that says more: of the same class, with the same traceback and ``__cause__``.
 
-        An error is never changed on its way up; whoever knows more raises such a copy. What is None stays as it is.
+        An error is never changed on its way up: whoever knows more raises such a copy. What is None stays as it is.
 
-        :param where: the call that failed, or what the work was about
         :param attempts: how often the call was made
-        :param cause: what happened, in short
-        :param hint: what to do about it
-        :param transient: whether the same call may succeed later
         :param redact: takes secrets out of the server's words
         """
         context = {"where": where, "attempts": attempts, "cause": cause, "hint": hint, "transient": transient}
         state = {**vars(self), **{name: value for name, value in context.items() if value is not None}}
         state |= {"message": redact(state["message"]), "cause": redact(state["cause"])}
-        copy = _rebuild(type(self), state["message"], state)
+        copy = _rebuild(type(self), state)
         copy.__cause__ = self.__cause__  # and not this error, of which a traceback would say the same again
         return copy.with_traceback(self.__traceback__)
 
     def __str__(self) -> str:
-        return tell(self)
+        return error_text(self)
 
     def as_json(self) -> dict[str, Any]:
-        """Make JSON-ready data of it, for :func:`error_from`."""
+        """Return JSON-ready data, for :func:`error_from`."""
         where = None if self.where is None else asdict(self.where)
         return {"error": type(self).__name__, "where": where, **{name: getattr(self, name) for name in _FACTS}}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_rebuild, (type(self), self.message, dict(self.__dict__)))
+        return _rebuild, (type(self), vars(self).copy())
 
 
-def _rebuild(cls: type[E], message: str, state: dict[str, Any]) -> E:
-    error = cls.__new__(cls)
-    Exception.__init__(error, message)
-    error.__dict__.update(state)
+def _rebuild(cls: type[E], state: Mapping[str, Any]) -> E:
+    error = cls.__new__(cls, state["message"])
+    vars(error).update(state)
     return error
 
 
 def error_from(data: Mapping[str, Any]) -> MilvusError:
-    """
-    Make an error of what its ``as_json`` returned.
-
-    :param data: JSON-ready
-    :raises ValueError: when it is something else
-    """
+    """Return the error whose ``as_json`` this is; raise ValueError if it is something else."""
     cls = globals().get(str(data.get("error")))
     if not (isinstance(cls, type) and issubclass(cls, MilvusError) and isinstance(data.get("message"), str)):
         raise ValueError(f"not an error of this provider: {data.get('error')!r}")
-    where = data.get("where")
     try:
         state = {
             **{name: data.get(name) for name in _FACTS},
-            "where": Where(**where) if where is not None else None,
+            "where": None if data.get("where") is None else Where(**data["where"]),
             "cause": str(data.get("cause") or ""),
             "hint": str(data.get("hint") or ""),
             "transient": bool(data.get("transient")),
@@ -166,7 +155,7 @@ def error_from(data: Mapping[str, Any]) -> MilvusError:
             state["problems"] = tuple(map(str, data.get("problems") or ()))
     except (TypeError, ValueError) as error:
         raise ValueError(f"not an error of this provider: {error}") from error
-    return _rebuild(cls, data["message"], state)
+    return _rebuild(cls, state)
 
 
 class NoAnswerError(MilvusError):
@@ -199,7 +188,7 @@ class BrokenAnswerError(NoAnswerError):
 
 
 class TlsError(NoAnswerError):
-    """The TLS handshake failed for a reason that does not pass by itself."""
+    """The TLS handshake failed for a reason that is not transient."""
 
     transient = False
     not_executed = True
@@ -352,7 +341,7 @@ class ImportFailedError(MilvusError):
     """An import job failed."""
 
     cause_template = "The import failed: {words}"
-    advice = "Correct the files, and import anew."
+    advice = "Correct the files, and import again."
 
 
 class UnexpectedError(MilvusError):
@@ -367,8 +356,8 @@ class InvalidParametersError(MilvusError, ValueError):
     Refused before the first request (or before the first one that changes something).
 
     :param problems: everything that is wrong, one sentence each
-    :param about: what was looked at, as ``index parameters for collection 'docs'``
-    :param source: where they come from, as ``index.json``; None: that is nothing that helps
+    :param about: what was checked, as ``index parameters for collection 'docs'``
+    :param source: where it comes from, as ``index.json``; None: not said
     """
 
     def __init__(self, problems: Sequence[str], about: str = "parameters", source: str | None = None) -> None:
@@ -381,7 +370,6 @@ class InvalidParametersError(MilvusError, ValueError):
         super().__init__(text if source is None else f"{text} (from {source[:120]!r})")
 
     def as_json(self) -> dict[str, Any]:
-        """Make JSON-ready data of it, for :func:`error_from`."""
         return {**super().as_json(), "problems": list(self.problems)}
 
 

@@ -1,4 +1,4 @@
-"""How people are told: times, names that are too long, and what comes first in an error's text."""
+"""Texts for people: times, names that are too long, and the text of an error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_vectordb.rest.text import printable
 if TYPE_CHECKING:
     from airflow_vectordb.rest.errors import MilvusError
 
-#: Characters within which cause and advice are told: what Airflow's log page shows of a line.
+#: Characters for cause and advice together: what Airflow's log page shows of a line.
 HEAD = 100
 #: Characters that are left of a name, however little room there is.
 _SHORTEST = 12
@@ -34,7 +34,7 @@ _STATES = {
 _NAMED = re.compile(r"\[(database|collection|partition|index|indexName|alias|field|fieldName)=([^\[\]]{1,255})\]")
 _PRIVILEGE = re.compile(r"\bPrivilege([A-Z]\w{1,100})")
 _DENIED = re.compile(r"Privilege(\w{1,100}): permission deny to (.{1,255}?) in the `?([^`\s]{1,255})`? database")
-# What Milvus puts around its reasons, and what tells people nothing.
+# What Milvus puts around its reasons, and says nothing to people.
 _BEFORE = re.compile(
     r"^(?:(?:can only accept json format request|missing required parameters|fail to deal the insert data"
     r"|request is rejected by limiter|please check the primary key and its' type can only in \[int, string\])"
@@ -65,12 +65,7 @@ class Where:
 
 
 def duration(seconds: float) -> str:
-    """
-    Write a time as people say it.
-
-    :param seconds: how long
-    :return: as ``0.4 s``, ``35 s``, ``6 min 40 s``, ``1 h 30 min`` or ``2 days``
-    """
+    """Return a time as people say it: ``0.4 s``, ``35 s``, ``6 min 40 s``, ``1 h 30 min`` or ``2 days``."""
     if seconds < 9.95:
         return f"{max(0.0, seconds):.2g} s"
     left = round(seconds)
@@ -86,22 +81,12 @@ def duration(seconds: float) -> str:
 
 
 def in_words(state: str) -> str:
-    """
-    Say in English what a server says in one word of its own.
-
-    :param state: of an index, or of a collection in memory, as ``LoadStateNotLoad``
-    :return: as ``not loaded``; a state that is not known, or is English, as it is
-    """
+    """Return a server's state in English: ``LoadStateNotLoad`` is ``not loaded``. Unknown states stay as they are."""
     return _STATES.get(state, state)
 
 
 def shorten(text: str, longest: int) -> str:
-    """
-    Shorten a name in its middle; of several words the longest in their middle, and then all at the end.
-
-    :param text: a name, or words
-    :param longest: characters at most
-    """
+    """Shorten a name in its middle; of several words the longest in their middle, and then all at the end."""
     if len(text) <= longest:
         return text
     if text[0] == text[-1] == '"':
@@ -116,11 +101,11 @@ def shorten(text: str, longest: int) -> str:
 
 def fit(template: str, room: int, **parts: str) -> str:
     """
-    Fill a template so that the text has its room: the longest parts are shortened first.
+    Fill a template, shortening the longest parts first.
 
     :param template: as ``Collection {collection} does not exist``
     :param room: characters at most, as long as some are left of each part
-    :param parts: by the name that they have in the template
+    :param parts: by their names in the template
     """
     used = sorted(_fields(template), key=lambda name: len(parts[name]))
     left = room - len(template.format_map(dict.fromkeys(used, "")))
@@ -135,7 +120,7 @@ def _fields(template: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(template) if name}
 
 
-def tell(error: MilvusError, task_id: str | None = None, *, hint: str | None = None, longest: int = HEAD) -> str:
+def error_text(error: MilvusError, task_id: str | None = None, *, hint: str | None = None, longest: int = HEAD) -> str:
     """
     Word an error: the cause, the advice, where, and the server's code and words.
 
@@ -156,7 +141,7 @@ def tell(error: MilvusError, task_id: str | None = None, *, hint: str | None = N
 
 
 def _cause(error: MilvusError, room: int) -> tuple[str, str]:
-    """Tell what happened in the room that there is, and what is left to tell."""
+    """Return the cause, in the room that there is, and what of the message it leaves out."""
     if error.cause:
         cause, words = shorten(error.cause, room), _words(error)
         return cause, words if cause == error.cause else f"{error.cause}; {words}"
@@ -176,11 +161,11 @@ def _cause(error: MilvusError, room: int) -> tuple[str, str]:
 
 
 def _parts(error: MilvusError) -> dict[str, str]:
-    told = names_in(error.message)
+    named = names_in(error.message)
     where = error.where or Where("", "", "")
     # Of several partitions only the server knows which one it is.
     names = dict(where.names)
-    names |= {kind: name for kind, name in told.items() if kind in ("partition", "database") or kind not in names}
+    names |= {kind: name for kind, name in named.items() if kind in ("partition", "database") or kind not in names}
     parts = {kind: name if kind == "privilege" else repr(name) for kind, name in names.items()}
     if where.server:
         parts |= {"server": where.server, "path": where.path}
@@ -206,30 +191,21 @@ def _place(error: MilvusError, task_id: str | None) -> str:
 
 
 def sentence(text: str) -> str:
-    """
-    End a text as a sentence ends.
-
-    :param text: any
-    """
+    """Return a text with a full stop, unless it ends as a sentence ends."""
     return text if not text or text.endswith((".", "!", "?", "…", ".)")) else f"{text}."
 
 
 def gist(words: str) -> str:
-    """
-    Leave out of a server's words what tells people nothing.
-
-    :param words: as ``can only accept json format request, error: unexpected EOF``
-    """
+    """Return the server's reason without what Milvus puts around it."""
     return _AFTER.sub("", _BEFORE.sub("", words)) or words
 
 
 def names_in(words: str) -> dict[str, str]:
     """
-    Find what a server's words name.
+    Return what a server's message names: ``partition not found[partition=p1]`` has a partition ``p1``.
 
-    :param words: as ``partition not found[partition=p1]``
-    :return: names by kind: ``database``, ``collection``, ``partition``, ``index``, ``alias``, ``field``; and of a
-        missing privilege ``privilege`` and ``user``
+    :return: names by kind: ``database``, ``collection``, ``partition``, ``index``, ``alias``, ``field``; for a
+        missing privilege, ``privilege`` and ``user``
     """
     # A collection's number, which some name in its place, says nothing to people.
     found = {kind.removesuffix("Name"): name for kind, name in _NAMED.findall(words) if not name.isdigit()}
@@ -240,4 +216,4 @@ def names_in(words: str) -> dict[str, str]:
     return found
 
 
-__all__ = ["HEAD", "Where", "duration", "fit", "gist", "in_words", "names_in", "sentence", "shorten", "tell"]
+__all__ = ["HEAD", "Where", "duration", "error_text", "fit", "gist", "in_words", "names_in", "sentence", "shorten"]

@@ -182,7 +182,7 @@ async def shared_client(config: MilvusConfig) -> AsyncIterator[AsyncClient]:
         shared = sessions[key] = _Shared(Session(key))
     shared.users += 1
     try:
-        yield AsyncClient(config, sessions=shared.session)
+        yield AsyncClient(config, session=shared.session)
     finally:
         shared.users -= 1
         if shared.users == 0:

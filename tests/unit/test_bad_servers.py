@@ -12,7 +12,8 @@ import pytest
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.rest import MilvusConfig, collections, entities, errors, indexes
-from airflow_vectordb.rest.http.call import LARGE_ANSWER, Call
+from airflow_vectordb.rest.http.call import Call
+from airflow_vectordb.rest.http.response import LARGE_ANSWER
 from tests.support.fake_milvus import NO_COLLECTION, FakeMilvus
 from tests.support.harness import Operating, Pauses, Transport
 from tests.support.scripted import (
@@ -216,7 +217,7 @@ def test_an_answer_larger_than_any_of_milvus_is_given_up(
 ) -> None:
     assert LARGE_ANSWER > 64 * 1024 * 1024  # what Milvus itself may send
     for name in ("MEDIUM_ANSWER", "LARGE_ANSWER"):
-        monkeypatch.setattr(f"airflow_vectordb.rest.http.call.{name}", 1 << 20)
+        monkeypatch.setattr(f"airflow_vectordb.rest.http.response.{name}", 1 << 20)
     server = serve(Endless())
 
     found = transport.fail(MilvusConfig(server.url, retries=RETRIES), call)

@@ -7,7 +7,6 @@ import asyncio
 import os
 import re
 import ssl
-import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -16,12 +15,12 @@ from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.config import LONGEST_TIMEOUT, MilvusConfig
 from airflow_vectordb.rest.driver import adrive
 from airflow_vectordb.rest.hosts import Proxy, proxy_for
+from airflow_vectordb.rest.http import transport
 from airflow_vectordb.rest.http.call import Call
-from airflow_vectordb.rest.http.client import ca_bundle, no_bundle, no_use, not_http, proxy_error, tls_error
 from airflow_vectordb.rest.http.flow import Request, log, request_flow
 from airflow_vectordb.rest.http.gate import Gate
 from airflow_vectordb.rest.http.response import RawResponse
-from airflow_vectordb.rest.wording import duration
+from airflow_vectordb.rest.http.transport import Rule, translate
 
 if TYPE_CHECKING:
     import aiohttp
@@ -40,13 +39,13 @@ class AsyncClient:
     Makes calls from an event loop; otherwise as :class:`~airflow_vectordb.rest.http.client.Client`.
 
     :param config: where the calls go
-    :param sessions: another client's session to use, which stays that one's to close; None: one of its own
+    :param session: another client's session to use, which stays that one's to close; None: one of its own
     """
 
-    def __init__(self, config: MilvusConfig, *, sessions: Session | None = None) -> None:
+    def __init__(self, config: MilvusConfig, *, session: Session | None = None) -> None:
         self.config = config
-        self._own = sessions is None
-        self._session = Session(config) if sessions is None else sessions
+        self._own = session is None
+        self._session = Session(config) if session is None else session
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -82,21 +81,17 @@ class AsyncClient:
         return await asyncio.to_thread(request.read, reply) if _takes_long(reply) else request.read(reply)
 
     async def _post(self, request: Request, until: float | None) -> RawResponse:
+        import aiohttp
+
         try:
             return await self._session.post(request, until)
-        except _failures() as error:
-            failure = _translate(error, self.config, self._session.proxy)
-        raise failure.with_context(redact=self.config.redact)  # without the library's error, which holds the request
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+            failure = translate(error, self.config, _rules(self._session.proxy))
+        raise failure  # without the library's error, which holds the request
 
 
 def _takes_long(reply: RawResponse) -> bool:
     return len(reply.body) > (LARGEST_PACKED_IN_LOOP if "content-encoding" in reply.headers else LARGEST_IN_LOOP)
-
-
-def _failures() -> tuple[type[Exception], ...]:
-    import aiohttp
-
-    return (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
 class Session:
@@ -136,8 +131,8 @@ class Session:
         answered: bool | None = None
         try:
             arguments = self._arguments(request)
-            if until is not None and (left := until - time.monotonic()) < self.config.socket_timeout:
-                arguments["timeout"] = self._timeout(max(left, 0.001))
+            if (left := transport.seconds_left(self.config, until)) is not None:
+                arguments["timeout"] = self._timeout(left)
             async with http.post(request.url, data=request.body, allow_redirects=False, **arguments) as response:
                 # aiohttp's headers are found whatever the case of their names.
                 reply = RawResponse(response.status, response.headers, *await _read(response, request.largest_answer))
@@ -145,11 +140,11 @@ class Session:
             return reply
         except (asyncio.TimeoutError, TimeoutError):
             if "timeout" in arguments:
-                raise no_use() from None
+                raise transport.after_deadline() from None
             answered = False
             raise
         except Exception:
-            answered = True  # after a fashion
+            answered = True  # an error comes from a server that does not hang
             raise
         finally:
             self._gate.leave(answered)
@@ -178,7 +173,7 @@ class Session:
         return self._http
 
     async def _new(self) -> aiohttp.ClientSession:
-        # Imports and certificates are read from disk: tens of milliseconds, in which an event loop should not stand.
+        # Imports and certificates are read from disk: tens of milliseconds, for which an event loop should not stop.
         tls, self.proxy = await asyncio.to_thread(_prepare, self.config)
         import aiohttp
 
@@ -189,7 +184,7 @@ class Session:
             timeout=timeout,
             connector=connector,
             trust_env=False,
-            # Bombs are not to be decompressed at all: see envelope.decompressed.
+            # Bombs are not to be decompressed at all: see response.decompressed.
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -221,7 +216,7 @@ def _tls(config: MilvusConfig) -> ssl.SSLContext | bool:
     from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
     # The same bundles that requests uses, in the same order.
-    bundle = ca_bundle(config)
+    bundle = transport.ca_bundle(config)
     bundle = bundle if isinstance(bundle, str) else DEFAULT_CA_BUNDLE_PATH
     directory = os.path.isdir(bundle)
     try:
@@ -230,39 +225,48 @@ def _tls(config: MilvusConfig) -> ssl.SSLContext | bool:
         raise FileNotFoundError(error.errno, f"no usable CA bundle: {error.strerror}", bundle) from error
 
 
-def _translate(error: Exception, config: MilvusConfig, proxy: Proxy | None) -> errors.MilvusError:
+def _rules(proxy: Proxy | None) -> tuple[Rule, ...]:
     import aiohttp
 
-    # Before TLS: what the proxy itself speaks says nothing about Milvus's port.
-    if proxy is not None and isinstance(error, aiohttp.ClientConnectorError):
-        parts = urlsplit(proxy.url)
-        if (error.host, error.port) == (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)):
-            return proxy_error()
-    if isinstance(error, aiohttp.ClientSSLError):
-        cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
-        return tls_error(cause) if isinstance(cause, ssl.SSLError) else errors.TlsError(f"TLS: {cause or error}")
-    if isinstance(error, ssl.SSLError):
-        return tls_error(error)
-    if isinstance(error, FileNotFoundError):
-        return no_bundle(config)
-    if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
-        return proxy_error()
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return errors.ConnectError(f"no connection within {duration(config.connect_timeout)}")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        cause = error.os_error
-        # asyncio puts "Connect call failed ('10.0.0.1', 19530)" in place of "Connection refused".
-        reason = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror or str(cause)
-        return errors.ConnectError(reason)
-    if isinstance(error, aiohttp.ClientResponseError):
-        return not_http(_quoted(error.message), config)
-    if isinstance(error, aiohttp.InvalidURL):
-        return errors.ConnectError(f"not a usable URL: {error}", transient=False)
-    if isinstance(error, asyncio.TimeoutError | TimeoutError):
-        return errors.AnswerTimeoutError(f"no answer within {duration(config.socket_timeout)}")
-    if type(error) is OSError and error.errno is None:
-        return errors.NotMilvusError(str(error))
-    return errors.BrokenAnswerError("the connection ended before the answer did")
+    return (
+        # Before TLS: what the proxy itself speaks says nothing about Milvus's port.
+        Rule(aiohttp.ClientConnectorError, transport.proxy_refuses, when=lambda error: _is_of(proxy, error)),
+        Rule(aiohttp.ClientSSLError, _handshake),
+        Rule(ssl.SSLError, transport.tls),
+        Rule(FileNotFoundError, transport.no_bundle),
+        Rule((aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError), transport.proxy_refuses),
+        Rule(aiohttp.ConnectionTimeoutError, transport.no_connection),
+        Rule(aiohttp.ClientConnectorError, _unreachable),
+        Rule(aiohttp.ClientResponseError, lambda error, config: transport.not_http(_quoted(error.message), config)),
+        Rule(
+            aiohttp.InvalidURL,
+            lambda error, _: errors.ConnectError(f"not a usable URL: {error}", transient=False),
+        ),
+        Rule((asyncio.TimeoutError, TimeoutError), transport.no_answer),
+        Rule(OSError, transport.not_milvus, when=lambda error: type(error) is OSError and error.errno is None),
+    )
+
+
+def _is_of(proxy: Proxy | None, error: aiohttp.ClientConnectorError) -> bool:
+    if proxy is None:
+        return False
+    parts = urlsplit(proxy.url)
+    return (error.host, error.port) == (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
+
+
+def _handshake(error: aiohttp.ClientSSLError, config: MilvusConfig) -> errors.NoAnswerError:
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
+    if isinstance(cause, ssl.SSLError):
+        return transport.tls(cause, config)
+    return errors.TlsError(f"TLS: {cause or error}")
+
+
+def _unreachable(error: aiohttp.ClientConnectorError, config: MilvusConfig) -> errors.ConnectError:
+    cause = error.os_error
+    # asyncio puts "Connect call failed ('10.0.0.1', 19530)" in place of "Connection refused".
+    if cause.errno and cause.errno > 0:
+        return errors.ConnectError(os.strerror(cause.errno))
+    return errors.ConnectError(cause.strerror or str(cause))
 
 
 def _quoted(message: str) -> str:

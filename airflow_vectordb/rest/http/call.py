@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from opcode import opname
-from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from airflow_vectordb.rest.http.unsent import WarnsUnsent
 
 T_co = TypeVar("T_co", covariant=True)
-
-#: Bytes of an answer that describes or lists things: 65,536 names of collections, say.
-MEDIUM_ANSWER = 32 * 1024 * 1024
-#: Bytes of an answer with rows. Anything above is not an answer of Milvus's.
-LARGE_ANSWER = 512 * 1024 * 1024
-#: The same for calls that are made again and again while something is waited for: mostly a few hundred.
-SMALL_ANSWERS = {
-    "indexes/describe": 256 * 1024,
-    "indexes/list": 256 * 1024,
-    "collections/get_load_state": 256 * 1024,
-    "collections/get_stats": 256 * 1024,
-    "jobs/import/describe": 4 * 1024 * 1024,  # with an entry for each file
-    "jobs/import/get_progress": 4 * 1024 * 1024,
-}
-#: Brackets in an answer to one of those calls. As many lists as there is room for would have Python's garbage collector
-#: look through all that a process has, which takes longer than to read them.
-MOST_PARTS = 20_000
-_PARENT = __package__.partition(".")[0]
-#: Functions that a call may come back through, unsent: the one that makes it, and those that have called that one.
-MAKERS = 4
 
 
 @dataclass(frozen=True)
@@ -48,7 +25,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Call(Generic[T_co]):
+class Call(WarnsUnsent, Generic[T_co]):
     """
     One request, which does nothing until it is sent. One that is dropped unsent is a ``RuntimeWarning``.
 
@@ -65,63 +42,13 @@ class Call(Generic[T_co]):
     read: Callable[[Answer], T_co] = field(repr=False)
     idempotent: bool = True
 
-    def __post_init__(self) -> None:
-        # Until somebody reads them, they lie elsewhere: by that a call that is dropped unused is known.
-        self.__dict__["_unread"] = {name: self.__dict__.pop(name) for name in ("body", "read")}, *_made_by()
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            if name not in ("body", "read") or "_unread" not in self.__dict__:
-                raise AttributeError(f"a call has no {name!r}")
-            self.__dict__.update(self.__dict__["_unread"][0])
-            self.__dict__.pop("_unread", None)
-            return self.__dict__[name]
-
-    def __del__(self) -> None:
-        unread = self.__dict__.get("_unread")
-        if unread is None or sys.is_finalizing():
-            return
-        with suppress(AttributeError, TypeError, ValueError):  # no frame, or no mapping
-            fields, line, makers = unread
-            if makers and _is_dropped(sys._getframe(1), makers):
-                collection = fields["body"].get("collectionName")
-                about = f" (collection {collection!r})" if collection else ""
-                text = f"{self.path}{about} was made and never sent, so it did nothing: `hook.send(…)` sends a call"
-                warnings.warn_explicit(text, RuntimeWarning, makers[0].co_filename, line)
-
-    def serialize(self) -> Any:
-        """Refuse to become an XCom, which Airflow asks for by this name: whoever returns a call meant its result."""
-        self.body  # noqa: B018 - this says it; the warning would say it again
-        raise TypeError(f"{self.path} was returned and never sent, so it did nothing: return `hook.send(…)` of it")
-
     @property
     def has_rows(self) -> bool:
         """Whether the answer has rows, which are the caller's own, and not the server's words."""
         return self.path.startswith("entities/")
 
-    @property
-    def largest_answer(self) -> int:
-        """Bytes of an answer that are read at most, decompressed."""
-        return LARGE_ANSWER if self.has_rows else SMALL_ANSWERS.get(self.path, MEDIUM_ANSWER)
-
-    def has_room_for(self, body: bytes) -> bool:
-        """
-        Tell whether an answer has no more parts than one to this call can have.
-
-        :param body: JSON
-        """
-        if len(body) <= MOST_PARTS or self.path not in SMALL_ANSWERS:
-            return True
-        return body.count(b"[") + body.count(b"{") <= MOST_PARTS
-
     def target(self, database: str | None = None) -> str:
-        """
-        Say what the call is about, for messages.
-
-        :param database: the configured database
-        :return: as ``index 'v' of collection 'docs' (database 'default')``
-        """
+        """Return what the call is about, for messages: ``index 'v' of collection 'docs' (database 'default')``."""
         body = self.body
         collection = body.get("collectionName")
         name = f"collection {collection!r}" if collection else ""
@@ -137,12 +64,7 @@ class Call(Generic[T_co]):
         return f"{name} (database {database or 'default'!r})"
 
     def names(self, database: str | None = None) -> dict[str, str]:
-        """
-        Tell what the call names, for messages.
-
-        :param database: the configured database
-        :return: names by kind, as ``{"collection": "docs", "database": "default"}``
-        """
+        """Return what the call names, by kind: ``{"collection": "docs", "database": "default"}``."""
         body = self.body
         indexes, partitions = body.get("indexParams") or [], body.get("partitionNames") or []
         found = {
@@ -156,62 +78,12 @@ class Call(Generic[T_co]):
         return {kind: str(name) for kind, name in found.items() if name}
 
 
-def _made_by() -> tuple[int, tuple[CodeType, ...]]:
-    """
-    Find who is making a call: the line, and the code of the function and of those that have called it; of none, if it
-    is this package itself.
-    """
-    frame: FrameType | None = sys._getframe(3)
-    # The functions of this package only help.
-    while frame and str(frame.f_globals.get("__package__")).startswith("airflow_vectordb.rest"):
-        frame = frame.f_back
-    line = frame.f_lineno if frame else 0
-    makers: list[CodeType] = []
-    if frame and str(frame.f_globals.get("__package__")).partition(".")[0] == _PARENT:
-        return line, ()  # what drives this package's generators sends it, or has been told why not
-    while frame and len(makers) < MAKERS:
-        makers.append(frame.f_code)
-        frame = frame.f_back
-    return line, tuple(makers)
-
-
-def _is_dropped(frame: FrameType, makers: Sequence[CodeType]) -> bool:
-    """
-    Tell whether a call that ends has been dropped, and not lost to an exception on its way to be sent.
-
-    :param frame: where it ends
-    :param makers: as :func:`_made_by` found them
-    """
-    if frame.f_code in makers:
-        return frame.f_code is makers[0] or not _is_after_exception(frame)
-    # It was given to a function, which has dropped it.
-    return frame.f_back is not None and frame.f_back.f_code is makers[0]
-
-
-def _is_after_exception(frame: FrameType) -> bool:
-    """Tell whether a frame is at the end of an ``except`` or ``with``, where the traceback goes with all it held."""
-    code, at = frame.f_code.co_code, frame.f_lasti
-    last, before, first = (opname[code[at - back]] if at >= back else "" for back in (0, 2, 4))
-    # The latter is how Python deletes the name of `except … as name`.
-    return last == "POP_EXCEPT" or (first == "POP_EXCEPT" and before == "LOAD_CONST" and last.startswith("STORE_"))
-
-
 def parse_none(answer: Answer) -> None:
-    """
-    Read an answer that says no more than that it worked.
-
-    :param answer: the server's
-    """
-    del answer
+    """Read an answer that says no more than that it worked."""
 
 
 def parse_names(answer: Answer) -> list[str]:
-    """
-    Read an answer that is a list of names.
-
-    :param answer: the server's
-    :raises TypeError: when it is something else; a text, say, would be taken for a list of letters
-    """
+    """Read an answer that is a list of names; a text, say, would be taken for a list of letters."""
     data = answer.data if answer.data is not None else []
     if not isinstance(data, list):
         raise TypeError(f"a list of names was expected, not {type(data).__name__}")
@@ -231,14 +103,4 @@ def build_body(database: str | None = None, /, **fields: Any) -> dict[str, Any]:
     return body
 
 
-__all__ = [
-    "LARGE_ANSWER",
-    "MEDIUM_ANSWER",
-    "MOST_PARTS",
-    "SMALL_ANSWERS",
-    "Answer",
-    "Call",
-    "build_body",
-    "parse_names",
-    "parse_none",
-]
+__all__ = ["Answer", "Call", "build_body", "parse_names", "parse_none"]

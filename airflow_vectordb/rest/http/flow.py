@@ -18,10 +18,18 @@ from typing import Any, TypeVar
 from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.driver import Sleep
 from airflow_vectordb.rest.errors import InvalidParametersError, MilvusError, NotMilvusError, Where
-from airflow_vectordb.rest.http.call import LARGE_ANSWER, MOST_PARTS, Answer, Call
+from airflow_vectordb.rest.http.call import Answer, Call
 from airflow_vectordb.rest.http.json import encode
-from airflow_vectordb.rest.http.response import RawResponse, decompressed, parse_response
+from airflow_vectordb.rest.http.response import (
+    MOST_PARTS,
+    RawResponse,
+    decompressed,
+    has_room_for,
+    largest_answer,
+    parse_response,
+)
 from airflow_vectordb.rest.http.retry import RetryPolicy
+from airflow_vectordb.rest.redaction import redactor_of
 from airflow_vectordb.rest.wording import duration, sentence
 
 T = TypeVar("T")
@@ -45,7 +53,7 @@ class Request:
     headers: dict[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     read: Callable[[RawResponse], Any] = field(repr=False)
-    largest_answer: int = LARGE_ANSWER
+    largest_answer: int
 
 
 RequestFlow = Generator["Request | Sleep", Any, T]
@@ -75,7 +83,7 @@ def request_flow(
         body.setdefault("dbName", config.database)
     try:
         request = Request(
-            config.url_of(call.path), config.headers(), encode(body), partial(_read, call, config), call.largest_answer
+            config.url_of(call.path), config.headers(), encode(body), partial(_read, call, config), largest_answer(call)
         )
     except InvalidParametersError as error:
         raise error.with_context(where=_where(config, call)) from None
@@ -110,9 +118,9 @@ def _where(config: MilvusConfig, call: Call[Any]) -> Where:
 
 
 def _read(call: Call[T], config: MilvusConfig, reply: RawResponse) -> T:
-    largest = call.largest_answer
+    largest = largest_answer(call)
     reply = decompressed(reply, largest)
-    if not call.has_room_for(reply.body):
+    if not has_room_for(call, reply.body):
         if reply.status == 200:
             start = config.sanitize_text(reply.body[:0x1000].decode("utf-8", "replace"), 100)
             raise _misshapen(f"more than {MOST_PARTS:,} lists and objects: {start}")
@@ -130,10 +138,11 @@ def _misshapen(what: str) -> NotMilvusError:
 
 def _redacted(answer: Answer, reply: RawResponse, call: Call[Any], config: MilvusConfig) -> Answer:
     """Take the token out of names and parameters, which go to XComs, logs and events."""
-    if not config.may_be_in(reply.body):
+    redactor = redactor_of(config.token) if config.token is not None else None
+    if redactor is None or not redactor.finds(reply.body.decode("utf-8", "replace")):
         return answer
     sent = {value for value in call.body.values() if isinstance(value, str)}
-    envelope = config.redact_data(answer.envelope, sent)
+    envelope = redactor.data(answer.envelope, sent)
     return Answer(envelope.get("data"), envelope)
 
 

@@ -11,9 +11,26 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from airflow_vectordb.rest import codes, errors
-from airflow_vectordb.rest.http.call import LARGE_ANSWER, Answer
+from airflow_vectordb.rest.http.call import Answer, Call
 from airflow_vectordb.rest.text import sanitize_text
 from airflow_vectordb.rest.wording import duration, names_in
+
+#: Bytes of an answer that describes or lists things: 65,536 names of collections, say.
+MEDIUM_ANSWER = 32 * 1024 * 1024
+#: Bytes of an answer with rows. Anything above is not an answer of Milvus's.
+LARGE_ANSWER = 512 * 1024 * 1024
+#: The same for calls that are made again and again while something is waited for: mostly a few hundred.
+SMALL_ANSWERS = {
+    "indexes/describe": 256 * 1024,
+    "indexes/list": 256 * 1024,
+    "collections/get_load_state": 256 * 1024,
+    "collections/get_stats": 256 * 1024,
+    "jobs/import/describe": 4 * 1024 * 1024,  # with an entry for each file
+    "jobs/import/get_progress": 4 * 1024 * 1024,
+}
+#: Brackets in an answer to one of those calls. As many lists as there is room for would have Python's garbage collector
+#: look through all that a process has, which takes longer than to read them.
+MOST_PARTS = 20_000
 
 #: Both mean success: 0, and 200 on the v2 servers of early 2024.
 SUCCESS = (0, 200)
@@ -38,6 +55,18 @@ class RawResponse:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     whole: bool = True
+
+
+def largest_answer(call: Call[Any]) -> int:
+    """Return how many bytes of an answer to a call are read at most, decompressed."""
+    return LARGE_ANSWER if call.has_rows else SMALL_ANSWERS.get(call.path, MEDIUM_ANSWER)
+
+
+def has_room_for(call: Call[Any], body: bytes) -> bool:
+    """Return whether an answer, as JSON, has no more parts than one to this call can have."""
+    if len(body) <= MOST_PARTS or call.path not in SMALL_ANSWERS:
+        return True
+    return body.count(b"[") + body.count(b"{") <= MOST_PARTS
 
 
 def parse_response(reply: RawResponse, show: Show = sanitize_text, *, largest: int = LARGE_ANSWER) -> Answer:
@@ -85,7 +114,7 @@ def decompressed(reply: RawResponse, largest: int) -> RawResponse:
     if len(body) > largest:
         return replace(reply, body=body[:largest], whole=False)
     if reply.whole and not unpacker.eof:
-        raise errors.BrokenAnswerError("the answer ends in the midst of its compression", http_status=reply.status)
+        raise errors.BrokenAnswerError("the answer ends in the middle of its compression", http_status=reply.status)
     return replace(reply, body=body)
 
 
@@ -108,11 +137,11 @@ def _failure(reply: RawResponse, code: int, envelope: Mapping[str, Any], show: S
     words = envelope.get("message") or envelope.get("msg") or "the server gave no reason"
     message = show(words if isinstance(words, str) else _as_text(words), 2000)
     if code in SUCCESS and not _says_no(envelope):
-        # Success in the body, failure in the status: somebody in between had the last word.
+        # Success in the body, failure in the status: a proxy in between had the last word.
         cls = codes.class_of_status(reply.status) or errors.UnexpectedError
     else:
         cls = codes.class_of(code, reply.status, message)
-    passing = cls is errors.UnexpectedError and codes.passes(message)
+    transient = cls is errors.UnexpectedError and codes.is_transient(message)
     pause = retry_after(reply.headers.get("retry-after"))
     interval = codes.limiter_interval(message) if cls is errors.RateLimitError else None
     cause = None
@@ -125,9 +154,9 @@ def _failure(reply: RawResponse, code: int, envelope: Mapping[str, Any], show: S
         code=code,
         http_status=reply.status,
         cause=cause,
-        hint=codes.HINTS.get(code, "A retry may help." if passing else None),
+        hint=codes.HINTS.get(code, "A retry may help." if transient else None),
         retry_after=interval if pause is None else pause,
-        transient=True if passing else None,
+        transient=True if transient else None,
     )
 
 

@@ -12,7 +12,7 @@ from airflow_vectordb.rest.errors import MilvusError, RateLimitError
 class RetryPolicy:
     """
     Exponential backoff with full jitter. A limiter is given the time that it asks for, or more of it than others are:
-    to come back at once only keeps it closed.
+    coming back immediately only keeps it closed.
 
     :param retries: attempts after the first
     :param base: seconds, the longest pause before the second attempt; it doubles from attempt to attempt

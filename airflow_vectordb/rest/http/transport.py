@@ -1,0 +1,163 @@
+"""What both clients share: how long an answer may take, which certificates count, and what a library's error means.
+
+Each client has a table of :class:`Rule`, from the exceptions of its library to this package's; the first that fits
+decides. What none fits is a connection that ended.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_vectordb.rest import errors
+from airflow_vectordb.rest.config import MilvusConfig
+from airflow_vectordb.rest.wording import duration
+
+
+@dataclass(frozen=True)
+class Rule:
+    """
+    What a library's exception means.
+
+    :param kinds: its class, or several
+    :param make: makes an error of it
+    :param when: what else must hold
+    :param deep: whether it may be a cause of the exception that was caught
+    """
+
+    kinds: type[BaseException] | tuple[type[BaseException], ...]
+    make: Callable[[Any, MilvusConfig], errors.MilvusError]
+    when: Callable[[Any], bool] = lambda _: True
+    deep: bool = False
+
+
+def translate(error: Exception, config: MilvusConfig, rules: Sequence[Rule]) -> errors.MilvusError:
+    """
+    Return what a library's exception means.
+
+    :param error: the exception
+    :param config: where the call went
+    :param rules: the library's
+    """
+    chain = list(causes(error))
+    for rule in rules:
+        for cause in chain if rule.deep else chain[:1]:
+            if isinstance(cause, rule.kinds) and rule.when(cause):
+                return rule.make(cause, config).with_context(redact=config.redact)
+    # Without the library's words, which are not the other one's, and differ by a hair's breadth of time.
+    return errors.BrokenAnswerError("the connection ended before the answer did")
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and whatever it was made of."""
+    seen: set[int] = set()
+    waiting: list[Any] = [error]
+    while waiting:
+        current = waiting.pop(0)
+        if not isinstance(current, BaseException) or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        waiting += [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
+
+
+def seconds_left(config: MilvusConfig, until: float | None) -> float | None:
+    """
+    Return how long an answer is of use, if that is less than the time that a call gets otherwise.
+
+    :param config: where the call goes
+    :param until: by ``time.monotonic``; None: for ever
+    """
+    left = None if until is None else until - time.monotonic()
+    return None if left is None or left >= config.socket_timeout else max(left, 0.001)
+
+
+def ca_bundle(config: MilvusConfig) -> bool | str:
+    """
+    Find the certificates to go by: the configured ones, or those of the environment.
+
+    :param config: where the call goes
+    :return: a path; True: the usual ones; False: none are verified
+    """
+    if config.verify is not True:
+        return config.verify
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+
+
+# The errors that both tables lead to ---------------------------------------------------------------------------------
+
+
+def after_deadline() -> errors.AnswerTimeoutError:
+    """Return the error of an answer that would be of no use any more."""
+    return errors.AnswerTimeoutError("no answer before the deadline", hint="")
+
+
+def no_connection(error: object, config: MilvusConfig) -> errors.ConnectError:
+    """Return the error of a connection that does not come about in time."""
+    return errors.ConnectError(f"no connection within {duration(config.connect_timeout)}")
+
+
+def no_answer(error: object, config: MilvusConfig) -> errors.AnswerTimeoutError:
+    """Return the error of an answer that does not come in time."""
+    return errors.AnswerTimeoutError(f"no answer within {duration(config.socket_timeout)}")
+
+
+def not_http(found: str, config: MilvusConfig) -> errors.MilvusError:
+    """
+    Distinguish a port that speaks TLS to clients that do not from one that speaks something else.
+
+    :param found: what came in place of HTTP, or words about it
+    :param config: where the call went
+    """
+    if found.startswith("\x15\x03") or "\\x15\\x03" in found:  # a TLS alert
+        return errors.TlsError("this port speaks TLS, but the URL begins with http://")
+    return errors.NotMilvusError(f"what answers does not speak HTTP: {config.sanitize_text(found, 200)}")
+
+
+def not_milvus(error: Exception, config: MilvusConfig) -> errors.NotMilvusError:
+    """Return the error of an answer that the library cannot read."""
+    return errors.NotMilvusError(str(error))
+
+
+def proxy_refuses(error: object, config: MilvusConfig) -> errors.ConnectError:
+    """Return the error of a way to the server that ends at the proxy."""
+    reason = "the proxy (HTTPS_PROXY, HTTP_PROXY) refuses or cannot be reached"
+    return errors.ConnectError(reason, hint="Check it, or set NO_PROXY.")
+
+
+def no_bundle(error: object, config: MilvusConfig) -> errors.TlsError:
+    """Return the error of a CA bundle that cannot be used."""
+    path = ca_bundle(config)
+    return errors.TlsError(f"no usable CA bundle at {path if isinstance(path, str) else 'its usual place'!r}")
+
+
+def tls(error: ssl.SSLError, config: MilvusConfig) -> errors.NoAnswerError:
+    """Distinguish TLS failures that are transient, those of the bundle, and others."""
+    if error.library in ("X509", "PEM", "ASN1"):  # "SSL" is the library of all that happens in a handshake
+        return no_bundle(error, config)
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
+        reason = f" ({error.reason})" if error.reason else ""
+        return errors.BrokenAnswerError(f"the connection ended within the TLS handshake or answer{reason}")
+    verification = getattr(error, "verify_message", None)
+    return errors.TlsError(f"TLS: {verification or error.reason or error}")
+
+
+__all__ = [
+    "Rule",
+    "after_deadline",
+    "ca_bundle",
+    "causes",
+    "no_answer",
+    "no_bundle",
+    "no_connection",
+    "not_http",
+    "not_milvus",
+    "proxy_refuses",
+    "seconds_left",
+    "tls",
+    "translate",
+]
