@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
-from airflow_vectordb.rest.errors import MilvusError
+from airflow_vectordb.rest.errors import MilvusError, rebuild
 from airflow_vectordb.rest.wording import error_text
 
 _MADE: dict[tuple[type[Any], type[Any]], type[Any]] = {}
@@ -27,7 +27,7 @@ class _Failure:
         return error_text(cast("MilvusError", self), self.task_id)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_restored, (*self._kinds, dict(self.__dict__)))
+        return (_rebuild, (*self._kinds, dict(self.__dict__)))
 
     def serialize(self) -> tuple[str, tuple[str], dict[str, Any]]:
         """Let Airflow serialize it as the exception of its own that it is."""
@@ -45,20 +45,13 @@ def _both(kind: type[MilvusError], exception: type[AirflowException]) -> type[An
     return _MADE[kind, exception]
 
 
-def _restored(kind: type[MilvusError], exception: type[AirflowException], state: dict[str, Any]) -> Any:
-    made = _both(kind, exception)
-    found: Any = made.__new__(made, state["message"])
-    found.__dict__.update(state)
-    return found
+def _rebuild(kind: type[MilvusError], exception: type[AirflowException], state: dict[str, Any]) -> MilvusError:
+    made: MilvusError = rebuild(_both(kind, exception), state)
+    return made
 
 
 def exception_for(error: MilvusError) -> type[AirflowException]:
-    """
-    Choose Airflow's exception for an error.
-
-    :param error: what happened
-    :return: one after which Airflow tries the task again if the error may pass, and one after which it does not
-    """
+    """Return Airflow's exception for an error: one after which it retries the task if the error is transient."""
     return AirflowException if error.transient else AirflowFailException
 
 
@@ -77,7 +70,7 @@ def as_airflow_exception(
     """
     kind = error._kinds[0] if isinstance(error, _Failure) else type(error)
     state = {**error.__dict__, **({"task_id": task_id} if task_id else {})}
-    made: MilvusError = _restored(kind, exception or exception_for(error), state)
+    made = _rebuild(kind, exception or exception_for(error), state)
     # A second traceback, of the first error, would say nothing more.
     return made.with_traceback(error.__traceback__)
 

@@ -1,6 +1,4 @@
-"""Everything that can go wrong between this provider and Milvus.
-
-::
+"""Everything that can go wrong between this provider and Milvus::
 
     MilvusError                     .code .message .http_status .transient
     ├── NoAnswerError               nobody answered, or not to the end             transient
@@ -24,11 +22,10 @@
     ├── BadRequestError             the server refuses the request's contents
     ├── LimitExceededError          memory, disk, quota, too many of something
     ├── UnsupportedError            this server cannot do it
-    ├── ImportFailedError
     ├── UnexpectedError             code 65535, a panic, or a code on no list
     ├── InvalidParametersError      refused here, before any request               (also a ValueError)
     ├── IndexMismatchError          what exists is not what was asked for
-    ├── IndexFailedError            the server gave up building
+    ├── IndexFailedError, ImportFailedError   the server gave up
     └── WaitTimeoutError            not done by the deadline                       transient
 
 ``transient`` says whether the same call may succeed later. Which code becomes which class: ``codes.py``.
@@ -105,17 +102,16 @@ class MilvusError(Exception):
         redact: Callable[[str], str] = str,
     ) -> E:
         """
-        Return a copy that says more: of the same class, with the same traceback and ``__cause__``.
+        Return a copy that says more, with the same traceback and ``__cause__``; what is None stays as it is.
 
-        An error is never changed on its way up: whoever knows more raises such a copy. What is None stays as it is.
+        An error is never changed on its way up: whoever knows more raises such a copy.
 
-        :param attempts: how often the call was made
         :param redact: takes secrets out of the server's words
         """
         context = {"where": where, "attempts": attempts, "cause": cause, "hint": hint, "transient": transient}
         state = {**vars(self), **{name: value for name, value in context.items() if value is not None}}
         state |= {"message": redact(state["message"]), "cause": redact(state["cause"])}
-        copy = _rebuild(type(self), state)
+        copy = rebuild(type(self), state)
         copy.__cause__ = self.__cause__  # and not this error, of which a traceback would say the same again
         return copy.with_traceback(self.__traceback__)
 
@@ -128,10 +124,11 @@ class MilvusError(Exception):
         return {"error": type(self).__name__, "where": where, **{name: getattr(self, name) for name in _FACTS}}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), vars(self).copy())
+        return rebuild, (type(self), vars(self).copy())
 
 
-def _rebuild(cls: type[E], state: Mapping[str, Any]) -> E:
+def rebuild(cls: type[E], state: Mapping[str, Any]) -> E:
+    """Return an error with these attributes."""
     error = cls.__new__(cls, state["message"])
     vars(error).update(state)
     return error
@@ -155,7 +152,7 @@ def error_from(data: Mapping[str, Any]) -> MilvusError:
             state["problems"] = tuple(map(str, data.get("problems") or ()))
     except (TypeError, ValueError) as error:
         raise ValueError(f"not an error of this provider: {error}") from error
-    return _rebuild(cls, state)
+    return rebuild(cls, state)
 
 
 class NoAnswerError(MilvusError):
@@ -362,9 +359,8 @@ class InvalidParametersError(MilvusError, ValueError):
 
     def __init__(self, problems: Sequence[str], about: str = "parameters", source: str | None = None) -> None:
         self.problems = tuple(problems)
-        if len(self.problems) == 1:
-            text = f"invalid {about}: {self.problems[0]}"
-        else:
+        text = f"invalid {about}: {self.problems[0]}"
+        if len(self.problems) > 1:
             lines = "".join(f"\n  {number}. {problem}" for number, problem in enumerate(self.problems, start=1))
             text = f"invalid {about}, {len(self.problems)} problems:{lines}"
         super().__init__(text if source is None else f"{text} (from {source[:120]!r})")
@@ -401,6 +397,6 @@ __all__ = [
     "InvalidParametersError", "LimitExceededError", "MilvusError", "NoAnswerError", "NoSuchEndpointError",
     "NotFoundError", "NotLoadedError", "NotMilvusError", "PartitionNotFoundError", "PermissionDeniedError",
     "RateLimitError", "RedirectError", "TlsError", "UnavailableError", "UnexpectedError", "UnsupportedError",
-    "WaitTimeoutError", "Where", "error_from",
+    "WaitTimeoutError", "Where", "error_from", "rebuild",
 ]
 # fmt: on
