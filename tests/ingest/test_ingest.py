@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from schemas import AUTO_ID, DOCS, ID, VECTOR, described, field
 
 from airflow_vectordb.ingest.batches import BadRow
 from airflow_vectordb.ingest.memory import source_of
@@ -29,6 +28,7 @@ from airflow_vectordb.rest.errors import (
     UnexpectedError,
 )
 from airflow_vectordb.rest.http.json import encode
+from tests.support.collections import AUTO_ID, DOCS, ID, VECTOR, described, field
 
 AUTO = described(AUTO_ID, field("doc", "VarChar", max_length=16), VECTOR)
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from schemas import AUTO_ID, DOCS, ID, TITLE, VECTOR, described, field
 
 from airflow_vectordb.ingest.rows import RowChecker
 from airflow_vectordb.rest.collections import Function
+from tests.support.collections import AUTO_ID, DOCS, ID, TITLE, VECTOR, described, field
 
 
 def one(spec: dict[str, Any], value: Any) -> tuple[Any, list[str]]:
