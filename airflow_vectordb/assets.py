@@ -111,16 +111,17 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
     return uri._replace(netloc=f"{host}:{port}", path="/" + "/".join(path), fragment="")
 
 
-def check_assets(assets: Iterable[Any]) -> str | None:
+def check_assets(assets: Iterable[Any]) -> list[str]:
     """
     Check outlets and inlets when a DAG is parsed: of a URI with a password in it, Airflow makes the asset's name.
 
     :param assets: of a task
-    :return: what is wrong; None if nothing is
+    :return: what is wrong
     """
     # A reference to an asset has its name or its URI.
     names = (str(getattr(asset, what, "")).strip().lower() for asset in assets for what in ("name", "uri"))
-    return NO_SECRETS if any(name.startswith(f"{SCHEME}://") and "@" in unquote(name) for name in names) else None
+    has_secret = any(name.startswith(f"{SCHEME}://") and "@" in unquote(name) for name in names)
+    return [NO_SECRETS] if has_secret else []
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow_vectordb._compat import AirflowException, TaskDeferralTimeout, is_dag_test
 from airflow_vectordb.assets import emit_asset_events
 from airflow_vectordb.health import missing_triggerer
-from airflow_vectordb.validation import check_common, check_seconds, check_where, raise_if_invalid, seconds_of
+from airflow_vectordb.validation import check_common, check_seconds, raise_if_invalid, seconds_of, validate_target
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -83,11 +83,11 @@ class MilvusTaskMixin:
         inlets: Any
         log: Any
 
-    def raise_if_invalid(self, *problems: str | None) -> None:
+    def raise_if_invalid(self, *problems: str) -> None:
         """
         Refuse arguments when the DAG is parsed: called by each class that is used, at the end of its ``__init__``.
 
-        :param problems: what is wrong with those of its own; None: nothing
+        :param problems: what is wrong with those of its own
         :raises ValueError: with everything that is wrong
         """
         self._given = [name for name in cast("BaseOperator", self).template_fields if vars(self).get(name) is not None]
@@ -101,7 +101,8 @@ class MilvusTaskMixin:
         :param given: arguments of all of its instances
         :raises ValueError: with what is wrong among those that all classes have
         """
-        times = (check_seconds(name, given.get(name)) for name in ("execution_timeout", "max_wait"))
+        times = [*check_seconds("execution_timeout", given.get("execution_timeout"))]
+        times += check_seconds("max_wait", given.get("max_wait"))
         # None is what `deferrable` and `database` are by default, and are no more in a task that is made.
         raise_if_invalid(
             str(given.get("task_id")), *times, *check_common({k: v for k, v in given.items() if v is not None})
@@ -214,7 +215,7 @@ class MilvusTaskMixin:
         from airflow_vectordb.rest.errors import MilvusError
 
         try:
-            check_where(vars(self), self._given)
+            validate_target(vars(self), self._given)
             with MilvusHook(self.milvus_conn_id, self.database or None, patient=patient) as hook:
                 try:
                     yield hook

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_vectordb._compat import is_retry
 from airflow_vectordb.mixins import ResumeState
 from airflow_vectordb.operators._replace import IndexReplacement
 from airflow_vectordb.operators.base import MilvusOperator, WaitingOperator
-from airflow_vectordb.validation import check_choice, check_literal, check_rows, rows_of, validate_rendered
+from airflow_vectordb.validation import check_choice, check_literal, check_rows, parse_rows, validate_rendered
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from airflow_vectordb.rest.index.spec import IndexSpec
     from airflow_vectordb.rest.indexes import IndexDescription
 
-IF_EXISTS = ("skip", "replace", "fail")
-IF_MISSING = ("skip", "fail")
+#: What to do about an index that exists.
+IfExists = Literal["skip", "replace", "fail"]
+#: What to do when there is no such index.
+IfMissing = Literal["skip", "fail"]
 
 
 class CreateIndexOperator(WaitingOperator):
@@ -91,7 +93,7 @@ class CreateIndexOperator(WaitingOperator):
         *,
         collection_name: str,
         index_params: Mapping[str, Any] | Sequence[Mapping[str, Any] | str] | str,
-        if_exists: str = "skip",
+        if_exists: IfExists = "skip",
         strict: bool = False,
         allow_unknown: bool = False,
         min_rows: int | str | None = None,
@@ -111,8 +113,8 @@ class CreateIndexOperator(WaitingOperator):
         # Rendering replaces it; error messages name it.
         self._index_params_source = index_params if isinstance(index_params, str) else None
         self.raise_if_invalid(
-            check_choice("if_exists", if_exists, IF_EXISTS),
-            check_rows("min_rows", min_rows),
+            *check_choice("if_exists", if_exists, IfExists),
+            *check_rows("min_rows", min_rows),
             *check_literal(collection_name=collection_name),
             *malformed_literal(index_params, self.template_ext, allow_unknown=allow_unknown),
         )
@@ -162,7 +164,8 @@ class CreateIndexOperator(WaitingOperator):
 
         problems = validate_rendered(collection_name=self.collection_name)
         nameless = bool(problems)
-        min_rows = rows_of("min_rows", self.min_rows, problems)
+        min_rows, wrong = parse_rows("min_rows", self.min_rows)
+        problems += wrong
         specs, parsed = read_index_params(self.index_params, allow_unknown=self.allow_unknown)
         problems += parsed.problems
         # A request copied from the API's page names its collection and database: they must be those of the task.
@@ -297,13 +300,13 @@ class DropIndexOperator(MilvusOperator):
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "index_name")
 
-    def __init__(self, *, collection_name: str, index_name: str, if_missing: str = "skip", **kwargs: Any) -> None:
+    def __init__(self, *, collection_name: str, index_name: str, if_missing: IfMissing = "skip", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.collection_name = collection_name
         self.index_name = index_name
         self.if_missing = if_missing
         self.raise_if_invalid(
-            check_choice("if_missing", if_missing, IF_MISSING),
+            *check_choice("if_missing", if_missing, IfMissing),
             *check_literal(collection_name=collection_name, index_name=index_name),
         )
 

@@ -29,7 +29,7 @@ from airflow_vectordb.validation import (
     check_rows,
     check_seconds,
     parse_names,
-    rows_of,
+    parse_rows,
     seconds_of,
     take_times,
 )
@@ -76,8 +76,8 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         problems = take_times(kwargs, "timeout", "max_wait", "execution_timeout")
-        if problem := check_seconds("poke_interval", poke_interval, SHORTEST_POLL_INTERVAL):
-            problems.append(problem)
+        if wrong := check_seconds("poke_interval", poke_interval, SHORTEST_POLL_INTERVAL):
+            problems += wrong
             poke_interval = 30.0
         super().__init__(poke_interval=timedelta(seconds=seconds_of(poke_interval)), **kwargs)
         self._problems = problems
@@ -283,7 +283,7 @@ class IndexSensor(MilvusSensor):
         self.index_name = index_name
         self.min_rows = min_rows
         self.raise_if_invalid(
-            check_rows("min_rows", min_rows),
+            *check_rows("min_rows", min_rows),
             *check_literal(collection_name=collection_name),
             *check_literals(index_name=index_name),
         )
@@ -297,9 +297,8 @@ class IndexSensor(MilvusSensor):
         from airflow_vectordb.rest.errors import InvalidParametersError
         from airflow_vectordb.waiting.conditions import IndexesBuilt
 
-        problems: list[str] = []
         names: tuple[str, ...] = ()
-        min_rows = rows_of("min_rows", self.min_rows, problems)
+        min_rows, problems = parse_rows("min_rows", self.min_rows)
         try:
             names = parse_names("index_name", self.index_name, collection_name=self.collection_name)
         except InvalidParametersError as error:

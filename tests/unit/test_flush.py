@@ -13,7 +13,7 @@ import pytest
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.operators.index import CreateIndexOperator
 from airflow_vectordb.sensors.milvus import IndexSensor
-from airflow_vectordb.validation import rows_of
+from airflow_vectordb.validation import parse_rows
 from tests.support.fake_milvus import FakeMilvus
 from tests.support.harness import HNSW, Clock, Logged, Operating
 from tests.support.loading_milvus import Worker
@@ -313,9 +313,9 @@ def test_what_is_no_number_of_rows(
     ],
 )
 def test_what_to_do_about_what_is_no_number_of_rows(given: Any, advice: str) -> None:
-    problems: list[str] = []
-    assert rows_of("min_rows", given, problems) == 0
-    assert advice in problems[0]
+    rows, (problem,) = parse_rows("min_rows", given)
+    assert rows == 0
+    assert advice in problem
 
 
 @pytest.mark.parametrize("kind", [CreateIndexOperator, IndexSensor])

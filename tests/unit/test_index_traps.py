@@ -23,7 +23,7 @@ from airflow_vectordb.rest.index.spec import IndexSpec, parse_index_params
 from airflow_vectordb.rest.index.types import INDEX_TYPES
 from airflow_vectordb.rest.indexes import IndexDescription
 from airflow_vectordb.sensors.milvus import IndexSensor
-from airflow_vectordb.validation import rows_of
+from airflow_vectordb.validation import parse_rows
 from tests.support.fake_milvus import FakeMilvus
 from tests.support.harness import Operating
 from tests.support.scripted import Serve
@@ -255,15 +255,12 @@ def test_airflow_renders_no_keys() -> None:
 
 @pytest.mark.parametrize("value", [6000, "6000", 6000.0, "6000.0", Decimal(6000), np.int64(6000), np.float64(6000)])
 def test_numbers_of_rows(value: Any) -> None:
-    wrong: list[str] = []
-    assert (rows_of("min_rows", value, wrong), wrong) == (6000, [])
+    assert parse_rows("min_rows", value) == (6000, [])
 
 
 @pytest.mark.parametrize("value", [True, -1, 1.5, "many", "6,000", "", "None", [6000], 10**400])
 def test_what_is_no_number_of_rows(value: Any) -> None:
-    wrong: list[str] = []
-    rows_of("min_rows", value, wrong)
-    assert len(wrong) == 1
+    assert len(parse_rows("min_rows", value)[1]) == 1
 
 
 INDEX = {"fieldName": "vector", "indexType": "HNSW"}
