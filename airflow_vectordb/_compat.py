@@ -34,13 +34,18 @@ else:
         )
 
 
+def mask_secret(secret: str) -> None:
+    """Register a secret with Airflow's masker."""
+    from airflow.sdk.log import mask_secret as mask
+
+    mask(secret)
+
+
 async def amask_secret(secret: str) -> None:
     """Register a secret with Airflow's masker, from an event loop."""
     try:
         from airflow.sdk.log import amask_secret as mask
     except ImportError:  # Airflow before 3.2.2: from an event loop, it tells this process and not the supervisor
-        from airflow.sdk.log import mask_secret
-
         mask_secret(secret)
     else:
         await mask(secret)
@@ -104,4 +109,5 @@ __all__ = [
     "is_dag_test",
     "is_retry",
     "is_run_by_airflow",
+    "mask_secret",
 ]

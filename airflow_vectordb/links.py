@@ -6,6 +6,8 @@ from typing import Any
 
 from airflow.sdk import BaseOperatorLink
 
+from airflow_vectordb import hooks
+
 
 class MilvusConsoleLink(BaseOperatorLink):
     """
@@ -28,13 +30,10 @@ class MilvusConsoleLink(BaseOperatorLink):
         del ti_key
         if (link := getattr(operator, "milvus_console", None)) is not None:
             return str(link)
-        # Here, since each DAG file imports this module and needs no hook.
-        from airflow_vectordb.hooks.connection import console_link
-        from airflow_vectordb.hooks.milvus import MilvusHook
-
         try:
-            connection = MilvusHook.get_connection(operator.milvus_conn_id)
-            return console_link(connection, operator.database or None, getattr(operator, "collection_name", None))
+            connection = hooks.milvus.MilvusHook.get_connection(operator.milvus_conn_id)
+            collection = getattr(operator, "collection_name", None)
+            return hooks.connection.console_link(connection, operator.database or None, collection)
         except Exception:  # noqa: BLE001 - the task has failed because of it, and its log says so
             return ""
 

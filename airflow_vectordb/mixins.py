@@ -134,7 +134,7 @@ class MilvusTaskMixin:
         return error
 
     def execute_complete(
-        self, context: Context, event: Any = None, state: dict[str, Any] | None = None, awaited: str = ""
+        self, context: Context, event: Any = None, state: dict[str, Any] | None = None, wait_name: str = ""
     ) -> Any:
         """
         Go on when a deferred wait has ended.
@@ -142,12 +142,12 @@ class MilvusTaskMixin:
         :param context: the task's context
         :param event: the trigger's
         :param state: what was done before
-        :param awaited: name of the wait
+        :param wait_name: name of the wait
         """
-        resume = event.get("resume") if isinstance(event, dict) and not awaited else None
-        if resume:
-            state, awaited = resume["state"], resume["awaited"]
-        return self._run(context, ResumeState(**(state or {})), awaited, event, resumed=True)
+        resume_kwargs = event.get("resume_kwargs") if isinstance(event, dict) and not wait_name else None
+        if resume_kwargs:
+            state, wait_name = resume_kwargs["state"], resume_kwargs["wait_name"]
+        return self._run(context, ResumeState(**(state or {})), wait_name, event, resumed=True)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """
@@ -171,7 +171,7 @@ class MilvusTaskMixin:
             raise type(error)(f"task {self.task_id}: {text}") from error
 
     def _run(
-        self, context: Context, state: ResumeState, awaited: str = "", event: Any = None, *, resumed: bool = False
+        self, context: Context, state: ResumeState, wait_name: str = "", event: Any = None, *, resumed: bool = False
     ) -> Any:
         from airflow_vectordb.rest.errors import MilvusError
 
@@ -179,8 +179,8 @@ class MilvusTaskMixin:
             try:
                 if resumed:
                     outcome = self._outcome(hook, event)
-                    if awaited:  # otherwise the task looks for itself
-                        state.results[awaited] = outcome
+                    if wait_name:  # otherwise the task looks for itself
+                        state.results[wait_name] = outcome
                 return self.run_task(hook, context, state)
             except MilvusError as error:
                 raise self.on_failure(hook, context, state, error) from error.__cause__
@@ -351,7 +351,7 @@ class MilvusTaskMixin:
         self.log.info("Waiting in the triggerer for %s, for up to %s", condition, deadline)
         if not is_dag_test() and (why := missing_triggerer()):
             self.log.warning("No triggerer is alive, by Airflow's health (%s). %s", why, START_A_TRIGGERER)
-        resume = {"state": asdict(state), "awaited": name}
+        resume_kwargs = {"state": asdict(state), "wait_name": name}
         return cast("BaseOperator", self).defer(
             trigger=MilvusTrigger(
                 condition=condition,
@@ -361,11 +361,11 @@ class MilvusTaskMixin:
                 server_confirmed=server_confirmed,
                 milvus_conn_id=self.milvus_conn_id,
                 database=self.database or None,
-                resume=resume,
-                told=() if verdict is None else verdict.progress,
+                resume_kwargs=resume_kwargs,
+                reported=() if verdict is None else verdict.progress,
             ),
             method_name="execute_complete",
-            kwargs=resume,
+            kwargs=resume_kwargs,
             timeout=timedelta(seconds=max(0.0, deadline.at - started) + DEFER_TIMEOUT_MARGIN),
         )
 

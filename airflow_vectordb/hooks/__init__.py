@@ -1,0 +1,14 @@
+"""The hook, and what it makes of an Airflow connection. Each module is loaded when it is first used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_vectordb._lazy import lazy_face
+
+if TYPE_CHECKING:
+    from airflow_vectordb.hooks import connection, connection_test, milvus
+
+__getattr__, __dir__ = lazy_face(__name__, ("connection", "connection_test", "milvus"))
+
+__all__ = ["connection", "connection_test", "milvus"]

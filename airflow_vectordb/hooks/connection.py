@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from airflow_vectordb import rest
+from airflow_vectordb._compat import AirflowNotFoundException
 from airflow_vectordb.hooks.connection_fields import (
     CLOUD_CONSOLES,
     CONNECTION_TYPE,
@@ -17,11 +18,24 @@ from airflow_vectordb.hooks.connection_fields import (
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT,
     EXTRA_FIELDS,
+    HOOK_NAME,
 )
+from airflow_vectordb.rest.driver import Sleep
 from airflow_vectordb.rest.spelling import suggest
+from airflow_vectordb.rest.wording import duration
 
 if TYPE_CHECKING:
     from airflow_vectordb.rest import MilvusConfig
+
+#: Seconds between attempts to read a connection. Airflow says that there is none while its database is away, too.
+PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
+#: Those for one that has not been read before: its id may be misspelt, and a user reads the log.
+FIRST_PAUSES = PAUSES[:2]
+#: What to do when there is no Airflow connection.
+UNDEFINED = (
+    f"Add it on Airflow's Connections page (type \"{HOOK_NAME}\") or by `airflow connections add`, or set the task's "
+    "`milvus_conn_id` to an existing one."
+)
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +72,30 @@ def fields_of(connection: ConnectionLike) -> ConnectionFields:
     return ConnectionFields(*(getattr(connection, field.name) for field in fields(ConnectionFields)))
 
 
+def read_patiently(pauses: Sequence[float]) -> Generator[Sleep | None, Any, ConnectionFields]:
+    """
+    Read a connection, again and again while Airflow says that there is none.
+
+    A generator of steps for ``rest.driver``. None: read the connection; send it in, or throw Airflow's exception.
+
+    :param pauses: seconds between the attempts
+    :raises AirflowNotFoundException: when the last attempt does not find it either
+    """
+    reported = ""
+    for pause in pauses:
+        try:
+            return fields_of((yield None))
+        except AirflowNotFoundException as error:
+            text = f"{error}. Airflow also says so while its database is away"
+        line = "still no connection" if text == reported else text
+        yield Sleep(pause, logging.WARNING, f"{line}; trying again in {duration(pause)}")
+        reported = text
+    try:
+        return fields_of((yield None))
+    except AirflowNotFoundException as error:
+        raise AirflowNotFoundException(f"{error}. {UNDEFINED}") from None
+
+
 def config_from_connection(
     connection: ConnectionLike, database: str | None = None, *, warn: bool = True
 ) -> MilvusConfig:
@@ -70,12 +108,11 @@ def config_from_connection(
     :raises InvalidParametersError: with everything that is wrong in the connection; no secret is in it
     """
     problems: list[str] = []
-    extra = _extra(connection, problems)
+    config = _config(connection, database, problems)
     if warn:
-        _warn(connection, extra)
-    config = _config(connection, extra, database, problems)
+        _warn(connection)
     if config is None or problems:
-        # From here: the variables of this function, which tracebacks may show, have no secret.
+        # From here: the variables of this function, which tracebacks may show, have no secret, as `extra` may.
         raise rest.errors.InvalidParametersError(problems, f"connection {connection.conn_id!r}")
     return config
 
@@ -106,9 +143,8 @@ def ca_bundle_of(connection: ConnectionLike) -> str | None:
     return verify if isinstance(verify, str) else None
 
 
-def _config(
-    connection: ConnectionLike, extra: Mapping[str, Any], database: str | None, problems: list[str]
-) -> MilvusConfig | None:
+def _config(connection: ConnectionLike, database: str | None, problems: list[str]) -> MilvusConfig | None:
+    extra = _extra(connection, problems)
     secure = _flag(extra.get("secure"), "secure", False, problems)
     timeout = _number(extra.get("timeout"), "timeout", DEFAULT_TIMEOUT, problems)
     retries = _number(extra.get("retries"), "retries", DEFAULT_RETRIES, problems)
@@ -164,7 +200,8 @@ def _host_of(url: str) -> str:
         return ""
 
 
-def _warn(connection: ConnectionLike, extra: Mapping[str, Any]) -> None:
+def _warn(connection: ConnectionLike) -> None:
+    extra = _extra(connection, [])
     if connection.conn_type != CONNECTION_TYPE:
         _log.warning(
             "connection %r: its type should be %r, not %r: only that one has the form and the Test button",
@@ -273,4 +310,12 @@ def _number(value: Any, name: str, default: float, problems: list[str]) -> float
         return float(default)
 
 
-__all__ = ["ConnectionFields", "ConnectionLike", "ca_bundle_of", "config_from_connection", "console_link", "fields_of"]
+__all__ = [
+    "ConnectionFields",
+    "ConnectionLike",
+    "ca_bundle_of",
+    "config_from_connection",
+    "console_link",
+    "fields_of",
+    "read_patiently",
+]

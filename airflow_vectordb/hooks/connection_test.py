@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable
 from dataclasses import fields
 from queue import Empty, SimpleQueue
-from typing import Any
 from urllib.parse import urlsplit
 
+from airflow.sdk import Connection
+
 from airflow_vectordb import rest
-from airflow_vectordb._compat import AirflowException
+from airflow_vectordb._compat import AirflowException, mask_secret
 from airflow_vectordb.hooks.connection import ConnectionLike, ca_bundle_of, config_from_connection
 from airflow_vectordb.hooks.connection_fields import DEFAULT_PORT, EXTRA_FIELDS, STANDARD_FIELDS
 from airflow_vectordb.rest import errors
@@ -90,8 +91,6 @@ def check_connection(connection: ConnectionLike, database: str | None = None) ->
     :param database: in place of the connection's schema field; None: that one
     :return: whether it works, and what was reached or what is wrong, without secrets
     """
-    from airflow.sdk.log import mask_secret
-
     problems: list[str] = []
     config = None
     try:
@@ -120,7 +119,7 @@ def check_connection(connection: ConnectionLike, database: str | None = None) ->
         return False, explain(errors.NoAnswerError(f"No answer from {config.url} within {duration(LONGEST)}"), config)
 
 
-def connection_in_environment(conn_id: str) -> Any:
+def connection_in_environment(conn_id: str) -> Connection | None:
     """
     Read a connection that Airflow cannot read.
 
@@ -130,8 +129,6 @@ def connection_in_environment(conn_id: str) -> Any:
     :param conn_id: its id
     :return: the connection, with the port as it was given; None if there is none, or if it still cannot be read
     """
-    from airflow.sdk import Connection
-
     given = os.environ.get(f"AIRFLOW_CONN_{conn_id.upper()}", "")
     # All else is quoted: what stands between a colon and the path is the port.
     found = re.fullmatch(r"([^?]*?):(-?\d+)((?:/[^/?]*)?(?:\?.*)?)", given, re.DOTALL)
@@ -153,7 +150,9 @@ def explain(error: errors.MilvusError, config: MilvusConfig, advice: str | None 
     :param config: what was checked
     :param advice: what to do about it; None: what is usually to be done about such an error
     """
-    return error_text(error, hint=advice or _advice(error, config), longest=LONGEST_CAUSE).replace("\n", " ")
+    return error_text(error.with_context(hint=advice or _advice(error, config)), longest=LONGEST_CAUSE).replace(
+        "\n", " "
+    )
 
 
 def _advice(error: errors.MilvusError, config: MilvusConfig) -> str:

@@ -12,31 +12,29 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import BaseHook
 
-from airflow_vectordb import waiting
-from airflow_vectordb._compat import AirflowNotFoundException, is_dag_test
+from airflow_vectordb import hooks, rest, waiting
+from airflow_vectordb._compat import AirflowNotFoundException, amask_secret, is_dag_test, mask_secret
+from airflow_vectordb.exceptions import as_airflow_exception
+from airflow_vectordb.hooks import connection_form
+from airflow_vectordb.hooks.connection import (
+    FIRST_PAUSES,
+    PAUSES,
+    ConnectionFields,
+    config_from_connection,
+    console_link,
+    read_patiently,
+)
 from airflow_vectordb.hooks.connection_fields import CONNECTION_TYPE, DEFAULT_CONN_ID, HOOK_NAME
-from airflow_vectordb.hooks.connection_reading import FIRST_PAUSES, PAUSES, reading
-from airflow_vectordb.rest.driver import Sleep, adrive, drive
-from airflow_vectordb.rest.text import LONGEST_LINE
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-    from airflow_vectordb.hooks.connection import ConnectionFields
-    from airflow_vectordb.hooks.connection_reading import Reading
-    from airflow_vectordb.rest.config import MilvusConfig
-    from airflow_vectordb.rest.http.async_client import AsyncClient
+    from airflow_vectordb.rest import AsyncClient, Client, MilvusConfig
+    from airflow_vectordb.rest.driver import Sleep
     from airflow_vectordb.rest.http.call import Call
-    from airflow_vectordb.rest.http.client import Client
-    from airflow_vectordb.waiting.conditions import Condition, Pending, PollResult
-    from airflow_vectordb.waiting.polling import Deadline
+    from airflow_vectordb.waiting import Condition, Deadline, Pending, PollResult
 
 T = TypeVar("T")
-#: What to do when there is no Airflow connection.
-UNDEFINED = (
-    f"Add it on Airflow's Connections page (type \"{HOOK_NAME}\") or by `airflow connections add`, or set the task's "
-    "`milvus_conn_id` to one that is there."
-)
 
 
 class MilvusHook(BaseHook):
@@ -55,13 +53,13 @@ class MilvusHook(BaseHook):
 
     Calls are made by the functions of ``airflow_vectordb.rest.indexes``, ``collections``, ``entities``, ``aliases``,
     ``databases`` and ``import_jobs``. What they raise is in ``airflow_vectordb.rest.errors``, and one of Airflow's
-    exceptions at the same time: ``AirflowFailException`` for what does not pass by itself (no retry of the task is
-    used), ``AirflowException`` for what may pass.
+    exceptions at the same time: ``AirflowFailException`` for permanent errors (Airflow does not retry the task),
+    ``AirflowException`` for transient ones.
 
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``
     :param database: database of calls that name none; None: the connection's (its schema field)
-    :param patient: whether the connection is known to be there, so that Airflow is asked for 30 s when it says that
-        there is none, and not for 3 s
+    :param patient: whether the connection is known to exist, so that Airflow is asked for 30 s when it says that there
+        is none, and not for 3 s
     """
 
     conn_name_attr = "milvus_conn_id"
@@ -71,17 +69,13 @@ class MilvusHook(BaseHook):
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Make the fields of the connection form; Airflow 3.1 asks for it, later ones read the provider info."""
-        from airflow_vectordb.hooks.connection_form import form_widgets
-
-        return form_widgets()
+        """Return the fields of the connection form; Airflow 3.1 asks for it, later versions read the provider info."""
+        return connection_form.form_widgets()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Make labels and placeholders of the connection form; Airflow 3.1 asks for it."""
-        from airflow_vectordb.hooks.connection_form import ui_field_behaviour
-
-        return ui_field_behaviour()
+        """Return labels and placeholders of the connection form; Airflow 3.1 asks for it."""
+        return connection_form.ui_field_behaviour()
 
     def __init__(
         self,
@@ -107,15 +101,33 @@ class MilvusHook(BaseHook):
         self.close()
 
     @cached_property
+    def config(self) -> MilvusConfig:
+        """
+        Where the connection leads to. Its token is registered with Airflow's secrets masker.
+
+        :raises InvalidParametersError: when the connection cannot be used as it is
+        :raises AirflowNotFoundException: when there is none, after a few attempts
+        """
+        config = self._config_from(self._connection)
+        if config.token:
+            mask_secret(config.token)
+        return config
+
+    async def aconfig(self) -> MilvusConfig:
+        """
+        Return the same as :attr:`config`, from an event loop.
+
+        :raises InvalidParametersError: when the connection cannot be used as it is
+        :raises AirflowNotFoundException: when there is none, after a few attempts
+        """
+        config = self._config_from(await rest.driver.adrive(self._reading(), lambda _: self._aread(), self._report))
+        if config.token:
+            await amask_secret(config.token)
+        return config
+
+    @cached_property
     def _connection(self) -> ConnectionFields:
-        from airflow_vectordb.hooks.connection import fields_of
-
-        return fields_of(drive(self._reading(), lambda _: self.get_connection(self.milvus_conn_id), self._report))
-
-    async def _aconnection(self) -> ConnectionFields:
-        from airflow_vectordb.hooks.connection import fields_of
-
-        return fields_of(await adrive(self._reading(), lambda _: self._aread(), self._report))
+        return rest.driver.drive(self._reading(), lambda _: self.get_connection(self.milvus_conn_id), self._report)
 
     async def _aread(self) -> Connection:
         try:
@@ -126,67 +138,36 @@ class MilvusHook(BaseHook):
         # There, Airflow's database can be asked from tasks, and not from an event loop.
         return await asyncio.to_thread(self.get_connection, self.milvus_conn_id)
 
-    def _reading(self) -> Reading:
-        return reading(PAUSES if self.patient else FIRST_PAUSES)
+    def _reading(self) -> Generator[Sleep | None, Any, ConnectionFields]:
+        return read_patiently(PAUSES if self.patient else FIRST_PAUSES)
+
+    def _config_from(self, connection: ConnectionFields) -> MilvusConfig:
+        # A connection that cannot be used is read more than once; one warning is enough.
+        warn, self._warned = not self._warned, True
+        with _translate_errors():
+            return config_from_connection(connection, self.database, warn=warn)
 
     def _report(self, level: int, text: str) -> None:
         self.log.log(level, "%s", text)
 
-    @cached_property
-    def config(self) -> MilvusConfig:
-        """
-        Where the connection leads to. Its token is registered with Airflow's secrets masker.
-
-        :raises InvalidParametersError: when the connection cannot be used as it is
-        :raises AirflowNotFoundException: when there is none, after a few attempts
-        """
-        from airflow.sdk.log import mask_secret
-
-        with _translate_errors():
-            config = self._endpoint_of(self._connection)
-        if config.token:
-            mask_secret(config.token)
-        return config
-
-    async def aconfig(self) -> MilvusConfig:
-        """
-        Do as :attr:`config` does, from an event loop.
-
-        :raises InvalidParametersError: when the connection cannot be used as it is
-        :raises AirflowNotFoundException: when there is none, after a few attempts
-        """
-        from airflow_vectordb._compat import amask_secret
-
-        with _translate_errors():
-            config = self._endpoint_of(await self._aconnection())
-        if config.token:
-            await amask_secret(config.token)
-        return config
-
     def console_link(self, collection: str | None = None) -> str | None:
         """
-        Find where people look at a collection.
+        Return the URL of a collection's page in the console of the instance.
 
         :param collection: its name
         :return: a URL; empty: there is none; None: the connection has not been read
         """
-        from airflow_vectordb.hooks.connection import console_link
-
         return console_link(self._connection, self.database, collection) if "_connection" in vars(self) else None
 
     def get_conn(self) -> Client:
-        """Get the client; the same one each time, until :meth:`close`."""
+        """Return the client; the same one each time, until :meth:`close`."""
         if self._client is None:
-            from airflow_vectordb.rest.http.client import Client
-
-            self._client = Client(self.config)
+            self._client = rest.Client(self.config)
         return self._client
 
     async def get_async_conn(self) -> AsyncClient:
-        """Get a new client for an event loop. Whoever asks for it closes it."""
-        from airflow_vectordb.rest.http.async_client import AsyncClient
-
-        return AsyncClient(await self.aconfig())
+        """Return a new client for an event loop; the caller closes it."""
+        return rest.AsyncClient(await self.aconfig())
 
     def close(self) -> None:
         """Close all connections. A later call opens new ones."""
@@ -220,9 +201,7 @@ class MilvusHook(BaseHook):
         :return: ``Done`` with a result, or ``Pending`` with the progress
         :raises MilvusError: when it failed, or when the server does not answer
         """
-        with _translate_errors():
-            verdict: PollResult = self._drive(condition.poll(waiting.Memory()), deadline, retries=retries)
-            return verdict
+        return self._drive(condition.poll(waiting.Memory()), deadline, retries)
 
     def wait(
         self,
@@ -242,8 +221,8 @@ class MilvusHook(BaseHook):
         :param poll_interval: seconds, the longest pause between two polls
         :param started: seconds since the epoch: when the wait began; None: now
         :param initial_result: the result of a poll that has just been made; None: begin with one
-        :param server_confirmed: whether Milvus has answered before: then an answer that is none of its own is an
-            outage, and not the wrong address
+        :param server_confirmed: whether Milvus has answered before: then an answer that is not Milvus's is an outage,
+            and not the wrong address
         :return: what the wait returns, JSON-ready
         :raises MilvusError: when it failed, or was not done by the deadline
         """
@@ -255,55 +234,37 @@ class MilvusHook(BaseHook):
             initial_result=initial_result,
             server_confirmed=server_confirmed,
         )
-        with _translate_errors():
-            return self._drive(steps, deadline, retries=0)
+        return self._drive(steps, deadline, retries=0)
 
-    def _drive(
-        self, steps: Generator[Call[Any] | Sleep, Any, Any], deadline: Deadline | None, *, retries: int | None
-    ) -> Any:
+    def _drive(self, steps: Generator[Call[Any] | Sleep, Any, T], deadline: Deadline | None, retries: int | None) -> T:
         until = None if deadline is None else waiting.last_moment(deadline)
 
         def log(level: int, text: str) -> None:
-            self._report(level, self.config.sanitize_text(text, LONGEST_LINE))
+            self._report(level, self.config.sanitize_text(text, rest.text.LONGEST_LINE))
 
-        return drive(steps, lambda call: self._send(call, retries, until), log)
+        with _translate_errors():
+            return rest.driver.drive(steps, lambda call: self._send(call, retries, until), log)
 
     def test_connection(self) -> tuple[bool, str]:
         """
-        Try the connection, for the Test button of the Connections page.
+        Check the connection, for the Test button of the Connections page.
 
         :return: whether it works, and what was reached or what is wrong
         """
-        from airflow_vectordb.hooks.connection_test import check_connection, connection_in_environment
-
         try:
-            connection = self.get_connection(self.milvus_conn_id)
+            connection: Any = self.get_connection(self.milvus_conn_id)
         except AirflowNotFoundException as error:
-            connection = connection_in_environment(self.milvus_conn_id)
+            connection = hooks.connection_test.connection_in_environment(self.milvus_conn_id)
             if connection is None:
                 return False, str(error)
-        return check_connection(connection, self.database)
-
-    def _endpoint_of(self, connection: ConnectionFields) -> MilvusConfig:
-        from airflow_vectordb.hooks.connection import config_from_connection
-
-        warn, self._warned = not self._warned, True  # of one that cannot be used, more than once is asked
-        return config_from_connection(connection, self.database, warn=warn)
+        return hooks.connection_test.check_connection(connection, self.database)
 
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    from airflow_vectordb.rest.errors import MilvusError
-
     try:
         yield
-    except AirflowNotFoundException as error:
-        if UNDEFINED in str(error):
-            raise
-        raise AirflowNotFoundException(f"{error}. {UNDEFINED}") from None
-    except MilvusError as error:
-        from airflow_vectordb.exceptions import as_airflow_exception
-
+    except rest.errors.MilvusError as error:
         raise as_airflow_exception(error) from error.__cause__
 
 

@@ -120,20 +120,18 @@ def _fields(template: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(template) if name}
 
 
-def error_text(error: MilvusError, task_id: str | None = None, *, hint: str | None = None, longest: int = HEAD) -> str:
+def error_text(error: MilvusError, task_id: str | None = None, *, longest: int = HEAD) -> str:
     """
     Word an error: the cause, the advice, where, and the server's code and words.
 
     :param error: what happened
     :param task_id: the task that it happened to, if it was one
-    :param hint: the advice; None: the error's own
     :param longest: characters within which cause and advice are told
     """
-    hint = error.hint if hint is None else hint
     # Both have to be read with one look.
-    room = max(longest - len(hint.partition(". ")[0]) - 2, 40)
+    room = max(longest - len(error.hint.partition(". ")[0]) - 2, 40)
     cause, rest = _cause(error, room)
-    head = f"{sentence(cause)} {hint}" if hint else cause
+    head = f"{sentence(cause)} {error.hint}" if error.hint else cause
     place = ": ".join(part for part in (_place(error, task_id), rest) if part)
     if not place:
         return printable(head)

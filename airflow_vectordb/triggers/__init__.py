@@ -1,0 +1,14 @@
+"""The trigger, which is loaded when it is first used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_vectordb._lazy import lazy_face
+
+if TYPE_CHECKING:
+    from airflow_vectordb.triggers import milvus
+
+__getattr__, __dir__ = lazy_face(__name__, ("milvus",))
+
+__all__ = ["milvus"]

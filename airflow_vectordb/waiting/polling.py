@@ -64,7 +64,7 @@ def poll_until_done(
     initial_result: Pending | None = None,
     server_confirmed: bool = False,
     resumed: bool = False,
-    told: Sequence[Progress] = (),
+    reported: Sequence[Progress] = (),
     clock: Callable[[], float] | None = None,
     random: Callable[[], float] = _random.random,
 ) -> PollLoop:
@@ -82,7 +82,7 @@ def poll_until_done(
     :param server_confirmed: whether Milvus has answered the task before, so that this is not the wrong address
     :param resumed: whether it goes on where a task left it. When a triggerer starts anew, many waits do so at once:
         they poll one after the other, within the pause that is due
-    :param told: the progress that the log has already
+    :param reported: the progress that is in the log already
     :param clock: the present time; None: a :func:`steady_clock`
     :param random: gives numbers from 0 to 1, for the jitter
     :return: what the wait's :class:`~airflow_vectordb.waiting.conditions.Done` has
@@ -91,8 +91,8 @@ def poll_until_done(
     """
     clock = clock or steady_clock()
     report = _Report(str(condition), started)
-    if told:
-        report.begin_with(tuple(told), clock())
+    if reported:
+        report.begin_with(tuple(reported), clock())
     memory = Memory(clock)
     verdict: PollResult | None = initial_result
     server_confirmed = server_confirmed or initial_result is not None

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_vectordb import assets
 from airflow_vectordb._compat import AirflowException, AirflowNotFoundException
-from airflow_vectordb.hooks.connection_reading import FIRST_PAUSES, PAUSES, reading
+from airflow_vectordb.hooks.connection import FIRST_PAUSES, PAUSES, read_patiently
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.links import MilvusConsoleLink
 from airflow_vectordb.operators.index import DropIndexOperator
@@ -79,7 +79,7 @@ def test_a_missing_connection(
 
 
 def test_both_sides_have_one_table() -> None:
-    steps = reading(PAUSES)
+    steps = read_patiently(PAUSES)
     found: list[float] = []
     step = next(steps)
     with pytest.raises(AirflowNotFoundException):
@@ -211,7 +211,7 @@ def test_nothing_after_the_work_fails_it(
     elif what == "outlets":
         context = {"outlet_events": SimpleNamespace()}
     else:
-        monkeypatch.setattr("airflow_vectordb.hooks.connection.console_link", broken)
+        monkeypatch.setattr("airflow_vectordb.hooks.milvus.console_link", broken)
     task = operating.operator(outlets=[Asset("milvus://localhost/default/docs")])
     assert task.execute(context)
     assert DropIndexOperator(task_id="drop", collection_name="docs", index_name="vector").execute(context) is True

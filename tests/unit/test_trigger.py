@@ -51,8 +51,8 @@ def test_round_trips(wait: Condition, operating: Operating) -> None:
         server_confirmed=False,
         milvus_conn_id="c",
         database="d",
-        resume={"state": {"results": {"released": {"partition_names": []}}}, "awaited": "built"},
-        told=[{"label": "docs/v", "state": "InProgress", "done": 1, "total": 2, "unit": "rows"}],
+        resume_kwargs={"state": {"results": {"released": {"partition_names": []}}}, "wait_name": "built"},
+        reported=[{"label": "docs/v", "state": "InProgress", "done": 1, "total": 2, "unit": "rows"}],
     )
     stored = trigger.serialize()
     assert json.loads(json.dumps(stored)) == list(stored)  # no tuples, which JSON would turn into lists
@@ -111,7 +111,7 @@ def test_waits_of_another_version(data: dict[str, Any]) -> None:
 def test_a_trigger_stored_by_an_older_version(serve: Serve, operating: Operating, clock: Clock) -> None:
     operating.connect(serve(indexed(BUILT)))
     _, kwargs = trigger_of().serialize()
-    del kwargs["server_confirmed"], kwargs["resume"], kwargs["told"]
+    del kwargs["server_confirmed"], kwargs["resume_kwargs"], kwargs["reported"]
     assert asyncio.run(end_of(MilvusTrigger(**kwargs)))["status"] == "success"
 
 
