@@ -21,20 +21,22 @@ from fastapi.responses import PlainTextResponse, Response
 from starlette.requests import ClientDisconnect
 
 import airflow_vectordb
-from airflow_vectordb.local.body import json_schema, read
+from airflow_vectordb.local.body import json_schema, parse, read
 from airflow_vectordb.local.endpoints import (
     aliases,
-    alterations,
     collections,
     databases,
     entities,
     imports,
     indexes,
     partitions,
+    schemas,
     search,
+    storage,
 )
-from airflow_vectordb.local.endpoints.table import ENDPOINTS, Call, Endpoint
-from airflow_vectordb.local.engine.base import DEADLINE, Engine
+from airflow_vectordb.local.endpoints.table import ENDPOINTS, Endpoint, RequestContext
+from airflow_vectordb.local.engine.base import Engine
+from airflow_vectordb.local.engine.caller import DEADLINE
 from airflow_vectordb.local.errors import ApiError, bad_format, time_out
 from airflow_vectordb.local.guard import MAX_BODY, AllowedHosts, Guard, discard_body
 from airflow_vectordb.local.pages import add_pages
@@ -42,7 +44,7 @@ from airflow_vectordb.local.pages import add_pages
 __all__ = ["build_app"]
 
 # Importing them fills the table of endpoints.
-_MODULES = (aliases, alterations, collections, databases, entities, imports, indexes, partitions, search)
+_MODULES = (aliases, collections, databases, entities, imports, indexes, partitions, schemas, search, storage)
 
 _DEFAULT_TIMEOUT = 30.0
 _WORKERS = 64
@@ -131,11 +133,11 @@ def _handler(endpoint: Endpoint, engine: Engine, pool: ThreadPoolExecutor) -> Ca
 def _work(endpoint: Endpoint, engine: Engine, headers: dict[str, str], raw: bytes) -> tuple[int, int, bytes]:
     """Everything that takes time, in a worker thread: reading JSON, the work, writing JSON."""
     try:
-        request: Any = read(endpoint.request, _parsed(raw))
+        request: Any = read(endpoint.request, parse(raw))
         database = getattr(request, "db_name", "") or headers.get("db-name", "") or "default"
         # Milvus takes them for numbers unless it is told no, in one of Go's words for it.
         as_numbers = headers.get("accept-type-allow-int64") not in ("0", "f", "F", "FALSE", "False", "false")
-        answer = endpoint.act(Call(engine, database, as_numbers), request)
+        answer = endpoint.answer(RequestContext(engine, database, as_numbers), request)
         return 200, 0, orjson.dumps({"code": 0, **answer}, option=orjson.OPT_SERIALIZE_NUMPY)
     except ApiError as error:
         return _failure(error)
@@ -153,19 +155,6 @@ def _failure(error: ApiError) -> tuple[int, int, bytes]:
         # It repeats what it was given, a filter of many megabytes for instance.
         message = f"{message[:_MOST_MESSAGE]} […]"
     return error.http_status, error.code, orjson.dumps({"code": error.code, "message": message})
-
-
-def _parsed(raw: bytes) -> dict[str, Any]:
-    if not raw.strip():
-        raise bad_format("the request body should be nil, however {} is valid")
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        # The message of the decoder, without the document that it carries.
-        raise bad_format(error.msg) from None
-    if not isinstance(body, dict):
-        raise bad_format(f"json: cannot unmarshal {type(body).__name__} into an object")
-    return body
 
 
 def _timeout(request: Request) -> float:

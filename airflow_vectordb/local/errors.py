@@ -10,10 +10,13 @@ __all__ = [
     "ApiError",
     "DiskError",
     "alias_not_found",
+    "already_loaded",
     "bad_format",
     "collection_not_found",
     "collection_not_loaded",
     "database_not_found",
+    "import_failed",
+    "import_not_found",
     "index_not_found",
     "invalid",
     "missing",
@@ -96,8 +99,12 @@ def collection_not_found(database: str, collection: str) -> ApiError:
 
 
 def no_load_state(collection: str) -> ApiError:
-    """100 in the words of ``get_load_state``, which does not tell a missing database from a missing collection."""
+    """100 in the words of ``get_load_state``, which takes a missing database for a missing collection."""
     return ApiError(100, f"collection not found[collection={collection}]")
+
+
+def already_loaded(collection: str, why: str) -> ApiError:
+    return ApiError(104, f"{why}: collection already loaded[collection={collection}]")
 
 
 def collection_not_loaded(database: str, collection: str) -> ApiError:
@@ -117,19 +124,27 @@ def index_not_found(collection: str, index: str = "") -> ApiError:
     return ApiError(700, f"index not found{what}[collection={collection}]")
 
 
+def import_failed(why: str) -> ApiError:
+    return ApiError(2100, f"importing data failed: {why}")
+
+
+def import_not_found(job: str) -> ApiError:
+    return import_failed(f"import job does not exist, jobID={job}")
+
+
 def alias_not_found(database: str, alias: str) -> ApiError:
     return ApiError(1600, f"alias not found[database={database}][alias={alias}]")
 
 
 def rejected(reason: str) -> ApiError:
-    """1807: Milvus's limiter does not let it through, be it too early, or about something that is not there."""
+    """1807: Milvus's limiter refuses what comes too early or names something that does not exist."""
     return ApiError(1807, f"request is rejected by limiter, error: {reason}")
 
 
 def rate_limited(rate: float) -> ApiError:
-    """1807: too soon after the last one.
+    """1807: too soon after the last request.
 
-    :param rate: how many there may be in a second.
+    :param rate: how many are allowed per second.
     """
     reason = "request is rejected by grpc RateLimiter middleware, please retry later: rate limit exceeded"
     return rejected(f"{reason}[rate={rate:g}]")

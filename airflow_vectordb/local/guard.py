@@ -21,7 +21,7 @@ import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from airflow_vectordb.local.engine.base import CREDENTIALS
+from airflow_vectordb.local.engine.caller import CREDENTIALS
 from airflow_vectordb.local.errors import ApiError
 
 __all__ = ["MAX_BODY", "MAX_HEAD", "AllowedHosts", "Guard", "check_headers", "discard_body"]

@@ -150,19 +150,19 @@ def _open(settings: Settings) -> Engine:
 
 
 def _open_backend(uri: str) -> Engine:
-    from airflow_vectordb.local.engine.remote import RemoteEngine, Target
+    from airflow_vectordb.local.engine.remote import Target, remote_engine
 
     try:
-        return RemoteEngine(Target.parse(uri))
+        return remote_engine(Target.parse(uri))
     except ValueError as error:
         raise CannotServeError(f"cannot serve this backend: {error}") from error
 
 
 def _open_data(data: Path, throwaway: bool) -> Engine:
-    from airflow_vectordb.local.engine.lite import DataInUseError, LiteEngine
+    from airflow_vectordb.local.engine.lite import DataInUseError, lite_engine
 
     try:
-        return LiteEngine(data, throwaway=throwaway)
+        return lite_engine(data, throwaway=throwaway)
     except DataInUseError as error:
         raise CannotServeError(f"{data} is in use by another process; each data directory takes one server") from error
     except (OSError, ValueError, sqlite3.Error, ApiError) as error:

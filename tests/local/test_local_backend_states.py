@@ -8,7 +8,9 @@ import pytest
 
 from airflow_vectordb.local.engine.messages import common_pb2, milvus_pb2
 from airflow_vectordb.local.engine.model import LoadInfo
-from airflow_vectordb.local.engine.remote.partitions import Partitions
+from airflow_vectordb.local.engine.remote.backend import Backend
+from airflow_vectordb.local.engine.remote.loading import Loading
+from airflow_vectordb.local.engine.remote.segments import Segments
 from airflow_vectordb.local.errors import ApiError
 
 
@@ -38,7 +40,7 @@ class ScriptedRpc:
 
 
 def load_state(rpc: Any, *partitions: str) -> LoadInfo:
-    return Partitions(rpc).load_state("default", "c", list(partitions))
+    return Loading(Backend(rpc)).state("default", "c", list(partitions))
 
 
 @pytest.mark.parametrize(
@@ -94,5 +96,5 @@ def test_what_does_not_come_from_the_partitions_is_no_load_state(error: ApiError
 def test_a_flush_does_not_wait() -> None:
     """Nor does it ask how far the Milvus is with it: that would be waiting."""
     rpc = ScriptedRpc(common_pb2.LoadStateLoaded)
-    Partitions(rpc).flush("default", "c")  # type: ignore[arg-type] # it is called like the connection
+    Segments(Backend(rpc)).flush("default", "c")  # type: ignore[arg-type] # it is called like the connection
     assert [method for method, _ in rpc.called] == ["Flush"]

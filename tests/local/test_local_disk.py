@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from airflow_vectordb.local import LocalMilvus
+from airflow_vectordb.local.engine.base import Engine
+from airflow_vectordb.local.engine.calls import QueryCall
 from airflow_vectordb.local.engine.lite import disk as disk_module
+from airflow_vectordb.local.engine.lite import lite_engine
 from airflow_vectordb.local.engine.lite.catalog import Catalog, CollectionRecord
 from airflow_vectordb.local.engine.lite.disk import Reserve, keep_private
-from airflow_vectordb.local.engine.lite.engine import LiteEngine
 from airflow_vectordb.local.engine.model import CollectionSpec, FieldSpec
 from airflow_vectordb.local.engine.rows import encode
 from airflow_vectordb.local.errors import ApiError
@@ -253,29 +255,29 @@ SPEC = CollectionSpec(
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[LiteEngine]:
-    opened = LiteEngine(tmp_path / "data")
-    opened.create_collection("default", SPEC)
-    opened.create_index("default", "c", "vector", "", {"index_type": "FLAT", "metric_type": "L2"})
-    opened.load_collection("default", "c")
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    opened = lite_engine(tmp_path / "data")
+    opened.collections.create("default", SPEC)
+    opened.indexes.create("default", "c", "vector", "", {"index_type": "FLAT", "metric_type": "L2"})
+    opened.loading.load("default", "c")
     yield opened
     opened.close(5)
 
 
-def insert(engine: LiteEngine, start: int, count: int) -> None:
+def insert(engine: Engine, start: int, count: int) -> None:
     columns = encode(SPEC, rows(start, count, 2), with_ids=False)
-    engine.insert("default", "c", "", columns, count)
+    engine.entities.insert("default", "c", "", columns, count)
 
 
-def counted(engine: LiteEngine) -> int:
-    (column,) = engine.query("default", "c", filter="", output_fields=["count(*)"], partitions=[], limit=None, offset=0)
+def counted(engine: Engine) -> int:
+    (column,) = engine.entities.query("default", "c", QueryCall("", ["count(*)"]))
     (found,) = column.scalars.long_data.data
     return int(found)
 
 
 @pytest.mark.parametrize("cause", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
 def test_a_log_that_was_cut_is_written_to_no_more(
-    engine: LiteEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: int
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: int
 ) -> None:
     from milvus_lite.storage.wal import WAL
 
@@ -297,14 +299,15 @@ def test_a_log_that_was_cut_is_written_to_no_more(
     insert(engine, 200, 10)
     assert counted(engine) == 20
     # As the next start finds it.
-    engine._rpc.let_go("default", "c")
-    engine.load_collection("default", "c")
+    store = engine.collections._store  # type: ignore[attr-defined]
+    store.driver.let_go(store.catalog.collection("default", "c"))
+    engine.loading.load("default", "c")
     assert counted(engine) == 20
 
 
 # The engine forgets to close the log that it could not write out.
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
-def test_a_flush_that_fails_loses_nothing(engine: LiteEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flush_that_fails_loses_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     from milvus_lite.storage.manifest import Manifest
 
     def fail(self: Any) -> None:
@@ -314,11 +317,11 @@ def test_a_flush_that_fails_loses_nothing(engine: LiteEngine, monkeypatch: pytes
     with monkeypatch.context() as patch:
         patch.setattr(Manifest, "save", fail)
         with pytest.raises(ApiError, match="no space left"):
-            engine.flush("default", "c")
+            engine.segments.flush("default", "c")
         assert counted(engine) == 10
-        engine.drop_collection("default", "c")
-    assert engine.list_collections("default") == []
-    engine.create_collection("default", SPEC)
+        engine.collections.drop("default", "c")
+    assert engine.collections.names("default") == []
+    engine.collections.create("default", SPEC)
 
 
 def full(catalog: Catalog) -> Callable[[], object]:
@@ -328,25 +331,25 @@ def full(catalog: Catalog) -> Callable[[], object]:
     return lambda: catalog._sql.execute("PRAGMA max_page_count=100000")
 
 
-def test_what_the_catalog_cannot_keep_has_not_happened(engine: LiteEngine) -> None:
-    catalog = engine._catalog
+def test_what_the_catalog_cannot_keep_has_not_happened(engine: Engine) -> None:
+    catalog = engine.collections._store.catalog  # type: ignore[attr-defined]
     relieve = full(catalog)
     wide = {"k" * 3000: "v" * 3000}
     refusals: list[Callable[[], None]] = [
-        lambda: engine.create_database("side", wide),
-        lambda: engine.alter_collection("default", "c", wide, []),
-        lambda: engine.create_collection("default", CollectionSpec("d", SPEC.fields, properties=wide)),
+        lambda: engine.databases.create("side", wide),
+        lambda: engine.collections.alter("default", "c", wide, []),
+        lambda: engine.collections.create("default", CollectionSpec("d", SPEC.fields, properties=wide)),
     ]
     for refused in refusals:
         with pytest.raises(ApiError, match="no space left"):
             refused()
-    assert engine.list_databases() == ["default"]
-    assert engine.list_collections("default") == ["c"]
-    assert engine.describe_collection("default", "c").spec.properties == {}
+    assert engine.databases.names() == ["default"]
+    assert engine.collections.names("default") == ["c"]
+    assert engine.collections.describe("default", "c").spec.properties == {}
     relieve()
-    engine.create_collection("default", CollectionSpec("d", SPEC.fields, properties=wide))
-    engine.alter_collection("default", "c", wide, [])
-    assert engine.describe_collection("default", "c").spec.properties == wide
+    engine.collections.create("default", CollectionSpec("d", SPEC.fields, properties=wide))
+    engine.collections.alter("default", "c", wide, [])
+    assert engine.collections.describe("default", "c").spec.properties == wide
 
 
 def test_a_renaming_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:

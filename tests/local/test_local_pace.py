@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_vectordb.local import Pace
-from airflow_vectordb.local.engine.base import Engine, Written
+from airflow_vectordb.local.engine.base import Engine
+from airflow_vectordb.local.engine.calls import Written
 from airflow_vectordb.local.engine.model import CollectionInfo, CollectionSpec, FieldSpec, IndexInfo, LoadInfo
 from airflow_vectordb.local.engine.paced import paced
 from airflow_vectordb.local.errors import ApiError, collection_not_found, no_load_state, unexpected
@@ -100,11 +101,9 @@ class Truth:
         real = self._real(name)
         self.flushed[real] = Counter(self.written[real])
 
-    def row_count(self, database: str, name: str) -> int:
-        return self.flushed[self._real(name)].total()
-
-    def partition_row_count(self, database: str, collection: str, name: str) -> int:
-        return self.flushed[self._real(collection)][name]
+    def row_count(self, database: str, name: str, partition: str = "") -> int:
+        flushed = self.flushed[self._real(name)]
+        return flushed[partition] if partition else flushed.total()
 
     def create_index(self, database: str, collection: str, field: str, name: str, params: dict[str, str]) -> None:
         there = self.indexes[self._real(collection)]
@@ -141,6 +140,34 @@ class Truth:
         return LoadInfo("LoadStateLoading", -1, "partition not loaded[partition=7].")
 
 
+class Part:
+    """Some methods of the truth, under the names that a part of an engine has for them; looked up when called."""
+
+    def __init__(self, truth: Truth, **names: str) -> None:
+        self.truth = truth
+        self.names = names
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.truth, self.names[name])
+
+
+def engine_of(truth: Truth) -> Engine:
+    parts: dict[str, Any] = dict.fromkeys(("databases", "aliases", "schemas", "partitions", "searches", "imports"))
+    collections = {name: f"{name}_collection" for name in ("create", "describe", "drop", "rename")}
+    indexes = {"create": "create_index", "describe": "describe_indexes", "drop": "drop_index"}
+    loading = {"load": "load_collection", "release": "release_collection", "state": "load_state"}
+    loading |= {name: name for name in ("load_partitions", "release_partitions")}
+    return Engine(
+        **parts,
+        collections=Part(truth, spec="collection_spec", **collections),  # type: ignore[arg-type] # as much as is asked
+        loading=Part(truth, **loading),  # type: ignore[arg-type]
+        segments=Part(truth, flush="flush", row_count="row_count"),  # type: ignore[arg-type]
+        indexes=Part(truth, **indexes),  # type: ignore[arg-type]
+        entities=Part(truth, insert="insert", upsert="upsert", delete="delete"),  # type: ignore[arg-type]
+        close=lambda timeout: None,
+    )
+
+
 def spec(name: str) -> CollectionSpec:
     return CollectionSpec(name, [FieldSpec("id", "Int64", is_primary=True)])
 
@@ -151,28 +178,28 @@ class World:
     def __init__(self, pace: Pace = PACE) -> None:
         self.clock = Clock()
         self.truth = Truth()
-        self.engine: Engine = paced(self.truth, pace, self.clock)  # type: ignore[arg-type] # as much of one as is asked
-        self.engine.create_collection("default", spec("c"))
+        self.engine = paced(engine_of(self.truth), pace, self.clock)
+        self.engine.collections.create("default", spec("c"))
 
     def insert(self, count: int, partition: str = "", name: str = "c") -> None:
-        self.engine.insert("default", name, partition, [], count)
+        self.engine.entities.insert("default", name, partition, [], count)
 
     def flush(self, name: str = "c") -> None:
-        self.engine.flush("default", name)
+        self.engine.segments.flush("default", name)
 
     def index(self, name: str = "i", collection: str = "c") -> None:
-        self.engine.create_index("default", collection, "v", name, {})
+        self.engine.indexes.create("default", collection, "v", name, {})
 
     def count(self, name: str = "c") -> int:
-        return self.engine.row_count("default", name)
+        return self.engine.segments.row_count("default", name)
 
     def described(self, name: str = "i", collection: str = "c") -> tuple[str, int, int, int]:
         """State, total, indexed and pending rows."""
-        found = {one.name: one for one in self.engine.describe_indexes("default", collection)}[name]
+        found = {one.name: one for one in self.engine.indexes.describe("default", collection)}[name]
         return found.state, found.total, found.indexed, found.pending
 
     def loading(self, *partitions: str, name: str = "c") -> LoadInfo:
-        return self.engine.load_state("default", name, list(partitions))
+        return self.engine.loading.state("default", name, list(partitions))
 
 
 @pytest.fixture
@@ -181,8 +208,8 @@ def world() -> World:
 
 
 def test_no_pace_is_the_engine_itself() -> None:
-    truth: Any = Truth()
-    assert paced(truth, None) is truth
+    engine = engine_of(Truth())
+    assert paced(engine, None) is engine
 
 
 def test_after_a_flush_rows_are_counted_then_sealed_then_built(world: World) -> None:
@@ -269,7 +296,7 @@ def test_an_index_that_is_there_is_not_built_anew(world: World) -> None:
     world.clock.move(100)
     world.index()
     assert world.described() == ("Finished", 1000, 1000, 0)
-    world.engine.drop_index("default", "c", "i")
+    world.engine.indexes.drop("default", "c", "i")
     world.index()
     assert world.described() == ("Unissued", 1000, 0, 1000)
 
@@ -292,7 +319,7 @@ def test_rows_in_the_place_of_others_are_built_anew(world: World) -> None:
     world.insert(1000)
     world.flush()
     world.clock.move(100)
-    world.engine.upsert("default", "c", "", [], 400, partial=False)
+    world.engine.entities.upsert("default", "c", "", [], 400, partial=False)
     world.flush()
     assert (world.count(), world.described()) == (1000, ("Finished", 1000, 1000, 0))
     world.clock.move(3)
@@ -343,7 +370,7 @@ def test_rows_of_partitions_are_counted_with_the_others(world: World) -> None:
     world.flush()
 
     def counts() -> list[int]:
-        return [world.engine.partition_row_count("default", "c", name) for name in ("_default", "p")]
+        return [world.engine.segments.row_count("default", "c", name) for name in ("_default", "p")]
 
     assert (world.count(), counts()) == (150, [50, 100])
     world.clock.move(1)
@@ -351,7 +378,7 @@ def test_rows_of_partitions_are_counted_with_the_others(world: World) -> None:
 
 
 def test_the_limit_on_flushes(world: World) -> None:
-    world.engine.create_collection("default", spec("other"))
+    world.engine.collections.create("default", spec("other"))
     world.truth.aliases["al"] = "c"
     world.flush()
     world.flush("other")
@@ -401,42 +428,42 @@ def test_loading_takes_a_while_and_tells_its_percentage(world: World) -> None:
     world.flush()
     world.clock.move(50)
     assert world.loading() == LoadInfo("LoadStateNotLoad")
-    world.engine.load_collection("default", "c")
+    world.engine.loading.load("default", "c")
     seen = []
     for _ in range(5):
         seen.append(world.loading())
-        info = world.engine.describe_collection("default", "c")
+        info = world.engine.collections.describe("default", "c")
         assert info.load_state == seen[-1].state
         world.clock.move(1)
     assert seen == [LoadInfo("LoadStateLoading", percent) for percent in (0, 25, 50, 75)] + [LOADED]
     # Loading what is loaded takes no time.
-    world.engine.load_collection("default", "c")
+    world.engine.loading.load("default", "c")
     assert world.loading() == LOADED
 
 
 def test_loading_again_goes_on_with_the_same(world: World) -> None:
-    world.engine.load_collection("default", "c")
+    world.engine.loading.load("default", "c")
     world.clock.move(1)
-    world.engine.load_collection("default", "c")
+    world.engine.loading.load("default", "c")
     assert world.loading() == LoadInfo("LoadStateLoading", 50)
-    world.engine.release_collection("default", "c")
+    world.engine.loading.release("default", "c")
     assert world.loading() == LoadInfo("LoadStateNotLoad")
-    world.engine.load_collection("default", "c")
+    world.engine.loading.load("default", "c")
     assert world.loading() == LoadInfo("LoadStateLoading", 0)
 
 
 def test_partitions_load_each_for_itself(world: World) -> None:
-    world.engine.load_partitions("default", "c", ["p"])
+    world.engine.loading.load_partitions("default", "c", ["p"])
     assert world.loading("p") == LoadInfo("LoadStateLoading", 0)
     released = LoadInfo("LoadStateLoading", -1, "partition not loaded[partition=7].")
     assert [world.loading("_default"), world.loading("p", "_default")] == [released, released]
     world.clock.move(2)
     assert [world.loading("p"), world.loading()] == [LOADED, LOADED]
-    world.engine.load_collection("default", "c")
+    world.engine.loading.load("default", "c")
     world.clock.move(1)
     half = LoadInfo("LoadStateLoading", 50)
     assert [world.loading("p"), world.loading("_default"), world.loading()] == [LOADED, half, half]
-    world.engine.release_partitions("default", "c", ["_default"])
+    world.engine.loading.release_partitions("default", "c", ["_default"])
     assert [world.loading("p"), world.loading("_default"), world.loading()] == [LOADED, released, LOADED]
 
 
@@ -444,15 +471,15 @@ def test_a_dropped_collection_leaves_nothing_to_the_next_of_its_name(world: Worl
     world.index()
     world.insert(1000)
     world.flush()
-    world.engine.load_collection("default", "c")
-    world.engine.drop_collection("default", "c")
+    world.engine.loading.load("default", "c")
+    world.engine.collections.drop("default", "c")
     with pytest.raises(ApiError):
         world.loading()
-    world.engine.create_collection("default", spec("c"))
+    world.engine.collections.create("default", spec("c"))
     world.index()
     world.flush()  # not limited by the flush of the other one
     assert (world.count(), world.described()) == (0, ("Finished", 0, 0, 0))
-    world.engine.load_collection("default", "c")
+    world.engine.loading.load("default", "c")
     assert world.loading() == LoadInfo("LoadStateLoading", 0)
 
 
@@ -460,8 +487,8 @@ def test_what_is_under_way_goes_on_under_a_new_name(world: World) -> None:
     world.index()
     world.insert(1000)
     world.flush()
-    world.engine.load_collection("default", "c")
-    world.engine.rename_collection("default", "c", "", "d")
+    world.engine.loading.load("default", "c")
+    world.engine.collections.rename("default", "c", "", "d")
     assert world.loading(name="d") == LoadInfo("LoadStateLoading", 0)
     world.clock.move(3)
     assert world.described(collection="d") == ("Finished", 1000, 0, 1000)
@@ -472,7 +499,7 @@ def test_an_alias_shows_the_same(world: World) -> None:
     world.index(collection="al")
     world.insert(1000, name="al")
     world.flush("al")
-    world.engine.load_collection("default", "al")
+    world.engine.loading.load("default", "al")
     world.clock.move(1)
     assert (world.count(), world.count("al")) == (1000, 1000)
     assert world.loading() == world.loading(name="al") == LoadInfo("LoadStateLoading", 33)
@@ -484,8 +511,8 @@ def test_a_restart_finishes_what_was_pending(world: World) -> None:
     world.index()
     world.insert(1000)
     world.flush()
-    world.engine.load_collection("default", "c")
-    world.engine = paced(world.truth, PACE, world.clock)  # type: ignore[arg-type] # the same truth
+    world.engine.loading.load("default", "c")
+    world.engine = paced(engine_of(world.truth), PACE, world.clock)
     assert (world.count(), world.described(), world.loading()) == (1000, ("Finished", 1000, 1000, 0), LOADED)
 
 
@@ -507,7 +534,7 @@ def test_an_engine_that_takes_time_itself_takes_it_too(world: World) -> None:
 def test_a_caller_who_may_not_count_sees_the_truth(world: World) -> None:
     """Who may ask for an index may do so whatever else is denied; the pace needs more than that."""
 
-    def denied(database: str, name: str) -> int:
+    def denied(database: str, name: str, partition: str = "") -> int:
         raise ApiError(65535, "PrivilegeGetStatistics: permission deny", http_status=403)
 
     world.index()
@@ -545,7 +572,7 @@ def test_everybody_at_once() -> None:
     world.flush()
     world.clock.move(10_000)
     assert (world.count(), world.described()) == (200, ("Finished", 200, 200, 0))
-    ledger = next(iter(world.engine._ledgers.values()))  # type: ignore[attr-defined]
+    ledger = next(iter(world.engine.segments._ledgers._ledgers.values()))  # type: ignore[attr-defined]
     assert (ledger.sealed, ledger.builds) == ([], [])
 
 
@@ -567,7 +594,7 @@ def test_it_shows_no_more_than_there_is_and_all_of_it_in_the_end(steps: list[tup
         if step == "insert":
             world.insert(value)
         elif step == "upsert":
-            world.engine.upsert("default", "c", "", [], value, partial=False)
+            world.engine.entities.upsert("default", "c", "", [], value, partial=False)
         elif step == "flush":
             world.flush()
         elif step == "index":

@@ -215,7 +215,7 @@ class MilvusServer:
 
     def ask(self, method: str, request: Any) -> Any:
         """Call the server over gRPC, past everything of ours but the connection."""
-        from airflow_vectordb.local.engine.base import CREDENTIALS, DEADLINE
+        from airflow_vectordb.local.engine.caller import CREDENTIALS, DEADLINE
         from airflow_vectordb.local.engine.remote.rpc import RemoteRpc, Target
 
         CREDENTIALS.set(self.token.encode())

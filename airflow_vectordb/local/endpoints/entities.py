@@ -1,131 +1,121 @@
-"""entities/…"""
+"""entities/insert, upsert, delete, get and query"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Any
 
-from airflow_vectordb.local.body import Key
-from airflow_vectordb.local.endpoints.indexes import CollectionNameReq
-from airflow_vectordb.local.endpoints.table import Answer, Call, endpoint
+from airflow_vectordb.local.body import optional, required
+from airflow_vectordb.local.endpoints.bodies import CollectionNameReq
+from airflow_vectordb.local.endpoints.table import Answer, RequestContext, endpoint
 from airflow_vectordb.local.engine import rows
-from airflow_vectordb.local.engine.base import CONSISTENCY
+from airflow_vectordb.local.engine.caller import CONSISTENCY
+from airflow_vectordb.local.engine.calls import COUNT, QueryCall
 from airflow_vectordb.local.engine.literals import literal
-from airflow_vectordb.local.engine.model import CollectionSpec, FieldSpec
-from airflow_vectordb.local.engine.requests import COUNT
+from airflow_vectordb.local.engine.model import CONSISTENCY_LEVELS, CollectionSpec, FieldSpec
 from airflow_vectordb.local.errors import ApiError, invalid
 
-__all__ = ["filled", "key_literal", "read_at", "shown_ids", "spec_of"]
-
-_CONSISTENCY = ("Strong", "Session", "Bounded", "Eventually", "Customized")
+__all__ = ["ReadReq", "filled", "key_literal", "read_rows", "shown_ids"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CollectionDataReq(CollectionNameReq):
-    data: Annotated[list[dict[str, Any]], Key("data", "The rows, an object each.")]
-    partition_name: Annotated[str, Key("partitionName", "The partition that they go to.")] = ""
+    data: list[dict[str, Any]] = required("data", "The rows, an object each.")
+    partition_name: str = optional("partitionName", "The partition that they go to.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class UpsertReq(CollectionDataReq):
-    partial: Annotated[bool, Key("partialUpdate", "Keep the fields that a row does not mention.")] = False
+    partial: bool = optional("partialUpdate", "Keep the fields that a row does not mention.", False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CollectionFilterReq(CollectionNameReq):
-    filter: Annotated[str, Key("filter", "Which rows.")]
-    partition_name: Annotated[str, Key("partitionName", "Only in this partition.")] = ""
-    expr_params: Annotated[dict[str, Any], Key("exprParams", "Values for {names} in the filter.")] = field(
-        default_factory=dict
-    )
+    filter: str = required("filter", "Which rows.")
+    partition_name: str = optional("partitionName", "Only in this partition.")
+    expr_params: dict[str, Any] = optional("exprParams", "Values for {names} in the filter.", dict)
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollectionIDReq(CollectionNameReq):
-    consistency: Annotated[str, Key("consistencyLevel", "Strong, Session, Bounded, Eventually.")] = ""
-    id: Annotated[Any, Key("id", "A primary key or a list of them.")]
-    output_fields: Annotated[
-        list[str] | None, Key("outputFields", "The fields to return; all when it is left out.")
-    ] = None
-    partition_name: Annotated[str, Key("partitionName", "Only in this partition.")] = ""
-    partition_names: Annotated[list[str], Key("partitionNames", "Only in these partitions.")] = field(
-        default_factory=list
-    )
+class ReadReq(CollectionNameReq):
+    """What all that reads rows may say of it."""
+
+    consistency: str = optional("consistencyLevel", "Strong, Session, Bounded, Eventually.")
+    partition_names: list[str] = optional("partitionNames", "Only in these partitions.", list)
+
+    def begin(self, context: RequestContext) -> CollectionSpec:
+        """Set the consistency level of what follows, and return what the collection is made of.
+
+        Over Milvus Lite each read sees all that was written before it.
+
+        :raises ApiError: 1100 for a level that Milvus does not have.
+        """
+        level = self.consistency
+        if level and level not in CONSISTENCY_LEVELS:
+            raise invalid(
+                f"parameter:'{level}' is incorrect, please check it: consistencyLevel is one of {CONSISTENCY_LEVELS}"
+            )
+        CONSISTENCY.set(level)
+        return context.engine.collections.spec(context.database, self.collection_name)
 
 
 @dataclass(frozen=True, kw_only=True)
-class QueryReq(CollectionNameReq):
-    consistency: Annotated[str, Key("consistencyLevel", "Strong, Session, Bounded, Eventually.")] = ""
-    filter: Annotated[str, Key("filter", "Which rows.")] = ""
-    output_fields: Annotated[
-        list[str] | None, Key("outputFields", "The fields to return; all when it is left out.")
-    ] = None
-    partition_names: Annotated[list[str], Key("partitionNames", "Only in these partitions.")] = field(
-        default_factory=list
-    )
-    limit: Annotated[int, Key("limit", "At most so many rows.")] = 100
-    offset: Annotated[int, Key("offset", "Leave out so many first.")] = 0
-    expr_params: Annotated[dict[str, Any], Key("exprParams", "Values for {names} in the filter.")] = field(
-        default_factory=dict
-    )
+class CollectionIDReq(ReadReq):
+    id: Any = required("id", "A primary key or a list of them.")
+    output_fields: list[str] | None = optional("outputFields", "The fields to return; all when it is left out.", None)
+    partition_name: str = optional("partitionName", "Only in this partition.")
 
 
-def spec_of(call: Call, collection: str) -> CollectionSpec:
-    """What the collection of a request is made of."""
-    return call.engine.collection_spec(call.database, collection)
+@dataclass(frozen=True, kw_only=True)
+class QueryReq(ReadReq):
+    filter: str = optional("filter", "Which rows.")
+    output_fields: list[str] | None = optional("outputFields", "The fields to return; all when it is left out.", None)
+    limit: int = optional("limit", "At most so many rows.", 100)
+    offset: int = optional("offset", "Leave out so many first.", 0)
+    expr_params: dict[str, Any] = optional("exprParams", "Values for {names} in the filter.", dict)
 
 
-def shown_ids(call: Call, ids: list[int] | list[str]) -> list[Any]:
-    """Primary keys as the caller wants them: Int64 as numbers or as strings."""
-    return list(ids) if call.int64_as_numbers else [str(value) for value in ids]
-
-
-def read_at(level: str) -> None:
-    """Set the consistency level of this call's reads; over Milvus Lite each sees all that was written before it.
-
-    :raises ApiError: 1100 for a level that Milvus has not.
-    """
-    if level and level not in _CONSISTENCY:
-        raise invalid(f"parameter:'{level}' is incorrect, please check it: consistencyLevel is one of {_CONSISTENCY}")
-    CONSISTENCY.set(level)
+def shown_ids(context: RequestContext, ids: list[int] | list[str]) -> list[Any]:
+    """Return primary keys as the caller wants them: Int64 as numbers or as strings."""
+    return list(ids) if context.int64_as_numbers else [str(value) for value in ids]
 
 
 # --- writing ---
 
 
 @endpoint("entities/insert", CollectionDataReq, limiter=(200,))
-def insert(call: Call, request: CollectionDataReq) -> Answer:
+def insert(context: RequestContext, request: CollectionDataReq) -> Answer:
     """Insert rows."""
-    spec = spec_of(call, request.collection_name)
+    spec = context.engine.collections.spec(context.database, request.collection_name)
     columns = rows.encode(spec, request.data, with_ids=False)
-    done = call.engine.insert(
-        call.database, request.collection_name, request.partition_name, columns, len(request.data)
+    done = context.engine.entities.insert(
+        context.database, request.collection_name, request.partition_name, columns, len(request.data)
     )
-    return {"cost": 0, "data": {"insertCount": done.count, "insertIds": shown_ids(call, done.ids)}}
+    return {"cost": 0, "data": {"insertCount": done.count, "insertIds": shown_ids(context, done.ids)}}
 
 
 @endpoint("entities/upsert", UpsertReq, limiter=(200,))
-def upsert(call: Call, request: UpsertReq) -> Answer:
+def upsert(context: RequestContext, request: UpsertReq) -> Answer:
     """Insert rows, in place of those with the same keys."""
-    spec = spec_of(call, request.collection_name)
+    spec = context.engine.collections.spec(context.database, request.collection_name)
     columns = rows.encode(spec, request.data, with_ids=True, partial=request.partial)
-    done = call.engine.upsert(
-        call.database,
+    done = context.engine.entities.upsert(
+        context.database,
         request.collection_name,
         request.partition_name,
         columns,
         len(request.data),
         partial=request.partial,
     )
-    return {"cost": 0, "data": {"upsertCount": done.count, "upsertIds": shown_ids(call, done.ids)}}
+    return {"cost": 0, "data": {"upsertCount": done.count, "upsertIds": shown_ids(context, done.ids)}}
 
 
 @endpoint("entities/delete", CollectionFilterReq, limiter=(200,))
-def delete(call: Call, request: CollectionFilterReq) -> Answer:
-    """Delete the rows that a filter finds."""
+def delete(context: RequestContext, request: CollectionFilterReq) -> Answer:
+    """Delete the rows that a filter matches."""
     text = filled(request.filter, request.expr_params)
-    count = call.engine.delete(call.database, request.collection_name, request.partition_name, text)
+    count = context.engine.entities.delete(context.database, request.collection_name, request.partition_name, text)
     return {"cost": 0, "data": {"deleteCount": count}}
 
 
@@ -133,27 +123,20 @@ def delete(call: Call, request: CollectionFilterReq) -> Answer:
 
 
 @endpoint("entities/get", CollectionIDReq, limiter=(200,))
-def get(call: Call, request: CollectionIDReq) -> Answer:
-    """The rows with these keys."""
-    read_at(request.consistency)
-    spec = spec_of(call, request.collection_name)
+def get(context: RequestContext, request: CollectionIDReq) -> Answer:
+    """Return the rows with these keys."""
+    spec = request.begin(context)
     keys = request.id if isinstance(request.id, list) else [request.id]
-    partitions = [*request.partition_names, *filter(None, [request.partition_name])]
-    fields = ["*"] if request.output_fields is None else request.output_fields
-    columns = call.engine.query(
-        call.database,
-        request.collection_name,
-        filter=f"{spec.primary.name} in [{', '.join(key_literal(spec.primary, key) for key in keys)}]",
-        output_fields=fields,
-        partitions=partitions,
-        limit=None,
-        offset=0,
+    call = QueryCall(
+        f"{spec.primary.name} in [{', '.join(key_literal(spec.primary, key) for key in keys)}]",
+        ["*"] if request.output_fields is None else request.output_fields,
+        [*request.partition_names, *filter(None, [request.partition_name])],
     )
-    return {"cost": 0, "data": _rows(call, spec, columns, fields)}
+    return {"cost": 0, "data": read_rows(context, request.collection_name, spec, call)}
 
 
 def key_literal(primary: FieldSpec, value: Any) -> str:
-    """A primary key as a literal of Milvus's filter language."""
+    """Return a primary key as a literal of Milvus's filter language."""
     if primary.type == "VarChar" and type(value) is str:
         return literal(value)
     if primary.type == "Int64":
@@ -169,38 +152,37 @@ def key_literal(primary: FieldSpec, value: Any) -> str:
 
 
 @endpoint("entities/query", QueryReq, limiter=(200,))
-def query(call: Call, request: QueryReq) -> Answer:
-    """The rows that a filter finds, or their number."""
-    read_at(request.consistency)
-    spec = spec_of(call, request.collection_name)
+def query(context: RequestContext, request: QueryReq) -> Answer:
+    """Return the rows that a filter matches, or their number."""
+    spec = request.begin(context)
     fields = ["*"] if request.output_fields is None else request.output_fields
-    columns = call.engine.query(
-        call.database,
-        request.collection_name,
-        filter=filled(request.filter, request.expr_params),
-        output_fields=fields,
-        partitions=request.partition_names,
-        limit=None if COUNT in fields else request.limit,
-        offset=request.offset,
+    call = QueryCall(
+        filled(request.filter, request.expr_params),
+        fields,
+        request.partition_names,
+        None if COUNT in fields else request.limit,
+        request.offset,
     )
-    return {"cost": 0, "data": _rows(call, spec, columns, fields)}
+    return {"cost": 0, "data": read_rows(context, request.collection_name, spec, call)}
 
 
-def _rows(call: Call, spec: CollectionSpec, columns: list[Any], fields: list[str]) -> list[dict[str, Any]]:
-    if COUNT in fields:
+def read_rows(context: RequestContext, collection: str, spec: CollectionSpec, call: QueryCall) -> list[dict[str, Any]]:
+    """Return the rows that a query finds, as JSON."""
+    columns = context.engine.entities.query(context.database, collection, call)
+    if COUNT in call.output_fields:
         return [{COUNT: int(columns[0].scalars.long_data.data[0])}]
     key = next((column for column in columns if column.field_name == spec.primary.name), None)
     if key is None:
         return []
     slot = key.scalars.string_data if key.scalars.HasField("string_data") else key.scalars.long_data
-    return rows.decode(spec, columns, len(slot.data), int64_as_numbers=call.int64_as_numbers)
+    return rows.decode(spec, columns, len(slot.data), int64_as_numbers=context.int64_as_numbers)
 
 
 _TEMPLATE = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\{(\w+)\}""")
 
 
 def filled(text: str, values: dict[str, Any]) -> str:
-    """Put values in place of ``{names}`` in a filter, outside of its strings."""
+    """Return a filter with values in place of ``{names}``, outside of its strings."""
 
     def fill(match: re.Match[str]) -> str:
         name = match.group(1)

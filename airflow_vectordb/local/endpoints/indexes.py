@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Any
 
-from airflow_vectordb.local.body import Key
-from airflow_vectordb.local.endpoints.table import DONE, Answer, Call, InDatabase, endpoint
-from airflow_vectordb.local.engine.index_rules import normalize
+from airflow_vectordb.local.body import optional, required
+from airflow_vectordb.local.endpoints.bodies import CollectionNameReq, IndexReq, key_values
+from airflow_vectordb.local.endpoints.table import Answer, RequestContext, endpoint
+from airflow_vectordb.local.engine.literals import normalize
 from airflow_vectordb.local.engine.model import IndexInfo
 from airflow_vectordb.local.errors import index_not_found, invalid
 
@@ -16,21 +17,17 @@ __all__ = ["IndexParam", "create_all"]
 
 @dataclass(frozen=True, kw_only=True)
 class IndexParam:
-    """One index. Its type and parameters may be spelt in three ways, of three ages of Milvus; see :meth:`params`."""
+    """One index. Its type and parameters may be spelled in three ways, of three ages of Milvus; see :meth:`params`."""
 
-    field_name: Annotated[str, Key("fieldName", "The field to index.")]
-    index_name: Annotated[str, Key("indexName", "The name of the index; the field's name when it is left out.")] = ""
-    metric_type: Annotated[str, Key("metricType", "The metric; by the field's type when it is left out.")] = ""
-    index_type: Annotated[str, Key("indexType", "The index type (Milvus 2.4.14 and later).")] = ""
-    given: Annotated[dict[str, Any], Key("params", "Build parameters; index_type may stand here (Milvus 2.4).")] = (
-        field(default_factory=dict)
-    )
-    index_config: Annotated[dict[str, Any], Key("indexConfig", "Index type and parameters (before Milvus 2.4).")] = (
-        field(default_factory=dict)
-    )
+    field_name: str = required("fieldName", "The field to index.")
+    index_name: str = optional("indexName", "The name of the index; the field's name when it is left out.")
+    metric_type: str = optional("metricType", "The metric; by the field's type when it is left out.")
+    index_type: str = optional("indexType", "The index type (Milvus 2.4.14 and later).")
+    given: dict[str, Any] = optional("params", "Build parameters; index_type may stand here (Milvus 2.4).", dict)
+    index_config: dict[str, Any] = optional("indexConfig", "Index type and parameters (before Milvus 2.4).", dict)
 
     def params(self) -> dict[str, str]:
-        """All of it as one dict; the later spelling wins where a body carries several.
+        """Return all of it as one dict; the later spelling wins where a body carries several.
 
         :raises ApiError: 1100 when ``params`` itself contradicts what stands beside it.
         """
@@ -48,44 +45,43 @@ class IndexParam:
 
 
 @dataclass(frozen=True, kw_only=True)
-class IndexParamReq(InDatabase):
-    collection_name: Annotated[str, Key("collectionName", "The collection.")]
-    index_params: Annotated[list[IndexParam], Key("indexParams", "The indexes to create, in this order.")]
+class IndexParamReq(CollectionNameReq):
+    index_params: list[IndexParam] = required("indexParams", "The indexes to create, in this order.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollectionNameReq(InDatabase):
-    collection_name: Annotated[str, Key("collectionName", "The collection.")]
+class IndexPropertiesReq(IndexReq):
+    properties: dict[str, Any] = required("properties", "mmap.enabled, indexoffsetcache.enabled, warmup.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class IndexReq(CollectionNameReq):
-    index_name: Annotated[str, Key("indexName", "The index.")]
+class IndexPropertyKeysReq(IndexReq):
+    keys: list[str] = required("propertyKeys", "The properties to drop.")
 
 
-def create_all(call: Call, collection: str, indexes: list[IndexParam]) -> None:
-    """Create indexes in order; the first error ends it, and what came before stays."""
+def create_all(context: RequestContext, collection: str, indexes: list[IndexParam]) -> None:
+    """Create indexes in order; the first error ends it, and those before it stay."""
     for index in indexes:
-        call.engine.create_index(call.database, collection, index.field_name, index.index_name, index.params())
+        context.engine.indexes.create(context.database, collection, index.field_name, index.index_name, index.params())
 
 
 @endpoint("indexes/create", IndexParamReq)
-def create_indexes(call: Call, request: IndexParamReq) -> Answer:
+def create_indexes(context: RequestContext, request: IndexParamReq) -> None:
     """Create indexes on fields of a collection."""
-    create_all(call, request.collection_name, request.index_params)
-    return DONE
+    create_all(context, request.collection_name, request.index_params)
 
 
 @endpoint("indexes/list", CollectionNameReq)
-def list_indexes(call: Call, request: CollectionNameReq) -> Answer:
-    """The names of the indexes of a collection."""
-    return {"data": [index.name for index in call.engine.describe_indexes(call.database, request.collection_name)]}
+def list_indexes(context: RequestContext, request: CollectionNameReq) -> Answer:
+    """List the names of the indexes of a collection."""
+    found = context.engine.indexes.describe(context.database, request.collection_name)
+    return {"data": [index.name for index in found]}
 
 
 @endpoint("indexes/describe", IndexReq)
-def describe_index(call: Call, request: IndexReq) -> Answer:
-    """What an index is and how far it is built."""
-    found = call.engine.describe_indexes(call.database, request.collection_name)
+def describe_index(context: RequestContext, request: IndexReq) -> Answer:
+    """Return what an index is and how far it is built."""
+    found = context.engine.indexes.describe(context.database, request.collection_name)
     named = [_described(index) for index in found if index.name == request.index_name]
     if not named:
         raise index_not_found(request.collection_name, request.index_name)
@@ -103,14 +99,27 @@ def _described(index: IndexInfo) -> dict[str, Any]:
         "indexedRows": index.indexed,
         "pendingRows": index.pending,
         "failReason": index.fail_reason,
-        "indexParams": [{"key": key, "value": value} for key, value in index.params.items()],
+        "indexParams": key_values(index.params),
         "minIndexVersion": 0,
         "maxIndexVersion": 0,
     }
 
 
+@endpoint("indexes/alter_properties", IndexPropertiesReq)
+def alter_index(context: RequestContext, request: IndexPropertiesReq) -> None:
+    """Set properties of an index."""
+    context.engine.indexes.alter(
+        context.database, request.collection_name, request.index_name, normalize(request.properties), []
+    )
+
+
+@endpoint("indexes/drop_properties", IndexPropertyKeysReq)
+def drop_index_properties(context: RequestContext, request: IndexPropertyKeysReq) -> None:
+    """Drop properties of an index."""
+    context.engine.indexes.alter(context.database, request.collection_name, request.index_name, {}, request.keys)
+
+
 @endpoint("indexes/drop", IndexReq)
-def drop_index(call: Call, request: IndexReq) -> Answer:
+def drop_index(context: RequestContext, request: IndexReq) -> None:
     """Drop an index of a collection that is not loaded."""
-    call.engine.drop_index(call.database, request.collection_name, request.index_name)
-    return DONE
+    context.engine.indexes.drop(context.database, request.collection_name, request.index_name)

@@ -3,68 +3,56 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from airflow_vectordb.local.body import Key
-from airflow_vectordb.local.endpoints.indexes import CollectionNameReq
-from airflow_vectordb.local.endpoints.table import DONE, Answer, Call, endpoint
-
-__all__: list[str] = []
-
-
-@dataclass(frozen=True, kw_only=True)
-class PartitionReq(CollectionNameReq):
-    partition_name: Annotated[str, Key("partitionName", "The partition.")]
+from airflow_vectordb.local.body import required
+from airflow_vectordb.local.endpoints.bodies import CollectionNameReq, PartitionReq
+from airflow_vectordb.local.endpoints.table import Answer, RequestContext, endpoint
 
 
 @dataclass(frozen=True, kw_only=True)
 class PartitionsReq(CollectionNameReq):
-    partition_names: Annotated[list[str], Key("partitionNames", "The partitions.")]
+    partition_names: list[str] = required("partitionNames", "The partitions.")
 
 
 @endpoint("partitions/create", PartitionReq)
-def create_partition(call: Call, request: PartitionReq) -> Answer:
+def create_partition(context: RequestContext, request: PartitionReq) -> None:
     """Add a partition to a collection."""
-    call.engine.create_partition(call.database, request.collection_name, request.partition_name)
-    return DONE
+    context.engine.partitions.create(context.database, request.collection_name, request.partition_name)
 
 
 @endpoint("partitions/list", CollectionNameReq)
-def list_partitions(call: Call, request: CollectionNameReq) -> Answer:
-    """The names of the partitions of a collection."""
-    return {"data": call.engine.describe_collection(call.database, request.collection_name).partitions}
+def list_partitions(context: RequestContext, request: CollectionNameReq) -> Answer:
+    """List the names of the partitions of a collection."""
+    return {"data": context.engine.collections.describe(context.database, request.collection_name).partitions}
 
 
 @endpoint("partitions/has", PartitionReq)
-def has_partition(call: Call, request: PartitionReq) -> Answer:
-    """Whether a partition is there."""
-    there = call.engine.describe_collection(call.database, request.collection_name).partitions
-    return {"data": {"has": request.partition_name in there}}
+def has_partition(context: RequestContext, request: PartitionReq) -> Answer:
+    """Return whether a partition exists."""
+    found = context.engine.collections.describe(context.database, request.collection_name).partitions
+    return {"data": {"has": request.partition_name in found}}
 
 
 @endpoint("partitions/get_stats", PartitionReq)
-def partition_stats(call: Call, request: PartitionReq) -> Answer:
-    """The number of flushed rows in a partition."""
-    count = call.engine.partition_row_count(call.database, request.collection_name, request.partition_name)
-    return {"data": {"rowCount": count}}
+def partition_stats(context: RequestContext, request: PartitionReq) -> Answer:
+    """Return the number of flushed rows in a partition."""
+    rows = context.engine.segments.row_count(context.database, request.collection_name, request.partition_name)
+    return {"data": {"rowCount": rows}}
 
 
 @endpoint("partitions/load", PartitionsReq)
-def load_partitions(call: Call, request: PartitionsReq) -> Answer:
+def load_partitions(context: RequestContext, request: PartitionsReq) -> None:
     """Load partitions, so that they can be searched."""
-    call.engine.load_partitions(call.database, request.collection_name, request.partition_names)
-    return DONE
+    context.engine.loading.load_partitions(context.database, request.collection_name, request.partition_names)
 
 
 @endpoint("partitions/release", PartitionsReq)
-def release_partitions(call: Call, request: PartitionsReq) -> Answer:
+def release_partitions(context: RequestContext, request: PartitionsReq) -> None:
     """Release partitions from memory."""
-    call.engine.release_partitions(call.database, request.collection_name, request.partition_names)
-    return DONE
+    context.engine.loading.release_partitions(context.database, request.collection_name, request.partition_names)
 
 
 @endpoint("partitions/drop", PartitionReq)
-def drop_partition(call: Call, request: PartitionReq) -> Answer:
+def drop_partition(context: RequestContext, request: PartitionReq) -> None:
     """Drop a partition with its rows."""
-    call.engine.drop_partition(call.database, request.collection_name, request.partition_name)
-    return DONE
+    context.engine.partitions.drop(context.database, request.collection_name, request.partition_name)

@@ -4,163 +4,127 @@ from __future__ import annotations
 
 import base64
 import struct
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from airflow_vectordb.local.body import Key
-from airflow_vectordb.local.endpoints.entities import filled, key_literal, read_at, shown_ids, spec_of
-from airflow_vectordb.local.endpoints.indexes import CollectionNameReq
-from airflow_vectordb.local.endpoints.table import Answer, Call, endpoint
+from airflow_vectordb.local.body import optional, required
+from airflow_vectordb.local.endpoints.entities import ReadReq, filled, key_literal, read_rows, shown_ids
+from airflow_vectordb.local.endpoints.table import Answer, RequestContext, endpoint
 from airflow_vectordb.local.engine import rows
-from airflow_vectordb.local.engine.base import Found, HybridCall, SearchCall
+from airflow_vectordb.local.engine.calls import HybridCall, QueryCall, SearchCall, SearchResult
 from airflow_vectordb.local.engine.model import TYPE_NUMBERS, CollectionSpec, FieldSpec
 from airflow_vectordb.local.engine.vectors import dense_bytes
 from airflow_vectordb.local.errors import bad_format, invalid, missing, not_here
 
-__all__: list[str] = []
+
+@dataclass(frozen=True, kw_only=True)
+class HitsReq(ReadReq):
+    """What both searches may say of their hits."""
+
+    limit: int = optional("limit", "At most so many hits per vector.", 100)
+    offset: int = optional("offset", "Leave out so many first.", 0)
+    output_fields: list[str] = optional("outputFields", "The fields to return besides key and distance.", list)
+    grouping_field: str = optional("groupingField", "One hit (or groupSize) per value of this field.")
+    group_size: int = optional("groupSize", "Hits per group.", 1)
+    strict_group_size: bool = optional("strictGroupSize", "Only groups with so many hits.", False)
+    function_score: dict[str, Any] = optional("functionScore", "Not here.", dict)
+
+    def begin(self, context: RequestContext) -> CollectionSpec:
+        if self.function_score:
+            raise not_here("functionScore")
+        return super().begin(context)
+
+    def hits(self) -> dict[str, Any]:
+        """Return the arguments that the calls of engines have for it."""
+        return {
+            "limit": self.limit,
+            "offset": self.offset,
+            "output_fields": self.output_fields,
+            "partitions": self.partition_names,
+            "grouping_field": self.grouping_field,
+            "group_size": self.group_size,
+            "strict_group_size": self.strict_group_size,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchReq(CollectionNameReq):
-    data: Annotated[list[Any], Key("data", "The query vectors, or texts where a function makes vectors of texts.")] = (
-        field(default_factory=list)
-    )
-    ids: Annotated[list[Any], Key("ids", "In place of data: search by the vectors of these rows.")] = field(
-        default_factory=list
-    )
-    anns_field: Annotated[str, Key("annsField", "The vector field; needed when there are several.")] = ""
-    filter: Annotated[str, Key("filter", "Only among these rows.")] = ""
-    limit: Annotated[int, Key("limit", "At most so many hits per vector.")] = 100
-    offset: Annotated[int, Key("offset", "Leave out so many first.")] = 0
-    output_fields: Annotated[list[str], Key("outputFields", "The fields to return besides key and distance.")] = field(
-        default_factory=list
-    )
-    partition_names: Annotated[list[str], Key("partitionNames", "Only in these partitions.")] = field(
-        default_factory=list
-    )
-    search_params: Annotated[dict[str, Any], Key("searchParams", "metricType, params: {ef, nprobe, radius …}.")] = (
-        field(default_factory=dict)
-    )
-    expr_params: Annotated[dict[str, Any], Key("exprParams", "Values for {names} in the filter.")] = field(
-        default_factory=dict
-    )
-    consistency: Annotated[str, Key("consistencyLevel", "Strong, Session, Bounded, Eventually.")] = ""
-    function_score: Annotated[dict[str, Any], Key("functionScore", "Not here.")] = field(default_factory=dict)
-    grouping_field: Annotated[str, Key("groupingField", "One hit (or groupSize) per value of this field.")] = ""
-    group_size: Annotated[int, Key("groupSize", "Hits per group.")] = 1
-    strict_group_size: Annotated[bool, Key("strictGroupSize", "Only groups with so many hits.")] = False
+class SearchReq(HitsReq):
+    data: list[Any] = optional("data", "The query vectors, or texts where a function makes vectors of texts.", list)
+    ids: list[Any] = optional("ids", "In place of data: search by the vectors of these rows.", list)
+    anns_field: str = optional("annsField", "The vector field; needed when there are several.")
+    filter: str = optional("filter", "Only among these rows.")
+    search_params: dict[str, Any] = optional("searchParams", "metricType, params: {ef, nprobe, radius …}.", dict)
+    expr_params: dict[str, Any] = optional("exprParams", "Values for {names} in the filter.", dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubSearchReq:
-    data: Annotated[list[Any], Key("data", "The query vectors, or texts where a function makes vectors of texts.")]
-    anns_field: Annotated[str, Key("annsField", "The vector field.")] = ""
-    filter: Annotated[str, Key("filter", "Only among these rows.")] = ""
-    limit: Annotated[int, Key("limit", "At most so many hits per vector go into the merge.")] = 100
-    offset: Annotated[int, Key("offset", "Leave out so many first.")] = 0
-    metric_type: Annotated[str, Key("metricType", "The metric, which is that of the index.")] = ""
-    given: Annotated[dict[str, Any], Key("params", "ef, nprobe, radius …")] = field(default_factory=dict)
-    search_params: Annotated[dict[str, Any], Key("searchParams", "The same in the way of entities/search.")] = field(
-        default_factory=dict
-    )
-    expr_params: Annotated[dict[str, Any], Key("exprParams", "Values for {names} in the filter.")] = field(
-        default_factory=dict
-    )
+    data: list[Any] = required("data", "The query vectors, or texts where a function makes vectors of texts.")
+    anns_field: str = optional("annsField", "The vector field.")
+    filter: str = optional("filter", "Only among these rows.")
+    limit: int = optional("limit", "At most so many hits per vector go into the merge.", 100)
+    offset: int = optional("offset", "Leave out so many first.", 0)
+    metric_type: str = optional("metricType", "The metric, which is that of the index.")
+    given: dict[str, Any] = optional("params", "ef, nprobe, radius …", dict)
+    search_params: dict[str, Any] = optional("searchParams", "The same in the way of entities/search.", dict)
+    expr_params: dict[str, Any] = optional("exprParams", "Values for {names} in the filter.", dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RerankReq:
-    strategy: Annotated[str, Key("strategy", "rrf or weighted.")] = "rrf"
-    params: Annotated[dict[str, Any], Key("params", "k of rrf; weights and norm_score of weighted.")] = field(
-        default_factory=dict
-    )
+    strategy: str = optional("strategy", "rrf or weighted.", "rrf")
+    params: dict[str, Any] = optional("params", "k of rrf; weights and norm_score of weighted.", dict)
 
 
 @dataclass(frozen=True, kw_only=True)
-class HybridSearchReq(CollectionNameReq):
-    search: Annotated[list[SubSearchReq], Key("search", "The searches.")]
-    rerank: Annotated[RerankReq, Key("rerank", "How their results are merged.")] = RerankReq()
-    limit: Annotated[int, Key("limit", "At most so many hits.")] = 100
-    offset: Annotated[int, Key("offset", "Leave out so many first.")] = 0
-    output_fields: Annotated[list[str], Key("outputFields", "The fields to return besides key and distance.")] = field(
-        default_factory=list
-    )
-    partition_names: Annotated[list[str], Key("partitionNames", "Only in these partitions.")] = field(
-        default_factory=list
-    )
-    consistency: Annotated[str, Key("consistencyLevel", "Strong, Session, Bounded, Eventually.")] = ""
-    grouping_field: Annotated[str, Key("groupingField", "One hit (or groupSize) per value of this field.")] = ""
-    group_size: Annotated[int, Key("groupSize", "Hits per group.")] = 1
-    strict_group_size: Annotated[bool, Key("strictGroupSize", "Only groups with so many hits.")] = False
-    function_score: Annotated[dict[str, Any], Key("functionScore", "Not here.")] = field(default_factory=dict)
+class HybridSearchReq(HitsReq):
+    search: list[SubSearchReq] = required("search", "The searches.")
+    rerank: RerankReq = optional("rerank", "How their results are merged.", RerankReq())
 
 
 @endpoint("entities/search", SearchReq, limiter=(200,))
-def search(call: Call, request: SearchReq) -> Answer:
-    """The rows whose vectors are nearest."""
+def search(context: RequestContext, request: SearchReq) -> Answer:
+    """Return the rows whose vectors are nearest."""
     if not request.data and not request.ids:
         raise missing("Key: 'SearchReq.data' Error:Field validation for 'data' failed on the 'required' tag")
-    _refuse_functions(request.function_score)
-    read_at(request.consistency)
-    spec = spec_of(call, request.collection_name)
+    spec = request.begin(context)
     anns = _searched(spec, request.anns_field)
     metric, params = _search_params(request.search_params)
-    data = _vectors_of(call, request, spec, anns) if request.ids else request.data
+    data = _vectors_of(context, request, spec, anns) if request.ids else request.data
     placeholder, vectors = _packed(spec, anns, data)
-    found = call.engine.search(
-        call.database,
-        request.collection_name,
-        SearchCall(
-            anns.name,
-            vectors,
-            placeholder,
-            request.limit,
-            request.offset,
-            filled(request.filter, request.expr_params),
-            metric,
-            request.output_fields,
-            request.partition_names,
-            params,
-            request.grouping_field,
-            request.group_size,
-            request.strict_group_size,
-        ),
+    call = SearchCall(
+        field=anns.name,
+        vectors=vectors,
+        placeholder=placeholder,
+        filter=filled(request.filter, request.expr_params),
+        metric=metric,
+        params=params,
+        **request.hits(),
     )
-    return _hits(call, spec, found)
+    return _hits(context, spec, context.engine.searches.search(context.database, request.collection_name, call))
 
 
-def _vectors_of(call: Call, request: SearchReq, spec: CollectionSpec, anns: FieldSpec) -> list[Any]:
+def _vectors_of(context: RequestContext, request: SearchReq, spec: CollectionSpec, anns: FieldSpec) -> list[Any]:
     """The vectors of the rows that are searched by."""
     if request.data:
         raise invalid("only one of data and ids can be given")
     if anns.is_function_output:
         raise invalid(f"cannot search by ids on field {anns.name}, which is the output of a function")
-    keys = [key_literal(spec.primary, key) for key in request.ids]
-    columns = call.engine.query(
-        call.database,
-        request.collection_name,
-        filter=f"{spec.primary.name} in [{', '.join(keys)}]",
-        output_fields=[anns.name],
-        partitions=request.partition_names,
-        limit=None,
-        offset=0,
-    )
-    key_column = next((column for column in columns if column.field_name == spec.primary.name), None)
-    slot = key_column.scalars if key_column is not None else None
-    count = max(len(slot.long_data.data), len(slot.string_data.data)) if slot is not None else 0
-    given = rows.decode(spec, columns, count, int64_as_numbers=True)
-    vectors = {key_literal(spec.primary, row[spec.primary.name]): row[anns.name] for row in given}
+    primary = spec.primary
+    keys = [key_literal(primary, key) for key in request.ids]
+    call = QueryCall(f"{primary.name} in [{', '.join(keys)}]", [anns.name], request.partition_names)
+    found = read_rows(replace(context, int64_as_numbers=True), request.collection_name, spec, call)
+    vectors = {key_literal(primary, row[primary.name]): row[anns.name] for row in found}
     absent = [key for key in keys if key not in vectors]
     if absent:
         raise invalid(f"some of the provided primary key IDs do not exist: {', '.join(absent)}")
-    # As a request would carry them.
-    wanted = [vectors[key] for key in keys]
-    return [_as_given(anns, vector) for vector in wanted]
+    return [_as_sent(anns, vectors[key]) for key in keys]
 
 
-def _as_given(anns: FieldSpec, vector: Any) -> Any:
+def _as_sent(anns: FieldSpec, vector: Any) -> Any:
+    """A vector as a request would carry it."""
     if isinstance(vector, dict):
         return {index: float(weight) for index, weight in vector.items()}
     if anns.type == "Int8Vector":
@@ -169,27 +133,16 @@ def _as_given(anns: FieldSpec, vector: Any) -> Any:
 
 
 @endpoint("entities/hybrid_search", HybridSearchReq, limiter=(200,))
-def hybrid_search(call: Call, request: HybridSearchReq) -> Answer:
-    """The rows whose vectors are nearest in several fields, merged into one list."""
-    _refuse_functions(request.function_score)
-    read_at(request.consistency)
-    spec = spec_of(call, request.collection_name)
-    found = call.engine.hybrid_search(
-        call.database,
-        request.collection_name,
-        HybridCall(
-            [_sub_search(spec, one, request.partition_names) for one in request.search],
-            request.rerank.strategy or "rrf",
-            request.rerank.params,
-            request.limit,
-            request.offset,
-            request.output_fields,
-            request.grouping_field,
-            request.group_size,
-            request.strict_group_size,
-        ),
+def hybrid_search(context: RequestContext, request: HybridSearchReq) -> Answer:
+    """Return the rows whose vectors are nearest in several fields, merged into one list."""
+    spec = request.begin(context)
+    call = HybridCall(
+        searches=[_sub_search(spec, one, request.partition_names) for one in request.search],
+        strategy=request.rerank.strategy or "rrf",
+        params=request.rerank.params,
+        **request.hits(),
     )
-    return _hits(call, spec, found)
+    return _hits(context, spec, context.engine.searches.hybrid_search(context.database, request.collection_name, call))
 
 
 def _sub_search(spec: CollectionSpec, request: SubSearchReq, partitions: list[str]) -> SearchCall:
@@ -197,22 +150,24 @@ def _sub_search(spec: CollectionSpec, request: SubSearchReq, partitions: list[st
     beside = {"metricType": request.metric_type} if request.metric_type else {}
     metric, params = _search_params({**request.given, **request.search_params, **beside})
     placeholder, vectors = _packed(spec, anns, request.data)
-    text = filled(request.filter, request.expr_params)
     return SearchCall(
-        anns.name, vectors, placeholder, request.limit, request.offset, text, metric, [], partitions, params
+        field=anns.name,
+        vectors=vectors,
+        placeholder=placeholder,
+        limit=request.limit,
+        offset=request.offset,
+        filter=filled(request.filter, request.expr_params),
+        metric=metric,
+        partitions=partitions,
+        params=params,
     )
 
 
-def _refuse_functions(given: dict[str, Any]) -> None:
-    if given:
-        raise not_here("functionScore")
-
-
-def _hits(call: Call, spec: CollectionSpec, found: Found) -> Answer:
-    given = rows.decode(spec, found.columns, found.given, int64_as_numbers=call.int64_as_numbers)
+def _hits(context: RequestContext, spec: CollectionSpec, found: SearchResult) -> Answer:
+    given = rows.decode(spec, found.columns, found.given, int64_as_numbers=context.int64_as_numbers)
     # Copies: one row may be a hit of several query vectors.
     hits = [dict(given[row]) for row in found.rows]
-    for hit, key, score in zip(hits, shown_ids(call, found.ids), found.scores, strict=True):
+    for hit, key, score in zip(hits, shown_ids(context, found.ids), found.scores, strict=True):
         hit[spec.primary.name] = key
         hit["distance"] = rows.float32(score)
     return {"cost": 0, "data": hits, "topks": found.counts}

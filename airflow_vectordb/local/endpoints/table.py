@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from airflow_vectordb.local.body import Key
 from airflow_vectordb.local.engine.base import Engine
 from airflow_vectordb.local.errors import ApiError, rejected
 
-__all__ = ["DONE", "ENDPOINTS", "Answer", "Call", "Endpoint", "InDatabase", "endpoint"]
+__all__ = ["ENDPOINTS", "Answer", "Endpoint", "RequestContext", "endpoint"]
 
 Answer = dict[str, Any]
 T = TypeVar("T")
+Action = Callable[["RequestContext", T], "Answer | None"]
 
-DONE: Answer = {"data": {}}
-"""What is answered where there is nothing to say."""
+ENDPOINTS: dict[str, Endpoint] = {}
 
 
 @dataclass(frozen=True)
-class Call:
-    """What an endpoint is told besides the body.
+class RequestContext:
+    """What an endpoint is given besides the body.
 
     :param database: from the body, else the ``DB-Name`` header, else ``default``.
     :param int64_as_numbers: False if the caller sent ``Accept-Type-Allow-Int64: false``.
@@ -32,56 +31,40 @@ class Call:
     int64_as_numbers: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class InDatabase:
-    """What nearly every body may hold."""
-
-    db_name: Annotated[str, Key("dbName", "The database; the DB-Name header, else `default`, when it is left out.")] = (
-        ""
-    )
-
-
 @dataclass(frozen=True)
 class Endpoint:
     """One endpoint.
 
     :param path: what follows ``/v2/vectordb/``.
     :param request: the dataclass that its body is read into.
-    :param act: does it, and gives what the answer holds besides ``code``.
+    :param summary: one line for ``/docs``.
+    :param action: does it, and returns what the answer holds besides ``code``; None for no data.
+    :param limiter: the codes of what Milvus's limiter looks up before the call is made. When that does not exist, the
+        answer is the limiter's, and has its code.
     """
 
     path: str
     request: type
-    act: Callable[[Call, Any], Answer]
     summary: str
+    action: Action[Any]
+    limiter: tuple[int, ...]
+
+    def answer(self, context: RequestContext, body: Any) -> Answer:
+        try:
+            return self.action(context, body) or {"data": {}}
+        except ApiError as error:
+            if error.code not in self.limiter:
+                raise
+            # In these words of the several that Milvus has for it.
+            raise rejected(error.message.replace("can't find collection", "collection not found")) from None
 
 
-ENDPOINTS: dict[str, Endpoint] = {}
+def endpoint(path: str, request: type[T], *, limiter: tuple[int, ...] = ()) -> Callable[[Action[T]], Action[T]]:
+    """Enter a function into the table; the first line of its docstring is the summary. See :class:`Endpoint`."""
 
-
-def endpoint(
-    path: str, request: type[T], *, limiter: tuple[int, ...] = ()
-) -> Callable[[Callable[[Call, T], Answer]], Callable[[Call, T], Answer]]:
-    """Enter a function into the table.
-
-    :param path: what follows ``/v2/vectordb/``.
-    :param request: the dataclass of its body.
-    :param limiter: the codes of what Milvus's limiter looks up before the call is made. When it is not there, the
-        answer is the limiter's, and has its code.
-    """
-
-    def enter(act: Callable[[Call, T], Answer]) -> Callable[[Call, T], Answer]:
-        def limited(call: Call, body: T) -> Answer:
-            try:
-                return act(call, body)
-            except ApiError as error:
-                if error.code not in limiter:
-                    raise
-                # In these words of the several that Milvus has for it.
-                raise rejected(error.message.replace("can't find collection", "collection not found")) from None
-
-        summary = (act.__doc__ or "").strip().splitlines()[0]
-        ENDPOINTS[path] = Endpoint(path, cast("type[Any]", request), limited if limiter else act, summary)
-        return act
+    def enter(action: Action[T]) -> Action[T]:
+        summary = (action.__doc__ or "").strip().splitlines()[0]
+        ENDPOINTS[path] = Endpoint(path, cast("type[Any]", request), summary, action, limiter)
+        return action
 
     return enter

@@ -5,13 +5,12 @@ And which of them Milvus Lite can build. What it cannot is refused by name, neve
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from airflow_vectordb.local.engine.model import CollectionSpec, FieldSpec
 from airflow_vectordb.local.errors import ApiError, invalid
 
-__all__ = ["check", "default_metric", "engine_params", "normalize"]
+__all__ = ["check", "default_metric", "engine_params"]
 
 _DENSE_METRICS = ("L2", "IP", "COSINE")
 _BINARY_METRICS = ("HAMMING", "JACCARD", "SUBSTRUCTURE", "SUPERSTRUCTURE", "MHJACCARD")
@@ -48,25 +47,13 @@ _RANGES = {"M": (2, 2048), "efConstruction": (1, 2**31 - 1), "nlist": (1, 65536)
 _TUNING = frozenset({"drop_ratio_build", "inverted_index_algo"})
 
 
-def normalize(params: dict[str, Any]) -> dict[str, str]:
-    """Parameters as Milvus keeps them: all values strings, however they were spelt.
-
-    :param params: from a request body; ``"16"`` and ``16`` are the same.
-    """
-    return {
-        key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-        for key, value in params.items()
-        if value is not None
-    }
-
-
 def check(spec: CollectionSpec, field: FieldSpec, params: dict[str, str]) -> dict[str, str]:
-    """Check what an index is asked to be, and fill in the defaults.
+    """Check what an index is to be, and fill in the defaults.
 
     :param spec: the collection.
     :param field: the field to be indexed.
-    :param params: as of :func:`normalize`, with ``index_type`` and ``metric_type`` where they were given.
-    :returns: the same with ``index_type`` and, on vectors, ``metric_type`` in it, in this order.
+    :param params: all strings, with ``index_type`` and ``metric_type`` where they were given.
+    :return: the same with ``index_type`` and, on vectors, ``metric_type`` in it, in this order.
     :raises ApiError: 1100 for what no Milvus would build, and for what this server cannot.
     """
     rest = {key: value for key, value in params.items() if key not in ("index_type", "metric_type")}
@@ -92,7 +79,7 @@ def check(spec: CollectionSpec, field: FieldSpec, params: dict[str, str]) -> dic
 
 
 def default_metric(spec: CollectionSpec, field: FieldSpec) -> str:
-    """The metric of an index that is asked for without one; empty where there is none."""
+    """Return the metric of an index that is created without one; empty where there is none."""
     return _metrics(spec, field)[0] if field.is_vector else ""
 
 
@@ -143,7 +130,7 @@ def _cannot(what: str) -> ApiError:
 
 
 def engine_params(field: FieldSpec, params: dict[str, str]) -> tuple[str, str, dict[str, Any]]:
-    """What Milvus Lite is to be told: index type, metric (empty for scalars) and build parameters.
+    """Return index type, metric (empty for scalars) and build parameters for Milvus Lite.
 
     :param field: the indexed field.
     :param params: as of :func:`check`.

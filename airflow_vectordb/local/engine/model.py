@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = [
-    "SCALAR_TYPES",
+    "CONSISTENCY_LEVELS",
+    "DEFAULT_PARTITION",
+    "SCALAR_SLOTS",
     "TYPE_NUMBERS",
-    "VECTOR_TYPES",
     "CollectionInfo",
     "CollectionSpec",
     "CompactionInfo",
@@ -47,8 +48,22 @@ TYPE_NUMBERS = {
     "SparseFloatVector": 104,
     "Int8Vector": 105,
 }
-VECTOR_TYPES = frozenset(name for name, number in TYPE_NUMBERS.items() if number >= 100)
-SCALAR_TYPES = frozenset(TYPE_NUMBERS) - VECTOR_TYPES
+_VECTOR_TYPES = frozenset(name for name, number in TYPE_NUMBERS.items() if number >= 100)
+
+SCALAR_SLOTS = {
+    "Bool": "bool_data",
+    "Int8": "int_data",
+    "Int16": "int_data",
+    "Int32": "int_data",
+    "Int64": "long_data",
+    "Float": "float_data",
+    "Double": "double_data",
+    "VarChar": "string_data",
+}
+"""Where in Milvus's messages a scalar of a type is."""
+
+CONSISTENCY_LEVELS = ("Strong", "Session", "Bounded", "Eventually", "Customized")
+DEFAULT_PARTITION = "_default"
 
 
 @dataclass(frozen=True)
@@ -75,7 +90,7 @@ class FieldSpec:
 
     @property
     def is_vector(self) -> bool:
-        return self.type in VECTOR_TYPES
+        return self.type in _VECTOR_TYPES
 
     @property
     def dim(self) -> int:
@@ -117,6 +132,10 @@ class CollectionSpec:
     @property
     def vectors(self) -> list[FieldSpec]:
         return [entry for entry in self.fields if entry.is_vector]
+
+    @property
+    def has_partition_key(self) -> bool:
+        return any(entry.is_partition_key for entry in self.fields)
 
     def field_named(self, name: str) -> FieldSpec | None:
         return next((entry for entry in self.fields if entry.name == name), None)

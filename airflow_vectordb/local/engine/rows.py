@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from airflow_vectordb.local.engine.messages import schema_pb2
-from airflow_vectordb.local.engine.model import TYPE_NUMBERS, CollectionSpec, FieldSpec
+from airflow_vectordb.local.engine.model import SCALAR_SLOTS, TYPE_NUMBERS, CollectionSpec, FieldSpec
 from airflow_vectordb.local.engine.vectors import PACKED, dense_bytes
 from airflow_vectordb.local.errors import ApiError
 
@@ -24,19 +24,7 @@ __all__ = ["decode", "encode", "float32", "sparse_bytes", "sparse_pairs"]
 
 _META = "$meta"
 _INT_RANGES = {"Int8": 8, "Int16": 16, "Int32": 32, "Int64": 64}
-_SLOTS = {
-    "Bool": "bool_data",
-    "Int8": "int_data",
-    "Int16": "int_data",
-    "Int32": "int_data",
-    "Int64": "long_data",
-    "Float": "float_data",
-    "Double": "double_data",
-    "VarChar": "string_data",
-    "JSON": "json_data",
-    "Geometry": "geometry_wkt_data",
-    "Timestamptz": "string_data",
-}
+_SLOTS = SCALAR_SLOTS | {"JSON": "json_data", "Geometry": "geometry_wkt_data", "Timestamptz": "string_data"}
 
 
 def _bad_row(detail: str) -> ApiError:

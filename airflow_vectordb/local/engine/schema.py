@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_vectordb.local.engine.messages import schema_pb2
-from airflow_vectordb.local.engine.model import TYPE_NUMBERS, CollectionSpec, FieldSpec, FunctionSpec
-from airflow_vectordb.local.engine.requests import pairs
+from airflow_vectordb.local.engine.model import SCALAR_SLOTS, TYPE_NUMBERS, CollectionSpec, FieldSpec, FunctionSpec
+from airflow_vectordb.local.engine.requests import pairs, unpaired
 from airflow_vectordb.local.errors import invalid
 
 __all__ = ["field_message", "function_message", "read_schema", "schema_message"]
@@ -14,20 +14,10 @@ __all__ = ["field_message", "function_message", "read_schema", "schema_message"]
 _FUNCTION_NUMBERS = {name: number for name, number in schema_pb2.FunctionType.items() if number}
 _TYPE_NAMES = {number: name for name, number in TYPE_NUMBERS.items()}
 _FUNCTION_NAMES = {number: name for name, number in _FUNCTION_NUMBERS.items()}
-_DEFAULT_SLOTS = {
-    "Bool": "bool_data",
-    "Int8": "int_data",
-    "Int16": "int_data",
-    "Int32": "int_data",
-    "Int64": "long_data",
-    "Float": "float_data",
-    "Double": "double_data",
-    "VarChar": "string_data",
-}
 
 
 def schema_message(spec: CollectionSpec, *, engine_makes_ids: bool) -> Any:
-    """The ``CollectionSchema`` message of a collection.
+    """Return the ``CollectionSchema`` message of a collection.
 
     :param spec: the collection.
     :param engine_makes_ids: whether the engine is to make automatic ids; otherwise they come with the rows.
@@ -44,7 +34,7 @@ def schema_message(spec: CollectionSpec, *, engine_makes_ids: bool) -> Any:
 
 
 def function_message(function: FunctionSpec) -> Any:
-    """The ``FunctionSchema`` message of a function.
+    """Return the ``FunctionSchema`` message of a function.
 
     :raises ApiError: 1100 for a type that is not known.
     """
@@ -61,7 +51,7 @@ def function_message(function: FunctionSpec) -> Any:
 
 
 def field_message(entry: FieldSpec, *, engine_makes_ids: bool) -> Any:
-    """The ``FieldSchema`` message of a field.
+    """Return the ``FieldSchema`` message of a field.
 
     :raises ApiError: 1100 for a default that a field of its type cannot have.
     """
@@ -79,14 +69,14 @@ def field_message(entry: FieldSpec, *, engine_makes_ids: bool) -> Any:
         type_params=pairs(entry.params),
     )
     if entry.default is not None:
-        if entry.type not in _DEFAULT_SLOTS:
+        if entry.type not in SCALAR_SLOTS:
             raise invalid(f"type not support default_value, type:{entry.type}, name:{entry.name}")
-        setattr(message.default_value, _DEFAULT_SLOTS[entry.type], entry.default)
+        setattr(message.default_value, SCALAR_SLOTS[entry.type], entry.default)
     return message
 
 
 def read_schema(schema: Any, **more: Any) -> CollectionSpec:
-    """The collection that a ``CollectionSchema`` message describes.
+    """Return the collection that a ``CollectionSchema`` message describes.
 
     :param schema: the message.
     :param more: what a :class:`CollectionSpec` has besides fields, functions and description.
@@ -101,7 +91,7 @@ def read_schema(schema: Any, **more: Any) -> CollectionSpec:
                 list(function.output_field_names),
                 function.id,
                 function.description,
-                {pair.key: pair.value for pair in function.params},
+                unpaired(function.params),
             )
             for function in schema.functions
         ],
@@ -126,5 +116,5 @@ def _read_field(message: Any, auto_id: bool) -> FieldSpec:
         element_type=_TYPE_NAMES.get(message.element_type, ""),
         description=message.description,
         default=None if slot is None else getattr(message.default_value, slot),
-        params={pair.key: pair.value for pair in message.type_params},
+        params=unpaired(message.type_params),
     )

@@ -2,75 +2,103 @@
 
 from __future__ import annotations
 
-from airflow_vectordb.local.engine.lite.parts import DATABASES, Parts, check_name, pairs
+from airflow_vectordb.local.engine.lite.rpc import LiteRpc
+from airflow_vectordb.local.engine.lite.store import DATABASES, Store, altered, check_alteration, check_name
 from airflow_vectordb.local.engine.messages import milvus_pb2
 from airflow_vectordb.local.engine.model import DatabaseInfo
+from airflow_vectordb.local.engine.requests import pairs
 from airflow_vectordb.local.errors import ApiError, unexpected
 
 __all__ = ["Aliases", "Databases"]
 
 
-class Databases(Parts):
-    """The databases of the data directory."""
+class Databases:
+    def __init__(self, store: Store, rpc: LiteRpc) -> None:
+        self._store = store
+        self._rpc = rpc
 
-    def list_databases(self) -> list[str]:
-        return self._catalog.databases()
+    def names(self) -> list[str]:
+        return self._store.catalog.databases()
 
-    def describe_database(self, name: str) -> DatabaseInfo:
-        return self._catalog.database(name)
+    def describe(self, name: str) -> DatabaseInfo:
+        return self._store.catalog.database(name)
 
-    def create_database(self, name: str, properties: dict[str, str]) -> None:
+    def create(self, name: str, properties: dict[str, str]) -> None:
         check_name("database", name, code=802)
-        with self._locks.exclusive(DATABASES):
-            if name in self._catalog.databases():
+        catalog = self._store.catalog
+        with self._store.locks.exclusive(DATABASES):
+            if name in catalog.databases():
                 raise unexpected(f"database already exist: {name}")
             # The engine first: one that the catalog does not know is removed at the next start.
-            self._rpc("CreateDatabase", milvus_pb2.CreateDatabaseRequest(db_name=name, properties=pairs(properties)))
-            self._catalog.put_database(DatabaseInfo(self._catalog.ids(1)[0], name, properties))
+            request = milvus_pb2.CreateDatabaseRequest(db_name=name, properties=pairs(properties))
+            self._rpc.send("CreateDatabase", request, "")
+            catalog.put_database(DatabaseInfo(catalog.ids(1)[0], name, properties))
 
-    def drop_database(self, name: str) -> None:
-        with self._locks.exclusive(DATABASES):
+    def alter(self, name: str, properties: dict[str, str], drop: list[str]) -> None:
+        check_alteration(properties, drop)
+        catalog = self._store.catalog
+        with self._store.locks.exclusive(DATABASES):
+            found = catalog.database(name)
+            self._rpc("AlterDatabase", name, properties=pairs(properties), delete_keys=drop)
+            catalog.put_database(DatabaseInfo(found.id, name, altered(found.properties, properties, drop)))
+
+    def drop(self, name: str) -> None:
+        catalog = self._store.catalog
+        with self._store.locks.exclusive(DATABASES):
             if name == "default":
                 raise unexpected("can not drop default database")
-            if name not in self._catalog.databases():
+            if name not in catalog.databases():
                 return
-            if any(record.database == name for record in self._catalog.records()):
+            if any(record.database == name for record in catalog.records()):
                 raise unexpected(f"database:{name} not empty, must drop all collections before drop database")
-            self._catalog.remove_database(name)
-            self._rpc("DropDatabase", milvus_pb2.DropDatabaseRequest(db_name=name))
+            catalog.remove_database(name)
+            self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        self._rpc.send("DropDatabase", milvus_pb2.DropDatabaseRequest(db_name=name), "")
+
+    def recover(self) -> None:
+        """Drop the databases that the catalog does not know."""
+        existing = set(self._rpc.send("ListDatabases", milvus_pb2.ListDatabasesRequest(), "").db_names)
+        for name in existing - set(self.names()):
+            self._drop(name)
 
 
-class Aliases(Parts):
+class Aliases:
     """Other names of collections. The engine is never told of them: it forgets whose they are."""
 
-    def create_alias(self, database: str, alias: str, collection: str) -> None:
-        check_name("collection alias", alias)
-        with self._writing(database, collection) as record:
-            self._refuse_collection_name(database, alias)
-            if alias in self._catalog.aliases(database):
-                if self._catalog.alias(database, alias) == record.name:
-                    return
-                owner = self._catalog.alias(database, alias)
-                raise ApiError(1602, f"{alias} is alias to another collection: {owner}: alias already exist")
-            self._catalog.put_alias(database, alias, record.name)
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._catalog = store.catalog
 
-    def alter_alias(self, database: str, alias: str, collection: str) -> None:
-        with self._writing(database, collection) as record:
-            self._refuse_collection_name(database, alias)
-            self._catalog.alias(database, alias)
-            self._catalog.put_alias(database, alias, record.name)
-
-    def describe_alias(self, database: str, alias: str) -> str:
-        self._catalog.database(database)
-        return self._catalog.alias(database, alias)
-
-    def list_aliases(self, database: str, collection: str) -> list[str]:
+    def names(self, database: str, collection: str) -> list[str]:
         self._catalog.database(database)
         if collection:
             collection = self._catalog.collection(database, collection).name
         return self._catalog.aliases(database, collection)
 
-    def drop_alias(self, database: str, alias: str) -> None:
+    def create(self, database: str, alias: str, collection: str) -> None:
+        check_name("collection alias", alias)
+        with self._store.writing(database, collection) as record:
+            self._refuse_collection_name(database, alias)
+            if alias in self._catalog.aliases(database):
+                owner = self._catalog.alias(database, alias)
+                if owner == record.name:
+                    return
+                raise ApiError(1602, f"{alias} is alias to another collection: {owner}: alias already exist")
+            self._catalog.put_alias(database, alias, record.name)
+
+    def describe(self, database: str, alias: str) -> str:
+        self._catalog.database(database)
+        return self._catalog.alias(database, alias)
+
+    def alter(self, database: str, alias: str, collection: str) -> None:
+        with self._store.writing(database, collection) as record:
+            self._refuse_collection_name(database, alias)
+            self._catalog.alias(database, alias)
+            self._catalog.put_alias(database, alias, record.name)
+
+    def drop(self, database: str, alias: str) -> None:
         self._catalog.database(database)
         self._catalog.remove_alias(database, alias)
 

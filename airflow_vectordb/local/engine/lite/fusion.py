@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from airflow_vectordb.local.engine.base import Found, HybridCall, SearchCall
+from airflow_vectordb.local.engine.calls import HybridCall, SearchCall, SearchResult
 from airflow_vectordb.local.errors import invalid
 
 __all__ = ["Ranked", "check_strategy", "fuse", "group", "values_of"]
@@ -56,7 +56,7 @@ def check_strategy(call: HybridCall) -> None:
         raise invalid("norm_score should be true or false")
 
 
-def fuse(call: HybridCall, found: list[Found], metrics: list[str]) -> list[list[Ranked]]:
+def fuse(call: HybridCall, found: list[SearchResult], metrics: list[str]) -> list[list[Ranked]]:
     """For each query vector, all hits of all searches, best first.
 
     :param found: what each search found.
@@ -86,7 +86,7 @@ def fuse(call: HybridCall, found: list[Found], metrics: list[str]) -> list[list[
     return fused
 
 
-def _by_query(found: Found) -> list[list[Ranked]]:
+def _by_query(found: SearchResult) -> list[list[Ranked]]:
     ids: Sequence[int | str] = found.ids
     hits = [Ranked(key, score) for key, score in zip(ids, found.scores, strict=True)]
     lists, start = [], 0

@@ -22,9 +22,9 @@ import orjson
 
 from airflow_vectordb.local.engine.lite.import_parquet import MOST_BYTES, MOST_ROW, MOST_ROWS, PIECE, Rows, read_parquet
 from airflow_vectordb.local.engine.model import CollectionSpec, FieldSpec
-from airflow_vectordb.local.errors import ApiError, invalid
+from airflow_vectordb.local.errors import import_failed, invalid
 
-__all__ = ["MOST_BYTES", "MOST_ROWS", "check_files", "import_failed", "locate", "open_file", "read_group"]
+__all__ = ["MOST_BYTES", "MOST_ROWS", "check_files", "locate", "open_file", "read_group"]
 
 # Untyped in some of NumPy's versions.
 _npy: Any = numpy.lib.format
@@ -33,10 +33,6 @@ _MOST_FILES = 1024
 _MOST_IN_PIECE = 2000
 # What these fields hold has a form in JSON alone, where a file has no lists and no maps.
 _STRUCTURED = frozenset({"FloatVector", "SparseFloatVector", "Array", "JSON"})
-
-
-def import_failed(why: str) -> ApiError:
-    return ApiError(2100, f"importing data failed: {why}")
 
 
 # --- where they are ---

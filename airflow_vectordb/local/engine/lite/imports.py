@@ -1,9 +1,9 @@
 """Import jobs over Milvus Lite: files of a folder beside the engine, read and written by a thread of their own.
 
-Rows of a job are there once it is completed, all of them at one moment, and never twice. They are read and checked
-first; then kept, with the ids that the server made, in a file of the job; then, while nobody else gets at the
-collection, written to the engine. A start that finds that file writes what is in it again, before anybody else is
-served: over the same rows, if they were written already. One that finds no such file has the job begin anew.
+The rows of a job appear when it is completed, all of them at one moment, and never twice. They are read and checked
+first; then kept, with the ids that the server made, in a file of the job; then, while the collection is locked, written
+to the engine. A start that finds that file writes its content again before any caller is served: over the same rows, if
+they were written already. A start that finds no such file has the job begin again.
 """
 
 from __future__ import annotations
@@ -21,20 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord, ImportRecord
-from airflow_vectordb.local.engine.lite.collections import Collections
 from airflow_vectordb.local.engine.lite.entities import Entities
-from airflow_vectordb.local.engine.lite.import_files import (
-    MOST_BYTES,
-    MOST_ROWS,
-    check_files,
-    import_failed,
-    open_file,
-    read_group,
-)
+from airflow_vectordb.local.engine.lite.import_files import MOST_BYTES, MOST_ROWS, check_files, open_file, read_group
+from airflow_vectordb.local.engine.lite.segments import Segments
+from airflow_vectordb.local.engine.lite.store import Store, check_partitions
 from airflow_vectordb.local.engine.messages import milvus_pb2
 from airflow_vectordb.local.engine.model import CollectionSpec, ImportFile, ImportInfo
 from airflow_vectordb.local.engine.rows import encode
-from airflow_vectordb.local.errors import ApiError, not_here
+from airflow_vectordb.local.errors import ApiError, import_failed, import_not_found, not_here
 
 __all__ = ["Imports"]
 
@@ -47,18 +41,29 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _READ, _WRITTEN = 10, 70
 
 
-class Imports(Entities, Collections):
-    """Import jobs, one after the other, as they came."""
+class Imports:
+    """Import jobs, one after the other, as they came.
 
-    _waiting: queue.SimpleQueue[str]
-    _worker: threading.Thread
-    _stopping = False
+    :param directory: the data directory; the files are in its folder ``files``.
+    """
 
-    def create_import(
+    def __init__(self, store: Store, entities: Entities, segments: Segments, directory: Path) -> None:
+        self._store = store
+        self._catalog = store.catalog
+        self._entities = entities
+        self._segments = segments
+        self._files = directory / "files"
+        # Where the rows of jobs are kept until they are in the engine for good.
+        self._stages = directory / "imports"
+        self._waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._worker = threading.Thread(target=self._work_off, name="imports", daemon=True)
+        self._stopping = False
+
+    def create(
         self, database: str, collection: str, partition: str, files: list[list[str]], options: dict[str, str]
     ) -> str:
         record = self._catalog.collection(database, collection)
-        self._check_partitions(record, [partition] if partition else [])
+        check_partitions(record, [partition] if partition else [])
         for name in ("backup", "l0_import"):
             if options.get(name, "").lower() == "true":
                 raise not_here(f"an import of a backup ({name})")
@@ -72,45 +77,40 @@ class Imports(Entities, Collections):
         self._waiting.put(number)
         return number
 
-    def import_job(self, database: str, job: str) -> ImportInfo:
+    def describe(self, database: str, job: str) -> ImportInfo:
         self._catalog.database(database)
         found = self._catalog.import_job(job)
         if found is None:
-            raise import_failed(f"import job does not exist, jobID={job}")
-        return self._told(found)
+            raise import_not_found(job)
+        return self._shown(found)
 
-    def import_jobs(self, database: str, collection: str) -> list[ImportInfo]:
+    def jobs(self, database: str, collection: str) -> list[ImportInfo]:
         self._catalog.database(database)
         number = self._catalog.collection(database, collection).id if collection else None
         return [
-            self._told(job)
+            self._shown(job)
             for job in self._catalog.imports()
             if job.database == database and number in (None, job.collection)
         ]
 
-    def _told(self, job: ImportRecord) -> ImportInfo:
+    def _shown(self, job: ImportRecord) -> ImportInfo:
         record = self._collection_of(job)
         return job.info if record is None else dataclasses.replace(job.info, collection=record.name)
 
     # --- the thread ---
 
-    @property
-    def _files(self) -> Path:
-        return self._directory / "files"
-
-    def _start_imports(self) -> None:
+    def start(self) -> None:
+        """Go on with the jobs that are left."""
         self._files.mkdir(exist_ok=True)
-        self._waiting = queue.SimpleQueue()
         for job in self._catalog.imports():
             if job.attempts >= _MOST_ATTEMPTS and job.info.state == "Importing":
                 self._fail(job.info.id, "importing data failed: the server ended each time that it read the files")
             elif job.info.state in ("Pending", "Importing"):
                 self._waiting.put(job.info.id)
-        self._worker = threading.Thread(target=self._work_off, name="imports", daemon=True)
         self._worker.start()
 
-    def _stop_imports(self, timeout: float) -> None:
-        """Have no job begin to write any more; the next start goes on with what is left.
+    def stop(self, timeout: float) -> None:
+        """Let no other job begin to write; the next start goes on with what is left.
 
         :param timeout: seconds to wait for the one that is at work.
         """
@@ -163,11 +163,11 @@ class Imports(Entities, Collections):
                 # The next start begins anew, and this was no crash.
                 self._catalog.put_import(dataclasses.replace(job, attempts=job.attempts - 1))
                 return
-            with self._locks.exclusive((record.database, record.name)):
+            with self._store.locks.exclusive((record.database, record.name)):
                 # While the files were read, it may have been dropped, or got another name or field.
                 if self._collection_of(job) is record and record.spec is spec:
                     if not self._stopping:
-                        with self._whole(record):
+                        with self._store.reopening(record):
                             self._write_rows(job, record, columns)
                     return
 
@@ -208,23 +208,21 @@ class Imports(Entities, Collections):
         _check_deadline(job)
         count = job.info.total
         if count:
-            if record.spec.primary.auto_id:
-                columns = [self._made_ids(record, count), *columns]
-            request = self._write_request("Insert", record, job.partition, columns, count)
+            request = self._entities.insert_request(record, job.partition, columns, count)
             _keep(self._stage(job), request.SerializeToString())
             job = dataclasses.replace(job, staged=True)
             self._catalog.put_import(job)
-            self._write(record, "Insert", request)
+            self._entities.write(record, "Insert", request)
             self._seal(record)
         self._complete(job)
 
     def _seal(self, record: CollectionRecord) -> None:
         """Seal the rows, as Milvus does with imported ones."""
         try:
-            with self._whole(record):
-                self._flush(record)
+            with self._store.reopening(record):
+                self._segments.seal(record)
         except ApiError as error:
-            # They are there all the same.
+            # They can be read nevertheless.
             _log.warning("imported rows are not sealed: %s", error.message)
 
     def _complete(self, job: ImportRecord) -> None:
@@ -252,16 +250,16 @@ class Imports(Entities, Collections):
             _log.warning("that import job %s failed is not kept: %s", number, error.message)
             self._catalog.note_import(job)
 
-    def _end_imports(self) -> None:
-        """Write the rows of the job that a crash came into; nobody else has written to the collection since."""
+    def recover(self) -> None:
+        """Write the rows of the job that a crash interrupted; nothing else was written to the collection since."""
         for job in self._catalog.imports():
             record = self._collection_of(job)
             if not job.staged or record is None:
                 continue
             try:
                 request = milvus_pb2.InsertRequest.FromString(self._stage(job).read_bytes())
-                with self._whole(record):
-                    self._write(record, "Insert", request)
+                with self._store.reopening(record):
+                    self._entities.write(record, "Insert", request)
             except (OSError, ApiError) as error:
                 # The server must start; the reason says what cannot be known.
                 self._fail(job.info.id, f"importing data failed: rows were not written for certain: {error}")
@@ -279,12 +277,7 @@ class Imports(Entities, Collections):
         return next((record for record in there if record.state == "ready"), None)
 
     def _stage(self, job: ImportRecord) -> Path:
-        """Where the rows of a job are kept until they are in the engine for good."""
         return self._stages / job.info.id
-
-    @property
-    def _stages(self) -> Path:
-        return self._directory / "imports"
 
 
 def _changed(job: ImportRecord, **changes: Any) -> ImportRecord:

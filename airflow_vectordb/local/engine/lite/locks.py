@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack, contextmanager
 from weakref import WeakValueDictionary
 
-from airflow_vectordb.local.engine.base import remaining
+from airflow_vectordb.local.engine.caller import remaining
 from airflow_vectordb.local.errors import time_out
 
 __all__ = ["Locks"]
@@ -63,7 +63,7 @@ class _SharedLock:
 class Locks:
     """A shared lock for each key, made when it is first asked for and forgotten when nobody holds it.
 
-    Waiting ends with the caller's deadline (:data:`~airflow_vectordb.local.engine.base.DEADLINE`) as a time-out.
+    Waiting ends with the caller's deadline (:data:`~airflow_vectordb.local.engine.caller.DEADLINE`) as a time-out.
     """
 
     def __init__(self) -> None:

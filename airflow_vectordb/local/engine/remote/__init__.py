@@ -1,6 +1,6 @@
-"""Any Milvus that speaks gRPC as an engine: what it does and knows itself is asked of it, nothing is kept beside it."""
+"""Any Milvus as an engine, over gRPC."""
 
-from airflow_vectordb.local.engine.remote.engine import RemoteEngine
+from airflow_vectordb.local.engine.remote.engine import remote_engine
 from airflow_vectordb.local.engine.remote.rpc import Target
 
-__all__ = ["RemoteEngine", "Target"]
+__all__ = ["Target", "remote_engine"]

@@ -2,69 +2,58 @@
 
 from __future__ import annotations
 
-from airflow_vectordb.local.engine.messages import milvus_pb2
 from airflow_vectordb.local.engine.model import DatabaseInfo
-from airflow_vectordb.local.engine.remote.parts import Parts
-from airflow_vectordb.local.engine.requests import pairs
-from airflow_vectordb.local.errors import ApiError
+from airflow_vectordb.local.engine.remote.backend import Backend
+from airflow_vectordb.local.engine.requests import pairs, unpaired
 
 __all__ = ["Aliases", "Databases"]
 
-
-class Databases(Parts):
-    """The databases of the Milvus."""
-
-    def list_databases(self) -> list[str]:
-        return self._names_of_databases()
-
-    def create_database(self, name: str, properties: dict[str, str]) -> None:
-        self._need({"properties of a database": (2, 4)} if properties else {})
-        self._rpc("CreateDatabase", milvus_pb2.CreateDatabaseRequest(db_name=name, properties=pairs(properties)))
-
-    def describe_database(self, name: str) -> DatabaseInfo:
-        self._check_database(name)
-        answer = self._rpc("DescribeDatabase", milvus_pb2.DescribeDatabaseRequest(db_name=name))
-        return DatabaseInfo(answer.dbID, answer.db_name, {pair.key: pair.value for pair in answer.properties})
-
-    def alter_database(self, name: str, properties: dict[str, str], drop: list[str]) -> None:
-        self._check_database(name)
-        self._need({"properties of a database": (2, 4)} | ({"dropping properties": (2, 5)} if drop else {}))
-        request = milvus_pb2.AlterDatabaseRequest(db_name=name, properties=pairs(properties), delete_keys=drop)
-        self._rpc("AlterDatabase", request)
-
-    def drop_database(self, name: str) -> None:
-        try:
-            self._rpc("DropDatabase", milvus_pb2.DropDatabaseRequest(db_name=name))
-        except ApiError as error:
-            if error.code != 800:
-                raise
+_PROPERTIES = {"properties of a database": (2, 4)}
 
 
-class Aliases(Parts):
-    """Other names of collections."""
+class Databases:
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
 
-    def create_alias(self, database: str, alias: str, collection: str) -> None:
-        request = milvus_pb2.CreateAliasRequest(db_name=database, collection_name=collection, alias=alias)
-        self._in_database("CreateAlias", request, database)
+    def names(self) -> list[str]:
+        return self._backend.databases()
 
-    def alter_alias(self, database: str, alias: str, collection: str) -> None:
-        request = milvus_pb2.AlterAliasRequest(db_name=database, collection_name=collection, alias=alias)
-        self._in_database("AlterAlias", request, database)
+    def create(self, name: str, properties: dict[str, str]) -> None:
+        self._backend.require(_PROPERTIES if properties else {})
+        self._backend.call("CreateDatabase", db_name=name, properties=pairs(properties))
 
-    def describe_alias(self, database: str, alias: str) -> str:
-        self._check_database(database)
-        answer = self._rpc("DescribeAlias", milvus_pb2.DescribeAliasRequest(db_name=database, alias=alias))
-        return str(answer.collection)
+    def describe(self, name: str) -> DatabaseInfo:
+        self._backend.check_database(name)
+        answer = self._backend.call("DescribeDatabase", db_name=name)
+        return DatabaseInfo(answer.dbID, answer.db_name, unpaired(answer.properties))
 
-    def list_aliases(self, database: str, collection: str) -> list[str]:
-        self._check_database(database)
-        request = milvus_pb2.ListAliasesRequest(db_name=database, collection_name=collection)
-        return sorted(self._rpc("ListAliases", request).aliases)
+    def alter(self, name: str, properties: dict[str, str], drop: list[str]) -> None:
+        self._backend.check_database(name)
+        self._backend.require(_PROPERTIES | ({"dropping properties": (2, 5)} if drop else {}))
+        self._backend.call("AlterDatabase", db_name=name, properties=pairs(properties), delete_keys=drop)
 
-    def drop_alias(self, database: str, alias: str) -> None:
-        self._check_database(database)
-        try:
-            self._rpc("DropAlias", milvus_pb2.DropAliasRequest(db_name=database, alias=alias))
-        except ApiError as error:
-            if error.code != 1600:
-                raise
+    def drop(self, name: str) -> None:
+        self._backend.drop("DropDatabase", 800, db_name=name)
+
+
+class Aliases:
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def names(self, database: str, collection: str) -> list[str]:
+        self._backend.check_database(database)
+        return sorted(self._backend.call("ListAliases", db_name=database, collection_name=collection).aliases)
+
+    def create(self, database: str, alias: str, collection: str) -> None:
+        self._backend.call_in(database, "CreateAlias", collection_name=collection, alias=alias)
+
+    def describe(self, database: str, alias: str) -> str:
+        self._backend.check_database(database)
+        return str(self._backend.call("DescribeAlias", db_name=database, alias=alias).collection)
+
+    def alter(self, database: str, alias: str, collection: str) -> None:
+        self._backend.call_in(database, "AlterAlias", collection_name=collection, alias=alias)
+
+    def drop(self, database: str, alias: str) -> None:
+        self._backend.check_database(database)
+        self._backend.drop("DropAlias", 1600, db_name=database, alias=alias)

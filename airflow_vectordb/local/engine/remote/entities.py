@@ -1,78 +1,67 @@
-"""Rows of a Milvus: written, read, searched."""
+"""Rows of a Milvus: written, queried, searched."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from airflow_vectordb.local.engine.base import Found, HybridCall, SearchCall, Written
-from airflow_vectordb.local.engine.messages import milvus_pb2, schema_pb2
-from airflow_vectordb.local.engine.remote.parts import Parts
-from airflow_vectordb.local.engine.requests import hybrid_request, ids_of, query_request, search_request, write_request
+from airflow_vectordb.local.engine.calls import HybridCall, QueryCall, SearchCall, SearchResult, Written
+from airflow_vectordb.local.engine.messages import schema_pb2
+from airflow_vectordb.local.engine.remote.backend import Backend
+from airflow_vectordb.local.engine.requests import hybrid_request, ids_of, query_request, search_request, write_fields
 
-__all__ = ["Entities"]
+__all__ = ["Entities", "Searches"]
 
 
-class Entities(Parts):
-    """The rows of the Milvus's collections."""
-
-    # --- writing ---
+class Entities:
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
 
     def insert(self, database: str, collection: str, partition: str, columns: list[Any], count: int) -> Written:
-        request = write_request(milvus_pb2.InsertRequest, database, collection, partition, columns, count)
-        answer = self._rpc("Insert", request)
+        answer = self._backend.call("Insert", **write_fields(database, collection, partition, columns, count))
         return Written(answer.insert_cnt, ids_of(answer.IDs))
 
     def upsert(
         self, database: str, collection: str, partition: str, columns: list[Any], count: int, *, partial: bool
     ) -> Written:
-        more = {}
+        fields = write_fields(database, collection, partition, columns, count)
         if partial:
-            self._need({"partial updates": (2, 6)})
-            more = {"partial_update": True}
-        request = write_request(milvus_pb2.UpsertRequest, database, collection, partition, columns, count, **more)
-        answer = self._rpc("Upsert", request)
+            self._backend.require({"partial updates": (2, 6)})
+            fields["partial_update"] = True
+        answer = self._backend.call("Upsert", **fields)
         return Written(answer.upsert_cnt, ids_of(answer.IDs))
 
     def delete(self, database: str, collection: str, partition: str, filter: str) -> int:
-        request = milvus_pb2.DeleteRequest(
-            db_name=database, collection_name=collection, partition_name=partition, expr=filter
+        answer = self._backend.call_in(
+            database, "Delete", collection_name=collection, partition_name=partition, expr=filter
         )
-        answer: Any = self._in_database("Delete", request, database)
         return int(answer.delete_cnt)
 
-    # --- reading ---
+    def query(self, database: str, collection: str, call: QueryCall) -> list[Any]:
+        answer = self._backend.send("Query", query_request(database, collection, call))
+        return _asked(answer.fields_data, call.output_fields)
 
-    def query(
-        self,
-        database: str,
-        collection: str,
-        *,
-        filter: str,
-        output_fields: list[str],
-        partitions: list[str],
-        limit: int | None,
-        offset: int,
-    ) -> list[Any]:
-        window = {} if limit is None else {"limit": str(limit), "offset": str(offset)}
-        request = query_request(database, collection, filter, output_fields, partitions, window)
-        return _asked(self._rpc("Query", request).fields_data, output_fields)
 
-    def search(self, database: str, collection: str, call: SearchCall) -> Found:
+class Searches:
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def search(self, database: str, collection: str, call: SearchCall) -> SearchResult:
         if call.grouping_field:
-            self._need({"grouping": (2, 4)} | ({"group sizes": (2, 5)} if call.group_size > 1 else {}))
-        return _found(self._rpc("Search", search_request(database, collection, call)), call.output_fields)
+            self._backend.require({"grouping": (2, 4)} | ({"group sizes": (2, 5)} if call.group_size > 1 else {}))
+        return _result(self._backend.send("Search", search_request(database, collection, call)), call.output_fields)
 
-    def hybrid_search(self, database: str, collection: str, call: HybridCall) -> Found:
-        self._need({"grouping": (2, 5)} if call.grouping_field else {})
-        return _found(self._rpc("HybridSearch", hybrid_request(database, collection, call)), call.output_fields)
+    def hybrid_search(self, database: str, collection: str, call: HybridCall) -> SearchResult:
+        self._backend.require({"grouping": (2, 5)} if call.grouping_field else {})
+        answer = self._backend.send("HybridSearch", hybrid_request(database, collection, call))
+        return _result(answer, call.output_fields)
 
 
-def _found(answer: Any, output_fields: list[str]) -> Found:
+def _result(answer: Any, output_fields: list[str]) -> SearchResult:
     results = answer.results
     ids = ids_of(results.ids)
     columns = _asked(results.fields_data, output_fields)
-    return Found(ids, list(results.scores), columns, len(ids), list(range(len(ids))), list(results.topks))
+    return SearchResult(ids, list(results.scores), columns, len(ids), list(range(len(ids))), list(results.topks))
 
 
 def _asked(columns: Any, names: list[str]) -> list[Any]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_vectordb.local.engine.messages import common_pb2, milvus_pb2
+from airflow_vectordb.local.engine.messages import common_pb2
 from airflow_vectordb.local.engine.model import ImportFile, ImportInfo
-from airflow_vectordb.local.engine.remote.collections import Collections
-from airflow_vectordb.local.engine.requests import pairs
-from airflow_vectordb.local.errors import ApiError, not_there
+from airflow_vectordb.local.engine.remote.backend import Backend
+from airflow_vectordb.local.engine.requests import pairs, unpaired
+from airflow_vectordb.local.errors import ApiError, import_not_found, not_there
 
 __all__ = ["Imports"]
 
@@ -24,13 +24,16 @@ _STATES = {
 }
 
 
-class Imports(Collections):
-    """The import jobs of the Milvus, which reads the files out of its own storage."""
+class Imports:
+    """The import jobs of the Milvus, which reads the files from its own storage."""
 
-    def create_import(
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def create(
         self, database: str, collection: str, partition: str, files: list[list[str]], options: dict[str, str]
     ) -> str:
-        name = self._need_imports()
+        name = self._require_imports()
         unknown = sorted(options.keys() - _OPTIONS)
         if unknown:
             raise not_there(f"{', '.join(unknown)} among the options of an import: {name} has no such thing")
@@ -39,49 +42,46 @@ class Imports(Collections):
                 f"an import of several groups of files: {name} makes a job of each, so give them one by one"
             )
         (group,) = files
-        # Of a collection that is not there the import itself says so after a minute of trying.
-        self._described(database, collection)
-        request = milvus_pb2.ImportRequest(
+        # Of a collection that does not exist the import itself says so after a minute of trying.
+        self._backend.described(database, collection)
+        answer = self._backend.call(
+            "Import",
             db_name=database,
             collection_name=collection,
             partition_name=partition,
             files=group,
             options=pairs(options),
         )
-        (task,) = self._rpc("Import", request).tasks
+        (task,) = answer.tasks
         return str(task)
 
-    def import_job(self, database: str, job: str) -> ImportInfo:
-        self._need_imports()
-        unknown = ApiError(2100, f"importing data failed: import job does not exist, jobID={job}")
+    def describe(self, database: str, job: str) -> ImportInfo:
+        self._require_imports()
+        unknown = import_not_found(job)
         if not job.isdecimal() or int(job) >= 2**63:
             raise unknown
         try:
-            return _read(self._rpc("GetImportState", milvus_pb2.GetImportStateRequest(task=int(job))))
+            return _read(self._backend.call("GetImportState", task=int(job)))
         except ApiError as error:
-            # What its own store says of a key that is not there.
+            # What its own store says of a key that does not exist.
             raise unknown if error.code == _NO_SUCH_KEY else error from None
 
-    def import_jobs(self, database: str, collection: str) -> list[ImportInfo]:
-        self._need_imports()
-        self._check_database(database)
-        request = milvus_pb2.ListImportTasksRequest(db_name=database, collection_name=collection)
-        answer: Any = self._in_database("ListImportTasks", request, database)
+    def jobs(self, database: str, collection: str) -> list[ImportInfo]:
+        self._require_imports()
+        self._backend.check_database(database)
+        answer = self._backend.call_in(database, "ListImportTasks", collection_name=collection)
         return [_read(task) for task in answer.tasks]
 
-    def _need_imports(self) -> str:
-        """The name of the Milvus.
-
-        :raises ApiError: 10 when it imports over its own REST API only.
-        """
-        name, version = self._version()
+    def _require_imports(self) -> str:
+        """Return the name of the Milvus, unless it imports over its own REST API only."""
+        name, version = self._backend.version()
         if version >= _BY_REST_SINCE:
             raise not_there(f"an import: {name} takes imports over its own REST API only, if at all")
         return name
 
 
 def _read(answer: Any) -> ImportInfo:
-    about = {pair.key: pair.value for pair in answer.infos}
+    about = unpaired(answer.infos)
     state = _STATES.get(common_pb2.ImportState.Name(answer.state), "Importing")
     done, reason = state == "Completed", about.get("failed_reason", "")
     progress = 100 if done else int(about.get("progress_percent") or 0)

@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from airflow_vectordb.local.engine.messages import milvus_pb2
+from airflow_vectordb.local.engine.remote.backend import Backend
 from airflow_vectordb.local.engine.remote.collections import Collections
-from airflow_vectordb.local.engine.requests import row_count
 from airflow_vectordb.local.errors import ApiError
 
 __all__ = ["Partitions"]
 
 
-class Partitions(Collections):
-    """The partitions of the Milvus's collections."""
+class Partitions:
+    def __init__(self, backend: Backend, collections: Collections) -> None:
+        self._backend = backend
+        self._collections = collections
 
-    def create_partition(self, database: str, collection: str, name: str) -> None:
-        # Milvus's REST API takes one that is there for created; over gRPC only newer servers do.
-        if name in self.describe_collection(database, collection).partitions:
+    def create(self, database: str, collection: str, name: str) -> None:
+        # Milvus's REST API takes one that exists for created; over gRPC only newer servers do.
+        if name in self._collections.describe(database, collection).partitions:
             return
-        request = milvus_pb2.CreatePartitionRequest(db_name=database, collection_name=collection, partition_name=name)
-        self._in_database("CreatePartition", request, database)
+        self._backend.call_in(database, "CreatePartition", collection_name=collection, partition_name=name)
 
-    def drop_partition(self, database: str, collection: str, name: str) -> None:
-        request = milvus_pb2.DropPartitionRequest(db_name=database, collection_name=collection, partition_name=name)
+    def drop(self, database: str, collection: str, name: str) -> None:
         try:
-            self._in_database("DropPartition", request, database)
+            self._backend.call_in(database, "DropPartition", collection_name=collection, partition_name=name)
         except ApiError as error:
             if error.code != 200:
                 raise
-
-    def load_partitions(self, database: str, collection: str, names: list[str]) -> None:
-        request = milvus_pb2.LoadPartitionsRequest(db_name=database, collection_name=collection, partition_names=names)
-        self._in_database("LoadPartitions", request, database)
-
-    def release_partitions(self, database: str, collection: str, names: list[str]) -> None:
-        request = milvus_pb2.ReleasePartitionsRequest(
-            db_name=database, collection_name=collection, partition_names=names
-        )
-        self._in_database("ReleasePartitions", request, database)
-
-    def partition_row_count(self, database: str, collection: str, name: str) -> int:
-        request = milvus_pb2.GetPartitionStatisticsRequest(
-            db_name=database, collection_name=collection, partition_name=name
-        )
-        answer: Any = self._in_database("GetPartitionStatistics", request, database)
-        return row_count(answer)

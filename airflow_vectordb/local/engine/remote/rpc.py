@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import grpc
 from google.protobuf.message_factory import GetMessageClass
 
-from airflow_vectordb.local.engine.base import CREDENTIALS, remaining
+from airflow_vectordb.local.engine.caller import CREDENTIALS, remaining
 from airflow_vectordb.local.engine.messages import milvus_pb2
 from airflow_vectordb.local.engine.remote.codes import read_status
 from airflow_vectordb.local.errors import ApiError, not_there, time_out

@@ -1,0 +1,180 @@
+"""collections/…: fields and functions, when a collection is created and afterwards"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_vectordb.local.body import optional, required
+from airflow_vectordb.local.endpoints.bodies import CollectionNameReq, key_values
+from airflow_vectordb.local.endpoints.table import RequestContext, endpoint
+from airflow_vectordb.local.engine.literals import normalize
+from airflow_vectordb.local.engine.model import TYPE_NUMBERS, FieldSpec, FunctionSpec
+from airflow_vectordb.local.errors import invalid, not_here
+
+__all__ = ["FieldReq", "FunctionReq", "described_field", "described_function"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldReq:
+    field_name: str = required("fieldName", "The name of the field.")
+    data_type: str = required("dataType", "Its type, case-sensitive: Int64, VarChar, FloatVector …")
+    element_data_type: str = optional("elementDataType", "The type of an array's elements.")
+    is_primary: bool = optional("isPrimary", "Whether it is the primary key.", False)
+    is_partition_key: bool = optional("isPartitionKey", "Whether rows are spread over partitions by it.", False)
+    is_clustering_key: bool = optional("isClusteringKey", "Whether rows are clustered by it.", False)
+    element_type_params: dict[str, Any] = optional("elementTypeParams", "dim, max_length, max_capacity …", dict)
+    nullable: bool = optional("nullable", "Whether a row may have no value.", False)
+    default_value: Any = optional("defaultValue", "The value of a row that has none.", None)
+    description: str = optional("description", "What it is for.")
+
+    def spec(self, *, auto_id: bool = False) -> FieldSpec:
+        """Return the field as engines know it.
+
+        :param auto_id: whether keys are made by the server, where it is the primary one.
+        :raises ApiError: 1100 for a type or default that cannot be.
+        """
+        for name in filter(None, (self.data_type, self.element_data_type)):
+            if name not in TYPE_NUMBERS:
+                raise invalid(f"data type {name} is invalid(case sensitive).")
+        if self.default_value is not None and self.data_type in ("Array", "JSON"):
+            raise not_here(f"a default value of type {self.data_type} (field {self.field_name})")
+        return FieldSpec(
+            self.field_name,
+            self.data_type,
+            is_primary=self.is_primary,
+            auto_id=self.is_primary and auto_id,
+            is_partition_key=self.is_partition_key,
+            is_clustering_key=self.is_clustering_key,
+            nullable=self.nullable,
+            element_type=self.element_data_type,
+            description=self.description,
+            default=self._default(),
+            params=normalize(self.element_type_params),
+        )
+
+    def _default(self) -> Any:
+        value, kind = self.default_value, self.data_type
+        wanted: tuple[type, ...] = (str,)
+        if kind.startswith("Int"):
+            wanted = (int,)
+        elif kind in ("Float", "Double"):
+            wanted = (int, float)
+        elif kind == "Bool":
+            wanted = (bool,)
+        if value is not None and type(value) not in wanted:
+            raise invalid(f"convert defaultValue fail, err: {value!r} is no {kind}, field {self.field_name}")
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionReq:
+    name: str = required("name", "The name of the function.")
+    type: str = required("type", "BM25.")
+    inputs: list[str] = required("inputFieldNames", "What it reads.")
+    outputs: list[str] = required("outputFieldNames", "What it fills.")
+    params: dict[str, Any] = optional("params", "Its parameters.", dict)
+    description: str = optional("description", "What it is for.")
+
+    def spec(self) -> FunctionSpec:
+        """Return the function as engines know it."""
+        return FunctionSpec(
+            self.name, self.type, self.inputs, self.outputs, 0, self.description, normalize(self.params)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldParamsReq(CollectionNameReq):
+    field_name: str = required("fieldName", "The field.")
+    params: dict[str, Any] = optional("fieldParams", "max_length, max_capacity, mmap.enabled.", dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddFieldReq(CollectionNameReq):
+    schema: FieldReq = required("schema", "The new field.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddFunctionReq(CollectionNameReq):
+    function: FunctionReq = required("function", "The function.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlterFunctionReq(AddFunctionReq):
+    name: str = required("functionName", "The function that is changed.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropFunctionReq(CollectionNameReq):
+    name: str = required("functionName", "The function.")
+
+
+@endpoint("collections/fields/alter_properties", FieldParamsReq)
+def alter_field(context: RequestContext, request: FieldParamsReq) -> None:
+    """Set properties of a field."""
+    context.engine.schemas.alter_field(
+        context.database, request.collection_name, request.field_name, normalize(request.params)
+    )
+
+
+@endpoint("collections/fields/add", AddFieldReq)
+def add_field(context: RequestContext, request: AddFieldReq) -> None:
+    """Add a field to a collection."""
+    context.engine.schemas.add_field(context.database, request.collection_name, request.schema.spec())
+
+
+@endpoint("collections/add_function", AddFunctionReq)
+def add_function(context: RequestContext, request: AddFunctionReq) -> None:
+    """Add a function to a collection."""
+    context.engine.schemas.add_function(context.database, request.collection_name, request.function.spec())
+
+
+@endpoint("collections/alter_function", AlterFunctionReq)
+def alter_function(context: RequestContext, request: AlterFunctionReq) -> None:
+    """Change a function of a collection."""
+    context.engine.schemas.alter_function(
+        context.database, request.collection_name, request.name, request.function.spec()
+    )
+
+
+@endpoint("collections/drop_function", DropFunctionReq)
+def drop_function(context: RequestContext, request: DropFunctionReq) -> None:
+    """Drop a function of a collection."""
+    context.engine.schemas.drop_function(context.database, request.collection_name, request.name)
+
+
+def described_field(entry: FieldSpec) -> dict[str, Any]:
+    """Return a field as collections/describe shows it."""
+    described: dict[str, Any] = {
+        "name": entry.name,
+        "id": entry.id,
+        "type": entry.type,
+        "primaryKey": entry.is_primary,
+        "partitionKey": entry.is_partition_key,
+        "clusteringKey": entry.is_clustering_key,
+        "autoId": entry.auto_id,
+        "nullable": entry.nullable,
+        "description": entry.description,
+    }
+    if entry.default is not None:
+        described["defaultValue"] = entry.default
+    if entry.element_type:
+        described["elementType"] = entry.element_type
+    if entry.params:
+        described["params"] = key_values(entry.params)
+    if entry.is_function_output:
+        described["isFunctionOutput"] = True
+    return described
+
+
+def described_function(function: FunctionSpec) -> dict[str, Any]:
+    """Return a function as collections/describe shows it."""
+    return {
+        "name": function.name,
+        "id": function.id,
+        "description": function.description,
+        "type": function.type,
+        "inputFieldNames": function.inputs,
+        "outputFieldNames": function.outputs,
+        "params": key_values(function.params),
+    }
