@@ -76,9 +76,9 @@ lint: setup ## ruff (rules and format), mypy --strict, layers
 	$(python) -m mypy
 	.venv/bin/lint-imports
 
-bench: setup ## measure what the budgets in docs/ and benchmarks/ promise
+bench: setup ## measure the budgets beside what one would use instead; ARGS='-k name' for some of them
 	@$(install) --group bench
-	@export $(airflow_home); exec $(python) -m benchmarks $(ARGS)
+	@export $(airflow_home); exec $(python) -m pytest benchmarks --benchmark-columns=min,median,ops $(ARGS)
 
 clean: ## remove .venv and all that the other targets left, the state of make ui included
 	rm -rf .venv .demo .ui .bench .engine .nox build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

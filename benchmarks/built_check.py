@@ -1,4 +1,4 @@
-"""The check that HttpEventTrigger makes of an answer; it loads this module anew for each."""
+"""The check that HttpEventTrigger makes of a response; it loads this module again for each."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import requests
 
 async def is_built(response: requests.Response) -> bool:
     """
-    Read an answer as simply as it goes.
+    Return whether the index is built.
 
-    :param response: to ``indexes/describe``
+    :param response: the response to ``indexes/describe``
     """
     found = json.loads(response.content)
     return all(item["indexState"] == "Finished" and item["pendingRows"] <= 0 for item in found["data"])

@@ -1,0 +1,85 @@
+"""Waiting in the triggerer: 10,000 waits in one event loop, and what one poll takes.
+
+The waits are in one process, the server in another, which is not measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from statistics import median
+
+import pytest
+
+from benchmarks.conftest import Rows
+from benchmarks.server import Server, serving
+from benchmarks.strategies import HTTP_PROVIDER, OURS, PER_POLL
+from benchmarks.trigger_load import Window, compare, hang, in_fresh_process, load, memory
+
+WAITS, POLL_INTERVAL, WATCHED = 10_000, 12.0, 5.0
+#: To compare strategies: fewer waits that poll more often, so that there are as many polls in a second.
+FEW, OFTEN, ROUND, ROUNDS = 60, 0.06, 0.25, 18
+#: Waits on a server that hangs, their common deadline, and how late they may end (seconds).
+HANGING, HANGING_TIMEOUT, MOST_LATE = 2000, 5.0, 2.0
+
+MOST_MICROSECONDS = 250
+#: What a poll took with a session of its own where the budget was set: the measure of another machine's speed.
+PER_POLL_MICROSECONDS = 460
+MOST_KIB = 25
+#: What a busy machine may add to times that are the best of several, and to the moment at which a wait has its turn.
+NOISE = 1.1
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with serving() as server:
+        yield server
+
+
+def test_polls(server: Server, print_table: Callable[[str, Rows], None], slack: float) -> None:
+    windows = in_fresh_process(compare, server, waits=FEW, poll_interval=OFTEN, seconds=ROUND, rounds=ROUNDS)
+    # The best round counts, since whatever else the machine does only adds to it.
+    best = {name: min(window.microseconds for window in found) for name, found in windows.items()}
+    print_table("CPU a poll in the triggerer", {name: _row(found, best) for name, found in windows.items()})
+
+    share = best[OURS] / best[PER_POLL]
+    limit = MOST_MICROSECONDS / PER_POLL_MICROSECONDS
+    assert best[OURS] <= slack * MOST_MICROSECONDS or share <= max(slack, NOISE) * limit, best
+
+
+def _row(windows: list[Window], best: dict[str, float]) -> dict[str, float | str]:
+    microseconds = min(window.microseconds for window in windows)
+    return {
+        "us": microseconds,
+        "median us": median(window.microseconds for window in windows),
+        "of a session per poll": microseconds / best[PER_POLL],
+        "connections a poll": sum(window.opened for window in windows)
+        / max(1, sum(window.polls for window in windows)),
+    }
+
+
+def test_ten_thousand_waits(server: Server, print_table: Callable[[str, Rows], None], slack: float) -> None:
+    found = in_fresh_process(load, server, waits=WAITS, poll_interval=POLL_INTERVAL, seconds=WATCHED)
+    rows: dict[str, dict[str, float | str]] = {
+        f"{OURS}, {WAITS:,} waits": {
+            "KiB a wait": found.kib,
+            "us a poll": found.window.microseconds,
+            "connections": found.most_open,
+            "median s late": median(found.late),
+            "latest s": max(found.late),
+        }
+    }
+    for name in (PER_POLL, HTTP_PROVIDER):
+        rows[f"{name}, 600 waits"] = {
+            "KiB a wait": in_fresh_process(memory, server, name=name, waits=600, poll_interval=3.0)
+        }
+    print_table(f"waits in one triggerer, poll_interval {POLL_INTERVAL:g} s", rows)
+
+    assert found.kib <= MOST_KIB
+    assert found.sessions == 1
+    assert found.left == 0
+    assert max(found.late) <= max(slack, NOISE) * POLL_INTERVAL
+
+
+def test_a_server_that_hangs(server: Server, slack: float) -> None:
+    late = in_fresh_process(hang, server, waits=HANGING, timeout=HANGING_TIMEOUT)
+    assert max(late) <= slack * MOST_LATE
