@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+
+# A log line for each poll is made, and thrown away. Read when Airflow is first imported.
+os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "CRITICAL"
 
 Rows = Mapping[str, Mapping[str, float | str]]
 _tables = pytest.StashKey[list[str]]()
