@@ -16,7 +16,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from airflow_vectordb.hooks.connection_fields import CLOUD_CONSOLES, DEFAULT_PORT
+from airflow_vectordb.hooks.connection_fields import CLOUD_CONSOLES
+from airflow_vectordb.rest import DEFAULT_DATABASE, DEFAULT_PORT
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.openlineage.facet import Dataset
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from airflow_vectordb.mixins import MilvusTaskMixin
 
 SCHEME = "milvus"
-DEFAULT_DATABASE = "default"
 #: Names and URIs of assets are shown to all, and kept.
 NO_SECRETS = "user and password have no place in an asset of Milvus: leave out what stands before the @ of its host"
 #: Hosts whose port, unless it is named, is that of https.

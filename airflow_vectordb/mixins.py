@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow_vectordb._compat import AirflowException, TaskDeferralTimeout, is_dag_test
 from airflow_vectordb.assets import emit_asset_events
 from airflow_vectordb.health import missing_triggerer
-from airflow_vectordb.validation import check_common, check_seconds, raise_if_invalid, seconds_of, validate_target
+from airflow_vectordb.validation import (
+    DEFAULT_POLL_INTERVAL,
+    check_common,
+    check_seconds,
+    raise_if_invalid,
+    seconds_of,
+    validate_target,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -71,7 +78,7 @@ class MilvusTaskMixin:
     milvus_conn_id: str
     database: str | None
     deferrable: bool = False
-    poll_interval: timedelta | float = 30.0
+    poll_interval: timedelta | float = DEFAULT_POLL_INTERVAL
     _problems: Sequence[str] = ()
     _given: Sequence[str] = ()
     #: Where people look at the collection; None: the connection has not been read.
@@ -348,7 +355,7 @@ class MilvusTaskMixin:
                 verdict, server_confirmed = seen, True
         if verdict is not None:
             self.log.info("%s", hook.config.sanitize_text(str(verdict), LONGEST_LINE))
-        self.log.info("Waiting in the triggerer for %s, for up to %s", condition, deadline)
+        self.log.info("Waiting in the triggerer for %s, for up to %s, until %s", condition, deadline, deadline.until)
         if not is_dag_test() and (why := missing_triggerer()):
             self.log.warning("No triggerer is alive, by Airflow's health (%s). %s", why, START_A_TRIGGERER)
         resume_kwargs = {"state": asdict(state), "wait_name": name}

@@ -15,10 +15,9 @@ from typing import Any, get_args
 from airflow_vectordb import rest
 from airflow_vectordb.assets import check_assets
 
-#: Seconds: a longer time is no time, and clocks cannot be moved by it.
-LONGEST = 1e9
 #: Seconds: a shorter ``poll_interval`` would be a busy loop.
 SHORTEST_POLL_INTERVAL = 0.1
+DEFAULT_POLL_INTERVAL = 30.0
 #: Arguments of operators and sensors, as far as they have them, that are true or false.
 FLAGS = ("wait_for_completion", "deferrable", "flush", "strict", "allow_unknown")
 FLAGS_OF_SENSORS = ("soft_fail", "never_fail", "silent_fail", "exponential_backoff")
@@ -63,9 +62,9 @@ def check_seconds(name: str, value: Any, least: float = 0.0) -> list[str]:
         seconds = seconds_of(value)
     except (TypeError, ValueError, OverflowError):
         return [f"{name} must be a number of seconds or a timedelta, not {rest.spelling.show(value)}"]
-    if not least <= seconds <= LONGEST or seconds == 0:
+    if not least <= seconds <= rest.LONGEST_TIMEOUT or seconds == 0:
         limit = f"at least {least:g} s" if least else "above 0 s"
-        return [f"{name} must be {limit} and at most {LONGEST:g} s, not {rest.spelling.show(value)}"]
+        return [f"{name} must be {limit} and at most {rest.LONGEST_TIMEOUT:g} s, not {rest.spelling.show(value)}"]
     return []
 
 
@@ -290,6 +289,7 @@ def _not_a_name(argument: str, value: Any) -> str | None:
 
 
 __all__ = [
+    "DEFAULT_POLL_INTERVAL",
     "SHORTEST_POLL_INTERVAL",
     "check_choice",
     "check_common",

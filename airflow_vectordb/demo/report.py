@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 from airflow_vectordb.rest.indexes import IndexDescription
 
@@ -57,7 +57,9 @@ class TaskRun:
 
 
 def _time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text.replace("Z", "+00:00"))
+    import pendulum
+
+    return None if text is None else cast("datetime", pendulum.parse(text))
 
 
 @dataclass(frozen=True)

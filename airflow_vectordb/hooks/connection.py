@@ -14,12 +14,10 @@ from airflow_vectordb._compat import AirflowNotFoundException
 from airflow_vectordb.hooks.connection_fields import (
     CLOUD_CONSOLES,
     CONNECTION_TYPE,
-    DEFAULT_PORT,
-    DEFAULT_RETRIES,
-    DEFAULT_TIMEOUT,
     EXTRA_FIELDS,
     HOOK_NAME,
 )
+from airflow_vectordb.rest import DEFAULT_DATABASE, DEFAULT_PORT, DEFAULT_RETRIES, DEFAULT_TIMEOUT
 from airflow_vectordb.rest.driver import Sleep
 from airflow_vectordb.rest.spelling import suggest
 from airflow_vectordb.rest.wording import duration
@@ -131,7 +129,7 @@ def console_link(connection: ConnectionLike, database: str | None, collection: s
         host = (connection.host or "").strip()
         name = _host_of(host if "://" in host else f"//{host}")
         return next((console for suffix, console in CLOUD_CONSOLES.items() if name.endswith(suffix)), "")
-    names = {"{database}": database or connection.schema or "default", "{collection}": collection or ""}
+    names = {"{database}": database or connection.schema or DEFAULT_DATABASE, "{collection}": collection or ""}
     for placeholder, value in names.items():
         url = url.replace(placeholder, quote(str(value), safe=""))
     return url if url.lower().startswith(("http://", "https://")) and _host_of(url) else ""

@@ -1,8 +1,8 @@
 """What an Airflow connection to Milvus consists of, as one table.
 
 The Connections page (from ``get_provider_info`` on Airflow 3.2 and later, from the hook's form widgets on 3.1), the
-hook that reads a connection, and the documentation are all made from here. This module imports nothing, since Airflow
-loads it at the start of every process.
+hook that reads a connection, and the documentation are all made from here. This module imports next to nothing,
+since Airflow loads it at the start of every process.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_vectordb.rest import DEFAULT_DATABASE, DEFAULT_PORT, DEFAULT_RETRIES, DEFAULT_TIMEOUT
+
 CONNECTION_TYPE = "milvus"
 HOOK_NAME = "Milvus / Zilliz Cloud"
 DEFAULT_CONN_ID = "milvus_default"
-DEFAULT_PORT = 19530
 #: The console for each domain of Zilliz Cloud's hosts.
 CLOUD_CONSOLES = {
     ".zillizcloud.com.cn": "https://cloud.zilliz.com.cn",
@@ -21,8 +22,6 @@ CLOUD_CONSOLES = {
     ".zillizcloud.com": "https://cloud.zilliz.com",
     ".zilliz.com": "https://cloud.zilliz.com",
 }
-DEFAULT_TIMEOUT = 30
-DEFAULT_RETRIES = 4
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,9 @@ STANDARD_FIELDS = (
         "localhost, or https://….zillizcloud.com",
         "A host name, or a whole URL. A scheme in it wins over `secure`.",
     ),
-    StandardField("port", "Port", "19530", "Default: 19530 for a bare host, none for a URL that names none."),
+    StandardField(
+        "port", "Port", str(DEFAULT_PORT), f"Default: {DEFAULT_PORT} for a bare host, none for a URL that names none."
+    ),
     StandardField(
         "login",
         "User",
@@ -65,7 +66,7 @@ STANDARD_FIELDS = (
         "the user's password, or an API key without a user",
         "With a user: the token is `user:password`. Without: an API key. Neither: no Authorization header.",
     ),
-    StandardField("schema", "Database", "default", "The database that calls use unless they name another."),
+    StandardField("schema", "Database", DEFAULT_DATABASE, "The database that calls use unless they name another."),
 )
 
 EXTRA_FIELDS = (
@@ -86,7 +87,7 @@ EXTRA_FIELDS = (
     ExtraField(
         "timeout",
         "Time-out of one call (seconds)",
-        {"type": ["number", "null"], "default": DEFAULT_TIMEOUT, "exclusiveMinimum": 0},
+        {"type": ["number", "null"], "default": int(DEFAULT_TIMEOUT), "exclusiveMinimum": 0},
         "Seconds that the server gets for one call. The socket gets a little more.",
     ),
     ExtraField(

@@ -22,8 +22,8 @@ from airflow.sdk import Connection
 from airflow_vectordb import rest
 from airflow_vectordb._compat import AirflowException, mask_secret
 from airflow_vectordb.hooks.connection import ConnectionLike, ca_bundle_of, config_from_connection
-from airflow_vectordb.hooks.connection_fields import DEFAULT_PORT, EXTRA_FIELDS, STANDARD_FIELDS
-from airflow_vectordb.rest import errors
+from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
+from airflow_vectordb.rest import DEFAULT_PORT, errors
 from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.hosts import proxy_for
 from airflow_vectordb.rest.text import sanitize_text

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from airflow_vectordb import rest
 from airflow_vectordb._compat import AirflowException
 from airflow_vectordb.retry_state import RetryState, SharedNote
 
@@ -191,7 +192,7 @@ class IndexReplacement:
 
     def _note(self, collection: str) -> SharedNote:
         config = self._hook.config
-        return SharedNote(self._task.log, config.url, config.database or "default", collection)
+        return SharedNote(self._task.log, config.url, config.database or rest.DEFAULT_DATABASE, collection)
 
     def _loaded(self) -> list[str] | None:
         """Find what is loaded: None: nothing; empty: the whole collection; else the partitions."""

@@ -12,7 +12,7 @@ from airflow_vectordb._compat import default_deferrable
 from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
 from airflow_vectordb.links import MilvusConsoleLink
 from airflow_vectordb.mixins import MilvusTaskMixin, ResumeState
-from airflow_vectordb.validation import take_times
+from airflow_vectordb.validation import DEFAULT_POLL_INTERVAL, take_times
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -67,7 +67,7 @@ class WaitingOperator(MilvusOperator):
         *,
         wait_for_completion: bool = True,
         deferrable: bool | None = None,
-        poll_interval: timedelta | float = 30.0,
+        poll_interval: timedelta | float = DEFAULT_POLL_INTERVAL,
         timeout: timedelta | float | None = None,
         **kwargs: Any,
     ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_vectordb import rest
 from airflow_vectordb._compat import is_retry
 from airflow_vectordb.mixins import ResumeState
 from airflow_vectordb.operators._replace import IndexReplacement
@@ -175,7 +176,7 @@ class CreateIndexOperator(WaitingOperator):
                 f"index_params has collectionName {given['collectionName']!r}, "
                 f"but the task's collection_name is {self.collection_name!r}"
             )
-        if "dbName" in given and given["dbName"] != (database := hook.config.database or "default"):
+        if "dbName" in given and given["dbName"] != (database := hook.config.database or rest.DEFAULT_DATABASE):
             problems.append(f"index_params has dbName {given['dbName']!r}, but the task's database is {database!r}")
         if problems:
             if specs and not nameless:

@@ -34,6 +34,15 @@ if TYPE_CHECKING:
     from airflow_vectordb.rest.http.client import Client
     from airflow_vectordb.rest.index.spec import IndexSpec
 
+#: Here, since Airflow reads some of them at the start of every process: this face loads nothing.
+DEFAULT_PORT = 19530
+DEFAULT_DATABASE = "default"
+#: Seconds.
+DEFAULT_TIMEOUT = 30.0
+DEFAULT_RETRIES = 4
+#: Seconds: operating systems take no time-outs that are much longer, and clocks cannot be moved by such a time.
+LONGEST_TIMEOUT = 1e9
+
 _MODULES = ("aliases", "collections", "databases", "entities", "errors", "import_jobs", "indexes", "partitions")
 #: Used by the rest of this package, and no part of the public face; so is Session.
 _INTERNAL = ("driver", "index", "spelling", "text", "wording")

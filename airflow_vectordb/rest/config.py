@@ -8,18 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_vectordb.rest import DEFAULT_RETRIES, DEFAULT_TIMEOUT, LONGEST_TIMEOUT
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.hosts import host_problem
 from airflow_vectordb.rest.redaction import redactor_of
 from airflow_vectordb.rest.text import sanitize_text
 
-DEFAULT_TIMEOUT = 30.0
-DEFAULT_RETRIES = 4
-
 #: Seconds that the socket gets beyond ``Request-Timeout``, so that the server's own 408 can still arrive.
 SOCKET_ALLOWANCE = 5.0
-#: Seconds: operating systems take no time-outs that are much longer.
-LONGEST_TIMEOUT = 1e9
 #: Seconds at most for a connection to come about.
 CONNECT_TIMEOUT = 10.0
 

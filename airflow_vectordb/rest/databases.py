@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_vectordb.rest import DEFAULT_DATABASE
 from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse_none
 
 
@@ -30,7 +31,7 @@ def describe(name: str) -> Call[dict[str, Any]]:
 def list_() -> Call[list[str]]:
     """List the names of all databases."""
     # Any database will do here, and the configured one need not exist: the list is asked for when one is missing.
-    return Call("databases/list", build_body("default"), parse_names)
+    return Call("databases/list", build_body(DEFAULT_DATABASE), parse_names)
 
 
 def drop(name: str) -> Call[None]:

@@ -23,6 +23,7 @@ from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
 from airflow_vectordb.links import MilvusConsoleLink
 from airflow_vectordb.mixins import MilvusTaskMixin, ResumeState
 from airflow_vectordb.validation import (
+    DEFAULT_POLL_INTERVAL,
     SHORTEST_POLL_INTERVAL,
     check_literal,
     check_literals,
@@ -72,13 +73,13 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
         milvus_conn_id: str = DEFAULT_CONN_ID,
         database: str | None = None,
         deferrable: bool | None = None,
-        poke_interval: timedelta | float = 30.0,
+        poke_interval: timedelta | float = DEFAULT_POLL_INTERVAL,
         **kwargs: Any,
     ) -> None:
         problems = take_times(kwargs, "timeout", "max_wait", "execution_timeout")
         if wrong := check_seconds("poke_interval", poke_interval, SHORTEST_POLL_INTERVAL):
             problems += wrong
-            poke_interval = 30.0
+            poke_interval = DEFAULT_POLL_INTERVAL
         super().__init__(poke_interval=timedelta(seconds=seconds_of(poke_interval)), **kwargs)
         self._problems = problems
         self.milvus_conn_id = milvus_conn_id

@@ -51,6 +51,13 @@ class Deadline:
     def __str__(self) -> str:
         return f"{duration(self.seconds)} ({self.because})"
 
+    @property
+    def until(self) -> str:
+        """The time of day of :attr:`at`, for people, in UTC: ``2026-03-07 14:05:12 UTC``."""
+        import pendulum
+
+        return f"{pendulum.from_timestamp(self.at).to_datetime_string()} UTC"
+
 
 PollLoop = Generator["Call[Any] | Sleep", Any, Any]
 

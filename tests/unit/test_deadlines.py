@@ -14,6 +14,7 @@ from airflow_vectordb.mixins import DEFER_TIMEOUT_MARGIN, ResumeState
 from airflow_vectordb.operators.base import WaitingOperator
 from airflow_vectordb.rest.errors import WaitTimeoutError
 from airflow_vectordb.waiting.conditions import IndexesBuilt
+from airflow_vectordb.waiting.polling import Deadline
 from tests.support.drivers import DRIVERS, DeferrableOperator, Driver, TaskDeferred
 from tests.support.fake_milvus import BUILT, FakeMilvus, rows, told
 from tests.support.harness import Clock, Looks, Operating
@@ -71,6 +72,10 @@ def test_the_earlier_limit_wins(
     assert seen.times[-1] == pytest.approx(clock.elapsed)  # it is looked at once more before giving up
     for deferred in driver.deferrals:
         assert deferred.timeout.total_seconds() == pytest.approx(limit + DEFER_TIMEOUT_MARGIN, abs=1.0)  # type: ignore[union-attr]
+
+
+def test_the_time_of_day_of_a_deadline_is_in_utc() -> None:
+    assert Deadline(1_772_892_312.7, "timeout", 60.0).until == "2026-03-07 14:05:12 UTC"
 
 
 def test_without_limits_a_day(serve: Serve, operating: Operating, clock: Clock) -> None:

@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from airflow_vectordb.rest import errors
-from airflow_vectordb.rest.config import LONGEST_TIMEOUT, MilvusConfig
+from airflow_vectordb.rest import LONGEST_TIMEOUT, errors
+from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.driver import adrive
 from airflow_vectordb.rest.hosts import Proxy, proxy_for
 from airflow_vectordb.rest.http import transport

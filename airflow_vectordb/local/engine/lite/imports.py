@@ -16,9 +16,10 @@ import re
 import threading
 import time
 from contextlib import ExitStack
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
+import pendulum
 
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord, ImportRecord
 from airflow_vectordb.local.engine.lite.entities import Entities
@@ -329,4 +330,4 @@ def _seconds(text: str) -> float:
 
 
 def _now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return pendulum.now("UTC").replace(microsecond=0).to_iso8601_string()
