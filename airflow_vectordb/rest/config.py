@@ -55,15 +55,11 @@ class MilvusConfig:
         object.__setattr__(self, "url", self.url.rstrip("/"))
 
     def url_of(self, path: str) -> str:
-        """
-        Make the URL of a call.
-
-        :param path: resource and action, as ``indexes/create``
-        """
+        """Return the URL of a call, whose path is as ``indexes/create``."""
         return f"{self.url}/v2/vectordb/{path}"
 
     def headers(self) -> dict[str, str]:
-        """Make the headers of every call, ``Authorization`` among them."""
+        """Return the headers of every call, ``Authorization`` among them."""
         headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip, deflate",
@@ -84,15 +80,11 @@ class MilvusConfig:
     @property
     def connect_timeout(self) -> float:
         """Seconds after which a connection is no longer waited for."""
-        # Less than all the time, so that a connection that never comes is told from an answer that never does.
+        # Less than all the time, so that a connection that never comes is no answer that never does.
         return min(CONNECT_TIMEOUT, 0.8 * self.socket_timeout)
 
     def with_database(self, database: str | None) -> MilvusConfig:
-        """
-        Make the same endpoint with another database.
-
-        :param database: its name; None: the one that it has
-        """
+        """Return the same instance with another database; None: the one that it has."""
         return self if database is None else replace(self, database=database)
 
     def serialize(self) -> Any:
@@ -100,20 +92,11 @@ class MilvusConfig:
         raise TypeError("a MilvusConfig holds a token, and so it can be no task's result: return its url or database")
 
     def redact(self, text: str) -> str:
-        """
-        Take the token out of a text, for servers that repeat what they were sent.
-
-        :param text: a server's words
-        """
+        """Take the token out of a text, for servers that repeat what they were sent."""
         return text if self.token is None else redactor_of(self.token)(text)
 
     def sanitize_text(self, text: str, longest: int) -> str:
-        """
-        Make a server's words fit for a message: without the token, on one line, not too long.
-
-        :param text: the words
-        :param longest: characters at most, before the ellipsis
-        """
+        """Make a server's words fit for a message: see :func:`~airflow_vectordb.rest.text.sanitize_text`."""
         return sanitize_text(text, longest) if self.token is None else redactor_of(self.token).shown(text, longest)
 
 

@@ -1,4 +1,4 @@
-"""Names of hosts, and the proxies of the environment on the way to them."""
+"""Host names, and the proxies of the environment on the way to hosts."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ _VARIABLES = "ALL_PROXY, HTTPS_PROXY, HTTP_PROXY"
 
 def host_problem(host: str) -> str | None:
     """
-    Check the name or address of a host, which libraries do late, and each in its own way.
+    Return what is wrong with a host name or address; libraries find it late, and each in its own way.
 
     :param host: an IPv6 address without its brackets
-    :return: what is wrong; None if nothing is
     """
     if ":" in host:
         try:
@@ -65,10 +64,9 @@ class Proxy:
 
 def proxy_for(url: str) -> Proxy | None:
     """
-    Find the proxy on the way to a server, by the environment's ``HTTPS_PROXY``, ``NO_PROXY`` and so on.
+    Return the proxy on the way to a server, by the environment's ``HTTPS_PROXY``, ``NO_PROXY`` and so on.
 
     :param url: the server's
-    :return: None: there is none
     :raises ConnectError: when what is set there cannot be used; nothing of it is in the message
     """
     from requests.utils import get_environ_proxies, select_proxy

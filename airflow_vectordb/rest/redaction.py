@@ -1,4 +1,4 @@
-"""The token, taken out of texts of servers, however it is spelt there."""
+"""Takes the token out of texts of servers, however it is spelt there."""
 
 from __future__ import annotations
 
@@ -51,20 +51,11 @@ class Redactor:
         self._margin = WIDEST * max(map(len, secrets))
 
     def __call__(self, text: str) -> str:
-        """
-        Take the token out.
-
-        :param text: a server's words
-        """
+        """Take the token out of a server's words."""
         return self._redacted(text, self._pattern)
 
     def shown(self, text: str, longest: int) -> str:
-        """
-        Do as :func:`sanitize_text` does, with the token taken out. What is not shown is hardly looked at.
-
-        :param text: a server's words
-        :param longest: characters at most, before the ellipsis
-        """
+        """Do as :func:`sanitize_text` does, without the token. What is not shown is hardly looked at."""
         enough = 4 * longest
         if len(text) <= enough + self._margin:
             return sanitize_text(self(text), longest)
@@ -89,11 +80,7 @@ class Redactor:
         return value
 
     def finds(self, text: str) -> bool:
-        """
-        Tell whether there may be something to take out. Of long texts, those with rare escapes are not looked through.
-
-        :param text: any
-        """
+        """Return whether there may be something to take out; long texts with rare escapes are not looked through."""
         if len(text) > LONG and "\\u" in text:
             return True
         if self._has(text):
@@ -104,7 +91,7 @@ class Redactor:
 
     def _has(self, text: str) -> bool:
         lower = text.lower()
-        for sign in self._signs:  # noqa: SIM110 - at each look of thousands of waits: a loop takes half the time
+        for sign in self._signs:  # noqa: SIM110 - at each poll of thousands of waits: a loop takes half the time
             if sign in lower:
                 return True
         return False
@@ -123,13 +110,9 @@ class Redactor:
         return STARS
 
 
-@lru_cache(maxsize=64)  # each look of thousands of waits asks for it, mostly with one token
+@lru_cache(maxsize=64)  # each poll of thousands of waits asks for it, mostly with one token
 def redactor_of(token: str) -> Redactor:
-    """
-    Make a redactor, or find the one that there is.
-
-    :param token: the token
-    """
+    """Return the one redactor of a token."""
     return Redactor(token)
 
 
@@ -141,7 +124,7 @@ def _any_of(anywhere: Collection[str], flags: int, words: Collection[str] = ()) 
 
 
 def _readings(secret: str) -> set[str]:
-    """Say what comes of a secret where it is tidied up, taken for another character set, or put into Base64."""
+    """Return a secret as it is, tidied up, taken for another character set, or in Base64."""
     encoded = secret.encode()
     found = {secret, " ".join(secret.split()), "+".join(secret.split(" "))}
     found |= {"".join(map(_in_cp1252, encoded)), encoded.decode("latin-1"), encoded.decode("ascii", "replace")}
@@ -158,7 +141,7 @@ def _in_cp1252(byte: int) -> str:
 
 
 def _decoded(text: str) -> list[str]:
-    """List what a text may stand for, by all orders of decoding it."""
+    """Return what a text may stand for, by all orders of decoding it."""
     found: list[str] = []
     last = [text]
     for _ in range(1 if len(text) > LONG else DEEPEST):

@@ -25,11 +25,7 @@ def sanitize_text(text: str, longest: int) -> str:
 
 
 def printable(text: str) -> str:
-    """
-    Take out what a terminal obeys, line breaks excepted.
-
-    :param text: any
-    """
+    """Replace what a terminal obeys, but for line breaks."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)

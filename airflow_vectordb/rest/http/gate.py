@@ -1,4 +1,4 @@
-"""Who of many may call a server now."""
+"""How many calls one event loop makes to a server at a time."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from airflow_vectordb.rest.errors import ConnectError
 
 class Gate:
     """
-    Lets so many calls to a server at once, and one alone while the server hangs.
+    Limits the calls that are made at the same time: to one while the server hangs.
 
-    Of a server that left a call without an answer for all its time, others would get none either, and hold all
-    connections meanwhile. So those that queue are turned away, and the next are made one at a time, until one is
-    answered. Where one is being made, the others wait for what becomes of it.
+    A server that left one call without an answer for all its time would do so with others, which would hold all
+    connections meanwhile. So the calls that queue are turned away, and later ones are made one at a time until one is
+    answered; meanwhile the others wait for its outcome.
 
-    :param width: calls at once
+    :param width: calls at the same time
     """
 
     def __init__(self, width: int) -> None:
@@ -28,7 +28,7 @@ class Gate:
 
     async def enter(self, until: float | None) -> None:
         """
-        Wait for one's turn. Whoever has it calls :meth:`leave` in the end.
+        Wait for a turn, which ends with :meth:`leave`.
 
         :param until: when it is of no use any more, by ``time.monotonic``; None: never
         :raises ConnectError: when it does not come: nothing was sent
@@ -52,7 +52,7 @@ class Gate:
 
     def leave(self, answered: bool | None) -> None:
         """
-        Let the next one in.
+        End a turn, and let the next one begin.
 
         :param answered: whether the server did anything in the time that a call gets; None: it did not get that time
         """
@@ -73,11 +73,10 @@ class Gate:
 
     def _refuse(self, turn: asyncio.Future[None]) -> None:
         if not turn.done():
-            why = "the server hangs: a call before this one got no answer" if self._hangs else self._crowded()
+            why = f"the deadline came before any of {self._width} connections was free"
+            if self._hangs:
+                why = "the server hangs: a call before this one got no answer"
             turn.set_exception(ConnectError(why))
-
-    def _crowded(self) -> str:
-        return f"the deadline came before any of {self._width} connections was free"
 
 
 __all__ = ["Gate"]

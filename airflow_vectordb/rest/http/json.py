@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from airflow_vectordb.rest.errors import InvalidParametersError
@@ -22,15 +22,16 @@ def encode(body: Mapping[str, Any]) -> bytes:
     try:
         encoded = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
     except orjson.JSONEncodeError as error:
-        raise InvalidParametersError([f"{error} (in {_first_bad(body) or 'the request'})"], "request body") from None
+        where = _find(body, _unknown_type) or "the request"
+        raise InvalidParametersError([f"{error} (in {where})"], "request body") from None
     # orjson writes null for NaN and infinity: a vector would lose its values without a word.
     if not _finite(body):
-        raise InvalidParametersError([f"{_non_finite(body)} is not a finite number"], "request body")
+        raise InvalidParametersError([f"{_find(body, _not_finite)} is not a finite number"], "request body")
     return encoded
 
 
 def _finite(value: Any) -> bool:
-    # Sums decide for all numbers of a vector at once, which costs a tenth of encoding it. They only ever err on the
+    # Sums decide for all numbers of a vector together, which costs a tenth of encoding it. They only ever err on the
     # side of a closer look: large numbers may sum up to infinity.
     if isinstance(value, list | tuple):
         try:
@@ -48,30 +49,27 @@ def _finite(value: Any) -> bool:
     return True
 
 
-def _non_finite(value: Any, path: str = "") -> str | None:
+def _find(value: Any, problem: Callable[[Any], str | None], path: str = "") -> str | None:
+    """Return the path of the first value that has a problem, and the problem."""
     if hasattr(value, "tolist"):
         value = value.tolist()
-    if isinstance(value, float):
-        return None if math.isfinite(value) else f"{path or 'the value'} ({value})"
-    if isinstance(value, Mapping):
-        children = ((f"{path}.{key}" if path else str(key), child) for key, child in value.items())
-    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        children = ((f"{path}[{number}]", child) for number, child in enumerate(value))
-    else:
-        return None
-    return next((found for path_, child in children if (found := _non_finite(child, path_))), None)
-
-
-def _first_bad(value: Any, path: str = "") -> str | None:
+    children: Iterable[tuple[str, Any]]
     if isinstance(value, Mapping):
         children = ((f"{path}.{key}" if path else str(key), child) for key, child in value.items())
     elif isinstance(value, list | tuple):
         children = ((f"{path}[{number}]", child) for number, child in enumerate(value))
-    elif value is None or isinstance(value, str | int | float) or hasattr(value, "tolist"):
-        return None
     else:
-        return f"{path}, a {type(value).__name__}"
-    return next((found for path_, child in children if (found := _first_bad(child, path_))), None)
+        found = problem(value)
+        return None if found is None else f"{path}{found}"
+    return next((found for where, child in children if (found := _find(child, problem, where))), None)
+
+
+def _unknown_type(value: Any) -> str | None:
+    return None if value is None or isinstance(value, str | int | float) else f", a {type(value).__name__}"
+
+
+def _not_finite(value: Any) -> str | None:
+    return f" ({value})" if isinstance(value, float) and not math.isfinite(value) else None
 
 
 __all__ = ["encode"]

@@ -35,7 +35,7 @@ MOST_PARTS = 20_000
 #: Both mean success: 0, and 200 on the v2 servers of early 2024.
 SUCCESS = (0, 200)
 
-#: Makes words of a server's fit for a message: given them, and the number of characters at most.
+#: Sanitizes a server's words, given the number of characters at most.
 Show = Callable[[str, int], str]
 
 
@@ -45,10 +45,9 @@ class RawResponse:
     What came back over HTTP.
 
     :param status: the HTTP status
-    :param headers: header names in lower case, and values; only ``retry-after``, ``location`` and ``content-encoding``
-        are looked at
-    :param body: the bytes of the body
-    :param whole: whether that is all of it; otherwise it is too long, and this is its beginning
+    :param headers: names in lower case, and values; only ``retry-after``, ``location`` and ``content-encoding`` count
+    :param body: bytes
+    :param whole: whether that is all of the body; otherwise it is too long, and this is its beginning
     """
 
     status: int
@@ -71,12 +70,11 @@ def has_room_for(call: Call[Any], body: bytes) -> bool:
 
 def parse_response(reply: RawResponse, show: Show = sanitize_text, *, largest: int = LARGE_ANSWER) -> Answer:
     """
-    Take the answer out of a reply.
+    Return the answer that a response has, if it is one of success.
 
-    :param reply: status, headers and body
+    :param reply: the response
     :param show: makes a server's words fit for a message, and takes secrets out of them
     :param largest: bytes that the body may have, for messages
-    :return: the answer, if it is one of success
     :raises MilvusError: the class that the code or else the status stands for
     """
     if 300 <= reply.status < 400:
@@ -93,10 +91,10 @@ def parse_response(reply: RawResponse, show: Show = sanitize_text, *, largest: i
 
 def decompressed(reply: RawResponse, largest: int) -> RawResponse:
     """
-    Undo the compression of a reply's body, as far as it may be long.
+    Decompress a response's body, as far as it may be long.
 
-    :param reply: as it came
-    :param largest: bytes at most; of what is longer, the beginning is kept
+    :param reply: the response
+    :param largest: bytes at most; of a longer body, the beginning is kept
     :raises BrokenAnswerError: when it cannot be decompressed, or ends too early
     """
     encoding = reply.headers.get("content-encoding", "identity").strip().lower()
