@@ -1,7 +1,7 @@
 """The HTTP side of the local server: what a request must look like, how long it may take, what is answered.
 
-Who may call is for :mod:`~airflow_vectordb.local.guard` to say. What every endpoint has in common stands here once;
-what each does is in :mod:`~airflow_vectordb.local.endpoints`.
+Who may call is checked in :mod:`~airflow_vectordb.local.guard`; what each endpoint does is in
+:mod:`~airflow_vectordb.local.endpoints`.
 """
 
 from __future__ import annotations
@@ -41,8 +41,6 @@ from airflow_vectordb.local.errors import ApiError, bad_format, time_out
 from airflow_vectordb.local.guard import MAX_BODY, AllowedHosts, Guard, discard_body
 from airflow_vectordb.local.pages import add_pages
 
-__all__ = ["build_app"]
-
 # Importing them fills the table of endpoints.
 _MODULES = (aliases, collections, databases, entities, imports, indexes, partitions, schemas, search, storage)
 
@@ -56,7 +54,7 @@ def build_app(engine: Engine, token: str | None = None, hosts: AllowedHosts | No
     """The application.
 
     :param engine: does the work; called from worker threads.
-    :param token: what callers must send, ``user:password`` or a key; None lets everybody in.
+    :param token: what callers must send, ``user:password`` or a key; None lets every caller in.
     :param hosts: the names that it may be called by; None for those of this machine's loopback interface.
     """
     app = FastAPI(
@@ -109,7 +107,7 @@ def _handler(endpoint: Endpoint, engine: Engine, pool: ThreadPoolExecutor) -> Ca
             context = contextvars.copy_context()
             future = asyncio.get_running_loop().run_in_executor(pool, context.run, work)
             try:
-                # Shielded: as on Milvus, the work goes on when the caller is told that it took too long.
+                # Shielded: as on Milvus, the work goes on when the caller has had a time-out.
                 status, code, content = await asyncio.wait_for(asyncio.shield(future), timeout)
             except asyncio.TimeoutError:
                 raise time_out() from None
@@ -119,7 +117,7 @@ def _handler(endpoint: Endpoint, engine: Engine, pool: ThreadPoolExecutor) -> Ca
         except ApiError as error:
             status, code, content = _failure(error)
         except ClientDisconnect:
-            # It went away, or took too long over the body; nobody gets to see this.
+            # It went away, or took too long over the body; this answer reaches no one.
             status, code, content = _failure(time_out())
         # No token, no body, no rows: only what was called and how it went.
         _log.info("%s %d code=%d %.1f ms", endpoint.path, status, code, (monotonic() - started) * 1000)
@@ -135,7 +133,7 @@ def _work(endpoint: Endpoint, engine: Engine, headers: dict[str, str], raw: byte
     try:
         request: Any = read(endpoint.request, parse(raw))
         database = getattr(request, "db_name", "") or headers.get("db-name", "") or "default"
-        # Milvus takes them for numbers unless it is told no, in one of Go's words for it.
+        # Milvus makes them numbers unless it is asked not to, in one of Go's words for it.
         as_numbers = headers.get("accept-type-allow-int64") not in ("0", "f", "F", "FALSE", "False", "false")
         answer = endpoint.answer(RequestContext(engine, database, as_numbers), request)
         return 200, 0, orjson.dumps({"code": 0, **answer}, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -144,7 +142,7 @@ def _work(endpoint: Endpoint, engine: Engine, headers: dict[str, str], raw: byte
     except RecursionError:
         return _failure(bad_format("the request is nested too deeply"))
     except Exception:
-        # The caller learns that it failed, the log learns why.
+        # The caller sees that it failed, the log says why.
         logging.getLogger(__name__).exception("%s failed", endpoint.path)
         return 500, 500, orjson.dumps({"code": 500, "message": "internal error, see the log of the local server"})
 
@@ -152,7 +150,7 @@ def _work(endpoint: Endpoint, engine: Engine, headers: dict[str, str], raw: byte
 def _failure(error: ApiError) -> tuple[int, int, bytes]:
     message = error.message
     if len(message) > _MOST_MESSAGE:
-        # It repeats what it was given, a filter of many megabytes for instance.
+        # It repeats what was sent, a filter of many megabytes for instance.
         message = f"{message[:_MOST_MESSAGE]} […]"
     return error.http_status, error.code, orjson.dumps({"code": error.code, "message": message})
 

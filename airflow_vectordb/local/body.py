@@ -20,8 +20,6 @@ import orjson
 
 from airflow_vectordb.local.errors import ApiError, bad_format, missing, unexpected
 
-__all__ = ["json_schema", "optional", "parse", "read", "required"]
-
 T = TypeVar("T")
 
 _INT64 = range(-(2**63), 2**63)

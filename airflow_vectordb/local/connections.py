@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
-__all__ = ["BODY_SECONDS", "HEAD_SECONDS", "IDLE_SECONDS", "Waiting", "bounded_protocol", "max_connections"]
-
 HEAD_SECONDS = 10.0
 """How long a request's line and headers may take, and a new connection to send the first of them."""
 
@@ -45,7 +43,7 @@ _FULL = b"503 Service Unavailable"
 
 
 def max_connections() -> int:
-    """Have as many files open as may be, up to a bound, and return how many of them may be connections."""
+    """Raise the limit of open files, up to a bound, and return how many of them may be connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     if soft != resource.RLIM_INFINITY and soft < most:
@@ -74,10 +72,7 @@ class Waiting:
         self._until.pop(one, None)
 
     def make_room(self, connections: int) -> None:
-        """Close the connection that has waited longest when there are too many; it may be the newest.
-
-        :param connections: how many there are.
-        """
+        """Close the connection that has waited longest when there are too many; it may be the newest."""
         if connections > self._most:
             oldest = next(iter(self._until))
             self.leave(oldest)
@@ -123,14 +118,14 @@ class BoundedProtocol(Protocol):
         self._note(idle=True)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: such a request is answered as any other, and needs none of the libraries that it is told of."""
+        """Log nothing: such a request is answered as any other, without the libraries that the warning names."""
 
     def _heard(self) -> tuple[object, int]:
         """What changes when a request begins or a piece of its body comes."""
         return self.cycle, 0 if self.cycle is None else len(self.cycle.body)
 
     def _note(self, *, idle: bool) -> None:
-        """Whose turn it is: the client's, whose time is limited, or that of whoever works on its request."""
+        """Note whose turn it is: the client's, whose time is limited, or the server's."""
         if self.cycle is None or self.cycle.response_complete:
             self._enter("idle", IDLE_SECONDS + _IDLE_GRACE) if idle else self._enter("head", HEAD_SECONDS)
         elif self.cycle.more_body:
@@ -163,7 +158,6 @@ class BoundedProtocol(Protocol):
 def bounded_protocol(waiting: Waiting, protocol: type[asyncio.Protocol] = AutoHTTPProtocol) -> type[Any]:
     """Return the protocol of one server's connections.
 
-    :param waiting: those of its connections whose client has the turn.
     :param protocol: the one of uvicorn's that is bounded.
     """
     return type("Bounded", (BoundedProtocol, protocol), {"waiting": waiting})

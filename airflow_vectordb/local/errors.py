@@ -6,32 +6,6 @@ clients match on them. Where it is this server that cannot do what a Milvus can,
 
 from __future__ import annotations
 
-__all__ = [
-    "ApiError",
-    "DiskError",
-    "alias_not_found",
-    "already_loaded",
-    "bad_format",
-    "collection_not_found",
-    "collection_not_loaded",
-    "database_not_found",
-    "import_failed",
-    "import_not_found",
-    "index_not_found",
-    "invalid",
-    "missing",
-    "no_load_state",
-    "no_space",
-    "not_here",
-    "not_there",
-    "partition_not_found",
-    "partition_not_loaded",
-    "rate_limited",
-    "rejected",
-    "time_out",
-    "unexpected",
-]
-
 
 class ApiError(Exception):
     """A request that is refused or that failed.

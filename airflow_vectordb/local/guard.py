@@ -1,4 +1,4 @@
-"""Who may call: what is refused before a request's body is read, on every path.
+"""Who may call: what is refused on every path, before the body of a request is read.
 
 A server on this machine is within reach of every web page that its user opens, whatever its address. Browsers name the
 page that a request comes from, and the name that it was sent to; both are checked, with or without a token. No answer
@@ -23,8 +23,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_vectordb.local.engine.caller import CREDENTIALS
 from airflow_vectordb.local.errors import ApiError
-
-__all__ = ["MAX_BODY", "MAX_HEAD", "AllowedHosts", "Guard", "check_headers", "discard_body"]
 
 MAX_BODY = 64 * 1024 * 1024
 """The most bytes that a request body may have, as on Milvus."""
@@ -71,7 +69,7 @@ class AllowedHosts:
     def of(cls, host: str, address: str, more: Iterable[str] = ()) -> AllowedHosts:
         """Return what a server is called by.
 
-        :param host: the address or name that it was told to listen on.
+        :param host: the address or name that it was asked to listen on.
         :param address: the IP address that it listens on.
         :param more: further names.
         :raises ValueError: for one that is no host name or IP address alone.
@@ -107,9 +105,7 @@ def _normalize(host: str) -> str:
 def check_headers(method: str, headers: list[tuple[bytes, bytes]], hosts: AllowedHosts, token: bytes | None) -> bytes:
     """Refuse a request that must not be obeyed, and return the credentials that it carries.
 
-    :param method: its HTTP method.
     :param headers: its headers, names in lower case.
-    :param hosts: the names that this server is called by.
     :param token: what callers must send; None lets everybody in that gets here.
     :raises ApiError: HTTP 400 for an ambiguous request, 403 for one of another page or to another host, 431 for
         headers that are too large, 401 for one without the token.
@@ -221,8 +217,6 @@ def _matches(given: bytes, token: bytes, *, basic: bool) -> bool:
 class Guard:
     """The application behind these checks.
 
-    :param app: what is called when there is nothing against a request.
-    :param hosts: the names that this server is called by.
     :param token: what callers must send, ``user:password`` or a key; None lets everybody on this machine in.
     """
 
@@ -267,9 +261,9 @@ def _adding(headers: list[tuple[bytes, bytes]], send: Send) -> Send:
 
 
 async def discard_body(receive: Receive) -> bool:
-    """Read a body and throw it away.
+    """Read a body and discard it.
 
-    :returns: whether it was all there, and not larger than any may be.
+    :return: whether it came completely, and is not larger than allowed.
     """
     size = 0
     while True:

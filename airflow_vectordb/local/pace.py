@@ -14,8 +14,8 @@ __all__ = ["Pace"]
 class Pace:
     """What a cluster takes its time for, in seconds; the defaults are near those that were seen on Milvus 2.6.
 
-    A flush returns at once, and the rest comes later: ``rowCount`` first, then the counts of index descriptions, then
-    the builds. It changes what is told of all this, and never what is there: rows are found as ever.
+    A flush returns immediately, and the rest follows: ``rowCount`` first, then the counts of index descriptions, then
+    the builds. It changes what is reported, and never what exists: rows are found as without it.
 
     :param row_count: from a flush until ``get_stats`` counts what it sealed.
     :param total_rows: from a flush until index descriptions count it, and builds over it begin.
@@ -46,7 +46,7 @@ class Pace:
     def parse(cls, text: str) -> Pace | None:
         """Read ``immediate``, ``real``, or ``real,build=8,flush_interval=0``.
 
-        :returns: None for ``immediate``, which takes no time at all.
+        :return: None for ``immediate``, which takes no time at all.
         :raises ValueError: when it is none of these.
         """
         name, *settings = (part.strip() for part in text.split(","))
@@ -68,15 +68,15 @@ class Pace:
 
     @classmethod
     def of(cls, given: Pace | str | None) -> Pace | None:
-        """The pace that somebody means: one of these, its text, or None for ``immediate``."""
+        """Return a pace from one of these, its text, or None for ``immediate``."""
         return cls.parse(given) if isinstance(given, str) else given
 
     def building(self, rows: int) -> float:
-        """How long a build over some rows takes."""
+        """Return how long a build over some rows takes, in seconds."""
         return self.build + rows / 1000 * self.build_per_1000
 
     def loading(self, rows: int) -> float:
-        """How long loading some rows takes."""
+        """Return how long loading some rows takes, in seconds."""
         return self.load + rows / 1000 * self.load_per_1000
 
 

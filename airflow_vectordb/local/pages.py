@@ -20,8 +20,6 @@ import airflow_vectordb
 from airflow_vectordb.local.body import json_schema
 from airflow_vectordb.local.endpoints.table import ENDPOINTS, Endpoint
 
-__all__ = ["add_pages"]
-
 _REST_ONLY = "It speaks REST only, no gRPC: pymilvus cannot connect to it."
 
 _STYLE = """
@@ -54,10 +52,7 @@ for (const form of document.forms) form.addEventListener("submit", async event =
 
 
 def add_pages(app: FastAPI) -> None:
-    """Let an application say what it is, at ``/``, and what it can do, at ``/docs``.
-
-    :param app: has a title, and the OpenAPI document that the page leads to.
-    """
+    """Have an application say what it is, at ``/``, and what it can do, at ``/docs``."""
     page = _page(app.title)
 
     @app.get("/", include_in_schema=False)

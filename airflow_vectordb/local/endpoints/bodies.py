@@ -7,16 +7,6 @@ from typing import Any
 
 from airflow_vectordb.local.body import optional, required
 
-__all__ = [
-    "CollectionNameReq",
-    "DatabaseReq",
-    "InDatabase",
-    "IndexReq",
-    "OptionalCollectionNameReq",
-    "PartitionReq",
-    "key_values",
-]
-
 
 @dataclass(frozen=True, kw_only=True)
 class InDatabase:

@@ -16,8 +16,6 @@ from airflow_vectordb.local.engine.literals import literal
 from airflow_vectordb.local.engine.model import CONSISTENCY_LEVELS, CollectionSpec, FieldSpec
 from airflow_vectordb.local.errors import ApiError, invalid
 
-__all__ = ["ReadReq", "filled", "key_literal", "read_rows", "shown_ids"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class CollectionDataReq(CollectionNameReq):

@@ -12,8 +12,6 @@ from airflow_vectordb.local.engine.literals import normalize
 from airflow_vectordb.local.engine.model import IndexInfo
 from airflow_vectordb.local.errors import index_not_found, invalid
 
-__all__ = ["IndexParam", "create_all"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class IndexParam:

@@ -12,8 +12,6 @@ from airflow_vectordb.local.engine.literals import normalize
 from airflow_vectordb.local.engine.model import TYPE_NUMBERS, FieldSpec, FunctionSpec
 from airflow_vectordb.local.errors import invalid, not_here
 
-__all__ = ["FieldReq", "FunctionReq", "described_field", "described_function"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class FieldReq:

@@ -9,8 +9,6 @@ from typing import Any, TypeVar, cast
 from airflow_vectordb.local.engine.base import Engine
 from airflow_vectordb.local.errors import ApiError, rejected
 
-__all__ = ["ENDPOINTS", "Answer", "Endpoint", "RequestContext", "endpoint"]
-
 Answer = dict[str, Any]
 T = TypeVar("T")
 Action = Callable[["RequestContext", T], "Answer | None"]

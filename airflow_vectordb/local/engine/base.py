@@ -24,21 +24,6 @@ from airflow_vectordb.local.engine.model import (
     LoadInfo,
 )
 
-__all__ = [
-    "Aliases",
-    "Collections",
-    "Databases",
-    "Engine",
-    "Entities",
-    "Imports",
-    "Indexes",
-    "Loading",
-    "Partitions",
-    "Schemas",
-    "Searches",
-    "Segments",
-]
-
 
 class Databases(Protocol):
     def names(self) -> list[str]: ...

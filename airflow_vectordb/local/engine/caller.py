@@ -7,8 +7,6 @@ from time import monotonic
 
 from airflow_vectordb.local.errors import time_out
 
-__all__ = ["CONSISTENCY", "CREDENTIALS", "DEADLINE", "remaining"]
-
 DEADLINE: ContextVar[float] = ContextVar("deadline", default=float("inf"))
 """When the caller stops waiting, on the monotonic clock: engines must not queue for a lock beyond it."""
 

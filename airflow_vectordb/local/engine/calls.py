@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["COUNT", "HybridCall", "QueryCall", "SearchCall", "SearchResult", "Written"]
-
 COUNT = "count(*)"
 """The output field that stands for the number of rows."""
 

@@ -1,6 +1,6 @@
 """What an index may be: types, metrics and parameters that fit a field, as Milvus checks them.
 
-And which of them Milvus Lite can build. What it cannot is refused by name, never built as something else.
+And which of them Milvus Lite can build. What it cannot build is refused by name, never built as something else.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from typing import Any
 
 from airflow_vectordb.local.engine.model import CollectionSpec, FieldSpec
 from airflow_vectordb.local.errors import ApiError, invalid
-
-__all__ = ["check", "default_metric", "engine_params"]
 
 _DENSE_METRICS = ("L2", "IP", "COSINE")
 _BINARY_METRICS = ("HAMMING", "JACCARD", "SUBSTRUCTURE", "SUPERSTRUCTURE", "MHJACCARD")
@@ -50,8 +48,6 @@ _TUNING = frozenset({"drop_ratio_build", "inverted_index_algo"})
 def check(spec: CollectionSpec, field: FieldSpec, params: dict[str, str]) -> dict[str, str]:
     """Check what an index is to be, and fill in the defaults.
 
-    :param spec: the collection.
-    :param field: the field to be indexed.
     :param params: all strings, with ``index_type`` and ``metric_type`` where they were given.
     :return: the same with ``index_type`` and, on vectors, ``metric_type`` in it, in this order.
     :raises ApiError: 1100 for what no Milvus would build, and for what this server cannot.
@@ -130,11 +126,7 @@ def _cannot(what: str) -> ApiError:
 
 
 def engine_params(field: FieldSpec, params: dict[str, str]) -> tuple[str, str, dict[str, Any]]:
-    """Return index type, metric (empty for scalars) and build parameters for Milvus Lite.
-
-    :param field: the indexed field.
-    :param params: as of :func:`check`.
-    """
+    """Return index type, metric (empty for scalars) and build parameters for Milvus Lite."""
     index_type = params["index_type"]
     if index_type == "AUTOINDEX" and not field.is_vector:
         index_type = "INVERTED"

@@ -11,8 +11,6 @@ from airflow_vectordb.local.engine.model import IndexInfo
 from airflow_vectordb.local.errors import rate_limited
 from airflow_vectordb.local.pace import Pace
 
-__all__ = ["WHOLE", "Ledger"]
-
 WHOLE = ""
 """Stands for the whole collection among partitions that are being loaded."""
 

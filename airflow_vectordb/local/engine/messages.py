@@ -1,8 +1,8 @@
 """Milvus's protobuf messages, out of pymilvus, without the rest of pymilvus.
 
 ``import pymilvus.grpc_gen`` runs ``pymilvus/__init__.py`` first, which pulls in pandas and 500 modules: half of the
-time that the server takes to start. The messages need none of that. So while they are imported a bare package stands in
-for pymilvus; whoever imports pymilvus itself later gets the real one, and the same messages.
+server's start-up time. The messages need none of that. So while they are imported an empty package stands in for
+pymilvus; a later import of pymilvus itself gets the real one, and the same messages.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import importlib.util
 import sys
 import types
 from typing import Any
-
-__all__ = ["common_pb2", "milvus_pb2", "schema_pb2"]
 
 
 def _messages() -> Any:

@@ -1,30 +1,10 @@
-"""The nouns of the local server: collections, fields, functions and indexes, in Milvus's terms.
-
-Plain data, made and read by every layer. Each knows how to become JSON and back, because the catalog keeps them so.
-"""
+"""Collections, fields, functions, indexes and so on in Milvus's terms: plain data that every layer uses."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
-
-__all__ = [
-    "CONSISTENCY_LEVELS",
-    "DEFAULT_PARTITION",
-    "SCALAR_SLOTS",
-    "TYPE_NUMBERS",
-    "CollectionInfo",
-    "CollectionSpec",
-    "CompactionInfo",
-    "DatabaseInfo",
-    "FieldSpec",
-    "FunctionSpec",
-    "ImportFile",
-    "ImportInfo",
-    "IndexInfo",
-    "LoadInfo",
-]
 
 # Milvus's names and numbers (schema.proto); the names are case-sensitive on the wire.
 TYPE_NUMBERS = {
@@ -169,8 +149,8 @@ class LoadInfo:
     """How far a collection, or some of its partitions, are loaded.
 
     :param state: ``LoadStateNotLoad``, ``LoadStateLoading`` or ``LoadStateLoaded``.
-    :param progress: in percent; -1 where it cannot be told.
-    :param message: why it cannot be told.
+    :param progress: in percent; -1 where it is not known.
+    :param message: why it is not known.
     """
 
     state: str
@@ -180,7 +160,7 @@ class LoadInfo:
 
 @dataclass(frozen=True)
 class CompactionInfo:
-    """How far a compaction is: its state, and how many of its parts are at work, timed out and done."""
+    """How far a compaction is: its state, and how many of its parts are running, timed out and done."""
 
     state: str = "Completed"
     executing: int = 0

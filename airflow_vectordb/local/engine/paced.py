@@ -21,8 +21,6 @@ from airflow_vectordb.local.engine.model import DEFAULT_PARTITION, CollectionInf
 from airflow_vectordb.local.errors import ApiError
 from airflow_vectordb.local.pace import Pace
 
-__all__ = ["paced"]
-
 _Key = tuple[str, str]
 
 

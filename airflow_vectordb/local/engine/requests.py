@@ -10,17 +10,6 @@ from airflow_vectordb.local.engine.caller import CONSISTENCY
 from airflow_vectordb.local.engine.calls import HybridCall, QueryCall, SearchCall
 from airflow_vectordb.local.engine.messages import common_pb2, milvus_pb2
 
-__all__ = [
-    "hybrid_request",
-    "ids_of",
-    "pairs",
-    "query_request",
-    "row_count",
-    "search_request",
-    "unpaired",
-    "write_fields",
-]
-
 
 def pairs(values: Mapping[str, str]) -> list[Any]:
     """Return a dict as Milvus's key-value pairs."""

@@ -1,7 +1,7 @@
 """Rows of JSON to Milvus's columns and back.
 
-Going in, this is where Milvus's REST layer refuses a row (code 1804): a field that is missing, unknown or of the wrong
-type. Coming out, values take the forms that Milvus gives them in JSON.
+Like Milvus's REST layer, encoding refuses a row with a field that is missing, unknown or of the wrong type (1804);
+decoding gives values the forms that they have in Milvus's JSON.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from airflow_vectordb.local.engine.model import SCALAR_SLOTS, TYPE_NUMBERS, Coll
 from airflow_vectordb.local.engine.vectors import PACKED, dense_bytes
 from airflow_vectordb.local.errors import ApiError
 
-__all__ = ["decode", "encode", "float32", "sparse_bytes", "sparse_pairs"]
-
 _META = "$meta"
 _INT_RANGES = {"Int8": 8, "Int16": 16, "Int32": 32, "Int64": 64}
 _SLOTS = SCALAR_SLOTS | {"JSON": "json_data", "Geometry": "geometry_wkt_data", "Timestamptz": "string_data"}
@@ -37,8 +35,6 @@ def _bad_row(detail: str) -> ApiError:
 def encode(spec: CollectionSpec, rows: Sequence[dict[str, Any]], *, with_ids: bool, partial: bool = False) -> list[Any]:
     """Turn rows into one ``FieldData`` per field.
 
-    :param spec: the collection they are for.
-    :param rows: one JSON object per row.
     :param with_ids: whether the rows must carry an automatic primary key (upsert) or must not (insert).
     :param partial: a partial update: fields that no row has are left out.
     :raises ApiError: 1804, naming the field, when a row does not fit.
@@ -133,7 +129,7 @@ def _float_vectors(entry: FieldSpec, vectors: list[Any]) -> list[float]:
 
 
 def sparse_bytes(pairs: Iterable[tuple[int, float]]) -> bytes:
-    """A sparse vector as Milvus packs it: ascending (uint32, float32) pairs."""
+    """Return a sparse vector as Milvus packs it: ascending (uint32, float32) pairs."""
     return b"".join(struct.pack("<If", index, weight) for index, weight in sorted(pairs))
 
 
@@ -179,7 +175,7 @@ def _fill_arrays(column: Any, entry: FieldSpec, values: list[Any]) -> None:
 
 
 def _converter(name: str, kind: str) -> Callable[[Any], Any]:
-    """How one scalar of ``kind`` is read from JSON; as lenient as Milvus, which reads numbers from strings too."""
+    """How one scalar of ``kind`` is read from JSON; as leniently as by Milvus, which reads numbers from strings too."""
 
     def refuse(value: Any) -> ApiError:
         shown = repr(value)
@@ -237,7 +233,7 @@ def _converter(name: str, kind: str) -> Callable[[Any], Any]:
 
 
 def float32(value: float) -> Any:
-    """A number that is written as the float32 it is: 0.1, and not 0.10000000149011612."""
+    """Return a number that is written as the float32 it is: 0.1, and not 0.10000000149011612."""
     return np.float32(value)
 
 
@@ -247,9 +243,6 @@ def float32(value: float) -> Any:
 def decode(spec: CollectionSpec, columns: Iterable[Any], count: int, *, int64_as_numbers: bool) -> list[dict[str, Any]]:
     """Turn ``FieldData`` columns into rows as Milvus answers them.
 
-    :param spec: the collection they come from.
-    :param columns: the columns of an answer.
-    :param count: the number of rows.
     :param int64_as_numbers: False if the caller sent ``Accept-Type-Allow-Int64: false``: Int64 values become strings.
     """
     rows: list[dict[str, Any]] = [{} for _ in range(count)]
@@ -318,7 +311,7 @@ def _vector_values(column: Any, count: int) -> Sequence[Any]:
     if kind is None:
         return []
     raw = getattr(vectors, kind)
-    # As many as there are: of a nullable field, not every row has one.
+    # Of a nullable field, not every row has one.
     there = sum(column.valid_data) if column.valid_data else count
     width = len(raw) // max(there, 1)
     return [base64.b64encode(raw[i * width : (i + 1) * width]).decode() for i in range(there)]

@@ -9,8 +9,6 @@ from airflow_vectordb.local.engine.model import SCALAR_SLOTS, TYPE_NUMBERS, Coll
 from airflow_vectordb.local.engine.requests import pairs, unpaired
 from airflow_vectordb.local.errors import invalid
 
-__all__ = ["field_message", "function_message", "read_schema", "schema_message"]
-
 _FUNCTION_NUMBERS = {name: number for name, number in schema_pb2.FunctionType.items() if number}
 _TYPE_NAMES = {number: name for name, number in TYPE_NUMBERS.items()}
 _FUNCTION_NAMES = {number: name for name, number in _FUNCTION_NUMBERS.items()}
@@ -19,7 +17,6 @@ _FUNCTION_NAMES = {number: name for name, number in _FUNCTION_NUMBERS.items()}
 def schema_message(spec: CollectionSpec, *, engine_makes_ids: bool) -> Any:
     """Return the ``CollectionSchema`` message of a collection.
 
-    :param spec: the collection.
     :param engine_makes_ids: whether the engine is to make automatic ids; otherwise they come with the rows.
     """
     schema = schema_pb2.CollectionSchema(
@@ -78,7 +75,6 @@ def field_message(entry: FieldSpec, *, engine_makes_ids: bool) -> Any:
 def read_schema(schema: Any, **more: Any) -> CollectionSpec:
     """Return the collection that a ``CollectionSchema`` message describes.
 
-    :param schema: the message.
     :param more: what a :class:`CollectionSpec` has besides fields, functions and description.
     """
     return CollectionSpec(

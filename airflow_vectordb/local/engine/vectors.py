@@ -11,8 +11,6 @@ import numpy as np
 
 from airflow_vectordb.local.engine.model import FieldSpec
 
-__all__ = ["PACKED", "dense_bytes"]
-
 PACKED = {
     "BinaryVector": "binary_vector",
     "Float16Vector": "float16_vector",
@@ -25,9 +23,8 @@ _WHOLE = {"BinaryVector": ("uint8", range(256)), "Int8Vector": ("int8", range(-1
 
 
 def dense_bytes(entry: FieldSpec, value: Any) -> bytes:
-    """One dense vector as Milvus packs it.
+    """Return one dense vector as Milvus packs it.
 
-    :param entry: its field.
     :param value: from JSON: a list of numbers, of a binary vector one per byte; or base64 of the packed vector, where
         the type is binary or half-precision.
     :raises ValueError: when it is no vector of this field.

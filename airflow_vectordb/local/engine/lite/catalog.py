@@ -2,7 +2,7 @@
 
 Names of indexes and what they were built with, aliases, ids, descriptions, load states, shard counts and so on. All of
 it is held in memory (this process is the only one that writes it) and written through, one row per database,
-collection or alias, so that a change is there completely or not at all.
+collection or alias, so that a change is kept completely or not at all.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from typing import Any
 from airflow_vectordb.local.engine.lite.disk import Reserve
 from airflow_vectordb.local.engine.model import CollectionSpec, DatabaseInfo, ImportFile, ImportInfo
 from airflow_vectordb.local.errors import ApiError, alias_not_found, collection_not_found, database_not_found, no_space
-
-__all__ = ["Catalog", "CollectionRecord", "ImportRecord", "IndexRecord"]
 
 _FORMAT = 1
 _TABLES = """
@@ -52,14 +50,14 @@ class CollectionRecord:
     """A collection.
 
     :param state: ``creating``, ``ready`` or ``dropping``; only a ready one exists for callers.
-    :param flushed: rows that were there at the last flush.
+    :param flushed: the rows at the last flush.
     :param partitions: their names, as of the engine.
     :param flushed_by_partition: the same by partition; one that is missing had none.
     :param loaded_partitions: those that are loaded where not all are; empty where the whole collection is.
-    :param truncating: it is being emptied; a start that finds it so goes on with that.
-    :param new_name: it is being renamed; a start that finds it so asks the engine how far that came.
-    :param copying: a copy of it with another field is being written (``writing``) or takes its place (``swapping``);
-        a start that finds it so forgets the one, and goes on with the other.
+    :param truncating: it is being emptied; a start completes that.
+    :param new_name: it is being renamed; a start asks the engine how far that came.
+    :param copying: a copy of it with another field is being written (``writing``), which a start undoes, or takes its
+        place (``swapping``), which a start completes.
     """
 
     id: int
@@ -96,10 +94,10 @@ class CollectionRecord:
 class ImportRecord:
     """An import job.
 
-    :param info: what callers are told of it.
+    :param info: what callers see.
     :param collection: the id of the collection, which may get another name.
     :param deadline: when it has taken too long, in seconds since 1970; None for never.
-    :param staged: its rows are kept beside the engine, and may be in it already; a start that finds it so writes them.
+    :param staged: its rows are kept beside the engine, and may be in it already; a start writes them.
     :param attempts: how often the server has begun to read its files.
     """
 
@@ -122,10 +120,10 @@ class ImportRecord:
 class Catalog:
     """The catalog of one data directory.
 
-    :param path: the SQLite file; made when it is not there.
-    :param reserve: what is given up when the disk is full, so that the catalog can be written all the same.
-    :param throwaway: the data is not to outlive this machine's next crash, so no write waits for the disk; a crash of
-        the process alone loses nothing either way.
+    :param path: the SQLite file; made when it does not exist.
+    :param reserve: what is given up on a full disk, so that the catalog can still be written.
+    :param throwaway: the data need not survive a crash of the machine, so no write waits for the disk; a crash of the
+        process alone loses nothing either way.
     """
 
     def __init__(self, path: Path, reserve: Reserve, *, throwaway: bool = False) -> None:
@@ -170,22 +168,19 @@ class Catalog:
             self._sql.close()
 
     def _write(self, *steps: tuple[str, tuple[Any, ...]]) -> None:
-        """Have statements carried out, all of them or none.
-
-        :raises ApiError: 7 when the disk is full.
-        """
+        """Execute statements, all of them or none."""
         try:
-            self._carry_out(steps)
+            self._execute(steps)
         except sqlite3.OperationalError as error:
             if not _is_full(error):
                 raise
             with self._reserve.lent():
                 try:
-                    self._carry_out(steps)
+                    self._execute(steps)
                 except sqlite3.OperationalError as again:
                     raise (no_space() if _is_full(again) else again) from error
 
-    def _carry_out(self, steps: tuple[tuple[str, tuple[Any, ...]], ...]) -> None:
+    def _execute(self, steps: tuple[tuple[str, tuple[Any, ...]], ...]) -> None:
         if len(steps) == 1:
             self._sql.execute(*steps[0])
             return
@@ -200,10 +195,7 @@ class Catalog:
             raise
 
     def ids(self, count: int) -> range:
-        """New ids, ascending, never given before; like Milvus's, they are times, shifted left by 18 bits.
-
-        :param count: how many.
-        """
+        """Return new ids, ascending, never returned before; like Milvus's, they are times, shifted left by 18 bits."""
         with self._lock:
             start = max(self._next_id, time.time_ns() // 1_000_000 << 18)
             if start + count > self._id_limit:
@@ -220,7 +212,6 @@ class Catalog:
             return sorted(self._databases, key=lambda name: (name != "default", name))
 
     def database(self, name: str) -> DatabaseInfo:
-        """:raises ApiError: 800 when there is none of that name."""
         with self._lock:
             try:
                 return self._databases[name]
@@ -241,34 +232,25 @@ class Catalog:
     # --- collections ---
 
     def records(self) -> list[CollectionRecord]:
-        """Every record, those in the making included."""
+        """Return every record, unfinished ones included."""
         with self._lock:
             return list(self._collections.values())
 
     def collections(self, database: str) -> list[CollectionRecord]:
-        """The collections of a database, by name.
-
-        :raises ApiError: 800 when there is no such database.
-        """
+        """Return the collections of a database, by name."""
         with self._lock:
             self.database(database)
             found = [r for (db, _), r in self._collections.items() if db == database and r.state == "ready"]
             return sorted(found, key=lambda record: record.name)
 
     def resolve(self, database: str, name: str) -> str:
-        """The name of the collection that ``name`` stands for, which may be an alias of it.
-
-        :raises ApiError: 800 when there is no such database.
-        """
+        """Return the name of the collection that a name or alias stands for."""
         with self._lock:
             self.database(database)
             return self._aliases.get((database, name), name)
 
     def collection(self, database: str, name: str) -> CollectionRecord:
-        """The collection of that name or alias.
-
-        :raises ApiError: 800 or 100 when there is none.
-        """
+        """Return the collection of that name or alias."""
         with self._lock:
             record = self._collections.get((database, self.resolve(database, name)))
             if record is None or record.state != "ready":
@@ -276,7 +258,7 @@ class Catalog:
             return record
 
     def put_collection(self, record: CollectionRecord) -> None:
-        """Keep a collection as it is now; where that fails, it is again as it was kept before."""
+        """Keep a collection as it is now; where that fails, it becomes again what was kept before."""
         with self._lock:
             try:
                 self._write(_kept(record))
@@ -309,17 +291,14 @@ class Catalog:
     # --- aliases ---
 
     def aliases(self, database: str, collection: str = "") -> list[str]:
-        """The aliases of a collection, or of all collections of a database."""
+        """Return the aliases of a collection, or of all collections of a database."""
         with self._lock:
             return sorted(
                 alias for (db, alias), target in self._aliases.items() if db == database and collection in ("", target)
             )
 
     def alias(self, database: str, alias: str) -> str:
-        """The collection that an alias stands for.
-
-        :raises ApiError: 1600 when there is no such alias.
-        """
+        """Return the collection that an alias stands for."""
         with self._lock:
             try:
                 return self._aliases[database, alias]
@@ -339,7 +318,7 @@ class Catalog:
     # --- import jobs ---
 
     def imports(self) -> list[ImportRecord]:
-        """The import jobs, the oldest first."""
+        """Return the import jobs, the oldest first."""
         with self._lock:
             return list(self._imports.values())
 
@@ -348,7 +327,6 @@ class Catalog:
             return self._imports.get(job)
 
     def put_import(self, job: ImportRecord) -> None:
-        """Keep an import job as it is now."""
         with self._lock:
             document = json.dumps(dataclasses.asdict(job))
             self._write(("INSERT OR REPLACE INTO imports VALUES (?, ?)", (int(job.info.id), document)))

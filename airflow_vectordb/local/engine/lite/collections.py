@@ -11,8 +11,6 @@ from airflow_vectordb.local.engine.lite.store import DATABASES, Store, altered, 
 from airflow_vectordb.local.engine.model import CollectionInfo, CollectionSpec
 from airflow_vectordb.local.errors import ApiError, already_loaded, invalid, not_here, unexpected
 
-__all__ = ["Collections"]
-
 _TTL = "collection.ttl.seconds"
 _DESCRIPTION = "collection.description"
 

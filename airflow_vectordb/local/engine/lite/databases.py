@@ -9,8 +9,6 @@ from airflow_vectordb.local.engine.model import DatabaseInfo
 from airflow_vectordb.local.engine.requests import pairs
 from airflow_vectordb.local.errors import ApiError, unexpected
 
-__all__ = ["Aliases", "Databases"]
-
 
 class Databases:
     def __init__(self, store: Store, rpc: LiteRpc) -> None:
@@ -65,7 +63,7 @@ class Databases:
 
 
 class Aliases:
-    """Other names of collections. The engine is never told of them: it forgets whose they are."""
+    """Other names of collections. The engine does not know them: it would forget whose they are."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""The data directory as a place on a disk: who may read it, and what there is left when that is full."""
+"""The data directory on its disk: who may read it, and what remains usable when the disk is full."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["Reserve", "keep_private"]
-
 _log = logging.getLogger(__name__)
 
 _RESERVE = 4 * 1024 * 1024
@@ -21,7 +19,7 @@ _SMALLEST = 64 * 1024
 def keep_private(directory: Path) -> None:
     """Make a data directory, or what others may read of one, its owner's alone.
 
-    Where the directory itself cannot be, as it is somebody else's or for everybody, what is in it is.
+    Where the directory itself cannot be, as it is another user's or shared, its contents are.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     # For what the engine makes in it.
@@ -45,10 +43,10 @@ def _close(path: Path) -> bool:
 
 
 class Reserve:
-    """A part of the disk that is kept free of all but what makes room on a full one: the catalog, and what is dropped.
+    """A part of the disk that is kept free for what makes room on a full one: the catalog, and dropping things.
 
-    :param path: a file that takes it up meanwhile.
-    :param size: its bytes; as many as there are, when there are fewer.
+    :param path: a file that occupies it meanwhile.
+    :param size: its bytes; fewer when the disk has no more.
     """
 
     def __init__(self, path: Path, size: int = _RESERVE) -> None:
@@ -58,7 +56,7 @@ class Reserve:
 
     @contextmanager
     def lent(self) -> Iterator[None]:
-        """Give it up for the length of a block."""
+        """Give it up within a ``with`` block."""
         with self._lock:
             self._path.unlink(missing_ok=True)
             try:

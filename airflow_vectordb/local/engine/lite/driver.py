@@ -1,4 +1,4 @@
-"""What the parts of the engine ask of Milvus Lite, collection by collection, with its oddities papered over."""
+"""What the parts of the engine ask of Milvus Lite, with its oddities worked around."""
 
 from __future__ import annotations
 
@@ -19,11 +19,9 @@ from airflow_vectordb.local.engine.requests import pairs, query_request, row_cou
 from airflow_vectordb.local.engine.schema import schema_message
 from airflow_vectordb.local.errors import ApiError, invalid
 
-__all__ = ["Driver"]
-
 
 class Driver:
-    """Milvus Lite, told about collections by their records in the catalog. It changes no record."""
+    """Milvus Lite, for collections given as records of the catalog. It changes no record."""
 
     def __init__(self, rpc: LiteRpc, internals: MilvusLiteInternals) -> None:
         self._rpc = rpc

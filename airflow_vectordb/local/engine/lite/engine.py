@@ -27,8 +27,6 @@ from airflow_vectordb.local.engine.lite.segments import Segments
 from airflow_vectordb.local.engine.lite.store import DATABASES, Store
 from airflow_vectordb.local.errors import ApiError
 
-__all__ = ["lite_engine"]
-
 _log = logging.getLogger(__name__)
 
 

@@ -17,8 +17,6 @@ from airflow_vectordb.local.engine.model import TYPE_NUMBERS
 from airflow_vectordb.local.engine.requests import ids_of, write_fields
 from airflow_vectordb.local.errors import collection_not_loaded, invalid, unexpected
 
-__all__ = ["Entities"]
-
 
 class Entities:
     def __init__(self, store: Store) -> None:
@@ -80,7 +78,7 @@ class Entities:
                 keys = self._keys_in(record, filter, partition)
                 found, expression = len(keys), f"{primary} in [{', '.join(map(literal, keys))}]"
             elif record.loaded:
-                # The engine counts what it was told to delete, whether it existed or not.
+                # The engine counts what it was asked to delete, whether it existed or not.
                 found = len(self._keys(record, filter, []))
             if found == 0:
                 return 0

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-__all__ = ["unchain"]
-
 _TOKEN = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\s+|[\w$]+|<<|>>|<=|>=|&&|\|\||.""", re.DOTALL)
 _BOUNDARIES = frozenset({"and", "or", "not", "&&", "||", "!", ","})
 _DIRECTIONS = ({"<", "<="}, {">", ">="})

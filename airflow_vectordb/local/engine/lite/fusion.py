@@ -1,4 +1,4 @@
-"""One list out of several searches: reciprocal ranks or weighted scores, as Milvus reckons them.
+"""One list from several searches: reciprocal ranks or weighted scores, as Milvus computes them.
 
 Milvus Lite has a hybrid search too; it knows neither ranges nor what it forgets elsewhere, so the searches are run one
 by one, as any search, and merged here.
@@ -13,8 +13,6 @@ from typing import Any, TypeVar
 
 from airflow_vectordb.local.engine.calls import HybridCall, SearchCall, SearchResult
 from airflow_vectordb.local.errors import invalid
-
-__all__ = ["Ranked", "check_strategy", "fuse", "group", "values_of"]
 
 T = TypeVar("T")
 
@@ -31,10 +29,7 @@ class Ranked:
 
 
 def check_strategy(call: HybridCall) -> None:
-    """Refuse a strategy or parameters that Milvus has not.
-
-    :raises ApiError: 1100.
-    """
+    """Refuse a strategy or parameters that Milvus does not have."""
     if call.strategy == "rrf":
         k = call.params.get("k", _RRF_K)
         if type(k) not in (int, float) or not 0 < k < _MOST_K:
@@ -57,11 +52,7 @@ def check_strategy(call: HybridCall) -> None:
 
 
 def fuse(call: HybridCall, found: list[SearchResult], metrics: list[str]) -> list[list[Ranked]]:
-    """For each query vector, all hits of all searches, best first.
-
-    :param found: what each search found.
-    :param metrics: the metric of each search.
-    """
+    """Return all hits of all searches for each query vector, best first; each search has its metric."""
     lists: list[list[list[Ranked]]] = [_by_query(one) for one in found]
     if call.strategy == "rrf":
         k = float(call.params.get("k", _RRF_K))
@@ -97,7 +88,7 @@ def _by_query(found: SearchResult) -> list[list[Ranked]]:
 
 
 def _turns(metrics: list[str], *, normalize: bool) -> tuple[list[Callable[[float], float]], bool]:
-    """How scores of each metric are made comparable, and whether small sums are then the good ones."""
+    """How scores of each metric are made comparable, and whether the smallest sums are then the best."""
     if normalize:
         return [_NORMAL.get(metric, _nearness) for metric in metrics], False
     if all(metric == "L2" for metric in metrics):
@@ -121,11 +112,7 @@ _NORMAL: dict[str, Callable[[float], float]] = {
 
 
 def group(items: list[T], value: Callable[[T], Any], call: SearchCall | HybridCall) -> list[T]:
-    """Of the best groups, ``group_size`` items each, group after group; limit and offset count groups.
-
-    :param items: the hits of one query vector, best first.
-    :param value: gives what an item is grouped by.
-    """
+    """Return the best groups of one query vector's hits, ``group_size`` each; limit and offset count groups."""
     size = max(call.group_size, 1)
     groups: dict[Any, list[T]] = {}
     for item in items:
@@ -137,7 +124,7 @@ def group(items: list[T], value: Callable[[T], Any], call: SearchCall | HybridCa
 
 
 def values_of(column: Any) -> list[Any]:
-    """The values of a scalar column, None where there is none."""
+    """Return the values of a scalar column, None for null."""
     kind = column.scalars.WhichOneof("data")
     data = list(getattr(column.scalars, kind).data) if kind else []
     valid = list(column.valid_data)

@@ -20,11 +20,9 @@ import numpy as np
 import numpy.lib.format
 import orjson
 
-from airflow_vectordb.local.engine.lite.import_parquet import MOST_BYTES, MOST_ROW, MOST_ROWS, PIECE, Rows, read_parquet
+from airflow_vectordb.local.engine.lite.import_parquet import MOST_ROW, MOST_ROWS, PIECE, Rows, read_parquet
 from airflow_vectordb.local.engine.model import CollectionSpec, FieldSpec
 from airflow_vectordb.local.errors import import_failed, invalid
-
-__all__ = ["MOST_BYTES", "MOST_ROWS", "check_files", "locate", "open_file", "read_group"]
 
 # Untyped in some of NumPy's versions.
 _npy: Any = numpy.lib.format
@@ -39,10 +37,7 @@ _STRUCTURED = frozenset({"FloatVector", "SparseFloatVector", "Array", "JSON"})
 
 
 def check_files(root: Path, groups: list[list[str]]) -> None:
-    """Refuse what no job is made for: no files, files of a kind that is not known, files outside of the folder.
-
-    :raises ApiError: 1100 or 2100.
-    """
+    """Refuse no files, files of an unknown kind, and files outside of the folder."""
     count = sum(max(len(group), 1) for group in groups)
     if count > _MOST_FILES:
         raise import_failed(f"The max number of import files should not exceed {_MOST_FILES}, but got {count}")
@@ -61,9 +56,8 @@ def check_files(root: Path, groups: list[list[str]]) -> None:
 def locate(root: Path, name: str) -> Path:
     """Return where a file is, with no link in the path.
 
-    :param root: the folder that all of them are in.
-    :param name: its path from there.
-    :raises ApiError: 1100 when it leads out of the folder.
+    :param name: its path from ``root``.
+    :raises ApiError: 1100 when it leads out of that.
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name:
@@ -79,11 +73,10 @@ def locate(root: Path, name: str) -> Path:
 
 
 def open_file(root: Path, name: str) -> IO[bytes]:
-    """Open a file, whatever becomes of its path meanwhile.
+    """Open a file safely, even if its path changes meanwhile.
 
-    :param root: the folder that all of them are in.
-    :param name: its path from there.
-    :raises ApiError: 1100 when it leads out of the folder, 2100 when there is no such file.
+    :param name: its path from ``root``.
+    :raises ApiError: 1100 when it leads out of that, 2100 when there is no such file.
     """
     root = root.resolve()
     *folders, last = locate(root, name).relative_to(root).parts or [""]
@@ -114,7 +107,6 @@ def read_group(
 ) -> Iterator[Rows]:
     """Read the rows of a file, or of a group of NumPy files with a field each, some at a time.
 
-    :param names: the paths of the files.
     :param options: of CSV files: ``sep``, and ``nullkey``, which stands for no value.
     :raises ApiError: 2100 when they cannot be read.
     """
@@ -188,7 +180,7 @@ class _JsonText:
         return bool(piece)
 
     def sign(self) -> str:
-        """The next character that is no space, which is not passed over; empty at the end."""
+        """Return the next character that is no space, and stay there; empty at the end."""
         while True:
             space = _SPACE.match(self.buffer, self.at)
             assert space is not None
@@ -320,7 +312,7 @@ def _parsed(spec: CollectionSpec, rows: Rows) -> Rows:
 
 
 def _unfold(row: dict[str, Any]) -> dict[str, Any]:
-    """With the dynamic values, which files may have together in one column, beside the others."""
+    """A row with its dynamic values, which files may have in one column, beside the others."""
     if _META not in row:
         return row
     values = row.pop(_META)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import IO, Any
 
-__all__ = ["MOST_BYTES", "MOST_ROW", "MOST_ROWS", "PIECE", "Rows", "read_parquet"]
-
 Rows = list[dict[str, Any]]
 
 MOST_BYTES = 512 * 1024 * 1024
@@ -30,7 +28,7 @@ def read_parquet(file: IO[bytes]) -> Iterator[Rows]:
 
     :raises ValueError: when there are more of them, or of their bytes, than a job may have, or no field takes a column.
     """
-    # Milvus Lite needs it, and so it is there.
+    # Installed, as Milvus Lite needs it.
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -75,20 +73,20 @@ def _check_claims(file: Any) -> None:
 
 
 def _claimed_bytes(file: Any) -> int:
-    """How many bytes its values have at least, by what it says of their number and of its pages' size."""
+    """How many bytes its values have at least, by what it claims of their number and its pages' size."""
     metadata = file.metadata
     size = 0
     for group in range(metadata.num_row_groups):
         for number in range(metadata.num_columns):
             column = metadata.row_group(group).column(number)
-            # What is there once in the file may be many values.
+            # What the file has once may be many values.
             each = _WIDTHS.get(column.physical_type, 1)
             size += max(column.total_uncompressed_size, column.num_values * each)
     return size
 
 
 def _pieces(batch: Any) -> Iterator[Any]:
-    """A batch in parts that become rows at once; some rows may be far larger than others."""
+    """A batch in parts that become rows together; some rows may be far larger than others."""
     size = _size_of(batch.to_struct_array())
     if size > 8 * PIECE and batch.num_rows > 1:
         half = batch.num_rows // 2

@@ -23,7 +23,8 @@ import pendulum
 
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord, ImportRecord
 from airflow_vectordb.local.engine.lite.entities import Entities
-from airflow_vectordb.local.engine.lite.import_files import MOST_BYTES, MOST_ROWS, check_files, open_file, read_group
+from airflow_vectordb.local.engine.lite.import_files import check_files, open_file, read_group
+from airflow_vectordb.local.engine.lite.import_parquet import MOST_BYTES, MOST_ROWS
 from airflow_vectordb.local.engine.lite.segments import Segments
 from airflow_vectordb.local.engine.lite.store import Store, check_partitions
 from airflow_vectordb.local.engine.messages import milvus_pb2
@@ -31,11 +32,9 @@ from airflow_vectordb.local.engine.model import CollectionSpec, ImportFile, Impo
 from airflow_vectordb.local.engine.rows import encode
 from airflow_vectordb.local.errors import ApiError, import_failed, import_not_found, not_here
 
-__all__ = ["Imports"]
-
 _log = logging.getLogger(__name__)
 
-# How often a job is begun. A crash may have nothing to do with it, a second one is taken for its doing.
+# How often a job is begun. One crash may have nothing to do with it, a second one is blamed on it.
 _MOST_ATTEMPTS = 2
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -161,7 +160,7 @@ class Imports:
             spec = record.spec
             job, columns = self._read(job, spec)
             if self._stopping:
-                # The next start begins anew, and this was no crash.
+                # The next start begins again, and this was no crash.
                 self._catalog.put_import(dataclasses.replace(job, attempts=job.attempts - 1))
                 return
             with self._store.locks.exclusive((record.database, record.name)):
@@ -267,7 +266,7 @@ class Imports:
                 continue
             self._seal(record)
             self._complete(job)
-        # A crash may have come before one was removed, or before the catalog was told of it.
+        # A crash may have come before one was removed, or before the catalog knew of it.
         for path in self._stages.glob("*"):
             path.unlink()
 
@@ -291,18 +290,18 @@ def _check_deadline(job: ImportRecord) -> None:
 
 
 def _add(columns: list[Any], more: list[Any]) -> int:
-    """Add values to columns, and return how many bytes these are."""
+    """Add values to columns, and return how many bytes they have."""
     if not columns:
         columns += more
     else:
         for column, added in zip(columns, more, strict=True):
-            # Repeated values are added to those there are; no field that there can be has others.
+            # Repeated values are appended, and no field has others.
             column.MergeFrom(added)
     return sum(column.ByteSize() for column in more)
 
 
 def _keep(path: Path, content: bytes) -> None:
-    """Write a file that is there completely or not at all."""
+    """Write a file completely or not at all."""
     path.parent.mkdir(exist_ok=True)
     partial = path.with_suffix(".partial")
     try:

@@ -12,8 +12,6 @@ from airflow_vectordb.local.engine.literals import normalize
 from airflow_vectordb.local.engine.model import IndexInfo
 from airflow_vectordb.local.errors import already_loaded, index_not_found, invalid, unexpected
 
-__all__ = ["Indexes"]
-
 _PROPERTIES = frozenset({MMAP, "indexoffsetcache.enabled", "warmup"})
 
 

@@ -15,8 +15,6 @@ from airflow_vectordb.local.errors import (
     unexpected,
 )
 
-__all__ = ["Loading"]
-
 
 class Loading:
     def __init__(self, store: Store) -> None:

@@ -1,7 +1,7 @@
 """Locks that many may share or one may hold, by name.
 
 Milvus Lite takes one writer per collection at a time; readers may be many, but not beside a writer that swaps what they
-read. A writer that waits goes before readers that come later, so that a stream of searches cannot starve it.
+read. A waiting writer goes before readers that come later, so that a stream of searches cannot starve it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from weakref import WeakValueDictionary
 
 from airflow_vectordb.local.engine.caller import remaining
 from airflow_vectordb.local.errors import time_out
-
-__all__ = ["Locks"]
 
 
 class _SharedLock:
@@ -61,7 +59,7 @@ class _SharedLock:
 
 
 class Locks:
-    """A shared lock for each key, made when it is first asked for and forgotten when nobody holds it.
+    """A shared lock for each key, made at its first use and forgotten when it is not held.
 
     Waiting ends with the caller's deadline (:data:`~airflow_vectordb.local.engine.caller.DEADLINE`) as a time-out.
     """

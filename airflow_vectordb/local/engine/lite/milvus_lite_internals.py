@@ -25,15 +25,6 @@ from typing import Any
 from airflow_vectordb.local.engine.messages import schema_pb2
 from airflow_vectordb.local.errors import invalid, not_here
 
-__all__ = [
-    "COLLECTION_ATTRIBUTES",
-    "NAMES",
-    "DataInUseError",
-    "MilvusLiteChangedError",
-    "MilvusLiteInternals",
-    "require",
-]
-
 NAMES = {
     "db": [
         "MilvusLite",
@@ -213,7 +204,7 @@ class MilvusLiteInternals:
         Milvus Lite keeps the fields that a collection was created with. Its files never change, though, and are listed
         in a manifest. So the copy has the same files with one column more, in the same partitions, with the same order
         of writes, the same deletions and the same indexes. The rows are not written again: nothing that the engine does
-        to a row on its way in or out is done to them twice. The engine finds the copy once all of it is there.
+        to a row on its way in or out is done to them twice. The engine finds the copy once it is complete.
 
         :param copy: its name.
         :param schema: its schema, the new field being the last.

@@ -6,8 +6,6 @@ from airflow_vectordb.local.engine.lite.store import Store, check_name, refuse_p
 from airflow_vectordb.local.engine.model import DEFAULT_PARTITION
 from airflow_vectordb.local.errors import invalid, unexpected
 
-__all__ = ["Partitions"]
-
 _MOST = 1024
 
 

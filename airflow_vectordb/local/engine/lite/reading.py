@@ -8,8 +8,6 @@ from airflow_vectordb.local.engine.lite.catalog import CollectionRecord
 from airflow_vectordb.local.engine.lite.store import check_partitions
 from airflow_vectordb.local.errors import collection_not_loaded, invalid, partition_not_loaded, unexpected
 
-__all__ = ["MOST", "check_window", "column_of", "key_values", "output_fields", "readable"]
-
 MOST = 16384
 """The most rows that a query or search may go through, and vectors that a search may have."""
 

@@ -15,8 +15,6 @@ from airflow_vectordb.local.engine.lite.segments import Segments
 from airflow_vectordb.local.engine.lite.store import Store
 from airflow_vectordb.local.errors import DiskError
 
-__all__ = ["Recovery"]
-
 _log = logging.getLogger(__name__)
 
 

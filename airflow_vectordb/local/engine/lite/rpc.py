@@ -16,8 +16,6 @@ from airflow_vectordb.local.engine.lite.milvus_lite_internals import MilvusLiteI
 from airflow_vectordb.local.engine.messages import common_pb2, milvus_pb2
 from airflow_vectordb.local.errors import ApiError, DiskError, no_space, not_here
 
-__all__ = ["LiteRpc"]
-
 # What Milvus Lite answers, and what Milvus does (see "codes" in its list of differences).
 _CODES = {1: 65535, 4: 100, 6: 1100, 11: 700, 26: 65535, 35: 65535}
 # Python's words and Arrow's.

@@ -8,8 +8,6 @@ from airflow_vectordb.local.engine.lite.store import check_name
 from airflow_vectordb.local.engine.model import CollectionSpec, FieldSpec
 from airflow_vectordb.local.errors import invalid
 
-__all__ = ["MMAP", "check_added", "check_field", "check_params", "check_schema"]
-
 MMAP = "mmap.enabled"
 
 _MOST_FIELDS = 64

@@ -10,8 +10,6 @@ from airflow_vectordb.local.engine.lite.store import DATABASES, Store, check_alt
 from airflow_vectordb.local.engine.model import FieldSpec, FunctionSpec
 from airflow_vectordb.local.errors import ApiError, already_loaded, invalid, not_here
 
-__all__ = ["Schemas"]
-
 
 class Schemas:
     """A field is added by writing a copy of the collection that has it, and putting that in its place.

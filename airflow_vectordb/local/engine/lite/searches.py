@@ -21,8 +21,6 @@ from airflow_vectordb.local.engine.literals import literal
 from airflow_vectordb.local.engine.requests import ids_of
 from airflow_vectordb.local.errors import ApiError, collection_not_loaded, invalid, unexpected
 
-__all__ = ["Searches"]
-
 _GROUPED = frozenset({"Bool", "Int8", "Int16", "Int32", "Int64", "VarChar"})
 _MOST_SEARCHES = 1024
 

@@ -7,8 +7,6 @@ from airflow_vectordb.local.engine.lite.store import Store
 from airflow_vectordb.local.engine.model import CompactionInfo
 from airflow_vectordb.local.errors import not_here, partition_not_found
 
-__all__ = ["Segments"]
-
 
 class Segments:
     def __init__(self, store: Store) -> None:

@@ -12,16 +12,6 @@ from airflow_vectordb.local.engine.lite.driver import Driver
 from airflow_vectordb.local.engine.lite.locks import Locks
 from airflow_vectordb.local.errors import ApiError, DiskError, invalid, partition_not_found, unexpected
 
-__all__ = [
-    "DATABASES",
-    "Store",
-    "altered",
-    "check_alteration",
-    "check_name",
-    "check_partitions",
-    "refuse_partition_key",
-]
-
 DATABASES = "databases"
 """The lock of all that adds or removes databases, or needs one to stay; collections have theirs by (database, name)."""
 
@@ -31,11 +21,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class Store:
-    """Access to collections, one writer or many readers at a time.
-
-    :param catalog: what exists.
-    :param driver: Milvus Lite.
-    """
+    """Access to collections, one writer or many readers at a time."""
 
     def __init__(self, catalog: Catalog, driver: Driver) -> None:
         self.catalog = catalog
@@ -86,11 +72,7 @@ class Store:
 
 
 def check_name(kind: str, name: str, code: int = 1100) -> None:
-    """Milvus's rule for names: letters, digits and underscores, no digit first, 255 characters at most.
-
-    :param kind: what bears the name, for the message.
-    :param code: the error code, which differs by kind.
-    """
+    """Milvus's rule for names: letters, digits and underscores, no digit first, 255 characters at most."""
     if len(name) > 255:
         why = "the length must be at most 255"
     elif not _NAME.fullmatch(name):

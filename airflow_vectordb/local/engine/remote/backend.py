@@ -9,8 +9,6 @@ from airflow_vectordb.local.engine.messages import milvus_pb2
 from airflow_vectordb.local.engine.remote.rpc import RemoteRpc
 from airflow_vectordb.local.errors import ApiError, database_not_found, not_there
 
-__all__ = ["Backend", "Version"]
-
 Version = tuple[int, int]
 
 

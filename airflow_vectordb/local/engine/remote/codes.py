@@ -11,8 +11,6 @@ from typing import Any
 
 from airflow_vectordb.local.errors import ApiError
 
-__all__ = ["read_status"]
-
 _UNEXPECTED = 65535
 
 # ErrorCode of common.proto, by number. What is not here has no code of its own in the REST API.
@@ -54,10 +52,7 @@ _WORDS = (
 
 
 def read_status(status: Any) -> ApiError | None:
-    """The refusal in a ``Status`` message; None when it says success.
-
-    :param status: of an answer, whatever the age of the server.
-    """
+    """Return the refusal in a ``Status`` message of a server of any age; None when it says success."""
     code = status.code or _LEGACY.get(status.error_code, _UNEXPECTED if status.error_code else 0)
     if not code:
         return None

@@ -12,8 +12,6 @@ from airflow_vectordb.local.engine.requests import pairs, unpaired
 from airflow_vectordb.local.engine.schema import read_schema, schema_message
 from airflow_vectordb.local.errors import ApiError
 
-__all__ = ["Collections"]
-
 _SINCE: dict[str, Version] = {
     "SparseFloatVector": (2, 4),
     "Float16Vector": (2, 4),

@@ -6,8 +6,6 @@ from airflow_vectordb.local.engine.model import DatabaseInfo
 from airflow_vectordb.local.engine.remote.backend import Backend
 from airflow_vectordb.local.engine.requests import pairs, unpaired
 
-__all__ = ["Aliases", "Databases"]
-
 _PROPERTIES = {"properties of a database": (2, 4)}
 
 

@@ -15,8 +15,6 @@ from airflow_vectordb.local.engine.remote.rpc import RemoteRpc, Target
 from airflow_vectordb.local.engine.remote.schemas import Schemas
 from airflow_vectordb.local.engine.remote.segments import Segments
 
-__all__ = ["remote_engine"]
-
 
 def remote_engine(target: Target) -> Engine:
     """Return a Milvus over gRPC. It need not run yet, and may go and come back: each call says how it finds it.

@@ -10,8 +10,6 @@ from airflow_vectordb.local.engine.messages import schema_pb2
 from airflow_vectordb.local.engine.remote.backend import Backend
 from airflow_vectordb.local.engine.requests import hybrid_request, ids_of, query_request, search_request, write_fields
 
-__all__ = ["Entities", "Searches"]
-
 
 class Entities:
     def __init__(self, backend: Backend) -> None:

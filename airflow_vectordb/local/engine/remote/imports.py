@@ -10,8 +10,6 @@ from airflow_vectordb.local.engine.remote.backend import Backend
 from airflow_vectordb.local.engine.requests import pairs, unpaired
 from airflow_vectordb.local.errors import ApiError, import_not_found, not_there
 
-__all__ = ["Imports"]
-
 _BY_REST_SINCE = (2, 4)
 _NO_SUCH_KEY = 1000
 _OPTIONS = frozenset({"bucket", "backup", "start_ts", "end_ts", "sep", "nullkey"})

@@ -12,8 +12,6 @@ from airflow_vectordb.local.engine.remote.collections import Collections
 from airflow_vectordb.local.engine.requests import pairs, unpaired
 from airflow_vectordb.local.errors import ApiError, unexpected
 
-__all__ = ["Indexes"]
-
 
 class Indexes:
     def __init__(self, backend: Backend, collections: Collections) -> None:

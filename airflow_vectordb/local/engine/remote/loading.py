@@ -7,8 +7,6 @@ from airflow_vectordb.local.engine.model import LoadInfo
 from airflow_vectordb.local.engine.remote.backend import Backend
 from airflow_vectordb.local.errors import ApiError, no_load_state
 
-__all__ = ["Loading"]
-
 # That a partition does not exist or is not loaded, or that the collection has been released since.
 _NO_PROGRESS = (101, 200, 201)
 

@@ -6,8 +6,6 @@ from airflow_vectordb.local.engine.remote.backend import Backend
 from airflow_vectordb.local.engine.remote.collections import Collections
 from airflow_vectordb.local.errors import ApiError
 
-__all__ = ["Partitions"]
-
 
 class Partitions:
     def __init__(self, backend: Backend, collections: Collections) -> None:

@@ -18,11 +18,9 @@ from airflow_vectordb.local.engine.messages import milvus_pb2
 from airflow_vectordb.local.engine.remote.codes import read_status
 from airflow_vectordb.local.errors import ApiError, not_there, time_out
 
-__all__ = ["ROOTS_VARIABLE", "RemoteRpc", "Target"]
-
 _SERVICE = milvus_pb2.DESCRIPTOR.services_by_name["MilvusService"]
 ROOTS_VARIABLE = "AIRFLOW_VECTORDB_BACKEND_CA"
-"""The environment variable with the path of a PEM file: whom to trust when the Milvus speaks TLS."""
+"""The environment variable with the path of a PEM file: what to trust when the Milvus speaks TLS."""
 
 _OPTIONS = [
     # The limits are the server's business; 64 MiB of JSON come to less as messages.
@@ -115,7 +113,7 @@ class RemoteRpc:
         return answer
 
     def name(self) -> str:
-        """What the engine calls itself, and its version: ``Milvus v2.3.5``."""
+        """Return what the engine calls itself, and its version: ``Milvus v2.3.5``."""
         version: str = self("GetVersion", milvus_pb2.GetVersionRequest()).version
         return version if version[:1].isalpha() and version[:1] != "v" else f"Milvus {version}".rstrip()
 

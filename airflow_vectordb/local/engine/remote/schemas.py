@@ -10,8 +10,6 @@ from airflow_vectordb.local.engine.remote.backend import Backend
 from airflow_vectordb.local.engine.requests import pairs
 from airflow_vectordb.local.engine.schema import field_message, function_message
 
-__all__ = ["Schemas"]
-
 
 class Schemas:
     def __init__(self, backend: Backend) -> None:

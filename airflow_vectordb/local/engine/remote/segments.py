@@ -7,8 +7,6 @@ from airflow_vectordb.local.engine.model import CompactionInfo
 from airflow_vectordb.local.engine.remote.backend import Backend
 from airflow_vectordb.local.engine.requests import row_count
 
-__all__ = ["Segments"]
-
 
 class Segments:
     def __init__(self, backend: Backend) -> None:
