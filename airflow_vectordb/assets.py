@@ -16,6 +16,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+from airflow import sdk
+
 from airflow_vectordb.hooks.connection_fields import CLOUD_CONSOLES
 from airflow_vectordb.rest import DEFAULT_DATABASE, DEFAULT_PORT
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
-    from airflow_vectordb.mixins import MilvusTaskMixin
 
 SCHEME = "milvus"
 #: Names and URIs of assets are shown to all, and kept.
@@ -44,7 +45,7 @@ def milvus_asset(
     extra: dict[str, Any] | None = None,
 ) -> Asset:
     """
-    Make the asset of a collection.
+    Return the asset of a collection.
 
     :param collection: name of the collection
     :param host: host name of the server, or its URL, as in the Airflow connection
@@ -55,10 +56,8 @@ def milvus_asset(
     :param extra: JSON-ready; kept with the asset
     :raises ValueError: when host or collection is empty, or no name of a server
     """
-    from airflow.sdk import Asset
-
     given: dict[str, Any] = {"name": name, "group": group, "extra": extra}
-    return Asset(
+    return sdk.Asset(
         uri=asset_uri(host, port, database, collection),
         **{key: value for key, value in given.items() if value is not None},
     )
@@ -66,7 +65,7 @@ def milvus_asset(
 
 def asset_uri(host: str, port: int | None, database: str | None, collection: str) -> str:
     """
-    Make the URI of a collection's asset.
+    Return the URI of a collection's asset.
 
     :param host: host name of the server, or its URL
     :param port: None: that of the URL, else the default
@@ -90,7 +89,7 @@ def asset_uri(host: str, port: int | None, database: str | None, collection: str
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
     """
-    Bring all spellings of a collection's URI into one; Airflow calls it for each asset of this scheme.
+    Return the one spelling of a collection's URI; Airflow calls it for each asset of this scheme.
 
     :param uri: ``milvus://host:port/database/collection``; without a port, 19530 (Zilliz Cloud: 443)
     :raises ValueError: when something is missing
@@ -126,7 +125,7 @@ def check_assets(assets: Iterable[Any]) -> list[str]:
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
     """
-    Make OpenLineage's dataset of an asset.
+    Return OpenLineage's dataset of an asset.
 
     :param asset: of this scheme
     :param lineage_context: not needed
@@ -141,29 +140,26 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
 
 
 def emit_asset_events(
-    task: MilvusTaskMixin, hook: MilvusHook, context: Context, collection: str, extra: dict[str, Any]
+    outlets: Iterable[Any] | None, hook: MilvusHook, context: Context, collection: str, extra: dict[str, Any]
 ) -> None:
     """
-    Tell Airflow that a task has changed a collection: through outlet assets, and through hook lineage.
+    Report to Airflow that a task has changed a collection: through outlet assets, and through hook lineage.
 
-    The event of an outlet ``Asset`` gets ``extra``; an outlet ``AssetAlias`` gets
-    an event for the collection's own asset, with ``extra``. Without any outlet, lineage collectors (OpenLineage) are
-    told all the same.
+    The event of an outlet ``Asset`` gets ``extra``; an outlet ``AssetAlias`` gets an event for the collection's own
+    asset, with ``extra``. Lineage collectors (OpenLineage) get the collection without any outlet, too.
 
-    :param task: whose outlets get the events
-    :param hook: names the server and the database
+    :param outlets: of the task
+    :param hook: knows the server and the database
     :param context: the task's context
     :param collection: name of the collection
     :param extra: JSON-ready
     """
-    from airflow.sdk import Asset, AssetAlias
-
     uri = asset_uri(hook.config.url, None, hook.config.database, collection)
     events: Any = (context or {}).get("outlet_events")  # unit tests of DAGs give none
-    for outlet in (task.outlets or ()) if events is not None else ():
-        if isinstance(outlet, AssetAlias):
-            events[outlet].add(Asset(uri), extra=extra)
-        elif isinstance(outlet, Asset):
+    for outlet in (outlets or ()) if events is not None else ():
+        if isinstance(outlet, sdk.AssetAlias):
+            events[outlet].add(sdk.Asset(uri), extra=extra)
+        elif isinstance(outlet, sdk.Asset):
             events[outlet].extra.update(extra)
     _lineage_collector().add_output_asset(context=hook, uri=uri)
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow import sdk
+
 from airflow_vectordb._compat import AirflowException, is_retry, is_run_by_airflow
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 
 #: How long Airflow's task state store keeps it: longer than any wait, whatever the deployment's default is.
-KEPT_FOR = timedelta(days=365)
+RETENTION = timedelta(days=365)
 
 
 class RetryState:
@@ -38,122 +40,37 @@ class RetryState:
     def __init__(self, context: Context, key: str, spare: dict[str, Any] | None = None) -> None:
         ti: Any = (context or {}).get("ti")
         store: Any = (context or {}).get("task_state_store")
-        if not isinstance(getattr(ti, "run_id", None), str) or (store is None and not is_run_by_airflow()):
-            self._key = f"airflow_vectordb.{key}"
-            self._store: Any = _Spare({} if spare is None else spare)
-            return
-        self._store = store
-        self._retried = is_retry(context)
-        identity = (ti.dag_id, ti.run_id, ti.task_id, getattr(ti, "map_index", -1))
-        self._of = "task {2} of DAG {0}, run {1}, map index {3}".format(*identity)
         self._key = f"airflow_vectordb.{key}"
-        if self._store is None:
-            # Run ids have characters that not every release takes in a Variable's name.
-            digest = hashlib.sha256("\n".join(map(str, identity)).encode()).hexdigest()
-            self._key += f".{digest[:32]}"
+        self._store: Any
+        if not isinstance(getattr(ti, "run_id", None), str) or (store is None and not is_run_by_airflow()):
+            self._store = _DictStore({} if spare is None else spare)
+        else:
+            self._store = _VariableStore(ti, retried=is_retry(context)) if store is None else store
 
     def get(self) -> Any:
         """
         Return the fact; None when there is none.
 
-        :raises AirflowException: when nobody knows
+        :raises AirflowException: when Airflow does not say
         """
-        if self._store is not None:
-            return self._store.get(self._key)
-        fact = self._read(self._key)
-        if fact is None and self._retried:
-            # Airflow takes a Variable that it could not read for one that is not there. One that surely is there
-            # tells the two apart.
-            self._write(f"{self._key}.probe", True)
-            fact = self._read(self._key)
-            self._delete(f"{self._key}.probe")
-        return fact
+        return self._store.get(self._key)
 
     def set(self, fact: Any) -> None:
         """
-        Write the fact down. When this returns, it is there.
+        Store the fact. It is there when this returns.
 
         :param fact: JSON-ready, not None
-        :raises AirflowException: when it could not be written
+        :raises AirflowException: when it could not be stored
         """
-        if self._store is not None:
-            self._store.set(self._key, fact, retention=KEPT_FOR)
-        else:
-            self._write(self._key, fact)
+        self._store.set(self._key, fact, retention=RETENTION)
 
     def delete(self) -> None:
         """Delete the fact."""
-        if self._store is not None:
-            self._store.delete(self._key)
-        else:
-            self._delete(self._key)
-
-    def _read(self, key: str) -> Any:
-        from airflow.sdk import Variable
-
-        return Variable.get(key, default=None, deserialize_json=True)
-
-    def _write(self, key: str, fact: Any) -> None:
-        from airflow.sdk import Variable
-
-        Variable.set(key, fact, description=f"kept for the next try of {self._of}", serialize_json=True)
-        if self._read(key) != fact:  # Airflow logs what goes wrong, and goes on
-            raise AirflowException(f"Airflow Variable {key!r} could not be written; see the log above")
-
-    def _delete(self, key: str) -> None:
-        from airflow.sdk import Variable
-
-        Variable.delete(key)
+        self._store.delete(self._key)
 
 
-class SharedNote:
-    """
-    Tells tasks that work on the same thing at the same time what one of them has found, in an Airflow Variable.
-
-    It is a help and no promise: a task goes on without it when Airflow cannot be asked.
-
-    :param log: is told so
-    :param thing: what names the thing, everywhere
-    """
-
-    def __init__(self, log: Any, *thing: str) -> None:
-        self._log = log
-        self._name = ", ".join(thing)
-        self._key = f"airflow_vectordb.replacing.{hashlib.sha256(repr(thing).encode()).hexdigest()[:32]}"
-
-    def read(self) -> Any:
-        """Return the note; None when there is none."""
-        from airflow.sdk import Variable
-
-        return self._try(lambda: Variable.get(self._key, default=None, deserialize_json=True))
-
-    def write(self, note: Any) -> None:
-        """
-        Leave a note.
-
-        :param note: JSON-ready, not None
-        """
-        from airflow.sdk import Variable
-
-        about = f"what was loaded of {self._name} before a task began to replace an index of it"
-        self._try(lambda: Variable.set(self._key, note, description=about, serialize_json=True))
-
-    def delete(self) -> None:
-        """Take the note away."""
-        from airflow.sdk import Variable
-
-        self._try(lambda: Variable.delete(self._key))
-
-    def _try(self, action: Callable[[], Any]) -> Any:
-        try:
-            return action()
-        except Exception as error:  # noqa: BLE001 - see above
-            self._log.debug("%s: other tasks cannot be told, or asked, what was loaded: %s", self._name, error)
-            return None
-
-
-class _Spare:
-    """A dict in place of Airflow's task state store."""
+class _DictStore:
+    """A dict with the methods of Airflow's task state store."""
 
     def __init__(self, facts: dict[str, Any]) -> None:
         self._facts = facts
@@ -161,12 +78,89 @@ class _Spare:
     def get(self, key: str) -> Any:
         return self._facts.get(key)
 
-    def set(self, key: str, fact: Any, **how_long: Any) -> None:
-        del how_long
+    def set(self, key: str, fact: Any, *, retention: timedelta) -> None:
+        del retention
         self._facts[key] = fact
 
     def delete(self, key: str) -> None:
         self._facts.pop(key, None)
+
+
+class _VariableStore:
+    """Airflow Variables with the methods of its task state store, for Airflow 3.1 and 3.2."""
+
+    def __init__(self, ti: Any, *, retried: bool) -> None:
+        identity = (ti.dag_id, ti.run_id, ti.task_id, getattr(ti, "map_index", -1))
+        self._owner = "task {2} of DAG {0}, run {1}, map index {3}".format(*identity)
+        # Run ids have characters that not every release takes in a Variable's name.
+        self._suffix = "." + hashlib.sha256("\n".join(map(str, identity)).encode()).hexdigest()[:32]
+        self._retried = retried
+
+    def get(self, key: str) -> Any:
+        name = key + self._suffix
+        fact = self._read(name)
+        if fact is None and self._retried:
+            # Airflow takes a Variable that it could not read for one that is not there. One that surely is there
+            # tells the two apart.
+            self._write(f"{name}.probe", True)
+            fact = self._read(name)
+            sdk.Variable.delete(f"{name}.probe")
+        return fact
+
+    def set(self, key: str, fact: Any, *, retention: timedelta) -> None:
+        del retention
+        self._write(key + self._suffix, fact)
+
+    def delete(self, key: str) -> None:
+        sdk.Variable.delete(key + self._suffix)
+
+    def _read(self, name: str) -> Any:
+        return sdk.Variable.get(name, default=None, deserialize_json=True)
+
+    def _write(self, name: str, fact: Any) -> None:
+        sdk.Variable.set(name, fact, description=f"kept for the next try of {self._owner}", serialize_json=True)
+        if self._read(name) != fact:  # Airflow logs what goes wrong, and goes on
+            raise AirflowException(f"Airflow Variable {name!r} could not be written; see the log above")
+
+
+class SharedNote:
+    """
+    Passes on to tasks that work on the same thing at the same time what one of them has found, by an Airflow Variable.
+
+    It is a help and no promise: a task goes on without it when Airflow cannot be asked, and logs that.
+
+    :param log: the task's
+    :param thing: what names the thing, everywhere
+    """
+
+    def __init__(self, log: Any, *thing: str) -> None:
+        self._log = log
+        self._thing = ", ".join(thing)
+        self._name = f"airflow_vectordb.replacing.{hashlib.sha256(repr(thing).encode()).hexdigest()[:32]}"
+
+    def read(self) -> Any:
+        """Return the note; None when there is none."""
+        return self._try(lambda: sdk.Variable.get(self._name, default=None, deserialize_json=True))
+
+    def write(self, note: Any) -> None:
+        """
+        Leave a note.
+
+        :param note: JSON-ready, not None
+        """
+        about = f"what was loaded of {self._thing} before a task began to replace an index of it"
+        self._try(lambda: sdk.Variable.set(self._name, note, description=about, serialize_json=True))
+
+    def delete(self) -> None:
+        """Delete the note."""
+        self._try(lambda: sdk.Variable.delete(self._name))
+
+    def _try(self, action: Callable[[], Any]) -> Any:
+        try:
+            return action()
+        except Exception as error:  # noqa: BLE001 - see above
+            self._log.debug("%s: other tasks cannot be told, or asked, what was loaded: %s", self._thing, error)
+            return None
 
 
 __all__ = ["RetryState", "SharedNote"]

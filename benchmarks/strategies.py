@@ -19,8 +19,7 @@ from airflow.sdk import BaseHook, Connection
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_vectordb.triggers.milvus import MilvusTrigger
-from airflow_vectordb.waiting.conditions import IndexesBuilt
-from airflow_vectordb.waiting.polling import Deadline
+from airflow_vectordb.waiting import Deadline, IndexesBuilt
 from benchmarks.built_check import is_built
 from benchmarks.server import PREFIX
 

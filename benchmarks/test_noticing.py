@@ -16,8 +16,7 @@ import pytest
 
 from airflow_vectordb.rest.driver import Sleep
 from airflow_vectordb.rest.indexes import IndexDescription
-from airflow_vectordb.waiting.conditions import IndexesBuilt, Pending
-from airflow_vectordb.waiting.polling import Deadline, poll_until_done
+from airflow_vectordb.waiting import Deadline, IndexesBuilt, Pending, poll_until_done
 from benchmarks.conftest import Rows
 
 POLL_INTERVAL = 30.0

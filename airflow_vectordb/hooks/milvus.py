@@ -195,7 +195,7 @@ class MilvusHook(BaseHook):
         """
         Poll once whether something is done.
 
-        :param condition: what, one of ``airflow_vectordb.waiting.conditions``
+        :param condition: what, a condition of ``airflow_vectordb.waiting``
         :param retries: attempts of each call after the first; None: the connection's
         :param deadline: when an answer is of no use any more; None: never
         :return: ``Done`` with a result, or ``Pending`` with the progress
@@ -216,7 +216,7 @@ class MilvusHook(BaseHook):
         """
         Wait until something is done, with progress in the log.
 
-        :param condition: what, one of ``airflow_vectordb.waiting.conditions``
+        :param condition: what, a condition of ``airflow_vectordb.waiting``
         :param deadline: when to give up
         :param poll_interval: seconds, the longest pause between two polls
         :param started: seconds since the epoch: when the wait began; None: now

@@ -1,0 +1,13 @@
+"""Operators. What only a running task needs is loaded when it is first used, so that a DAG file does not pay for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_vectordb._lazy import lazy_face
+
+if TYPE_CHECKING:
+    from airflow_vectordb.operators import _create as _create
+    from airflow_vectordb.operators import _replace as _replace
+
+__getattr__, __dir__ = lazy_face(__name__, ("_create", "_replace"))

@@ -1,4 +1,4 @@
-"""How indexes are asked for, so that what is there in the end is what was asked for."""
+"""Creating indexes, so that what exists in the end is what was asked for."""
 
 from __future__ import annotations
 
@@ -6,29 +6,28 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from airflow_vectordb.rest import errors, indexes
-from airflow_vectordb.rest.index.plan import IndexPlan, is_conflict, plan_indexes
-from airflow_vectordb.rest.text import sanitize_text
+from airflow_vectordb import rest
 
 if TYPE_CHECKING:
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.operators._replace import IndexReplacement
     from airflow_vectordb.operators.index import CreateIndexOperator
     from airflow_vectordb.rest.collections import Collection
+    from airflow_vectordb.rest.index.plan import IndexPlan
     from airflow_vectordb.rest.index.spec import IndexSpec
     from airflow_vectordb.rest.indexes import IndexDescription
 
 
 class IndexCreation:
     """
-    Looks at what is there, asks for what is missing, and reads back what came of it.
+    Compares what exists with what is asked for, creates what is missing, and reads back what came of it.
 
     :param task: the operator
-    :param hook: open
+    :param hook: to Milvus
     :param described: the collection
     :param specs: what is asked for, resolved against it
-    :param replacement: clears the place for an index that differs from one that is there; None: that is an error
-    :param fail_on_same: whether an index that is there already is an error, even if it is the same
+    :param replacement: makes room for an index that differs from one that exists; None: that is an error
+    :param fail_on_same: whether an index that exists already is an error, even if it is the same
     :raises IndexMismatchError: when other indexes are in the way
     """
 
@@ -49,30 +48,32 @@ class IndexCreation:
         self._replacement = replacement
         self._fail_on_same = fail_on_same
         self._specs = specs
-        self._existing = self._poll()
+        self._existing = self._describe_all()
         self._plan = self._make_plan()
         for name in self._plan.existing:
-            task.log.info("%s/%s is there already", self._collection, sanitize_text(name, 255))
+            task.log.info("%s/%s is there already", self._collection, rest.text.sanitize_text(name, 255))
 
-    def make(self, *, look_again: bool) -> list[IndexDescription]:
+    def create(self, *, reread: bool) -> list[IndexDescription]:
         """
-        Ask for what is missing.
+        Create what is missing.
 
-        :param look_again: whether to describe also what is there already, and has changed since
+        :param reread: whether to describe also what existed already, and has changed since
         :return: a description of each index, in the order of the specs
         :raises IndexMismatchError: when the server has or builds something else
         """
-        self._clear({})
-        asked = bool(self._plan.to_create)
-        if asked:
+        self._make_room({})
+        missing = bool(self._plan.to_create)
+        if missing:
             texts = (f"{self._collection}/{spec.name}: {spec}" for spec in self._plan.to_create)
             self._task.log.info("Asking for %s", ", ".join(texts))
-            self._ask()
-        found = self._described() if asked or look_again else [self._plan.existing[s.name] for s in self._plan.specs]
+            self._create_missing()
+        found = (
+            self._describe_planned() if missing or reread else [self._plan.existing[s.name] for s in self._plan.specs]
+        )
         plan = self._plan.with_names(found)
         try:
             warnings = plan.read_back(found, strict=self._task.strict)
-        except errors.IndexMismatchError:
+        except rest.errors.IndexMismatchError:
             if self._replacement is not None:
                 self._replacement.mark_rejected(plan.to_create)
             raise
@@ -80,15 +81,8 @@ class IndexCreation:
             self._task.log.warning("the server did not build this: %s", warning)
         return found
 
-    def _poll(self) -> list[IndexDescription]:
-        existing: list[IndexDescription] = []
-        for name in self._hook.send(indexes.list_(self._collection)):
-            with suppress(errors.IndexNotFoundError):  # dropped since it was listed
-                existing += self._hook.send(indexes.describe(self._collection, name))
-        return existing
-
     def _make_plan(self) -> IndexPlan:
-        return plan_indexes(
+        return rest.index.plan.plan_indexes(
             self._collection,
             self._specs,
             self._existing,
@@ -96,19 +90,19 @@ class IndexCreation:
             drop_others=self._replacement is not None,
         )
 
-    def _clear(self, refused: Mapping[str, tuple[IndexDescription, str]]) -> None:
+    def _make_room(self, refused: Mapping[str, tuple[IndexDescription, str]]) -> None:
         in_the_way = {**self._plan.to_drop, **refused}
         if self._replacement is not None and in_the_way:
             self._replacement.release_and_drop(in_the_way)
 
-    def _ask(self) -> None:
-        """Ask for all that is missing in one call; on a conflict look again, and find out what is the same."""
+    def _create_missing(self) -> None:
+        """Create all that is missing in one call; on a conflict compare again, and find out what is the same."""
         try:
-            self._send()
-        except errors.IndexMismatchError:
+            self._send_plan()
+        except rest.errors.IndexMismatchError:
             if self._fail_on_same:
                 raise
-            self._existing = self._poll()  # somebody may have been faster
+            self._existing = self._describe_all()  # another client may have been faster
             self._plan = self._make_plan()
             refused = {
                 spec.name: (description, ", ".join(self._plan.unverified[spec.name].unverifiable))
@@ -117,30 +111,37 @@ class IndexCreation:
             }
             if refused and self._replacement is None:
                 raise
-            self._clear(refused)
+            self._make_room(refused)
             self._plan = self._plan.with_verified(self._existing, refused)
-            self._send()
+            self._send_plan()
 
-    def _send(self) -> None:
+    def _send_plan(self) -> None:
         if self._plan.to_create:
             try:
-                self._hook.send(indexes.create(self._collection, self._plan.to_create))
-            except errors.MilvusError as error:
+                self._hook.send(rest.indexes.create(self._collection, self._plan.to_create))
+            except rest.errors.MilvusError as error:
                 raise self._plan.explain(error, self._fields) from error.__cause__
 
     def _is_accepted(self, spec: IndexSpec, *, type_in_params: bool) -> bool:
         try:
-            self._hook.send(indexes.create(self._collection, [spec], type_in_params=type_in_params))
-        except errors.MilvusError as error:
-            if not is_conflict(error):
+            self._hook.send(rest.indexes.create(self._collection, [spec], type_in_params=type_in_params))
+        except rest.errors.MilvusError as error:
+            if not rest.index.plan.is_conflict(error):
                 raise
             return False
         return True
 
-    def _described(self) -> list[IndexDescription]:
+    def _describe_all(self) -> list[IndexDescription]:
+        existing: list[IndexDescription] = []
+        for name in self._hook.send(rest.indexes.list_(self._collection)):
+            with suppress(rest.errors.IndexNotFoundError):  # dropped since it was listed
+                existing += self._hook.send(rest.indexes.describe(self._collection, name))
+        return existing
+
+    def _describe_planned(self) -> list[IndexDescription]:
         if not all(spec.named for spec in self._plan.specs):  # the server has chosen a name
-            return self._plan.find(self._poll())
-        return [self._hook.send(indexes.describe(self._collection, s.name))[0] for s in self._plan.specs]
+            return self._plan.find(self._describe_all())
+        return [self._hook.send(rest.indexes.describe(self._collection, s.name))[0] for s in self._plan.specs]
 
 
 __all__ = ["IndexCreation"]

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_vectordb._compat import default_deferrable
+from airflow_vectordb.deferral import ResumeState
 from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
 from airflow_vectordb.links import MilvusConsoleLink
-from airflow_vectordb.mixins import MilvusTaskMixin, ResumeState
+from airflow_vectordb.mixins import MilvusTaskMixin
 from airflow_vectordb.validation import DEFAULT_POLL_INTERVAL, take_times
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ class MilvusOperator(MilvusTaskMixin, BaseOperator):
     """
     Base of the operators for Milvus and Zilliz Cloud.
 
-    An error that does not pass by itself (a collection that does not exist, bad parameters, wrong credentials, …) ends
-    the task at once, whatever its ``retries``. One that may pass (no answer, a limiter, a server that is starting) is
-    retried by the hook, by the connection's ``retries``, and after that by Airflow, by the task's.
+    A permanent error (a collection that does not exist, bad parameters, wrong credentials, …) fails the task
+    immediately, whatever its ``retries``. After a transient one (no answer, a limiter, a server that is starting) the
+    hook retries, by the connection's ``retries``, and after that Airflow, by the task's.
 
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``
     :param database: the database; None: the connection's (its schema field)
@@ -43,7 +44,7 @@ class MilvusOperator(MilvusTaskMixin, BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """
-        Do the work, and wait for it.
+        Do the work, and wait until it is done.
 
         :param context: the task's context
         """

@@ -6,7 +6,8 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_vectordb.mixins import ResumeState
+from airflow_vectordb import rest, waiting
+from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.operators.base import WaitingOperator
 from airflow_vectordb.validation import check_literal, check_literals, parse_names
 
@@ -14,13 +15,12 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
-    from airflow_vectordb.rest.errors import MilvusError
     from airflow_vectordb.rest.http.call import Call
-    from airflow_vectordb.waiting.conditions import Condition
+    from airflow_vectordb.waiting import Condition
 
 
 class _LoadingOperator(WaitingOperator):
-    """Base of the two below: asks for something, and waits for the load state that comes of it."""
+    """Base of the two below: makes a call, and waits for the load state that follows."""
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "partition_names")
 
@@ -34,55 +34,35 @@ class _LoadingOperator(WaitingOperator):
             *check_literal(collection_name=collection_name), *check_literals(partition_names=partition_names)
         )
 
+    @abstractmethod
+    def _call(self, partitions: tuple[str, ...]) -> Call[None]: ...
+
+    @abstractmethod
+    def _condition(self, partitions: tuple[str, ...]) -> Condition: ...
+
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
-        """
-        Make the call, and wait for what comes of it.
-
-        :param hook: open
-        :param context: the task's context
-        :param state: what is done already
-        """
-        from airflow_vectordb.rest import errors
-        from airflow_vectordb.rest.wording import in_words
-
+        """Make the call, and wait for its effect."""
         partitions = parse_names("partition_names", self.partition_names, collection_name=self.collection_name)
         with self.error_context(hook, self.describe_target()):
             if "asked" not in state.results:
-                try:
-                    hook.send(self._call(partitions))
-                except errors.MilvusError as error:
-                    if not self._needs_index(error):
-                        raise
-                    raise error.with_context(
-                        cause=f"a vector field is without an index in {self.collection_name!r}",
-                        hint="Create it first (CreateIndexOperator).",
-                    ) from error.__cause__
+                self._send(hook, self._call(partitions))
                 state.results["asked"] = True
             result: dict[str, Any] = {"collection_name": self.collection_name, "partition_names": list(partitions)}
             if self.wait_for_completion:
-                result = self.wait_for(hook, state, "done", self._condition(partitions))
-                self.log.info("%s: %s", self.collection_name, in_words(result["load_state"]))
+                result = wait_for(self, hook, state, "done", self._condition(partitions))
+                self.log.info("%s: %s", self.collection_name, rest.wording.in_words(result["load_state"]))
         self.emit_asset_events(hook, context, {"loading": result})
         return result
 
-    def _needs_index(self, error: MilvusError) -> bool:
-        """Tell whether a server refused only because a vector field has no index."""
-        return False
-
-    @abstractmethod
-    def _call(self, partitions: tuple[str, ...]) -> Call[None]:
-        """Make the call that asks for it."""
-
-    @abstractmethod
-    def _condition(self, partitions: tuple[str, ...]) -> Condition:
-        """Say what is waited for then."""
+    def _send(self, hook: MilvusHook, call: Call[None]) -> None:
+        hook.send(call)
 
 
 class LoadCollectionOperator(_LoadingOperator):
     """
-    Load a collection into memory, and wait until it is there, so that the tasks after this one can search it.
+    Load a collection into memory, and wait until it is loaded, so that the tasks after this one can search it.
 
-    To load what is loaded is nothing; so the task can be retried at any point.
+    Loading a loaded collection is a no-op, so the task can be retried at any point.
     `Load Collection <https://milvus.io/api-reference/restful/v2.5.x/v2/Collection%20(v2)/Load.md>`__
 
     :param collection_name: the collection (or an alias), with an index on each of its vector fields. Templated.
@@ -99,33 +79,34 @@ class LoadCollectionOperator(_LoadingOperator):
         both, 24 h
     :return: ``{"collection_name", "partition_names", "load_state"}``, the last unless it was not waited for. The same
         goes into the ``extra`` of the events of outlet assets, under ``loading``
-    :raises AirflowFailException: for what does not pass by itself: no such collection, no index, wrong credentials, …
-    :raises AirflowException: for what may pass: no answer, a limiter, time out, …
+    :raises AirflowFailException: for permanent errors: no such collection, no index, wrong credentials, …
+    :raises AirflowException: for transient errors: no answer, a limiter, a timeout, …
     :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
-    def _needs_index(self, error: MilvusError) -> bool:
-        from airflow_vectordb.rest.errors import IndexNotFoundError
-
-        return isinstance(error, IndexNotFoundError)
-
     def _call(self, partitions: tuple[str, ...]) -> Call[None]:
-        from airflow_vectordb.rest import collections
-        from airflow_vectordb.rest import partitions as api
+        if partitions:
+            return rest.partitions.load(self.collection_name, partitions)
+        return rest.collections.load(self.collection_name)
 
-        return api.load(self.collection_name, partitions) if partitions else collections.load(self.collection_name)
+    def _send(self, hook: MilvusHook, call: Call[None]) -> None:
+        try:
+            hook.send(call)
+        except rest.errors.IndexNotFoundError as error:
+            raise error.with_context(
+                cause=f"a vector field is without an index in {self.collection_name!r}",
+                hint="Create it first (CreateIndexOperator).",
+            ) from error.__cause__
 
     def _condition(self, partitions: tuple[str, ...]) -> Condition:
-        from airflow_vectordb.waiting.conditions import CollectionLoaded
-
-        return CollectionLoaded(self.collection_name, partitions)
+        return waiting.CollectionLoaded(self.collection_name, partitions)
 
 
 class ReleaseCollectionOperator(_LoadingOperator):
     """
-    Take a collection out of memory, and wait until it is gone from there, so that its indexes can be dropped.
+    Release a collection from memory, and wait until it is released, so that its indexes can be dropped.
 
-    To release what is not loaded is nothing; so the task can be retried at any point.
+    Releasing a collection that is not loaded is a no-op, so the task can be retried at any point.
     `Release Collection <https://milvus.io/api-reference/restful/v2.5.x/v2/Collection%20(v2)/Release.md>`__
 
     :param collection_name: the collection (or an alias). Templated.
@@ -142,23 +123,18 @@ class ReleaseCollectionOperator(_LoadingOperator):
         both, 24 h
     :return: ``{"collection_name", "partition_names", "load_state"}``, the last unless it was not waited for. The same
         goes into the ``extra`` of the events of outlet assets, under ``loading``
-    :raises AirflowFailException: for what does not pass by itself: no such collection, wrong credentials, …
-    :raises AirflowException: for what may pass: no answer, a limiter, time out, …
+    :raises AirflowFailException: for permanent errors: no such collection, wrong credentials, …
+    :raises AirflowException: for transient errors: no answer, a limiter, a timeout, …
     :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
     def _call(self, partitions: tuple[str, ...]) -> Call[None]:
-        from airflow_vectordb.rest import collections
-        from airflow_vectordb.rest import partitions as api
-
         if partitions:
-            return api.release(self.collection_name, partitions)
-        return collections.release(self.collection_name)
+            return rest.partitions.release(self.collection_name, partitions)
+        return rest.collections.release(self.collection_name)
 
     def _condition(self, partitions: tuple[str, ...]) -> Condition:
-        from airflow_vectordb.waiting.conditions import CollectionReleased
-
-        return CollectionReleased(self.collection_name, partitions)
+        return waiting.CollectionReleased(self.collection_name, partitions)
 
 
 __all__ = ["LoadCollectionOperator", "ReleaseCollectionOperator"]

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_vectordb import rest
+from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb._compat import is_retry
-from airflow_vectordb.mixins import ResumeState
-from airflow_vectordb.operators._replace import IndexReplacement
+from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.operators.base import MilvusOperator, WaitingOperator
 from airflow_vectordb.validation import check_choice, check_literal, check_rows, parse_rows, validate_rendered
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.operators._replace import IndexReplacement
     from airflow_vectordb.rest.collections import Collection
     from airflow_vectordb.rest.errors import MilvusError
     from airflow_vectordb.rest.index.spec import IndexSpec
@@ -79,9 +79,9 @@ class CreateIndexOperator(WaitingOperator):
     :return: a list with a dict for each index, in the order of ``index_params``: ``collection_name``, ``index_name``,
         ``field_name``, ``index_type``, ``metric_type``, ``state``, ``total_rows``, ``indexed_rows``, ``pending_rows``,
         ``params``. The same goes into the ``extra`` of the events of outlet assets, under ``indexes``
-    :raises AirflowFailException: for what does not pass by itself: bad parameters, no such collection or field, another
+    :raises AirflowFailException: for permanent errors: bad parameters, no such collection or field, another
         index in the way, wrong credentials, a build that failed, …
-    :raises AirflowException: for what may pass: no answer, a limiter, time out, …
+    :raises AirflowException: for transient errors: no answer, a limiter, a timeout, …
     :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
@@ -109,65 +109,48 @@ class CreateIndexOperator(WaitingOperator):
         self.allow_unknown = allow_unknown
         self.min_rows = min_rows
         self.flush = flush
-        from airflow_vectordb.rest.index.parsing import malformed_literal
-
         # Rendering replaces it; error messages name it.
         self._index_params_source = index_params if isinstance(index_params, str) else None
         self.raise_if_invalid(
             *check_choice("if_exists", if_exists, IfExists),
             *check_rows("min_rows", min_rows),
             *check_literal(collection_name=collection_name),
-            *malformed_literal(index_params, self.template_ext, allow_unknown=allow_unknown),
+            *rest.index.parsing.malformed_literal(index_params, self.template_ext, allow_unknown=allow_unknown),
         )
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> list[dict[str, Any]]:
-        """
-        Create the indexes, and wait for them.
-
-        :param hook: open
-        :param context: the task's context
-        :param state: what is done already
-        """
+        """Create the indexes, and wait for them."""
         replacement = None
         if self.if_exists == "replace":
-            replacement = IndexReplacement(self, hook, context, state)
+            replacement = operators._replace.IndexReplacement(self, hook, context, state)
         if "built" not in state.results:
-            specs, min_rows = self._rendered(hook)
+            specs, min_rows = self._read_arguments(hook)
             with self.error_context(hook, self.describe_target()):
                 found = self._create(hook, state, specs, replacement, retried=is_retry(context))
                 state.results["built"] = self._wait(hook, state, found, min_rows)
-        built: list[dict[str, Any]] = state.results["built"]
-        with self.error_context(hook, self.describe_target()):
-            if replacement is not None:
+        if replacement is not None:
+            with self.error_context(hook, self.describe_target()):
                 replacement.reload()
-        built = self._report(built)
-        self.emit_asset_events(hook, context, {"indexes": built})
-        return built
+        result = [{"collection_name": self.collection_name, **index} for index in state.results["built"]]
+        for index in state.results["built"]:
+            name = rest.text.sanitize_text(index["index_name"], 255)
+            self.log.info("%s/%s: %s", self.collection_name, name, rest.indexes.IndexDescription(**index))
+        self.emit_asset_events(hook, context, {"indexes": result})
+        return result
 
     def on_failure(self, hook: MilvusHook, context: Context, state: ResumeState, error: MilvusError) -> MilvusError:
-        """
-        Put back what a replacement took away, if its error does not pass; say what is missing, if it does.
+        """Restore what a replacement took away, if the error is permanent; say what is missing, if it is transient."""
+        if self.if_exists != "replace":
+            return error
+        return operators._replace.IndexReplacement(self, hook, context, state).on_failure(error)
 
-        :param hook: open
-        :param context: the task's context
-        :param state: what is done already
-        :param error: what happened
-        :return: the error to raise, which says what came of it
-        """
-        if self.if_exists == "replace":
-            return IndexReplacement(self, hook, context, state).on_failure(error)
-        return error
-
-    def _rendered(self, hook: MilvusHook) -> tuple[list[IndexSpec], int]:
-        from airflow_vectordb.rest import collections, errors
-        from airflow_vectordb.rest.index.plan import resolve_all
-        from airflow_vectordb.rest.index.spec import read_index_params
-
+    def _read_arguments(self, hook: MilvusHook) -> tuple[list[IndexSpec], int]:
+        """Check and return what templates rendered to, and raise one error with everything that is wrong."""
         problems = validate_rendered(collection_name=self.collection_name)
-        nameless = bool(problems)
+        named = not problems
         min_rows, wrong = parse_rows("min_rows", self.min_rows)
         problems += wrong
-        specs, parsed = read_index_params(self.index_params, allow_unknown=self.allow_unknown)
+        specs, parsed = rest.index.spec.read_index_params(self.index_params, allow_unknown=self.allow_unknown)
         problems += parsed.problems
         # A request copied from the API's page names its collection and database: they must be those of the task.
         given = parsed.envelope
@@ -178,17 +161,17 @@ class CreateIndexOperator(WaitingOperator):
             )
         if "dbName" in given and given["dbName"] != (database := hook.config.database or rest.DEFAULT_DATABASE):
             problems.append(f"index_params has dbName {given['dbName']!r}, but the task's database is {database!r}")
-        if problems:
-            if specs and not nameless:
-                with suppress(errors.MilvusError):  # what is wrong without the schema is reported in any case
-                    described = hook.send(collections.describe(self.collection_name), retries=0)
-                    try:
-                        resolve_all(specs, described)
-                    except errors.InvalidParametersError as error:
-                        problems += error.problems
-            source = self._index_params_source if self._index_params_source != self.index_params else None
-            raise errors.InvalidParametersError(problems, "index parameters", source)
-        return specs, min_rows
+        if not problems:
+            return specs, min_rows
+        if specs and named:
+            with suppress(rest.errors.MilvusError):  # what is wrong without the schema is reported in any case
+                described = hook.send(rest.collections.describe(self.collection_name), retries=0)
+                try:
+                    rest.index.plan.resolve_all(specs, described)
+                except rest.errors.InvalidParametersError as error:
+                    problems += error.problems
+        source = self._index_params_source if self._index_params_source != self.index_params else None
+        raise rest.errors.InvalidParametersError(problems, "index parameters", source)
 
     def _create(
         self,
@@ -199,49 +182,43 @@ class CreateIndexOperator(WaitingOperator):
         *,
         retried: bool,
     ) -> list[IndexDescription]:
-        from airflow_vectordb.operators._create import IndexCreation
-        from airflow_vectordb.rest import collections
-        from airflow_vectordb.rest.index.plan import resolve_all
-
-        described = hook.send(collections.describe(self.collection_name))
-        specs = resolve_all(specs, described)
+        described = hook.send(rest.collections.describe(self.collection_name))
+        specs = rest.index.plan.resolve_all(specs, described)
         for warning in (warning for spec in specs for warning in spec.warnings):
             self.log.warning(warning)
         if replacement is not None:
             replacement.begin(self._own_name(hook, described))
         fail_on_same = self.if_exists == "fail" and not retried
-        creation = IndexCreation(self, hook, described, specs, replacement, fail_on_same=fail_on_same)
+        creation = operators._create.IndexCreation(self, hook, described, specs, replacement, fail_on_same=fail_on_same)
         if self.flush and "flushed" not in state.results:
             state.results["flushed"] = self._flush(hook, described)
-        return creation.make(look_again=self.flush)
+        return creation.create(reread=self.flush)
 
     def _own_name(self, hook: MilvusHook, described: Collection) -> str:
-        """Find the name of a collection that may have been described by an alias: Milvus 2.6 then tells the alias."""
-        from airflow_vectordb.rest import aliases, errors
-
+        """Return the name of a collection, which Milvus 2.6 describes by the alias that it was asked for."""
         if described.aliases is None or described.name in described.aliases:
             # A server that does not know the call knows no alias either.
-            with suppress(errors.AliasNotFoundError, errors.NoSuchEndpointError, errors.UnsupportedError):
-                return hook.send(aliases.describe(described.name))
+            unknown = (rest.errors.AliasNotFoundError, rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError)
+            with suppress(*unknown):
+                return hook.send(rest.aliases.describe(described.name))
         return described.name
 
     def _flush(self, hook: MilvusHook, described: Collection) -> int:
         """Seal what was inserted so far; return how many rows there are, 0 if only the wait will tell."""
-        from airflow_vectordb.rest import collections, entities, errors
-
         rows = 0
         if described.load == "LoadStateLoaded":
             try:
-                rows = hook.send(entities.count(self.collection_name))
-            except errors.MilvusError as error:
+                rows = hook.send(rest.entities.count(self.collection_name))
+            except rest.errors.MilvusError as error:
                 if error.transient:
                     raise
                 self.log.info("%s is loaded, but its rows cannot be counted: %s", self.collection_name, error)
         try:
-            hook.send(collections.flush(self.collection_name))
-        except (errors.NoSuchEndpointError, errors.UnsupportedError) as error:
+            hook.send(rest.collections.flush(self.collection_name))
+        except (rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError) as error:
             raise error.with_context(
-                cause="this server cannot flush over REST", hint="flush=True needs Milvus 2.5; min_rows works with all."
+                cause="this server cannot flush over REST",
+                hint="flush=True needs Milvus 2.5; min_rows works with all.",
             ) from error.__cause__
         counted = f", with {rows:,} rows in memory" if rows else ""
         self.log.info("%s: flushed%s; sealing goes on in the server", self.collection_name, counted)
@@ -250,35 +227,25 @@ class CreateIndexOperator(WaitingOperator):
     def _wait(
         self, hook: MilvusHook, state: ResumeState, found: list[IndexDescription], min_rows: int
     ) -> list[dict[str, Any]]:
-        from airflow_vectordb.waiting.conditions import Done, IndexesBuilt
-
-        condition = IndexesBuilt(
+        condition = waiting.IndexesBuilt(
             self.collection_name,
             tuple(description.index_name for description in found),
             min_rows=min_rows,
             flushed_rows=state.results.get("flushed"),
         )
-        verdict = condition.judge(found)
+        seen = condition.judge(found)
         if not self.flush and any((description.total_rows or 0) < max(min_rows, 1) for description in found):
             self.log.info("Rows that were inserted and are not sealed are in no index yet: flush=True seals them first")
         result: list[dict[str, Any]]
-        if isinstance(verdict, Done):
-            result = verdict.result
+        if isinstance(seen, waiting.Done):
+            result = seen.result
         elif self.wait_for_completion:
             # What was read before a flush took effect says nothing.
-            result = self.wait_for(hook, state, "built", condition, initial_result=None if self.flush else verdict)
+            initial_result = None if self.flush else seen
+            result = wait_for(self, hook, state, "built", condition, initial_result=initial_result)
         else:
             result = [description.as_json() for description in found]
         return result
-
-    def _report(self, built: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        from airflow_vectordb.rest.indexes import IndexDescription
-        from airflow_vectordb.rest.text import sanitize_text
-
-        for description in built:
-            name = sanitize_text(description["index_name"], 255)
-            self.log.info("%s/%s: %s", self.collection_name, name, IndexDescription(**description))
-        return [{"collection_name": self.collection_name, **description} for description in built]
 
 
 class DropIndexOperator(MilvusOperator):
@@ -294,8 +261,8 @@ class DropIndexOperator(MilvusOperator):
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
     :param if_missing: what to do when there is no such index. ``skip``: nothing; ``fail``: fail
     :return: whether an index was dropped
-    :raises AirflowFailException: for what does not pass by itself
-    :raises AirflowException: for what may pass
+    :raises AirflowFailException: for permanent errors
+    :raises AirflowException: for transient errors
     :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
@@ -312,30 +279,21 @@ class DropIndexOperator(MilvusOperator):
         )
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> bool:
-        """
-        Drop the index.
-
-        :param hook: open
-        :param context: the task's context
-        :param state: what is done already
-        """
-        from airflow_vectordb.rest import errors, indexes
-        from airflow_vectordb.rest.index.plan import is_in_use
-
+        """Drop the index, if it exists."""
         problems = validate_rendered(collection_name=self.collection_name, index_name=self.index_name)
         if problems:
-            raise errors.InvalidParametersError(problems)
+            raise rest.errors.InvalidParametersError(problems)
         try:
-            hook.send(indexes.describe(self.collection_name, self.index_name))
-        except errors.IndexNotFoundError as error:
+            hook.send(rest.indexes.describe(self.collection_name, self.index_name))
+        except rest.errors.IndexNotFoundError as error:
             if self.if_missing == "fail" and not is_retry(context):
                 raise error.with_context(hint='Set if_missing="skip" if that is fine.') from error.__cause__
             self.log.info("%s/%s: nothing to drop", self.collection_name, self.index_name)
             return False
         try:
-            hook.send(indexes.drop(self.collection_name, self.index_name))
-        except errors.MilvusError as error:
-            if not is_in_use(error):
+            hook.send(rest.indexes.drop(self.collection_name, self.index_name))
+        except rest.errors.MilvusError as error:
+            if not rest.index.plan.is_in_use(error):
                 raise
             raise error.with_context(
                 cause="an index of a loaded collection cannot be dropped",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
+from airflow_vectordb import rest, waiting
 from airflow_vectordb._compat import (
     AirflowException,
     AirflowSensorTimeout,
@@ -19,9 +20,10 @@ from airflow_vectordb._compat import (
     default_deferrable,
     is_run_by_airflow,
 )
+from airflow_vectordb.deferral import ResumeState, describe_poll, poll_once, wait_for
 from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
 from airflow_vectordb.links import MilvusConsoleLink
-from airflow_vectordb.mixins import MilvusTaskMixin, ResumeState
+from airflow_vectordb.mixins import MilvusTaskMixin
 from airflow_vectordb.validation import (
     DEFAULT_POLL_INTERVAL,
     SHORTEST_POLL_INTERVAL,
@@ -40,8 +42,7 @@ if TYPE_CHECKING:
 
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.rest.errors import MilvusError, WaitTimeoutError
-    from airflow_vectordb.waiting.conditions import Condition
-
+    from airflow_vectordb.waiting import Condition
 
 #: What to do about a sensor that waited too long.
 NO_RETRY = "Clear the task to wait on. Airflow retries no sensor that timed out; a longer timeout may help."
@@ -49,12 +50,12 @@ NO_RETRY = "Clear the task to wait on. Airflow retries no sensor that timed out;
 
 class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
     """
-    Base of the sensors for Milvus and Zilliz Cloud: waits for one of ``airflow_vectordb.waiting.conditions``.
+    Base of the sensors for Milvus and Zilliz Cloud: waits for one of ``airflow_vectordb.waiting``'s conditions.
 
     **How it works:** with ``mode="poke"`` (the default) it waits in its worker, with ``mode="reschedule"`` it is
     started again for each poll, and with ``deferrable`` it waits in the triggerer; all three poll the same things in
     the same way. In a worker and in the triggerer the first polls are closer together than ``poke_interval``, which is
-    the longest pause. What passes by itself (no answer, a limiter, a server that is starting) does not end the wait.
+    the longest pause. Transient errors (no answer, a limiter, a server that is starting) do not end the wait.
 
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``
     :param database: the database; None: the connection's (its schema field)
@@ -87,17 +88,25 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         # Airflow's base has made it seconds.
         self.poll_interval = self.poke_interval
-        # What to raise if the poll that has just been made was the last one.
-        self._late: WaitTimeoutError | None = None
-        # What the last poll has put into the log.
-        self._told = ""
+        # What to raise if the latest poll turns out to be the last one.
+        self._timeout_error: WaitTimeoutError | None = None
+        # What the latest poll has put into the log.
+        self._logged = ""
 
     @abstractmethod
     def condition(self) -> Condition:
         """
-        Say what is waited for.
+        Return what is waited for.
 
         :raises InvalidParametersError: with everything that is wrong
+        """
+
+    @abstractmethod
+    def found(self, result: Any) -> Iterable[str]:
+        """
+        Return what was found, as lines for the log.
+
+        :param result: of the wait
         """
 
     def execute(self, context: Context) -> Any:
@@ -113,16 +122,14 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
                 if self.soft_fail or self.never_fail:
                     raise _skip(error) from error
                 raise
-        if not _knows_first_look((context or {}).get("ti"), context):
+        if not _knows_first_poll((context or {}).get("ti"), context):
             # As unit tests of DAGs call it. Airflow's base asks a task instance when its first poll was: now.
             ti = SimpleNamespace(try_number=1, get_first_reschedule_date=lambda context: None)
             context = cast("Context", {**(context if isinstance(context, Mapping) else {}), "ti": ti})
         try:
             return super().execute(context)
         except (AirflowSensorTimeout, AirflowSkipException) as error:
-            from airflow_vectordb.exceptions import as_airflow_exception
-
-            late = self._late and as_airflow_exception(self._late, AirflowSensorTimeout, self.task_id)
+            late = self._timeout_error and self.airflow_error(self._timeout_error)
             if isinstance(error, AirflowSkipException) and (why := error.__cause__ or late):
                 raise _skip(why) from error
             if late is None:
@@ -131,7 +138,7 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """
-        Go on after a deferral; Airflow calls it.
+        Continue after a deferral; Airflow calls it.
 
         :param next_method: :meth:`execute_complete`, or Airflow's word for a wait that has not ended
         :param next_kwargs: its arguments
@@ -146,34 +153,11 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
             raise _skip(error.__cause__) from error
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> Any:
-        """
-        Wait, in this process or in the triggerer.
-
-        :param hook: open
-        :param context: the task's context
-        :param state: what is done already
-        """
+        """Wait, in this process or in the triggerer."""
         with self.error_context(hook, self.describe_target()):
-            result = self.wait_for(hook, state, "done", self.condition(), server_confirmed=False)
-        self._report(hook, result)
+            result = wait_for(self, hook, state, "done", self.condition(), server_confirmed=False)
+        self._log_result(hook, result)
         return result
-
-    def _report(self, hook: MilvusHook, result: Any) -> None:
-        from airflow_vectordb.rest.text import LONGEST_LINE, sanitize_text
-
-        # The wait is over: it does not fail of its own log, nor of a connection that would be read for that alone.
-        show = hook.config.sanitize_text if "endpoint" in vars(hook) else sanitize_text
-        with suppress(Exception):
-            for line in self.found(result):
-                self.log.info("%s", show(line, LONGEST_LINE))
-
-    @abstractmethod
-    def found(self, result: Any) -> Iterable[str]:
-        """
-        Say what was found, for the log.
-
-        :param result: of the wait
-        """
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """
@@ -182,41 +166,41 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
         :param context: the task's context
         :return: falsy while it is not done; then the result, for XCom
         """
-        from airflow_vectordb.rest.errors import MilvusError
-        from airflow_vectordb.rest.text import LONGEST_LINE
-        from airflow_vectordb.waiting.conditions import Done
-        from airflow_vectordb.waiting.polling import Deadline, is_recoverable, not_done, still_waiting
-
         # Rescheduled: an earlier poll has read the connection, and was answered.
         ti: Any = (context or {}).get("ti")
         earlier = self.reschedule and ti is not None and ti.get_first_reschedule_date(context) is not None
+        target = self.describe_target()
         with (
-            self.open_hook(patient=earlier or self._late is not None) as hook,
-            self.error_context(hook, self.describe_target()),
+            self.open_hook(patient=earlier or self._timeout_error is not None) as hook,
+            self.error_context(hook, target),
         ):
             condition = self.condition()
-            try:
-                # The next poke is the retry.
-                verdict = hook.poll(condition, retries=0)
-            except MilvusError as error:
-                if not is_recoverable(error, earlier):
-                    raise
-                seen = f"the last error was: {error}"
-                self._tell(logging.WARNING, hook.config.sanitize_text(still_waiting(condition, error), LONGEST_LINE))
-            else:
-                if isinstance(verdict, Done):
-                    self._report(hook, verdict.result)
-                    return PokeReturnValue(is_done=True, xcom_value=verdict.result)
-                seen = hook.config.sanitize_text(str(verdict), LONGEST_LINE)
-                self._tell(logging.INFO, seen)
-            self._late = not_done(condition, Deadline(0.0, "timeout", float(self.timeout)), seen)
-            self._late.where, self._late.hint = self.error_location(hook, self.describe_target()), NO_RETRY
+            # The next poke is the retry.
+            found = poll_once(hook, condition, server_confirmed=earlier)
+            if isinstance(found, waiting.Done):
+                self._log_result(hook, found.result)
+                return PokeReturnValue(is_done=True, xcom_value=found.result)
+            text = hook.config.sanitize_text(describe_poll(condition, found), rest.text.LONGEST_LINE)
+            pending = isinstance(found, waiting.Pending)
+            self._log_once(logging.INFO if pending else logging.WARNING, text)
+            deadline = waiting.Deadline(0.0, "timeout", float(self.timeout))
+            seen = text if pending else f"the last error was: {found}"
+            self._timeout_error = waiting.not_done(condition, deadline, seen).with_context(
+                where=self.error_location(hook, target)
+            )
         return False
 
-    def _tell(self, level: int, text: str) -> None:
-        if self.reschedule or text != self._told:  # rescheduled, each poke is a process of its own
+    def _log_once(self, level: int, text: str) -> None:
+        if self.reschedule or text != self._logged:  # rescheduled, each poke is a process of its own
             self.log.log(level, "%s", text)
-        self._told = text
+        self._logged = text
+
+    def _log_result(self, hook: MilvusHook, result: Any) -> None:
+        # The wait is over: it does not fail of its own log, nor of a connection that would be read for that alone.
+        show = hook.config.sanitize_text if "config" in vars(hook) else rest.text.sanitize_text
+        with suppress(Exception):
+            for line in self.found(result):
+                self.log.info("%s", show(line, rest.text.LONGEST_LINE))
 
     def airflow_error(self, error: MilvusError) -> MilvusError:
         """
@@ -224,16 +208,15 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
 
         :param error: what happened
         """
-        from airflow_vectordb.exceptions import as_airflow_exception
-        from airflow_vectordb.rest.errors import WaitTimeoutError
-
-        if not isinstance(error, WaitTimeoutError):
+        if not isinstance(error, rest.errors.WaitTimeoutError):
             return super().airflow_error(error)
+        from airflow_vectordb.exceptions import as_airflow_exception  # only a running task needs it
+
         return as_airflow_exception(error.with_context(hint=NO_RETRY), AirflowSensorTimeout, self.task_id)
 
 
-def _knows_first_look(ti: Any, context: Context) -> bool:
-    """Tell whether a task instance can say when the first poll was; one of a unit test may say anything."""
+def _knows_first_poll(ti: Any, context: Context) -> bool:
+    """Return whether a task instance knows when the first poll was; one of a unit test may say anything."""
     if is_run_by_airflow():
         return True  # which asks it itself
     return hasattr(ti, "get_first_reschedule_date") and isinstance(
@@ -250,8 +233,8 @@ class IndexSensor(MilvusSensor):
     """
     Wait until indexes of a collection are built: there, Finished, and with no rows pending.
 
-    For DAGs that did not create the index: one that is not there yet, in a collection that may not be there yet either,
-    is waited for. An index whose build failed ends the wait.
+    For DAGs that did not create the index: an index that does not exist yet, in a collection that may not exist yet
+    either, is waited for. An index whose build failed ends the wait.
 
     :param collection_name: the collection (or an alias). Templated.
     :param index_name: name of the index, or of several; None: all that the collection has, and at least one. Templated.
@@ -265,7 +248,7 @@ class IndexSensor(MilvusSensor):
     :param timeout: seconds or a timedelta for the wait; default Airflow's ``sensors.default_timeout``, a week
     :return: a list with a description of each index, as CreateIndexOperator's
     :raises AirflowSensorTimeout: when they are not built in time
-    :raises AirflowFailException: for what does not pass by itself: a build that failed, wrong credentials, …
+    :raises AirflowFailException: for permanent errors: a build that failed, wrong credentials, …
     :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
@@ -290,40 +273,30 @@ class IndexSensor(MilvusSensor):
         )
 
     def condition(self) -> Condition:
-        """
-        Say what is waited for.
-
-        :raises InvalidParametersError: with everything that is wrong
-        """
-        from airflow_vectordb.rest.errors import InvalidParametersError
-        from airflow_vectordb.waiting.conditions import IndexesBuilt
-
+        """Return what is waited for: that the indexes are built."""
         names: tuple[str, ...] = ()
         min_rows, problems = parse_rows("min_rows", self.min_rows)
         try:
             names = parse_names("index_name", self.index_name, collection_name=self.collection_name)
-        except InvalidParametersError as error:
+        except rest.errors.InvalidParametersError as error:
             problems += error.problems
         if problems:
-            raise InvalidParametersError(problems)
-        return IndexesBuilt(self.collection_name, names, wait_if_missing=True, min_rows=min_rows)
+            raise rest.errors.InvalidParametersError(problems)
+        return waiting.IndexesBuilt(self.collection_name, names, wait_if_missing=True, min_rows=min_rows)
 
     def found(self, result: list[dict[str, Any]]) -> Iterable[str]:
-        """
-        Say what each index is.
-
-        :param result: of the wait
-        """
-        from airflow_vectordb.rest.indexes import IndexDescription
-
-        return [f"{self.collection_name}/{index['index_name']}: {IndexDescription(**index)}" for index in result]
+        """Describe each index."""
+        return [
+            f"{self.collection_name}/{index['index_name']}: {rest.indexes.IndexDescription(**index)}"
+            for index in result
+        ]
 
 
 class CollectionLoadSensor(MilvusSensor):
     """
     Wait until a collection is loaded, so that it can be searched.
 
-    For DAGs that did not load it: a collection that is not there yet, or not being loaded yet, is waited for.
+    For DAGs that did not load it: a collection that does not exist yet, or is not being loaded yet, is waited for.
 
     :param collection_name: the collection (or an alias). Templated.
     :param partition_names: a name or several: these partitions; None: the collection. Templated.
@@ -335,7 +308,7 @@ class CollectionLoadSensor(MilvusSensor):
     :param timeout: seconds or a timedelta for the wait; default Airflow's ``sensors.default_timeout``, a week
     :return: ``{"collection_name", "partition_names", "load_state"}``
     :raises AirflowSensorTimeout: when it is not loaded in time
-    :raises AirflowFailException: for what does not pass by itself: wrong credentials, …
+    :raises AirflowFailException: for permanent errors: wrong credentials, …
     :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
@@ -352,22 +325,12 @@ class CollectionLoadSensor(MilvusSensor):
         )
 
     def condition(self) -> Condition:
-        """
-        Say what is waited for.
-
-        :raises InvalidParametersError: with everything that is wrong
-        """
-        from airflow_vectordb.waiting.conditions import CollectionLoaded
-
+        """Return what is waited for: that the collection is loaded."""
         names = parse_names("partition_names", self.partition_names, collection_name=self.collection_name)
-        return CollectionLoaded(self.collection_name, names, wait_if_missing=True)
+        return waiting.CollectionLoaded(self.collection_name, names, wait_if_missing=True)
 
     def found(self, result: dict[str, Any]) -> Iterable[str]:
-        """
-        Say what is loaded.
-
-        :param result: of the wait
-        """
+        """Name what is loaded."""
         partitions = ", ".join(result["partition_names"])
         return [f"{self.collection_name}: loaded{f' (partitions: {partitions})' if partitions else ''}"]
 

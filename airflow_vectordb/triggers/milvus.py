@@ -1,4 +1,4 @@
-"""The one trigger: waits in the triggerer for anything in ``airflow_vectordb.waiting.conditions``."""
+"""The one trigger: waits in the triggerer for any condition of ``airflow_vectordb.waiting``."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class MilvusTrigger(BaseTrigger):
     The event is ``{"status": "success", "result": …, "resume_kwargs": …}``, or ``{"status": "error"}`` and the error as
     :meth:`~airflow_vectordb.rest.errors.MilvusError.as_json` has it. :func:`result_from_event` reads it.
 
-    :param condition: one of ``airflow_vectordb.waiting.conditions``, or what its ``serialize`` returned
+    :param condition: a condition of ``airflow_vectordb.waiting``, or what ``waiting.conditions.serialize`` returned
     :param deadline: when to give up, or the same as a dict: ``at`` (seconds since the epoch), ``because`` (which limit
         that is), ``seconds`` (how long it is)
     :param poll_interval: seconds, the longest pause between two polls
@@ -50,7 +50,7 @@ class MilvusTrigger(BaseTrigger):
     :param database: the database; None: the connection's
     :param resume_kwargs: come back in the event: what the task needs to go on, JSON-ready. ``dag.test()`` gives a task
         that it resumes the event, and nothing else
-    :param reported: the progress that is in the task's log already, as ``conditions.Pending`` has it
+    :param reported: the progress that is in the task's log already, as ``waiting.Pending`` has it
     """
 
     def __init__(

@@ -8,32 +8,21 @@ from airflow_vectordb._lazy import lazy_face
 
 if TYPE_CHECKING:
     from airflow_vectordb.waiting import conditions, polling
-    from airflow_vectordb.waiting.conditions import (
-        CollectionLoaded,
-        CollectionReleased,
-        Condition,
-        Done,
-        IndexesBuilt,
-        Memory,
-        Pending,
-        PollResult,
-        Progress,
-    )
-    from airflow_vectordb.waiting.polling import (
-        Deadline,
-        is_recoverable,
-        last_moment,
-        poll_until_done,
-        still_waiting,
-    )
+    from airflow_vectordb.waiting.base import Condition, Done, Memory, Pending, PollResult, Progress
+    from airflow_vectordb.waiting.collections import CollectionLoaded, CollectionReleased
+    from airflow_vectordb.waiting.indexes import IndexesBuilt
+    from airflow_vectordb.waiting.polling import Deadline, is_recoverable, last_moment, not_done, poll_until_done
+    from airflow_vectordb.waiting.report import still_waiting
 
 __getattr__, __dir__ = lazy_face(
     __name__,
     ("conditions", "polling"),
     {
-        **dict.fromkeys(("CollectionLoaded", "CollectionReleased", "Condition", "Done", "IndexesBuilt"), "conditions"),
-        **dict.fromkeys(("Memory", "Pending", "PollResult", "Progress"), "conditions"),
-        **dict.fromkeys(("Deadline", "is_recoverable", "last_moment", "poll_until_done", "still_waiting"), "polling"),
+        **dict.fromkeys(("Condition", "Done", "Memory", "Pending", "PollResult", "Progress"), "base"),
+        **dict.fromkeys(("CollectionLoaded", "CollectionReleased"), "collections"),
+        "IndexesBuilt": "indexes",
+        **dict.fromkeys(("Deadline", "is_recoverable", "last_moment", "not_done", "poll_until_done"), "polling"),
+        "still_waiting": "report",
     },
 )
 
@@ -51,6 +40,7 @@ __all__ = [
     "conditions",
     "is_recoverable",
     "last_moment",
+    "not_done",
     "poll_until_done",
     "polling",
     "still_waiting",

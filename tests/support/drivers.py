@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from airflow_vectordb.operators.index import CreateIndexOperator
 from airflow_vectordb.sensors.milvus import IndexSensor
 from airflow_vectordb.triggers.milvus import MilvusTrigger
-from airflow_vectordb.waiting.conditions import Condition, IndexesBuilt
+from airflow_vectordb.waiting import Condition, IndexesBuilt
 from airflow_vectordb.waiting.polling import Deadline
 from tests.support.harness import HNSW, Clock, Operating
 

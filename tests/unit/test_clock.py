@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from airflow_vectordb._compat import AirflowException
-from airflow_vectordb.mixins import ResumeState
+from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.operators.base import WaitingOperator
 from airflow_vectordb.sensors.milvus import IndexSensor
-from airflow_vectordb.waiting.conditions import IndexesBuilt
+from airflow_vectordb.waiting import IndexesBuilt
 from airflow_vectordb.waiting.polling import Deadline
 from tests.support.drivers import end_of, trigger_of
 from tests.support.fake_milvus import BUILT, FakeMilvus, indexed, rows
@@ -52,7 +52,7 @@ class TwoWaits(WaitingOperator):
 
     def run_task(self, hook: Any, context: Any, course: ResumeState) -> Any:
         for name in ("first", "second"):
-            self.wait_for(hook, course, name, IndexesBuilt("docs", (name,)))
+            wait_for(self, hook, course, name, IndexesBuilt("docs", (name,)))
 
 
 def test_two_waits_in_a_worker_have_one_deadline(

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException, AirflowSensorTimeout
-from airflow_vectordb.mixins import DEFER_TIMEOUT_MARGIN, ResumeState
+from airflow_vectordb.deferral import DEFER_TIMEOUT_MARGIN, ResumeState, wait_for
 from airflow_vectordb.operators.base import WaitingOperator
 from airflow_vectordb.rest.errors import WaitTimeoutError
-from airflow_vectordb.waiting.conditions import IndexesBuilt
-from airflow_vectordb.waiting.polling import Deadline
+from airflow_vectordb.waiting import Deadline, IndexesBuilt
 from tests.support.drivers import DRIVERS, DeferrableOperator, Driver, TaskDeferred
 from tests.support.fake_milvus import BUILT, FakeMilvus, rows, told
 from tests.support.harness import Clock, Looks, Operating
@@ -98,7 +97,7 @@ class TwoWaits(WaitingOperator):
     def run_task(self, hook: Any, context: Any, course: ResumeState) -> Any:
         with self.error_context(hook, self.describe_target()):
             for name in ("vector", "label"):
-                self.wait_for(hook, course, name, IndexesBuilt("docs", (name,)))
+                wait_for(self, hook, course, name, IndexesBuilt("docs", (name,)))
         return course.results
 
 

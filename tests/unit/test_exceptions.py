@@ -15,7 +15,7 @@ from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.rest import collections, errors
 from airflow_vectordb.rest.errors import MilvusError, Where
 from airflow_vectordb.rest.wording import error_text
-from airflow_vectordb.waiting.conditions import IndexesBuilt
+from airflow_vectordb.waiting import IndexesBuilt
 from airflow_vectordb.waiting.polling import Deadline
 from tests.support.drivers import DeferrableOperator
 from tests.support.fake_milvus import FakeMilvus, rows

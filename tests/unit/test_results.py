@@ -26,7 +26,7 @@ from airflow_vectordb.rest.http.call import Answer, Call
 from airflow_vectordb.rest.import_jobs import ImportJob
 from airflow_vectordb.rest.indexes import IndexDescription
 from airflow_vectordb.rest.result import Result
-from airflow_vectordb.waiting import conditions
+from airflow_vectordb.waiting import Done, Pending, Progress
 
 try:
     from airflow.sdk.serde import deserialize, serialize
@@ -81,8 +81,8 @@ def test_another_task_can_read_it(call: Call[Any], data: Any, nested: bool) -> N
 
 
 def test_what_a_task_looked_at_can_be_read_by_another_one() -> None:
-    pending = conditions.Pending((conditions.Progress("docs/v", "InProgress", 1, 2),))
-    for verdict in (pending, conditions.Done([{"index_name": "v"}])):
+    pending = Pending((Progress("docs/v", "InProgress", 1, 2),))
+    for verdict in (pending, Done([{"index_name": "v"}])):
         assert deserialize(serialize(verdict)) == verdict == dict(verdict)
     assert deserialize(serialize(pending))["progress"][0]["done"] == 1
 

@@ -11,14 +11,8 @@ import pytest
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.triggers.milvus import MilvusTrigger, result_from_event
-from airflow_vectordb.waiting.conditions import (
-    CONDITIONS,
-    CollectionLoaded,
-    CollectionReleased,
-    Condition,
-    IndexesBuilt,
-    deserialize,
-)
+from airflow_vectordb.waiting import CollectionLoaded, CollectionReleased, Condition, IndexesBuilt
+from airflow_vectordb.waiting.conditions import CONDITIONS, deserialize
 from airflow_vectordb.waiting.polling import Deadline
 from tests.support.drivers import end_of, revived, trigger_of
 from tests.support.fake_milvus import BUILT, indexed, rows

@@ -18,7 +18,7 @@ from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.rest import Client, IndexSpec, MilvusConfig, collections, indexes
 from airflow_vectordb.rest.errors import MilvusError
 from airflow_vectordb.rest.http.call import Call
-from airflow_vectordb.waiting.conditions import IndexesBuilt, Memory
+from airflow_vectordb.waiting import IndexesBuilt, Memory
 from tests.support.fake_milvus import FakeMilvus
 from tests.support.harness import Operating, Transport
 from tests.support.scripted import Serve

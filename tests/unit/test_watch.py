@@ -12,7 +12,7 @@ import pytest
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.driver import Sleep
 from airflow_vectordb.rest.indexes import IndexDescription
-from airflow_vectordb.waiting.conditions import Done, IndexesBuilt, Pending
+from airflow_vectordb.waiting import Done, IndexesBuilt, Pending
 from airflow_vectordb.waiting.polling import Deadline, pause_after, poll_until_done, steady_clock
 
 HOUR = 3600.0

@@ -1,0 +1,135 @@
+"""What a condition is: something to wait for, as data, and one poll of it without I/O.
+
+A poll yields the calls that it needs, is sent their results, and returns ``Pending`` with the progress or ``Done`` with
+a result. Operators and the hook (sync), sensors (poke) and the trigger (async) drive the same polls.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from airflow_vectordb.rest.http.call import Call
+from airflow_vectordb.rest.result import Result
+from airflow_vectordb.rest.wording import in_words
+
+if TYPE_CHECKING:
+    from airflow_vectordb.waiting.sealed_rows import SealedRows
+
+
+@dataclass(frozen=True)
+class Progress(Result):
+    """
+    The progress of one thing.
+
+    :param label: what, as ``docs/vector_hnsw``
+    :param state: the server's word for it
+    :param done: how much is done; None when the server does not say
+    :param total: how much there is in all; None when the server does not say
+    :param unit: what is counted: ``rows``, or ``%`` of 100
+    """
+
+    label: str
+    state: str
+    done: int | None = None
+    total: int | None = None
+    unit: str = "rows"
+
+    def __str__(self) -> str:
+        state = in_words(self.state)
+        if self.done is None or self.total is None:
+            return f"{self.label}: {state}"
+        share = f"{100 * self.done // self.total}%"
+        if self.unit == "%":
+            return f"{self.label}: {state}, {share}"
+        return f"{self.label}: {self.done:,} of {self.total:,} {self.unit} ({share})"
+
+
+@dataclass(frozen=True)
+class Pending(Result):
+    """
+    Not done yet.
+
+    :param progress: of each thing that is waited for
+    """
+
+    progress: tuple[Progress, ...]
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.progress))
+
+
+@dataclass(frozen=True)
+class Done(Result):
+    """
+    Done.
+
+    :param result: JSON-ready
+    """
+
+    result: Any
+
+
+PollResult = Pending | Done
+
+
+@dataclass
+class Memory:
+    """
+    What a wait remembers from one poll to the next. A wait that continues in another process starts with an empty one.
+
+    :param clock: the present time, in seconds
+    :param sealed: what is known of the rows that a flush sealed; None: nothing yet
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    sealed: SealedRows | None = None
+
+
+#: One poll: yields calls, is sent their results (or thrown their errors), and returns the result.
+Poll = Generator[Call[Any], Any, PollResult]
+
+
+class Condition(Protocol):
+    """
+    Something to wait for: a frozen dataclass whose fields are JSON-ready, but for tuples.
+
+    To add one, write such a class, and list it in ``conditions.CONDITIONS``: operators, sensors and the trigger can
+    wait for it then::
+
+        @dataclass(frozen=True)
+        class AliasExists:
+            collection: str  # the alias
+
+            def poll(self, memory: Memory) -> Poll:
+                try:
+                    found = yield aliases.describe(self.collection)
+                except AliasNotFoundError:
+                    return Pending((Progress(self.collection, "not there yet"),))
+                return Done({"alias": self.collection, "collection": found})
+
+            def __str__(self) -> str:
+                return f"alias {self.collection!r}"
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def collection(self) -> str:
+        """Name of the collection."""
+
+    def poll(self, memory: Memory) -> Poll:
+        """
+        Poll the server once.
+
+        :param memory: what earlier polls remembered
+        :raises MilvusError: when it has failed for good
+        """
+
+    def __str__(self) -> str:
+        """Name what is waited for, as ``index 'v' of collection 'docs'``."""
+
+
+__all__ = ["Condition", "Done", "Memory", "Pending", "Poll", "PollResult", "Progress"]

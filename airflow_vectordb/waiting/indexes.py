@@ -1,0 +1,175 @@
+"""The condition that indexes are built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from airflow_vectordb.rest import collections, indexes
+from airflow_vectordb.rest.errors import CollectionNotFoundError, IndexFailedError, IndexNotFoundError
+from airflow_vectordb.rest.indexes import IndexDescription
+from airflow_vectordb.rest.text import sanitize_text
+from airflow_vectordb.waiting.base import Done, Memory, Pending, Poll, PollResult, Progress
+from airflow_vectordb.waiting.sealed_rows import SealedRows
+
+
+@dataclass(frozen=True)
+class IndexesBuilt:
+    """
+    Indexes are built: Finished, nothing pending, *and*, where that is asked for, covering the rows.
+
+    A server reports ``Finished`` while hundreds of thousands of rows are still pending (milvus#40580, pymilvus#3049),
+    and for seconds after a flush while its rows are not even counted. ``indexedRows`` is not used: it may stay below
+    ``totalRows`` for good, since small segments get no index.
+
+    **After a flush** nothing shows when its rows are counted. So the wait goes on until the collection's row count has
+    not changed for a while, and each index is reported to have that many rows (see ``sealed_rows.py``). If others go on
+    writing, something may always be pending: then an index also counts as built when it covers more rows than were
+    flushed.
+
+    :param collection: name of the collection
+    :param index_names: names of the indexes; empty: all that the collection has, and at least one
+    :param database: None: the configured one
+    :param wait_if_missing: whether to wait for an index, or a collection, that does not exist yet; otherwise that is an
+        error
+    :param min_rows: rows that each index has to cover
+    :param flushed_rows: rows that the collection had when it was flushed; 0: not known; None: it was not flushed
+    """
+
+    collection: str
+    index_names: tuple[str, ...] = ()
+    database: str | None = None
+    wait_if_missing: bool = False
+    min_rows: int = 0
+    flushed_rows: int | None = None
+
+    def poll(self, memory: Memory) -> Poll:
+        """
+        Describe each index.
+
+        :param memory: remembers the row count after a flush
+        :raises IndexFailedError: when the server gave up on one of them
+        :raises IndexNotFoundError: when one of them is gone
+        :raises CollectionNotFoundError: when the collection is gone
+        """
+        try:
+            return (yield from self._poll(memory))
+        except (IndexNotFoundError, CollectionNotFoundError):
+            if not self.wait_if_missing:
+                raise
+        return Pending(tuple(Progress(label, "not there yet") for label in self._labels()))
+
+    def _poll(self, memory: Memory) -> Poll:
+        flushed = self._flushed(memory)
+        if flushed is not None and not flushed.covered:
+            # Before the descriptions: what is counted here must be in them.
+            yield from flushed.poll()
+        found: list[IndexDescription] = []
+        for name in self.index_names or (yield indexes.list_(self.collection, database=self.database)):
+            found += yield indexes.describe(self.collection, name, database=self.database)
+        if not found:
+            raise IndexNotFoundError(f"collection {self.collection!r} has no index")
+        self._raise_if_failed(found)
+        required, enough = self.min_rows, 0
+        if flushed is not None:
+            if flushed.sealed is None:
+                text = f"waiting until flushed rows are counted ({flushed.counted:,} so far)"
+                label = self._label(found[0]) if len(found) == 1 else self.collection
+                return Pending((Progress(label, text),))
+            flushed.compare(min(d.total_rows or 0 for d in found), built=all(map(is_built, found)))
+            if not flushed.covered:  # once they are, deletions and compactions may lower the counts
+                required = max(required, flushed.sealed)
+            enough = max(self.min_rows, flushed.sealed)
+        if all(_has_rows(d, required) and (is_built(d) or 0 < enough < (d.covered_rows or 0)) for d in found):
+            return _done(found)
+        if not required and all(map(_may_be_empty, found)):
+            # Nothing sealed, and not issued: either the collection is empty, and there is nothing to build, or the
+            # server has not counted yet.
+            rows = yield collections.row_count(self.collection, database=self.database)
+            if rows == 0:
+                return _done(found)
+        return Pending(tuple(self._progress(description, required) for description in found))
+
+    def _flushed(self, memory: Memory) -> SealedRows | None:
+        if self.flushed_rows is not None and memory.sealed is None:
+            memory.sealed = SealedRows(self.collection, self.database, self.flushed_rows, memory.clock)
+        return memory.sealed
+
+    def judge(self, found: Sequence[IndexDescription]) -> PollResult:
+        """
+        Decide from descriptions that were just read whether all are built.
+
+        :param found: a description for each index
+        :return: ``Pending`` if only a further poll can decide
+        :raises IndexFailedError: when the server gave up on one of them
+        :raises IndexNotFoundError: when one of them is being dropped
+        """
+        self._raise_if_failed(found)
+        if self.flushed_rows is None and all(_has_rows(d, self.min_rows) and is_built(d) for d in found):
+            return _done(found)
+        return Pending(tuple(self._progress(description, self.min_rows) for description in found))
+
+    def _raise_if_failed(self, found: Sequence[IndexDescription]) -> None:
+        for description in found:
+            name = f"index {description.index_name!r} of {self.collection!r}"
+            if description.state == "Failed":
+                reason = sanitize_text(description.fail_reason, 2000) or "the server gives no reason"
+                raise IndexFailedError(f"{name} could not be built: {reason}")
+            if description.state == "Deleted":
+                raise IndexNotFoundError(f"{name} was dropped while its build was waited for")
+
+    def _progress(self, description: IndexDescription, required: int) -> Progress:
+        total = description.total_rows or 0
+        if not _has_rows(description, required):
+            return Progress(self._label(description), f"{total:,} of at least {required:,} rows are sealed")
+        done = description.covered_rows
+        if done is not None:
+            done = min(max(0, done), total)  # counts that are out of step with each other
+        state = sanitize_text(description.state, 100) or "unknown state"
+        return Progress(self._label(description), state, done if total else None, total or None)
+
+    def _label(self, description: IndexDescription) -> str:
+        return f"{self.collection}/{description.index_name}"
+
+    def _labels(self) -> list[str]:
+        return [f"{self.collection}/{name}" for name in self.index_names] or [self.collection]
+
+    def __str__(self) -> str:
+        if not self.index_names:
+            return f"the indexes of collection {self.collection!r}"
+        names = ", ".join(map(repr, self.index_names))
+        return f"index{'es' if len(self.index_names) > 1 else ''} {names} of collection {self.collection!r}"
+
+
+def is_built(description: IndexDescription) -> bool:
+    """
+    Return whether nothing is left to do for an index.
+
+    :param description: as the server describes it
+    """
+    if description.state != "Finished":
+        return False
+    if description.pending_rows is not None:
+        return description.pending_rows <= 0
+    # Servers that do not count what is pending: their Finished has to do, unless their other counts deny it.
+    total, done = description.total_rows, description.indexed_rows
+    return total is None or done is None or done >= total
+
+
+def _has_rows(description: IndexDescription, rows: int) -> bool:
+    return (description.total_rows or 0) >= rows
+
+
+def _may_be_empty(description: IndexDescription) -> bool:
+    return (
+        description.state in ("", "IndexStateNone", "Unissued")
+        and not description.total_rows
+        and not description.pending_rows
+    )
+
+
+def _done(found: Sequence[IndexDescription]) -> Done:
+    return Done([description.as_json() for description in found])
+
+
+__all__ = ["IndexesBuilt", "is_built"]

@@ -1,0 +1,123 @@
+"""What a wait reports to people: progress when it changes, errors when they are new, and now and then that it waits."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass, field
+
+from airflow_vectordb.rest.errors import MilvusError
+from airflow_vectordb.rest.wording import duration
+from airflow_vectordb.waiting.base import Pending, Progress
+
+#: Seconds from the first report of an outage, or of a standstill, to the second; from report to report it doubles.
+REPORT_INTERVAL = 300.0
+
+
+@dataclass
+class Report:
+    """
+    Turns the polls of one wait into lines for its log.
+
+    :param name: what is waited for
+    :param started: seconds since the epoch: when the wait began
+    """
+
+    name: str
+    started: float
+    _pending: Pending | None = None
+    _error: MilvusError | None = None
+    _interval: float = REPORT_INTERVAL
+    # Of progress:
+    _progress: tuple[Progress, ...] = ()
+    _unchanged_since: float = 0.0
+    _recent: deque[tuple[Progress, ...]] = field(default_factory=lambda: deque(maxlen=8))
+    _reported_at: float = float("-inf")
+    _first_counts: dict[str, tuple[float, int]] = field(default_factory=dict)
+    # Of errors:
+    _failing: bool = False
+    _kinds: set[object] = field(default_factory=set)
+    _warned_at: float = float("-inf")
+
+    def continue_after(self, reported: tuple[Progress, ...], now: float) -> None:
+        """Continue a wait whose log has some progress already."""
+        self._progress, self._reported_at, self._unchanged_since = reported, now, now
+        self._recent.append(reported)
+        for item in reported:
+            self._describe(item, now)
+
+    def line(self, now: float, found: Pending | MilvusError) -> tuple[int, str]:
+        """Return log level and text for what a poll found; an empty text is for nothing new."""
+        if isinstance(found, MilvusError):
+            self._error = found
+            return logging.WARNING, self._of_error(now, found)
+        self._pending, self._error = found, None
+        return logging.INFO, self._of_progress(now, found.progress)
+
+    def summary(self) -> str:
+        """Return the latest progress, and the error if the latest poll met one."""
+        facts = [str(self._pending)] if self._pending is not None else []
+        if self._error is not None:
+            facts.append(f"the last error was: {self._error}")
+        return "; ".join(facts)
+
+    def _of_error(self, now: float, error: MilvusError) -> str:
+        kind = (type(error), error.code, error.http_status)
+        if kind not in self._kinds:
+            self._kinds.add(kind)
+            self._interval = REPORT_INTERVAL
+            text = still_waiting(self.name, error)
+        elif now - self._warned_at < self._interval:
+            return ""
+        else:
+            self._interval *= 2
+            waited, why = duration(now - self.started), type(error).__name__
+            text = f"still waiting for {self.name} after {waited}; it fails in the same way as before ({why})"
+        self._failing, self._warned_at = True, now
+        return text
+
+    def _of_progress(self, now: float, progress: tuple[Progress, ...]) -> str:
+        back = "the server answers again; " if self._failing else ""
+        self._failing = False
+        if progress != self._progress:
+            self._progress, self._unchanged_since = progress, now
+        if progress not in self._recent:  # counts may go back and forth
+            self._recent.append(progress)
+            self._reported_at, self._interval = now, REPORT_INTERVAL
+            return back + "; ".join(self._describe(item, now) for item in progress)
+        if not back:
+            if now - self._reported_at < self._interval:
+                return ""
+            self._interval *= 2
+        self._reported_at = now
+        since = f"unchanged for {duration(now - self._unchanged_since)}"
+        if now <= self._unchanged_since:
+            since = f"after {duration(now - self.started)}"
+        return f"{back}{'; '.join(map(str, progress))} ({since})"
+
+    def _describe(self, item: Progress, now: float) -> str:
+        text = str(item)
+        if item.done is None or item.total is None:
+            return text
+        first = self._first_counts.get(item.label)
+        if first is None or item.done < first[1]:  # counts move backwards while segments are compacted
+            self._first_counts[item.label] = (now, item.done)
+            return text
+        since, before = first
+        if item.done <= before or now <= since:
+            return text
+        left = (item.total - item.done) * (now - since) / (item.done - before)
+        return f"{text}, about {duration(max(round(left), 1))} left"
+
+
+def still_waiting(name: object, error: MilvusError) -> str:
+    """
+    Describe an error that does not end a wait.
+
+    :param name: what is waited for
+    :param error: what a poll met
+    """
+    return f"{str(error).rstrip('.')}; still waiting for {name}"
+
+
+__all__ = ["REPORT_INTERVAL", "Report", "still_waiting"]
