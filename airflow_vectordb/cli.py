@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_vectordb import __version__
-from airflow_vectordb.demo.__main__ import add_arguments, run
+from airflow_vectordb.demo import __main__ as demo
 
 TOKEN_VARIABLE = "AIRFLOW_VECTORDB_TOKEN"  # noqa: S105 - the name of a variable, not a secret
 
@@ -166,8 +166,8 @@ def _announcement(uri: str, token: str | None, *, shown: bool, takes_time: bool)
 
 def _add_demo(commands: Any) -> None:
     parser = commands.add_parser("demo", help="an example under a real Airflow, over a local Milvus server")
-    add_arguments(parser)
-    parser.set_defaults(run=run)
+    demo.add_arguments(parser)
+    parser.set_defaults(run=demo.run)
 
 
 _COMMANDS: tuple[Callable[[Any], None], ...] = (_add_serve, _add_demo)

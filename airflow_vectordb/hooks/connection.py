@@ -184,9 +184,9 @@ def _extra(connection: ConnectionLike, problems: list[str]) -> Mapping[str, Any]
 def _console_url(connection: ConnectionLike) -> str | None:
     """Return the extra ``console_url`` without user and password; None: they cannot be told from the rest."""
     url = str(_extra(connection, []).get("console_url") or "")
-    scheme, mark, rest = url.partition("://")
-    end = min((rest.find(sign) for sign in "/?#\\" if sign in rest), default=len(rest))
-    bare = f"{scheme}{mark}{rest[:end].rpartition('@')[2]}{rest[end:]}"
+    scheme, mark, target = url.partition("://")
+    end = min((target.find(sign) for sign in "/?#\\" if sign in target), default=len(target))
+    bare = f"{scheme}{mark}{target[:end].rpartition('@')[2]}{target[end:]}"
     # An @ behind that may be the end of a password with one of those signs in it.
     return None if "@" in bare else bare or None
 
@@ -244,8 +244,8 @@ def _url(connection: ConnectionLike, secure: bool, problems: list[str]) -> str |
             problems.append(_two_ports(urlsplit(host).port, port))
             return None
         if port and not has_port:
-            scheme, rest = host.split("://", 1)
-            authority, slash, path = rest.partition("/")
+            scheme, target = host.split("://", 1)
+            authority, slash, path = target.partition("/")
             return f"{scheme}://{authority}:{port}{slash}{path}"
         return host
     if "/" in host:

@@ -94,13 +94,13 @@ EXTRA_FIELDS = (
         "retries",
         "Retries",
         {"type": ["integer", "null"], "default": DEFAULT_RETRIES, "minimum": 0},
-        "Attempts after the first one, for calls that may be repeated and errors that may pass.",
+        "Attempts after the first one, for calls that may be repeated and transient errors.",
     ),
     ExtraField(
         "console_url",
         "Console URL",
         {"type": ["string", "null"]},
-        "Where people look at this instance: Attu, Milvus WebUI, or the Zilliz Cloud console.",
+        "The web page of this instance: Attu, Milvus WebUI, or the Zilliz Cloud console.",
     ),
 )
 

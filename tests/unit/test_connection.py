@@ -160,6 +160,11 @@ def test_the_form_comes_from_the_same_table() -> None:
     assert "milvus" in dict(ProvidersManager().hooks)
 
 
+def test_the_form_shows_the_defaults_of_the_configuration() -> None:
+    shown = {field.name: field.schema["default"] for field in EXTRA_FIELDS if "default" in field.schema}
+    assert shown == {"secure": False, "timeout": MilvusConfig.timeout, "retries": MilvusConfig.retries}
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
