@@ -7,10 +7,9 @@ import importlib.util
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,9 +21,9 @@ if "airflow" not in sys.modules:  # it reads its home directory once
     atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 from airflow_vectordb.local import LocalMilvus
+from tests.support.airflow_process import AirflowProcess
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "dags_examples"
-PROGRAM = Path(__file__).with_name("airflow_process.py")
 
 
 @pytest.fixture(scope="session")
@@ -34,28 +33,51 @@ def server() -> Iterator[LocalMilvus]:
 
 
 @pytest.fixture(scope="session")
-def airflow(server: LocalMilvus, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """Run ``airflow_process.py`` and return what it printed as JSON."""
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowProcess]:
+    """An Airflow whose process has imported nothing yet."""
     home = tmp_path_factory.mktemp("airflow")
+    (home / "connections.json").write_text("{}")
+    process = AirflowProcess(
+        home,
+        {
+            "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLES),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__API_AUTH__JWT_SECRET": "only-for-these-tests-" * 4,
+            "AIRFLOW__SECRETS__BACKEND": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
+            "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({"connections_file_path": str(home / "connections.json")}),
+            "NO_PROXY": "*",
+        },
+    )
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="session")
+def parsed(started: AirflowProcess) -> Any:
+    """What is found in the examples, and what it imports: nothing else was imported before."""
+    return started.call("dag_runs.parse", str(EXAMPLES))[0]
+
+
+@pytest.fixture(scope="session")
+def airflow(started: AirflowProcess, parsed: Any) -> AirflowProcess:
+    """One Airflow for all tests: starting it is what takes long."""
+    return started
+
+
+@pytest.fixture(scope="session")
+def run_dags(airflow: AirflowProcess, server: LocalMilvus) -> Callable[..., Any]:
+    """Run DAGs, with ``server`` as the default connection: directory, runs, and variables -> what came of each run."""
     user, _, password = (server.token or "").partition(":")
     connection = {"conn_type": "milvus", "host": server.uri, "login": user, "password": password}
-    env = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLES),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW_CONN_MILVUS_DEFAULT": json.dumps(connection),
-        "NO_PROXY": "*",
-    }
 
-    def run(*arguments: str, **variables: str) -> Any:
-        command = [sys.executable, str(PROGRAM), *arguments]
-        done = subprocess.run(
-            command, env={**env, **variables}, cwd=home, capture_output=True, text=True, timeout=900, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert password not in done.stdout + done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
+    def run(directory: Path, runs: Iterable[tuple[str, str | None, dict[str, Any]]], **variables: str) -> Any:
+        variables = {"AIRFLOW_CONN_MILVUS_DEFAULT": json.dumps(connection), **variables}
+        found, printed = airflow.call("dag_runs.run", str(directory), list(runs), **variables)
+        assert password not in printed
+        assert password not in json.dumps(found)
+        return found
 
     return run
 

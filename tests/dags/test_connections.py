@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +14,8 @@ from airflow.secrets.local_filesystem import LocalFilesystemBackend
 from airflow_vectordb.hooks.connection import config_from_connection
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.rest import Client, MilvusConfig, collections, databases
+from tests.support.airflow_process import AirflowProcess
 
-PROGRAM = Path(__file__).with_name("connections_process.py")
 FILES = Path(__file__).with_name("connecting")
 PASSWORD = "p@ss:w/%25#?&=+ ü\"'{}"
 QUOTED = quote(PASSWORD, safe="")
@@ -91,47 +88,28 @@ def pressed(milvus: LocalMilvus) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def outcome(
-    milvus: LocalMilvus, files: Path, commands: dict[str, list[str]], pressed: dict[str, Any]
+    airflow: AirflowProcess, milvus: LocalMilvus, commands: dict[str, list[str]], pressed: dict[str, Any]
 ) -> dict[str, Any]:
     connection = {"conn_type": "milvus", "host": milvus.uri, "login": "root", "password": PASSWORD, "schema": "books"}
     uri = f"milvus://{milvus.uri.replace('://', f'://root:{QUOTED}@')}/books?timeout=60&retries=1"
     fields = {**connection, "extra": {"timeout": 60, "retries": 1}}
-    (files / "backend.json").write_text(json.dumps({"file_uri": uri, "file_fields": fields}))
-    plan = {
-        "commands": list(commands.values()),
-        "pressed": [{"connection_id": "in_the_form", **body} for body in pressed.values()],
-        "run": [str(FILES), "connecting"],
-    }
-    (files / "plan.json").write_text(json.dumps(plan))
-    env = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))},
-        "AIRFLOW_HOME": str(files / "home"),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(FILES),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        "AIRFLOW__API_AUTH__JWT_SECRET": "only-for-this-test-" * 4,
-        "AIRFLOW__SECRETS__BACKEND": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
-        "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({"connections_file_path": str(files / "backend.json")}),
+    (airflow.home / "connections.json").write_text(json.dumps({"file_uri": uri, "file_fields": fields}))
+    forms = [{"connection_id": "in_the_form", **body} for body in pressed.values()]
+    variables = {
         "AIRFLOW_CONN_ENV_URI": uri,
         "AIRFLOW_CONN_ENV_JSON": json.dumps(fields),
         "CONNECTIONS": " ".join([*ADDED, *ELSEWHERE]),
-        "NO_PROXY": "*",
     }
-    done = subprocess.run(
-        [sys.executable, str(PROGRAM), str(files / "plan.json")],
-        env=env,
-        cwd=files,
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    *printed, last = done.stdout.splitlines()
-    assert PASSWORD not in "\n".join([*printed, done.stderr])
-    found: dict[str, Any] = json.loads(last)
-    return found
+    calls = {
+        "commands": ("connection_runs.run_commands", list(commands.values())),
+        "pressed": ("connection_runs.press", forms),
+        "ran": ("dag_runs.run", str(FILES), [("connecting", "2026-03-07T00:00:00Z", {})]),
+    }
+    found = {}
+    for name, call in calls.items():
+        found[name], printed = airflow.call(*call, **variables)
+        assert PASSWORD not in printed
+    return {**found, "ran": found["ran"][0]}
 
 
 @pytest.mark.parametrize("conn_id", [*ADDED, *ELSEWHERE])

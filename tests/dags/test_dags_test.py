@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_vectordb.local import LocalMilvus
+from tests.support.airflow_process import AirflowProcess
 from tests.support.fake_milvus import FakeMilvus, rows, told
 from tests.support.loading_milvus import LoadingMilvus, milvus
 from tests.support.scripted import ScriptedServer
@@ -19,7 +17,6 @@ from tests.support.scripted import ScriptedServer
 pytestmark = pytest.mark.slow
 
 FILES = Path(__file__).with_name("tested")
-PROGRAM = Path(__file__).with_name("tested_process.py")
 DAGS = ["resumed", "late", "results", "unsent"]
 TAKES = {"release": 1.0, "build": 1.5, "load": 1.0}
 
@@ -32,8 +29,7 @@ class Run(dict[str, Any]):
 
 
 @pytest.fixture(scope="module")
-def run(server: LocalMilvus, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    home = tmp_path_factory.mktemp("tested")
+def run(airflow: AirflowProcess, server: LocalMilvus) -> Run:
     loading = milvus(takes=TAKES)
     user, _, password = (server.token or "").partition(":")
     with ScriptedServer(loading) as first, ScriptedServer(FakeMilvus(progress=told(rows(9)))) as slow:
@@ -42,31 +38,12 @@ def run(server: LocalMilvus, tmp_path_factory: pytest.TempPathFactory) -> Run:
             "milvus_slow": {"host": slow.url},
             "milvus_local": {"host": server.uri, "login": user, "password": password},
         }
-        plan = {
-            "connections": {name: {"conn_type": "milvus", **fields} for name, fields in connections.items()},
-            "run": [str(FILES), DAGS],
-        }
-        (home / "plan.json").write_text(json.dumps(plan))
-        env = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))},
-            "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(FILES),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "NO_PROXY": "*",
-        }
-        done = subprocess.run(
-            [sys.executable, str(PROGRAM), str(home / "plan.json")],
-            env=env,
-            cwd=home,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert password not in done.stdout + done.stderr
-    found = Run(json.loads(done.stdout.splitlines()[-1]))
-    found.log, found.loading = done.stdout + done.stderr, loading
+        fields = {name: {"conn_type": "milvus", **fields} for name, fields in connections.items()}
+        returned, printed = airflow.call("tested_runs.run", str(FILES), DAGS, fields)
+    assert password not in printed
+    assert password not in json.dumps(returned)
+    found = Run(returned)
+    found.log, found.loading = printed, loading
     return found
 
 

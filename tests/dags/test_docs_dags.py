@@ -23,21 +23,17 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_vectordb.local import LocalMilvus
+from tests.support.airflow_process import AirflowProcess
 from tests.support.docs_pages import PAGES, ROOT, Block, blocks, blocks_of, table
 
 pytestmark = pytest.mark.slow
 
-PROGRAM = Path(__file__).with_name("docs_process.py")
 TOKEN = "root:open sesame/100%"
 DAGS = [block for block in blocks() if block.is_dag and not block.marked("not run")]
 RETURNED = [block for block in blocks() if block.marked("returned by")]
@@ -65,8 +61,8 @@ def previous_dag(block: Block) -> Block:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[Block, Any]:
-    """All of them in one process: starting Airflow is what takes long. On a server of their own, which they empty."""
+def runs(airflow: AirflowProcess, tmp_path_factory: pytest.TempPathFactory) -> dict[Block, Any]:
+    """On a server of their own, which they empty."""
     top = tmp_path_factory.mktemp("docs")
     jobs = []
     connections: set[str] = set()
@@ -83,28 +79,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[Block, Any]:
                 path.write_text(block.code)
                 jobs.append({"path": str(path), "given": [said.split() for said in block.marked("given")]})
                 connections |= connections_of(block.code)
-    (top / "jobs.json").write_text(json.dumps(jobs))
     with LocalMilvus(token=TOKEN) as server:
-        env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-        env |= {"AIRFLOW_HOME": str(top / "airflow"), "AIRFLOW__CORE__DAGS_FOLDER": str(top), "NO_PROXY": "*"}
-        env |= {"AIRFLOW__CORE__LOAD_EXAMPLES": "False", "AIRFLOW__API_AUTH__JWT_SECRET": 8 * "not a secret "}
-        env["AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY"] = "0"  # a failing task is to be seen soon
         user, _, password = TOKEN.partition(":")
-        connection = {"conn_type": "milvus", "host": server.uri, "login": user, "password": password}
-        env |= {f"AIRFLOW_CONN_{name.upper()}": json.dumps(connection) for name in connections}
-        done = subprocess.run(
-            [sys.executable, str(PROGRAM), str(top / "jobs.json")],
-            env=env,
-            cwd=top,
-            capture_output=True,
-            text=True,
-            timeout=1800,
-            check=False,
-        )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert password not in done.stdout + done.stderr
-    outcomes = json.loads(done.stdout.splitlines()[-1])
-    (top / "log.txt").write_text(done.stdout + done.stderr)
+        connection = json.dumps({"conn_type": "milvus", "host": server.uri, "login": user, "password": password})
+        variables = {f"AIRFLOW_CONN_{name.upper()}": connection for name in connections}
+        outcomes, printed = airflow.call("docs_runs.run", str(top), jobs, **variables)
+    assert password not in printed
+    assert password not in json.dumps(outcomes)
     return dict(zip(DAGS, outcomes, strict=True))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
-import json
 import math
 import random
 import re
@@ -52,24 +51,19 @@ RUNS = {
 
 
 @pytest.fixture(scope="module")
-def parsed(airflow: Callable[..., Any]) -> Any:
-    return airflow("parse", str(EXAMPLES))
-
-
-@pytest.fixture(scope="module")
 def client(server: LocalMilvus) -> Iterator[Client]:
     with Client(MilvusConfig(server.uri, token=server.token)) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def runs(airflow: Callable[..., Any], client: Client) -> Any:
+def runs(run_dags: Callable[..., Any], client: Client) -> Any:
     """All runs in one process, in this order on one server: starting Airflow is what takes long."""
     rows = [{"id": i, "vector": [math.cos(i), math.sin(i)]} for i in range(20)]
     for number in range(3):
         client.send(collections.create(f"many_{number}", schema=SCHEMA))
         client.send(entities.insert(f"many_{number}", rows[: 5 + number]))
-    return dict(zip(RUNS, airflow("run", str(EXAMPLES), json.dumps(list(RUNS.values()))), strict=True))
+    return dict(zip(RUNS, run_dags(EXAMPLES, RUNS.values()), strict=True))
 
 
 class TestParsing:
@@ -216,7 +210,7 @@ def built(index: indexes.IndexDescription) -> tuple[str, str]:
 class TestCompare:
     """The comparison with an exact search, on hits that are made here."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def points(self) -> list[list[float]]:
         numbers = random.Random(7)
         return [[numbers.uniform(-1, 1) for _ in range(4)] for _ in range(60)]

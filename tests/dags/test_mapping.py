@@ -38,7 +38,7 @@ def within(client: Client, database: str) -> Client:
 
 
 @pytest.fixture(scope="module")
-def runs(airflow: Callable[..., Any], clients: dict[str, Client]) -> Any:
+def runs(run_dags: Callable[..., Any], clients: dict[str, Client]) -> Any:
     schema = {
         "fields": [
             {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
@@ -60,11 +60,9 @@ def runs(airflow: Callable[..., Any], clients: dict[str, Client]) -> Any:
     other = clients["milvus_other"].config
     connection = {"conn_type": "milvus", "host": other.url, "login": "root", "password": OTHER_PASSWORD}
     down = {"conn_type": "milvus", "host": "127.0.0.1", "port": 1, "extra": {"retries": 0}}
-    found = airflow(
-        "run",
-        str(FILES),
-        json.dumps([("mapped", DATE, {}), ("failing", DATE, {})]),
-        AIRFLOW__CORE__DAGS_FOLDER=str(FILES),
+    found = run_dags(
+        FILES,
+        [("mapped", DATE, {}), ("failing", DATE, {})],
         AIRFLOW_CONN_MILVUS_OTHER=json.dumps(connection),
         AIRFLOW_CONN_MILVUS_DOWN=json.dumps(down),
     )

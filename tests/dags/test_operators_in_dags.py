@@ -25,7 +25,7 @@ def client(server: LocalMilvus) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def runs(airflow: Callable[..., Any], client: Client, server: LocalMilvus) -> Any:
+def runs(run_dags: Callable[..., Any], client: Client, server: LocalMilvus) -> Any:
     schema = {
         "fields": [
             {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
@@ -42,11 +42,9 @@ def runs(airflow: Callable[..., Any], client: Client, server: LocalMilvus) -> An
     ids = ["files", "results", "loading", "memory", "errors"]
     wrong = {"conn_type": "milvus", "host": server.uri, "login": "root", "password": "not-the-password"}
     down = {"conn_type": "milvus", "host": "127.0.0.1", "port": 1, "extra": {"retries": 0}}
-    found = airflow(
-        "run",
-        str(FILES),
-        json.dumps([(dag_id, DATE, {}) for dag_id in ids]),
-        AIRFLOW__CORE__DAGS_FOLDER=str(FILES),
+    found = run_dags(
+        FILES,
+        [(dag_id, DATE, {}) for dag_id in ids],
         AIRFLOW_CONN_MILVUS_WRONG=json.dumps(wrong),
         AIRFLOW_CONN_MILVUS_DOWN=json.dumps(down),
     )

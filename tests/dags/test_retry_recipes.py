@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.airflow_process import AirflowProcess
 from tests.support.docs_pages import ROOT, Block, blocks_of
 from tests.support.fake_milvus import BUILT, NO_COLLECTION, FakeMilvus, rows
 from tests.support.scripted import Behaviour, CutOff, Request, ScriptedServer, error, page
@@ -24,7 +20,6 @@ from airflow_vectordb.exceptions import as_airflow_exception
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.codes import CODES
 
-PROGRAM = Path(__file__).with_name("retry_recipes_process.py")
 RECIPES = ("pauses_by_error", "no_retries_in_vain", "as_the_server_asks")
 BLOCKS: dict[str, Block] = {
     name: block
@@ -155,8 +150,9 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, Any], dict[str, Watched], str]]:
-    """All of them in one process: starting Airflow is what takes long."""
+def runs(
+    airflow: AirflowProcess, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], dict[str, Watched], str]:
     top = tmp_path_factory.mktemp("recipes")
     jobs = []
     watched = {name: Watched(case) for name, case in CASES.items()}
@@ -169,23 +165,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, A
             path = top / f"recipe_{number}.py"
             path.write_text(code)
             connection = {"conn_type": "milvus", "host": server.url, "extra": {"retries": 0}}
-            jobs.append({"path": str(path), "connection": json.dumps(connection)})
-        (top / "jobs.json").write_text(json.dumps(jobs))
-        env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-        env |= {"AIRFLOW_HOME": str(top / "airflow"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "NO_PROXY": "*"}
-        env["AIRFLOW__CORE__DAGS_FOLDER"] = str(top)
-        done = subprocess.run(
-            [sys.executable, str(PROGRAM), str(top / "jobs.json")],
-            env=env,
-            cwd=top,
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        outcomes = json.loads(done.stdout.splitlines()[-1])
-        yield dict(zip(CASES, outcomes, strict=True)), watched, done.stdout + done.stderr
+            jobs.append((str(path), json.dumps(connection)))
+        outcomes, printed = airflow.call("recipe_runs.run", str(top), jobs)
+    return dict(zip(CASES, outcomes, strict=True)), watched, printed
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -1,27 +1,21 @@
-"""Run as a program, in a process with an AIRFLOW_HOME of its own: runs the DAGs of the documentation, prints JSON.
-
-The argument is a JSON file: a list of ``{"path": DAG file, "given": [[COLLECTION, "indexed" or "loaded"], …]}``. Before
-each of them the server is emptied and the collections are made; then each DAG in the file runs once, with
-``dag.test()``, in the order in which they stand there.
-"""
+"""Runs the DAGs of the documentation, in an :class:`AirflowProcess`."""
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
-
-from airflow_process import bag_of, run_one
+from unittest.mock import patch
 
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.rest import IndexSpec, aliases, collections, databases, entities, indexes
 from airflow_vectordb.rest.http.async_client import AsyncClient
 from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.http.client import Client
+from tests.support.dag_runs import bag_of, dags_folder, retries_at_once, run_one
 
 ROWS = 20
 HNSW = {"M": 16, "efConstruction": 200}
@@ -111,12 +105,14 @@ def prepare(client: Client, name: str, state: str) -> None:
     client.send(collections.load(name) if state == "loaded" else collections.release(name))
 
 
-def listen() -> list[str]:
-    """Have the path of each call written down that a client makes from now on, once it is made."""
+@contextmanager
+def listen() -> Iterator[list[str]]:
+    """Have the path of each call written down that a client makes, once it is made."""
     heard: list[str] = []
-    for client in (Client, AsyncClient):
-        client.send = _heard(client.send, heard)  # type: ignore[method-assign]
-    return heard
+    with ExitStack() as stack:
+        for client in (Client, AsyncClient):
+            stack.enter_context(patch.object(client, "send", _heard(client.send, heard)))
+        yield heard
 
 
 def _heard(send: Any, heard: list[str]) -> Any:
@@ -128,15 +124,17 @@ def _heard(send: Any, heard: list[str]) -> Any:
     return noted
 
 
-def run(jobs: str) -> list[dict[str, Any]]:
-    """Run what the file lists."""
-    from airflow.utils.db import initdb
+def run(folder: str, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """
+    Run each DAG in some files once, in the order in which they stand there.
 
-    initdb()
+    :param folder: where all the files are
+    :param jobs: ``{"path": DAG file, "given": [[COLLECTION, "indexed" or "loaded"], …]}``; before each of them the
+        server is emptied and the collections are made
+    """
     done = []
-    heard = listen()
-    with MilvusHook() as hook:
-        for job in json.loads(Path(jobs).read_text()):
+    with dags_folder(folder), retries_at_once(), listen() as heard, MilvusHook() as hook:
+        for job in jobs:
             client = hook.get_conn()
             reset(client)
             for name, state in job["given"]:
@@ -153,7 +151,3 @@ def run(jobs: str) -> list[dict[str, Any]]:
                 }
             done.append(outcome)
     return done
-
-
-if __name__ == "__main__":
-    print("\n" + json.dumps(run(sys.argv[1])))

@@ -1,15 +1,15 @@
-"""Run as a program, in a process with an AIRFLOW_HOME of its own: parses or runs DAG files and prints JSON.
-
-``parse DIRECTORY``: what the DAG processor would find.
-``run DIRECTORY RUNS``: runs of DAGs, one after the other, their tasks in this process (``dag.test()``). RUNS is a JSON
-list of ``[DAG_ID, DATE, CONF]``. DATE: that of a scheduled run; null: none, as the API starts a run.
-"""
+"""What an :class:`AirflowProcess` does with DAG files: parse them, or run DAGs, their tasks in the same process."""
 
 from __future__ import annotations
 
-import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 import pendulum
 
@@ -44,15 +44,59 @@ def parse(directory: str) -> dict[str, Any]:
     }
 
 
-def run(directory: str, runs: str) -> list[dict[str, Any]]:
+@cache
+def make_database() -> None:
+    """Make Airflow's, once."""
     from airflow.utils.db import initdb
 
     initdb()
-    # Parsed anew for each run: a run's conf stays in the params of the DAG that it was given to.
-    return [
-        run_one(bag_of(directory).dags[dag_id], date and pendulum.parse(date), conf)
-        for dag_id, date, conf in json.loads(runs)
-    ]
+
+
+@contextmanager
+def dags_folder(directory: str) -> Iterator[None]:
+    """Have Airflow's DAGs in a directory: ``dag.test()`` looks there."""
+    from airflow import settings
+
+    make_database()
+    variable = patch.dict(os.environ, AIRFLOW__CORE__DAGS_FOLDER=directory)
+    with variable, patch.object(settings, "DAGS_FOLDER", directory):
+        yield
+
+
+@contextmanager
+def retries_at_once() -> Iterator[dict[int, list[Any]]]:
+    """
+    Wait for no retry.
+
+    :return: after how many seconds Airflow would have started the next try, and why, by the number of the one before
+    """
+    from airflow.models.taskinstance import TaskInstance
+
+    due = TaskInstance.next_retry_datetime
+    found: dict[int, list[Any]] = {}
+
+    def at_once(instance: TaskInstance) -> datetime:
+        assert instance.end_date is not None
+        pause = (due(instance) - instance.end_date).total_seconds()
+        found[instance.try_number] = [pause, getattr(instance, "retry_reason", None)]
+        return instance.end_date
+
+    with patch.object(TaskInstance, "next_retry_datetime", at_once):
+        yield found
+
+
+def run(directory: str, runs: list[tuple[str, str | None, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """
+    Run DAGs, one after the other (``dag.test()``).
+
+    :param directory: where their files are
+    :param runs: id, date of a scheduled run (None: as the API starts one), and conf
+    """
+    with dags_folder(directory), retries_at_once():
+        # Parsed again for each run: a run's conf stays in the params of the DAG that it was given to.
+        return [
+            run_one(bag_of(directory).dags[dag_id], date and pendulum.parse(date), conf) for dag_id, date, conf in runs
+        ]
 
 
 def run_one(dag: Any, date: Any, conf: dict[str, Any]) -> dict[str, Any]:
@@ -67,8 +111,9 @@ def run_one(dag: Any, date: Any, conf: dict[str, Any]) -> dict[str, Any]:
     dag_run = dag.test(run_after=date, logical_date=date, run_conf=conf)
     with create_session() as session:
         instances = dag_run.get_task_instances(session=session)
-        xcoms = session.query(XComModel).filter(XComModel.run_id == dag_run.run_id, XComModel.key == "return_value")
-        fields = session.query(RenderedTaskInstanceFields).filter(RenderedTaskInstanceFields.run_id == dag_run.run_id)
+        where = {"dag_id": dag.dag_id, "run_id": dag_run.run_id}
+        xcoms = session.query(XComModel).filter_by(**where, key="return_value")
+        fields = session.query(RenderedTaskInstanceFields).filter_by(**where)
         return {
             "state": dag_run.state,
             "run_after": dag_run.run_after.strftime("%Y-%m-%dT%H:%M:%S.%f"),
@@ -79,7 +124,7 @@ def run_one(dag: Any, date: Any, conf: dict[str, Any]) -> dict[str, Any]:
             "rendered": {label(field): field.rendered_fields for field in fields},
             "asset_events": [
                 {"uri": event.asset.uri, "extra": event.extra}
-                for event in session.query(AssetEvent).filter(AssetEvent.source_run_id == dag_run.run_id)
+                for event in session.query(AssetEvent).filter_by(source_dag_id=dag.dag_id, source_run_id=dag_run.run_id)
             ],
         }
 
@@ -87,8 +132,3 @@ def run_one(dag: Any, date: Any, conf: dict[str, Any]) -> dict[str, Any]:
 def label(of: Any) -> str:
     """Name a task instance, or what belongs to one."""
     return of.task_id if of.map_index < 0 else f"{of.task_id}[{of.map_index}]"
-
-
-if __name__ == "__main__":
-    outcome = {"parse": parse, "run": run}[sys.argv[1]](*sys.argv[2:])
-    print("\n" + json.dumps(outcome))
