@@ -43,7 +43,7 @@ def processes_of(home: Path) -> dict[int, str]:
 
 def appearing(home: Path, arguments: str) -> int:
     """The process with some arguments in a home; a line says that it is started before it is there."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         for pid, found in processes_of(home).items():
             if arguments in found:

@@ -139,6 +139,7 @@ def count(api: Api, collection: str) -> int:
     return counted
 
 
+@pytest.mark.slow
 def test_on_a_full_disk_it_starts_and_things_can_be_dropped(disk: Disk, connect: Callable[[LocalMilvus], Api]) -> None:
     running = LocalMilvus(disk.data).start()
     try:
@@ -242,7 +243,7 @@ def test_an_import_on_a_full_disk_fails_and_leaves_room(disk: Disk, connect: Cal
 def test_a_full_disk_without_a_reserve_is_said(disk: Disk) -> None:
     disk.fill()
     with serve("--data", str(disk.data), "--port", "0") as process:
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=60)
     assert (process.returncode, "Traceback" in errors) == (1, False), errors
     assert "cannot open the data directory" in errors
 

@@ -64,7 +64,7 @@ def test_serve_and_curl(tmp_path: Path) -> None:
         with requests.Session() as session:
             session.trust_env = False
             url = url.replace("http://127.0.0.1:19530", uri)
-            assert session.post(url, data=body, headers=sent, timeout=10).json() == {"code": 0, "data": []}
+            assert session.post(url, data=body, headers=sent, timeout=60).json() == {"code": 0, "data": []}
 
 
 @pytest.mark.parametrize("code", [WITH, PACE], ids=["immediate", "paced"])

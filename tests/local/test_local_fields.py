@@ -304,7 +304,7 @@ def test_a_start_that_is_killed_too_is_gone_on_with(
         adding.start()
         # Caught in the act, not by luck.
         folder = tmp_path / "engine/collections"
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not _in(folder, state):
             pass
         running.kill()

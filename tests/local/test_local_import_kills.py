@@ -24,7 +24,7 @@ KILLS = int(os.environ.get("IMPORT_KILLS", "6"))
 
 def gone(pattern: Path) -> bool:
     """Whether what was kept for writing is removed, which is done when the job is seen to be completed already."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while there := list(pattern.parent.glob(pattern.name)):
         if time.monotonic() > deadline:
             return not there

@@ -30,7 +30,7 @@ def described(api: Api, collection: str) -> tuple[str, int, int, int]:
 def sample(look: Callable[[], Any], until: Callable[[Any], bool]) -> list[Any]:
     """What is seen, each once, until something is."""
     seen: list[Any] = []
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not seen or not until(seen[-1]):
         assert time.monotonic() < deadline, seen
         if (found := look()) not in seen[-1:]:
@@ -92,7 +92,7 @@ def test_data_is_there_all_the_while_and_all_is_finished_after_a_restart(tmp_pat
         api.ok("collections/load", collectionName="c")
         started = time.monotonic()
         api.ok("collections/flush", collectionName="c")
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 60
         for path in ("collections/flush", "collections/flush"):
             assert "rate limit exceeded[rate=0.001]" in api.fails(path, collectionName="c")[1]
         # What is told takes a thousand seconds; what is there does not.
@@ -133,7 +133,7 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     with serve("--data", str(tmp_path / "data"), "--port", "0", "--pace", "real,build=8") as process:
         assert "Flushes, index builds and loads take their time, as on a cluster." in announced(process)
     with serve("--data", str(tmp_path / "data"), "--pace", "slow") as process:
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "a pace is immediate, real, or real,NAME=SECONDS" in errors
 

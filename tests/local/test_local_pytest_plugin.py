@@ -73,7 +73,7 @@ def test_a_failing_test_leaves_nothing_behind_for_the_next(users: pytest.Pyteste
             url = f"{server.uri}/v2/vectordb/databases/list"
             with requests.Session() as session:
                 session.trust_env = False
-                return session.post(url, json={}, headers=headers, timeout=10).json()["data"]
+                return session.post(url, json={}, headers=headers, timeout=60).json()["data"]
 
         def test_fails(milvus_connection, milvus_server):
             assert len(names(milvus_server)) == 2

@@ -22,7 +22,7 @@ def url(server: LocalMilvus, path: str) -> str:
 
 def test_the_token_may_come_as_basic_credentials(server: LocalMilvus) -> None:
     given = "Basic " + base64.b64encode(str(server.token).encode()).decode()
-    response = requests.post(url(server, "collections/list"), json={}, headers={"Authorization": given}, timeout=10)
+    response = requests.post(url(server, "collections/list"), json={}, headers={"Authorization": given}, timeout=60)
     assert response.json()["code"] == 0
 
 
@@ -78,7 +78,7 @@ def test_an_unknown_path_is_a_plain_404(api: Api, path: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 def test_only_post_is_known(api: Api, method: str) -> None:
-    response = api.session.request(method, f"{api.uri}/v2/vectordb/collections/list", json={}, timeout=10)
+    response = api.session.request(method, f"{api.uri}/v2/vectordb/collections/list", json={}, timeout=60)
     assert (response.status_code, response.text) == (404, "404 page not found")
 
 
@@ -117,7 +117,7 @@ def test_a_call_that_takes_too_long_is_answered_with_408(api: Api, name: str) ->
     response = api.raw("entities/insert", body, Request_Timeout="1")
     assert response.status_code == 408
     assert response.json() == {"code": 10001, "message": "request timeout"}
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
     # It may be done all the same, or not at all; and whoever comes next is served.
     api.ok("entities/upsert", collectionName=name, data=[{"id": 0, "vector": [0.5] * 512}])
     (found,) = api.ok("entities/query", collectionName=name, outputFields=["count(*)"])
@@ -146,7 +146,7 @@ def test_the_log_has_neither_token_nor_rows(server: LocalMilvus, api: Api, share
 
 
 def test_the_documentation_lists_what_is_there(api: Api) -> None:
-    document = api.session.get(f"{api.uri}/openapi.json", timeout=10).json()
+    document = api.session.get(f"{api.uri}/openapi.json", timeout=60).json()
     body = document["paths"]["/v2/vectordb/indexes/create"]["post"]["requestBody"]["content"]["application/json"]
     assert body["schema"]["required"] == ["collectionName", "indexParams"]
     item = body["schema"]["properties"]["indexParams"]["items"]
@@ -178,12 +178,12 @@ class Page(HTMLParser):
 
 
 def test_the_page_of_what_it_can_do_needs_no_network(api: Api) -> None:
-    answer = api.session.get(f"{api.uri}/docs", timeout=10)
+    answer = api.session.get(f"{api.uri}/docs", timeout=60)
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     page = Page(answer.text)
     paths = [
         path.removeprefix("/v2/vectordb/")
-        for path in api.session.get(f"{api.uri}/openapi.json", timeout=10).json()["paths"]
+        for path in api.session.get(f"{api.uri}/openapi.json", timeout=60).json()["paths"]
     ]
     assert sorted(page.ids) == sorted(paths)
     # Nothing from elsewhere, in the style and the script neither.
@@ -202,10 +202,10 @@ def test_the_page_of_what_it_can_do_needs_no_network(api: Api) -> None:
 
 
 def test_it_says_what_it_is(api: Api) -> None:
-    about = api.session.get(f"{api.uri}/", timeout=10).json()
+    about = api.session.get(f"{api.uri}/", timeout=60).json()
     assert about["version"] == airflow_vectordb.__version__
     assert about["api"] == f"{api.uri}/v2/vectordb/"
     assert "REST only, no gRPC" in about["about"]
     for name in ("docs", "openapi"):
-        assert api.session.get(about[name], timeout=10).status_code == 200
-    assert api.session.post(f"{api.uri}/", json={}, timeout=10).status_code == 404
+        assert api.session.get(about[name], timeout=60).status_code == 200
+    assert api.session.post(f"{api.uri}/", json={}, timeout=60).status_code == 404

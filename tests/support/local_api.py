@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -26,10 +28,10 @@ class Api:
             self.session.headers["Authorization"] = f"Bearer {token}"
 
     def post(self, path: str, body: Any, **headers: str | None) -> requests.Response:
-        return self.session.post(f"{self.uri}/v2/vectordb/{path}", json=body, headers=_spelt(headers), timeout=60)
+        return self.session.post(f"{self.uri}/v2/vectordb/{path}", json=body, headers=_spelt(headers), timeout=300)
 
     def raw(self, path: str, body: bytes, **headers: str | None) -> requests.Response:
-        return self.session.post(f"{self.uri}/v2/vectordb/{path}", data=body, headers=_spelt(headers), timeout=60)
+        return self.session.post(f"{self.uri}/v2/vectordb/{path}", data=body, headers=_spelt(headers), timeout=300)
 
     def ok(self, path: str, **body: Any) -> Any:
         """The data of a call that must succeed."""
@@ -82,3 +84,9 @@ SPARSE = {"fieldName": "s", "indexType": "SPARSE_INVERTED_INDEX", "metricType": 
 def make(api: Api, collection: str) -> None:
     api.ok("collections/create", collectionName=collection, schema=SCHEMA)
     api.ok("entities/insert", collectionName=collection, data=make_rows())
+
+
+def cpu_seconds(pid: int) -> float:
+    """Seconds that a process has computed for so far, which do not depend on what else the machine does."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")

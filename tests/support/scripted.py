@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 PREFIX = "/v2/vectordb/"
 #: Seconds after which even what has no end is ended: a client that does not give up fails its test, and does not hang.
-LONGEST = 8.0
+LONGEST = 60.0
 _PHRASES = {200: "OK", 302: "Found", 307: "Temporary Redirect", 404: "Not Found", 503: "Service Unavailable"}
 
 

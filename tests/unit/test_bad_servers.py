@@ -208,7 +208,7 @@ def test_servers_that_do_not_come_to_an_end(
     assert "`timeout`" in str(found)
     assert found.transient
     assert server.received(2)
-    assert 2 <= elapsed < 7
+    assert 2 <= elapsed < 40
 
 
 @pytest.mark.parametrize("call", [DESCRIBE, collections.list_(), entities.query("docs")], ids=lambda call: call.path)

@@ -43,7 +43,7 @@ def test_a_wait_in_the_triggerer(set_in_mid_wait: ScriptedServer, operating: Ope
     deadline = Deadline(time.time() + LIMIT, "timeout", LIMIT)
     event = asyncio.run(end_of(trigger_of(deadline=deadline, poll_interval=0.2)))
     assert event["error"] == "WaitTimeoutError"
-    assert LIMIT - 0.1 <= time.monotonic() - began < LIMIT + 10
+    assert LIMIT - 0.1 <= time.monotonic() - began < LIMIT + 60
     assert len(set_in_mid_wait.requests) > 2
 
 
@@ -74,7 +74,7 @@ def test_two_waits_in_a_worker_have_one_deadline(
     began = time.monotonic()
     with pytest.raises(AirflowException, match=r"1 s \(timeout\)"):
         operating.execute(TwoWaits(task_id="two", timeout=LIMIT, poll_interval=0.2))
-    assert LIMIT - 0.1 <= time.monotonic() - began < LIMIT + 10
+    assert LIMIT - 0.1 <= time.monotonic() - began < LIMIT + 60
 
 
 def test_a_wait_in_a_worker(set_in_mid_wait: ScriptedServer, operating: Operating) -> None:
@@ -83,5 +83,5 @@ def test_a_wait_in_a_worker(set_in_mid_wait: ScriptedServer, operating: Operatin
     sensor = IndexSensor(task_id="index", collection_name="docs", index_name="vector", timeout=LIMIT, poke_interval=0.2)
     with pytest.raises(AirflowException, match=r"1 s \(timeout\)"):
         operating.execute(sensor)
-    assert LIMIT - 0.1 <= time.monotonic() - began < LIMIT + 10
+    assert LIMIT - 0.1 <= time.monotonic() - began < LIMIT + 60
     assert len(set_in_mid_wait.requests) > 2

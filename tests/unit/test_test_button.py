@@ -23,8 +23,8 @@ from tests.support.certificates import Authority
 from tests.support.harness import LABELS, LOGIN, PASSWORD
 from tests.support.scripted import Answer, Behaviour, CutOff, Drip, Raw, Serve, Silent, error, ok, page
 
-#: Without an end of its own, none would end before 8 s.
-BOUND = connection_test.LONGEST + 1.5
+#: Without an end of its own, none would end before a minute: of the server, or of the system.
+BOUND = connection_test.LONGEST + 20
 
 
 @pytest.fixture(scope="module")
@@ -138,9 +138,10 @@ def test_no_answer_comes_to_an_end(
     serve: Serve, button: Callable[..., Any], behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection_test, "LONGEST", 60)  # what the time-out of the answer says is of interest here
+    monkeypatch.setattr(connection_test, "LONGEST_ANSWER", 1.0)
     worked, message = button(serve(behaviour), extra={"timeout": 600, "retries": 9})
     assert not worked
-    assert "no answer within 4 s. Is it Milvus's port, is Milvus up, and is there no firewall between?" in message
+    assert "no answer within 1 s. Is it Milvus's port, is Milvus up, and is there no firewall between?" in message
 
 
 def test_silence_after_the_handshake(
@@ -183,7 +184,7 @@ def test_a_name_server_that_is_silent(button: Callable[..., Any], monkeypatch: p
     over = threading.Event()
 
     def getaddrinfo(*_: Any, **__: Any) -> Any:
-        over.wait(20)
+        over.wait(60)
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
@@ -191,7 +192,7 @@ def test_a_name_server_that_is_silent(button: Callable[..., Any], monkeypatch: p
     began = time.monotonic()
     worked, message = button("milvus.example")
     over.set()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert not worked
     assert message.startswith("No answer from http://milvus.example:19530 within 0.3 s. ")
     assert LABELS["host"] in message

@@ -91,7 +91,7 @@ def test_another_token_is_another_session(serve: Serve, operating: Operating, se
     assert {r.headers["authorization"] for r in server.requests} == {f"Bearer ada:{PASSWORD}".encode(), b"Bearer key-5"}
 
 
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it does not come about"
@@ -119,7 +119,7 @@ def test_cancellation_leaves_nothing(
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 25
         assert_nothing_open(sessions)
         await asyncio.sleep(0.2)  # asyncio ends transports in the loop's next rounds
 
@@ -145,7 +145,7 @@ def test_a_triggerer_that_ends_leaves_nothing(
     began = time.monotonic()
     asyncio.run(main())
     gc.collect()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 25
     assert all(task.done() for task in running)
     assert len(sessions) == 1
     assert sessions[0].closed
@@ -154,7 +154,7 @@ def test_a_triggerer_that_ends_leaves_nothing(
 
 
 def wait_until_closed(server: ScriptedServer) -> bool:
-    end = time.monotonic() + 2
+    end = time.monotonic() + 60
     while server._open and time.monotonic() < end:
         time.sleep(0.01)
     return not server._open
@@ -175,7 +175,7 @@ def test_two_event_loops(serve: Serve, operating: Operating, sessions: list[Any]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
 
     assert [event["status"] for event in events] == ["success"] * 6
     assert len(sessions) == 2
