@@ -5,89 +5,33 @@ from __future__ import annotations
 import math
 import re
 
-from airflow_vectordb.rest.errors import (
-    AliasNotFoundError,
-    AuthenticationError,
-    BadRequestError,
-    CollectionNotFoundError,
-    ConflictError,
-    DatabaseNotFoundError,
-    FieldNotFoundError,
-    GatewayError,
-    ImportFailedError,
-    IndexNotFoundError,
-    LimitExceededError,
-    MilvusError,
-    NotLoadedError,
-    PartitionNotFoundError,
-    PermissionDeniedError,
-    RateLimitError,
-    UnavailableError,
-    UnexpectedError,
-    UnsupportedError,
-)
+from airflow_vectordb.rest import errors
 
 # Codes whose words may say that it is something else: the limiter looks up what is asked for before it counts (1807),
 # and old servers have one code for all that goes wrong (1).
 _VAGUE = frozenset({1, 1807})
 
 #: Milvus's error codes and what they become. The codes are those of Milvus 2.3 to 3.0 and of Zilliz Cloud's gateway.
-CODES: dict[int, type[MilvusError]] = {
-    1: UnavailableError,
-    2: UnavailableError,
-    3: LimitExceededError,
-    4: RateLimitError,
-    7: LimitExceededError,
-    8: RateLimitError,
-    9: LimitExceededError,
-    10: UnsupportedError,
-    12: UnavailableError,
-    100: CollectionNotFoundError,
-    101: NotLoadedError,
-    102: LimitExceededError,
-    103: UnavailableError,
-    105: BadRequestError,
-    106: UnavailableError,
-    200: PartitionNotFoundError,
-    202: UnavailableError,
-    700: IndexNotFoundError,
-    701: UnsupportedError,
-    702: ConflictError,
-    800: DatabaseNotFoundError,
-    801: LimitExceededError,
-    802: BadRequestError,
-    1002: UnavailableError,
-    1100: BadRequestError,
-    1101: BadRequestError,
-    1102: BadRequestError,
-    1400: AuthenticationError,
-    1401: PermissionDeniedError,
-    1600: AliasNotFoundError,
-    1601: ConflictError,
-    1602: ConflictError,
-    1700: FieldNotFoundError,
-    1701: BadRequestError,
-    1800: AuthenticationError,
-    1801: BadRequestError,
-    1802: BadRequestError,
-    1804: BadRequestError,
-    1806: BadRequestError,
-    1807: RateLimitError,
-    2100: ImportFailedError,
-    2200: UnavailableError,
-    2307: UnavailableError,
-    2308: UnavailableError,
-    2309: UnavailableError,
-    2311: UnavailableError,
-    2312: UnavailableError,
-    2313: UnavailableError,
-    3000: UnsupportedError,
-    10001: UnavailableError,
-    65535: UnexpectedError,
-    80000: BadRequestError,
-    80001: AuthenticationError,
-    80002: AuthenticationError,
+_CODES_OF: dict[type[errors.MilvusError], tuple[int, ...]] = {
+    errors.UnavailableError: (1, 2, 12, 103, 106, 202, 1002, 2200, 2307, 2308, 2309, 2311, 2312, 2313, 10001),
+    errors.LimitExceededError: (3, 7, 9, 102, 801),
+    errors.RateLimitError: (4, 8, 1807),
+    errors.UnsupportedError: (10, 701, 3000),
+    errors.CollectionNotFoundError: (100,),
+    errors.NotLoadedError: (101,),
+    errors.BadRequestError: (105, 802, 1100, 1101, 1102, 1701, 1801, 1802, 1804, 1806, 80000),
+    errors.PartitionNotFoundError: (200,),
+    errors.IndexNotFoundError: (700,),
+    errors.ConflictError: (702, 1601, 1602),
+    errors.DatabaseNotFoundError: (800,),
+    errors.AuthenticationError: (1400, 1800, 80001, 80002),
+    errors.PermissionDeniedError: (1401,),
+    errors.AliasNotFoundError: (1600,),
+    errors.FieldNotFoundError: (1700,),
+    errors.ImportFailedError: (2100,),
+    errors.UnexpectedError: (65535,),
 }
+CODES = {code: cls for cls, codes in _CODES_OF.items() for code in codes}
 
 #: What to do, where the class's own advice is not the best.
 HINTS = {
@@ -103,26 +47,26 @@ _MISSING = (
     r" (?:(?:is |was |can ?|could )?not (?:be )?(?:found|exists?)|does(?: not|n't) exist)"
 )
 #: Words that say what the code does not, and the class that they stand for.
-_WORDS: tuple[tuple[re.Pattern[str], type[MilvusError]], ...] = tuple(
+_WORDS: tuple[tuple[re.Pattern[str], type[errors.MilvusError]], ...] = tuple(
     (re.compile(words, re.IGNORECASE), cls)
     for words, cls in (
-        (_MISSING.replace("NOUN", "collection"), CollectionNotFoundError),
-        (_MISSING.replace("NOUN", "partition"), PartitionNotFoundError),
-        (_MISSING.replace("NOUN", "database"), DatabaseNotFoundError),
-        (_MISSING.replace("NOUN", "index"), IndexNotFoundError),
-        (_MISSING.replace("NOUN", "alias"), AliasNotFoundError),
-        (_MISSING.replace("NOUN", "field"), FieldNotFoundError),
-        (r"code = PermissionDenied|permission deny|privilege not permitted", PermissionDeniedError),
-        (r"code = Unauthenticated|hasn't authenticated|auth check failure", AuthenticationError),
+        (_MISSING.replace("NOUN", "collection"), errors.CollectionNotFoundError),
+        (_MISSING.replace("NOUN", "partition"), errors.PartitionNotFoundError),
+        (_MISSING.replace("NOUN", "database"), errors.DatabaseNotFoundError),
+        (_MISSING.replace("NOUN", "index"), errors.IndexNotFoundError),
+        (_MISSING.replace("NOUN", "alias"), errors.AliasNotFoundError),
+        (_MISSING.replace("NOUN", "field"), errors.FieldNotFoundError),
+        (r"code = PermissionDenied|permission deny|privilege not permitted", errors.PermissionDeniedError),
+        (r"code = Unauthenticated|hasn't authenticated|auth check failure", errors.AuthenticationError),
         # In other words it may come from within, when half of the work is done.
-        (r"rate limit exceeded\[rate=|rejected by .{0,40}RateLimiter", RateLimitError),
-        (r"code = Unimplemented", UnsupportedError),
+        (r"rate limit exceeded\[rate=|rejected by .{0,40}RateLimiter", errors.RateLimitError),
+        (r"code = Unimplemented", errors.UnsupportedError),
         (
             r"\b(?:collection|partition)s?[:=]?(?: ?[\['\"`]?[\w.$-]{1,255}[\]'\"`]?)??"
             r" (?:is |are |was |were |has |have )?not (?:been )?loaded\b",
-            NotLoadedError,
+            errors.NotLoadedError,
         ),
-        (r"no vector index on|please create index firstly", IndexNotFoundError),
+        (r"no vector index on|please create index firstly", errors.IndexNotFoundError),
     )
 )
 # 65535 is mostly a validation error without a code of its own, but what these words are about is transient.
@@ -134,7 +78,7 @@ _PASSING = re.compile(
 _RATE = re.compile(r"rate limit exceeded\[rate=([0-9.e+-]{1,30})\]")
 
 
-def class_of(code: int, http_status: int, words: str = "") -> type[MilvusError]:
+def class_of(code: int, http_status: int, words: str = "") -> type[errors.MilvusError]:
     """
     Find the class of an answer that carries a Milvus code.
 
@@ -146,12 +90,12 @@ def class_of(code: int, http_status: int, words: str = "") -> type[MilvusError]:
     :param words: the server's message
     """
     if 96000 <= code <= 96999:  # Zilliz Cloud: no permission for a project or cluster, unknown ids
-        return PermissionDeniedError
-    by_code = CODES.get(code, UnexpectedError)
-    if by_code is not UnexpectedError and code not in _VAGUE:
+        return errors.PermissionDeniedError
+    by_code = CODES.get(code, errors.UnexpectedError)
+    if by_code is not errors.UnexpectedError and code not in _VAGUE:
         return by_code
     meant = next((cls for pattern, cls in _WORDS if pattern.search(words)), None)
-    if by_code is not UnexpectedError and (meant is None or meant.transient):
+    if by_code is not errors.UnexpectedError and (meant is None or meant.transient):
         return by_code
     return class_of_status(http_status) or meant or by_code
 
@@ -171,17 +115,17 @@ def limiter_interval(words: str) -> float | None:
     return interval if 0.0 < interval < math.inf else None
 
 
-def class_of_status(http_status: int) -> type[MilvusError] | None:
+def class_of_status(http_status: int) -> type[errors.MilvusError] | None:
     """Find the class of an HTTP status without a Milvus code, or with one that says nothing; None: it has none."""
     if http_status == 401:
-        return AuthenticationError
+        return errors.AuthenticationError
     if http_status == 403:
-        return PermissionDeniedError
+        return errors.PermissionDeniedError
     if http_status == 429:
-        return RateLimitError
+        return errors.RateLimitError
     # 501 and 505 say that the server cannot; the others, those of proxies beyond 504 among them, that it cannot now.
     if http_status == 408 or (http_status >= 500 and http_status not in (501, 505)):
-        return GatewayError
+        return errors.GatewayError
     return None
 
 

@@ -104,9 +104,7 @@ class MilvusError(Exception):
         """
         Return a copy that says more, with the same traceback and ``__cause__``; what is None stays as it is.
 
-        An error is never changed on its way up: whoever knows more raises such a copy.
-
-        :param redact: takes secrets out of the server's words
+        An error is never changed on its way up: whoever knows more raises such a copy. ``redact`` takes secrets out.
         """
         context = {"where": where, "attempts": attempts, "cause": cause, "hint": hint, "transient": transient}
         state = {**vars(self), **{name: value for name, value in context.items() if value is not None}}

@@ -64,15 +64,7 @@ class AsyncClient:
             await self._session.close()
 
     async def send(self, call: Call[T], *, retries: int | None = None, until: float | None = None) -> T:
-        """
-        Make a call.
-
-        :param call: made by a function of ``airflow_vectordb.rest.indexes``, ``collections``, …
-        :param retries: attempts after the first; None: the configured one
-        :param until: when an answer is of no use any more, by ``time.monotonic``; None: never
-        :return: what the call returns
-        :raises MilvusError: when the server refuses, or when it does not answer after all attempts
-        """
+        """Make a call, as :meth:`Client.send <airflow_vectordb.rest.http.client.Client.send>` does."""
         steps = request_flow(self.config, call, retries=retries)
         return await adrive(steps, lambda request: self._exchange(request, until), log)
 

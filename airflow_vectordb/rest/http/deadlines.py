@@ -142,6 +142,3 @@ class DeadlineAdapter(HTTPAdapter):
     def proxy_headers(self, proxy: str) -> dict[str, str]:
         """Return the headers for a proxy."""
         return self._for_proxy
-
-
-__all__ = ["DeadlineAdapter"]

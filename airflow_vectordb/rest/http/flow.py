@@ -144,6 +144,3 @@ def _redacted(answer: Answer, reply: RawResponse, call: Call[Any], config: Milvu
     sent = {value for value in call.body.values() if isinstance(value, str)}
     envelope = redactor.data(answer.envelope, sent)
     return Answer(envelope.get("data"), envelope)
-
-
-__all__ = ["Request", "RequestFlow", "request_flow"]

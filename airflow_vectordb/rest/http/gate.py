@@ -77,6 +77,3 @@ class Gate:
             if self._hangs:
                 why = "the server hangs: a call before this one got no answer"
             turn.set_exception(ConnectError(why))
-
-
-__all__ = ["Gate"]

@@ -53,6 +53,3 @@ class RetryPolicy:
         # Of many that a limiter sends away together it lets one in at a time: those that meet again are spread out.
         spread = error.retry_after * min(attempt - 1, 3) if limited else 0.0
         return max(pause, min(self.longest, error.retry_after + (1.0 - random()) * spread))
-
-
-__all__ = ["RetryPolicy"]

@@ -144,20 +144,3 @@ def tls(error: ssl.SSLError, config: MilvusConfig) -> errors.NoAnswerError:
         return errors.BrokenAnswerError(f"the connection ended within the TLS handshake or answer{reason}")
     verification = getattr(error, "verify_message", None)
     return errors.TlsError(f"TLS: {verification or error.reason or error}")
-
-
-__all__ = [
-    "Rule",
-    "after_deadline",
-    "ca_bundle",
-    "causes",
-    "no_answer",
-    "no_bundle",
-    "no_connection",
-    "not_http",
-    "not_milvus",
-    "proxy_refuses",
-    "seconds_left",
-    "tls",
-    "translate",
-]

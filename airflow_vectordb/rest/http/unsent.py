@@ -85,6 +85,3 @@ def _is_after_exception(frame: FrameType) -> bool:
     last, before, first = (opname[code[at - back]] if at >= back else "" for back in (0, 2, 4))
     # The latter is how Python deletes the name of `except … as name`.
     return last == "POP_EXCEPT" or (first == "POP_EXCEPT" and before == "LOAD_CONST" and last.startswith("STORE_"))
-
-
-__all__ = ["WarnsUnsent"]
