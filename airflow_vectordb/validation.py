@@ -6,7 +6,7 @@ Those that are called ``validate_…`` or ``parse_…`` are for after that. What
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from numbers import Number
@@ -213,6 +213,39 @@ def parse_names(argument: str, given: str | Iterable[str] | None, **others: Any)
     return tuple(map(str, names))
 
 
+def check_index_params(raw: Any, extensions: Sequence[str], *, allow_unknown: bool = False) -> list[str]:
+    """
+    Check index parameters. Values are not checked: everything that is wrong with them is reported together with what
+    the schema says.
+
+    :param raw: as it stands in the DAG file
+    :param extensions: endings of texts that are names of files
+    :param allow_unknown: accept what looks like a misspelt build parameter
+    """
+    normalize_key = rest.spelling.normalize_key
+    parsing = rest.index.parsing
+
+    def is_known(item: Any) -> bool:
+        if isinstance(item, str):
+            return not rest.spelling.has_template(item) and not item.endswith(tuple(extensions))
+        return item is None or isinstance(item, Mapping | list | tuple | int | float)
+
+    def without_unknown(item: Any) -> Any:
+        if not is_known(item):
+            return {"fieldName": "known later"}
+        if isinstance(item, list | tuple):
+            return [without_unknown(one) for one in item]
+        keys = {normalize_key(str(key)): key for key in item} if isinstance(item, Mapping) else {}
+        if "indexparams" in keys and "fieldname" not in keys:
+            return {**item, keys["indexparams"]: without_unknown(item[keys["indexparams"]])}
+        return item
+
+    try:
+        return parsing.parse(without_unknown(raw), allow_unknown=allow_unknown).malformed
+    except RecursionError:
+        return [parsing.TOO_DEEP]
+
+
 def check_rows(name: str, value: Any) -> list[str]:
     """
     Check an argument that is a number of rows.
@@ -294,6 +327,7 @@ __all__ = [
     "check_choice",
     "check_common",
     "check_flags",
+    "check_index_params",
     "check_literal",
     "check_literals",
     "check_rows",

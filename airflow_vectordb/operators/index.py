@@ -10,7 +10,14 @@ from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb._compat import is_retry
 from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.operators.base import MilvusOperator, WaitingOperator
-from airflow_vectordb.validation import check_choice, check_literal, check_rows, parse_rows, validate_rendered
+from airflow_vectordb.validation import (
+    check_choice,
+    check_index_params,
+    check_literal,
+    check_rows,
+    parse_rows,
+    validate_rendered,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -115,7 +122,7 @@ class CreateIndexOperator(WaitingOperator):
             *check_choice("if_exists", if_exists, IfExists),
             *check_rows("min_rows", min_rows),
             *check_literal(collection_name=collection_name),
-            *rest.index.parsing.malformed_literal(index_params, self.template_ext, allow_unknown=allow_unknown),
+            *check_index_params(index_params, self.template_ext, allow_unknown=allow_unknown),
         )
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> list[dict[str, Any]]:

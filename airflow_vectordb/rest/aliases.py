@@ -7,10 +7,11 @@ from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse
 
 def create(alias: str, collection: str, *, database: str | None = None) -> Call[None]:
     """
-    Create an alias. Fails with code 1602 if it exists, so that a repeated call could fail on its own work.
+    Create an alias. It fails with code 1602 if the alias exists, so the call is not repeated: that could fail
+    because of its own success.
 
     :param alias: name of the alias
-    :param collection: the collection that it is to stand for
+    :param collection: the collection that it points to
     :param database: its database; None: the configured one
     """
     body = build_body(database, aliasName=alias, collectionName=collection)
@@ -19,10 +20,10 @@ def create(alias: str, collection: str, *, database: str | None = None) -> Call[
 
 def alter(alias: str, collection: str, *, database: str | None = None) -> Call[None]:
     """
-    Move an alias to another collection, in one step.
+    Move an alias to another collection, atomically.
 
     :param alias: name of the alias, which must exist
-    :param collection: the collection that it is to stand for
+    :param collection: the collection that it points to
     :param database: its database; None: the configured one
     """
     return Call("aliases/alter", build_body(database, aliasName=alias, collectionName=collection), parse_none)
@@ -30,7 +31,7 @@ def alter(alias: str, collection: str, *, database: str | None = None) -> Call[N
 
 def describe(alias: str, *, database: str | None = None) -> Call[str]:
     """
-    Ask which collection an alias stands for.
+    Return the name of the collection that an alias points to.
 
     :param alias: name of the alias
     :param database: its database; None: the configured one

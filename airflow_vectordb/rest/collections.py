@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from airflow_vectordb.rest.http.call import Answer, Call, build_body, parse_names, parse_none
 from airflow_vectordb.rest.result import Result
+
+#: Types of primary keys.
+IdType = Literal["Int64", "VarChar"]
 
 _NOT_LOADED = re.compile(r"\bnot (?:been )?(?:loaded|found)\b|\bnot exist\b|n't exist\b", re.IGNORECASE)
 
@@ -19,9 +22,9 @@ class Field(Result):
     A field of a collection's schema.
 
     :param name: its name
-    :param type: its data type, as ``FloatVector``
+    :param type: its data type, for example ``FloatVector``
     :param is_primary: whether it is the primary key
-    :param params: its parameters, as ``{"dim": "64"}``, the values as the server spells them
+    :param params: its parameters, for example ``{"dim": "64"}``, the values as the server spells them
     """
 
     name: str
@@ -36,7 +39,7 @@ class Function(Result):
     A function that fills fields from others, as BM25.
 
     :param name: its name
-    :param type: as ``BM25``
+    :param type: for example ``BM25``
     :param output_fields: names of the fields that it fills
     """
 
@@ -90,7 +93,7 @@ def create(
     index_params: Sequence[Mapping[str, Any]] | None = None,
     dimension: int | None = None,
     metric_type: str | None = None,
-    id_type: str | None = None,
+    id_type: IdType | None = None,
     auto_id: bool | None = None,
     primary_field: str | None = None,
     vector_field: str | None = None,
@@ -114,8 +117,8 @@ def create(
     :param auto_id: quick setup: whether the server makes the ids
     :param primary_field: quick setup: name of the primary key; the server's default is ``id``
     :param vector_field: quick setup: name of the vector field; the server's default is ``vector``
-    :param params: further settings, as ``{"shardsNum": 2, "consistencyLevel": "Strong"}``
-    :param description: a text about it
+    :param params: further settings, for example ``{"shardsNum": 2, "consistencyLevel": "Strong"}``
+    :param description: a description for people
     :param database: its database; None: the configured one
     """
     body = build_body(
@@ -147,7 +150,7 @@ def describe(name: str, *, database: str | None = None) -> Call[Collection]:
 
 def has(name: str, *, database: str | None = None) -> Call[bool]:
     """
-    Ask whether a collection exists.
+    Return whether a collection exists.
 
     :param name: name of the collection
     :param database: its database; None: the configured one
@@ -166,7 +169,7 @@ def list_(*, database: str | None = None) -> Call[list[str]]:
 
 def drop(name: str, *, database: str | None = None) -> Call[None]:
     """
-    Drop a collection. Dropping one that is not there is a no-op.
+    Drop a collection. Dropping one that does not exist is a no-op.
 
     :param name: name of the collection
     :param database: its database; None: the configured one
@@ -196,7 +199,7 @@ def release(name: str, *, database: str | None = None) -> Call[None]:
 
 def load_state(name: str, partitions: Sequence[str] = (), *, database: str | None = None) -> Call[LoadState]:
     """
-    Ask how far a collection is loaded, or some of its partitions.
+    Return how far a collection, or some of its partitions, is loaded.
 
     :param name: name of the collection
     :param partitions: names of partitions: one that is not loaded, or does not exist, makes the answer
@@ -222,7 +225,7 @@ def load_state(name: str, partitions: Sequence[str] = (), *, database: str | Non
 
 
 def _percent(value: Any) -> int | None:
-    """Read a progress, however it is spelt; None: there is none."""
+    """Parse a progress, however it is spelt; None: there is none."""
     try:
         return int(float(str(value).rstrip("% ")))
     except (ValueError, OverflowError):
@@ -231,7 +234,7 @@ def _percent(value: Any) -> int | None:
 
 def row_count(name: str, *, database: str | None = None) -> Call[int]:
     """
-    Ask for the number of flushed rows (``collections/get_stats``).
+    Return the number of flushed rows (``collections/get_stats``).
 
     :param name: name of the collection
     :param database: its database; None: the configured one
@@ -241,7 +244,7 @@ def row_count(name: str, *, database: str | None = None) -> Call[int]:
 
 def flush(name: str, *, database: str | None = None) -> Call[None]:
     """
-    Seal what was inserted so far, so that it is indexed (Milvus 2.5 and later).
+    Seal what was inserted so far, so that it is indexed (Milvus 2.5 and later). The call returns before it is counted.
 
     :param name: name of the collection
     :param database: its database; None: the configured one

@@ -11,10 +11,11 @@ from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse
 
 def create(name: str, *, properties: Mapping[str, Any] | None = None) -> Call[None]:
     """
-    Create a database. Fails if it exists, so that a repeated call could fail on its own work.
+    Create a database. It fails if the database exists, so the call is not repeated: that could fail because of its own
+    success.
 
     :param name: name of the database
-    :param properties: as ``{"database.max.collections": 10}``
+    :param properties: for example ``{"database.max.collections": 10}``
     """
     return Call("databases/create", build_body(name, properties=properties), parse_none, idempotent=False)
 
@@ -36,7 +37,7 @@ def list_() -> Call[list[str]]:
 
 def drop(name: str) -> Call[None]:
     """
-    Drop a database, which must be empty. Dropping one that is not there is a no-op.
+    Drop a database, which must be empty. Dropping one that does not exist is a no-op.
 
     :param name: name of the database
     """

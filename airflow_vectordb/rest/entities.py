@@ -37,7 +37,7 @@ def insert(
     collection: str, rows: Sequence[Row], *, partition: str | None = None, database: str | None = None
 ) -> Call[Written]:
     """
-    Insert rows. With ids that the server makes, a second insert makes second rows: the call is not repeatable.
+    Insert rows. With ids that the server makes, a second insert adds the rows again: the call is not repeated.
 
     :param collection: name of the collection
     :param rows: row objects, field name -> value; vectors as lists of numbers or NumPy arrays. Nothing in them is
@@ -53,7 +53,7 @@ def upsert(
     collection: str, rows: Sequence[Row], *, partition: str | None = None, database: str | None = None
 ) -> Call[Written]:
     """
-    Insert rows, or replace those of the same primary key. Repeatable.
+    Insert rows, or replace those with the same primary key. The call may be repeated.
 
     :param collection: name of the collection
     :param rows: row objects with their primary keys, as for :func:`insert`
@@ -69,7 +69,7 @@ def delete(collection: str, filter: str, *, partition: str | None = None, databa
     Delete the rows that a filter selects.
 
     :param collection: name of the collection
-    :param filter: a boolean expression, as ``id in [1, 2]``
+    :param filter: a boolean expression, for example ``id in [1, 2]``
     :param partition: name of a partition; None: all
     :param database: its database; None: the configured one
     """
@@ -94,8 +94,8 @@ def query(
     :param filter: a boolean expression; None: all rows
     :param output_fields: names of the fields to read; ``["count(*)"]`` counts
     :param limit: rows at most, 1 to 16384; None: the server's default
-    :param offset: rows to pass over
-    :param params: further fields of the request, as ``{"consistencyLevel": "Strong"}``
+    :param offset: rows to skip
+    :param params: further fields of the request, for example ``{"consistencyLevel": "Strong"}``
     :param database: its database; None: the configured one
     :return: rows, values as the server gives them (JSON fields come as strings)
     """
@@ -113,7 +113,7 @@ def query(
 
 def count(collection: str, *, database: str | None = None) -> Call[int]:
     """
-    Count the rows of a loaded collection exactly, those that are not sealed included (strong consistency).
+    Count the rows of a loaded collection exactly, unsealed ones included (strong consistency).
 
     :param collection: name of the collection
     :param database: its database; None: the configured one
@@ -159,10 +159,10 @@ def search(
     :param collection: name of the collection, which must be loaded
     :param vectors: query vectors
     :param anns_field: the vector field; None: the only one
-    :param limit: hits a vector
+    :param limit: hits for each vector
     :param filter: a boolean expression that hits must satisfy
     :param output_fields: names of the fields to read of each hit
-    :param params: parameters of the index, as ``{"ef": 64}`` (``searchParams.params``)
+    :param params: parameters of the index, for example ``{"ef": 64}`` (``searchParams.params``)
     :param search_params: the whole ``searchParams``, with ``params`` put into it
     :param database: its database; None: the configured one
     :return: for each vector its hits, nearest first: primary key under its own name, ``distance``, output fields

@@ -42,13 +42,13 @@ def create(
     database: str | None = None,
 ) -> Call[str]:
     """
-    Start an import job. A second call starts a second job: not repeatable.
+    Start an import job. A second call starts a second job, so the call is not repeated.
 
     :param collection: name of the collection
     :param files: groups of paths in the server's object storage, a group being one Parquet or JSON file, or the NumPy
         files of all fields
     :param partition: name of a partition
-    :param options: as ``{"timeout": "300s"}``
+    :param options: for example ``{"timeout": "300s"}``
     :param database: its database; None: the configured one
     :return: the job's id
     """
@@ -64,7 +64,7 @@ def create(
 
 def describe(job_id: str, *, database: str | None = None) -> Call[ImportJob]:
     """
-    Ask how far a job is (Milvus 2.5 and later; :func:`get_progress` before).
+    Return how far a job is (Milvus 2.5 and later; :func:`get_progress` before).
 
     :param job_id: the id that :func:`create` returned
     :param database: its database; None: the configured one
@@ -74,7 +74,7 @@ def describe(job_id: str, *, database: str | None = None) -> Call[ImportJob]:
 
 def get_progress(job_id: str, *, database: str | None = None) -> Call[ImportJob]:
     """
-    Ask how far a job is, in the spelling of Milvus 2.4.
+    Return how far a job is, in the spelling of Milvus 2.4.
 
     :param job_id: the id that :func:`create` returned
     :param database: its database; None: the configured one

@@ -17,13 +17,12 @@ from airflow_vectordb.rest import indexes
 from airflow_vectordb.rest.collections import Collection, Field
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.http.call import Answer
-from airflow_vectordb.rest.index.parsing import malformed_literal
 from airflow_vectordb.rest.index.plan import plan_indexes
 from airflow_vectordb.rest.index.spec import IndexSpec, parse_index_params
 from airflow_vectordb.rest.index.types import INDEX_TYPES
 from airflow_vectordb.rest.indexes import IndexDescription
 from airflow_vectordb.sensors.milvus import IndexSensor
-from airflow_vectordb.validation import parse_rows
+from airflow_vectordb.validation import check_index_params, parse_rows
 from tests.support.fake_milvus import FakeMilvus
 from tests.support.harness import Operating
 from tests.support.scripted import Serve
@@ -235,11 +234,11 @@ LATER = object()  # as what a task returns is, until it has run
     ],
 )
 def test_what_is_known_later_passes_wherever_it_stands(place: Callable[[Any], Any], later: Any) -> None:
-    assert malformed_literal(place(later), [".json"]) == []
+    assert check_index_params(place(later), [".json"]) == []
 
 
 def test_what_stands_beside_it_is_checked() -> None:
-    assert malformed_literal({"indexParams": ["{{ one }}", {"fieldNam": "v"}]}, []) == [
+    assert check_index_params({"indexParams": ["{{ one }}", {"fieldNam": "v"}]}, []) == [
         "index_params[1]: unknown key 'fieldNam'; did you mean 'fieldName'?"
     ]
 

@@ -50,7 +50,7 @@ _DESCRIPTION_KEYS = frozenset({"collectionname", "state", "totalrows", "indexedr
 _NOT_A_KEY = "is no name: Airflow renders the values of a mapping, and not its keys"
 _TYPE_NAMES = (*INDEX_TYPES, *NAMES_ONLY)
 _PARAM_NAMES = frozenset(map(normalize_key, (*SEARCH_PARAMS, *PARAM_KINDS)))
-_TOO_DEEP = "index_params is nested too deeply"
+TOO_DEEP = "index_params is nested too deeply"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def parse(raw: Any, *, allow_unknown: bool = False) -> ParsedParams:
     try:
         items = _items(raw, parsed)
     except RecursionError:
-        parsed.add_problem(_TOO_DEEP)
+        parsed.add_problem(TOO_DEEP)
         return parsed
     if len(items) > _MOST_INDEXES:
         parsed.add_problem(f"index_params names {len(items):,} indexes; no collection has more than {_MOST_INDEXES:,}")
@@ -112,37 +112,6 @@ def parse(raw: Any, *, allow_unknown: bool = False) -> ParsedParams:
         if index := _IndexParser(where, allow_unknown, parsed).parse(item):
             parsed.indexes[number] = index
     return parsed
-
-
-def malformed_literal(raw: Any, extensions: Sequence[str], *, allow_unknown: bool = False) -> list[str]:
-    """
-    Return what can never be right, before templates are rendered. What comes from a template, a file or another task is
-    passed over, and so are values: together with the schema, everything that is wrong with them is reported later.
-
-    :param raw: as it stands in the DAG file
-    :param extensions: endings of texts that are names of files
-    :param allow_unknown: accept what looks like a misspelt build parameter
-    """
-
-    def is_known(item: Any) -> bool:
-        if isinstance(item, str):
-            return not has_template(item) and not item.endswith(tuple(extensions))
-        return item is None or isinstance(item, Mapping | list | tuple | int | float)
-
-    def without_unknown(item: Any) -> Any:
-        if not is_known(item):
-            return {"fieldName": "known later"}
-        if isinstance(item, list | tuple):
-            return [without_unknown(one) for one in item]
-        keys = {normalize_key(str(key)): key for key in item} if isinstance(item, Mapping) else {}
-        if "indexparams" in keys and "fieldname" not in keys:
-            return {**item, keys["indexparams"]: without_unknown(item[keys["indexparams"]])}
-        return item
-
-    try:
-        return parse(without_unknown(raw), allow_unknown=allow_unknown).malformed
-    except RecursionError:
-        return [_TOO_DEEP]
 
 
 def _items(raw: Any, parsed: ParsedParams) -> list[Any]:
@@ -404,4 +373,4 @@ class _IndexParser:
         return {str(key): item for key, item in value.items()}
 
 
-__all__ = ["SWITCH", "ParsedIndex", "ParsedParams", "malformed_literal", "parse"]
+__all__ = ["SWITCH", "TOO_DEEP", "ParsedIndex", "ParsedParams", "parse"]
