@@ -346,7 +346,7 @@ def test_a_log_that_outlived_its_checkpoint_is_not_replayed(
 
 
 @pytest.mark.parametrize("kind", ["FLAT", "HNSW", "IVF_FLAT", "IVF_SQ8", "INVERTED"])
-def test_an_index_whose_file_a_kill_cut_short_is_built_anew(
+def test_an_index_whose_file_a_kill_cut_short_is_built_again(
     tmp_path: Path, connect: Callable[[LocalMilvus], Api], kind: str
 ) -> None:
     """The engine writes them in place, and does not start a collection with a broken one."""
@@ -375,6 +375,6 @@ def test_an_index_whose_file_a_kill_cut_short_is_built_anew(
             running.start()
             api = connect(running)
             api.ok("collections/load", collectionName="c")
-            assert "building the indexes anew" in running.log()
+            assert "building the indexes again" in running.log()
             search: Json = {"collectionName": "c", "annsField": "v", "data": [[7, 1, 0, 0]], "limit": 1}
             assert [hit["id"] for hit in api.ok("entities/search", **search, filter="rank == 7")] == [7]

@@ -145,7 +145,14 @@ class MilvusServer:
             keeper = os.fspath(Path(__file__).with_name("milvus_keeper.py").resolve())
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, keeper, str(listener.fileno()), str(ports["proxy"]), os.fspath(self.directory)),
+                    *(
+                        sys.executable,
+                        "-I",
+                        keeper,
+                        str(listener.fileno()),
+                        str(ports["proxy"]),
+                        os.fspath(self.directory),
+                    ),
                     *(os.fspath(command), "--data", os.fspath(self.directory), "--authorization-enabled", "true"),
                     *flags,
                 ],
