@@ -101,7 +101,7 @@ class Client:
         if self._session is None:
             import requests
 
-            from airflow_vectordb.rest.http.deadlines import DeadlineAdapter
+            from airflow_vectordb.rest.http.deadlines import DeadlineAdapter  # which imports requests
 
             proxy = proxy_for(self.config.url)
             session = requests.Session()
