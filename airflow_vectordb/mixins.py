@@ -11,6 +11,7 @@ from airflow_vectordb import hooks, rest
 from airflow_vectordb._compat import AirflowException, TaskDeferralTimeout
 from airflow_vectordb.assets import emit_asset_events
 from airflow_vectordb.deferral import DEFER_TIMEOUT_MARGIN, ResumeState
+from airflow_vectordb.links import MilvusConsoleLink
 from airflow_vectordb.triggers.milvus import result_from_event
 from airflow_vectordb.validation import check_common, check_seconds, raise_if_invalid, validate_target
 
@@ -34,6 +35,9 @@ class MilvusTaskMixin(_Task):
     again, and must find by its :class:`~airflow_vectordb.deferral.ResumeState`, and by asking the server, what is done
     already. A retry after a kill finds it in the same way.
     """
+
+    operator_extra_links = (MilvusConsoleLink(),)
+    ui_color = "#dff1ff"
 
     milvus_conn_id: str
     database: str | None
@@ -74,12 +78,8 @@ class MilvusTaskMixin(_Task):
     @abstractmethod
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> Any:
         """
-        Do what the task is for.
+        Do what the task is for, and return its result.
 
-        :param hook: open, for as long as this runs
-        :param context: the task's context
-        :param state: how far the task has got
-        :return: the task's result
         :raises MilvusError: which becomes Airflow's
         """
 
@@ -94,14 +94,7 @@ class MilvusTaskMixin(_Task):
     def execute_complete(
         self, context: Context, event: Any = None, state: dict[str, Any] | None = None, wait_name: str = ""
     ) -> Any:
-        """
-        Continue when a deferred wait has ended.
-
-        :param context: the task's context
-        :param event: the trigger's
-        :param state: how far the task had got
-        :param wait_name: name of the wait
-        """
+        """Continue when a deferred wait has ended; Airflow calls it with the trigger's event."""
         resume_kwargs = event.get("resume_kwargs") if isinstance(event, dict) and not wait_name else None
         if resume_kwargs:
             state, wait_name = resume_kwargs["state"], resume_kwargs["wait_name"]
@@ -111,9 +104,6 @@ class MilvusTaskMixin(_Task):
         """
         Continue after a deferral; Airflow calls it.
 
-        :param next_method: :meth:`execute_complete`, or Airflow's word for a wait that has not ended
-        :param next_kwargs: its arguments
-        :param context: the task's context
         :raises TaskDeferralTimeout: when nothing ended the wait, with the likely cause (sensors: AirflowSensorTimeout)
         """
         try:
@@ -176,11 +166,7 @@ class MilvusTaskMixin(_Task):
             raise self.airflow_error(error) from error.__cause__
 
     def airflow_error(self, error: MilvusError) -> MilvusError:
-        """
-        Return what the task raises for an error: one that is Airflow's, too.
-
-        :param error: what happened
-        """
+        """Return what the task raises for an error: one that is Airflow's, too."""
         from airflow_vectordb.exceptions import as_airflow_exception  # only a running task needs it
 
         return as_airflow_exception(error, task_id=self.task_id)
@@ -190,7 +176,7 @@ class MilvusTaskMixin(_Task):
         """
         Add to errors of a ``with`` block what they are about, unless they say so already.
 
-        :param hook: knows the server and the database
+        :param hook: to the server and the database
         :param target: as ``collection 'docs'``
         """
         try:
@@ -205,12 +191,7 @@ class MilvusTaskMixin(_Task):
             raise located from located.__cause__
 
     def error_location(self, hook: MilvusHook, target: str) -> Where:
-        """
-        Return where something is, for messages.
-
-        :param hook: knows the server and the database
-        :param target: as ``collection 'docs'``
-        """
+        """Return where something (as ``collection 'docs'``) is, for messages."""
         place = f"{target} (database {hook.config.database or rest.DEFAULT_DATABASE!r})"
         return rest.errors.Where("", place, hook.config.url)
 
@@ -219,10 +200,6 @@ class MilvusTaskMixin(_Task):
         Report to Airflow what this task did to its collection: see :func:`airflow_vectordb.assets.emit_asset_events`.
 
         The work is done: nothing that goes wrong here fails the task.
-
-        :param hook: knows the server and the database
-        :param context: the task's context
-        :param extra: of the outlets' events; JSON-ready
         """
         try:
             emit_asset_events(self.outlets, hook, context, self.collection_name, extra)

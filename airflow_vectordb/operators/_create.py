@@ -22,10 +22,7 @@ class IndexCreation:
     """
     Compares what exists with what is asked for, creates what is missing, and reads back what came of it.
 
-    :param task: the operator
-    :param hook: to Milvus
-    :param described: the collection
-    :param specs: what is asked for, resolved against it
+    :param specs: what is asked for, resolved against the collection
     :param replacement: makes room for an index that differs from one that exists; None: that is an error
     :param fail_on_same: whether an index that exists already is an error, even if it is the same
     :raises IndexMismatchError: when other indexes are in the way
@@ -55,10 +52,9 @@ class IndexCreation:
 
     def create(self, *, reread: bool) -> list[IndexDescription]:
         """
-        Create what is missing.
+        Create what is missing; return a description of each index, in the order of the specs.
 
         :param reread: whether to describe also what existed already, and has changed since
-        :return: a description of each index, in the order of the specs
         :raises IndexMismatchError: when the server has or builds something else
         """
         self._make_room({})
@@ -142,6 +138,3 @@ class IndexCreation:
         if not all(spec.named for spec in self._plan.specs):  # the server has chosen a name
             return self._plan.find(self._describe_all())
         return [self._hook.send(rest.indexes.describe(self._collection, s.name))[0] for s in self._plan.specs]
-
-
-__all__ = ["IndexCreation"]

@@ -48,11 +48,6 @@ class IndexReplacement:
     load fields are not visible over the RESTful API: the server's defaults are loaded. A run that is never retried to
     its end leaves the collection released. Two tasks that replace indexes of one collection at the same time are in
     each other's way, and one of them may fail; but the last one loads what either of them has released.
-
-    :param task: the operator
-    :param hook: to Milvus
-    :param context: the task's context
-    :param state: how far the task has got
     """
 
     def __init__(self, task: WaitingOperator, hook: MilvusHook, context: Context, state: ResumeState) -> None:
@@ -77,11 +72,7 @@ class IndexReplacement:
             self._forget(original)
 
     def release_and_drop(self, to_drop: Mapping[str, tuple[IndexDescription, str]]) -> None:
-        """
-        Release the collection if it is loaded, and drop indexes.
-
-        :param to_drop: description of each index, and why it has to go, by name
-        """
+        """Release the collection if it is loaded, and drop indexes: description, and why it has to go, by name."""
         loaded = self._loaded()
         note = self._note(self._collection)
         if loaded is not None:
@@ -118,11 +109,7 @@ class IndexReplacement:
             ) from error.__cause__
 
     def mark_rejected(self, specs: Iterable[IndexSpec]) -> None:
-        """
-        Remember that the server built something else for these, so that :meth:`on_failure` may drop it.
-
-        :param specs: what was asked for in this try
-        """
+        """Remember that the server built something else for these, so that :meth:`on_failure` may drop it."""
         self._state.results["rejected"] = [spec.name for spec in specs]
 
     def reload(self) -> None:
@@ -144,12 +131,7 @@ class IndexReplacement:
             self._task.log.warning("What was written down for retries could not be deleted: %s", error)
 
     def on_failure(self, error: MilvusError) -> MilvusError:
-        """
-        After a permanent error, restore what was there.
-
-        :param error: why the task fails
-        :return: the error to raise, which also says what came of that
-        """
+        """After a permanent error, restore what was there; return the error to raise, which says what came of it."""
         build_failed = isinstance(error, rest.errors.IndexFailedError)
         if build_failed:
             error = error.with_context(hint="Another try drops it, and begins again.")
@@ -290,6 +272,3 @@ def _place(index: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _add(error: MilvusError, text: str) -> MilvusError:
     return error.with_context(hint=f"{error.hint} {text}".strip())
-
-
-__all__ = ["IndexReplacement"]

@@ -11,7 +11,6 @@ from airflow.sdk import BaseOperator
 from airflow_vectordb._compat import default_deferrable
 from airflow_vectordb.deferral import ResumeState
 from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
-from airflow_vectordb.links import MilvusConsoleLink
 from airflow_vectordb.mixins import MilvusTaskMixin
 from airflow_vectordb.validation import DEFAULT_POLL_INTERVAL, take_times
 
@@ -32,8 +31,6 @@ class MilvusOperator(MilvusTaskMixin, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database")
-    operator_extra_links = (MilvusConsoleLink(),)
-    ui_color = "#dff1ff"
 
     def __init__(self, *, milvus_conn_id: str = DEFAULT_CONN_ID, database: str | None = None, **kwargs: Any) -> None:
         problems = take_times(kwargs, "execution_timeout")
@@ -43,11 +40,7 @@ class MilvusOperator(MilvusTaskMixin, BaseOperator):
         self.database = database
 
     def execute(self, context: Context) -> Any:
-        """
-        Do the work, and wait until it is done.
-
-        :param context: the task's context
-        """
+        """Do the work, and wait until it is done."""
         return self._run(context, ResumeState())
 
 
@@ -56,11 +49,9 @@ class WaitingOperator(MilvusOperator):
     Base of the operators that wait for what they asked for.
 
     :param wait_for_completion: whether to wait
-    :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
-        ``operators.default_deferrable``
-    :param poll_interval: seconds or a timedelta, the longest pause between two polls; the first ones are closer
-        together
-    :param timeout: seconds or a timedelta for the wait; None: no limit but ``execution_timeout``, and without that 24 h
+    :param deferrable: whether to wait in the triggerer; None: Airflow's ``operators.default_deferrable``
+    :param poll_interval: the longest pause between two polls, in seconds or as a timedelta; default 30
+    :param timeout: for the wait, in seconds or as a timedelta; None: only ``execution_timeout``, or without it 24 h
     """
 
     def __init__(

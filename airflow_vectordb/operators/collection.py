@@ -71,12 +71,9 @@ class LoadCollectionOperator(_LoadingOperator):
     :param database: the database; None: the connection's (its schema field). Templated.
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
     :param wait_for_completion: whether to wait until it is loaded
-    :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
-        ``operators.default_deferrable``
-    :param poll_interval: seconds or a timedelta, the longest pause between two polls, default 30; the first ones are
-        closer together
-    :param timeout: seconds or a timedelta for the wait; the earlier of it and ``execution_timeout`` counts; without
-        both, 24 h
+    :param deferrable: whether to wait in the triggerer; None: Airflow's ``operators.default_deferrable``
+    :param poll_interval: the longest pause between two polls, in seconds or as a timedelta; default 30
+    :param timeout: for the wait, in seconds or as a timedelta; None: only ``execution_timeout``, or without it 24 h
     :return: ``{"collection_name", "partition_names", "load_state"}``, the last unless it was not waited for. The same
         goes into the ``extra`` of the events of outlet assets, under ``loading``
     :raises AirflowFailException: for permanent errors: no such collection, no index, wrong credentials, …
@@ -115,12 +112,9 @@ class ReleaseCollectionOperator(_LoadingOperator):
     :param database: the database; None: the connection's (its schema field). Templated.
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
     :param wait_for_completion: whether to wait until it is released
-    :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
-        ``operators.default_deferrable``
-    :param poll_interval: seconds or a timedelta, the longest pause between two polls, default 30; the first ones are
-        closer together
-    :param timeout: seconds or a timedelta for the wait; the earlier of it and ``execution_timeout`` counts; without
-        both, 24 h
+    :param deferrable: whether to wait in the triggerer; None: Airflow's ``operators.default_deferrable``
+    :param poll_interval: the longest pause between two polls, in seconds or as a timedelta; default 30
+    :param timeout: for the wait, in seconds or as a timedelta; None: only ``execution_timeout``, or without it 24 h
     :return: ``{"collection_name", "partition_names", "load_state"}``, the last unless it was not waited for. The same
         goes into the ``extra`` of the events of outlet assets, under ``loading``
     :raises AirflowFailException: for permanent errors: no such collection, wrong credentials, …

@@ -39,12 +39,12 @@ class CreateIndexOperator(WaitingOperator):
     """
     Create one or several indexes of a collection, and wait until they are built.
 
-    The task succeeds only when each index is there, is what was asked for, and has no rows pending; so no task after
-    it runs too early. It can be retried at any point: what is there already is not created again, and its build is
+    The task succeeds only when each index exists, is what was asked for, and has no rows pending; so no task after it
+    runs too early. It can be retried at any point: an index that exists already is not created again, and its build is
     waited for. `Create Index <https://milvus.io/api-reference/restful/v2.5.x/v2/Index%20(v2)/Create.md>`__
 
-    In this order it describes the collection, describes the indexes that are there, asks for those that are missing in
-    one call, reads them back, and waits.
+    In this order it describes the collection and its indexes, creates those that are missing in one call, reads them
+    back, and waits.
 
     :param collection_name: the collection (or an alias), which must exist. Templated.
     :param index_params: a mapping, or a list of them, one for each index: ``fieldName``, ``indexName`` (default: the
@@ -56,11 +56,11 @@ class CreateIndexOperator(WaitingOperator):
         or what this operator has returned. Templated.
     :param database: the database; None: the connection's (its schema field). Templated.
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
-    :param if_exists: what to do about an index that is there. ``skip``: nothing if it is the same, fail if another one
-        is on that field, and say how it differs. ``replace``: nothing if it is the same; another one, or one whose
-        build failed, is dropped first: the collection is released for that, and loaded again (and waited for) if it was
+    :param if_exists: what to do about an index that exists. ``skip``: nothing if it is the same; if another one is on
+        that field, fail and say how it differs. ``replace``: nothing if it is the same; another one, or one whose build
+        failed, is dropped first: the collection is released for that, and loaded again (and waited for) if it was
         loaded; meanwhile it cannot be searched. If the server refuses the new index, or cannot build it, the old one is
-        asked for again, the collection loaded again, and the task fails. A task that was killed, or ran out of time,
+        created again, the collection loaded again, and the task fails. A task that was killed, or ran out of time,
         needs a retry to get to its end: give it some. One task at a time for a collection. ``fail``: fail on the same
         one too, unless an earlier try of this very task instance may have made it.
     :param strict: fail when the server built AUTOINDEX in place of what was asked for, as Zilliz Cloud does with
@@ -77,12 +77,10 @@ class CreateIndexOperator(WaitingOperator):
         also when it has the rows that a query counted before the flush. That is no proof: a server that takes longer
         than that before it begins to count is believed too early. ``min_rows`` does not depend on it
     :param wait_for_completion: whether to wait for the build
-    :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
-        ``operators.default_deferrable``
-    :param poll_interval: seconds or a timedelta, the longest pause between two polls, default 30; the first ones are
-        closer together
-    :param timeout: seconds or a timedelta for all waits together, from when the first begins; the earlier of it and
-        ``execution_timeout`` counts; without both, 24 h. The build goes on in the server after it, and a retry finds it
+    :param deferrable: whether to wait in the triggerer; None: Airflow's ``operators.default_deferrable``
+    :param poll_interval: the longest pause between two polls, in seconds or as a timedelta; default 30
+    :param timeout: for all waits together, in seconds or as a timedelta; None: only ``execution_timeout``, or without
+        it 24 h. The build goes on in the server after it, and a retry finds it
     :return: a list with a dict for each index, in the order of ``index_params``: ``collection_name``, ``index_name``,
         ``field_name``, ``index_type``, ``metric_type``, ``state``, ``total_rows``, ``indexed_rows``, ``pending_rows``,
         ``params``. The same goes into the ``extra`` of the events of outlet assets, under ``indexes``

@@ -1,237 +1,21 @@
-"""Sensors: wait for what another DAG, or somebody else, does in Milvus."""
+"""Sensors: wait for what another DAG, or another program, does in Milvus."""
 
 from __future__ import annotations
 
-import logging
-from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from datetime import datetime, timedelta
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
-
-from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import rest, waiting
-from airflow_vectordb._compat import (
-    AirflowException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    default_deferrable,
-    is_run_by_airflow,
-)
-from airflow_vectordb.deferral import ResumeState, describe_poll, poll_once, wait_for
-from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
-from airflow_vectordb.links import MilvusConsoleLink
-from airflow_vectordb.mixins import MilvusTaskMixin
-from airflow_vectordb.validation import (
-    DEFAULT_POLL_INTERVAL,
-    SHORTEST_POLL_INTERVAL,
-    check_literal,
-    check_literals,
-    check_rows,
-    check_seconds,
-    parse_names,
-    parse_rows,
-    seconds_of,
-    take_times,
-)
+from airflow_vectordb.sensors.base import MilvusSensor
+from airflow_vectordb.validation import check_literal, check_literals, check_rows, parse_names, parse_rows
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-    from airflow_vectordb.hooks.milvus import MilvusHook
-    from airflow_vectordb.rest.errors import MilvusError, WaitTimeoutError
     from airflow_vectordb.waiting import Condition
-
-#: What to do about a sensor that waited too long.
-NO_RETRY = "Clear the task to wait on. Airflow retries no sensor that timed out; a longer timeout may help."
-
-
-class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
-    """
-    Base of the sensors for Milvus and Zilliz Cloud: waits for one of ``airflow_vectordb.waiting``'s conditions.
-
-    **How it works:** with ``mode="poke"`` (the default) it waits in its worker, with ``mode="reschedule"`` it is
-    started again for each poll, and with ``deferrable`` it waits in the triggerer; all three poll the same things in
-    the same way. In a worker and in the triggerer the first polls are closer together than ``poke_interval``, which is
-    the longest pause. Transient errors (no answer, a limiter, a server that is starting) do not end the wait.
-
-    :param milvus_conn_id: id of an Airflow connection of type ``milvus``
-    :param database: the database; None: the connection's (its schema field)
-    :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
-        ``operators.default_deferrable``. It goes before ``mode``
-    :param poke_interval: seconds or a timedelta, the longest pause between two polls; default 30
-    """
-
-    template_fields: Sequence[str] = ("milvus_conn_id", "database")
-    operator_extra_links = (MilvusConsoleLink(),)
-    ui_color = "#dff1ff"
-
-    def __init__(
-        self,
-        *,
-        milvus_conn_id: str = DEFAULT_CONN_ID,
-        database: str | None = None,
-        deferrable: bool | None = None,
-        poke_interval: timedelta | float = DEFAULT_POLL_INTERVAL,
-        **kwargs: Any,
-    ) -> None:
-        problems = take_times(kwargs, "timeout", "max_wait", "execution_timeout")
-        if wrong := check_seconds("poke_interval", poke_interval, SHORTEST_POLL_INTERVAL):
-            problems += wrong
-            poke_interval = DEFAULT_POLL_INTERVAL
-        super().__init__(poke_interval=timedelta(seconds=seconds_of(poke_interval)), **kwargs)
-        self._problems = problems
-        self.milvus_conn_id = milvus_conn_id
-        self.database = database
-        self.deferrable = default_deferrable() if deferrable is None else deferrable
-        # Airflow's base has made it seconds.
-        self.poll_interval = self.poke_interval
-        # What to raise if the latest poll turns out to be the last one.
-        self._timeout_error: WaitTimeoutError | None = None
-        # What the latest poll has put into the log.
-        self._logged = ""
-
-    @abstractmethod
-    def condition(self) -> Condition:
-        """
-        Return what is waited for.
-
-        :raises InvalidParametersError: with everything that is wrong
-        """
-
-    @abstractmethod
-    def found(self, result: Any) -> Iterable[str]:
-        """
-        Return what was found, as lines for the log.
-
-        :param result: of the wait
-        """
-
-    def execute(self, context: Context) -> Any:
-        """
-        Wait.
-
-        :param context: the task's context
-        """
-        if self.deferrable or not (self.reschedule or self.exponential_backoff):
-            try:
-                return self._run(context, ResumeState())
-            except AirflowException as error:
-                if self.soft_fail or self.never_fail:
-                    raise _skip(error) from error
-                raise
-        if not _knows_first_poll((context or {}).get("ti"), context):
-            # As unit tests of DAGs call it. Airflow's base asks a task instance when its first poll was: now.
-            ti = SimpleNamespace(try_number=1, get_first_reschedule_date=lambda context: None)
-            context = cast("Context", {**(context if isinstance(context, Mapping) else {}), "ti": ti})
-        try:
-            return super().execute(context)
-        except (AirflowSensorTimeout, AirflowSkipException) as error:
-            late = self._timeout_error and self.airflow_error(self._timeout_error)
-            if isinstance(error, AirflowSkipException) and (why := error.__cause__ or late):
-                raise _skip(why) from error
-            if late is None:
-                raise
-            raise late from error
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """
-        Continue after a deferral; Airflow calls it.
-
-        :param next_method: :meth:`execute_complete`, or Airflow's word for a wait that has not ended
-        :param next_kwargs: its arguments
-        :param context: the task's context
-        :raises AirflowSkipException: with ``soft_fail`` or ``never_fail``, with what went wrong
-        """
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except AirflowSkipException as error:
-            if error.__cause__ is None or isinstance(error.__cause__, AirflowSkipException):  # it says why
-                raise
-            raise _skip(error.__cause__) from error
-
-    def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> Any:
-        """Wait, in this process or in the triggerer."""
-        with self.error_context(hook, self.describe_target()):
-            result = wait_for(self, hook, state, "done", self.condition(), server_confirmed=False)
-        self._log_result(hook, result)
-        return result
-
-    def poke(self, context: Context) -> bool | PokeReturnValue:
-        """
-        Poll once.
-
-        :param context: the task's context
-        :return: falsy while it is not done; then the result, for XCom
-        """
-        # Rescheduled: an earlier poll has read the connection, and was answered.
-        ti: Any = (context or {}).get("ti")
-        earlier = self.reschedule and ti is not None and ti.get_first_reschedule_date(context) is not None
-        target = self.describe_target()
-        with (
-            self.open_hook(patient=earlier or self._timeout_error is not None) as hook,
-            self.error_context(hook, target),
-        ):
-            condition = self.condition()
-            # The next poke is the retry.
-            found = poll_once(hook, condition, server_confirmed=earlier)
-            if isinstance(found, waiting.Done):
-                self._log_result(hook, found.result)
-                return PokeReturnValue(is_done=True, xcom_value=found.result)
-            text = hook.config.sanitize_text(describe_poll(condition, found), rest.text.LONGEST_LINE)
-            pending = isinstance(found, waiting.Pending)
-            self._log_once(logging.INFO if pending else logging.WARNING, text)
-            deadline = waiting.Deadline(0.0, "timeout", float(self.timeout))
-            seen = text if pending else f"the last error was: {found}"
-            self._timeout_error = waiting.not_done(condition, deadline, seen).with_context(
-                where=self.error_location(hook, target)
-            )
-        return False
-
-    def _log_once(self, level: int, text: str) -> None:
-        if self.reschedule or text != self._logged:  # rescheduled, each poke is a process of its own
-            self.log.log(level, "%s", text)
-        self._logged = text
-
-    def _log_result(self, hook: MilvusHook, result: Any) -> None:
-        # The wait is over: it does not fail of its own log, nor of a connection that would be read for that alone.
-        show = hook.config.sanitize_text if "config" in vars(hook) else rest.text.sanitize_text
-        with suppress(Exception):
-            for line in self.found(result):
-                self.log.info("%s", show(line, rest.text.LONGEST_LINE))
-
-    def airflow_error(self, error: MilvusError) -> MilvusError:
-        """
-        Return what the task raises for an error: one that is Airflow's, too.
-
-        :param error: what happened
-        """
-        if not isinstance(error, rest.errors.WaitTimeoutError):
-            return super().airflow_error(error)
-        from airflow_vectordb.exceptions import as_airflow_exception  # only a running task needs it
-
-        return as_airflow_exception(error.with_context(hint=NO_RETRY), AirflowSensorTimeout, self.task_id)
-
-
-def _knows_first_poll(ti: Any, context: Context) -> bool:
-    """Return whether a task instance knows when the first poll was; one of a unit test may say anything."""
-    if is_run_by_airflow():
-        return True  # which asks it itself
-    return hasattr(ti, "get_first_reschedule_date") and isinstance(
-        ti.get_first_reschedule_date(context), datetime | None
-    )
-
-
-def _skip(why: BaseException) -> AirflowSkipException:
-    """Say why a sensor is skipped: the log of a skipped task has no other trace of it than this text."""
-    return AirflowSkipException(f"{why}; skipped instead of failed")
 
 
 class IndexSensor(MilvusSensor):
     """
-    Wait until indexes of a collection are built: there, Finished, and with no rows pending.
+    Wait until indexes of a collection are built: existing, Finished, and with no rows pending.
 
     For DAGs that did not create the index: an index that does not exist yet, in a collection that may not exist yet
     either, is waited for. An index whose build failed ends the wait.
@@ -242,10 +26,10 @@ class IndexSensor(MilvusSensor):
         is sealed. Templated.
     :param database: the database, which must exist; None: the connection's (its schema field). Templated.
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
-    :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
-        ``operators.default_deferrable``. It goes before ``mode``
-    :param poke_interval: seconds or a timedelta, the longest pause between two polls; default 30
-    :param timeout: seconds or a timedelta for the wait; default Airflow's ``sensors.default_timeout``, a week
+    :param deferrable: whether to wait in the triggerer, whatever ``mode`` is; None: Airflow's
+        ``operators.default_deferrable``
+    :param poke_interval: the longest pause between two polls, in seconds or as a timedelta; default 30
+    :param timeout: for the wait, in seconds or as a timedelta; default Airflow's ``sensors.default_timeout``, a week
     :return: a list with a description of each index, as CreateIndexOperator's
     :raises AirflowSensorTimeout: when they are not built in time
     :raises AirflowFailException: for permanent errors: a build that failed, wrong credentials, …
@@ -302,10 +86,10 @@ class CollectionLoadSensor(MilvusSensor):
     :param partition_names: a name or several: these partitions; None: the collection. Templated.
     :param database: the database, which must exist; None: the connection's (its schema field). Templated.
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
-    :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
-        ``operators.default_deferrable``. It goes before ``mode``
-    :param poke_interval: seconds or a timedelta, the longest pause between two polls; default 30
-    :param timeout: seconds or a timedelta for the wait; default Airflow's ``sensors.default_timeout``, a week
+    :param deferrable: whether to wait in the triggerer, whatever ``mode`` is; None: Airflow's
+        ``operators.default_deferrable``
+    :param poke_interval: the longest pause between two polls, in seconds or as a timedelta; default 30
+    :param timeout: for the wait, in seconds or as a timedelta; default Airflow's ``sensors.default_timeout``, a week
     :return: ``{"collection_name", "partition_names", "load_state"}``
     :raises AirflowSensorTimeout: when it is not loaded in time
     :raises AirflowFailException: for permanent errors: wrong credentials, …
@@ -335,4 +119,4 @@ class CollectionLoadSensor(MilvusSensor):
         return [f"{self.collection_name}: loaded{f' (partitions: {partitions})' if partitions else ''}"]
 
 
-__all__ = ["CollectionLoadSensor", "IndexSensor", "MilvusSensor"]
+__all__ = ["CollectionLoadSensor", "IndexSensor"]

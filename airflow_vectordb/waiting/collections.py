@@ -35,7 +35,6 @@ class CollectionLoaded:
         """
         Get the load state.
 
-        :param memory: not used
         :raises CollectionNotFoundError: when the collection is gone
         :raises PartitionNotFoundError: when one of the partitions is gone
         """
@@ -66,7 +65,7 @@ class CollectionLoaded:
         if loaded:
             return _done(self.collection, self.partitions, found.state)
         if self.partitions and found.state == "LoadStateNotLoad":
-            yield from self._raise_if_missing()  # which is reported like that, too
+            yield from self._raise_if_missing()  # servers also report this of partitions that do not exist
         state = state or in_words(sanitize_text(found.state, 100))
         if found.message:
             state += f" ({sanitize_text(found.message, 200)})"
@@ -118,7 +117,6 @@ class CollectionReleased:
         Get the load state: of each partition by itself, since of several together the server reports no more than
         whether all of them are loaded.
 
-        :param memory: not used
         :raises CollectionNotFoundError: when the collection is gone
         """
         each: list[tuple[str, ...]] = [(name,) for name in self.partitions]
