@@ -9,14 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["add_arguments", "main", "run"]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the demo's command line.
-
-    :param parser: gets the arguments.
-    """
+    """Describe the demo's command line."""
     parser.add_argument("--ui", action="store_true", help="open Airflow's pages instead, and stay until Ctrl-C")
     parser.add_argument("--home", type=Path, metavar="DIR", help="directory to work in (.demo, with --ui .ui)")
     parser.add_argument("--port", type=int, default=8080, help="with --ui: Airflow's port, if it is free (%(default)s)")
@@ -26,7 +21,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the demo or the user interface, and leave no process behind.
 
     :param arguments: as :func:`add_arguments` describes them.
-    :returns: exit status: 0, if all that must hold did, or if Ctrl-C ended the user interface; 1, if not; 130 if Ctrl-C
+    :return: exit status: 0, if all that must hold did, or if Ctrl-C ended the user interface; 1, if not; 130 if Ctrl-C
         ended the demo.
     """
     # Imported only now: the command line that this is part of has other commands too.
@@ -58,10 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    :param arguments: without the program's name; None: those that the process was started with.
-    """
+    """Run the command line, by default that of this process."""
     parser = argparse.ArgumentParser(
         prog="python -m airflow_vectordb.demo",
         description="Run an example DAG under a real Airflow over a local Milvus server, on this machine only.",
@@ -69,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_arguments(parser)
     return run(parser.parse_args(arguments))
 
+
+__all__ = ["add_arguments", "main", "run"]
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,44 +1,31 @@
-"""Airflow's settings and components for one run, all on this machine's loopback interface.
+"""An Airflow of the run's own, all on this machine's loopback interface.
 
-The settings are written to an ``airflow.cfg`` of the run's own and the components get an environment that is composed
-here, so that nothing of the caller's (``AIRFLOW__…``, ``PYTHONPATH``, proxies, another home) reaches them.
+Its settings are written to an ``airflow.cfg``, and its components get an environment that is composed here, so that
+nothing of the caller's (``AIRFLOW__…``, ``PYTHONPATH``, proxies, another home) reaches them. ``airflow standalone`` is
+no help: it takes half as long again to come up, serves logs on all interfaces at fixed ports, and goes on when one of
+its components has ended.
 """
 
 from __future__ import annotations
 
 import base64
 import configparser
+import importlib.metadata
 import io
 import json
 import os
 import secrets
+import shutil
 import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from airflow_vectordb.demo.api import AirflowApi
 from airflow_vectordb.demo.home import Home
-
-__all__ = [
-    "COMPONENTS",
-    "USER",
-    "Secrets",
-    "airflow_command",
-    "clean_environment",
-    "free_port",
-    "python_module",
-    "write_settings",
-]
+from airflow_vectordb.demo.processes import Child, Processes
 
 USER = "admin"
-
-# Started in this order. Logs are read from files here, not served: a log server would listen on all interfaces.
-COMPONENTS: dict[str, list[str]] = {
-    "api-server": ["api-server"],
-    "dag-processor": ["dag-processor"],
-    "scheduler": ["scheduler", "--skip-serve-logs"],
-    "triggerer": ["triggerer", "--skip-serve-logs"],
-}
 
 # All else in the caller's environment is left behind.
 KEPT = ("LANG", "LANGUAGE", "TZ", "TZDIR", "TMPDIR", "TERM", "USER", "LOGNAME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
@@ -46,14 +33,7 @@ KEPT = ("LANG", "LANGUAGE", "TZ", "TZDIR", "TMPDIR", "TERM", "USER", "LOGNAME", 
 
 @dataclass(frozen=True, repr=False)
 class Secrets:
-    """What must stay the same as long as a home is kept, known to nobody but its owner.
-
-    :param fernet_key: encrypts connections in Airflow's database.
-    :param api_secret: signs sessions of Airflow's pages.
-    :param jwt_secret: signs the tokens of API calls.
-    :param password: of the user ``admin`` in Airflow.
-    :param milvus_password: of the user ``root`` at the local Milvus server.
-    """
+    """What must stay the same as long as a home is kept, known to nobody but its owner."""
 
     fernet_key: str
     api_secret: str
@@ -64,7 +44,7 @@ class Secrets:
     @classmethod
     def of(cls, home: Home) -> Secrets:
         """Read a home's secrets, or make new ones if it has none."""
-        path = home.path / "airflow" / "secrets.json"
+        path = home.airflow / "secrets.json"
         if path.exists():
             return cls(**json.loads(path.read_text()))
         made = cls(
@@ -78,11 +58,68 @@ class Secrets:
         return made
 
 
-def free_port(preferred: int | None = None) -> int:
-    """A port that nothing listens on at 127.0.0.1.
+class LocalAirflow:
+    """Airflow's components, each a process.
 
-    :param preferred: this one if it is free.
+    :param processes: ends them.
+    :param dags: directory of DAG files.
+    :param name: shown on the pages.
+    :param port: of the API server, if it is free.
+    :param python: the interpreter that has this Airflow.
     """
+
+    def __init__(
+        self, processes: Processes, *, dags: Path, name: str, port: int | None = None, python: str = sys.executable
+    ) -> None:
+        self.processes = processes
+        self.home = processes.home
+        self.python = python
+        self.secrets = Secrets.of(self.home)
+        self.port = free_port(port)
+        self.api = AirflowApi(f"http://127.0.0.1:{self.port}", USER, self.secrets.password, timeout=60.0)
+        self.env = clean_environment(self.home, python)
+        write_settings(self.home, self.secrets, dags=dags, port=self.port, name=name)
+
+    def start(self, component: str) -> Child:
+        """Start one of ``api-server``, ``dag-processor``, ``scheduler`` and ``triggerer``."""
+        command = airflow_command(component, python=self.python)
+        if component in ("scheduler", "triggerer"):
+            # Logs are read from files here. A log server would listen on all interfaces.
+            command.append("--skip-serve-logs")
+        return self.processes.start(component, command, env=self.env)
+
+    def wait_until_up(self) -> None:
+        """Wait until the API server answers, and log in."""
+        self.processes.wait_for(self.api.is_up, "Airflow's API server", self.home.logs / "api-server.log")
+        self.api.log_in()
+
+    def migrate_database(self) -> None:
+        """Make the database, or bring a kept one up to date."""
+        command = airflow_command("db", "migrate", python=self.python)
+        self.processes.finish(self.processes.start("db migrate", command, env=self.env))
+
+    def prepare_database(self) -> None:
+        """Do the same sooner: a copy of the empty database is kept for the next fresh run of the same Airflow."""
+        version = importlib.metadata.version("apache-airflow-core")
+        database = self.home.airflow / "airflow.db"
+        made_by = self.home.airflow / "airflow.db.version"
+        copy = self.home.templates / f"airflow-{version}.db"
+        if database.exists() and made_by.exists() and made_by.read_text() == version:
+            return
+        fresh = not database.exists()
+        if fresh and copy.exists():
+            shutil.copyfile(copy, database)
+        else:
+            self.migrate_database()
+            if fresh:
+                partial = copy.with_suffix(".new")
+                shutil.copyfile(database, partial)
+                partial.replace(copy)
+        made_by.write_text(version)
+
+
+def free_port(preferred: int | None = None) -> int:
+    """Return a port that nothing listens on at 127.0.0.1: the preferred one if it is free."""
     for port in (preferred, 0):
         if port is None:
             continue
@@ -99,9 +136,9 @@ def free_port(preferred: int | None = None) -> int:
 
 
 def clean_environment(home: Home, python: str = sys.executable) -> dict[str, str]:
-    """The environment for everything that a run starts.
+    """Return the environment for everything that a run starts.
 
-    :param home: the run's; programs that write to the user's home write there.
+    :param home: programs that write to the user's home write there.
     :param python: the interpreter whose programs come first.
     """
     kept = {name: value for name, value in os.environ.items() if name in KEPT or name.startswith("LC_")}
@@ -114,30 +151,15 @@ def clean_environment(home: Home, python: str = sys.executable) -> dict[str, str
     }
 
 
-def python_module(name: str, python: str = sys.executable) -> list[str]:
-    """The command line that runs a module.
-
-    :param name: the module's.
-    :param python: the interpreter; by default this one.
-    """
-    # -I: the working directory and the user's own packages are not looked into.
-    return [python, "-I", "-m", name]
-
-
 def airflow_command(*arguments: str, python: str = sys.executable) -> list[str]:
-    """The command line that runs Airflow.
-
-    :param arguments: after ``airflow``.
-    :param python: the interpreter; by default this one.
-    """
-    return [*python_module("airflow", python), *arguments]
+    """Return the command line that runs Airflow."""
+    # -I: the working directory and the user's own packages are not looked into.
+    return [python, "-I", "-m", "airflow", *arguments]
 
 
 def write_settings(home: Home, secret: Secrets, *, dags: Path, port: int, name: str) -> None:
     """Write ``airflow.cfg`` and the login.
 
-    :param home: Airflow's home is in it.
-    :param secret: keys and passwords.
     :param dags: directory of DAG files.
     :param port: of the API server, on 127.0.0.1.
     :param name: shown on Airflow's pages.
@@ -171,7 +193,9 @@ def write_settings(home: Home, secret: Secrets, *, dags: Path, port: int, name: 
             "instance_name": name,
         },
         "api_auth": {"jwt_secret": secret.jwt_secret},
-        # One run at a time and nobody else's tasks: look often, so that a task starts when the one before it has ended.
+        # A waiting task gives its worker's slot back: the triggerer waits for all.
+        "operators": {"default_deferrable": "True"},
+        # One run at a time and nobody else's tasks: poll often, so that a task starts when the one before it has ended.
         "scheduler": {"scheduler_idle_sleep_time": "0.2"},
         "workers": {"min_heartbeat_interval": "1"},
         "dag_processor": {"refresh_interval": "30", "parsing_processes": "1"},
@@ -184,3 +208,6 @@ def write_settings(home: Home, secret: Secrets, *, dags: Path, port: int, name: 
     parser.write(text)
     home.write_secret(home.airflow / "airflow.cfg", text.getvalue())
     home.write_secret(passwords, json.dumps({USER: secret.password}))
+
+
+__all__ = ["USER", "LocalAirflow", "Secrets", "airflow_command", "clean_environment", "free_port", "write_settings"]

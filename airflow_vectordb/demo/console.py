@@ -6,32 +6,19 @@ import os
 import sys
 import time
 
-__all__ = ["Console"]
-
 
 class Console:
-    """Prints lines at once, and goes on silently when nobody can read them any more (a closed terminal, ``| head``)."""
+    """Prints lines, and goes on silently when nobody can read them any more (a closed terminal, ``| head``)."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
 
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the start."""
-        return time.monotonic() - self._started
-
     def step(self, text: str) -> None:
-        """Print a line with the time since the start before it.
-
-        :param text: what is being done, or was done.
-        """
-        self.show(f"{self.elapsed:6.1f} s  {text}")
+        """Print a line with the time since the start before it."""
+        self.show(f"{time.monotonic() - self._started:6.1f} s  {text}")
 
     def show(self, text: str = "") -> None:
-        """Print a text as it is.
-
-        :param text: one line or several.
-        """
+        """Print a text as it is."""
         try:
             print(text, flush=True)
         except OSError:
@@ -40,3 +27,6 @@ class Console:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, sys.stdout.fileno())
             os.close(nowhere)
+
+
+__all__ = ["Console"]

@@ -10,9 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-__all__ = ["Home", "HomeError", "examples_directory"]
-
-LOCK_PATIENCE = 15.0  # seconds: the guard of a run that was killed may need a moment to clean up after it
+LOCK_PATIENCE = 15.0  # seconds: what ends the processes of a run that was killed may need a moment
 MARKER = "made-by-airflow-vectordb"
 # What a run makes. Only these are ever removed; the templates made of them are kept.
 PARTS = ("airflow", "milvus", "logs", "user")
@@ -25,7 +23,7 @@ class HomeError(RuntimeError):
 class Home:
     """A directory for one run at a time: locked while in use, emptied first if the run is to start fresh.
 
-    :param path: the directory; made if it is not there.
+    :param path: the directory; made if it does not exist.
     :param fresh: whether to remove what an earlier run left in it.
     """
 
@@ -84,11 +82,7 @@ class Home:
             self._lock = None
 
     def write_secret(self, path: Path, text: str) -> None:
-        """Write a file that only its owner can read, whole or not at all.
-
-        :param path: where.
-        :param text: what.
-        """
+        """Write a file that only its owner can read, whole or not at all."""
         partial = path.with_name(path.name + ".new")
         partial.unlink(missing_ok=True)
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -97,7 +91,7 @@ class Home:
 
 
 def examples_directory() -> Path:
-    """Where the example DAGs are: in the package when it was installed, beside it in a checkout.
+    """Return where the example DAGs are: in the package when it was installed, beside it in a checkout.
 
     :raises HomeError: they are in neither place.
     """
@@ -106,3 +100,6 @@ def examples_directory() -> Path:
         if (place / "digits_search.py").is_file():
             return place
     raise HomeError(f"the example DAGs are neither in {package} nor beside it: the installation is not whole")
+
+
+__all__ = ["Home", "HomeError", "examples_directory"]

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from airflow_vectordb.rest.indexes import IndexDescription
-
-__all__ = ["TASKS", "Check", "Outcome", "table"]
 
 #: The tasks of the DAG ``digits_search``, in the order in which they must run.
 TASKS = ("create_collection", "ingest", "create_index", "load_collection", "search")
@@ -20,13 +18,8 @@ DIGITS = 1797
 MIN_RECALL = 0.95
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing that must hold.
-
-    :param what: in words.
-    :param holds: whether it does.
-    """
+class Check(NamedTuple):
+    """One thing that must hold, and whether it does."""
 
     what: str
     holds: bool
@@ -45,7 +38,7 @@ class TaskRun:
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> TaskRun:
-        """From an item of the API's task instances."""
+        """Make one from an item of the API's task instances."""
         return cls(
             task_id=str(raw["task_id"]),
             state=raw.get("state"),
@@ -82,11 +75,11 @@ class Outcome:
     search: Any
 
     def in_order(self) -> list[TaskRun]:
-        """The tasks in the order in which they started; those that never did come last."""
+        """Return the tasks in the order in which they started; those that never did come last."""
         return sorted(self.tasks, key=lambda task: (task.start is None, task.start.timestamp() if task.start else 0.0))
 
     def checks(self) -> list[Check]:
-        """Everything that must hold, each judged by itself."""
+        """Judge everything that must hold."""
         run = self.in_order()
         by_id = {task.task_id: task for task in run}
         states = {task.state for task in run}
@@ -137,7 +130,7 @@ class Outcome:
         return all(described[key] == value for key, value in self.reported[0].items() if key in described)
 
     def text(self) -> str:
-        """The whole report."""
+        """Return the whole report."""
         parts = [self._tasks_text(), self._index_text(), self._search_text()]
         parts.append("\n".join(f"  {'ok    ' if check.holds else 'FAILED'}  {check.what}" for check in self.checks()))
         return "\n\n".join(parts)
@@ -191,12 +184,7 @@ def _one_after_the_other(run: Sequence[TaskRun]) -> bool:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
-    """Text in columns, with a line under the head.
-
-    :param head: names of the columns.
-    :param rows: their contents.
-    :param right: numbers of the columns whose contents are flush right.
-    """
+    """Return text in columns, with a line under the head; those with the numbers ``right`` are flush right."""
     lines = [list(head), *map(list, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     lines.insert(1, ["-" * width for width in widths])
@@ -205,3 +193,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence
         return line[column].rjust(widths[column]) if column in right else line[column].ljust(widths[column])
 
     return "\n".join("  " + "  ".join(cell(line, column) for column in range(len(head))).rstrip() for line in lines)
+
+
+__all__ = ["TASKS", "Check", "Outcome", "TaskRun", "table"]

@@ -11,20 +11,18 @@ from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home, examples_directory
 from airflow_vectordb.demo.processes import Processes, StopSignals
 from airflow_vectordb.demo.report import Outcome, TaskRun
-from airflow_vectordb.demo.stack import Stack, open_processes, wait_for
+from airflow_vectordb.demo.stack import Stack, bring_up
 from airflow_vectordb.rest import Client, collections, indexes
 from airflow_vectordb.rest.errors import MilvusError
-
-__all__ = ["run_demo"]
 
 DAG_ID = "digits_search"
 #: Not the DAG's own defaults, so that the index shows whether they arrived.
 ASKED: dict[str, Any] = {"collection": "digits", "metric": "COSINE", "M": 24, "efConstruction": 180}
 INDEX = "vector_hnsw"
 #: Seconds that the DAG's run may take.
-RUN_PATIENCE = 600.0
+RUN_TIMEOUT = 600.0
 ENDED = ("success", "failed")
-AT_WORK = ("running", "deferred")
+RUNNING = ("running", "deferred")
 
 
 def run_demo(path: Path, signals: StopSignals, console: Console) -> int:
@@ -33,7 +31,7 @@ def run_demo(path: Path, signals: StopSignals, console: Console) -> int:
     :param path: the directory that it works in; what an earlier run left there is removed.
     :param signals: end it early.
     :param console: is told what happens.
-    :returns: exit status: 0 if everything held, else 1.
+    :return: exit status: 0 if everything held, else 1.
     :raises ChildEndedError: a process that was to stay has ended.
     :raises TimeoutError: something did not come about in time.
     :raises HomeError: the directory cannot be used.
@@ -41,28 +39,20 @@ def run_demo(path: Path, signals: StopSignals, console: Console) -> int:
     dags = examples_directory()
     with Home(path, fresh=True) as home:
         try:
-            with open_processes(signals, home, console) as processes:
-                stack = Stack.bring_up(
-                    processes,
-                    home,
-                    console,
-                    dags=dags,
-                    name="airflow_vectordb demo",
-                    connection_in_environment=True,
-                )
-                code = _follow(stack, processes, home, console)
+            with Processes(signals, home, console) as processes:
+                stack = bring_up(processes, console, dags=dags, name="airflow_vectordb demo")
+                status = _follow(stack, processes, console)
                 console.step("ending all processes")
         finally:
             console.step(f"logs and all else of this run: {home.path}")
-    console.step("done" if code == 0 else "failed")
-    return code
+    console.step("done" if status == 0 else "failed")
+    return status
 
 
-def _follow(stack: Stack, processes: Processes, home: Home, console: Console) -> int:
-    api = stack.api
-    wait_for(
-        processes, lambda: api.dag(DAG_ID) or api.import_errors(), f"DAG {DAG_ID}", home.logs / "dag-processor.log"
-    )
+def _follow(stack: Stack, processes: Processes, console: Console) -> int:
+    api, home = stack.airflow.api, processes.home
+    log = home.logs / "dag-processor.log"
+    processes.wait_for(lambda: api.dag(DAG_ID) or api.import_errors(), f"DAG {DAG_ID}", log)
     if errors := api.import_errors():
         for error in errors:
             console.show(f"{error['filename']} could not be imported:\n{error['stack_trace']}")
@@ -70,13 +60,12 @@ def _follow(stack: Stack, processes: Processes, home: Home, console: Console) ->
     api.unpause(DAG_ID)
     run_id = api.trigger(DAG_ID, ASKED)
     console.step(f"triggered DAG {DAG_ID} with {', '.join(f'{name}={value}' for name, value in ASKED.items())}")
-    with stack.milvus_client() as client:
+    with Client(stack.milvus) as client:
         state = _watch(api, run_id, client, processes, console)
-    tasks = [TaskRun.read(raw) for raw in api.task_instances(DAG_ID, run_id)]
-    if state != "success":
-        _show_failure(api, run_id, tasks, home, console)
-        return 1
-    with stack.milvus_client() as client:
+        tasks = [TaskRun.read(raw) for raw in api.task_instances(DAG_ID, run_id)]
+        if state != "success":
+            _show_failure(api, run_id, tasks, home, console)
+            return 1
         described = client.send(indexes.describe(ASKED["collection"], INDEX))
     outcome = Outcome(
         asked=ASKED,
@@ -91,49 +80,47 @@ def _follow(stack: Stack, processes: Processes, home: Home, console: Console) ->
 
 
 def _watch(api: AirflowApi, run_id: str, client: Client, processes: Processes, console: Console) -> str:
-    """Say how each task begins and ends, and what the Milvus server says meanwhile, until the run has ended.
-
-    :returns: the run's state.
-    """
-    told: dict[str, tuple[Any, int]] = {}
-    said, next_look = "", 0.0
-    deadline = time.monotonic() + RUN_PATIENCE
+    """Show how each task begins and ends, and what the Milvus server says meanwhile; return the run's last state."""
+    shown: dict[str, tuple[Any, int]] = {}
+    said, next_question = "", 0.0
+    deadline = time.monotonic() + RUN_TIMEOUT
     while True:
-        # In this order: when the run is over, what is told of its tasks is complete.
+        # In this order: when the run is over, what is shown of its tasks is complete.
         state = str(api.run(DAG_ID, run_id)["state"])
         for task in (TaskRun.read(raw) for raw in api.task_instances(DAG_ID, run_id)):
-            if task.state in (None, "scheduled", "queued") or told.get(task.task_id) == (task.state, task.attempt):
+            if task.state in (None, "scheduled", "queued") or shown.get(task.task_id) == (task.state, task.attempt):
                 continue
-            told[task.task_id] = (task.state, task.attempt)
+            shown[task.task_id] = (task.state, task.attempt)
             attempt = f", attempt {task.attempt}" if task.attempt > 1 else ""
             took = f" after {task.duration:.1f} s" if task.end and task.duration is not None else ""
             where = " (the triggerer waits; the worker is free for others)" if task.state == "deferred" else ""
             console.step(f"  {task.task_id}: {task.state}{took}{attempt}{where}")
-        if time.monotonic() >= next_look:
-            next_look = time.monotonic() + 1
-            before, said = said, _server_says(client, {task for task, (found, _) in told.items() if found in AT_WORK})
+        if time.monotonic() >= next_question:
+            next_question = time.monotonic() + 1
+            running = {task_id for task_id, (found, _) in shown.items() if found in RUNNING}
+            before, said = said, _server_state(client, running)
             if said not in ("", before):
                 console.step(f"      the server says: {said}")
         if state in ENDED:
             console.step(f"DAG {DAG_ID}: {state}")
             return state
         if time.monotonic() > deadline:
-            raise TimeoutError(f"DAG {DAG_ID} is still {state} after {RUN_PATIENCE:.0f} s")
+            raise TimeoutError(f"DAG {DAG_ID} is still {state} after {RUN_TIMEOUT:.0f} s")
         processes.pause(0.2)
 
 
-def _server_says(client: Client, at_work: set[str]) -> str:
-    """What the Milvus server says of what the tasks at work wait for; nothing while there is nothing."""
+def _server_state(client: Client, running: set[str]) -> str:
+    """Return the state of what the running tasks wait for, as the Milvus server describes it; empty: none yet."""
     try:
-        if "create_index" in at_work:
+        if "create_index" in running:
             (index,) = client.send(indexes.describe(ASKED["collection"], INDEX))
             rows = f"{index.indexed_rows:,} of {index.total_rows:,} rows indexed, {index.pending_rows:,} pending"
             return f"{INDEX} is {index.state}, {rows}"
-        if "load_collection" in at_work:
+        if "load_collection" in running:
             load = client.send(collections.load_state(ASKED["collection"]))
             return f"{ASKED['collection']} is {load.state}" + (f", {load.progress}%" if load.progress else "")
     except MilvusError:
-        # The index is not there yet, for instance; what the tasks make of it is theirs to say.
+        # The index does not exist yet, for instance; what the tasks make of it is theirs to say.
         pass
     return ""
 
@@ -150,3 +137,6 @@ def _show_failure(api: AirflowApi, run_id: str, tasks: list[TaskRun], home: Home
             lines = [f"(Airflow cannot show it: {error})"]
         console.show("\n".join(f"    {line}" for line in lines))
         console.show(f"All of it: {where}")
+
+
+__all__ = ["run_demo"]

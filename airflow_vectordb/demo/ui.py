@@ -7,10 +7,8 @@ from pathlib import Path
 from airflow_vectordb.demo.airflow import USER
 from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home, examples_directory
-from airflow_vectordb.demo.processes import StopSignals
-from airflow_vectordb.demo.stack import CONNECTION_ID, Stack, open_processes
-
-__all__ = ["run_ui"]
+from airflow_vectordb.demo.processes import Processes, StopSignals
+from airflow_vectordb.demo.stack import CONNECTION_ID, bring_up
 
 
 def run_ui(path: Path, signals: StopSignals, console: Console, *, port: int) -> int:
@@ -26,22 +24,12 @@ def run_ui(path: Path, signals: StopSignals, console: Console, *, port: int) -> 
     :raises HomeError: the directory cannot be used.
     """
     dags = examples_directory()
-    with Home(path, fresh=False) as home, open_processes(signals, home, console) as processes:
-        stack = Stack.bring_up(
-            processes,
-            home,
-            console,
-            dags=dags,
-            name="airflow_vectordb",
-            port=port,
-            connection_in_environment=False,
-        )
-        # Into Airflow's database, so that it is seen on the page of connections.
-        stack.api.put_connection(stack.connection())
+    with Home(path, fresh=False) as home, Processes(signals, home, console) as processes:
+        stack = bring_up(processes, console, dags=dags, name="airflow_vectordb", port=port, store_connection=True)
         console.step("ready")
         console.show(
-            f"\n  Airflow     {stack.api.base_url}\n"
-            f"  log in as   {USER}, password {stack.secret.password}\n"
+            f"\n  Airflow     {stack.airflow.api.base_url}\n"
+            f"  log in as   {USER}, password {stack.airflow.secrets.password}\n"
             f"  connection  {CONNECTION_ID}, to the Milvus server at {stack.milvus.url}\n"
             f"  DAGs        {dags}\n"
             f"  kept in     {home.path}\n\n"
@@ -49,3 +37,6 @@ def run_ui(path: Path, signals: StopSignals, console: Console, *, port: int) -> 
         )
         while True:
             processes.pause(0.5)
+
+
+__all__ = ["run_ui"]

@@ -60,7 +60,9 @@ def stop_supervised(*keepers: subprocess.Popen[bytes]) -> None:
             os.write(keeper.stdin.fileno(), b"stop")
         keeper.stdin.close()
     for keeper in keepers:
-        keeper.wait()
+        if keeper.wait() == -signal.SIGKILL:
+            # It may have been the keeper that was killed.
+            _signal_others(keeper.pid, signal.SIGKILL)
         if keeper.stdout is not None:
             keeper.stdout.close()
 

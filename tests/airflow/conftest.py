@@ -9,8 +9,7 @@ import pytest
 
 from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home
-from airflow_vectordb.demo.processes import Stopped, StopSignals
-from airflow_vectordb.demo.stack import open_processes
+from airflow_vectordb.demo.processes import Processes, Stopped, StopSignals
 from tests.support.builds import RETRIES, TOKEN, Builds
 from tests.support.running_airflow import Run, RunningAirflow, processes_of
 
@@ -48,8 +47,8 @@ def airflow(builds: Builds, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "extra": f'{{"retries": {RETRIES}}}',
     }
     with StopSignals() as signals:
-        with Home(path, fresh=True) as home, open_processes(signals, home, Console()) as processes:
-            running = RunningAirflow(processes, home)
+        with Home(path, fresh=True) as home, Processes(signals, home, Console()) as processes:
+            running = RunningAirflow(processes)
             running.bring_up(connection, {"narrow": 1, "sensing": 1})
             yield running
         assert processes_of(path) == {}

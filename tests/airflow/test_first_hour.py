@@ -23,7 +23,6 @@ from airflow_vectordb.demo.api import AirflowApi
 from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home
 from airflow_vectordb.demo.processes import Processes, StopSignals
-from airflow_vectordb.demo.stack import open_processes, wait_for
 from tests.support.docs_pages import ROOT, Block, blocks_of
 from tests.support.running_airflow import PATIENCE
 
@@ -92,9 +91,9 @@ class Newcomer:
             self.processes.start(str(block), command, env=self.env, log=log, directory=ROOT)
             self.logs.append(log)
             if "standalone" in code:
-                wait_for(self.processes, self.api.is_up, "airflow standalone", log)
+                self.processes.wait_for(self.api.is_up, "airflow standalone", log)
             else:
-                wait_for(self.processes, lambda: "The Airflow connection" in log.read_text(), "serve", log)
+                self.processes.wait_for(lambda: "The Airflow connection" in log.read_text(), "serve", log)
             return
         lines = [line for line in code.splitlines() if not line.startswith(FETCHING)]
         done = subprocess.run(
@@ -151,7 +150,7 @@ def arriving(path: Path) -> Iterator[Newcomer]:
     with (
         StopSignals() as signals,
         Home(path / "run", fresh=True) as home,
-        open_processes(signals, home, Console()) as processes,
+        Processes(signals, home, Console()) as processes,
     ):
         yield Newcomer(processes, path / "home")
 

@@ -36,7 +36,7 @@ class TestHome:
             assert (home.airflow / "old").exists()
 
     @pytest.mark.parametrize("fresh", [True, False])
-    def test_a_directory_of_somebody_else_is_refused_and_untouched(self, tmp_path: Path, fresh: bool) -> None:
+    def test_a_directory_of_another_program_is_refused_and_untouched(self, tmp_path: Path, fresh: bool) -> None:
         (tmp_path / "airflow").mkdir()
         (tmp_path / "airflow" / "airflow.cfg").write_text("mine")
         with pytest.raises(HomeError, match="holds something else"), Home(tmp_path, fresh=fresh):
@@ -63,13 +63,15 @@ class TestHome:
         with Home(tmp_path / "run", fresh=True):
             pass
 
-    def test_it_stays_locked_as_long_as_the_guard_lives(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_stays_locked_as_long_as_a_process_has_the_lock(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(home_module, "LOCK_PATIENCE", 0.3)
         with Home(tmp_path / "run", fresh=True) as home:
-            guard = subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=(home.lock,))
+            holder = subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=(home.lock,))
         with pytest.raises(HomeError, match="another run is using"), Home(tmp_path / "run", fresh=True):
             pytest.fail("it was taken")
-        guard.communicate()
+        holder.communicate()
         with Home(tmp_path / "run", fresh=True):
             pass
 

@@ -106,6 +106,14 @@ def test_a_crash(start: Start) -> None:
     assert keeper.returncode == -signal.SIGKILL
 
 
+def test_a_keeper_that_is_killed(start: Start) -> None:
+    keeper, started = start()
+    keeper.kill()
+    stop_supervised(keeper)
+    psutil.wait_procs(started, timeout=30)
+    assert running(started) == []
+
+
 def test_others_are_left_alone(start: Start) -> None:
     other, started = start()
     keeper, _ = start()

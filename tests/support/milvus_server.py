@@ -1,7 +1,7 @@
 """A real Milvus (2.3.5 standalone, from its wheel), which never outlives the process that started it.
 
 It has an environment, data and ports of its own, and a root whose password nobody else knows. Between it and the tests
-is its keeper, ``milvus_keeper.py``.
+is ``milvus_network.py``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from airflow_vectordb.local.supervisor import start_supervised, stop_supervised
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
@@ -67,7 +69,7 @@ def _alone() -> Iterator[None]:
 
 
 def installed() -> Path:
-    """The ``milvus-server`` command, installed first where it is not.
+    """Return the ``milvus-server`` command, installed first if it is not.
 
     :raises CannotHaveError: when it cannot be.
     """
@@ -106,7 +108,7 @@ def _install(venv: Path) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on."""
+    """Return ports of 127.0.0.1 that nothing listens on."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for entry in sockets:
@@ -139,30 +141,25 @@ class MilvusServer:
         flags = [flag for name, port in ports.items() for flag in (f"--{name}-port", str(port))]
         self.token = "root:Milvus"
         self._client: MilvusClient | None = None
-        self._output = open(self.directory / "logs" / "output", "wb")  # noqa: SIM115 - closed in stop()
-        with socket.create_server(("127.0.0.1", 0)) as listener:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as listener,
+            (self.directory / "logs" / "output").open("wb") as output,
+        ):
             self.address = f"127.0.0.1:{listener.getsockname()[1]}"
-            keeper = os.fspath(Path(__file__).with_name("milvus_keeper.py").resolve())
-            self.process = subprocess.Popen(
+            network = os.fspath(Path(__file__).with_name("milvus_network.py").resolve())
+            self.process = start_supervised(
                 [
-                    *(
-                        sys.executable,
-                        "-I",
-                        keeper,
-                        str(listener.fileno()),
-                        str(ports["proxy"]),
-                        os.fspath(self.directory),
-                    ),
+                    *(sys.executable, "-I", network, str(listener.fileno()), str(ports["proxy"])),
                     *(os.fspath(command), "--data", os.fspath(self.directory), "--authorization-enabled", "true"),
                     *flags,
                 ],
-                stdin=subprocess.PIPE,
-                stdout=self._output,
+                grace=0.0,
+                remove=self.directory,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 pass_fds=[listener.fileno()],
                 # The server reads any of its settings from here.
                 env={**os.environ, **_SETTINGS, "ETCD_CONFIG_PATH": os.fspath(etcd)},
-                start_new_session=True,
             )
 
     @property
@@ -253,7 +250,7 @@ class MilvusServer:
         return int(described["pending_index_rows"])
 
     def signal(self, number: int) -> None:
-        """Send a signal to the server itself; not to its keeper."""
+        """Send a signal to the server itself."""
         os.kill(self.pid, number)
 
     @contextlib.contextmanager
@@ -269,9 +266,4 @@ class MilvusServer:
         """End it with all that it started, and remove its data."""
         if self._client is not None:
             self._client.close()
-        assert self.process.stdin is not None
-        # What the keeper waits for.
-        self.process.stdin.close()
-        self.process.wait(30)
-        self._output.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        stop_supervised(self.process)

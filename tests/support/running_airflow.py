@@ -4,34 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sqlite3
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psutil
 import pytest
 from cryptography.fernet import Fernet
 
-from airflow_vectordb.demo import sessions
-from airflow_vectordb.demo.airflow import (
-    COMPONENTS,
-    USER,
-    Secrets,
-    airflow_command,
-    clean_environment,
-    free_port,
-    write_settings,
-)
-from airflow_vectordb.demo.api import AirflowApi
-from airflow_vectordb.demo.home import Home
-from airflow_vectordb.demo.processes import Child, ChildEndedError, Processes
-from airflow_vectordb.demo.stack import AIRFLOW_GRACE, migrate_database, wait_for
+from airflow_vectordb.demo.airflow import LocalAirflow
+from airflow_vectordb.demo.processes import Child, Processes
+from airflow_vectordb.local.supervisor import kill_supervised, session_members
 
 DAGS = Path(__file__).parents[1] / "airflow" / "dags"
 #: Seconds that anything may take that is waited for, on a machine that others keep busy.
@@ -44,7 +33,6 @@ SETTINGS = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     "AIRFLOW__CORE__PARALLELISM": "8",
-    "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "True",
 }
 
 
@@ -68,75 +56,63 @@ class TriggerRow:
         return float(json.loads(self.kwargs)["deadline"]["at"])
 
 
-class RunningAirflow:
+class RunningAirflow(LocalAirflow):
     """
     Scheduler, triggerer, dag processor and API server, as :meth:`bring_up` starts them.
 
     :param processes: ends them
-    :param home: where they keep their files
     :param python: the interpreter that has this Airflow; by default the one that runs the tests
     :param dags: directory of DAG files
     """
 
-    def __init__(self, processes: Processes, home: Home, python: str = sys.executable, dags: Path = DAGS) -> None:
-        self.processes = processes
-        self.home = home
-        self.python = python
-        self.dags = dags
-        self.lineage = home.user / "lineage.jsonl"
+    def __init__(
+        self, processes: Processes, python: str = sys.executable, dags: Path = DAGS, name: str = "tests"
+    ) -> None:
+        super().__init__(processes, dags=dags, name=name, python=python)
+        self.lineage = self.home.user / "lineage.jsonl"
         transport = {"type": "file", "log_file_path": str(self.lineage), "append": True}
-        self.env = {
-            **clean_environment(home, python),
+        self.env |= {
             **SETTINGS,
             "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
             "AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE": "True",
         }
-        self.secret = Secrets.of(home)
-        self.port = free_port()
-        self.api = AirflowApi(f"http://127.0.0.1:{self.port}", USER, self.secret.password, timeout=60.0)
         self.children: dict[str, Child] = {}
 
     def bring_up(self, connection: Mapping[str, Any], pools: Mapping[str, int]) -> None:
         """Start everything, and make the connection and the pools."""
         self.start_serving()
         self.start("triggerer")
-        # Into the metadata database: that it is encrypted there is part of what is looked at.
+        # Into the metadata database: that it is encrypted there is part of what is tested.
         self.api.put_connection(dict(connection))
         for name, slots in pools.items():
             self.api.call("POST", "/api/v2/pools", {"name": name, "slots": slots})
 
-    def start_serving(self, name: str = "tests") -> None:
-        """Start what pages and runs need, which is all but the triggerer. ``name``: shown on the pages."""
-        write_settings(self.home, self.secret, dags=self.dags, port=self.port, name=name)
-        migrate_database(self.processes, self.home, self.env, self.python)
+    def start_serving(self) -> None:
+        """Start what pages and runs need, which is all but the triggerer."""
+        self.migrate_database()
         self.start("api-server")
         self.start("dag-processor")
-        log = self.home.logs / "api-server.log"
-        wait_for(self.processes, self.api.is_up, "Airflow's API server", log)
+        self.wait_until_up()
         self.start("scheduler")
-        self.api.log_in()
         self.api.warm_up()
 
-    def start(self, component: str) -> None:
+    def start(self, component: str) -> Child:
         """Start one of Airflow's components."""
-        self.children[component] = self.processes.start(
-            component,
-            airflow_command(*COMPONENTS[component], python=self.python),
-            env=self.env,
-            log=self.home.logs / f"{component}.log",
-            directory=self.home.user,
-            grace=AIRFLOW_GRACE,
-        )
+        self.children[component] = super().start(component)
+        return self.children[component]
+
+    def pids_of(self, component: str) -> list[int]:
+        """Return the processes of a component: its keeper, itself, and what it has started."""
+        keeper = psutil.Process(self.children[component].keeper.pid)
+        (itself,) = keeper.children()
+        started = [member.pid for member in session_members(keeper.pid) if member not in (keeper, itself)]
+        return [keeper.pid, itself.pid, *started]
 
     def kill(self, component: str) -> None:
         """Kill a component with all that it has started, as a machine that fails does."""
         child = self.children.pop(component)
-        for pid in sessions.session_members([child.process.pid]):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        with pytest.raises(ChildEndedError):
-            self.processes.finish(child, PATIENCE)
-        assert child.process.returncode == -signal.SIGKILL
+        self.processes.children.remove(child)
+        kill_supervised(child.keeper)
 
     def until(self, holds: Callable[[], object], what: str, patience: float = PATIENCE, about: object = "") -> None:
         """Wait for something; that all components are there is seen meanwhile. ``about``: to be shown if it fails."""
@@ -223,7 +199,7 @@ class Run:
             return None
         number, classpath, kwargs, triggerer = rows[0]
         if not kwargs.startswith("{"):
-            kwargs = Fernet(self.airflow.secret.fernet_key).decrypt(kwargs).decode()
+            kwargs = Fernet(self.airflow.secrets.fernet_key).decrypt(kwargs).decode()
         return TriggerRow(number, classpath, kwargs, triggerer)
 
     def left(self, task_id: str) -> None:
@@ -266,20 +242,16 @@ def seconds(instance: Mapping[str, Any], key: str) -> float:
 
 
 def processes_of(home: Path) -> dict[int, str]:
-    """What runs in a directory, by its working directory, environment or arguments."""
+    """Return what runs in a directory, by its working directory, environment or arguments."""
     found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
+    for process in psutil.process_iter():
         try:
-            if (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                continue
-            arguments = (entry / "cmdline").read_bytes()
-            traces = [arguments, (entry / "environ").read_bytes(), os.readlink(entry / "cwd").encode()]
-        except OSError:  # it has ended, or is not ours
+            arguments = " ".join(process.cmdline())
+            traces = [arguments, process.cwd(), *process.environ().values()]
+        except psutil.Error:  # it has ended, or is another user's
             continue
-        if any(str(home).encode() in trace for trace in traces):
-            found[int(entry.name)] = arguments.replace(b"\0", b" ").decode()
+        if process.pid != os.getpid() and any(str(home) in trace for trace in traces):
+            found[process.pid] = arguments
     return found
 
 

@@ -1,14 +1,11 @@
-"""The process between the tests and their Milvus: keeps it to this machine, and ends it when the tests end.
-
-It ends the server with all that that started, and removes its data, when its own standard input ends, which it does
-however the process at the other end came to end; and when it is told to end itself.
+"""The process between the tests and their Milvus: keeps it to this machine.
 
 Milvus 2.3.5 listens on all interfaces, and has no setting for that. So it gets a network of its own where the kernel
 lets us make one, and connections to a port of 127.0.0.1 are handed into that; nothing outside of this machine reaches
 it then. Where the kernel does not, it listens on free ports, and a root password that is random and users that are
 checked must do (see ``MilvusServer``).
 
-Usage: ``milvus_keeper.py LISTENER_FD PORT DIRECTORY COMMAND...``
+Usage: ``milvus_network.py LISTENER_FD PORT COMMAND...``
 """
 
 from __future__ import annotations
@@ -17,14 +14,11 @@ import contextlib
 import ctypes
 import fcntl
 import os
-import shutil
-import signal
 import socket
 import struct
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 _NEW_USER, _NEW_NET = 0x10000000, 0x40000000
@@ -36,9 +30,9 @@ def isolate() -> bool:
 
     A socket made before stays where it was. To be called while there is one thread.
 
-    :returns: whether it could be done; if not, all is as before.
+    :return: whether it could be done; if not, all is as before.
     """
-    # Some kernels allow the first steps and not the last, and there is no way back: so somebody else tries it first.
+    # Some kernels allow the first steps and not the last, and there is no way back: so a child tries it first.
     child = os.fork()
     if not child:
         with contextlib.suppress(OSError):
@@ -67,7 +61,7 @@ def _hand_in(listener: socket.socket, port: int) -> None:
         try:
             inner = socket.create_connection(("127.0.0.1", port), timeout=5)
         except OSError:
-            # Not up yet: whoever asks finds nobody, and asks again.
+            # Not up yet: the connection is refused, and tried again.
             outer.close()
             continue
         inner.settimeout(None)
@@ -80,51 +74,19 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(1 << 18):
             sink.sendall(data)
-    # Both directions at once: neither end of a gRPC connection goes on when the other has hung up.
+    # Both directions: neither end of a gRPC connection goes on when the other has hung up.
     for entry in (source, sink):
         with contextlib.suppress(OSError):
             entry.shutdown(socket.SHUT_RDWR)
 
 
-def _watch(server: subprocess.Popen[bytes], ending: threading.Event) -> None:
-    server.wait()
-    if not ending.is_set():
-        # The tests find us gone, and what was said still there.
-        os._exit(1)
-
-
-def main(descriptor: str, port: str, directory: str, *command: str) -> None:
+def main(descriptor: str, port: str, *command: str) -> None:
     listener = socket.socket(fileno=int(descriptor))
     print("a network of its own" if isolate() else "no network of its own, it listens on all interfaces", flush=True)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))
-    ending = threading.Event()
-    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    try:
-        threading.Thread(target=_hand_in, args=(listener, int(port)), daemon=True).start()
-        threading.Thread(target=_watch, args=(server, ending), daemon=True).start()
-        # Not through the buffer, whose lock a signal's exit would find taken.
-        while os.read(0, 1024):
-            pass
-    finally:
-        ending.set()
-        # Its whole group, a stopped process too.
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
-        # The server itself is no child of ours, and may be writing yet.
-        deadline = time.monotonic() + 10
-        while _is_group(server.pid) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        shutil.rmtree(directory, ignore_errors=True)
-    os._exit(0)
-
-
-def _is_group(number: int) -> bool:
-    try:
-        os.killpg(number, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    threading.Thread(target=_hand_in, args=(listener, int(port)), daemon=True).start()
+    # When it ends, so do we: what it said stays.
+    sys.exit(server.wait())
 
 
 if __name__ == "__main__":
