@@ -21,7 +21,7 @@ PAIRS = [("3.10", "3.1"), ("3.12", "3.2"), ("3.13", "3.3")]
 @nox.session
 @nox.parametrize("python, airflow", PAIRS, ids=[f"airflow-{airflow}" for _, airflow in PAIRS])
 def matrix(session: nox.Session, airflow: str) -> None:
-    """Unit tests, DAG tests and the demo. ``make matrix ARGS='-k 3.1'`` for one pair."""
+    """Run unit tests, DAG tests and the demo. ``make matrix ARGS='-k 3.1'`` for one pair."""
     pins = f".ci/constraints-airflow-{airflow}.txt"
     pins = pins if Path(pins).exists() else "constraints.txt"
     session.install("-c", pins, "--build-constraints", "constraints.txt", "-e", ".[local,files]", "--group", "test")

@@ -59,7 +59,9 @@ def as_airflow_exception(
     error: MilvusError, exception: type[AirflowException] | None = None, task_id: str | None = None
 ) -> MilvusError:
     """
-    Make an error that is one of Airflow's exceptions too. To be raised in place of the first, as if it were it::
+    Make an error that is one of Airflow's exceptions too.
+
+    To be raised in place of the first, as if it were it::
 
         raise as_airflow_exception(error) from error.__cause__
 

@@ -11,8 +11,7 @@ INTEGRATION = "Milvus"
 
 def get_provider_info() -> dict[str, Any]:
     """
-    Describe the provider: connection type and form, hook, operators, sensors, trigger,
-    extra link, assets.
+    Describe the provider: connection type and form, hook, operators, sensors, trigger, extra link, assets.
 
     :return: a mapping that satisfies Airflow's ``provider_info.schema.json``
     """

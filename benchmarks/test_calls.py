@@ -43,7 +43,7 @@ def rows() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def local_server(rows: list[dict[str, Any]]) -> Iterator[Calls]:
-    """Calls of ours to the local server, which is a process of its own."""
+    """Connect our client to the local server, which is a process of its own."""
     schema = {
         "fields": [
             {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
@@ -70,7 +70,7 @@ def local_server(rows: list[dict[str, Any]]) -> Iterator[Calls]:
 
 @pytest.fixture(scope="module")
 def pymilvus(rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calls]:
-    """Calls of pymilvus's to Milvus Lite, which it runs in this process."""
+    """Connect pymilvus to Milvus Lite, which it runs in this process."""
     new, vector = _batches(rows), rows[7]["vector"]
     path = str(tmp_path_factory.mktemp("pymilvus") / "milvus.db")
     client = MilvusClient(path)

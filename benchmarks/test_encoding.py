@@ -28,7 +28,7 @@ Rows = list[dict[str, Any]]
 
 @pytest.fixture(scope="module", params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
-    """What the rows are made of."""
+    """Return what the rows are made of."""
     return str(request.param)
 
 

@@ -51,7 +51,7 @@ _log = logging.getLogger("airflow_vectordb.local.requests")
 
 
 def build_app(engine: Engine, token: str | None = None, hosts: AllowedHosts | None = None) -> FastAPI:
-    """The application.
+    """Return the application.
 
     :param engine: does the work; called from worker threads.
     :param token: what callers must send, ``user:password`` or a key; None lets every caller in.
@@ -90,7 +90,7 @@ def build_app(engine: Engine, token: str | None = None, hosts: AllowedHosts | No
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
-    """What Milvus says to a path or method that it does not know."""
+    """Return what Milvus says to a path or method that it does not know."""
     await discard_body(request.receive)
     return PlainTextResponse("404 page not found", status_code=404)
 

@@ -75,7 +75,7 @@ _SHAPES: dict[type, tuple[_Shape, ...]] = {}
 
 
 def _shape_of(cls: type) -> tuple[_Shape, ...]:
-    """The fields of a request dataclass, in order."""
+    """Return the fields of a request dataclass, in order."""
     if cls not in _SHAPES:
         hints = get_type_hints(cls)
         _SHAPES[cls] = tuple(

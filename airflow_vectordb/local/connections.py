@@ -121,7 +121,7 @@ class BoundedProtocol(Protocol):
         """Log nothing: such a request is answered as any other, without the libraries that the warning names."""
 
     def _heard(self) -> tuple[object, int]:
-        """What changes when a request begins or a piece of its body comes."""
+        """Return what changes when a request begins or a piece of its body comes."""
         return self.cycle, 0 if self.cycle is None else len(self.cycle.body)
 
     def _note(self, *, idle: bool) -> None:

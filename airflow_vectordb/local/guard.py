@@ -194,7 +194,7 @@ def _check_site(method: str, given: dict[bytes, bytes]) -> None:
 
 
 def _credentials(header: bytes) -> bytes:
-    """What the caller sent, as Bearer or as basic credentials; empty when it sent neither."""
+    """Return what the caller sent, as Bearer or as basic credentials; empty when it sent neither."""
     # The bytes as they came: what is not ASCII would be taken for Latin-1.
     scheme, _, given = header.partition(b" ")
     if scheme.lower() == b"bearer":

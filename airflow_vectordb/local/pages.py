@@ -103,7 +103,7 @@ def _entry(endpoint: Endpoint) -> str:
 
 
 def _rows(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """A line for each key of a body, and of the objects in it."""
+    """Return a line for each key of a body, and of the objects in it."""
     required = schema.get("required", [])
     for name, entry in schema.get("properties", {}).items():
         inner = entry.get("items", entry)
@@ -115,7 +115,7 @@ def _rows(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _example(schema: dict[str, Any]) -> Any:
-    """A body with what it must have."""
+    """Return a body with what it must have."""
     kind = schema.get("type")
     if kind == "object":
         properties = schema.get("properties", {})

@@ -117,7 +117,7 @@ class LocalMilvus:
         return data / "files"
 
     def log(self) -> str:
-        """What it has logged so far: one line per request, and what went wrong. Holds no token and no rows."""
+        """Return what it has logged so far: one line per request, and what went wrong. Holds no token and no rows."""
         if self._log is None:
             return ""
         # Not read(): the server writes where the file's one position is.

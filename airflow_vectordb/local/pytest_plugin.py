@@ -36,14 +36,14 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def milvus_server() -> Iterator[LocalMilvus]:
-    """A :class:`~airflow_vectordb.local.LocalMilvus` for all tests, on a free port and with data that nobody keeps."""
+    """Run a :class:`~airflow_vectordb.local.LocalMilvus` for all tests, on a free port and with temporary data."""
     with LocalMilvus() as server:
         yield server
 
 
 @pytest.fixture
 def milvus_connection(milvus_server: LocalMilvus, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The connection ``milvus_default``, for one test, to an empty database that is dropped after it.
+    """Set the connection ``milvus_default``, for one test, to an empty database that is dropped after it.
 
     Gives the id of the connection. It is set in the environment, so processes that the test starts have it too.
     """

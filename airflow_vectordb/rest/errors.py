@@ -1,4 +1,6 @@
-"""Everything that can go wrong between this provider and Milvus::
+"""Everything that can go wrong between this provider and Milvus.
+
+::
 
     MilvusError                     .code .message .http_status .transient
     ├── NoAnswerError               nobody answered, or not to the end             transient
@@ -364,6 +366,7 @@ class InvalidParametersError(MilvusError, ValueError):
         super().__init__(text if source is None else f"{text} (from {source[:120]!r})")
 
     def as_json(self) -> dict[str, Any]:
+        """Return the error as JSON-ready dict, with its problems."""
         return {**super().as_json(), "problems": list(self.problems)}
 
 

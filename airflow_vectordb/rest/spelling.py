@@ -77,8 +77,7 @@ def has_template(text: str) -> bool:
 
 def is_nothing(text: str) -> bool:
     """
-    Return whether a text is what templates make of a missing value (an XCom that does not exist), or of one that is no
-    name.
+    Return whether a text is what templates make of a missing value or of one that is no name.
 
     :param text: after rendering
     """

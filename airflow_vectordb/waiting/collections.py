@@ -114,8 +114,9 @@ class CollectionReleased:
 
     def poll(self, memory: Memory) -> Poll:
         """
-        Get the load state: of each partition by itself, since of several together the server reports no more than
-        whether all of them are loaded.
+        Get the load state, of each partition by itself.
+
+        Of several together the server reports no more than whether all of them are loaded.
 
         :raises CollectionNotFoundError: when the collection is gone
         """

@@ -107,7 +107,7 @@ def search(context: RequestContext, request: SearchReq) -> Answer:
 
 
 def _vectors_of(context: RequestContext, request: SearchReq, spec: CollectionSpec, anns: FieldSpec) -> list[Any]:
-    """The vectors of the rows that are searched by."""
+    """Return the vectors of the rows that are searched by."""
     if request.data:
         raise invalid("only one of data and ids can be given")
     if anns.is_function_output:
@@ -124,7 +124,7 @@ def _vectors_of(context: RequestContext, request: SearchReq, spec: CollectionSpe
 
 
 def _as_sent(anns: FieldSpec, vector: Any) -> Any:
-    """A vector as a request would carry it."""
+    """Return a vector as a request would carry it."""
     if isinstance(vector, dict):
         return {index: float(weight) for index, weight in vector.items()}
     if anns.type == "Int8Vector":

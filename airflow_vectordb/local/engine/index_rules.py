@@ -80,7 +80,7 @@ def default_metric(spec: CollectionSpec, field: FieldSpec) -> str:
 
 
 def _metrics(spec: CollectionSpec, field: FieldSpec) -> tuple[str, ...]:
-    """The metrics that a vector field can have, the default first."""
+    """Return the metrics that a vector field can have, the default first."""
     if field.type == "SparseFloatVector":
         return ("BM25",) if spec.is_bm25_output(field.name) else ("IP",)
     return _BINARY_METRICS if field.type == "BinaryVector" else ("COSINE", *_DENSE_METRICS)

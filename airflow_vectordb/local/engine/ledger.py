@@ -96,7 +96,7 @@ class Ledger:
         self.builds.append(_Build(size, ready, _Span(start, start + pace.building(size))))
 
     def begin_flush(self, now: float) -> None:
-        """:raises ApiError: 1807 when the last one is not long enough ago."""
+        """Count a flush; raise ApiError 1807 when the last one is not long enough ago."""
         if now < self.flushed + self.pace.flush_interval:
             raise rate_limited(1 / self.pace.flush_interval)
         self.flushed = now
@@ -104,7 +104,7 @@ class Ledger:
         self.written = Counter()
 
     def hidden(self, now: float, delay: float) -> int:
-        """The rows that are not counted yet, where that takes ``delay`` seconds."""
+        """Return the rows that are not counted yet, where that takes ``delay`` seconds."""
         return sum(one.grown for one in self.sealed if now < one.at + delay)
 
     def hidden_in(self, partition: str, now: float) -> int:
@@ -112,13 +112,13 @@ class Ledger:
         return sum(one.partitions.get(partition, 0) for one in recent)
 
     def create(self, index: str, now: float) -> None:
-        """An index begins with a build over what is sealed by now."""
+        """Begin an index with a build over what is sealed by now."""
         rows = max(0, (self.rows or 0) - self.hidden(now, self.pace.total_rows))
         start = now + self.pace.issue
         self.created[index] = _Build(rows, now, _Span(start, start + self.pace.building(rows)))
 
     def show(self, index: IndexInfo, now: float) -> IndexInfo:
-        """An index as it is described by now."""
+        """Return an index as it is described by now."""
         first = self.created.get(index.name)
         hidden = self.hidden(now, self.pace.total_rows)
         total = max(0, index.total - hidden)

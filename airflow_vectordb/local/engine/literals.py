@@ -9,7 +9,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\
 
 
 def literal(value: Any) -> str:
-    """Return a value as the filter language writes it; of JSON's escapes it has no ``\\u``, and needs none."""
+    r"""Return a value as the filter language writes it; of JSON's escapes it has no ``\u``, and needs none."""
     if isinstance(value, str):
         return f'"{value.translate(_ESCAPES)}"'
     if isinstance(value, list):

@@ -121,7 +121,7 @@ def _grouping(call: SearchCall | HybridCall) -> dict[str, Any]:
 
 
 def _consistency() -> dict[str, Any]:
-    """The level to read at; as in Milvus's own REST layer the collection's, unless the caller asks for another."""
+    """Return the level to read at; as in Milvus's REST layer the collection's, unless the caller asks for another."""
     level = CONSISTENCY.get()
     if not level:
         return {"use_default_consistency": True}

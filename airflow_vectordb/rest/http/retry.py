@@ -11,8 +11,10 @@ from airflow_vectordb.rest.errors import MilvusError, RateLimitError
 @dataclass(frozen=True)
 class RetryPolicy:
     """
-    Exponential backoff with full jitter. A limiter is given the time that it asks for, or more of it than others are:
-    coming back immediately only keeps it closed.
+    Exponential backoff with full jitter.
+
+    A rate limit is given the time that it asks for, or more of it than others are: coming back immediately only keeps
+    it closed.
 
     :param retries: attempts after the first
     :param base: seconds, the longest pause before the second attempt; it doubles from attempt to attempt

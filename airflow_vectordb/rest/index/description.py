@@ -58,8 +58,9 @@ class IndexDescription(Result):
     @property
     def covered_rows(self) -> int | None:
         """
-        Rows with nothing left to do for this index: in it, or in segments that are searched without one; None when the
-        server does not say.
+        Rows with nothing left to do for this index; None when the server does not say.
+
+        They are in it, or in segments that are searched without one.
         """
         if self.total_rows is None or self.pending_rows is None:
             return self.indexed_rows

@@ -92,8 +92,9 @@ class IndexSpec:
     @classmethod
     def parse(cls, raw: Mapping[str, Any], *, allow_unknown: bool = False) -> IndexSpec:
         """
-        Parse one index in any spelling of the API (``indexType`` + ``params``, ``params.index_type``,
-        ``indexConfig``), or of pymilvus (snake_case).
+        Parse one index in any spelling of the API or of pymilvus.
+
+        Those are ``indexType`` + ``params``, ``params.index_type``, ``indexConfig``, and snake_case.
 
         :param raw: the index as the user wrote it
         :param allow_unknown: send also what looks like a misspelt index type, metric or build parameter, and what does

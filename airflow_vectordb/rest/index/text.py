@@ -38,8 +38,9 @@ class UnreadableTextError(ValueError):
 
 def read_text(text: str) -> Any:
     """
-    Read a text: as JSON, then as a dict or list in Python's notation (which is what Jinja renders one to: in YAML its
-    ``None`` would be a name), then as YAML.
+    Read a text as JSON, then as a dict or list in Python's notation, then as YAML.
+
+    Python's notation is what Jinja renders a dict to: in YAML its ``None`` would be a name.
 
     :param text: after rendering
     :raises UnreadableTextError: with the reason in one sentence

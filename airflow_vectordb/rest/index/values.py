@@ -24,8 +24,9 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?")
 
 def check_value(value: Any, kind: Kind | None) -> Any:
     """
-    Check the value of a parameter, and convert it to what servers store: ``"16"`` is 16, since that is what templates
-    render to.
+    Check the value of a parameter, and convert it to what servers store.
+
+    ``"16"`` is 16, since that is what templates render to.
 
     :param value: as it was given
     :param kind: what it has to be; None: not known here
@@ -117,8 +118,9 @@ def _convert(value: Any, kind: Kind) -> Any:
 
 def parse_value(key: str, value: Any) -> Any:
     """
-    Read the value of a parameter in a server's answer: a number where it is one, also from servers that write all
-    values as texts.
+    Read the value of a parameter in a server's answer.
+
+    A number is one also from servers that write all values as texts.
 
     :param key: the parameter's name
     :param value: as it stands in the answer
@@ -149,8 +151,9 @@ def format_value(value: Any) -> str:
 
 def values_equal(one: Any, other: Any) -> bool:
     """
-    Return whether two values of a parameter are the same to Milvus: ``16``, ``16.0`` and ``"16"`` are, and so are
-    ``SQ8`` and ``sq8``.
+    Return whether two values of a parameter are the same to Milvus.
+
+    ``16``, ``16.0`` and ``"16"`` are, and so are ``SQ8`` and ``sq8``.
 
     :param one: a value
     :param other: another

@@ -207,7 +207,7 @@ class Driver:
 
 
 def _schema(spec: CollectionSpec) -> Any:
-    """The schema with the largest limits: they are checked here, and can be altered, which the engine's cannot."""
+    """Return the schema with the largest limits: they are checked here, and the engine cannot alter its own."""
     most = {"max_length": "65535", "max_capacity": "4096"}
     fields = [
         dataclasses.replace(entry, params={key: most.get(key, value) for key, value in entry.params.items()})

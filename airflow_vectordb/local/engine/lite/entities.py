@@ -96,7 +96,7 @@ class Entities:
             self._driver.release(record)
 
     def _keys(self, record: CollectionRecord, filter: str, partitions: list[str]) -> list[Any]:
-        """The primary keys of the rows that a filter matches."""
+        """Return the primary keys of the rows that a filter matches."""
         return key_values(record, self._driver.query(record, QueryCall(filter, [record.spec.primary.name], partitions)))
 
     # --- querying ---
@@ -125,7 +125,7 @@ class Entities:
 
 
 def _checked(record: CollectionRecord, partition: str, columns: list[Any], count: int) -> dict[str, Any]:
-    """The fields of a request to write rows that fit."""
+    """Return the fields of a request to write rows that fit."""
     check_partitions(record, [partition] if partition else [])
     for column in columns:
         _check_lengths(record, column)

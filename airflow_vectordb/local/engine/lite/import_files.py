@@ -312,7 +312,7 @@ def _parsed(spec: CollectionSpec, rows: Rows) -> Rows:
 
 
 def _unfold(row: dict[str, Any]) -> dict[str, Any]:
-    """A row with its dynamic values, which files may have in one column, beside the others."""
+    """Return a row with its dynamic values, which files may have in one column, beside the others."""
     if _META not in row:
         return row
     values = row.pop(_META)

@@ -86,7 +86,7 @@ def _claimed_bytes(file: Any) -> int:
 
 
 def _pieces(batch: Any) -> Iterator[Any]:
-    """A batch in parts that become rows together; some rows may be far larger than others."""
+    """Return a batch in parts that become rows together; some rows may be far larger than others."""
     size = _size_of(batch.to_struct_array())
     if size > 8 * PIECE and batch.num_rows > 1:
         half = batch.num_rows // 2
@@ -99,7 +99,7 @@ def _pieces(batch: Any) -> Iterator[Any]:
 
 
 def _size_of(values: Any) -> int:
-    """The bytes of values in memory, each text counted wherever it is."""
+    """Return the bytes of values in memory, each text counted wherever it is."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

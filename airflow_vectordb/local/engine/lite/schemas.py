@@ -92,7 +92,7 @@ class Schemas:
 
 
 def _copy_of(record: CollectionRecord) -> str:
-    """The name of the copy, which no collection of a caller can have."""
+    """Return the name of the copy, which no collection of a caller can have."""
     return f"copy-{record.id}"
 
 

@@ -117,7 +117,7 @@ class Searches:
     def _rows_of(
         self, record: CollectionRecord, lists: list[list[Ranked]], fields: list[str]
     ) -> tuple[list[Any], dict[int | str, int]]:
-        """The columns of all hits, and which of their rows each key is."""
+        """Return the columns of all hits, and which of their rows each key is."""
         keys = list(dict.fromkeys(hit.id for hits in lists for hit in hits))
         if not keys:
             return [], {}
@@ -127,7 +127,7 @@ class Searches:
 
 
 def _metric(record: CollectionRecord, call: SearchCall) -> str:
-    """The metric of the index that is searched; a request may name it, but no other."""
+    """Return the metric of the index that is searched; a request may name it, but no other."""
     index = record.index_on(call.field)
     if index is None:
         raise collection_not_loaded(record.database, record.name)
@@ -161,7 +161,7 @@ def _check_range(call: SearchCall) -> bool:
 
 
 def _by_query(found: SearchResult) -> list[list[int]]:
-    """The rows that are hits of each query vector."""
+    """Return the rows that are hits of each query vector."""
     lists, start = [], 0
     for count in found.counts:
         lists.append(found.rows[start : start + count])

@@ -93,7 +93,7 @@ def _spec(answer: Any) -> CollectionSpec:
 
 
 def _wanted(spec: CollectionSpec) -> dict[str, Version]:
-    """What a collection needs that Milvus has not always had."""
+    """Return what a collection needs that Milvus has not always had."""
     wanted = {entry.type: _SINCE[entry.type] for entry in spec.fields if entry.type in _SINCE}
     if any(entry.is_clustering_key for entry in spec.fields):
         wanted["clustering keys"] = (2, 4)

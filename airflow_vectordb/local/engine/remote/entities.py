@@ -63,7 +63,7 @@ def _result(answer: Any, output_fields: list[str]) -> SearchResult:
 
 
 def _asked(columns: Any, names: list[str]) -> list[Any]:
-    """The columns of an answer, with the dynamic fields that were asked for only: a Milvus sends all of them."""
+    """Return the columns of an answer, with the dynamic fields that were asked for only: a Milvus sends all of them."""
     if "*" in names or "$meta" in names:
         return list(columns)
     wanted = set(names)
