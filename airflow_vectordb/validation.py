@@ -215,8 +215,9 @@ def parse_names(argument: str, given: str | Iterable[str] | None, **others: Any)
 
 def check_index_params(raw: Any, extensions: Sequence[str], *, allow_unknown: bool = False) -> list[str]:
     """
-    Check index parameters. Values are not checked: everything that is wrong with them is reported together with what
-    the schema says.
+    Check index parameters, but not their values.
+
+    Everything that is wrong with values is reported together with what the schema says.
 
     :param raw: as it stands in the DAG file
     :param extensions: endings of texts that are names of files

@@ -7,8 +7,10 @@ from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse
 
 def create(alias: str, collection: str, *, database: str | None = None) -> Call[None]:
     """
-    Create an alias. It fails with code 1602 if the alias exists, so the call is not repeated: that could fail
-    because of its own success.
+    Create an alias.
+
+    It fails with code 1602 if the alias exists, so the call is not repeated: that could fail because of its own
+    success.
 
     :param alias: name of the alias
     :param collection: the collection that it points to

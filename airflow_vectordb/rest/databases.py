@@ -11,8 +11,9 @@ from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse
 
 def create(name: str, *, properties: Mapping[str, Any] | None = None) -> Call[None]:
     """
-    Create a database. It fails if the database exists, so the call is not repeated: that could fail because of its own
-    success.
+    Create a database.
+
+    It fails if the database exists, so the call is not repeated: that could fail because of its own success.
 
     :param name: name of the database
     :param properties: for example ``{"database.max.collections": 10}``
