@@ -101,7 +101,7 @@ class AirflowApi:
         return found
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Return the tasks of a run: ``task_id``, ``state``, ``start_date``, ``duration``, ``try_number``, …"""
+        """Return the tasks of a run: ``task_id``, ``state``, ``start_date``, ``duration``, ``try_number`` and so on."""
         found: list[dict[str, Any]] = self.call("GET", f"{_run(dag_id, run_id)}/taskInstances")["task_instances"]
         return found
 
