@@ -1,4 +1,4 @@
-"""How many rows a flush sealed: the server does not tell when it has counted them, so that is found out by watching."""
+"""How many rows a flush sealed: the server does not say when it has counted them, so that is learnt poll by poll."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from airflow_vectordb.rest.errors import MilvusError
 from airflow_vectordb.rest.http.call import Call
 
 #: Seconds that the row count must have stayed the same before it is taken for all that a flush sealed. The server
-#: answers a flush before it counts, and tells nowhere when it is done: on Milvus 2.6.3 its count was right after 0.4 to
+#: answers a flush before it counts, and reports nowhere when it is done: on Milvus 2.6.3 its count was right after 0.4 to
 #: 0.75 s.
 SETTLING_TIME = 5.0
 #: Seconds after which the row count is taken as it is: others go on writing, and so it does not settle.
 LONGEST_SETTLING_TIME = 3 * SETTLING_TIME
 #: Seconds after which indexes that are built are believed to have fewer rows than are counted: others may have inserted
-#: rows since the flush, which are counted too, and are in no index until they are sealed. Milvus 2.6.3 described 2.9 s
+#: rows since the flush, which are counted too, and are in no index until they are sealed. Milvus 2.6.3 reported 2.9 s
 #: after a flush what it sealed.
 LONGEST_LAG = 60.0
 
@@ -37,17 +37,17 @@ class SealedRows:
         self._expected = flushed_rows
         self._clock = clock
         self._began = self._unchanged_since = clock()
-        #: The last row count that the server told; None: it has not been asked.
+        #: The last row count that the server reported; None: it has not been asked.
         self.counted: int | None = None
         #: Rows that the flush sealed; None: not known yet.
         self.sealed: int | None = None
-        #: Whether all indexes have been told to have so many rows.
+        #: Whether all indexes are reported to have so many rows.
         self.covered = False
         self._described = 0
         self._described_since = clock()
 
     def poll(self) -> Generator[Call[Any], Any, None]:
-        """Ask for the row count, and decide whether it has settled."""
+        """Get the row count, and decide whether it has settled."""
         rows: int = yield collections.row_count(self._collection, database=self._database)
         now = self._clock()
         if rows != self.counted:
@@ -63,7 +63,7 @@ class SealedRows:
 
     def compare(self, described: int, *, built: bool) -> None:
         """
-        Take note of what indexes are told to have.
+        Take note of what indexes are reported to have.
 
         :param described: rows that each of them has at least
         :param built: whether nothing is left to do for them
