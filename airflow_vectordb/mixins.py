@@ -165,11 +165,11 @@ class MilvusTaskMixin(_Task):
         except rest.errors.MilvusError as error:
             raise self.airflow_error(error) from error.__cause__
 
-    def airflow_error(self, error: MilvusError) -> MilvusError:
+    def airflow_error(self, error: MilvusError, exception: type[AirflowException] | None = None) -> MilvusError:
         """Return what the task raises for an error: one that is Airflow's, too."""
         from airflow_vectordb.exceptions import as_airflow_exception  # only a running task needs it
 
-        return as_airflow_exception(error, task_id=self.task_id)
+        return as_airflow_exception(error, exception, self.task_id)
 
     @contextmanager
     def error_context(self, hook: MilvusHook, target: str) -> Iterator[None]:

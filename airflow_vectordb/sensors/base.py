@@ -178,13 +178,11 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
             for line in self.found(result):
                 self.log.info("%s", show(line, rest.text.LONGEST_LINE))
 
-    def airflow_error(self, error: MilvusError) -> MilvusError:
+    def airflow_error(self, error: MilvusError, exception: type[AirflowException] | None = None) -> MilvusError:
         """Return an error that is Airflow's, too: after a timeout, Airflow does not retry a sensor."""
-        if not isinstance(error, rest.errors.WaitTimeoutError):
-            return super().airflow_error(error)
-        from airflow_vectordb.exceptions import as_airflow_exception  # only a running task needs it
-
-        return as_airflow_exception(error.with_context(hint=NO_RETRY), AirflowSensorTimeout, self.task_id)
+        if isinstance(error, rest.errors.WaitTimeoutError):
+            error, exception = error.with_context(hint=NO_RETRY), AirflowSensorTimeout
+        return super().airflow_error(error, exception)
 
 
 def _knows_first_poll(ti: Any, context: Context) -> bool:

@@ -10,8 +10,8 @@ from airflow_vectordb.rest.errors import MilvusError
 from airflow_vectordb.rest.http.call import Call
 
 #: Seconds that the row count must have stayed the same before it is taken for all that a flush sealed. The server
-#: answers a flush before it counts, and reports nowhere when it is done: on Milvus 2.6.3 its count was right after 0.4 to
-#: 0.75 s.
+#: answers a flush before it counts, and reports nowhere when it is done: on Milvus 2.6.3 its count was right after 0.4
+#: to 0.75 s.
 SETTLING_TIME = 5.0
 #: Seconds after which the row count is taken as it is: others go on writing, and so it does not settle.
 LONGEST_SETTLING_TIME = 3 * SETTLING_TIME
