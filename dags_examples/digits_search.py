@@ -1,7 +1,7 @@
 """
 Ingest 1,797 handwritten digits, index them, and only then search: how much does the index find of what is there?
 
-What must exist: a connection ``milvus_default``. The collection is made anew by each run. The worker needs numpy.
+What must exist: a connection ``milvus_default``. Each run creates the collection again. The worker needs numpy.
 
 Params: ``collection`` (name), ``metric``, and HNSW's ``M`` and ``efConstruction``.
 """
@@ -41,7 +41,7 @@ def read_digits() -> tuple[list[list[float]], list[int]]:
 
 @task
 def create_collection(params: dict) -> None:
-    """Make the collection anew: a second run starts as the first did."""
+    """Create the collection again, so that a second run starts like the first."""
     with MilvusHook() as hook:
         hook.send(collections.drop(params["collection"]))
         hook.send(collections.create(params["collection"], schema=SCHEMA))

@@ -2,7 +2,7 @@
 Index all collections whose names have a prefix: a task lists them, and each gets a mapped task instance of its own.
 
 The builds are waited for in the triggerer, so a thousand of them need no worker slot. To keep the server from being
-asked for too many at once, make a pool for them, and let it count those that are deferred::
+asked for too many at the same time, make a pool for them, and let it count those that are deferred::
 
     airflow pools set --include-deferred milvus_builds 4 "Index builds at a time"
 

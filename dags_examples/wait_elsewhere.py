@@ -63,7 +63,7 @@ with DAG("create_elsewhere", schedule=None, params=PARAMS, default_args=RETRIES,
         collection_name="{{ params.collection }}",
         index_params={"fieldName": "vector", "indexType": "HNSW", "params": {"M": 16, "efConstruction": 200}},
         flush=True,  # new rows are in no index before they are sealed
-        wait_for_completion=False,  # whoever needs the index waits for it
+        wait_for_completion=False,  # the DAG that needs the index waits for it
     )
 
 with DAG("wait_elsewhere", schedule=None, params=PARAMS, default_args=RETRIES, tags=["example", "milvus"]):

@@ -33,7 +33,7 @@ def test_all_that_a_dag_file_imports_is_measured(cost: ImportCost) -> None:
     operators = {f"airflow_vectordb.operators.{name}" for name in ("base", "index", "collection")}
     sensors = {f"airflow_vectordb.sensors.{name}" for name in ("base", "milvus")}
     faces = {"airflow_vectordb.triggers.milvus", "airflow_vectordb.assets"}
-    assert {*operators, *sensors, *faces, "airflow_vectordb.rest", "airflow_vectordb.waiting"} == set(
+    assert {*operators, *sensors, *faces, "airflow_vectordb.rest", "airflow_vectordb.waiting"} <= set(
         dag_file_modules()
     )
     assert set(dag_file_modules()) <= cost.modules
