@@ -7,8 +7,6 @@ import difflib
 import math
 from dataclasses import dataclass
 
-__all__ = ["Pace"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
@@ -82,3 +80,5 @@ class Pace:
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(Pace)}
 _NAMES = ", ".join(_DEFAULTS)
+
+__all__ = ["Pace"]

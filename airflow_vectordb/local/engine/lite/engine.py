@@ -19,7 +19,7 @@ from airflow_vectordb.local.engine.lite.indexes import Indexes
 from airflow_vectordb.local.engine.lite.loading import Loading
 from airflow_vectordb.local.engine.lite.milvus_lite_internals import MilvusLiteInternals
 from airflow_vectordb.local.engine.lite.partitions import Partitions
-from airflow_vectordb.local.engine.lite.recovery import Recovery
+from airflow_vectordb.local.engine.lite.recovery import recover
 from airflow_vectordb.local.engine.lite.rpc import LiteRpc
 from airflow_vectordb.local.engine.lite.schemas import Schemas
 from airflow_vectordb.local.engine.lite.searches import Searches
@@ -56,7 +56,7 @@ def lite_engine(directory: Path, *, throwaway: bool = False) -> Engine:
         segments = Segments(store)
         entities = Entities(store)
         imports = Imports(store, entities, segments, directory)
-        Recovery(store, databases, collections, schemas, segments, imports).run()
+        recover(store, databases, collections, schemas, segments, imports)
     imports.start()
 
     def close(timeout: float) -> None:

@@ -18,66 +18,51 @@ from airflow_vectordb.local.errors import DiskError
 _log = logging.getLogger(__name__)
 
 
-class Recovery:
-    """What a start does before any caller is served; each part completes its own."""
+def recover(
+    store: Store,
+    databases: Databases,
+    collections: Collections,
+    schemas: Schemas,
+    segments: Segments,
+    imports: Imports,
+) -> None:
+    """Complete or undo what a crash interrupted, before any caller is served; each part does so with its own."""
+    driver = store.driver
+    records = store.catalog.records()
+    for record in records:
+        if record.state != "ready":
+            with _surviving(store, record):
+                collections.finish_drop(record)
+    databases.recover()
+    for record in records:
+        if record.state != "ready":
+            continue
+        with _surviving(store, record):
+            if record.new_name:
+                collections.finish_rename(record)
+            if record.copying:
+                schemas.finish_copy(record)
+            if record.truncating:
+                segments.finish_truncate(record)
+            for field in driver.indexed_fields(record) - {index.field for index in record.indexes.values()}:
+                driver.drop_index(record, field)
+            # A crash may have come between the engine and the catalog.
+            record.partitions = driver.partitions(record)
+            # The engine comes back with every indexed collection released.
+            if record.loaded:
+                driver.load(record)
+    imports.recover()
+    for database in databases.names():
+        for name in driver.collections(database) - set(collections.names(database)):
+            # Not dropped: it holds rows, and may have been put there on purpose.
+            _log.warning("database %s has a collection that the catalog does not know: %s", database, name)
 
-    def __init__(
-        self,
-        store: Store,
-        databases: Databases,
-        collections: Collections,
-        schemas: Schemas,
-        segments: Segments,
-        imports: Imports,
-    ) -> None:
-        self._store = store
-        self._databases = databases
-        self._collections = collections
-        self._schemas = schemas
-        self._segments = segments
-        self._imports = imports
 
-    def run(self) -> None:
-        records = self._store.catalog.records()
-        for record in records:
-            if record.state != "ready":
-                with self._surviving(record):
-                    self._collections.finish_drop(record)
-        self._databases.recover()
-        for record in records:
-            if record.state == "ready":
-                with self._surviving(record):
-                    self._recover(record)
-        self._imports.recover()
-        self._warn_of_strangers()
-
-    @contextmanager
-    def _surviving(self, record: CollectionRecord) -> Iterator[None]:
-        """Start nevertheless when the disk keeps a collection from being recovered, so that it can be dropped."""
-        try:
-            with self._store.reopening(record):
-                yield
-        except DiskError as error:
-            _log.warning("collection %s of database %s: %s", record.name, record.database, error.message)
-
-    def _recover(self, record: CollectionRecord) -> None:
-        if record.new_name:
-            self._collections.finish_rename(record)
-        if record.copying:
-            self._schemas.finish_copy(record)
-        if record.truncating:
-            self._segments.finish_truncate(record)
-        driver = self._store.driver
-        for field in driver.indexed_fields(record) - {index.field for index in record.indexes.values()}:
-            driver.drop_index(record, field)
-        # A crash may have come between the engine and the catalog.
-        record.partitions = driver.partitions(record)
-        # The engine comes back with every indexed collection released.
-        if record.loaded:
-            driver.load(record)
-
-    def _warn_of_strangers(self) -> None:
-        for database in self._databases.names():
-            for name in self._store.driver.collections(database) - set(self._collections.names(database)):
-                # Not dropped: it holds rows, and somebody may have put it there.
-                _log.warning("database %s has a collection that the catalog does not know: %s", database, name)
+@contextmanager
+def _surviving(store: Store, record: CollectionRecord) -> Iterator[None]:
+    """Start nevertheless when the disk keeps a collection from being recovered, so that it can be dropped."""
+    try:
+        with store.reopening(record):
+            yield
+    except DiskError as error:
+        _log.warning("collection %s of database %s: %s", record.name, record.database, error.message)
