@@ -16,12 +16,21 @@ if TYPE_CHECKING:
     from airflow_vectordb.rest import (
         aliases,
         collections,
+        compactions,
         databases,
         entities,
         errors,
+        fields,
+        functions,
         import_jobs,
         indexes,
         partitions,
+        privilege_groups,
+        quota_center,
+        resource_groups,
+        roles,
+        segments,
+        users,
     )
     from airflow_vectordb.rest import driver as driver
     from airflow_vectordb.rest import index as index
@@ -43,7 +52,25 @@ DEFAULT_RETRIES = 4
 #: Seconds: operating systems take no time-outs that are much longer, and clocks cannot be moved by such a time.
 LONGEST_TIMEOUT = 1e9
 
-_MODULES = ("aliases", "collections", "databases", "entities", "errors", "import_jobs", "indexes", "partitions")
+_MODULES = (
+    "aliases",
+    "collections",
+    "compactions",
+    "databases",
+    "entities",
+    "errors",
+    "fields",
+    "functions",
+    "import_jobs",
+    "indexes",
+    "partitions",
+    "privilege_groups",
+    "quota_center",
+    "resource_groups",
+    "roles",
+    "segments",
+    "users",
+)
 #: Used by the rest of this package, and no part of the public face; so is Session.
 _INTERNAL = ("driver", "index", "spelling", "text", "wording")
 
@@ -66,10 +93,19 @@ __all__ = [
     "MilvusConfig",
     "aliases",
     "collections",
+    "compactions",
     "databases",
     "entities",
     "errors",
+    "fields",
+    "functions",
     "import_jobs",
     "indexes",
     "partitions",
+    "privilege_groups",
+    "quota_center",
+    "resource_groups",
+    "roles",
+    "segments",
+    "users",
 ]

@@ -177,6 +177,64 @@ def drop(name: str, *, database: str | None = None) -> Call[None]:
     return Call("collections/drop", build_body(database, collectionName=name), parse_none)
 
 
+def rename(name: str, new_name: str, *, new_database: str | None = None, database: str | None = None) -> Call[None]:
+    """
+    Rename a collection. A repeated call would find none of the old name, so it is not repeated.
+
+    :param name: name of the collection, no alias
+    :param new_name: its new name
+    :param new_database: the database that it moves to; None: it stays where it is
+    :param database: its database; None: the configured one
+    """
+    body = build_body(database, collectionName=name, newCollectionName=new_name, newDbName=new_database)
+    return Call("collections/rename", body, parse_none, idempotent=False)
+
+
+def truncate(name: str, *, database: str | None = None) -> Call[None]:
+    """
+    Delete all rows of a collection; schema and indexes stay (Milvus 3.0).
+
+    :param name: name of the collection
+    :param database: its database; None: the configured one
+    """
+    return Call("collections/truncate", build_body(database, collectionName=name), parse_none)
+
+
+def alter_properties(name: str, properties: Mapping[str, Any], *, database: str | None = None) -> Call[None]:
+    """
+    Set properties of a collection.
+
+    :param name: name of the collection
+    :param properties: for example ``{"collection.ttl.seconds": 86400}``; others stay as they are
+    :param database: its database; None: the configured one
+    """
+    body = build_body(database, collectionName=name, properties=dict(properties))
+    return Call("collections/alter_properties", body, parse_none)
+
+
+def drop_properties(name: str, keys: Sequence[str], *, database: str | None = None) -> Call[None]:
+    """
+    Set properties of a collection back to their defaults.
+
+    :param name: name of the collection
+    :param keys: for example ``["collection.ttl.seconds"]``
+    :param database: its database; None: the configured one
+    """
+    return Call(
+        "collections/drop_properties", build_body(database, collectionName=name, propertyKeys=list(keys)), parse_none
+    )
+
+
+def refresh_load(name: str, *, database: str | None = None) -> Call[None]:
+    """
+    Load what was added to a loaded collection since, by an import for instance. The call returns before it is loaded.
+
+    :param name: name of the collection
+    :param database: its database; None: the configured one
+    """
+    return Call("collections/refresh_load", build_body(database, collectionName=name), parse_none)
+
+
 def load(name: str, *, database: str | None = None) -> Call[None]:
     """
     Load a collection into memory, so that it can be searched. The call returns before it is loaded.
@@ -290,14 +348,19 @@ __all__ = [
     "Field",
     "Function",
     "LoadState",
+    "alter_properties",
     "create",
     "describe",
     "drop",
+    "drop_properties",
     "flush",
     "has",
     "list_",
     "load",
     "load_state",
+    "refresh_load",
     "release",
+    "rename",
     "row_count",
+    "truncate",
 ]

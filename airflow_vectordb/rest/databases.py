@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_vectordb.rest import DEFAULT_DATABASE
@@ -30,6 +30,26 @@ def describe(name: str) -> Call[dict[str, Any]]:
     return Call("databases/describe", build_body(name), lambda a: dict(a.data))
 
 
+def alter_properties(name: str, properties: Mapping[str, Any]) -> Call[None]:
+    """
+    Set properties of a database. Milvus 2.6 takes ``databases/alter`` for it, too.
+
+    :param name: name of the database
+    :param properties: for example ``{"database.max.collections": 10}``; others stay as they are
+    """
+    return Call("databases/alter_properties", build_body(name, properties=dict(properties)), parse_none)
+
+
+def drop_properties(name: str, keys: Sequence[str]) -> Call[None]:
+    """
+    Set properties of a database back to their defaults.
+
+    :param name: name of the database
+    :param keys: for example ``["database.max.collections"]``
+    """
+    return Call("databases/drop_properties", build_body(name, propertyKeys=list(keys)), parse_none)
+
+
 def list_() -> Call[list[str]]:
     """List the names of all databases."""
     # Any database will do here, and the configured one need not exist: the list is asked for when one is missing.
@@ -45,4 +65,4 @@ def drop(name: str) -> Call[None]:
     return Call("databases/drop", build_body(name), parse_none)
 
 
-__all__ = ["create", "describe", "drop", "list_"]
+__all__ = ["alter_properties", "create", "describe", "drop", "drop_properties", "list_"]

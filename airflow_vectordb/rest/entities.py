@@ -50,7 +50,12 @@ def insert(
 
 
 def upsert(
-    collection: str, rows: Sequence[Row], *, partition: str | None = None, database: str | None = None
+    collection: str,
+    rows: Sequence[Row],
+    *,
+    partition: str | None = None,
+    partial: bool = False,
+    database: str | None = None,
 ) -> Call[Written]:
     """
     Insert rows, or replace those with the same primary key. The call may be repeated.
@@ -58,23 +63,38 @@ def upsert(
     :param collection: name of the collection
     :param rows: row objects with their primary keys, as for :func:`insert`
     :param partition: name of a partition; None: the default one
+    :param partial: whether fields that a row does not have keep their values (Milvus 2.6)
     :param database: its database; None: the configured one
     """
-    body = build_body(database, collectionName=collection, partitionName=partition, data=rows)
+    body = build_body(
+        database, collectionName=collection, partitionName=partition, data=rows, partialUpdate=partial or None
+    )
     return Call("entities/upsert", body, lambda a: _written(a, "upsert"))
 
 
-def delete(collection: str, filter: str, *, partition: str | None = None, database: str | None = None) -> Call[None]:
+def delete(
+    collection: str,
+    filter: str,
+    *,
+    filter_params: Mapping[str, Any] | None = None,
+    partition: str | None = None,
+    database: str | None = None,
+) -> Call[int | None]:
     """
     Delete the rows that a filter selects.
 
     :param collection: name of the collection
     :param filter: a boolean expression, for example ``id in [1, 2]``
+    :param filter_params: values for the ``{names}`` in the filter
     :param partition: name of a partition; None: all
     :param database: its database; None: the configured one
+    :return: what the server counts: of a filter that lists primary keys, the keys, whether there were such rows or not;
+        None: it does not count (before Milvus 2.6)
     """
-    body = build_body(database, collectionName=collection, partitionName=partition, filter=filter)
-    return Call("entities/delete", body, lambda a: None)
+    body = build_body(
+        database, collectionName=collection, partitionName=partition, filter=filter, exprParams=filter_params
+    )
+    return Call("entities/delete", body, _deleted)
 
 
 def query(
@@ -84,17 +104,21 @@ def query(
     output_fields: Sequence[str] | None = None,
     limit: int | None = None,
     offset: int | None = None,
+    filter_params: Mapping[str, Any] | None = None,
+    partitions: Sequence[str] | None = None,
     params: Mapping[str, Any] | None = None,
     database: str | None = None,
 ) -> Call[list[dict[str, Any]]]:
     """
-    Read the rows that a filter selects.
+    Read the rows that a filter selects. Milvus takes those with the lowest primary keys first.
 
     :param collection: name of the collection
     :param filter: a boolean expression; None: all rows
     :param output_fields: names of the fields to read; ``["count(*)"]`` counts
     :param limit: rows at most, 1 to 16384; None: the server's default
     :param offset: rows to skip
+    :param filter_params: values for the ``{names}`` in the filter
+    :param partitions: names of the partitions to read; None: all
     :param params: further fields of the request, for example ``{"consistencyLevel": "Strong"}``
     :param database: its database; None: the configured one
     :return: rows, values as the server gives them (JSON fields come as strings)
@@ -106,19 +130,39 @@ def query(
         outputFields=_list(output_fields),
         limit=limit,
         offset=offset,
+        exprParams=filter_params,
+        partitionNames=_list(partitions),
         **dict(params or {}),
     )
     return Call("entities/query", body, _rows)
 
 
-def count(collection: str, *, database: str | None = None) -> Call[int]:
+def count(
+    collection: str,
+    *,
+    filter: str | None = None,
+    filter_params: Mapping[str, Any] | None = None,
+    partitions: Sequence[str] | None = None,
+    database: str | None = None,
+) -> Call[int]:
     """
     Count the rows of a loaded collection exactly, unsealed ones included (strong consistency).
 
     :param collection: name of the collection
+    :param filter: a boolean expression that the rows satisfy; None: all rows
+    :param filter_params: values for the ``{names}`` in the filter
+    :param partitions: names of the partitions to count in; None: all
     :param database: its database; None: the configured one
     """
-    body = build_body(database, collectionName=collection, outputFields=["count(*)"], consistencyLevel="Strong")
+    body = build_body(
+        database,
+        collectionName=collection,
+        filter=filter,
+        exprParams=filter_params,
+        outputFields=["count(*)"],
+        partitionNames=_list(partitions),
+        consistencyLevel="Strong",
+    )
     return Call("entities/query", body, lambda a: int(a.data[0]["count(*)"]))
 
 
@@ -127,6 +171,8 @@ def get(
     ids: Sequence[int | str],
     *,
     output_fields: Sequence[str] | None = None,
+    partitions: Sequence[str] | None = None,
+    params: Mapping[str, Any] | None = None,
     database: str | None = None,
 ) -> Call[list[dict[str, Any]]]:
     """
@@ -135,9 +181,18 @@ def get(
     :param collection: name of the collection
     :param ids: primary keys
     :param output_fields: names of the fields to read
+    :param partitions: names of the partitions to read; None: all
+    :param params: further fields of the request, for example ``{"consistencyLevel": "Strong"}``
     :param database: its database; None: the configured one
     """
-    body = build_body(database, collectionName=collection, id=list(ids), outputFields=_list(output_fields))
+    body = build_body(
+        database,
+        collectionName=collection,
+        id=list(ids),
+        outputFields=_list(output_fields),
+        partitionNames=_list(partitions),
+        **dict(params or {}),
+    )
     return Call("entities/get", body, _rows)
 
 
@@ -151,19 +206,27 @@ def search(
     output_fields: Sequence[str] | None = None,
     params: Mapping[str, Any] | None = None,
     search_params: Mapping[str, Any] | None = None,
+    offset: int | None = None,
+    filter_params: Mapping[str, Any] | None = None,
+    partitions: Sequence[str] | None = None,
+    options: Mapping[str, Any] | None = None,
     database: str | None = None,
 ) -> Call[list[list[dict[str, Any]]]]:
     """
     Find the nearest rows of each of several vectors.
 
     :param collection: name of the collection, which must be loaded
-    :param vectors: query vectors
+    :param vectors: query vectors; texts, where a function makes vectors of texts
     :param anns_field: the vector field; None: the only one
     :param limit: hits for each vector
     :param filter: a boolean expression that hits must satisfy
     :param output_fields: names of the fields to read of each hit
     :param params: parameters of the index, for example ``{"ef": 64}`` (``searchParams.params``)
     :param search_params: the whole ``searchParams``, with ``params`` put into it
+    :param offset: hits to skip
+    :param filter_params: values for the ``{names}`` in the filter
+    :param partitions: names of the partitions to search; None: all
+    :param options: further fields of the request, for example ``{"groupingField": "doc"}``
     :param database: its database; None: the configured one
     :return: for each vector its hits, nearest first: primary key under its own name, ``distance``, output fields
     """
@@ -176,33 +239,85 @@ def search(
         data=vectors,
         annsField=anns_field,
         limit=limit,
+        offset=offset,
         filter=filter,
+        exprParams=filter_params,
         outputFields=_list(output_fields),
+        partitionNames=_list(partitions),
         searchParams=searching or None,
+        **dict(options or {}),
     )
+    return Call("entities/search", body, lambda a: _hits(a, len(vectors), limit))
 
-    def read(answer: Answer) -> list[list[dict[str, Any]]]:
-        # The hits of all vectors come as one flat list, and `topks` says how many belong to each.
-        hits, found = _rows(answer), answer.envelope.get("topks")
-        if not hits and not found:  # without any hit there are no topks either
-            return [[] for _ in vectors]
-        if found is None:
-            if len(vectors) == 1:
-                return [hits]
-            found = [limit] * len(vectors)
-            if sum(found) != len(hits):
-                raise ValueError(f"{len(hits)} hits for {len(vectors)} vectors, and no topks to divide them by")
-        bounds = [0, *accumulate(int(count) for count in found)]
-        if bounds[-1] != len(hits) or len(found) != len(vectors):
-            raise ValueError(f"topks {found} do not divide {len(hits)} hits among {len(vectors)} vectors")
-        return [hits[start:end] for start, end in pairwise(bounds)]
 
-    return Call("entities/search", body, read)
+def hybrid_search(
+    collection: str,
+    searches: Sequence[Mapping[str, Any]],
+    *,
+    rerank: Mapping[str, Any] | None = None,
+    limit: int = 10,
+    offset: int | None = None,
+    output_fields: Sequence[str] | None = None,
+    partitions: Sequence[str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    database: str | None = None,
+) -> Call[list[list[dict[str, Any]]]]:
+    """
+    Search several vector fields, and merge what is found.
+
+    :param collection: name of the collection, which must be loaded
+    :param searches: one for each field: ``{"data": [vector], "annsField": "dense", "limit": 20, "params": {…}}``; each
+        with the same number of vectors
+    :param rerank: how they are merged: ``{"strategy": "rrf", "params": {"k": 60}}`` (None) or
+        ``{"strategy": "weighted", "params": {"weights": [0.7, 0.3]}}``
+    :param limit: hits in all for each vector
+    :param offset: hits to skip
+    :param output_fields: names of the fields to read of each hit
+    :param partitions: names of the partitions to search; None: all
+    :param options: further fields of the request, for example ``{"consistencyLevel": "Strong"}``
+    :param database: its database; None: the configured one
+    :return: for each vector its hits, best first: primary key under its own name, ``distance``, output fields
+    """
+    body = build_body(
+        database,
+        collectionName=collection,
+        search=[dict(search) for search in searches],
+        rerank=dict(rerank or {"strategy": "rrf", "params": {"k": 60}}),
+        limit=limit,
+        offset=offset,
+        outputFields=_list(output_fields),
+        partitionNames=_list(partitions),
+        **dict(options or {}),
+    )
+    vectors = len(searches[0].get("data") or ()) if searches else 0
+    return Call("entities/hybrid_search", body, lambda a: _hits(a, vectors, limit))
+
+
+def _hits(answer: Answer, vectors: int, limit: int) -> list[list[dict[str, Any]]]:
+    # The hits of all vectors come as one flat list, and `topks` says how many belong to each.
+    hits, found = _rows(answer), answer.envelope.get("topks")
+    if not hits and not found:  # without any hit there are no topks either
+        return [[] for _ in range(vectors)]
+    if found is None:
+        if vectors == 1:
+            return [hits]
+        found = [limit] * vectors
+        if sum(found) != len(hits):
+            raise ValueError(f"{len(hits)} hits for {vectors} vectors, and no topks to divide them by")
+    bounds = [0, *accumulate(int(count) for count in found)]
+    if bounds[-1] != len(hits) or len(found) != vectors:
+        raise ValueError(f"topks {found} do not divide {len(hits)} hits among {vectors} vectors")
+    return [hits[start:end] for start, end in pairwise(bounds)]
 
 
 def _written(answer: Answer, verb: str) -> Written:
     data = answer.data
     return Written(int(data[f"{verb}Count"]), tuple(data.get(f"{verb}Ids") or ()))
+
+
+def _deleted(answer: Answer) -> int | None:
+    count = answer.data.get("deleteCount") if isinstance(answer.data, Mapping) else None
+    return None if count is None else int(count)
 
 
 def _rows(answer: Answer) -> list[dict[str, Any]]:
@@ -213,4 +328,4 @@ def _list(names: Sequence[str] | None) -> list[str] | None:
     return None if names is None else list(names)
 
 
-__all__ = ["Row", "Written", "count", "delete", "get", "insert", "query", "search", "upsert"]
+__all__ = ["Row", "Written", "count", "delete", "get", "hybrid_search", "insert", "query", "search", "upsert"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb.rest.errors import IndexNotFoundError
 from airflow_vectordb.rest.http.call import Answer, Call, build_body, parse_names, parse_none
@@ -64,6 +64,36 @@ def list_(collection: str, *, database: str | None = None) -> Call[list[str]]:
     return Call("indexes/list", build_body(database, collectionName=collection), parse_names)
 
 
+def alter_properties(
+    collection: str, index_name: str, properties: Mapping[str, Any], *, database: str | None = None
+) -> Call[None]:
+    """
+    Set properties of an index. The collection must be released.
+
+    :param collection: name of the collection, or an alias
+    :param index_name: name of the index
+    :param properties: ``{"mmap.enabled": True}``; what it was built with cannot be altered
+    :param database: its database; None: the configured one
+    """
+    body = build_body(database, collectionName=collection, indexName=index_name, properties=dict(properties))
+    return Call("indexes/alter_properties", body, parse_none)
+
+
+def drop_properties(
+    collection: str, index_name: str, keys: Sequence[str], *, database: str | None = None
+) -> Call[None]:
+    """
+    Set properties of an index back to their defaults. The collection must be released.
+
+    :param collection: name of the collection, or an alias
+    :param index_name: name of the index
+    :param keys: ``["mmap.enabled"]``
+    :param database: its database; None: the configured one
+    """
+    body = build_body(database, collectionName=collection, indexName=index_name, propertyKeys=list(keys))
+    return Call("indexes/drop_properties", body, parse_none)
+
+
 def drop(collection: str, index_name: str, *, database: str | None = None) -> Call[None]:
     """
     Drop an index. A vector index of a loaded collection cannot be dropped: release the collection first.
@@ -75,4 +105,4 @@ def drop(collection: str, index_name: str, *, database: str | None = None) -> Ca
     return Call("indexes/drop", build_body(database, collectionName=collection, indexName=index_name), parse_none)
 
 
-__all__ = ["IndexDescription", "create", "describe", "drop", "list_"]
+__all__ = ["IndexDescription", "alter_properties", "create", "describe", "drop", "drop_properties", "list_"]

@@ -3,8 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse_none
+
+
+def create(collection: str, partition: str, *, database: str | None = None) -> Call[None]:
+    """
+    Create a partition. Creating one that exists is a no-op.
+
+    :param collection: name of the collection
+    :param partition: name of the partition
+    :param database: its database; None: the configured one
+    """
+    return Call("partitions/create", _named(collection, partition, database), parse_none)
+
+
+def drop(collection: str, partition: str, *, database: str | None = None) -> Call[None]:
+    """
+    Drop a partition with its rows. It must be released. Dropping one that does not exist is a no-op.
+
+    :param collection: name of the collection
+    :param partition: name of the partition
+    :param database: its database; None: the configured one
+    """
+    return Call("partitions/drop", _named(collection, partition, database), parse_none)
+
+
+def has(collection: str, partition: str, *, database: str | None = None) -> Call[bool]:
+    """
+    Return whether a partition exists.
+
+    :param collection: name of the collection
+    :param partition: name of the partition
+    :param database: its database; None: the configured one
+    """
+    return Call("partitions/has", _named(collection, partition, database), lambda a: bool(a.data["has"]))
+
+
+def row_count(collection: str, partition: str, *, database: str | None = None) -> Call[int]:
+    """
+    Return the number of flushed rows of a partition (``partitions/get_stats``).
+
+    :param collection: name of the collection
+    :param partition: name of the partition
+    :param database: its database; None: the configured one
+    """
+    return Call("partitions/get_stats", _named(collection, partition, database), lambda a: int(a.data["rowCount"]))
 
 
 def list_(collection: str, *, database: str | None = None) -> Call[list[str]]:
@@ -41,4 +86,8 @@ def release(collection: str, partitions: Sequence[str], *, database: str | None 
     return Call("partitions/release", body, parse_none)
 
 
-__all__ = ["list_", "load", "release"]
+def _named(collection: str, partition: str, database: str | None) -> dict[str, Any]:
+    return build_body(database, collectionName=collection, partitionName=partition)
+
+
+__all__ = ["create", "drop", "has", "list_", "load", "release", "row_count"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from airflow_vectordb.rest.http.unsent import WarnsUnsent
@@ -39,8 +39,12 @@ class Call(WarnsUnsent, Generic[T_co]):
 
     path: str
     body: Mapping[str, Any]
-    read: Callable[[Answer], T_co] = field(repr=False)
+    read: Callable[[Answer], T_co]
     idempotent: bool = True
+
+    def __repr__(self) -> str:
+        # Without the body, which may have a password, or many rows.
+        return f"Call({self.path!r}, {self.target()!r})"
 
     @property
     def has_rows(self) -> bool:

@@ -1,0 +1,65 @@
+"""Calls on ``/v2/vectordb/collections/compact`` and ``get_compaction_state``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airflow_vectordb.rest.http.call import Answer, Call, build_body
+from airflow_vectordb.rest.result import Result
+
+
+@dataclass(frozen=True)
+class Compaction(Result):
+    """
+    How far a compaction is.
+
+    :param job_id: its id
+    :param state: ``Executing`` or ``Completed``
+    :param executing: plans under way
+    :param completed: plans done
+    :param timed_out: plans that took too long
+    """
+
+    job_id: int
+    state: str
+    executing: int = 0
+    completed: int = 0
+    timed_out: int = 0
+
+
+def compact(collection: str, *, clustering: bool = False, database: str | None = None) -> Call[int]:
+    """
+    Merge small segments, and take deleted rows out of them. The call returns before it is done.
+
+    A second call starts a second compaction, so the call is not repeated.
+
+    :param collection: name of the collection
+    :param clustering: whether rows are sorted into segments by the clustering key
+    :param database: its database; None: the configured one
+    :return: id for :func:`describe`
+    """
+    body = build_body(database, collectionName=collection, isClustering=clustering or None)
+    return Call("collections/compact", body, lambda a: int(a.data["compactionID"]), idempotent=False)
+
+
+def describe(job_id: int) -> Call[Compaction]:
+    """
+    Return how far a compaction is (``collections/get_compaction_state``).
+
+    :param job_id: what :func:`compact` returned
+    """
+    return Call("collections/get_compaction_state", build_body(jobID=job_id), _compaction)
+
+
+def _compaction(answer: Answer) -> Compaction:
+    data = answer.data
+    return Compaction(
+        job_id=int(data["compactionID"]),
+        state=str(data["state"]),
+        executing=int(data.get("executingPlanNumber") or 0),
+        completed=int(data.get("completedPlanNumber") or 0),
+        timed_out=int(data.get("timeoutPlanNumber") or 0),
+    )
+
+
+__all__ = ["Compaction", "compact", "describe"]

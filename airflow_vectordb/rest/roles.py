@@ -1,0 +1,146 @@
+"""Calls on ``/v2/vectordb/roles``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airflow_vectordb.rest.http.call import Answer, Call, build_body, parse_names, parse_none
+from airflow_vectordb.rest.result import Result
+
+
+@dataclass(frozen=True)
+class Grant(Result):
+    """
+    A privilege that a role has.
+
+    :param privilege: its name, as ``Search``, or that of a group of privileges
+    :param object_type: ``Global``, ``Collection`` or ``User``
+    :param object_name: name of the collection or user; ``*``: all
+    :param database: name of the database; ``*``: all
+    :param grantor: who gave it
+    """
+
+    privilege: str
+    object_type: str = ""
+    object_name: str = ""
+    database: str = ""
+    grantor: str = ""
+
+
+def create(role: str) -> Call[None]:
+    """
+    Create a role. It fails if the role exists, so the call is not repeated.
+
+    :param role: name of the role
+    """
+    return Call("roles/create", build_body(roleName=role), parse_none, idempotent=False)
+
+
+def describe(role: str, *, database: str | None = None) -> Call[list[Grant]]:
+    """
+    Return what a role may do.
+
+    :param role: name of the role
+    :param database: what it may do there; None: in the configured one
+    """
+    return Call("roles/describe", build_body(database, roleName=role), _grants)
+
+
+def list_() -> Call[list[str]]:
+    """List the names of all roles."""
+    return Call("roles/list", build_body(), parse_names)
+
+
+def drop(role: str) -> Call[None]:
+    """
+    Drop a role. A repeated call would find none, so it is not repeated.
+
+    :param role: name of the role
+    """
+    return Call("roles/drop", build_body(roleName=role), parse_none, idempotent=False)
+
+
+def grant_privilege(
+    role: str, privilege: str, object_type: str, object_name: str, *, database: str | None = None
+) -> Call[None]:
+    """
+    Let a role do something. From Milvus 2.5 on, :func:`grant_privilege_v2` takes groups of privileges, too.
+
+    :param role: name of the role
+    :param privilege: as ``Search``
+    :param object_type: ``Global``, ``Collection`` or ``User``
+    :param object_name: name of the collection or user; ``*``: all
+    :param database: its database; None: the configured one
+    """
+    return Call("roles/grant_privilege", _v1(role, privilege, object_type, object_name, database), parse_none)
+
+
+def revoke_privilege(
+    role: str, privilege: str, object_type: str, object_name: str, *, database: str | None = None
+) -> Call[None]:
+    """
+    Take back what :func:`grant_privilege` gave.
+
+    :param role: name of the role
+    :param privilege: as ``Search``
+    :param object_type: ``Global``, ``Collection`` or ``User``
+    :param object_name: name of the collection or user; ``*``: all
+    :param database: its database; None: the configured one
+    """
+    return Call("roles/revoke_privilege", _v1(role, privilege, object_type, object_name, database), parse_none)
+
+
+def grant_privilege_v2(role: str, privilege: str, collection: str, *, database: str | None = None) -> Call[None]:
+    """
+    Let a role do something (Milvus 2.5 and later).
+
+    :param role: name of the role
+    :param privilege: a privilege, or a group of them, as ``CollectionReadOnly``
+    :param collection: name of a collection; ``*``: all
+    :param database: name of its database; ``*``: all; None: the configured one
+    """
+    body = build_body(database, roleName=role, privilege=privilege, collectionName=collection)
+    return Call("roles/grant_privilege_v2", body, parse_none)
+
+
+def revoke_privilege_v2(role: str, privilege: str, collection: str, *, database: str | None = None) -> Call[None]:
+    """
+    Take back what :func:`grant_privilege_v2` gave.
+
+    :param role: name of the role
+    :param privilege: a privilege, or a group of them
+    :param collection: name of a collection; ``*``: all
+    :param database: name of its database; ``*``: all; None: the configured one
+    """
+    body = build_body(database, roleName=role, privilege=privilege, collectionName=collection)
+    return Call("roles/revoke_privilege_v2", body, parse_none)
+
+
+def _v1(role: str, privilege: str, object_type: str, object_name: str, database: str | None) -> dict[str, str]:
+    return build_body(database, roleName=role, privilege=privilege, objectType=object_type, objectName=object_name)
+
+
+def _grants(answer: Answer) -> list[Grant]:
+    return [
+        Grant(
+            privilege=str(item["privilege"]),
+            object_type=str(item.get("objectType") or ""),
+            object_name=str(item.get("objectName") or ""),
+            database=str(item.get("dbName") or ""),
+            grantor=str(item.get("grantor") or ""),
+        )
+        for item in answer.data or ()
+    ]
+
+
+__all__ = [
+    "Grant",
+    "create",
+    "describe",
+    "drop",
+    "grant_privilege",
+    "grant_privilege_v2",
+    "list_",
+    "revoke_privilege",
+    "revoke_privilege_v2",
+]

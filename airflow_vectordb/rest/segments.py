@@ -1,0 +1,32 @@
+"""Calls on ``/v2/vectordb/segments``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow_vectordb.rest.http.call import Answer, Call, build_body
+
+
+def describe(
+    collection_id: int, segment_ids: Sequence[int], *, database: str | None = None
+) -> Call[list[dict[str, Any]]]:
+    """
+    Describe segments of a collection (Milvus 2.5 and later).
+
+    :param collection_id: ``collectionID`` of its description
+    :param segment_ids: ids of the segments
+    :param database: its database; None: the configured one
+    :return: a description for each, as the server spells it
+    """
+    body = build_body(database, collectionID=collection_id, segmentIDs=list(segment_ids))
+    return Call("segments/describe", body, _segments)
+
+
+def _segments(answer: Answer) -> list[dict[str, Any]]:
+    data = answer.data or []
+    found = data.get("segmentInfos") or [] if isinstance(data, Mapping) else data
+    return [dict(segment) for segment in found]
+
+
+__all__ = ["describe"]

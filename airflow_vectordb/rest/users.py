@@ -1,0 +1,73 @@
+"""Calls on ``/v2/vectordb/users``."""
+
+from __future__ import annotations
+
+from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse_none
+
+
+def create(user: str, password: str) -> Call[None]:
+    """
+    Create a user. It fails if the user exists, so the call is not repeated.
+
+    :param user: name of the user
+    :param password: 6 to 72 characters
+    """
+    return Call("users/create", build_body(userName=user, password=password), parse_none, idempotent=False)
+
+
+def update_password(user: str, password: str, new_password: str) -> Call[None]:
+    """
+    Change a password. A repeated call would have the wrong old password, so it is not repeated.
+
+    :param user: name of the user
+    :param password: the present password
+    :param new_password: 6 to 72 characters
+    """
+    body = build_body(userName=user, password=password, newPassword=new_password)
+    return Call("users/update_password", body, parse_none, idempotent=False)
+
+
+def describe(user: str) -> Call[list[str]]:
+    """
+    Return the names of a user's roles.
+
+    :param user: name of the user
+    """
+    return Call("users/describe", build_body(userName=user), parse_names)
+
+
+def list_() -> Call[list[str]]:
+    """List the names of all users."""
+    return Call("users/list", build_body(), parse_names)
+
+
+def drop(user: str) -> Call[None]:
+    """
+    Drop a user.
+
+    :param user: name of the user
+    """
+    return Call("users/drop", build_body(userName=user), parse_none)
+
+
+def grant_role(user: str, role: str) -> Call[None]:
+    """
+    Give a role to a user.
+
+    :param user: name of the user
+    :param role: name of the role
+    """
+    return Call("users/grant_role", build_body(userName=user, roleName=role), parse_none)
+
+
+def revoke_role(user: str, role: str) -> Call[None]:
+    """
+    Take a role from a user.
+
+    :param user: name of the user
+    :param role: name of the role
+    """
+    return Call("users/revoke_role", build_body(userName=user, roleName=role), parse_none)
+
+
+__all__ = ["create", "describe", "drop", "grant_role", "list_", "revoke_role", "update_password"]
