@@ -26,7 +26,7 @@ from airflow_vectordb.rest.http.call import Answer, Call
 
 PASSWORD = "s3cret-of-ada"
 BM25 = {"name": "f", "type": "BM25", "inputFieldNames": ["text"], "outputFieldNames": ["sparse"]}
-C, P, I = {"collectionName": "c"}, {"partitionName": "p"}, {"indexName": "i"}
+C, P, INDEX = {"collectionName": "c"}, {"partitionName": "p"}, {"indexName": "i"}
 GROUP = {"privilegeGroupName": "g"}
 GRANT = {"roleName": "r", "privilege": "Search"}
 
@@ -84,13 +84,13 @@ def read(call: Call[Any], data: Any) -> Any:
         (
             indexes.alter_properties("c", "i", {"mmap.enabled": True}),
             "indexes/alter_properties",
-            {**C, **I, "properties": {"mmap.enabled": True}},
+            {**C, **INDEX, "properties": {"mmap.enabled": True}},
             True,
         ),
         (
             indexes.drop_properties("c", "i", ["mmap.enabled"]),
             "indexes/drop_properties",
-            {**C, **I, "propertyKeys": ["mmap.enabled"]},
+            {**C, **INDEX, "propertyKeys": ["mmap.enabled"]},
             True,
         ),
         (
