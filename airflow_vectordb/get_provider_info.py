@@ -30,7 +30,11 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": INTEGRATION,
-                "python-modules": ["airflow_vectordb.operators.collection", "airflow_vectordb.operators.index"],
+                "python-modules": [
+                    "airflow_vectordb.operators.alias",
+                    "airflow_vectordb.operators.collection",
+                    "airflow_vectordb.operators.index",
+                ],
             }
         ],
         "sensors": [{"integration-name": INTEGRATION, "python-modules": ["airflow_vectordb.sensors.milvus"]}],

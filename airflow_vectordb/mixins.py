@@ -195,14 +195,18 @@ class MilvusTaskMixin(_Task):
         place = f"{target} (database {hook.config.database or rest.DEFAULT_DATABASE!r})"
         return rest.errors.Where("", place, hook.config.url)
 
-    def emit_asset_events(self, hook: MilvusHook, context: Context, extra: dict[str, Any]) -> None:
+    def emit_asset_events(
+        self, hook: MilvusHook, context: Context, extra: dict[str, Any], collection: str | None = None
+    ) -> None:
         """
         Report to Airflow what this task did to its collection: see :func:`airflow_vectordb.assets.emit_asset_events`.
 
         The work is done: nothing that goes wrong here fails the task.
+
+        :param collection: name of another one, or an alias; None: the task's
         """
         try:
-            emit_asset_events(self.outlets, hook, context, self.collection_name, extra)
+            emit_asset_events(self.outlets, hook, context, collection or self.collection_name, extra)
         except Exception as error:  # noqa: BLE001
             self.log.warning("The work is done; Airflow could not be told of it, as assets and lineage: %s", error)
 

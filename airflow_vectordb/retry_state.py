@@ -68,6 +68,11 @@ class RetryState:
         """Delete the fact."""
         self._store.delete(self._key)
 
+    def expire(self) -> None:
+        """Delete the fact unless the store does so in time: until Airflow has the result, there may be another try."""
+        if isinstance(self._store, _VariableStore):
+            self.delete()
+
 
 class _DictStore:
     """A dict with the methods of Airflow's task state store."""

@@ -192,21 +192,12 @@ class CreateIndexOperator(WaitingOperator):
         for warning in (warning for spec in specs for warning in spec.warnings):
             self.log.warning(warning)
         if replacement is not None:
-            replacement.begin(self._own_name(hook, described))
+            replacement.begin(operators._aliases.own_name(hook, described))
         fail_on_same = self.if_exists == "fail" and not retried
         creation = operators._create.IndexCreation(self, hook, described, specs, replacement, fail_on_same=fail_on_same)
         if self.flush and "flushed" not in state.results:
             state.results["flushed"] = self._flush(hook, described)
         return creation.create(reread=self.flush)
-
-    def _own_name(self, hook: MilvusHook, described: Collection) -> str:
-        """Return the name of a collection, which Milvus 2.6 describes by the alias that it was asked for."""
-        if described.aliases is None or described.name in described.aliases:
-            # A server that does not know the call knows no alias either.
-            unknown = (rest.errors.AliasNotFoundError, rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError)
-            with suppress(*unknown):
-                return hook.send(rest.aliases.describe(described.name))
-        return described.name
 
     def _flush(self, hook: MilvusHook, described: Collection) -> int:
         """Seal what was inserted so far; return how many rows there are, 0 if only the wait will tell."""

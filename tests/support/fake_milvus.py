@@ -75,6 +75,8 @@ class FakeMilvus:
         self.indexes[name] = {"fieldName": on, "indexType": index_type, "metricType": metric, "params": told}
 
     def _answer(self, path: str, body: Mapping[str, Any]) -> Behaviour:
+        if path in ("aliases/create", "aliases/alter"):
+            return ok({})
         if path == "aliases/describe":
             known = body["aliasName"] in self.aliases
             return (

@@ -13,6 +13,7 @@ from airflow.sdk import DAG
 
 from airflow_vectordb._compat import AirflowException
 from airflow_vectordb.deferral import deadline_of
+from airflow_vectordb.operators.alias import SwitchAliasOperator
 from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
 from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
 from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
@@ -26,6 +27,7 @@ MINIMAL: dict[type[Any], dict[str, Any]] = {
     DropIndexOperator: {"collection_name": "docs", "index_name": "vector"},
     LoadCollectionOperator: {"collection_name": "docs"},
     ReleaseCollectionOperator: {"collection_name": "docs"},
+    SwitchAliasOperator: {"alias": "live", "collection_name": "docs"},
     IndexSensor: {"collection_name": "docs"},
     CollectionLoadSensor: {"collection_name": "docs"},
 }

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
-from airflow_vectordb.operators import collection, index
+from airflow_vectordb.operators import alias, collection, index
 from airflow_vectordb.sensors import milvus
 from airflow_vectordb.sensors.base import MilvusSensor
 from tests.support.docs_pages import ROOT, blocks_of, prose, table
 
 FOLDER = ROOT / "docs" / "operators"
-CLASSES = [getattr(module, name) for module in (index, collection, milvus) for name in module.__all__]
+CLASSES = [getattr(module, name) for module in (index, collection, alias, milvus) for name in module.__all__]
 SECTIONS = [
     "Arguments",
     "What it does, in this order",
@@ -27,6 +27,8 @@ SECTIONS = [
 ]
 #: The requests of Milvus's own protocol that its RESTful calls become.
 REQUESTS = {
+    "aliases/alter": ["AlterAliasRequest"],
+    "aliases/create": ["CreateAliasRequest"],
     "aliases/describe": ["DescribeAliasRequest"],
     "collections/describe": ["DescribeCollectionRequest"],
     "collections/flush": ["FlushRequest"],

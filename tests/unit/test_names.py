@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_vectordb._compat import AirflowFailException
+from airflow_vectordb.operators.alias import SwitchAliasOperator
 from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
 from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
 from airflow_vectordb.rest.errors import InvalidParametersError
@@ -47,6 +48,8 @@ ARGUMENTS: dict[str, Callable[[str], Any]] = {
     "CollectionLoadSensor.partition_names": lambda v: CollectionLoadSensor(
         task_id="t", collection_name="docs", partition_names=v
     ),
+    "SwitchAliasOperator.alias": lambda v: SwitchAliasOperator(task_id="t", alias=v, collection_name="docs_1"),
+    "SwitchAliasOperator.collection_name": lambda v: SwitchAliasOperator(task_id="t", alias="a", collection_name=v),
     "LoadCollectionOperator.collection_name": lambda v: LoadCollectionOperator(task_id="t", collection_name=v),
     "LoadCollectionOperator.partition_names": lambda v: LoadCollectionOperator(
         task_id="t", collection_name="docs", partition_names=v

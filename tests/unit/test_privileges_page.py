@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_vectordb.operators.alias import SwitchAliasOperator
 from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
 from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
 from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
@@ -22,6 +23,8 @@ common_pb2 = pytest.importorskip("pymilvus.grpc_gen.common_pb2")
 SECTION = (ROOT / "docs" / "production.md").read_text().partition("## Privileges\n")[2].partition("\n## ")[0]
 #: The request of Milvus's protocol that a call of the RESTful API becomes.
 REQUESTS = {
+    "aliases/alter": "AlterAliasRequest",
+    "aliases/create": "CreateAliasRequest",
     "aliases/describe": "DescribeAliasRequest",
     "collections/describe": "DescribeCollectionRequest",
     "collections/flush": "FlushRequest",
@@ -62,6 +65,10 @@ TASKS: dict[str, list[Task]] = {
     "`ReleaseCollectionOperator`": [
         (ReleaseCollectionOperator, {}, {"loaded": {"_default", "a"}}),
         (ReleaseCollectionOperator, {"partition_names": ["a"]}, {"loaded": {"_default", "a"}}),
+    ],
+    "`SwitchAliasOperator`": [
+        (SwitchAliasOperator, {"alias": "live"}, {"loaded": {"_default", "a"}}),
+        (SwitchAliasOperator, {"alias": "live", "min_rows": 1}, {"loaded": {"_default", "a"}}),
     ],
     "`IndexSensor`": [(IndexSensor, {}, {}), (IndexSensor, {"index_name": "vector"}, {})],
     "`CollectionLoadSensor`": [(CollectionLoadSensor, {}, {"loaded": {"_default", "a"}})],

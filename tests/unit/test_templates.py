@@ -21,12 +21,14 @@ TEMPLATED = {
     "DropIndexOperator": ("collection_name", "index_name"),
     "LoadCollectionOperator": ("collection_name", "partition_names"),
     "ReleaseCollectionOperator": ("collection_name", "partition_names"),
+    "SwitchAliasOperator": ("alias", "collection_name", "min_rows"),
     "IndexSensor": ("collection_name", "index_name", "min_rows"),
     "CollectionLoadSensor": ("collection_name", "partition_names"),
 }
 #: Numbers, and choices that are checked when the DAG file is parsed.
 NOT_TEMPLATED = {
     "allow_unknown",
+    "check_loaded",
     "deferrable",
     "flush",
     "if_exists",

@@ -1,0 +1,164 @@
+"""The operator that moves readers to another collection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_vectordb import operators, rest, waiting
+from airflow_vectordb.deferral import ResumeState, wait_for
+from airflow_vectordb.operators.base import WaitingOperator
+from airflow_vectordb.retry_state import RetryState
+from airflow_vectordb.validation import check_flags, check_literal, check_rows, parse_rows, validate_rendered
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.rest.collections import Collection
+
+_IS_A_COLLECTION, _EXISTS = 1601, 1602
+
+
+class SwitchAliasOperator(WaitingOperator):
+    """
+    Let an alias lead to a collection: create the alias, or move it in one step, so that its readers see no gap.
+
+    A collection that is not loaded, or has too few rows, is refused, and the alias stays where it is. The result says
+    where the alias led before, also when the task was killed and retried. To roll back, switch to that collection: with
+    this operator, and with the same checks.
+    `Alter Alias <https://milvus.io/api-reference/restful/v2.5.x/v2/Alias%20(v2)/Alter.md>`__
+
+    :param alias: the alias. Templated.
+    :param collection_name: the collection that it shall lead to; of an alias, the collection that it leads to.
+        Templated.
+    :param min_rows: rows that the collection has at least: a number, or a text that is one. They are counted in memory,
+        or, if the collection is not loaded, as far as they are flushed. None: they are not counted. Templated.
+    :param check_loaded: whether to refuse a collection that is not loaded, or not with all of its partitions
+    :param database: the database; None: the connection's (its schema field). Templated.
+    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
+    :param wait_for_completion: whether to wait for a collection that is being loaded; otherwise it is refused, too
+    :param deferrable: whether to wait in the triggerer; None: Airflow's ``operators.default_deferrable``
+    :param poll_interval: the longest pause between two polls, in seconds or as a timedelta; default 30
+    :param timeout: for the wait, in seconds or as a timedelta; None: only ``execution_timeout``, or without it 24 h
+    :return: ``{"alias", "collection_name", "previous"}``, the last the collection that the alias led to before; None:
+        there was no such alias. The same goes into the ``extra`` of the events of outlet assets, under ``switch``
+    :raises AirflowFailException: for permanent errors: no such collection, not loaded, too few rows, an alias that is
+        a collection's name, wrong credentials, …
+    :raises AirflowException: for transient errors: no answer, a limiter, a timeout, …
+    :raises ValueError: when the DAG is parsed, for an argument that can never be right
+    """
+
+    template_fields: Sequence[str] = ("milvus_conn_id", "database", "alias", "collection_name", "min_rows")
+
+    def __init__(
+        self,
+        *,
+        alias: str,
+        collection_name: str,
+        min_rows: int | str | None = None,
+        check_loaded: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.alias = alias
+        self.collection_name = collection_name
+        self.min_rows = min_rows
+        self.check_loaded = check_loaded
+        self.raise_if_invalid(
+            *check_literal(alias=alias, collection_name=collection_name),
+            *_check_different(alias, collection_name),
+            *check_rows("min_rows", min_rows),
+            *check_flags(check_loaded=check_loaded),
+        )
+
+    def describe_target(self) -> str:
+        """Name the alias and the collection."""
+        return f"alias {self.alias!r} for collection {self.collection_name!r}"
+
+    def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
+        """Check the collection, and switch."""
+        min_rows, problems = parse_rows("min_rows", self.min_rows)
+        problems += validate_rendered(alias=self.alias, collection_name=self.collection_name)
+        problems += _check_different(self.alias, self.collection_name)
+        if problems:
+            raise rest.errors.InvalidParametersError(problems)
+        with self.error_context(hook, self.describe_target()):
+            described = hook.send(rest.collections.describe(self.collection_name))
+            if self.check_loaded and "loaded" not in state.results:
+                self._require_loaded(hook, state)
+            if self.min_rows is not None:
+                self._require_rows(hook, described, min_rows)
+            result = self._switch(hook, context, state, operators._aliases.own_name(hook, described))
+        self.emit_asset_events(hook, context, {"switch": result}, self.alias)
+        return result
+
+    def _require_loaded(self, hook: MilvusHook, state: ResumeState) -> None:
+        found = hook.send(rest.collections.load_state(self.collection_name))
+        condition = waiting.CollectionLoaded(self.collection_name)
+        seen = hook.poll(condition) if found.state in ("LoadStateLoading", "LoadStateLoaded") else None
+        if isinstance(seen, waiting.Done):
+            state.results["loaded"] = seen.result
+        elif seen is not None and found.state == "LoadStateLoading" and self.wait_for_completion:
+            wait_for(self, hook, state, "loaded", condition, initial_result=seen)
+        else:
+            why = "is not loaded" if seen is None else "is not loaded completely"
+            raise rest.errors.NotLoadedError(
+                f"collection {self.collection_name!r} {why}: readers of {self.alias!r} would get errors",
+                cause=f"Collection {self.collection_name!r} {why}",
+            )
+
+    def _require_rows(self, hook: MilvusHook, described: Collection, min_rows: int) -> None:
+        loaded = self.check_loaded or described.load == "LoadStateLoaded"
+        count = rest.entities.count if loaded else rest.collections.row_count
+        rows = hook.send(count(self.collection_name))
+        if rows < min_rows:
+            text = f"Collection {self.collection_name!r} has {rows:,} rows, fewer than min_rows={min_rows:,}"
+            raise rest.errors.MilvusError(text, cause=text, hint="The alias stays where it is.")
+
+    def _switch(self, hook: MilvusHook, context: Context, state: ResumeState, target: str) -> dict[str, Any]:
+        memory = RetryState(context, "switch", state.results)
+        current = self._current(hook)
+        result = {"alias": self.alias, "collection_name": target, "previous": current}
+        if current == target:
+            # An earlier try may have moved it, and was killed before Airflow got its result.
+            earlier = memory.get()
+            if earlier and {**earlier, "previous": current} == result:
+                result = earlier
+            self.log.info("%s leads to %s already", self.alias, target)
+        else:
+            memory.set(result)
+            self._move(hook, current, target)
+            self.log.info("%s leads to %s now, before: %s", self.alias, target, current or "there was no such alias")
+        memory.expire()
+        return result
+
+    def _current(self, hook: MilvusHook) -> str | None:
+        try:
+            return hook.send(rest.aliases.describe(self.alias))
+        except rest.errors.AliasNotFoundError:
+            return None
+
+    def _move(self, hook: MilvusHook, current: str | None, target: str) -> None:
+        if current is None:
+            try:
+                hook.send(rest.aliases.create(self.alias, target))
+            except rest.errors.ConflictError as error:
+                if error.code == _IS_A_COLLECTION:
+                    raise error.with_context(
+                        cause=f"{self.alias!r} is the name of a collection, so it cannot be an alias",
+                        hint="Choose another alias.",
+                    ) from error.__cause__
+                if error.code != _EXISTS:
+                    raise
+            else:
+                return
+        hook.send(rest.aliases.alter(self.alias, target))  # it exists, or another client was faster to create it
+
+
+def _check_different(alias: str, collection_name: str) -> list[str]:
+    same = alias == collection_name
+    return [f"alias and collection_name are both {alias!r}: an alias leads to a collection"] if same else []
+
+
+__all__ = ["SwitchAliasOperator"]
