@@ -17,15 +17,12 @@ import itertools
 import json
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 
+from airflow_vectordb import rest
 from airflow_vectordb.local.process import LocalMilvus
-
-if TYPE_CHECKING:
-    from airflow_vectordb.rest import Client
 
 __all__ = ["milvus_connection", "milvus_server"]
 
@@ -47,8 +44,6 @@ def milvus_connection(milvus_server: LocalMilvus, monkeypatch: pytest.MonkeyPatc
 
     Gives the id of the connection. It is set in the environment, so processes that the test starts have it too.
     """
-    from airflow_vectordb.rest import Client, MilvusConfig, databases
-
     database = f"test_{os.getpid()}_{next(_numbers)}"
     user, _, password = (milvus_server.token or "").partition(":")
     address = urlsplit(milvus_server.uri)
@@ -63,8 +58,8 @@ def milvus_connection(milvus_server: LocalMilvus, monkeypatch: pytest.MonkeyPatc
     for name in ("NO_PROXY", "no_proxy"):
         # A proxy that this shell has for the world outside does not know this machine's ports.
         monkeypatch.setenv(name, ",".join(filter(None, [os.environ.get(name), address.hostname])))
-    with Client(MilvusConfig(milvus_server.uri, token=milvus_server.token)) as client:
-        client.send(databases.create(database))
+    with rest.Client(rest.MilvusConfig(milvus_server.uri, token=milvus_server.token)) as client:
+        client.send(rest.databases.create(database))
         monkeypatch.setenv(CONNECTION_VARIABLE, json.dumps(connection))
         try:
             yield "milvus_default"
@@ -72,12 +67,10 @@ def milvus_connection(milvus_server: LocalMilvus, monkeypatch: pytest.MonkeyPatc
             _drop(client, database)
 
 
-def _drop(client: Client, database: str) -> None:
+def _drop(client: rest.Client, database: str) -> None:
     """Drop a database with all that is in it."""
-    from airflow_vectordb.rest import aliases, collections, databases
-
-    for alias in client.send(aliases.list_(database=database)):
-        client.send(aliases.drop(alias, database=database))
-    for collection in client.send(collections.list_(database=database)):
-        client.send(collections.drop(collection, database=database))
-    client.send(databases.drop(database))
+    for alias in client.send(rest.aliases.list_(database=database)):
+        client.send(rest.aliases.drop(alias, database=database))
+    for collection in client.send(rest.collections.list_(database=database)):
+        client.send(rest.collections.drop(collection, database=database))
+    client.send(rest.databases.drop(database))
