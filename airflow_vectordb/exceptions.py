@@ -8,6 +8,8 @@ with ``code``, ``message``, ``http_status``, ``transient`` and ``retry_after``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
@@ -77,4 +79,13 @@ def as_airflow_exception(
     return made.with_traceback(error.__traceback__)
 
 
-__all__ = ["as_airflow_exception", "exception_for"]
+@contextmanager
+def translate_errors() -> Iterator[None]:
+    """Raise Milvus's errors as Airflow's exceptions, too."""
+    try:
+        yield
+    except MilvusError as error:
+        raise as_airflow_exception(error) from error.__cause__
+
+
+__all__ = ["as_airflow_exception", "exception_for", "translate_errors"]

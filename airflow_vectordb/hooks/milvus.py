@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,8 +13,9 @@ from airflow.sdk import BaseHook
 
 from airflow_vectordb import hooks, rest, waiting
 from airflow_vectordb._compat import AirflowNotFoundException, amask_secret, is_dag_test, mask_secret
-from airflow_vectordb.exceptions import as_airflow_exception
+from airflow_vectordb.exceptions import translate_errors
 from airflow_vectordb.hooks import connection_form
+from airflow_vectordb.hooks.collections import CollectionMethods
 from airflow_vectordb.hooks.connection import (
     FIRST_PAUSES,
     PAUSES,
@@ -25,6 +25,7 @@ from airflow_vectordb.hooks.connection import (
     read_patiently,
 )
 from airflow_vectordb.hooks.connection_fields import CONNECTION_TYPE, DEFAULT_CONN_ID, HOOK_NAME
+from airflow_vectordb.hooks.entities import EntityMethods
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -37,24 +38,24 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class MilvusHook(BaseHook):
+class MilvusHook(CollectionMethods, EntityMethods, BaseHook):
     """
     Talks to Milvus or Zilliz Cloud over its RESTful API v2.
 
     In a task::
 
-        from airflow_vectordb.rest import collections
-
         with MilvusHook() as hook:
-            names = hook.send(collections.list_())
+            hook.upsert("docs", rows)
+            hits = hook.search("docs", [vector], limit=5)
 
-    What ``send`` returns may be returned from a ``@task``: it is JSON-ready, and the next task gets dicts of it. A call
-    that is made and not sent is a ``RuntimeWarning`` in the log.
+    What its methods return may be returned from a ``@task``: it is JSON-ready, and the next task gets dicts of it.
 
-    Calls are made by the functions of ``airflow_vectordb.rest.indexes``, ``collections``, ``entities``, ``aliases``,
-    ``databases`` and ``import_jobs``. What they raise is in ``airflow_vectordb.rest.errors``, and one of Airflow's
-    exceptions at the same time: ``AirflowFailException`` for permanent errors (Airflow does not retry the task),
-    ``AirflowException`` for transient ones.
+    ``send`` sends any call that the functions of ``airflow_vectordb.rest`` make: ``hook.send(rest.users.list_())``. A
+    call that is made and not sent is a ``RuntimeWarning`` in the log.
+
+    What calls raise is in ``airflow_vectordb.rest.errors``, and one of Airflow's exceptions at the same time:
+    ``AirflowFailException`` for permanent errors (Airflow does not retry the task), ``AirflowException`` for transient
+    ones.
 
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``
     :param database: database of calls that name none; None: the connection's (its schema field)
@@ -144,7 +145,7 @@ class MilvusHook(BaseHook):
     def _config_from(self, connection: ConnectionFields) -> MilvusConfig:
         # A connection that cannot be used is read more than once; one warning is enough.
         warn, self._warned = not self._warned, True
-        with _translate_errors():
+        with translate_errors():
             return config_from_connection(connection, self.database, warn=warn)
 
     def _report(self, level: int, text: str) -> None:
@@ -188,7 +189,7 @@ class MilvusHook(BaseHook):
 
     def _send(self, call: Call[T], retries: int | None, until: float | None) -> T:
         call.body  # noqa: B018 - which makes it one that was sent, even if the connection turns out to be missing
-        with _translate_errors():
+        with translate_errors():
             return self.get_conn().send(call, retries=retries, until=until)
 
     def poll(self, condition: Condition, *, retries: int | None = None, deadline: Deadline | None = None) -> PollResult:
@@ -242,7 +243,7 @@ class MilvusHook(BaseHook):
         def log(level: int, text: str) -> None:
             self._report(level, self.config.sanitize_text(text, rest.text.LONGEST_LINE))
 
-        with _translate_errors():
+        with translate_errors():
             return rest.driver.drive(steps, lambda call: self._send(call, retries, until), log)
 
     def test_connection(self) -> tuple[bool, str]:
@@ -258,14 +259,6 @@ class MilvusHook(BaseHook):
             if connection is None:
                 return False, str(error)
         return hooks.connection_test.check_connection(connection, self.database)
-
-
-@contextmanager
-def _translate_errors() -> Iterator[None]:
-    try:
-        yield
-    except rest.errors.MilvusError as error:
-        raise as_airflow_exception(error) from error.__cause__
 
 
 __all__ = ["MilvusHook"]

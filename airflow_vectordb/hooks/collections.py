@@ -1,0 +1,274 @@
+"""The hook's methods for collections, their partitions and aliases, and databases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_vectordb import rest, waiting
+from airflow_vectordb.hooks._base import DEFAULT_TIMEOUT
+from airflow_vectordb.hooks.indexes import IndexMethods
+
+if TYPE_CHECKING:
+    from airflow_vectordb.rest.collections import Collection, LoadState
+    from airflow_vectordb.rest.compactions import Compaction
+
+
+class CollectionMethods(IndexMethods):
+    """Methods of the hook; the names are those of pymilvus's ``MilvusClient`` where it has them."""
+
+    def create_collection(
+        self,
+        collection_name: str,
+        dimension: int | None = None,
+        *,
+        schema: Mapping[str, Any] | None = None,
+        index_params: Any = None,
+        primary_field_name: str | None = None,
+        id_type: Literal["Int64", "VarChar"] | None = None,
+        vector_field_name: str | None = None,
+        metric_type: str | None = None,
+        auto_id: bool | None = None,
+        properties: Mapping[str, Any] | None = None,
+        description: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> None:
+        """
+        Create a collection (:func:`rest.collections.create <airflow_vectordb.rest.collections.create>`).
+
+        Creating an identical one again is a no-op. With ``dimension`` alone Milvus chooses the schema, creates an index
+        and loads the collection. With a schema and ``index_params``, indexes are created and waited for, and the
+        collection is loaded.
+
+        :param collection_name: name of the collection
+        :param dimension: of the vectors, in place of a schema
+        :param schema: as the API has it: ``{"fields": [{"fieldName", "dataType", "isPrimary", …}], …}``
+        :param index_params: as for ``CreateIndexOperator``
+        :param primary_field_name: without a schema: name of the primary key; None: ``id``
+        :param id_type: without a schema: type of the primary key; None: ``Int64``
+        :param vector_field_name: without a schema: name of the vector field; None: ``vector``
+        :param metric_type: without a schema: metric of the index; None: ``COSINE``
+        :param auto_id: without a schema: whether the server makes the keys
+        :param properties: settings, for example ``{"shardsNum": 2, "ttlSeconds": 86400}``
+        :param description: a description for people
+        :param timeout: seconds for the indexes, and again for loading
+        """
+        call = rest.collections.create(
+            collection_name,
+            schema=schema,
+            dimension=dimension,
+            metric_type=metric_type,
+            id_type=id_type,
+            auto_id=auto_id,
+            primary_field=primary_field_name,
+            vector_field=vector_field_name,
+            params=properties,
+            description=description,
+        )
+        self.send(call)
+        if index_params is not None:
+            self.create_index(collection_name, index_params, timeout=timeout)
+            self.load(collection_name, timeout=timeout)
+
+    def drop_collection(self, collection_name: str) -> None:
+        """Drop a collection, if it exists (:func:`rest.collections.drop <airflow_vectordb.rest.collections.drop>`)."""
+        self.send(rest.collections.drop(collection_name))
+
+    def has_collection(self, collection_name: str) -> bool:
+        """Return whether a collection exists."""
+        return self.send(rest.collections.has(collection_name))
+
+    def describe_collection(self, collection_name: str) -> Collection:
+        """Describe a collection (:class:`~airflow_vectordb.rest.collections.Collection`)."""
+        return self.send(rest.collections.describe(collection_name))
+
+    def list_collections(self) -> list[str]:
+        """List the names of the database's collections."""
+        return self.send(rest.collections.list_())
+
+    def rename_collection(self, old_name: str, new_name: str) -> None:
+        """Rename a collection (:func:`rest.collections.rename <airflow_vectordb.rest.collections.rename>`)."""
+        self.send(rest.collections.rename(old_name, new_name))
+
+    def get_collection_stats(self, collection_name: str) -> dict[str, int]:
+        """Return ``{"row_count": …}``, the number of flushed rows; ``count`` counts all."""
+        return {"row_count": self.send(rest.collections.row_count(collection_name))}
+
+    def alter_collection_properties(self, collection_name: str, properties: Mapping[str, Any]) -> None:
+        """Set properties, for example ``{"collection.ttl.seconds": 86400}``; others stay as they are."""
+        self.send(rest.collections.alter_properties(collection_name, properties))
+
+    def drop_collection_properties(self, collection_name: str, property_keys: Sequence[str]) -> None:
+        """Set properties back to their defaults."""
+        self.send(rest.collections.drop_properties(collection_name, property_keys))
+
+    def add_collection_field(self, collection_name: str, field: Mapping[str, Any]) -> None:
+        """Add a nullable field (:func:`rest.fields.add <airflow_vectordb.rest.fields.add>`)."""
+        self.send(rest.fields.add(collection_name, field))
+
+    def alter_collection_field(self, collection_name: str, field_name: str, field_params: Mapping[str, Any]) -> None:
+        """Set parameters of a field, for example ``{"max_length": 512}``."""
+        self.send(rest.fields.alter_properties(collection_name, field_name, field_params))
+
+    def flush(self, collection_name: str) -> None:
+        """Seal what was inserted so far, so that it is indexed. Milvus answers before the rows are counted."""
+        self.send(rest.collections.flush(collection_name))
+
+    def compact(self, collection_name: str, *, is_clustering: bool = False) -> int:
+        """Start a compaction, and return its id (:func:`~airflow_vectordb.rest.compactions.compact`)."""
+        return self.send(rest.compactions.compact(collection_name, clustering=is_clustering))
+
+    def get_compaction_state(self, job_id: int) -> Compaction:
+        """Return how far a compaction is (:class:`~airflow_vectordb.rest.compactions.Compaction`)."""
+        return self.send(rest.compactions.describe(job_id))
+
+    # Loading ----------------------------------------------------------------------------------------------------------
+
+    def load(
+        self,
+        collection_name: str,
+        partition_names: Sequence[str] | None = None,
+        *,
+        wait: bool = True,
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> None:
+        """
+        Load a collection, or some of its partitions, and wait until it can be searched, as pymilvus does.
+
+        :param collection_name: the collection (or an alias)
+        :param partition_names: names of partitions; None: the whole collection
+        :param wait: whether to wait; Milvus itself answers immediately
+        :param timeout: seconds to wait at most
+        :raises MilvusError: when the server refuses, or when it is not loaded by then
+        """
+        names = tuple(partition_names or ())
+        if names:
+            self.send(rest.partitions.load(collection_name, names))
+        else:
+            self.send(rest.collections.load(collection_name))
+        if wait:
+            self._wait_for(waiting.CollectionLoaded(collection_name, names), timeout)
+
+    def release(
+        self,
+        collection_name: str,
+        partition_names: Sequence[str] | None = None,
+        *,
+        wait: bool = True,
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> None:
+        """
+        Take a collection, or some of its partitions, out of memory, and wait until it is.
+
+        :param collection_name: the collection (or an alias)
+        :param partition_names: names of partitions; None: the whole collection
+        :param wait: whether to wait; Milvus itself answers immediately
+        :param timeout: seconds to wait at most
+        :raises MilvusError: when the server refuses, or when it is not released by then
+        """
+        names = tuple(partition_names or ())
+        if names:
+            self.send(rest.partitions.release(collection_name, names))
+        else:
+            self.send(rest.collections.release(collection_name))
+        if wait:
+            self._wait_for(waiting.CollectionReleased(collection_name, names), timeout)
+
+    def refresh_load(self, collection_name: str) -> None:
+        """Load what was added to a loaded collection since, by an import for instance."""
+        self.send(rest.collections.refresh_load(collection_name))
+
+    def get_load_state(self, collection_name: str, partition_names: Sequence[str] | None = None) -> LoadState:
+        """Return how far it is loaded (:class:`~airflow_vectordb.rest.collections.LoadState`)."""
+        return self.send(rest.collections.load_state(collection_name, partition_names or ()))
+
+    # Partitions -------------------------------------------------------------------------------------------------------
+
+    def create_partition(self, collection_name: str, partition_name: str) -> None:
+        """Create a partition. Creating one that exists is a no-op."""
+        self.send(rest.partitions.create(collection_name, partition_name))
+
+    def drop_partition(self, collection_name: str, partition_name: str) -> None:
+        """Drop a partition with its rows. It must be released."""
+        self.send(rest.partitions.drop(collection_name, partition_name))
+
+    def has_partition(self, collection_name: str, partition_name: str) -> bool:
+        """Return whether a partition exists."""
+        return self.send(rest.partitions.has(collection_name, partition_name))
+
+    def list_partitions(self, collection_name: str) -> list[str]:
+        """List the names of a collection's partitions."""
+        return self.send(rest.partitions.list_(collection_name))
+
+    def get_partition_stats(self, collection_name: str, partition_name: str) -> dict[str, int]:
+        """Return ``{"row_count": …}``, the number of flushed rows."""
+        return {"row_count": self.send(rest.partitions.row_count(collection_name, partition_name))}
+
+    # Aliases ----------------------------------------------------------------------------------------------------------
+
+    def create_alias(self, collection_name: str, alias: str) -> None:
+        """Create an alias. It fails if the alias exists; ``switch_alias`` does not."""
+        self.send(rest.aliases.create(alias, collection_name))
+
+    def alter_alias(self, collection_name: str, alias: str) -> None:
+        """Move an alias that exists to another collection, atomically."""
+        self.send(rest.aliases.alter(alias, collection_name))
+
+    def switch_alias(self, alias: str, collection_name: str) -> dict[str, str | None]:
+        """
+        Point an alias to a collection, atomically: it is moved if it exists, else created.
+
+        :param alias: name of the alias
+        :param collection_name: the collection that it will point to
+        :return: ``{"alias", "collection_name", "previous"}``; ``previous`` is where it pointed to before, or None
+        """
+        try:
+            previous = self.send(rest.aliases.describe(alias))
+        except rest.errors.AliasNotFoundError:
+            previous = None
+        if previous is None:
+            self.send(rest.aliases.create(alias, collection_name))
+        elif previous != collection_name:
+            self.send(rest.aliases.alter(alias, collection_name))
+        return {"alias": alias, "collection_name": collection_name, "previous": previous}
+
+    def describe_alias(self, alias: str) -> dict[str, str]:
+        """Return ``{"alias", "collection_name"}``."""
+        return {"alias": alias, "collection_name": self.send(rest.aliases.describe(alias))}
+
+    def list_aliases(self, collection_name: str | None = None) -> list[str]:
+        """List the names of a collection's aliases; None: those of the whole database."""
+        return self.send(rest.aliases.list_(collection_name))
+
+    def drop_alias(self, alias: str) -> None:
+        """Drop an alias; the collection stays."""
+        self.send(rest.aliases.drop(alias))
+
+    # Databases --------------------------------------------------------------------------------------------------------
+
+    def create_database(self, db_name: str, properties: Mapping[str, Any] | None = None) -> None:
+        """Create a database. It fails if the database exists."""
+        self.send(rest.databases.create(db_name, properties=properties))
+
+    def describe_database(self, db_name: str) -> dict[str, Any]:
+        """Describe a database, as the server spells it."""
+        return self.send(rest.databases.describe(db_name))
+
+    def alter_database_properties(self, db_name: str, properties: Mapping[str, Any]) -> None:
+        """Set properties, for example ``{"database.max.collections": 10}``; others stay as they are."""
+        self.send(rest.databases.alter_properties(db_name, properties))
+
+    def drop_database_properties(self, db_name: str, property_keys: Sequence[str]) -> None:
+        """Set properties back to their defaults."""
+        self.send(rest.databases.drop_properties(db_name, property_keys))
+
+    def list_databases(self) -> list[str]:
+        """List the names of all databases."""
+        return self.send(rest.databases.list_())
+
+    def drop_database(self, db_name: str) -> None:
+        """Drop a database, which must be empty, if it exists."""
+        self.send(rest.databases.drop(db_name))
+
+
+__all__ = ["CollectionMethods"]

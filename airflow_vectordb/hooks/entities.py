@@ -1,0 +1,353 @@
+"""The hook's methods for rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_vectordb import rest
+from airflow_vectordb.exceptions import translate_errors
+from airflow_vectordb.hooks._base import HookBase
+
+if TYPE_CHECKING:
+    from airflow_vectordb.rest.collections import Field
+    from airflow_vectordb.rest.entities import Written
+    from airflow_vectordb.rest.http.call import Call
+
+ConsistencyLevel = Literal["Strong", "Session", "Bounded", "Eventually"]
+
+
+class EntityMethods(HookBase):
+    """Methods of the hook; the names are those of pymilvus's ``MilvusClient`` where it has them."""
+
+    def insert(self, collection_name: str, data: Any, *, partition_name: str | None = None) -> Written:
+        """
+        Insert rows (:func:`rest.entities.insert <airflow_vectordb.rest.entities.insert>`).
+
+        They go in one request if it is under 8 MiB, else in several, one after the other: an error then leaves the rows
+        before it written. ``ingest`` is for many rows, and for files: it checks them, and continues after a failure.
+
+        :param collection_name: the collection (or an alias)
+        :param data: a row, a list or generator of rows, a pandas or Polars frame, Arrow data; vectors as lists or NumPy
+            arrays
+        :param partition_name: name of a partition; None: the default one
+        :return: ``count`` and ``ids``
+        :raises MilvusError: when the server refuses; an insert is repeated only if it surely had no effect
+        """
+        return self._write(data, lambda rows: rest.entities.insert(collection_name, rows, partition=partition_name))
+
+    def upsert(
+        self, collection_name: str, data: Any, *, partition_name: str | None = None, partial_update: bool = False
+    ) -> Written:
+        """
+        Insert rows, or replace those with the same primary key; as ``insert`` otherwise.
+
+        :param collection_name: the collection (or an alias)
+        :param data: rows with their primary keys, as for ``insert``
+        :param partition_name: name of a partition; None: the default one
+        :param partial_update: whether fields that a row does not have keep their values (Milvus 2.6)
+        :return: ``count`` and ``ids``
+        :raises MilvusError: when the server refuses
+        """
+        return self._write(
+            data,
+            lambda rows: rest.entities.upsert(collection_name, rows, partition=partition_name, partial=partial_update),
+        )
+
+    def _write(self, data: Any, make_call: Callable[[Sequence[Any]], Call[Written]]) -> Written:
+        count = 0
+        ids: list[Any] = []
+        with translate_errors():
+            for batch in _batches(data):
+                try:
+                    written = self.send(make_call(batch))
+                except rest.errors.MilvusError as error:
+                    if not count:
+                        raise
+                    before = f"The {count:,} rows before these are written."
+                    raise error.with_context(hint=f"{error.hint} {before}".strip()) from error.__cause__
+                count += written.count
+                ids += written.ids
+        return rest.entities.Written(count, tuple(ids))
+
+    def get(
+        self,
+        collection_name: str,
+        ids: int | str | Sequence[int | str],
+        *,
+        output_fields: Sequence[str] | None = None,
+        partition_names: Sequence[str] | None = None,
+    ) -> list[dict[str, Any]]:
+        """
+        Read rows by their primary keys.
+
+        :param collection_name: the collection (or an alias), which must be loaded
+        :param ids: one primary key, or several
+        :param output_fields: names of the fields to read; None: all
+        :param partition_names: names of the partitions to read; None: all
+        :return: the rows that there are, values as the server gives them (JSON fields come as text)
+        """
+        keys = [ids] if isinstance(ids, int | str) else list(ids)
+        return self.send(
+            rest.entities.get(collection_name, keys, output_fields=output_fields, partitions=partition_names)
+        )
+
+    def query(
+        self,
+        collection_name: str,
+        filter: str | None = None,
+        *,
+        output_fields: Sequence[str] | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        filter_params: Mapping[str, Any] | None = None,
+        partition_names: Sequence[str] | None = None,
+        consistency_level: ConsistencyLevel | None = None,
+    ) -> list[dict[str, Any]]:
+        """
+        Read the rows that a filter selects, at most 16,384; ``query_iterator`` reads any number.
+
+        :param collection_name: the collection (or an alias), which must be loaded
+        :param filter: a boolean expression; None: all rows
+        :param output_fields: names of the fields to read; None: all
+        :param limit: rows at most; None: the server's default, 100
+        :param offset: rows to skip
+        :param filter_params: values for the ``{names}`` in the filter
+        :param partition_names: names of the partitions to read; None: all
+        :param consistency_level: None: the collection's
+        :return: rows, values as the server gives them (JSON fields come as text)
+        """
+        return self.send(
+            rest.entities.query(
+                collection_name,
+                filter=filter,
+                output_fields=output_fields,
+                limit=limit,
+                offset=offset,
+                filter_params=filter_params,
+                partitions=partition_names,
+                params=_consistency(consistency_level),
+            )
+        )
+
+    def query_iterator(
+        self,
+        collection_name: str,
+        filter: str | None = None,
+        *,
+        batch_size: int = 1000,
+        limit: int | None = None,
+        output_fields: Sequence[str] | None = None,
+        filter_params: Mapping[str, Any] | None = None,
+        partition_names: Sequence[str] | None = None,
+        consistency_level: ConsistencyLevel | None = None,
+    ) -> Iterator[list[dict[str, Any]]]:
+        """
+        Read all rows that a filter selects, in the order of their primary keys, in constant memory.
+
+        Each page asks for keys after the last one, so it costs the same however many there were before. A page is read
+        at its own time: rows that are written meanwhile may be in it or not. Keys are taken to
+        be unique: of several rows with one key, which ``insert`` allows, some may be left out.
+
+        :param collection_name: the collection (or an alias), which must be loaded
+        :param filter: a boolean expression; None: all rows
+        :param batch_size: rows of a page, 1 to 16,384
+        :param limit: rows in all; None: no limit
+        :param output_fields: names of the fields to read; None: all. The primary key comes with them.
+        :param filter_params: values for the ``{names}`` in the filter
+        :param partition_names: names of the partitions to read; None: all
+        :param consistency_level: None: the collection's
+        :return: pages of rows, none of them empty
+        :raises UnexpectedError: when the server does not answer in the order of keys: rows would be left out
+        """
+        key = self._primary_key(collection_name)
+        selected, left = filter, limit
+        last: Any = None
+        while left is None or left > 0:
+            page = self.query(
+                collection_name,
+                selected,
+                output_fields=None if output_fields is None else list(dict.fromkeys([key.name, *output_fields])),
+                limit=batch_size if left is None else min(batch_size, left),
+                filter_params=filter_params,
+                partition_names=partition_names,
+                consistency_level=consistency_level,
+            )
+            if not page:  # one that is merely short does not say that it is the last
+                return
+            keys = [int(row[key.name]) if key.type == "Int64" else row[key.name] for row in page]
+            if sorted(keys, key=_order) != keys or (last is not None and _order(keys[0]) <= _order(last)):
+                with translate_errors():
+                    raise rest.errors.UnexpectedError(
+                        f"the rows of {collection_name} do not come in the order of {key.name}",
+                        hint="Read them by query with an offset, or by filters of your own.",
+                    )
+            yield page
+            last = keys[-1]
+            after = f"{key.name} > {json.dumps(last, ensure_ascii=False)}"
+            selected = f"({filter}) and {after}" if filter else after
+            left = None if left is None else left - len(page)
+
+    def count(
+        self,
+        collection_name: str,
+        filter: str | None = None,
+        *,
+        filter_params: Mapping[str, Any] | None = None,
+        partition_names: Sequence[str] | None = None,
+    ) -> int:
+        """
+        Count the rows of a loaded collection exactly, unsealed ones included.
+
+        :param collection_name: the collection (or an alias)
+        :param filter: a boolean expression that the rows satisfy; None: all rows
+        :param filter_params: values for the ``{names}`` in the filter
+        :param partition_names: names of the partitions to count in; None: all
+        """
+        return self.send(
+            rest.entities.count(collection_name, filter=filter, filter_params=filter_params, partitions=partition_names)
+        )
+
+    def search(
+        self,
+        collection_name: str,
+        data: Sequence[Any],
+        filter: str | None = None,
+        *,
+        anns_field: str | None = None,
+        limit: int = 10,
+        offset: int | None = None,
+        output_fields: Sequence[str] | None = None,
+        search_params: Mapping[str, Any] | None = None,
+        filter_params: Mapping[str, Any] | None = None,
+        partition_names: Sequence[str] | None = None,
+        consistency_level: ConsistencyLevel | None = None,
+        group_by_field: str | None = None,
+    ) -> list[list[dict[str, Any]]]:
+        """
+        Find the nearest rows of each of several vectors (:func:`~airflow_vectordb.rest.entities.search`).
+
+        There is no ``search_iterator``: the API has no search that continues where another one ended.
+
+        :param collection_name: the collection (or an alias), which must be loaded
+        :param data: query vectors, a list of them or a NumPy array of two dimensions
+        :param filter: a boolean expression that hits must satisfy
+        :param anns_field: the vector field; None: the only one
+        :param limit: hits for each vector
+        :param offset: hits to skip
+        :param output_fields: names of the fields to read of each hit
+        :param search_params: ``{"metric_type": "L2", "params": {"ef": 64}}``, or the parameters alone
+        :param filter_params: values for the ``{names}`` in the filter
+        :param partition_names: names of the partitions to search; None: all
+        :param consistency_level: None: the collection's
+        :param group_by_field: one hit for each value of this field
+        :return: for each vector its hits, nearest first: primary key under its own name, ``distance``, output fields
+        """
+        options = {**_consistency(consistency_level), **({"groupingField": group_by_field} if group_by_field else {})}
+        return self.send(
+            rest.entities.search(
+                collection_name,
+                list(data),
+                anns_field=anns_field,
+                limit=limit,
+                offset=offset,
+                filter=filter,
+                output_fields=output_fields,
+                search_params=_search_params(search_params),
+                filter_params=filter_params,
+                partitions=partition_names,
+                options=options,
+            )
+        )
+
+    def hybrid_search(
+        self,
+        collection_name: str,
+        reqs: Sequence[Mapping[str, Any]],
+        ranker: Mapping[str, Any] | None = None,
+        *,
+        limit: int = 10,
+        offset: int | None = None,
+        output_fields: Sequence[str] | None = None,
+        partition_names: Sequence[str] | None = None,
+        consistency_level: ConsistencyLevel | None = None,
+    ) -> list[list[dict[str, Any]]]:
+        """
+        Search several vector fields, and merge what is found (:func:`~airflow_vectordb.rest.entities.hybrid_search`).
+
+        :param collection_name: the collection (or an alias), which must be loaded
+        :param reqs: a search for each field: ``{"data": [vector], "annsField": "dense", "limit": 20, "params": {…}}``
+        :param ranker: ``{"strategy": "rrf", "params": {"k": 60}}`` (None), or ``{"strategy": "weighted", "params":
+            {"weights": [0.7, 0.3]}}``
+        :param limit: hits for each vector
+        :param offset: hits to skip
+        :param output_fields: names of the fields to read of each hit
+        :param partition_names: names of the partitions to search; None: all
+        :param consistency_level: None: the collection's
+        :return: for each vector its hits, best first
+        """
+        return self.send(
+            rest.entities.hybrid_search(
+                collection_name,
+                reqs,
+                rerank=ranker,
+                limit=limit,
+                offset=offset,
+                output_fields=output_fields,
+                partitions=partition_names,
+                options=_consistency(consistency_level),
+            )
+        )
+
+    def _primary_key(self, collection_name: str) -> Field:
+        fields = self.send(rest.collections.describe(collection_name)).fields
+        return next(field for field in fields if field.is_primary)
+
+
+def _batches(data: Any) -> Iterator[list[Any]]:
+    """Encode rows, and divide them by what one request should have."""
+    import orjson
+
+    from airflow_vectordb.ingest.batches import MAX_BYTES, MAX_ROWS  # loaded by who writes rows only
+    from airflow_vectordb.ingest.memory import source_of
+    from airflow_vectordb.ingest.source import Unreadable
+    from airflow_vectordb.rest.http.json import encode
+
+    rows: list[Any] = []
+    size = 0
+    for block in source_of([data] if isinstance(data, Mapping) else data).blocks():
+        for number, row in enumerate(block.rows, start=block.first + 1):
+            if isinstance(row, Unreadable):
+                raise rest.errors.InvalidParametersError([f"row {number:,}: {row.reason}"], "rows")
+            encoded = encode(row)
+            if rows and (size + len(encoded) > MAX_BYTES or len(rows) >= MAX_ROWS):
+                yield rows
+                rows, size = [], 0
+            rows.append(orjson.Fragment(encoded))
+            size += len(encoded) + 1
+    if rows:
+        yield rows
+
+
+def _search_params(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what the API calls ``searchParams``: ``metricType``, and all parameters of the index in ``params``."""
+    if not given:
+        return None
+    found = dict(given)
+    metric = found.pop("metric_type", None) or found.pop("metricType", None)
+    inner = dict(found.pop("params", None) or {})
+    params = {**found, **inner}
+    return {**({"metricType": metric} if metric else {}), **({"params": params} if params else {})}
+
+
+def _consistency(level: ConsistencyLevel | None) -> dict[str, str]:
+    return {"consistencyLevel": level} if level else {}
+
+
+def _order(key: Any) -> Any:
+    """Return what servers compare keys by: text by its bytes."""
+    return key.encode() if isinstance(key, str) else key
+
+
+__all__ = ["EntityMethods"]

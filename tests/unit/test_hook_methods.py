@@ -1,0 +1,49 @@
+"""The hook's plain methods where a real engine does not show it: waits, many rows, servers that answer oddly."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_vectordb._compat import AirflowException, AirflowFailException
+from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.rest import errors
+from tests.support.scripted import Serve, error, ok
+
+
+def test_a_wait_ends_with_its_timeout(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve(
+        {
+            "collections/load": ok({}),
+            "collections/get_load_state": ok({"loadState": "LoadStateLoading", "loadProgress": 40}),
+        }
+    )
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", f"milvus://127.0.0.1:{server.port}")
+    with MilvusHook() as hook, pytest.raises(errors.WaitTimeoutError):
+        hook.load("docs", timeout=0.05)
+    hook.load("docs", wait=False)
+
+
+def test_many_rows_go_in_several_requests(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [ok({"upsertCount": n, "upsertIds": list(range(n))}) for n in (10_000, 3)]
+    server = serve({"entities/upsert": [*answers, answers[0], error(1804, "bad row")]})
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", f"milvus://127.0.0.1:{server.port}")
+    many = [{"id": n} for n in range(10_003)]
+    with MilvusHook() as hook:
+        assert hook.upsert("docs", many).count == 10_003
+        with pytest.raises(errors.MilvusError, match="10,000 rows before these are written") as refused:
+            hook.upsert("docs", many)
+        assert hook.upsert("docs", []).count == 0
+    assert isinstance(refused.value, AirflowFailException)
+    assert [len(body["data"]) for body in server.bodies("entities/upsert")] == [10_000, 3] * 2
+
+
+def test_pages_that_do_not_come_in_order_are_an_error(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    described = {"collectionName": "docs", "fields": [{"name": "id", "type": "Int64", "primaryKey": True}]}
+    pages = [ok([{"id": 5}, {"id": 3}]), ok([{"id": 1}]), ok([{"id": 1}])]
+    server = serve({"collections/describe": ok(described), "entities/query": pages})
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", f"milvus://127.0.0.1:{server.port}")
+    with MilvusHook() as hook:
+        for _ in range(2):
+            with pytest.raises(errors.UnexpectedError, match="order of id") as wrong:
+                list(hook.query_iterator("docs"))
+            assert isinstance(wrong.value, AirflowException)
