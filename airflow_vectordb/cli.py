@@ -170,7 +170,31 @@ def _add_demo(commands: Any) -> None:
     parser.set_defaults(run=demo.run)
 
 
-_COMMANDS: tuple[Callable[[Any], None], ...] = (_add_serve, _add_demo)
+def _add_check(commands: Any) -> None:
+    parser = commands.add_parser(
+        "check",
+        help="whether an Airflow connection works, and what tasks could do with it",
+        description="Check an Airflow connection: where it leads to, the server's version by what it answers, the "
+        "database, privileges by trying calls that only read, and whether Airflow's triggerer is alive. Nothing is "
+        "changed. The exit status is 1 if something failed; a warning does not fail the check.",
+    )
+    parser.add_argument("conn_id", nargs="?", default="milvus_default", help="id of the connection (%(default)s)")
+    parser.add_argument("--database", help="in place of the connection's")
+    parser.add_argument("--collection", help="the collection to try privileges on; any of the database if left out")
+    parser.set_defaults(run=_check)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from airflow_vectordb.hooks.connection_check import check  # loads Airflow
+
+    failed = False
+    for finding in check(arguments.conn_id, arguments.database, arguments.collection):
+        print(finding, flush=True)
+        failed = failed or finding.state == "failed"
+    return int(failed)
+
+
+_COMMANDS: tuple[Callable[[Any], None], ...] = (_add_serve, _add_demo, _add_check)
 
 __all__ = ["main"]
 

@@ -19,6 +19,15 @@ def missing_triggerer() -> str:
 
     :return: what Airflow says when there is none; empty: one is alive, or it is not known
     """
+    return triggerer_problem() or ""
+
+
+def triggerer_problem() -> str | None:
+    """
+    Ask Airflow's health endpoint, which needs no login, what is wrong with the triggerer.
+
+    :return: what Airflow says when there is none; empty: one is alive, or Airflow does not know; None: nothing answers
+    """
     import requests
 
     for server in _api_servers():
@@ -29,7 +38,7 @@ def missing_triggerer() -> str:
                 return _judge(json.loads(response.raw.read(LARGEST, decode_content=True)))
         except Exception:  # noqa: BLE001, S112 - a hint that cannot be had must not fail the task
             continue
-    return ""
+    return None
 
 
 def _judge(health: Any) -> str:
@@ -50,4 +59,4 @@ def _api_servers() -> list[str]:
     return list(dict.fromkeys(server for server in found if server))
 
 
-__all__ = ["missing_triggerer"]
+__all__ = ["missing_triggerer", "triggerer_problem"]

@@ -1,0 +1,156 @@
+"""``airflow-vectordb check``: what a connection leads to, and whether tasks could work with it. Nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from airflow_vectordb import health, rest
+from airflow_vectordb._compat import AirflowNotFoundException
+from airflow_vectordb.hooks.connection import ConnectionLike, config_from_connection
+from airflow_vectordb.hooks.connection_test import check_connection
+from airflow_vectordb.rest import DEFAULT_DATABASE, errors
+from airflow_vectordb.rest.http.call import Call, parse_none
+from airflow_vectordb.rest.text import sanitize_text
+
+State = Literal["ok", "warning", "failed"]
+
+#: A path that came with a version, the latest first. It is called without the name that it needs, so all that it does
+#: is to refuse.
+_VERSIONS = (
+    ("3.0", "collections/truncate"),
+    ("2.6", "collections/fields/add"),
+    ("2.5", "collections/flush"),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """
+    A line of the report.
+
+    :param subject: what was looked at
+    :param state: ``failed`` makes the check fail, ``warning`` does not
+    :param text: what was found
+    """
+
+    subject: str
+    state: State
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.subject:<11} {self.state:<8} {self.text}"
+
+
+def check(conn_id: str, database: str | None = None, collection: str | None = None) -> Iterator[Finding]:
+    """
+    Check a connection, and yield what is found as soon as it is.
+
+    :param conn_id: its id
+    :param database: in place of the connection's; None: that one
+    :param collection: the collection to try privileges on; None: any
+    """
+    try:
+        connection = _read(conn_id)
+    except AirflowNotFoundException as error:
+        yield Finding("connection", "failed", sanitize_text(str(error), 500))
+        yield _triggerer()
+        return
+    works, text = check_connection(connection, database)
+    yield Finding("connection", "ok" if works else "failed", text)
+    if works:
+        config = config_from_connection(connection, database, warn=False)
+        with rest.Client(config) as client:
+            yield _guarded("version", lambda: _version(client))
+            yield _guarded("database", lambda: _database(client, config.database or DEFAULT_DATABASE))
+            yield _guarded("privileges", lambda: _privileges(client, collection))
+    yield _triggerer()
+
+
+def _read(conn_id: str) -> ConnectionLike:
+    # Outside of tasks only Airflow's own models read its database, too.
+    from airflow.models.connection import Connection
+
+    found: Any = Connection.get_connection_from_secrets(conn_id)
+    return found  # type: ignore[no-any-return]
+
+
+def _guarded(subject: str, find: Any) -> Finding:
+    try:
+        found: Finding = find()
+    except errors.MilvusError as error:
+        return Finding(subject, "failed", str(error))
+    return found
+
+
+def _version(client: rest.Client) -> Finding:
+    missing = ""
+    for version, path in _VERSIONS:
+        try:
+            client.send(Call(path, {}, parse_none))
+        except errors.NoSuchEndpointError:
+            missing = path
+            continue
+        except errors.MilvusError as error:
+            if error.transient:
+                raise
+        later = "" if missing else " or later"
+        reason = f"it has {path}" + (f", and no {missing}" if missing else "")
+        return Finding("version", "ok", f"Milvus {version}{later}, by what it answers ({reason})")
+    return Finding("version", "warning", f"Milvus 2.4 or earlier, by what it answers (it has no {missing}): no flush")
+
+
+def _database(client: rest.Client, name: str) -> Finding:
+    try:
+        names = client.send(rest.databases.list_())
+    except errors.PermissionDeniedError as error:
+        return Finding("database", "warning", f"{name}; databases cannot be listed: {error.message}")
+    shown = ", ".join(sanitize_text(one, 100) for one in sorted(names)[:10])
+    return Finding("database", "ok", f"{name}, of {len(names)}: {shown}{', …' if len(names) > 10 else ''}")
+
+
+def _privileges(client: rest.Client, collection: str | None) -> Finding:
+    names = client.send(rest.collections.list_())
+    name = collection or next(iter(names), None)
+    if name is None:
+        return Finding("privileges", "warning", "there is no collection to try them on")
+    allowed: list[str] = []
+    denied: list[str] = []
+    for privilege, call in (
+        ("DescribeCollection", rest.collections.describe(name)),
+        ("GetLoadState", rest.collections.load_state(name)),
+        ("GetStatistics", rest.collections.row_count(name)),
+        ("IndexDetail", rest.indexes.list_(name)),
+        ("ShowPartitions", rest.partitions.list_(name)),
+        ("ListAliases", rest.aliases.list_(name)),
+        ("Query", rest.entities.query(name, limit=1)),
+    ):
+        try:
+            client.send(call)
+        except errors.PermissionDeniedError:
+            denied.append(privilege)
+        except (errors.CollectionNotFoundError, errors.DatabaseNotFoundError):
+            raise
+        except errors.MilvusError as error:  # not loaded, for instance
+            if error.transient:
+                raise
+            allowed.append(privilege)
+        else:
+            allowed.append(privilege)
+    tried = f"on {name}: {', '.join(allowed) or 'none'}"
+    if denied:
+        return Finding("privileges", "warning", f"{tried}. Missing: {', '.join(denied)}. What writes was not tried")
+    return Finding("privileges", "ok", f"{tried}. What writes was not tried")
+
+
+def _triggerer() -> Finding:
+    problem = health.triggerer_problem()
+    if problem is None:
+        return Finding("triggerer", "warning", "not known: Airflow's API server was not reached from here")
+    if problem:
+        return Finding("triggerer", "warning", f"not alive ({problem}): tasks with deferrable=True would not go on")
+    return Finding("triggerer", "ok", "alive")
+
+
+__all__ = ["Finding", "check"]
