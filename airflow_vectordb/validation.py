@@ -19,7 +19,7 @@ from airflow_vectordb.assets import check_assets
 SHORTEST_POLL_INTERVAL = 0.1
 DEFAULT_POLL_INTERVAL = 30.0
 #: Arguments of operators and sensors, as far as they have them, that are true or false.
-FLAGS = ("wait_for_completion", "deferrable", "flush", "strict", "allow_unknown")
+FLAGS = ("wait_for_completion", "deferrable", "flush", "strict", "allow_unknown", "alter", "drop_aliases")
 FLAGS_OF_SENSORS = ("soft_fail", "never_fail", "silent_fail", "exponential_backoff")
 #: No server counts as far.
 _MOST_ROWS = 2**63
@@ -247,6 +247,60 @@ def check_index_params(raw: Any, extensions: Sequence[str], *, allow_unknown: bo
         return [parsing.TOO_DEEP]
 
 
+def check_schema(schema: Any, dimension: Any, extensions: Sequence[str], *, allow_unknown: bool = False) -> list[str]:
+    """
+    Check a schema, or the dimension in place of one. If a part of it is known later, only its keys are checked.
+
+    :param schema: as it stands in the DAG file
+    :param dimension: the same; one of the two is None
+    :param extensions: endings of texts that are names of files
+    :param allow_unknown: accept what looks like a misspelt type or parameter
+    """
+    if (schema is None) == (dimension is None):
+        return ["schema or dimension is needed" if schema is None else "schema and dimension exclude each other"]
+    parsing = rest.schema.parsing
+    if dimension is not None:
+        if parsing.is_later(dimension):
+            return []
+        return [problem.replace("vector: dim", "dimension") for problem in parsing.read_quick(dimension).problems]
+    if isinstance(schema, str) and (parsing.is_later(schema) or schema.endswith(tuple(extensions))):
+        return []
+    if hasattr(schema, "resolve"):
+        return []
+    parsed = parsing.read_schema(schema, allow_unknown=allow_unknown)
+    return parsed.malformed if parsing.is_later(schema) else parsed.problems
+
+
+def check_properties(properties: Any, extensions: Sequence[str]) -> list[str]:
+    """
+    Check properties of a collection.
+
+    :param properties: as they stand in the DAG file
+    :param extensions: endings of texts that are names of files
+    """
+    is_file = isinstance(properties, str) and properties.endswith(tuple(extensions))
+    if properties is None or is_file or rest.schema.parsing.is_later(properties):
+        return []
+    return rest.schema.properties.read_properties(properties)[1]
+
+
+def check_range(name: str, value: Any, least: float, most: float, kind: type[int | float] = int) -> list[str]:
+    """
+    Check an argument that is a number.
+
+    :param name: the argument's
+    :param value: what was given
+    :param least: the least that it can be
+    :param most: the most
+    :param kind: ``int`` or ``float``
+    """
+    fits = not isinstance(value, bool) and isinstance(value, int if kind is int else (int, float))
+    if fits and least <= value <= most:
+        return []
+    what = "an integer" if kind is int else "a number"
+    return [f"{name} must be {what} from {least:,g} to {most:,g}, not {rest.spelling.show(value)}"]
+
+
 def check_rows(name: str, value: Any) -> list[str]:
     """
     Check an argument that is a number of rows.
@@ -331,7 +385,10 @@ __all__ = [
     "check_index_params",
     "check_literal",
     "check_literals",
+    "check_properties",
+    "check_range",
     "check_rows",
+    "check_schema",
     "check_seconds",
     "parse_names",
     "parse_rows",

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Generator
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -245,6 +246,28 @@ class MilvusHook(CollectionMethods, EntityMethods, BaseHook):
 
         with translate_errors():
             return rest.driver.drive(steps, lambda call: self._send(call, retries, until), log)
+
+    @staticmethod
+    def schema_from(file: str, *, key: str | None = None, source_conn_id: str | None = None) -> dict[str, Any]:
+        """
+        Propose a schema for the rows of a Parquet or Arrow file, to be printed, corrected and kept.
+
+        Vectors get their dimension from the lists, texts a ``max_length`` with room for twice the longest; columns with
+        nulls are nullable. The whole file is read, a batch at a time. It needs ``pyarrow``, and no Milvus.
+
+        :param file: a path, or a URL that Airflow's ``ObjectStoragePath`` reads
+        :param key: the column that is the primary key; None: guessed. If none will do, the server makes the keys
+        :param source_conn_id: id of the Airflow connection to read the URL with; None: by the URL
+        :return: a schema as ``CreateCollectionOperator`` takes it
+        :raises InvalidParametersError: when the file cannot be read, or a column fits no type
+        """
+        path: Any = Path(file)
+        if "://" in str(file):
+            from airflow.sdk import ObjectStoragePath  # heavy
+
+            path = ObjectStoragePath(str(file), conn_id=source_conn_id)
+        with _translate_errors(), path.open("rb") as stream:
+            return rest.schema.propose.schema_from(stream, path.name, key=key)
 
     def test_connection(self) -> tuple[bool, str]:
         """

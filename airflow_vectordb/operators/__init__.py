@@ -9,6 +9,8 @@ from airflow_vectordb._lazy import lazy_face
 if TYPE_CHECKING:
     from airflow_vectordb.operators import _aliases as _aliases
     from airflow_vectordb.operators import _create as _create
+    from airflow_vectordb.operators import _create_collection as _create_collection
     from airflow_vectordb.operators import _replace as _replace
+    from airflow_vectordb.operators import _verify as _verify
 
-__getattr__, __dir__ = lazy_face(__name__, ("_aliases", "_create", "_replace"))
+__getattr__, __dir__ = lazy_face(__name__, ("_aliases", "_create", "_create_collection", "_replace", "_verify"))

@@ -11,6 +11,7 @@ from airflow_vectordb import rest
 if TYPE_CHECKING:
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.operators._replace import IndexReplacement
+    from airflow_vectordb.operators.collection import CreateCollectionOperator
     from airflow_vectordb.operators.index import CreateIndexOperator
     from airflow_vectordb.rest.collections import Collection
     from airflow_vectordb.rest.index.plan import IndexPlan
@@ -30,7 +31,7 @@ class IndexCreation:
 
     def __init__(
         self,
-        task: CreateIndexOperator,
+        task: CreateIndexOperator | CreateCollectionOperator,
         hook: MilvusHook,
         described: Collection,
         specs: Sequence[IndexSpec],

@@ -1,15 +1,26 @@
-"""Operators that load collections into memory and release them."""
+"""Operators that create, check and drop collections, load them into memory and release them."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_vectordb import rest, waiting
+from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb.deferral import ResumeState, wait_for
-from airflow_vectordb.operators.base import WaitingOperator
-from airflow_vectordb.validation import check_literal, check_literals, parse_names
+from airflow_vectordb.operators.base import MilvusOperator, WaitingOperator
+from airflow_vectordb.operators.index import IfExists, IfMissing
+from airflow_vectordb.validation import (
+    check_choice,
+    check_index_params,
+    check_literal,
+    check_literals,
+    check_properties,
+    check_range,
+    check_rows,
+    check_schema,
+    parse_names,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -17,6 +28,210 @@ if TYPE_CHECKING:
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.rest.http.call import Call
     from airflow_vectordb.waiting import Condition
+
+
+class CreateCollectionOperator(WaitingOperator):
+    """
+    Create a collection; with ``index_params`` also build its indexes, load it, and wait until it can be searched.
+
+    The schema is checked before the first request, with everything that is wrong at once: Milvus ignores keys that it
+    does not know, such as ``isPrimaryKey``. A collection that is there with the same schema is left alone, so the task
+    can be retried at any point.
+    `Create Collection <https://milvus.io/api-reference/restful/v2.5.x/v2/Collection%20(v2)/Create.md>`__
+
+    :param collection_name: the collection. Templated.
+    :param schema: a mapping with ``fields`` (``fieldName``, ``dataType``, ``isPrimary``, ``elementTypeParams``,
+        ``nullable``, …), ``autoID``, ``enableDynamicField`` and ``functions``. names_with_underscores, pymilvus's names
+        and its ``CollectionSchema``, parameters beside the type, and what the server describes are understood as well.
+        Or a text with that in JSON or YAML, or the name of a ``.json``, ``.yaml`` or ``.yml`` file beside the DAG, or a
+        whole request body with a ``schema`` in it. Templated.
+    :param dimension: in place of a schema, quick setup: an Int64 key ``id``, a FloatVector ``vector`` of this
+        dimension, and dynamic fields; with an AUTOINDEX, loaded. Templated.
+    :param index_params: indexes to build, as of :class:`CreateIndexOperator`; then the collection is loaded. None: no
+        index. Templated.
+    :param properties: for example ``{"collection.ttl.seconds": 86400, "mmap.enabled": True}``; also ``shardsNum``,
+        ``partitionsNum`` and ``consistencyLevel``. A mapping, or JSON or YAML. Templated.
+    :param database: the database; None: the connection's (its schema field). Templated.
+    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
+    :param if_exists: what to do about a collection that is there. ``skip``: nothing if it has the same schema; fail if
+        it has another one, and say how it differs. ``replace``: nothing if it is the same; drop another one, with its
+        rows, unless an alias leads to it. ``fail``: fail on the same one too, unless an earlier try of this very task
+        instance may have made it.
+    :param alter: alter in place what can be: properties, a ``max_length`` or ``max_capacity`` that becomes larger, new
+        nullable fields (Milvus 2.6)
+    :param strict: fail when the server built AUTOINDEX in place of the index that was asked for
+    :param allow_unknown: send also what looks like a misspelt type or parameter
+    :param wait_for_completion: whether to wait for indexes and load
+    :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
+        ``operators.default_deferrable``
+    :param poll_interval: seconds or a timedelta, the longest pause between two polls, default 30; the first ones are
+        closer together
+    :param timeout: seconds or a timedelta for all waits together; the earlier of it and ``execution_timeout`` counts;
+        without both, 24 h
+    :return: ``{"collection_name", "created", "replaced", "altered"}``, with ``index_params`` also ``indexes`` and
+        ``load_state``. The same goes into the ``extra`` of the events of outlet assets, under ``collection``
+    :raises AirflowFailException: for permanent errors: a bad schema, another collection in the way, wrong credentials
+    :raises AirflowException: for transient errors: no answer, a limiter, a timeout, …
+    :raises ValueError: when the DAG is parsed, for an argument that can never be right
+    """
+
+    template_fields: Sequence[str] = (
+        *("milvus_conn_id", "database", "collection_name"),
+        *("schema", "dimension", "index_params", "properties"),
+    )
+    template_ext: Sequence[str] = (".json", ".yaml", ".yml")
+    template_fields_renderers = dict.fromkeys(("schema", "index_params", "properties"), "json")
+
+    def __init__(
+        self,
+        *,
+        collection_name: str,
+        schema: Any = None,
+        dimension: int | str | None = None,
+        index_params: Mapping[str, Any] | Sequence[Mapping[str, Any] | str] | str | None = None,
+        properties: Mapping[str, Any] | str | None = None,
+        if_exists: IfExists = "skip",
+        alter: bool = False,
+        strict: bool = False,
+        allow_unknown: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.collection_name = collection_name
+        self.schema = schema
+        self.dimension = dimension
+        self.index_params = index_params
+        self.properties = properties
+        self.if_exists = if_exists
+        self.alter = alter
+        self.strict = strict
+        self.allow_unknown = allow_unknown
+        # Rendering replaces it; error messages name it.
+        self.schema_source = schema if isinstance(schema, str) else None
+        self.raise_if_invalid(
+            *check_choice("if_exists", if_exists, IfExists),
+            *check_literal(collection_name=collection_name),
+            *check_schema(schema, dimension, self.template_ext, allow_unknown=allow_unknown),
+            *check_properties(properties, self.template_ext),
+            *([] if index_params is None else check_index_params(index_params, self.template_ext)),
+        )
+
+    def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
+        """Create the collection, its indexes, and wait for them."""
+        return operators._create_collection.create_collection(self, hook, context, state)
+
+
+class DropCollectionOperator(MilvusOperator):
+    """
+    Drop a collection with its rows and indexes, unless an alias leads to it.
+
+    `Drop Collection <https://milvus.io/api-reference/restful/v2.5.x/v2/Collection%20(v2)/Drop.md>`__
+
+    :param collection_name: the collection, by its own name. Templated.
+    :param database: the database; None: the connection's (its schema field). Templated.
+    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
+    :param if_missing: what to do when there is no such collection. ``skip``: nothing; ``fail``: fail
+    :param drop_aliases: drop its aliases first; otherwise a collection that has some is an error
+    :return: whether a collection was dropped
+    :raises AirflowFailException: for permanent errors
+    :raises AirflowException: for transient errors
+    :raises ValueError: when the DAG is parsed, for an argument that can never be right
+    """
+
+    template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name")
+
+    def __init__(
+        self, *, collection_name: str, if_missing: IfMissing = "skip", drop_aliases: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.collection_name = collection_name
+        self.if_missing = if_missing
+        self.drop_aliases = drop_aliases
+        self.raise_if_invalid(
+            *check_choice("if_missing", if_missing, IfMissing),
+            *check_literal(collection_name=collection_name),
+        )
+
+    def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> bool:
+        """Drop the collection, if it exists."""
+        dropped = operators._create_collection.drop_collection(self, hook, context)
+        if dropped:
+            self.emit_asset_events(hook, context, {"dropped_collection": self.collection_name})
+        return dropped
+
+
+class VerifyCollectionOperator(MilvusOperator):
+    """
+    Check a collection before readers get it; fail with the figures of all checks that it does not pass.
+
+    :param collection_name: the collection (or an alias). Templated.
+    :param min_rows: rows that it has at least: a number, or a text that is one. Templated.
+    :param max_rows: rows that it has at most. Templated.
+    :param sample: number of rows, up to 16,384, that are searched for by their own vectors: their keys must be among
+        the first ``k`` hits. The collection must be loaded. With the metric IP that holds for normalized vectors only
+    :param queries: a list of ``{"vector": […], "ids": […]}``, vectors and the keys of the rows that are nearest to
+        them; or JSON of it, or the name of a ``.json`` file beside the DAG. Templated.
+    :param k: hits of each search
+    :param min_recall: share of the sampled rows that must find themselves, and of the known answers among the hits
+    :param anns_field: the vector field; None: the first one that fits. Templated.
+    :param search_params: ``searchParams`` of the searches, for example ``{"params": {"ef": 64}}``
+    :param check: a function of yours, called with the hook and the collection's name. It fails the task if it raises,
+        or returns False; what else it returns (JSON-ready) is among the figures
+    :param database: the database; None: the connection's (its schema field). Templated.
+    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
+    :return: the figures: ``{"collection_name", "rows"}``, and as far as they were asked for ``sampled``, ``found``,
+        ``queries``, ``recall``, ``check``. The same goes into the ``extra`` of the events of outlet assets, under
+        ``verified``
+    :raises AirflowFailException: for permanent errors: a check that fails, no such collection, not loaded, …
+    :raises AirflowException: for transient errors: no answer, a limiter, …
+    :raises ValueError: when the DAG is parsed, for an argument that can never be right
+    """
+
+    template_fields: Sequence[str] = (
+        *("milvus_conn_id", "database", "collection_name"),
+        *("min_rows", "max_rows", "queries", "anns_field"),
+    )
+    template_ext: Sequence[str] = (".json",)
+
+    def __init__(
+        self,
+        *,
+        collection_name: str,
+        min_rows: int | str | None = None,
+        max_rows: int | str | None = None,
+        sample: int = 0,
+        queries: Sequence[Mapping[str, Any]] | str | None = None,
+        k: int = 10,
+        min_recall: float = 0.95,
+        anns_field: str | None = None,
+        search_params: Mapping[str, Any] | None = None,
+        check: Callable[[MilvusHook, str], Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.collection_name = collection_name
+        self.min_rows = min_rows
+        self.max_rows = max_rows
+        self.sample = sample
+        self.queries = queries
+        self.k = k
+        self.min_recall = min_recall
+        self.anns_field = anns_field
+        self.search_params = search_params
+        self.check = check
+        self.raise_if_invalid(
+            *check_literal(collection_name=collection_name),
+            *check_rows("min_rows", min_rows),
+            *check_rows("max_rows", max_rows),
+            *check_range("sample", sample, 0, 16_384),
+            *check_range("k", k, 1, 16_384),
+            *check_range("min_recall", min_recall, 0, 1, float),
+            *([] if check is None or callable(check) else [f"check must be a function, not {check!r}"]),
+        )
+
+    def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
+        """Make the checks."""
+        return operators._verify.Verification(self, hook).run(context)
 
 
 class _LoadingOperator(WaitingOperator):
@@ -131,4 +346,10 @@ class ReleaseCollectionOperator(_LoadingOperator):
         return waiting.CollectionReleased(self.collection_name, partitions)
 
 
-__all__ = ["LoadCollectionOperator", "ReleaseCollectionOperator"]
+__all__ = [
+    "CreateCollectionOperator",
+    "DropCollectionOperator",
+    "LoadCollectionOperator",
+    "ReleaseCollectionOperator",
+    "VerifyCollectionOperator",
+]

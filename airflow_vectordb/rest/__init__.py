@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from airflow_vectordb.rest import driver as driver
     from airflow_vectordb.rest import index as index
+    from airflow_vectordb.rest import schema as schema
     from airflow_vectordb.rest import spelling as spelling
     from airflow_vectordb.rest import text as text
     from airflow_vectordb.rest import wording as wording
@@ -72,7 +73,7 @@ _MODULES = (
     "users",
 )
 #: Used by the rest of this package, and no part of the public face; so is Session.
-_INTERNAL = ("driver", "index", "spelling", "text", "wording")
+_INTERNAL = ("driver", "index", "schema", "spelling", "text", "wording")
 
 __getattr__, __dir__ = lazy_face(
     __name__,

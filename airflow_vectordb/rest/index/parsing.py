@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from airflow_vectordb.rest.index.text import UnreadableTextError, read_text
 from airflow_vectordb.rest.index.types import (
     ALL_METRICS,
     AUTOINDEX,
@@ -25,6 +24,7 @@ from airflow_vectordb.rest.index.types import (
     Kind,
 )
 from airflow_vectordb.rest.index.values import check_value, format_value, values_equal
+from airflow_vectordb.rest.notation import UnreadableTextError, read_text
 from airflow_vectordb.rest.spelling import (
     describe_value,
     has_template,
@@ -361,9 +361,9 @@ class _IndexParser:
     def _mapping(self, value: Any, what: str) -> Mapping[str, Any]:
         if isinstance(value, str) and value.strip():  # {{ params.build | tojson }}
             try:
-                value = read_text(value)
+                value = read_text(value, f"{what}: it")
             except UnreadableTextError as error:
-                self._refuse(f"{what}: {str(error).replace('index_params ', 'it ', 1)}", malformed=False)
+                self._refuse(str(error), malformed=False)
                 return {}
         if value is None or value == "":
             return {}

@@ -1,4 +1,4 @@
-"""Index parameters as a text: JSON, what Python writes of a dict, or YAML; within bounds, and each key once."""
+"""Parameters as a text: JSON, what Python writes of a dict, or YAML; within bounds, and each key once."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MOST_VALUES = 2_000
 #: Lists and mappings within each other.
 DEEPEST = 20
 
-_TOO_LARGE = f"index_params holds more than {MOST_VALUES:,} values, aliases of YAML anchors counted as what they repeat"
-_TOO_DEEP = f"index_params is nested more than {DEEPEST} deep"
+_TOO_LARGE = f"holds more than {MOST_VALUES:,} values, aliases of YAML anchors counted as what they repeat"
+_TOO_DEEP = f"is nested more than {DEEPEST} deep"
 
 #: A piece of what Python writes of lists and dicts: a value or an end, with a separator or another end after it; or a
 #: beginning.
@@ -36,32 +36,37 @@ class UnreadableTextError(ValueError):
     """Says in one sentence why a text cannot be read."""
 
 
-def read_text(text: str) -> Any:
+def read_text(text: str, argument: str = "index_params") -> Any:
     """
     Read a text as JSON, then as a dict or list in Python's notation, then as YAML.
 
     Python's notation is what Jinja renders a dict to: in YAML its ``None`` would be a name.
 
     :param text: after rendering
+    :param argument: what it was given as, for the message
     :raises UnreadableTextError: with the reason in one sentence
     """
-    if len(text) > LONGEST:
-        raise UnreadableTextError(f"index_params is a text of {len(text):,} characters; at most {LONGEST:,} are read")
     try:
-        try:
-            value = json.loads(text, object_pairs_hook=_mapping)
-        except json.JSONDecodeError as error:
-            value = _read_python(text)
-            if value is None:
-                value = _read_yaml(text, error)
-        _check_size(value)
+        return _read(text)
     except RecursionError:
-        raise UnreadableTextError(_TOO_DEEP) from None
-    except UnreadableTextError:
-        raise
+        reason = _TOO_DEEP
+    except UnreadableTextError as error:
+        reason = str(error)
     except ValueError as error:  # an integer with more digits than Python reads
-        reason = str(error).partition(";")[0]
-        raise UnreadableTextError(f"index_params holds a value that cannot be read: {reason}") from None
+        reason = f"holds a value that cannot be read: {str(error).partition(';')[0]}"
+    raise UnreadableTextError(f"{argument} {reason}")
+
+
+def _read(text: str) -> Any:
+    if len(text) > LONGEST:
+        raise UnreadableTextError(f"is a text of {len(text):,} characters; at most {LONGEST:,} are read")
+    try:
+        value = json.loads(text, object_pairs_hook=_mapping)
+    except json.JSONDecodeError as error:
+        value = _read_python(text)
+        if value is None:
+            value = _read_yaml(text, error)
+    _check_size(value)
     return value
 
 
@@ -74,7 +79,7 @@ def _check_keys(keys: Iterable[Any]) -> None:
     twice = [key for key, times in Counter(keys).items() if times > 1]
     if twice:
         named = ", ".join(show(key) for key in twice[:5])
-        raise UnreadableTextError(f"index_params has {named} twice in one mapping: only one of the two can be meant")
+        raise UnreadableTextError(f"has {named} twice in one mapping: only one of the two can be meant")
 
 
 def _read_python(text: str) -> Any:
@@ -126,7 +131,7 @@ def _read_yaml(text: str, json_error: json.JSONDecodeError) -> Any:
             node = super().compose_node(parent, index)
             self.depth -= 1
             if is_alias and id(node) not in self.sizes:
-                raise UnreadableTextError("index_params has a YAML alias within what its anchor stands for")
+                raise UnreadableTextError("has a YAML alias within what its anchor stands for")
             self.values += self.sizes[id(node)] if is_alias else 1
             if self.values > MOST_VALUES:
                 raise UnreadableTextError(_TOO_LARGE)
@@ -141,9 +146,7 @@ def _read_yaml(text: str, json_error: json.JSONDecodeError) -> Any:
         def construct_yaml_int(self, node: Any) -> int:
             if ":" in node.value or re.match(r"[-+]?0[0-9_]", node.value):
                 shown = show(node.value)
-                raise UnreadableTextError(
-                    f"index_params has {shown}, to YAML a number to the base of 60 or 8: quote it"
-                )
+                raise UnreadableTextError(f"has {shown}, to YAML a number to the base of 60 or 8: quote it")
             number: int = super().construct_yaml_int(node)
             return number
 
@@ -154,7 +157,7 @@ def _read_yaml(text: str, json_error: json.JSONDecodeError) -> Any:
         looks_like_json = text.lstrip()[:1] in ("{", "[")
         reason = json_error if looks_like_json else str(error).replace("\n", " ")
         raise UnreadableTextError(
-            f"index_params is neither JSON nor YAML: {str(reason)[:300]}; it begins {text.strip()[:40]!r}"
+            f"is neither JSON nor YAML: {str(reason)[:300]}; it begins {text.strip()[:40]!r}"
         ) from None
 
 

@@ -1,0 +1,299 @@
+"""Creating collections, so that what exists in the end is what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_vectordb import operators, rest, waiting
+from airflow_vectordb._compat import is_retry
+from airflow_vectordb.deferral import ResumeState, wait_for
+from airflow_vectordb.validation import validate_rendered
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.operators.collection import CreateCollectionOperator, DropCollectionOperator
+    from airflow_vectordb.rest.collections import Collection
+    from airflow_vectordb.rest.index.spec import IndexSpec
+    from airflow_vectordb.rest.schema.compare import Difference
+    from airflow_vectordb.rest.schema.spec import SchemaSpec
+
+#: What quick setup builds: an index that the server chooses, with COSINE.
+_QUICK_INDEX = {"fieldName": "vector"}
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is asked for."""
+
+    schema: SchemaSpec
+    properties: Mapping[str, Any]
+    indexes: tuple[IndexSpec, ...]
+
+
+def create_collection(
+    task: CreateCollectionOperator, hook: MilvusHook, context: Context, state: ResumeState
+) -> dict[str, Any]:
+    """Do what ``CreateCollectionOperator`` is for, from where an earlier part of the task ended."""
+    request = _read_arguments(task, hook)
+    with task.error_context(hook, task.describe_target()):
+        if "collection" not in state.results:
+            for warning in request.schema.warnings:
+                task.log.warning(warning)
+            state.results["collection"] = _Creation(task, hook, request, retried=is_retry(context)).run()
+        result = {"collection_name": task.collection_name, **state.results["collection"]}
+        if request.indexes:
+            result |= _index_and_load(task, hook, state, request)
+    task.emit_asset_events(hook, context, {"collection": result})
+    return result
+
+
+def _read_arguments(task: CreateCollectionOperator, hook: MilvusHook) -> _Request:
+    """Check what templates rendered to, and raise one error with everything that is wrong."""
+    problems = validate_rendered(collection_name=task.collection_name)
+    index_params = task.index_params
+    if task.dimension is not None:
+        parsed = rest.schema.parsing.read_quick(task.dimension)
+        index_params = _QUICK_INDEX if index_params is None else index_params
+    else:
+        parsed = rest.schema.parsing.read_schema(task.schema, allow_unknown=task.allow_unknown)
+    problems += parsed.problems
+    given = {"collectionName": task.collection_name, "dbName": hook.config.database or rest.DEFAULT_DATABASE}
+    problems += [
+        f"schema has {key} {value!r}, but the task's is {given[key]!r}"
+        for key, value in parsed.envelope.items()
+        if value != given[key]
+    ]
+    properties, wrong = rest.schema.properties.read_properties(task.properties)
+    problems += wrong
+    specs: list[IndexSpec] = []
+    if index_params is not None:
+        specs, indexes = rest.index.spec.read_index_params(index_params, allow_unknown=task.allow_unknown)
+        problems += indexes.problems
+        if specs and parsed.spec is not None and not parsed.problems:
+            try:
+                specs = rest.index.plan.resolve_all(specs, parsed.spec.as_collection(task.collection_name))
+            except rest.errors.InvalidParametersError as error:
+                problems += [problem for problem in error.problems if problem not in problems]
+    if problems or parsed.spec is None:
+        source = task.schema_source if task.schema_source != task.schema else None
+        raise rest.errors.InvalidParametersError(problems, "collection", source)
+    return _Request(parsed.spec, properties, tuple(specs))
+
+
+class _Creation:
+    """Compares what exists with what is asked for, and creates, alters or replaces it."""
+
+    def __init__(self, task: CreateCollectionOperator, hook: MilvusHook, request: _Request, *, retried: bool) -> None:
+        self._task = task
+        self._hook = hook
+        self._name = task.collection_name
+        self._request = request
+        self._retried = retried
+
+    def run(self) -> dict[str, Any]:
+        """Return what was done; JSON-ready."""
+        existing = self._describe()
+        if existing is None:
+            return self._create(replaced=False)
+        differences = self._compare(existing)
+        if self._task.if_exists == "fail" and not self._retried:
+            raise rest.errors.ConflictError(
+                "; ".join(map(str, differences)) or "its schema is the one that is asked for",
+                cause=f"collection {self._name!r} exists already",
+                hint='Set if_exists="skip" if that is fine.',
+            )
+        if not differences:
+            self._task.log.info("%s is there already, with this schema", self._name)
+            return _done()
+        # An earlier try may have been killed between the creation and the properties that come after it.
+        own = self._retried and all(difference.unset for difference in differences)
+        if (self._task.alter or own) and all(difference.alter for difference in differences):
+            return _done(altered=self._alter(differences))
+        if self._task.if_exists != "replace":
+            raise self._mismatch(differences)
+        self._drop(existing, differences)
+        return self._create(replaced=True)
+
+    def _describe(self) -> Collection | None:
+        try:
+            return self._hook.send(rest.collections.describe(self._name))
+        except rest.errors.CollectionNotFoundError:
+            return None
+
+    def _compare(self, existing: Collection) -> list[Difference]:
+        return rest.schema.compare.compare(self._name, self._request.schema, existing, self._request.properties)
+
+    def _mismatch(self, differences: list[Difference]) -> rest.errors.MilvusError:
+        if all(difference.alter for difference in differences):
+            hint = "alter=True alters it in place."
+        else:
+            hint = 'if_exists="replace" drops it with its rows.'
+        return rest.errors.ConflictError(
+            f"what is there -> what is asked for: {'; '.join(map(str, differences))}",
+            cause=f"another schema: {_first(differences)}",
+            hint=hint,
+        )
+
+    def _create(self, *, replaced: bool) -> dict[str, Any]:
+        request = self._request
+        params = rest.schema.properties.creation_params(request.properties)
+        types = ", ".join(f"{field.name} {field}" for field in request.schema.fields)
+        self._task.log.info("Creating %s: %s", self._name, rest.text.sanitize_text(types, 2000))
+        body = request.schema.body()
+        try:
+            self._hook.send(rest.collections.create(self._name, schema=body, params=params or None))
+        except rest.errors.MilvusError as error:
+            existing = None if error.transient else self._describe()
+            if existing is None or not (differences := self._compare(existing)):
+                raise
+            raise self._mismatch(differences) from error  # somebody else was faster
+        created = self._describe()
+        if created is None:
+            raise rest.errors.CollectionNotFoundError(f"collection {self._name!r} was dropped since it was created")
+        differences = self._compare(created)
+        self._alter([difference for difference in differences if difference.unset])  # which creation ignores
+        wrong = [difference for difference in differences if not difference.unset]
+        if wrong:
+            raise rest.errors.ConflictError(
+                f"what was created -> what is asked for: {'; '.join(map(str, wrong))}",
+                cause=f"created otherwise: {_first(wrong)}",
+                hint="Does this Milvus know all of it?",
+            )
+        return _done(created=True, replaced=replaced)
+
+    def _alter(self, differences: list[Difference]) -> list[str]:
+        for difference in differences:
+            if difference.alter is not None:
+                self._task.log.info("Altering %s: %s", self._name, difference)
+                self._hook.send(difference.alter())
+        return [str(difference) for difference in differences]
+
+    def _drop(self, existing: Collection, differences: list[Difference]) -> None:
+        refuse_aliases(self._hook, existing, "Move it first.")
+        self._task.log.warning(
+            "Dropping %s with %s: %s", self._name, rows_in_words(self._hook, existing), "; ".join(map(str, differences))
+        )
+        self._hook.send(rest.collections.drop(self._name))
+
+
+def _first(differences: list[Difference]) -> str:
+    more = f", and {len(differences) - 1} more" if len(differences) > 1 else ""
+    return f"{differences[0]}{more}"
+
+
+def _done(*, created: bool = False, replaced: bool = False, altered: list[str] | None = None) -> dict[str, Any]:
+    return {"created": created, "replaced": replaced, "altered": altered or []}
+
+
+def _index_and_load(
+    task: CreateCollectionOperator, hook: MilvusHook, state: ResumeState, request: _Request
+) -> dict[str, Any]:
+    results, name = state.results, task.collection_name
+    if "built" not in results:
+        described = hook.send(rest.collections.describe(name))
+        specs = rest.index.plan.resolve_all(request.indexes, described)
+        try:
+            found = operators._create.IndexCreation(task, hook, described, specs, None, fail_on_same=False).create(
+                reread=False
+            )
+        except rest.errors.IndexMismatchError as error:
+            hint = 'CreateIndexOperator(if_exists="replace") replaces it.'
+            raise error.with_context(hint=hint) from error.__cause__
+        condition = waiting.IndexesBuilt(name, tuple(description.index_name for description in found))
+        seen = condition.judge(found)
+        if isinstance(seen, waiting.Done):
+            results["built"] = seen.result
+        elif task.wait_for_completion:
+            wait_for(task, hook, state, "built", condition, initial_result=seen)
+        else:
+            results["built"] = [description.as_json() for description in found]
+    if "asked_to_load" not in results:
+        task.log.info("Loading %s", name)
+        hook.send(rest.collections.load(name))
+        results["asked_to_load"] = True
+    loading: dict[str, Any] = {}
+    if task.wait_for_completion:
+        loaded = wait_for(task, hook, state, "loaded", waiting.CollectionLoaded(name))
+        loading["load_state"] = loaded["load_state"]
+    return {"indexes": results["built"], **loading}
+
+
+def aliases_of(hook: MilvusHook, described: Collection) -> tuple[str, ...]:
+    """
+    Return the aliases of a collection; the name that it was asked for by is among them if it is one.
+
+    :param described: the collection
+    """
+    if described.aliases is not None:
+        return described.aliases
+    # A server that does not know the calls knows no aliases either.
+    unknown = (rest.errors.AliasNotFoundError, rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError)
+    with suppress(*unknown):
+        hook.send(rest.aliases.describe(described.name))
+        return (described.name,)
+    with suppress(*unknown):
+        return tuple(hook.send(rest.aliases.list_(described.name)))
+    return ()
+
+
+def refuse_aliases(hook: MilvusHook, described: Collection, hint: str) -> None:
+    """
+    Refuse to drop a collection that an alias leads to: its readers would be left with nothing.
+
+    :param described: the collection
+    :param hint: what to do
+    :raises ConflictError: if there is an alias
+    """
+    aliases = aliases_of(hook, described)
+    if not aliases:
+        return
+    shown = rest.text.sanitize_text(", ".join(map(repr, aliases[:5])), 200)
+    verb = "alias" if len(aliases) == 1 else "aliases"
+    cause = f"{verb} {shown} lead{'s' if len(aliases) == 1 else ''} to this collection"
+    if described.name in aliases:
+        cause, hint = f"{described.name!r} is an alias", "Name the collection itself."
+    raise rest.errors.ConflictError(f"{verb} {shown}; nothing was dropped", cause=cause, hint=hint)
+
+
+def drop_collection(task: DropCollectionOperator, hook: MilvusHook, context: Context) -> bool:
+    """Do what ``DropCollectionOperator`` is for."""
+    name = task.collection_name
+    problems = validate_rendered(collection_name=name)
+    if problems:
+        raise rest.errors.InvalidParametersError(problems)
+    with task.error_context(hook, task.describe_target()):
+        try:
+            described = hook.send(rest.collections.describe(name))
+        except rest.errors.CollectionNotFoundError as error:
+            if task.if_missing == "fail" and not is_retry(context):
+                raise error.with_context(hint='Set if_missing="skip" if that is fine.') from error.__cause__
+            task.log.info("%s: nothing to drop", name)
+            return False
+        aliases = aliases_of(hook, described)
+        if name in aliases or not task.drop_aliases:
+            refuse_aliases(hook, described, "Move it first, or set drop_aliases=True.")
+        for alias in aliases:
+            task.log.info("Dropping alias %s", alias)
+            hook.send(rest.aliases.drop(alias))
+        task.log.info("Dropping %s with %s", name, rows_in_words(hook, described))
+        hook.send(rest.collections.drop(name))
+    return True
+
+
+def rows_in_words(hook: MilvusHook, described: Collection) -> str:
+    """Return how many rows a collection has, for the log; that nobody knows is no reason to fail."""
+    loaded = described.load == "LoadStateLoaded"
+    try:
+        if loaded:
+            return f"{hook.send(rest.entities.count(described.name), retries=0):,} rows"
+        return f"{hook.send(rest.collections.row_count(described.name), retries=0):,} flushed rows"
+    except rest.errors.MilvusError:
+        return "an unknown number of rows"
+
+
+__all__ = ["aliases_of", "create_collection", "drop_collection", "refuse_aliases", "rows_in_words"]

@@ -1,0 +1,202 @@
+"""Checks of a collection before readers get it."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_vectordb import rest
+from airflow_vectordb.validation import parse_rows, validate_rendered
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.operators.collection import VerifyCollectionOperator
+    from airflow_vectordb.rest.collections import Collection
+
+#: Rows that a query can skip and read, together.
+_WINDOW = 16_384
+#: Vectors in one search.
+_BATCH = 50
+#: Types whose vectors come back from a query as they go into a search.
+_SEARCHABLE = ("FloatVector", "SparseFloatVector")
+
+
+class Verification:
+    """
+    Makes the checks of a ``VerifyCollectionOperator``, and reports all that fail together.
+
+    :param task: the operator
+    :param hook: to Milvus
+    """
+
+    def __init__(self, task: VerifyCollectionOperator, hook: MilvusHook) -> None:
+        self._task = task
+        self._hook = hook
+        self._name = task.collection_name
+        self._figures: dict[str, Any] = {"collection_name": self._name}
+        self._failed: list[str] = []
+
+    def run(self, context: Context) -> dict[str, Any]:
+        """
+        Return the figures; JSON-ready.
+
+        :raises MilvusError: with the figures, when a check fails
+        """
+        task = self._task
+        min_rows, max_rows, queries = self._read_arguments()
+        with task.error_context(self._hook, task.describe_target()):
+            described = self._hook.send(rest.collections.describe(self._name))
+            self._count(described, min_rows, max_rows)
+            if task.sample:
+                self._find_sample(described)
+            if queries:
+                self._measure_recall(described, queries)
+        if task.check is not None:
+            self._call_check()
+        task.log.info(
+            "%s: %s", self._name, ", ".join(f"{k} {v}" for k, v in self._figures.items() if k != "collection_name")
+        )
+        if self._failed:
+            more = f", and {len(self._failed) - 1} more" if len(self._failed) > 1 else ""
+            error = rest.errors.MilvusError(
+                f"{'; '.join(self._failed)} (all figures: {json.dumps(self._figures, default=str)})",
+                cause=f"{self._failed[0]}{more}",
+                hint="Give readers another collection.",
+            )
+            raise error.with_context(where=task.error_location(self._hook, task.describe_target()))
+        task.emit_asset_events(self._hook, context, {"verified": self._figures})
+        return self._figures
+
+    def _read_arguments(self) -> tuple[int, int | None, list[tuple[Any, list[Any]]]]:
+        problems = validate_rendered(collection_name=self._name)
+        min_rows, wrong = parse_rows("min_rows", self._task.min_rows)
+        problems += wrong
+        max_rows, wrong = parse_rows("max_rows", self._task.max_rows)
+        problems += wrong
+        queries, wrong = read_queries(self._task.queries)
+        problems += wrong
+        if problems:
+            raise rest.errors.InvalidParametersError(problems)
+        return min_rows, None if self._task.max_rows is None else max_rows, queries
+
+    def _count(self, described: Collection, min_rows: int, max_rows: int | None) -> None:
+        loaded = described.load == "LoadStateLoaded"
+        # Rows that are not flushed are counted in memory only.
+        rows = self._hook.send(rest.entities.count(self._name) if loaded else rest.collections.row_count(self._name))
+        self._figures["rows"] = rows
+        kind = "rows" if loaded else "flushed rows"
+        if rows < min_rows:
+            self._failed.append(f"{rows:,} {kind}, fewer than min_rows={min_rows:,}")
+        if max_rows is not None and rows > max_rows:
+            self._failed.append(f"{rows:,} {kind}, more than max_rows={max_rows:,}")
+
+    def _find_sample(self, described: Collection) -> None:
+        """Search for vectors of some rows, which should be found again."""
+        key, field = self._fields(described)
+        size = min(self._task.sample, _WINDOW)
+        spare = max(min(self._figures["rows"], _WINDOW) - size, 0)
+        offset = random.randint(0, spare)  # noqa: S311 - any rows will do
+        query = rest.entities.query(self._name, output_fields=[key, field], limit=size, offset=offset or None)
+        rows = [row for row in self._hook.send(query) if row.get(field)]
+        found = sum(
+            row[key] in keys
+            for row, keys in zip(rows, self._search([row[field] for row in rows], field, key), strict=True)
+        )
+        self._figures |= {"sampled": len(rows), "found": found}
+        if not rows:
+            self._failed.append("no row could be sampled")
+        elif found < self._task.min_recall * len(rows):
+            self._failed.append(
+                f"{found:,} of {len(rows):,} sampled rows find themselves among the first {self._task.k}, "
+                f"fewer than min_recall={self._task.min_recall:g}"
+            )
+
+    def _measure_recall(self, described: Collection, queries: Sequence[tuple[Any, list[Any]]]) -> None:
+        key, field = self._fields(described)
+        hits = self._search([vector for vector, _ in queries], field, key)
+        shares = []
+        for (_, known), keys in zip(queries, hits, strict=True):
+            wanted = known[: self._task.k]
+            shares.append(sum(one in keys for one in wanted) / len(wanted))
+        recall = sum(shares) / len(shares)
+        self._figures |= {"queries": len(queries), "recall": round(recall, 4)}
+        if recall < self._task.min_recall:
+            self._failed.append(
+                f"recall@{self._task.k} is {recall:.3f} over {len(queries):,} queries, "
+                f"less than min_recall={self._task.min_recall:g}"
+            )
+
+    def _search(self, vectors: Sequence[Any], field: str, key: str) -> list[list[Any]]:
+        """Return for each vector the keys of its hits."""
+        keys: list[list[Any]] = []
+        for start in range(0, len(vectors), _BATCH):
+            search = rest.entities.search(
+                self._name,
+                vectors[start : start + _BATCH],
+                anns_field=field,
+                limit=self._task.k,
+                output_fields=[key],
+                search_params=self._task.search_params,
+            )
+            keys += [[hit[key] for hit in hits] for hits in self._hook.send(search)]
+        return keys
+
+    def _fields(self, described: Collection) -> tuple[str, str]:
+        """Return the names of the primary key and of the vector field."""
+        key = next(field.name for field in described.fields if field.is_primary)
+        filled = {name for function in described.functions for name in function.output_fields}
+        fits = [field.name for field in described.fields if field.type in _SEARCHABLE and field.name not in filled]
+        asked = self._task.anns_field
+        if asked is None and fits:
+            return key, fits[0]
+        if asked in fits:
+            return key, str(asked)
+        types = " or a ".join(_SEARCHABLE)
+        problem = f"sample and queries need a {types}: {self._name!r} has none"
+        if asked is not None:
+            problem = f"anns_field must be a {types}, not {asked!r}{rest.spelling.suggest(asked, fits)}"
+        raise rest.errors.InvalidParametersError([problem])
+
+    def _call_check(self) -> None:
+        check = self._task.check
+        result = check(self._hook, self._name) if check is not None else None
+        if isinstance(result, Mapping):
+            self._figures["check"] = dict(result)
+        elif result is False:
+            self._failed.append(f"{getattr(check, '__name__', 'check')} returned False")
+        elif result is not None:
+            self._figures["check"] = result
+
+
+def read_queries(raw: Any) -> tuple[list[tuple[Any, list[Any]]], list[str]]:
+    """
+    Read queries with known answers.
+
+    :param raw: a list of ``{"vector": […], "ids": […]}``, or JSON of one; None: none
+    :return: (vector, keys of its nearest rows) for each, and what is wrong
+    """
+    if isinstance(raw, str):
+        try:
+            raw = json.loads(raw)
+        except (ValueError, RecursionError) as error:
+            return [], [f"queries is not JSON: {str(error)[:200]}"]
+    if raw is None:
+        return [], []
+    if isinstance(raw, str | Mapping) or not isinstance(raw, Sequence) or not raw:
+        return [], [f"queries must be a list of mappings, not {rest.spelling.describe_value(raw)}"]
+    queries, problems = [], []
+    for number, item in enumerate(raw):
+        if not isinstance(item, Mapping) or not item.get("vector") or not isinstance(item.get("ids"), list | tuple):
+            problems.append(f"queries[{number}] needs a vector and ids, the keys of its nearest rows")
+        elif not item["ids"]:
+            problems.append(f"queries[{number}] has no ids: nothing is known of it")
+        else:
+            queries.append((item["vector"], list(item["ids"])))
+    return queries, problems[:20]
+
+
+__all__ = ["Verification", "read_queries"]

@@ -1,0 +1,14 @@
+"""Schemas of collections: read, checked, compared with what exists, proposed from data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_vectordb._lazy import lazy_face
+
+if TYPE_CHECKING:
+    from airflow_vectordb.rest.schema import compare, parsing, properties, propose, spec
+
+__getattr__, __dir__ = lazy_face(__name__, ("compare", "parsing", "properties", "propose", "spec"))
+
+__all__ = ["compare", "parsing", "properties", "propose", "spec"]

@@ -1,0 +1,199 @@
+"""Milvus's rules for schemas, as far as they can be checked without a server."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from airflow_vectordb.rest.schema.spec import (
+    DATA_TYPES,
+    DENSE_VECTORS,
+    ELEMENT_TYPES,
+    FieldSpec,
+    FunctionSpec,
+    SchemaSpec,
+    is_vector,
+)
+from airflow_vectordb.rest.spelling import article, show, suggest
+
+#: Parameters of fields -> type of their value.
+FIELD_PARAMS: Mapping[str, type] = {
+    "dim": int,
+    "max_length": int,
+    "max_capacity": int,
+    "enable_analyzer": bool,
+    "enable_match": bool,
+    "analyzer_params": object,
+    "multi_analyzer_params": object,
+    "mmap.enabled": bool,
+}
+FUNCTION_TYPES = ("BM25", "TextEmbedding", "Rerank", "MinHash")
+_KEY_TYPES = ("Int64", "VarChar")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+#: Parameter -> the least and the most that it can be.
+_RANGES = {"dim": (2, 32768), "max_length": (1, 65535), "max_capacity": (1, 4096)}
+_MOST_FIELDS = 64
+_INT_BITS = {"Int8": 8, "Int16": 16, "Int32": 32, "Int64": 64}
+
+
+def check_field(field: FieldSpec) -> tuple[list[str], list[str]]:
+    """
+    Check a field by itself.
+
+    :return: what is wrong, and what may be wrong, one sentence each
+    """
+    return [f"{field.name}: {problem}" for problem in _problems(field)], [
+        f"{field.name}: {warning}" for warning in _warnings(field)
+    ]
+
+
+def _problems(field: FieldSpec) -> Iterable[str]:
+    if not _NAME.fullmatch(field.name):
+        yield "names have letters, digits and underscores, begin with no digit, and are no longer than 255"
+    needed = []
+    if field.type in DENSE_VECTORS:
+        needed.append("dim")
+    if "VarChar" in (field.type, field.element_type):
+        needed.append("max_length")
+    if field.type == "Array":
+        needed.append("max_capacity")
+        if not field.element_type:
+            yield "an Array needs elementDataType"
+    elif field.element_type:
+        yield f"elementDataType is for arrays, and this is {article(field.type)}"
+    for name in needed:
+        if name not in field.params:
+            yield f"{article(str(field))} needs {name}".replace("an Array<?>", "an Array")
+    for name, (least, most) in _RANGES.items():
+        value = field.params.get(name)
+        if value is None:
+            continue
+        if name not in needed and field.type in DATA_TYPES:
+            yield f"{name} is not for {article(field.type)}"
+        elif isinstance(value, int) and not least <= value <= most:
+            yield f"{name} must be from {least:,} to {most:,}, not {value:,}"
+        elif name == "dim" and field.type == "BinaryVector" and isinstance(value, int) and value % 8:
+            yield f"the dim of a BinaryVector is a multiple of 8, not {value}"
+    for name in ("enable_analyzer", "enable_match", "analyzer_params"):
+        if name in field.params and field.type not in ("VarChar", "Text") and field.type in DATA_TYPES:
+            yield f"{name} is for VarChar fields, and this is {article(field.type)}"
+    if field.params.get("enable_match") and not field.params.get("enable_analyzer"):
+        yield "enable_match needs enable_analyzer"
+    yield from _problems_of_keys(field)
+    if field.default is not None:
+        yield from _problems_of_default(field)
+
+
+def _problems_of_keys(field: FieldSpec) -> Iterable[str]:
+    if field.is_primary:
+        if field.type not in _KEY_TYPES:
+            yield f"a primary key is an Int64 or a VarChar, not {article(field.type)}"
+        if field.nullable:
+            yield "a primary key cannot be nullable"
+        if field.default is not None:
+            yield "a primary key cannot have a default value"
+        if field.is_partition_key:
+            yield "a primary key cannot be the partition key"
+    if field.is_partition_key:
+        if field.type not in _KEY_TYPES:
+            yield f"a partition key is an Int64 or a VarChar, not {article(field.type)}"
+        if field.nullable:
+            yield "a partition key cannot be nullable"
+
+
+def _problems_of_default(field: FieldSpec) -> Iterable[str]:
+    value, kind = field.default, field.type
+    if kind in ("Array", "JSON") or is_vector(kind):
+        yield f"{article(kind)} cannot have a default value"
+        return
+    fits = {
+        **dict.fromkeys(_INT_BITS, isinstance(value, int) and not isinstance(value, bool)),
+        **dict.fromkeys(("Float", "Double"), isinstance(value, int | float) and not isinstance(value, bool)),
+        "Bool": isinstance(value, bool),
+        "VarChar": isinstance(value, str),
+    }
+    if not fits.get(kind, True):
+        yield f"the default value {show(value)} is no {kind}"
+    elif kind in _INT_BITS and not -(1 << _INT_BITS[kind] - 1) <= value < 1 << _INT_BITS[kind] - 1:
+        yield f"the default value {show(value)} is out of the range of {kind}"
+    elif kind == "VarChar" and (length := len(value.encode())) > (most := field.params.get("max_length", length)):
+        yield f"the default value has {length:,} bytes, and max_length is {most:,}"
+
+
+def _warnings(field: FieldSpec) -> Iterable[str]:
+    if field.nullable and is_vector(field.type):
+        yield "nullable vectors need a Milvus newer than 2.6"
+
+
+def check_schema(schema: SchemaSpec) -> Iterable[str]:
+    """
+    Check what fields are to each other.
+
+    :return: what is wrong, one sentence each
+    """
+    fields = schema.fields
+    names = [field.name for field in fields]
+    for name, times in Counter(names).items():
+        if times > 1:
+            yield f"{name}: {times} fields have this name"
+    keys = [field.name for field in fields if field.is_primary]
+    if len(keys) != 1:
+        there = f"{', '.join(keys)} are all isPrimary" if keys else "no field isPrimary"
+        yield f"a schema has one primary key: {there}"
+    for flag, what in (("is_partition_key", "partition key"), ("is_clustering_key", "clustering key")):
+        found = [field.name for field in fields if getattr(field, flag)]
+        if len(found) > 1:
+            yield f"a schema has one {what}: {', '.join(found)} are"
+    may_be_vectors = [field for field in fields if is_vector(field.type) or field.type not in DATA_TYPES]
+    if fields and not may_be_vectors and not schema.extra:
+        yield "a schema needs a vector field"
+    if len(fields) > _MOST_FIELDS:
+        yield f"a schema has at most {_MOST_FIELDS} fields, and this has {len(fields)}"
+    yield from _problems_of_functions(schema)
+
+
+def _problems_of_functions(schema: SchemaSpec) -> Iterable[str]:
+    fields = {field.name: field for field in schema.fields}
+    filled: Counter[str] = Counter(name for function in schema.functions for name in function.outputs)
+    for name, times in Counter(function.name for function in schema.functions).items():
+        if times > 1:
+            yield f"function {name}: {times} functions have this name"
+    for name, times in filled.items():
+        if times > 1:
+            yield f"{name}: {times} functions fill it"
+        if name in fields and (fields[name].is_primary or fields[name].is_partition_key or fields[name].nullable):
+            yield f"{name}: a function fills it, so it can be neither a key nor nullable"
+    for function in schema.functions:
+        where = f"function {function.name}"
+        for words, given in (("inputFieldNames", function.inputs), ("outputFieldNames", function.outputs)):
+            if not given and not (words == "outputFieldNames" and function.type == "Rerank"):
+                yield f"{where}: {words} is missing"
+            for name in given:
+                if name not in fields:
+                    yield f"{where}: {words} has no field {name!r}{suggest(name, fields)}"
+        if function.type == "BM25":
+            yield from _problems_of_bm25(function, fields, where)
+
+
+def _problems_of_bm25(function: FunctionSpec, fields: Mapping[str, FieldSpec], where: str) -> Iterable[str]:
+    for what, given in (("input", function.inputs), ("output", function.outputs)):
+        if len(given) > 1:
+            yield f"{where}: BM25 has one {what} field, not {len(given)}"
+    for field in (fields[name] for name in function.inputs if name in fields):
+        if field.type != "VarChar":
+            yield f"{where}: BM25 reads a VarChar, and {field.name!r} is {article(field.type)}"
+        elif field.params.get("enable_analyzer") is not True:
+            yield f"{where}: its input {field.name!r} needs enable_analyzer: true"
+    for field in (fields[name] for name in function.outputs if name in fields):
+        if field.type != "SparseFloatVector":
+            yield f"{where}: BM25 fills a SparseFloatVector, and {field.name!r} is {article(field.type)}"
+
+
+def sizes(params: Mapping[str, Any]) -> dict[str, int]:
+    """Return those parameters of a field that say how large its values are, as numbers."""
+    return {name: int(params[name]) for name in _RANGES if str(params.get(name, "")).isdecimal()}
+
+
+__all__ = ["ELEMENT_TYPES", "FIELD_PARAMS", "FUNCTION_TYPES", "check_field", "check_schema", "sizes"]

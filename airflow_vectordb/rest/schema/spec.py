@@ -1,0 +1,181 @@
+"""The schema that is asked for, and the body that requests it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_vectordb.rest.collections import Collection, Field, Function
+from airflow_vectordb.rest.index.types import FIELD_KINDS, SCALAR
+
+#: Types of an array's elements.
+ELEMENT_TYPES = ("Bool", "Int8", "Int16", "Int32", "Int64", "Float", "Double", "VarChar")
+DENSE_VECTORS = ("FloatVector", "Float16Vector", "BFloat16Vector", "Int8Vector", "BinaryVector")
+#: Types as the API spells them. A name that is not here may be one of a newer server.
+DATA_TYPES = tuple(name for name in FIELD_KINDS if name not in ("String", "Text"))
+
+
+def is_vector(data_type: str) -> bool:
+    """Return whether a data type is one of vectors."""
+    return FIELD_KINDS.get(data_type, SCALAR) != SCALAR
+
+
+@dataclass(frozen=True)
+class FieldSpec:
+    """
+    One field that is asked for.
+
+    :param name: its name
+    :param type: its data type, as the API spells it
+    :param is_primary: whether it is the primary key
+    :param is_partition_key: whether rows are spread over partitions by it
+    :param is_clustering_key: whether rows are clustered by it
+    :param nullable: whether a row may have no value
+    :param element_type: of an array's elements; empty: it is no array
+    :param params: ``dim``, ``max_length``, ``max_capacity``, …
+    :param default: of rows that have no value; None: there is none
+    :param description: for people
+    """
+
+    name: str
+    type: str
+    is_primary: bool = False
+    is_partition_key: bool = False
+    is_clustering_key: bool = False
+    nullable: bool = False
+    element_type: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    default: Any = None
+    description: str = ""
+
+    def __str__(self) -> str:
+        return type_text(self.type, self.element_type, self.params)
+
+    def body(self) -> dict[str, Any]:
+        """Build the field as requests have it."""
+        body: dict[str, Any] = {"fieldName": self.name, "dataType": self.type}
+        flags = {
+            "isPrimary": self.is_primary,
+            "isPartitionKey": self.is_partition_key,
+            "isClusteringKey": self.is_clustering_key,
+            "nullable": self.nullable,
+        }
+        body |= {name: True for name, value in flags.items() if value}
+        if self.element_type:
+            body["elementDataType"] = self.element_type
+        if self.params:
+            body["elementTypeParams"] = dict(self.params)
+        if self.default is not None:
+            body["defaultValue"] = self.default
+        if self.description:
+            body["description"] = self.description
+        return body
+
+
+@dataclass(frozen=True)
+class FunctionSpec:
+    """
+    One function that is asked for.
+
+    :param name: its name
+    :param type: for example ``BM25``
+    :param inputs: names of the fields that it reads
+    :param outputs: names of the fields that it fills
+    :param params: its parameters
+    :param description: for people
+    """
+
+    name: str
+    type: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    description: str = ""
+
+    def body(self) -> dict[str, Any]:
+        """Build the function as requests have it."""
+        return {
+            "name": self.name,
+            "type": self.type,
+            "description": self.description,
+            "inputFieldNames": list(self.inputs),
+            "outputFieldNames": list(self.outputs),
+            "params": dict(self.params),
+        }
+
+
+@dataclass(frozen=True)
+class SchemaSpec:
+    """
+    A schema that is asked for. ``parsing.parse_schema`` makes it, and checks it.
+
+    :param fields: its fields
+    :param functions: its functions
+    :param auto_id: whether the server makes the primary keys
+    :param enable_dynamic_field: whether rows may have fields that the schema does not name
+    :param description: for people
+    :param extra: what a newer server may know, as it was given
+    :param warnings: what is sent although it is not known here, one sentence each
+    """
+
+    fields: tuple[FieldSpec, ...]
+    functions: tuple[FunctionSpec, ...] = ()
+    auto_id: bool = False
+    enable_dynamic_field: bool = False
+    description: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    def body(self) -> dict[str, Any]:
+        """Build the ``schema`` of ``collections/create``."""
+        body: dict[str, Any] = {
+            "autoID": self.auto_id,
+            "enableDynamicField": self.enable_dynamic_field,
+            "fields": [item.body() for item in self.fields],
+            **self.extra,
+        }
+        if self.functions:
+            body["functions"] = [function.body() for function in self.functions]
+        if self.description:
+            body["description"] = self.description
+        return body
+
+    def as_collection(self, name: str) -> Collection:
+        """Return the collection as a server will describe it, to check index parameters against it."""
+        return Collection(
+            name,
+            tuple(Field(item.name, item.type, item.is_primary, item.params) for item in self.fields),
+            tuple(Function(function.name, function.type, function.outputs) for function in self.functions),
+            enable_dynamic_field=self.enable_dynamic_field,
+        )
+
+
+def type_text(data_type: str, element_type: str = "", params: Mapping[str, Any] | None = None) -> str:
+    """
+    Write a type as people read it: ``VarChar(512)``, ``FloatVector(768)``, ``Array<VarChar(20)>(100)``.
+
+    :param data_type: the field's
+    :param element_type: of an array's elements
+    :param params: the field's
+    """
+    params = params or {}
+
+    def with_size(name: str, key: str) -> str:
+        return f"{name}({params[key]})" if params.get(key) is not None else name
+
+    if data_type == "Array":
+        return with_size(f"Array<{with_size(element_type or '?', 'max_length')}>", "max_capacity")
+    return with_size(data_type, "dim" if is_vector(data_type) else "max_length")
+
+
+__all__ = [
+    "DATA_TYPES",
+    "DENSE_VECTORS",
+    "ELEMENT_TYPES",
+    "FieldSpec",
+    "FunctionSpec",
+    "SchemaSpec",
+    "is_vector",
+    "type_text",
+]

@@ -1,0 +1,411 @@
+"""Schemas: read in each spelling, checked with everything that is wrong at once, compared with what exists."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from airflow_vectordb.rest import collections
+from airflow_vectordb.rest.errors import InvalidParametersError
+from airflow_vectordb.rest.http.call import Answer
+from airflow_vectordb.rest.schema.compare import compare
+from airflow_vectordb.rest.schema.parsing import parse_schema, read_quick, read_schema
+from airflow_vectordb.rest.schema.properties import creation_params, read_properties
+
+ID = {"fieldName": "id", "dataType": "Int64", "isPrimary": True}
+TITLE = {"fieldName": "title", "dataType": "VarChar", "elementTypeParams": {"max_length": 256}}
+VECTOR = {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": 8}}
+DOCS = {"autoID": False, "enableDynamicField": False, "fields": [ID, TITLE, VECTOR]}
+
+
+def with_fields(*fields: Any, **more: Any) -> dict[str, Any]:
+    return {"fields": [ID, VECTOR, *fields], **more}
+
+
+def problems(schema: Any) -> list[str]:
+    return read_schema(schema).problems
+
+
+def described(schema: dict[str, Any] | None = None, **more: Any) -> collections.Collection:
+    """What Milvus 2.6.3 describes of a collection."""
+    spec = parse_schema(schema or DOCS)
+    fields = [
+        {
+            "name": field.name,
+            "id": 100 + number,
+            "type": field.type,
+            "primaryKey": field.is_primary,
+            "partitionKey": field.is_partition_key,
+            "clusteringKey": field.is_clustering_key,
+            "autoId": field.is_primary and spec.auto_id,
+            "nullable": field.nullable,
+            "description": "",
+            **({"elementType": field.element_type} if field.element_type else {}),
+            **({"params": [{"key": k, "value": str(v)} for k, v in field.params.items()]} if field.params else {}),
+            **({"defaultValue": {"Data": {"LongData": field.default}}} if field.default is not None else {}),
+        }
+        for number, field in enumerate(spec.fields)
+    ]
+    functions = [function.body() for function in spec.functions]
+    data = {
+        "collectionName": "docs",
+        "collectionID": 1,
+        "aliases": [],
+        "autoId": spec.auto_id,
+        "description": "",
+        "fields": fields,
+        "functions": functions,
+        "indexes": [],
+        "load": "LoadStateNotLoad",
+        "shardsNum": 1,
+        "enableDynamicField": spec.enable_dynamic_field,
+        "properties": [],
+        "consistencyLevel": "Bounded",
+        **more,
+    }
+    return collections.describe("docs").read(Answer(data, {}))
+
+
+def differences(schema: Any, existing: collections.Collection, properties: Any = None) -> list[tuple[str, bool]]:
+    found = compare("docs", parse_schema(schema), existing, properties)
+    return [(str(difference), difference.alter is not None) for difference in found]
+
+
+class TestSpellings:
+    @pytest.mark.parametrize(
+        "schema",
+        [
+            DOCS,
+            DOCS["fields"],
+            json.dumps(DOCS),
+            yaml.safe_dump(DOCS),
+            str(DOCS),
+            {"schema": DOCS, "collectionName": "docs", "dbName": "default"},
+            {"schema": json.dumps(DOCS)},
+            {
+                "auto_id": "false",
+                "enable_dynamic_field": False,
+                "fields": [
+                    {"field_name": "id", "data_type": "int64", "is_primary": True},
+                    {"name": "title", "type": "VARCHAR", "max_length": "256"},
+                    {"name": "vector", "type": "FLOAT_VECTOR", "params": {"dim": "8"}},
+                ],
+            },
+            described().raw,
+            described(),
+        ],
+        ids=[
+            "api",
+            "list",
+            "json",
+            "yaml",
+            "python",
+            "body",
+            "body with text",
+            "pymilvus",
+            "description",
+            "collection",
+        ],
+    )
+    def test_all_make_the_same_request(self, schema: Any) -> None:
+        assert parse_schema(schema).body() == DOCS
+
+    def test_pymilvus_schema(self) -> None:
+        from pymilvus import DataType, Function, FunctionType, MilvusClient
+
+        schema = MilvusClient.create_schema(auto_id=True, enable_dynamic_field=True)
+        schema.add_field("id", DataType.INT64, is_primary=True)
+        schema.add_field("text", DataType.VARCHAR, max_length=9, enable_analyzer=True, default_value="x")
+        schema.add_field("tags", DataType.ARRAY, element_type=DataType.VARCHAR, max_length=3, max_capacity=4)
+        schema.add_field("sparse", DataType.SPARSE_FLOAT_VECTOR)
+        function = Function("bm25", FunctionType.BM25, input_field_names=["text"], output_field_names=["sparse"])
+        schema.add_function(function)
+        body = parse_schema(schema).body()
+        assert (body["autoID"], body["enableDynamicField"]) == (True, True)
+        assert body["fields"][1]["defaultValue"] == "x"
+        assert body["fields"][2] == {
+            "fieldName": "tags",
+            "dataType": "Array",
+            "elementDataType": "VarChar",
+            "elementTypeParams": {"max_length": 3, "max_capacity": 4},
+        }
+        assert body["functions"][0]["inputFieldNames"] == ["text"]
+
+    def test_auto_ids_of_the_key_go_beside_the_fields_where_the_server_reads_them(self) -> None:
+        body = parse_schema({"fields": [{**ID, "autoID": True}, VECTOR]}).body()
+        assert body["autoID"] is True
+        assert "autoID" not in body["fields"][0]
+
+    def test_quick_setup(self) -> None:
+        spec = read_quick("768").spec
+        assert spec is not None
+        assert [f"{field.name} {field}" for field in spec.fields] == ["id Int64", "vector FloatVector(768)"]
+        assert spec.enable_dynamic_field
+
+
+class TestProblems:
+    def test_everything_at_once_with_nearest_names(self) -> None:
+        schema = {
+            "enabledynamic": True,
+            "fields": [
+                {"fieldName": "id", "dataType": "Int64", "isPrimaryKey": True},
+                {"fieldName": "title", "dataType": "VarChar"},
+                {"fieldName": "vector", "dataType": "FlaotVector", "dim": 8},
+                {"fieldName": "v2", "dataType": "FloatVector"},
+            ],
+        }
+        assert problems(schema) == [
+            "schema: unknown key 'enabledynamic'; did you mean 'enableDynamicField'?",
+            "id: unknown key 'isPrimaryKey'; did you mean 'isPrimary'?",
+            "title: a VarChar needs max_length",
+            "vector: dataType: unknown type 'FlaotVector'; did you mean 'FloatVector'? "
+            "allow_unknown=True sends it as it is",
+            "v2: a FloatVector needs dim",
+        ]
+
+    @pytest.mark.parametrize(
+        ("fields", "problem"),
+        [
+            ([VECTOR], "a schema has one primary key: no field isPrimary"),
+            ([ID, VECTOR, {**ID, "fieldName": "id2"}], "a schema has one primary key: id, id2 are all isPrimary"),
+            ([ID], "a schema needs a vector field"),
+            ([ID, VECTOR, VECTOR], "vector: 2 fields have this name"),
+            ([{**ID, "dataType": "Float"}, VECTOR], "id: a primary key is an Int64 or a VarChar, not a Float"),
+            ([{**ID, "nullable": True}, VECTOR], "id: a primary key cannot be nullable"),
+            ([ID, {**VECTOR, "autoID": True}], "vector: autoID is for the primary key"),
+            ([ID, {**VECTOR, "elementTypeParams": {"dim": 1}}], "vector: dim must be from 2 to 32,768, not 1"),
+            ([ID, {**VECTOR, "dim": "many"}], "vector: dim must be an integer, not a str ('many')"),
+            ([ID, {**VECTOR, "dataType": "SparseFloatVector"}], "vector: dim is not for a SparseFloatVector"),
+            (
+                [ID, {**VECTOR, "dataType": "BinaryVector", "elementTypeParams": {"dim": 9}}],
+                "vector: the dim of a BinaryVector is a multiple of 8, not 9",
+            ),
+        ],
+    )
+    def test_fields(self, fields: list[Any], problem: str) -> None:
+        assert problem in problems({"fields": fields})
+
+    @pytest.mark.parametrize(
+        ("field", "problem"),
+        [
+            ({"dataType": "Int64"}, "fields[2]: fieldName is missing"),
+            ({"fieldName": "x"}, "x: dataType is missing"),
+            ({"fieldName": "a-b", "dataType": "Int64"}, "a-b: names have letters, digits and underscores"),
+            ({"fieldName": "x", "dataType": "Int64", "isPartitionKey": True, "nullable": True}, "cannot be nullable"),
+            ({"fieldName": "x", "dataType": "Bool", "isPartitionKey": True}, "partition key is an Int64 or a VarChar"),
+            ({"fieldName": "x", "dataType": "Array", "max_capacity": 5}, "x: an Array needs elementDataType"),
+            (
+                {"fieldName": "x", "dataType": "Array", "elementDataType": "JSON", "max_capacity": 5},
+                "elements cannot be",
+            ),
+            (
+                {"fieldName": "x", "dataType": "Array", "elementDataType": "VarChar", "max_capacity": 5},
+                "needs max_length",
+            ),
+            ({"fieldName": "x", "dataType": "Int64", "elementDataType": "Int64"}, "elementDataType is for arrays"),
+            ({"fieldName": "x", "dataType": "VarChar", "max_lenght": 5}, "did you mean 'max_length'?"),
+            ({"fieldName": "x", "dataType": "Int8", "defaultValue": 300}, "out of the range of Int8"),
+            ({"fieldName": "x", "dataType": "Int64", "defaultValue": "a"}, "the default value 'a' is no Int64"),
+            ({"fieldName": "x", "dataType": "JSON", "defaultValue": {}}, "a JSON cannot have a default value"),
+            ({"fieldName": "x", "dataType": "VarChar", "max_length": 1, "defaultValue": "ab"}, "max_length is 1"),
+            ({"fieldName": "x", "dataType": "VarChar", "max_length": 9, "enable_match": True}, "needs enable_analyzer"),
+            ({"fieldName": "x", "dataType": "Int64", "nullable": "perhaps"}, "nullable must be true or false"),
+            ("x", "fields[2] must be a mapping, not a str ('x')"),
+        ],
+    )
+    def test_one_field(self, field: Any, problem: str) -> None:
+        found = problems(with_fields(field))
+        assert any(problem in text for text in found), found
+
+    @pytest.mark.parametrize(
+        ("function", "problem"),
+        [
+            ({"inputFieldNames": ["txt"]}, "inputFieldNames has no field 'txt'; did you mean 'text'?"),
+            ({"outputFieldNames": []}, "outputFieldNames is missing"),
+            ({"outputFieldNames": ["vector"]}, "BM25 fills a SparseFloatVector, and 'vector' is a FloatVector"),
+            ({"inputFieldNames": ["plain"]}, "its input 'plain' needs enable_analyzer: true"),
+            ({"type": "BM52"}, "did you mean 'BM25'?"),
+            ({"inputField": ["text"]}, "unknown key 'inputField'; did you mean 'inputFieldNames'?"),
+        ],
+    )
+    def test_functions(self, function: dict[str, Any], problem: str) -> None:
+        whole = {"name": "bm25", "type": "BM25", "inputFieldNames": ["text"], "outputFieldNames": ["sparse"]}
+        fields = [
+            {"fieldName": "text", "dataType": "VarChar", "max_length": 9, "enable_analyzer": True},
+            {"fieldName": "plain", "dataType": "VarChar", "max_length": 9},
+            {"fieldName": "sparse", "dataType": "SparseFloatVector"},
+        ]
+        assert problems(with_fields(*fields, functions=[whole])) == []
+        found = problems(with_fields(*fields, functions=[{**whole, **function}]))
+        assert any(problem in text for text in found), found
+
+    @pytest.mark.parametrize(
+        ("schema", "problem"),
+        [
+            (None, "schema must be a mapping with fields, or JSON or YAML of it, not None"),
+            ("", "schema is empty: the template or file rendered to nothing"),
+            ("None", "schema is empty: the template or file rendered to nothing"),
+            ("{", "schema is neither JSON nor YAML"),
+            ({"fields": []}, "schema has no fields"),
+            ({"fields": "id"}, "fields must be a list, not a str ('id')"),
+            ({"schema": DOCS, "indexParams": []}, "give it as index_params"),
+            ('{"fields": [], "fields": []}', "schema has 'fields' twice in one mapping"),
+        ],
+    )
+    def test_what_is_no_schema(self, schema: Any, problem: str) -> None:
+        assert problem in problems(schema)[0]
+
+    def test_what_a_newer_server_may_know_is_sent_with_a_warning(self) -> None:
+        spec = parse_schema(
+            with_fields({"fieldName": "x", "dataType": "Quaternion", "elementTypeParams": {"handedness": 1}})
+        )
+        assert spec.body()["fields"][2]["elementTypeParams"] == {"handedness": 1}
+        assert len(spec.warnings) == 2
+
+    def test_allow_unknown(self) -> None:
+        schema = with_fields({"fieldName": "x", "dataType": "FlaotVector", "elementTypeParams": {"dimm": 8}})
+        with pytest.raises(InvalidParametersError, match=r"(?s)FlaotVector.*dimm"):
+            parse_schema(schema)
+        spec = read_schema(schema, allow_unknown=True).spec
+        assert spec is not None
+        assert spec.body()["fields"][2]["elementTypeParams"] == {"dimm": 8}
+        assert len(spec.warnings) == 2
+
+
+class TestComparison:
+    def test_the_same(self) -> None:
+        assert differences(DOCS, described()) == []
+
+    def test_what_a_server_adds_is_no_difference(self) -> None:
+        existing = described(properties=[{"key": "timezone", "value": "UTC"}])
+        assert differences({**DOCS, "description": "for people"}, existing) == []
+
+    def test_what_an_old_server_does_not_describe_is_no_difference(self) -> None:
+        existing = described()
+        for field in existing.raw["fields"]:
+            del field["nullable"], field["clusteringKey"]
+        nullable = {**DOCS, "fields": [ID, {**TITLE, "nullable": True}, VECTOR]}
+        assert differences(nullable, existing) == []
+
+    @pytest.mark.parametrize(
+        ("schema", "expected"),
+        [
+            (
+                [ID, {**TITLE, "elementTypeParams": {"max_length": 512}}, VECTOR],
+                ("title: VarChar(256) -> VarChar(512)", True),
+            ),
+            (
+                [ID, {**TITLE, "elementTypeParams": {"max_length": 99}}, VECTOR],
+                ("title: VarChar(256) -> VarChar(99)", False),
+            ),
+            (
+                [ID, TITLE, {**VECTOR, "elementTypeParams": {"dim": 4}}],
+                ("vector: FloatVector(8) -> FloatVector(4)", False),
+            ),
+            ([ID, VECTOR], ("title: VarChar(256) -> not there", False)),
+            (
+                [ID, TITLE, VECTOR, {"fieldName": "year", "dataType": "Int32", "nullable": True}],
+                ("year: not there -> Int32, nullable", True),
+            ),
+            (
+                [ID, TITLE, VECTOR, {"fieldName": "year", "dataType": "Int32"}],
+                ("year: not there -> Int32 (only a nullable field can be added)", False),
+            ),
+            ([ID, {**TITLE, "nullable": True}, VECTOR], ("title: not nullable -> nullable", False)),
+            ([{**ID, "autoID": True}, TITLE, VECTOR], ("autoID: false -> true", False)),
+            (
+                [ID, {**TITLE, "elementTypeParams": {"max_length": 256, "mmap.enabled": True}}, VECTOR],
+                ("title: mmap.enabled not set -> true", True),
+            ),
+        ],
+    )
+    def test_fields(self, schema: list[Any], expected: tuple[str, bool]) -> None:
+        assert differences({"fields": schema}, described()) == [expected]
+
+    def test_defaults(self) -> None:
+        year = {"fieldName": "year", "dataType": "Int64", "defaultValue": 5}
+        existing = described(with_fields(year))
+        assert differences(with_fields(year), existing) == []
+        assert differences(with_fields({**year, "defaultValue": 6}), existing) == [("year: default 5 -> 6", False)]
+
+    def test_arrays(self) -> None:
+        tags = {
+            "fieldName": "tags",
+            "dataType": "Array",
+            "elementDataType": "VarChar",
+            "max_length": 8,
+            "max_capacity": 4,
+        }
+        existing = described(with_fields(tags))
+        assert differences(with_fields(tags), existing) == []
+        larger = with_fields({**tags, "max_capacity": 9})
+        assert differences(larger, existing) == [("tags: Array<VarChar(8)>(4) -> Array<VarChar(8)>(9)", True)]
+
+    def test_functions_and_the_dynamic_field(self) -> None:
+        fields = [
+            {"fieldName": "text", "dataType": "VarChar", "max_length": 9, "enable_analyzer": True},
+            {"fieldName": "sparse", "dataType": "SparseFloatVector"},
+        ]
+        function = {"name": "bm25", "type": "BM25", "inputFieldNames": ["text"], "outputFieldNames": ["sparse"]}
+        with_function = with_fields(*fields, functions=[function])
+        existing = described(with_function)
+        assert differences(with_function, existing) == []
+        other = with_fields(*fields, enableDynamicField=True)
+        assert differences(other, existing) == [
+            ("enableDynamicField: false -> true", False),
+            ("function bm25: BM25 -> not there", False),
+        ]
+
+    def test_properties(self) -> None:
+        existing = described(properties=[{"key": "collection.ttl.seconds", "value": "60"}])
+        asked, wrong = read_properties({"ttlSeconds": 60, "consistency_level": "bounded", "num_shards": "1"})
+        assert wrong == []
+        assert differences(DOCS, existing, asked) == []
+        asked = {"collection.ttl.seconds": 90, "mmap.enabled": True, "consistencyLevel": "Strong"}
+        assert differences(DOCS, existing, asked) == [
+            ("consistencyLevel: Bounded -> Strong", False),
+            ("collection.ttl.seconds: 60 -> 90", True),
+            ("mmap.enabled: not set -> true", True),
+        ]
+
+    def test_each_difference_has_the_call_that_alters_it(self) -> None:
+        schema = [ID, {**TITLE, "elementTypeParams": {"max_length": 512}}, VECTOR]
+        schema.append({"fieldName": "year", "dataType": "Int32", "nullable": True})
+        found = compare("docs", parse_schema(schema), described(), {"mmap.enabled": True})
+        calls = [difference.alter() for difference in found if difference.alter is not None]
+        assert [(call.path, dict(call.body)) for call in calls] == [
+            (
+                "collections/fields/alter_properties",
+                {"collectionName": "docs", "fieldName": "title", "fieldParams": {"max_length": 512}},
+            ),
+            (
+                "collections/fields/add",
+                {"collectionName": "docs", "schema": {"fieldName": "year", "dataType": "Int32", "nullable": True}},
+            ),
+            ("collections/alter_properties", {"collectionName": "docs", "properties": {"mmap.enabled": True}}),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"consistencyLevel": "Storng"}, "properties: no consistencyLevel 'Storng'; did you mean 'Strong'?"),
+        ({"shardsNum": 0}, "properties: shardsNum must be an integer of at least 1, not an int (0)"),
+        ({"mmap.enabled": None}, "properties: mmap.enabled has no value"),
+        (["mmap.enabled"], "properties must be a mapping, not a list (['mmap.enabled'])"),
+    ],
+)
+def test_wrong_properties(given: Any, problem: str) -> None:
+    assert read_properties(given)[1] == [problem]
+
+
+def test_properties_are_called_otherwise_in_the_request_that_creates() -> None:
+    assert creation_params({"collection.ttl.seconds": 5, "shardsNum": 2}) == {"ttlSeconds": 5, "shardsNum": 2}
+
+
+def test_an_object_that_is_none_of_these() -> None:
+    assert "schema must be a mapping" in problems(SimpleNamespace())[0]
