@@ -97,9 +97,7 @@ class TestCreate:
         assert fields_of(api, name) == {"id": "", "title": "512", "v": "4", "year": ""}
         assert create(schema, alter=True, properties='{"ttlSeconds": "1000"}') == NOTHING_DONE
 
-    def test_what_cannot_be_altered_is_an_error_and_nothing_is(
-        self, create: Create, api: Api, name: str
-    ) -> None:
+    def test_what_cannot_be_altered_is_an_error_and_nothing_is(self, create: Create, api: Api, name: str) -> None:
         create()
         schema = changed(2, dim=8)
         schema["fields"][1]["elementTypeParams"] = {"max_length": 512}
