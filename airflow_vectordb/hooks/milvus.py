@@ -266,7 +266,7 @@ class MilvusHook(CollectionMethods, EntityMethods, BaseHook):
             from airflow.sdk import ObjectStoragePath  # heavy
 
             path = ObjectStoragePath(str(file), conn_id=source_conn_id)
-        with _translate_errors(), path.open("rb") as stream:
+        with translate_errors(), path.open("rb") as stream:
             return rest.schema.propose.schema_from(stream, path.name, key=key)
 
     def test_connection(self) -> tuple[bool, str]:

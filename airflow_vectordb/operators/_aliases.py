@@ -20,3 +20,40 @@ def own_name(hook: MilvusHook, described: Collection) -> str:
         with suppress(*unknown):
             return hook.send(rest.aliases.describe(described.name))
     return described.name
+
+
+def aliases_of(hook: MilvusHook, described: Collection) -> tuple[str, ...]:
+    """
+    Return the aliases of a collection; the name that it was asked for by is among them if it is one.
+
+    :param described: the collection
+    """
+    if described.aliases is not None:
+        return described.aliases
+    # A server that does not know the calls knows no aliases either.
+    unknown = (rest.errors.AliasNotFoundError, rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError)
+    with suppress(*unknown):
+        hook.send(rest.aliases.describe(described.name))
+        return (described.name,)
+    with suppress(*unknown):
+        return tuple(hook.send(rest.aliases.list_(described.name)))
+    return ()
+
+
+def refuse_aliases(hook: MilvusHook, described: Collection, hint: str) -> None:
+    """
+    Refuse to drop a collection that an alias leads to: its readers would be left with nothing.
+
+    :param described: the collection
+    :param hint: what to do
+    :raises ConflictError: if there is an alias
+    """
+    aliases = aliases_of(hook, described)
+    if not aliases:
+        return
+    shown = rest.text.sanitize_text(", ".join(map(repr, aliases[:5])), 200)
+    verb = "alias" if len(aliases) == 1 else "aliases"
+    cause = f"{verb} {shown} lead{'s' if len(aliases) == 1 else ''} to this collection"
+    if described.name in aliases:
+        cause, hint = f"{described.name!r} is an alias", "Name the collection itself."
+    raise rest.errors.ConflictError(f"{verb} {shown}; nothing was dropped", cause=cause, hint=hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -174,9 +173,12 @@ class _Creation:
         return [str(difference) for difference in differences]
 
     def _drop(self, existing: Collection, differences: list[Difference]) -> None:
-        refuse_aliases(self._hook, existing, "Move it first.")
+        operators._aliases.refuse_aliases(self._hook, existing, "Move it first.")
         self._task.log.warning(
-            "Dropping %s with %s: %s", self._name, rows_in_words(self._hook, existing), "; ".join(map(str, differences))
+            "Dropping %s with %s: %s",
+            self._name,
+            _rows_in_words(self._hook, existing),
+            "; ".join(map(str, differences)),
         )
         self._hook.send(rest.collections.drop(self._name))
 
@@ -223,43 +225,6 @@ def _index_and_load(
     return {"indexes": results["built"], **loading}
 
 
-def aliases_of(hook: MilvusHook, described: Collection) -> tuple[str, ...]:
-    """
-    Return the aliases of a collection; the name that it was asked for by is among them if it is one.
-
-    :param described: the collection
-    """
-    if described.aliases is not None:
-        return described.aliases
-    # A server that does not know the calls knows no aliases either.
-    unknown = (rest.errors.AliasNotFoundError, rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError)
-    with suppress(*unknown):
-        hook.send(rest.aliases.describe(described.name))
-        return (described.name,)
-    with suppress(*unknown):
-        return tuple(hook.send(rest.aliases.list_(described.name)))
-    return ()
-
-
-def refuse_aliases(hook: MilvusHook, described: Collection, hint: str) -> None:
-    """
-    Refuse to drop a collection that an alias leads to: its readers would be left with nothing.
-
-    :param described: the collection
-    :param hint: what to do
-    :raises ConflictError: if there is an alias
-    """
-    aliases = aliases_of(hook, described)
-    if not aliases:
-        return
-    shown = rest.text.sanitize_text(", ".join(map(repr, aliases[:5])), 200)
-    verb = "alias" if len(aliases) == 1 else "aliases"
-    cause = f"{verb} {shown} lead{'s' if len(aliases) == 1 else ''} to this collection"
-    if described.name in aliases:
-        cause, hint = f"{described.name!r} is an alias", "Name the collection itself."
-    raise rest.errors.ConflictError(f"{verb} {shown}; nothing was dropped", cause=cause, hint=hint)
-
-
 def drop_collection(task: DropCollectionOperator, hook: MilvusHook, context: Context) -> bool:
     """Do what ``DropCollectionOperator`` is for."""
     name = task.collection_name
@@ -274,18 +239,18 @@ def drop_collection(task: DropCollectionOperator, hook: MilvusHook, context: Con
                 raise error.with_context(hint='Set if_missing="skip" if that is fine.') from error.__cause__
             task.log.info("%s: nothing to drop", name)
             return False
-        aliases = aliases_of(hook, described)
+        aliases = operators._aliases.aliases_of(hook, described)
         if name in aliases or not task.drop_aliases:
-            refuse_aliases(hook, described, "Move it first, or set drop_aliases=True.")
+            operators._aliases.refuse_aliases(hook, described, "Move it first, or set drop_aliases=True.")
         for alias in aliases:
             task.log.info("Dropping alias %s", alias)
             hook.send(rest.aliases.drop(alias))
-        task.log.info("Dropping %s with %s", name, rows_in_words(hook, described))
+        task.log.info("Dropping %s with %s", name, _rows_in_words(hook, described))
         hook.send(rest.collections.drop(name))
     return True
 
 
-def rows_in_words(hook: MilvusHook, described: Collection) -> str:
+def _rows_in_words(hook: MilvusHook, described: Collection) -> str:
     """Return how many rows a collection has, for the log; that nobody knows is no reason to fail."""
     loaded = described.load == "LoadStateLoaded"
     try:
@@ -296,4 +261,4 @@ def rows_in_words(hook: MilvusHook, described: Collection) -> str:
         return "an unknown number of rows"
 
 
-__all__ = ["aliases_of", "create_collection", "drop_collection", "refuse_aliases", "rows_in_words"]
+__all__ = ["create_collection", "drop_collection"]
