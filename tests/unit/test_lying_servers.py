@@ -184,6 +184,7 @@ GONE = {
     "index dropped": (error(700, "index not found[index=vector]"), "code 700"),
     "collection dropped": (NO_COLLECTION, "code 100"),
     "index forgotten": (ok([]), "no index 'vector'"),
+    "another index": (ok([{"indexName": "other", "fieldName": "vector"}]), "no index 'vector'"),
 }
 
 

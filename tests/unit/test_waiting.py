@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
-from tests.support.fake_milvus import BUILT, NO_COLLECTION, FakeMilvus, rows, told
+from tests.support.fake_milvus import BUILT, FakeMilvus, rows, told
 from tests.support.harness import HNSW, Clock, Logged, Looks, Operating
-from tests.support.scripted import Answer, Behaviour, CutOff, Raw, ScriptedServer, Serve, Silent, error, ok, page
+from tests.support.scripted import Answer, Behaviour, CutOff, ScriptedServer, Serve, error, ok, page
 
 
 def looks(server: ScriptedServer) -> int:
     return server.paths.count("indexes/describe")
-
-
-@pytest.mark.parametrize("pending", [100_000, 1])
-def test_finished_with_rows_pending_is_not_built(
-    pending: int, serve: Serve, operating: Operating, clock: Clock
-) -> None:
-    server = serve(FakeMilvus(progress=told(*[rows(pending, "Finished")] * 40, BUILT)))
-
-    (index,) = operating.create(server)
-
-    assert looks(server) == 41
-    assert (index["state"], index["pending_rows"]) == ("Finished", 0)
 
 
 @pytest.mark.parametrize("state", ["IndexStateNone", "Unissued", "InProgress", "Retry", "", "SomethingNew"])
@@ -34,29 +24,6 @@ def test_only_finished_is_finished(state: str, serve: Serve, operating: Operatin
     server = serve(FakeMilvus(progress=told(*[rows(0, state)] * 5, BUILT)))
     operating.create(server)
     assert looks(server) == 6
-
-
-def test_counts_that_go_backwards(serve: Serve, operating: Operating, clock: Clock, logged: Logged) -> None:
-    pending = [100_000, 60_000, 20_000, 90_000, 90_000, 30_000, 120_000, 1]
-    server = serve(FakeMilvus(progress=told(*map(rows, pending), BUILT)))
-
-    (index,) = operating.create(server)
-
-    assert looks(server) == len(pending) + 1
-    assert index["pending_rows"] == 0
-    told_rows = [line for line in logged.of("info") if "docs/vector: " in line and "rows" in line]
-    assert any("80,000 of 100,000 rows (80%)" in line for line in told_rows)
-    assert not any("-" in line.split("rows")[0] for line in told_rows)
-
-
-def test_rows_that_never_get_into_the_index(serve: Serve, operating: Operating, clock: Clock) -> None:
-    server = serve(FakeMilvus(progress=told(rows(0, "Finished", indexed=1_000))))
-
-    (index,) = operating.create(server)
-
-    assert looks(server) == 1
-    assert clock.naps == []
-    assert (index["indexed_rows"], index["total_rows"]) == (1_000, 100_000)
 
 
 def test_a_server_that_does_not_count_what_is_pending(serve: Serve, operating: Operating, clock: Clock) -> None:
@@ -135,42 +102,15 @@ def test_progress_is_told(serve: Serve, operating: Operating, clock: Clock, logg
 
 # Ends that are none -------------------------------------------------------------------------------------------------
 
-ENDS: dict[str, tuple[Behaviour, list[str]]] = {
-    "index dropped": (error(700, "index not found"), ["code 700", "index not found"]),
-    "collection dropped": (NO_COLLECTION, ["code 100", "can't find collection"]),
-    "database dropped": (error(800, "database not found"), ["code 800"]),
-    "token revoked": (error(1800, "user hasn't authenticated", 401), ["code 1800", "login and password"]),
-    "privilege revoked": (error(1401, "no privilege", 403), ["code 1401", "privilege"]),
-    "an empty list": (ok([]), ["no index 'vector'"]),
-    "another index": (ok([{"indexName": "other", "fieldName": "vector"}]), ["no index 'vector'"]),
-    "moved away": (Answer("", 301, {"Location": "https://elsewhere"}), ["redirect", "https://elsewhere"]),
-}
 
-
-@pytest.mark.parametrize("case", ENDS)
-def test_permanent_errors_end_it_at_once(case: str, serve: Serve, operating: Operating, clock: Clock) -> None:
-    behaviour, words = ENDS[case]
-    milvus = FakeMilvus(progress=told(rows(100)), faults={"indexes/describe": [*[None] * 5, behaviour]})
-    server = serve(milvus)
-
-    with pytest.raises(AirflowFailException) as caught:
-        operating.create(server)
-
-    assert looks(server) == 6
-    assert server.paths[-1] == "indexes/describe"
-    for word in ("task index", "'vector'", "'docs'", server.url, *words):
-        assert word in str(caught.value)
-
-
-@pytest.mark.parametrize("before", [0, 4])
-def test_a_build_that_fails(before: int, serve: Serve, operating: Operating, clock: Clock) -> None:
+def test_a_build_that_fails_immediately(serve: Serve, operating: Operating, clock: Clock) -> None:
     failed = {**rows(100, "Failed"), "failReason": "not enough disk"}
-    server = serve(FakeMilvus(progress=told(*[rows(100)] * before, failed)))
+    server = serve(FakeMilvus(progress=told(failed)))
 
     with pytest.raises(AirflowFailException) as caught:
         operating.create(server)
 
-    assert looks(server) == before + 1
+    assert looks(server) == 1
     for word in ("task index", "'vector'", "'docs'", "not enough disk", "DropIndexOperator", server.url):
         assert word in str(caught.value)
 
@@ -201,19 +141,14 @@ def test_an_index_that_is_being_dropped(serve: Serve, operating: Operating, cloc
 
 # Outages ------------------------------------------------------------------------------------------------------------
 
+#: Beside those of test_lying_servers.
 PASSING: dict[str, Behaviour] = {
-    "HTML": page(200),
-    "garbage": Answer(b"\x00\x01garbage"),
     "half of a JSON": Answer('{"code": 0, "data": [{'),
-    "another shape": ok({"state": "fine"}),
     "rows without a number": ok([{"indexName": "vector", "fieldName": "vector", "totalRows": "many"}]),
-    "not HTTP": Raw(b"SSH-2.0-OpenSSH_9.2\r\n"),
     "404": page(404),
-    "502": page(502),
     "rate limit": error(1807, "slow down"),
     "not ready": error(1, "starting"),
     "closed": CutOff(b""),
-    "cut off": CutOff(reset=True),
     "retry at once": page(503, Retry_After="0"),
     "retry in the past": page(429, Retry_After="-7"),
 }
@@ -256,19 +191,6 @@ def test_what_does_not_pass_is_no_busy_loop(case: str, serve: Serve, operating: 
     assert len(seen.times) < 100
 
 
-def test_an_hour_of_503(serve: Serve, operating: Operating, clock: Clock, logged: Logged) -> None:
-    milvus = FakeMilvus(progress=lambda name: BUILT if clock.elapsed > 3700 else rows(500))
-    seen = Looks(clock, milvus, lambda elapsed: page(503) if 60 < elapsed < 3660 else None)
-
-    (index,) = operating.create(serve(seen))
-
-    assert index["pending_rows"] == 0
-    assert 3700 < clock.elapsed < 3731
-    warnings = [line for line in logged.of("warning") if "still waiting" in line]
-    assert 2 <= len(warnings) <= 14  # the first one, and then seldom
-    assert len([line for line in logged.of("info") if "answers again" in line]) == 1
-
-
 @pytest.mark.parametrize(("asked", "least", "most"), [("20", 20, 20), ("60", 60, 60), ("86400", 10, 60)])
 def test_retry_after_within_a_wait(
     asked: str, least: float, most: float, serve: Serve, operating: Operating, clock: Clock
@@ -282,38 +204,122 @@ def test_retry_after_within_a_wait(
     assert least <= clock.naps[1] <= most
 
 
-def test_answers_slower_than_the_time_out(
-    serve: Serve, operating: Operating, clock: Clock, impatient: None, logged: Logged
+# How often it polls, how late it notices, and when it gives up ----------------------------------------------------
+
+HOUR = 3600.0
+PENDING = {"indexState": "InProgress", "totalRows": 50_000, "indexedRows": 20_000, "pendingRows": 30_000}
+
+
+def build_of(seconds: float, clock: Clock) -> FakeMilvus:
+    return FakeMilvus(progress=lambda name: {} if clock.elapsed >= seconds else PENDING)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1, 7, 30, 600, 10 * HOUR])
+def test_few_looks_and_none_late(seconds: float, serve: Serve, operating: Operating, clock: Clock) -> None:
+    seen = Looks(clock, build_of(seconds, clock))
+
+    operating.create(serve(seen), poll_interval=30)
+
+    late = clock.elapsed - seconds
+    assert -1e-6 <= late <= max(1.0, min(30.0, 0.1 * seconds)) + 1e-6
+    # First they are 0.4 to 0.5 s apart, then at least 6% of the time so far, in the end 24 to 30 s.
+    growing = math.log(min(max(seconds, 6.0), 375.0) / 6.0) / math.log(1.06)
+    assert len(seen.times) <= 4 + min(seconds, 6.0) / 0.4 + growing + max(0.0, seconds - 375.0) / 24.0
+    assert min(seen.gaps) >= 0.4 - 1e-6
+    for since, gap in zip(seen.times, seen.gaps, strict=False):  # no build would have been noticed later than that
+        assert gap <= min(30.0, max(1.0, 0.1 * since)) + 1e-6
+
+
+@pytest.mark.parametrize("poll_interval", [0.1, 0.2, 2.0, 30.0, 300.0])
+def test_the_poll_interval_is_the_longest_pause(
+    poll_interval: float, serve: Serve, operating: Operating, clock: Clock
 ) -> None:
-    milvus = FakeMilvus(progress=told(rows(500), BUILT), faults={"indexes/describe": [None, Silent(), Silent()]})
-    server = serve(milvus)
+    seconds = min(poll_interval * 40, HOUR)
+    seen = Looks(clock, build_of(seconds, clock))
 
-    (index,) = operating.create(server)
+    operating.create(serve(seen), poll_interval=poll_interval)
 
-    assert index["pending_rows"] == 0
-    assert looks(server) == 4
-    assert any("no answer within 1 s" in line for line in logged.of("warning"))
+    assert max(seen.gaps) <= poll_interval + 1e-6
+    assert min(seen.gaps) >= 0.8 * min(poll_interval, 0.5) - 1e-6
+    assert -1e-6 <= clock.elapsed - seconds <= poll_interval + 1e-6
 
 
-def test_every_second_connection_is_reset(serve: Serve, operating: Operating, clock: Clock, logged: Logged) -> None:
-    milvus = FakeMilvus(progress=lambda name: BUILT if clock.elapsed > 600 else rows(500))
+def test_waits_that_begin_together_do_not_look_together(serve: Serve, operating: Operating, clock: Clock) -> None:
+    seen = Looks(clock, build_of(900, clock))
+    operating.create(serve(seen), poll_interval=10)
+    full = [gap for since, gap in zip(seen.times, seen.gaps, strict=False) if since > 200]
+    assert 8.0 - 1e-6 <= min(full) < 8.7 < 9.3 < max(full) <= 10.0 + 1e-6
 
-    def script(request: Any) -> Behaviour:
-        if request.connection % 2 == 0:
-            return CutOff(b"", reset=True)
-        behaviour = milvus(request)
-        assert isinstance(behaviour, Answer)
-        return Answer(behaviour.body, behaviour.status, {"Connection": "close"})
 
-    server = serve(script)
+@pytest.mark.parametrize(
+    ("arguments", "limit", "words"),
+    [
+        ({"timeout": 600}, 600, ["10 min", "timeout"]),
+        ({"timeout": timedelta(hours=3)}, 3 * HOUR, ["3 h", "timeout"]),
+        ({"timeout": 90.0, "execution_timeout": timedelta(hours=1)}, 90, ["1 min 30 s", "timeout"]),
+        # A little earlier than Airflow's own alarm, whose message says nothing of the index.
+        ({"execution_timeout": timedelta(minutes=20)}, 1199, ["20 min", "execution_timeout"]),
+        ({}, 24 * HOUR, ["1 day"]),
+    ],
+)
+def test_the_deadline(
+    arguments: dict[str, Any], limit: float, words: list[str], serve: Serve, operating: Operating, clock: Clock
+) -> None:
+    seen = Looks(clock, build_of(math.inf, clock))
 
-    (index,) = operating.create(server)
+    with pytest.raises(AirflowException) as caught:
+        operating.create(serve(seen), poll_interval=600, **arguments)
 
-    assert index["pending_rows"] == 0
-    assert server.connections == len(server.requests) < 120
-    assert clock.elapsed < 665
-    # Two lines a look would bury what else there is to read.
-    assert len([line for line in logged.of("warning") if "still waiting" in line]) <= 5
+    assert not isinstance(caught.value, AirflowFailException)  # Airflow's retries wait on
+    for word in ("task index", "'vector'", "'docs'", "20,000 of 50,000 rows (40%)", *words):
+        assert word in str(caught.value)
+    assert limit <= clock.elapsed <= limit + 0.5
+    assert seen.times[-1] == pytest.approx(clock.elapsed)  # a last look before giving up
+    assert min(seen.gaps[:-1]) >= 0.4 - 1e-6
+
+
+def test_the_deadline_within_an_outage(serve: Serve, operating: Operating, clock: Clock) -> None:
+    def answer(elapsed: float) -> Behaviour | None:
+        return page(503, "Down for maintenance") if elapsed > 60 else None
+
+    seen = Looks(clock, build_of(math.inf, clock), answer)
+
+    with pytest.raises(AirflowException, match=r"(?s)10 min \(timeout\).*Down for maintenance") as caught:
+        operating.create(serve(seen), timeout=600)
+
+    assert not isinstance(caught.value, AirflowFailException)
+    assert clock.elapsed < 601
+
+
+def test_a_wait_that_is_done_at_its_deadline(serve: Serve, operating: Operating, clock: Clock) -> None:
+    seen = Looks(clock, build_of(59.9, clock))
+    (index,) = operating.create(serve(seen), timeout=60, poll_interval=300)
+    assert index["state"] == "Finished"
+
+
+def test_hardly_any_time(serve: Serve, operating: Operating, clock: Clock) -> None:
+    seen = Looks(clock, build_of(10, clock))
+    with pytest.raises(AirflowException, match="timeout"):
+        operating.create(serve(seen), timeout=0.001)
+    assert clock.elapsed < 1
+
+
+def test_one_connection_for_hours(serve: Serve, operating: Operating, clock: Clock) -> None:
+    server = serve(Looks(clock, build_of(HOUR, clock)))
+    operating.create(server)
+    assert len(server.requests) > 100
+    assert server.connections == 1
+
+
+def test_a_retry_after_the_deadline_waits_on(serve: Serve, operating: Operating, clock: Clock) -> None:
+    server = serve(Looks(clock, build_of(900, clock)))
+    with pytest.raises(AirflowException, match="retry"):
+        operating.create(server, [HNSW], timeout=600)
+
+    (index,) = operating.create(server, [HNSW], timeout=600, try_number=2)
+
+    assert index["state"] == "Finished"
+    assert server.paths.count("indexes/create") == 1
 
 
 @pytest.fixture(autouse=True)
