@@ -37,7 +37,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowProcess
     """An Airflow whose process has imported nothing yet."""
     home = tmp_path_factory.mktemp("airflow")
     (home / "connections.json").write_text("{}")
-    process = AirflowProcess(
+    with AirflowProcess(
         home,
         {
             "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLES),
@@ -49,9 +49,8 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowProcess
             "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({"connections_file_path": str(home / "connections.json")}),
             "NO_PROXY": "*",
         },
-    )
-    yield process
-    process.close()
+    ) as process:
+        yield process
 
 
 @pytest.fixture(scope="session")

@@ -64,8 +64,11 @@ class AirflowProcess:
         assert worked, printed + value
         return value, printed
 
-    def close(self) -> None:
-        """End it; it has nothing to put in order."""
+    def __enter__(self) -> AirflowProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # It has nothing to put in order.
         self._process.kill()
         self._process.communicate()
         self._log.close()

@@ -11,7 +11,7 @@ from tests.support.dag_runs import bag_of, dags_folder, run_one
 
 
 def run(directory: str, dag_ids: list[str], connections: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Add the connections, and run the DAGs one after the other, as ``airflow dags test`` does; with the seconds."""
+    """Add the connections, and run the DAGs one after the other, as ``airflow dags test`` does; with its seconds."""
     from airflow.models import Connection
     from airflow.utils.session import create_session
 
@@ -20,7 +20,7 @@ def run(directory: str, dag_ids: list[str], connections: dict[str, dict[str, Any
         with create_session() as session:
             session.add_all(Connection(conn_id=conn_id, **fields) for conn_id, fields in connections.items())
         for dag_id in dag_ids:
-            began = time.monotonic()
+            began, spent = time.monotonic(), time.process_time()
             found[dag_id] = run_one(bag_of(directory).dags[dag_id], pendulum.datetime(2026, 3, 7), {})
-            found[dag_id]["seconds"] = time.monotonic() - began
+            found[dag_id] |= {"seconds": time.monotonic() - began, "computed": time.process_time() - spent}
     return found
