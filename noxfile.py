@@ -34,7 +34,8 @@ def matrix(session: nox.Session, airflow: str) -> None:
     home = session.create_tmp()
     env = {"HOME": home, "AIRFLOW_HOME": f"{home}/airflow"}
     # The DAGs of the documentation run in `make test-all`; here they would take as long as all the others.
-    unit = [f"tests/unit/test_{name}.py" for name in OF_AIRFLOW.split()] if airflow == BETWEEN else ["tests/unit"]
+    of_airflow = [f"tests/unit/test_{name}.py" for name in OF_AIRFLOW.split()]
+    unit = of_airflow if airflow == BETWEEN else ["tests/unit", "tests/ingest"]
     tests = ["tests/dags", "--ignore=tests/dags/test_docs_dags.py", *unit]
     session.run("python", "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *tests, *session.posargs, env=env)
     session.run("python", "-I", "-m", "airflow_vectordb.demo", "--home", f"{home}/demo", env=env)

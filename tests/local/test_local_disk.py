@@ -188,6 +188,7 @@ def test_on_a_full_disk_it_starts_and_things_can_be_dropped(disk: Disk, connect:
         running.stop()
 
 
+@pytest.mark.slow
 def test_what_a_full_disk_cuts_short_costs_no_acknowledged_row(
     disk: Disk, connect: Callable[[LocalMilvus], Api]
 ) -> None:

@@ -76,10 +76,10 @@ def test_the_with_blocks(code: str) -> None:
 def test_the_times_that_the_page_names() -> None:
     pace, text = Pace(), " ".join(PAGE.split())
     for words in (
-        f"`rowCount` is right {pace.row_count:g} s later, and {pace.total_rows:g} s after the flush",
-        f"takes {pace.build:g} s and {pace.build_per_1000:g} s more for each 1,000 of them",
+        f"right after {pace.row_count:g} s; index descriptions count the rows after {pace.total_rows:g} s",
+        f"indexed, in {pace.build:g} s plus {pace.build_per_1000:g} s per 1,000 rows",
         f"`Unissued` for {pace.issue:g} s",
-        f"Loading takes {pace.load:g} s, and {pace.load_per_1000:g} s more for each 1,000 rows",
+        f"Loading takes {pace.load:g} s plus {pace.load_per_1000:g} s per 1,000 rows",
         f"flushed once in {pace.flush_interval:g} s",
     ):
         assert words in text

@@ -30,7 +30,7 @@ def hanging() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_two_thousand_waits_end_in_time(hanging: str, operating: Operating) -> None:
+def test_hundreds_of_waits_end_in_time(hanging: str, operating: Operating) -> None:
     operating.connect(hanging, extra={"timeout": 30})
     late: list[float] = []
 
@@ -43,11 +43,11 @@ def test_two_thousand_waits_end_in_time(hanging: str, operating: Operating) -> N
     async def main() -> set[str]:
         await end_of(trigger_of(deadline=Deadline(time.time(), "timeout", 0.0)))  # all imported
         began = time.time()
-        waits = [asyncio.ensure_future(wait(Deadline(began + 3.0, "timeout", 3.0))) for _ in range(2000)]
+        waits = [asyncio.ensure_future(wait(Deadline(began + 3.0, "timeout", 3.0))) for _ in range(300)]
         return set(await asyncio.gather(*waits))
 
     assert asyncio.run(main()) == {"WaitTimeoutError"}
-    assert len(late) == 2000
+    assert len(late) == 300
     assert min(late) > -0.1
     assert max(late) < 20  # none waits for the time-out; how late exactly, benchmarks measure
 

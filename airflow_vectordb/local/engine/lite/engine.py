@@ -62,7 +62,7 @@ def lite_engine(directory: Path, *, throwaway: bool = False) -> Engine:
     def close(timeout: float) -> None:
         # When calls are still at work after it, nothing is done, as the engine must not be closed under them. What it
         # has acknowledged is in its log.
-        DEADLINE.set(monotonic() + timeout)
+        before = DEADLINE.set(monotonic() + timeout)
         imports.stop(timeout / 2)
         keys = [(record.database, record.name) for record in catalog.records()]
         try:
@@ -71,6 +71,8 @@ def lite_engine(directory: Path, *, throwaway: bool = False) -> Engine:
                 catalog.close()
         except (ApiError, OSError) as error:
             _log.info("not closed: %s", error)
+        finally:
+            DEADLINE.reset(before)
 
     return Engine(
         databases=databases,
