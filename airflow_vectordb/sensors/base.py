@@ -137,7 +137,7 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
         """Wait, in this process or in the triggerer."""
         with self.error_context(hook, self.describe_target()):
             result = wait_for(self, hook, state, "done", self.condition(), server_confirmed=False)
-        self._log_result(hook, result)
+        self._log_result(result)
         return result
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
@@ -154,7 +154,7 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
             # The next poke is the retry.
             found = poll_once(hook, condition, server_confirmed=earlier)
             if isinstance(found, waiting.Done):
-                self._log_result(hook, found.result)
+                self._log_result(found.result)
                 return PokeReturnValue(is_done=True, xcom_value=found.result)
             text = hook.config.sanitize_text(describe_poll(condition, found), rest.text.LONGEST_LINE)
             pending = isinstance(found, waiting.Pending)
@@ -171,12 +171,10 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
             self.log.log(level, "%s", text)
         self._logged = text
 
-    def _log_result(self, hook: MilvusHook, result: Any) -> None:
-        # The wait is over: it does not fail of its own log, nor of a connection that would be read for that alone.
-        show = hook.config.sanitize_text if "config" in vars(hook) else rest.text.sanitize_text
-        with suppress(Exception):
+    def _log_result(self, result: Any) -> None:
+        with suppress(Exception):  # the wait is over: it does not fail of its own log
             for line in self.found(result):
-                self.log.info("%s", show(line, rest.text.LONGEST_LINE))
+                self.log.info("%s", rest.text.sanitize_text(line, rest.text.LONGEST_LINE))
 
     def airflow_error(self, error: MilvusError, exception: type[AirflowException] | None = None) -> MilvusError:
         """Return an error that is Airflow's, too: after a timeout, Airflow does not retry a sensor."""
