@@ -34,6 +34,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_vectordb.operators.alias",
                     "airflow_vectordb.operators.collection",
                     "airflow_vectordb.operators.index",
+                    "airflow_vectordb.operators.ingest",
                 ],
             }
         ],

@@ -27,6 +27,7 @@ from airflow_vectordb.hooks.connection import (
 )
 from airflow_vectordb.hooks.connection_fields import CONNECTION_TYPE, DEFAULT_CONN_ID, HOOK_NAME
 from airflow_vectordb.hooks.entities import EntityMethods
+from airflow_vectordb.hooks.ingest import IngestMethods
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class MilvusHook(CollectionMethods, EntityMethods, BaseHook):
+class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
     """
     Talks to Milvus or Zilliz Cloud over its RESTful API v2.
 

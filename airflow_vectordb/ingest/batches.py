@@ -8,7 +8,6 @@ from typing import Any
 
 from airflow_vectordb.ingest.rows import RowChecker
 from airflow_vectordb.ingest.source import Source, Unreadable
-from airflow_vectordb.rest.errors import InvalidParametersError
 
 #: Bytes of rows in one request. Milvus takes 64 MiB.
 MAX_BYTES = 8 * 1024 * 1024
@@ -39,11 +38,13 @@ class BadRow:
     :param source: name of where it is from
     :param row: its number there, from 1
     :param problems: what is wrong
+    :param number: of the source, from 0
     """
 
     source: str
     row: int
     problems: tuple[str, ...]
+    number: int = 0
 
     def __str__(self) -> str:
         return f"{self.source}, row {self.row:,}: {'; '.join(self.problems)}"
@@ -59,6 +60,7 @@ class Batch:
     :param size: bytes
     :param end: where the next batch begins
     :param seen: rows of the sources that it accounts for, bad ones included
+    :param documents: the document of each row, where that was asked for
     """
 
     rows: tuple[bytes, ...] = field(repr=False)
@@ -66,6 +68,7 @@ class Batch:
     size: int
     end: Position
     seen: int
+    documents: tuple[Any, ...] = field(default=(), repr=False)
 
 
 class Batcher:
@@ -76,6 +79,7 @@ class Batcher:
     :param on_bad_row: is called with each row that cannot be sent; raises to end it all
     :param max_bytes: bytes of a batch
     :param max_rows: rows of a batch
+    :param document_field: name of the field that has the document of a row; None: none is asked for
     """
 
     def __init__(
@@ -85,8 +89,10 @@ class Batcher:
         *,
         max_bytes: int = MAX_BYTES,
         max_rows: int = MAX_ROWS,
+        document_field: str | None = None,
     ) -> None:
         self._checker = checker
+        self._document_field = document_field
         self._on_bad_row = on_bad_row
         self._max_bytes = max_bytes
         self._max_rows = max_rows
@@ -104,12 +110,13 @@ class Batcher:
         options = orjson.OPT_SERIALIZE_NUMPY
         rows: list[bytes] = []
         keys: dict[Any, int] = {}
+        documents: list[Any] = []
         size = seen = 0
         position = first
-        key = self._checker.key
+        key, document_field = self._checker.key, self._document_field
 
         def batch() -> Batch:
-            return Batch(tuple(rows), tuple(keys), size, Position(number, position), seen)
+            return Batch(tuple(rows), tuple(keys), size, Position(number, position), seen, tuple(documents))
 
         for block in source.blocks(first):
             for position, row in enumerate(block.rows, start=block.first):
@@ -118,6 +125,8 @@ class Batcher:
                     problems = [row.reason]
                 else:
                     checked, problems = self._checker.check(row)
+                    if document_field and not problems and not isinstance(checked.get(document_field), str | int):
+                        problems = [f"{document_field}: missing, and documents are replaced by it"]
                     if not problems and key is not None and (twice := keys.get(checked[key])) is not None:
                         problems = [f"{key}: {checked[key]!r} is also the key of row {twice + 1:,}"]
                     if not problems:
@@ -128,17 +137,19 @@ class Batcher:
                         if len(encoded) > MAX_ROW_BYTES:
                             problems = [f"{len(encoded):,} bytes, and one request may have {MAX_ROW_BYTES:,}"]
                 if problems:
-                    self._on_bad_row(BadRow(source.name, position + 1, tuple(problems)))
+                    self._on_bad_row(BadRow(source.name, position + 1, tuple(problems), number))
                     seen += 1
                     continue
                 if rows and (size + len(encoded) >= self._max_bytes or len(rows) >= self._max_rows):
                     yield batch()
-                    rows, keys, size, seen = [], {}, 0, 0
+                    rows, keys, documents, size, seen = [], {}, [], 0, 0
                 rows.append(encoded)
                 size += len(encoded) + 1
                 seen += 1
                 if key is not None:
                     keys[checked[key]] = position
+                if document_field:
+                    documents.append(checked[document_field])
             position = block.first + len(block.rows)
         yield batch()
 
@@ -154,13 +165,4 @@ def _unencodable(row: Mapping[str, Any], error: Exception) -> str:
     return str(error)
 
 
-def raise_bad_row(bad: BadRow) -> None:
-    """
-    Refuse a row that cannot be sent.
-
-    :raises InvalidParametersError: always
-    """
-    raise InvalidParametersError([str(bad)], "rows")
-
-
-__all__ = ["MAX_BYTES", "MAX_ROWS", "BadRow", "Batch", "Batcher", "Position", "raise_bad_row"]
+__all__ = ["MAX_BYTES", "MAX_ROWS", "BadRow", "Batch", "Batcher", "Position"]

@@ -13,6 +13,9 @@ from airflow_vectordb.rest.errors import InvalidParametersError
 if TYPE_CHECKING:
     import pyarrow
 
+#: Under this, the output of Airflow's embedding operator (``common.ai``) has its rows.
+CHUNKS = "chunks"
+
 
 class Rows:
     """
@@ -49,6 +52,10 @@ class Rows:
 
 def _as_row(value: Any) -> Row | Unreadable:
     return value if isinstance(value, Mapping) else Unreadable(f"a row is a mapping, not a {type(value).__name__}")
+
+
+def _has_chunks(value: Any) -> bool:
+    return isinstance(value, Mapping) and isinstance(value.get(CHUNKS), list)
 
 
 class ArrowData:
@@ -93,11 +100,16 @@ def source_of(rows: Any) -> Source:
     """
     Wrap rows in memory.
 
-    :param rows: an iterable of mappings, a pandas or Polars frame, Arrow data
+    :param rows: an iterable of mappings, a pandas or Polars frame, Arrow data, or what an embedding task returns: a
+        mapping whose ``chunks`` are the rows, or a list of such
     :raises InvalidParametersError: for anything else
     """
     if hasattr(rows, "__arrow_c_stream__") or hasattr(rows, "__arrow_c_array__"):
         return ArrowData(rows)
+    if isinstance(rows, Mapping) and isinstance(rows.get(CHUNKS), Sequence):
+        rows = rows[CHUNKS]
+    elif isinstance(rows, Sequence) and rows and all(_has_chunks(one) for one in rows):
+        rows = [row for one in rows for row in one[CHUNKS]]
     if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
         raise InvalidParametersError(
             [f"rows are a list of mappings, a frame or Arrow data, not a {type(rows).__name__}"], "rows"

@@ -43,7 +43,8 @@ class RowChecker:
     Checks rows against a collection's schema.
 
     :param collection: as described by the server
-    :param field_mapping: name in the source -> name of the field; None in place of one drops the column
+    :param field_mapping: name in the source -> name of the field; None in place of one drops the column. A name like
+        ``metadata.page`` is what the column ``metadata`` has under ``page``
     :param with_auto_ids: whether rows carry keys that the server would make otherwise (an upsert)
     :param is_text: whether values are text whatever their field's type is
     """
@@ -57,6 +58,7 @@ class RowChecker:
         is_text: bool = False,
     ) -> None:
         self._mapping = dict(field_mapping or {})
+        self._nested = [(name, name.split(".")) for name in self._mapping if "." in name]
         self._dynamic = collection.enable_dynamic_field
         self._is_text = is_text
         raw = {str(item.get("name")): item for item in collection.raw.get("fields") or ()}
@@ -94,12 +96,14 @@ class RowChecker:
         :param columns: their names
         :return: what makes each row wrong
         """
-        names = [name for column in columns if (name := self._mapping.get(column, column)) is not None]
+        nested = [name for name, path in self._nested if name not in columns and path[0] in columns]
+        known = [*columns, *nested]
+        names = [name for column in known if (name := self._mapping.get(column, column)) is not None]
         problems = [text for name in names if (text := self._surplus(name))]
         absent = [rule.name for rule in self.rules.values() if rule.required and rule.name not in names]
         problems += [self._absent(name, names) for name in absent]
         problems += [
-            f"field_mapping has {name!r}, and no column is named so" for name in self._mapping if name not in columns
+            f"field_mapping has {name!r}, and no column is named so" for name in self._mapping if name not in known
         ]
         return problems
 
@@ -113,6 +117,8 @@ class RowChecker:
         out: dict[str, Any] = {}
         problems: list[str] = []
         mapping, rules = self._mapping, self.rules
+        if self._nested:
+            row = {**{name: _nested_value(row, path) for name, path in self._nested}, **row}
         for column, value in row.items():
             name = mapping.get(column, column) if mapping else column
             if name is None:
@@ -151,6 +157,13 @@ class RowChecker:
     def _absent(self, name: str, present: Sequence[str]) -> str:
         near = near_miss(name, [other for other in present if other not in self.rules])
         return f"{name}: missing" + (f"; field_mapping={{{near!r}: {name!r}}} if that is it" if near else "")
+
+
+def _nested_value(row: Mapping[str, Any], path: Sequence[str]) -> Any:
+    value: Any = row
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
 def _text_reader(kind: str) -> Convert:

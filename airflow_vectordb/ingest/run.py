@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from airflow_vectordb.ingest.batches import MAX_BYTES, MAX_ROWS, BadRow, Batch, Batcher, raise_bad_row
+from airflow_vectordb.ingest.bad_rows import BadRows
+from airflow_vectordb.ingest.batches import MAX_BYTES, MAX_ROWS, BadRow, Batch, Batcher
+from airflow_vectordb.ingest.documents import DocumentKeys
 from airflow_vectordb.ingest.rows import RowChecker
-from airflow_vectordb.ingest.source import Source
+from airflow_vectordb.ingest.source import Source, Unreadable
 from airflow_vectordb.ingest.writer import MAX_IN_FLIGHT, PATIENCE, Mode, Progress, Sender, Target, Writer
-from airflow_vectordb.rest.collections import Collection
+from airflow_vectordb.rest import entities
+from airflow_vectordb.rest.collections import Collection, Field
 from airflow_vectordb.rest.errors import InvalidParametersError
+
+_log = logging.getLogger(__name__)
+#: More rows than there are: any of them may have been sent.
+_ALL = 2**62
 
 
 def ingest(
@@ -23,9 +32,11 @@ def ingest(
     mode: Mode | None = None,
     field_mapping: Mapping[str, str | None] | None = None,
     key_field: str | None = None,
+    replace_documents: str | None = None,
+    documents: Iterable[Any] = (),
     partition: str | None = None,
     database: str | None = None,
-    on_bad_row: Callable[[BadRow], None] = raise_bad_row,
+    on_bad_row: Callable[[BadRow], None] | None = None,
     progress: Progress | None = None,
     save: Callable[[dict[str, Any]], None] = lambda progress: None,
     max_bytes: int = MAX_BYTES,
@@ -44,9 +55,12 @@ def ingest(
     :param mode: ``upsert`` or ``insert``; None: ``insert`` where the server makes the keys, else ``upsert``
     :param field_mapping: name in the sources -> name of the field; None in place of one drops the column
     :param key_field: a field that tells rows apart, where the server makes the keys
+    :param replace_documents: name of the field that has a row's document: afterwards, each document that came has
+        exactly the rows that came with it
+    :param documents: further documents, which get no rows unless some come
     :param partition: name of a partition; None: the default one
     :param database: None: the configured one
-    :param on_bad_row: is called with each row that cannot be sent; raises to end the ingest
+    :param on_bad_row: is called with each row that cannot be sent; raises to end the ingest; None: raises
     :param progress: what an earlier try has done; None: nothing
     :param save: keeps the progress where a retry finds it; called with JSON-ready data
     :param max_bytes: bytes of rows in one request
@@ -61,7 +75,6 @@ def ingest(
     """
     auto_id = has_auto_ids(collection)
     mode = mode or ("insert" if auto_id else "upsert")
-    progress = _checked_progress(sources, progress)
     checkers = [
         RowChecker(collection, field_mapping, with_auto_ids=mode == "upsert", is_text=source.is_text)
         for source in sources
@@ -72,37 +85,112 @@ def ingest(
         if (columns := source.columns()) is not None
         for problem in checker.problems_of_columns(columns)
     ]
+    problems += _problems_of_replacing(collection, replace_documents, mode if auto_id else "insert")
     if problems:
         raise InvalidParametersError(problems, f"rows for collection {collection.name!r}")
-    counts = [source.row_count() for source in sources]
     target = Target(
         collection.name,
         mode,
         partition,
         database,
         key_field,
-        has_keys=checkers[0].key is not None if checkers else True,
+        has_keys=not auto_id or mode == "upsert",
+        doubles_are_stale=auto_id and replace_documents is not None,
     )
-    writer = Writer(
-        target,
-        open_sender,
-        save,
-        progress,
-        max_in_flight=max_in_flight,
-        total=None if None in counts else sum(count or 0 for count in counts),
-        patience=patience,
-        clock=clock,
-        sleep=sleep,
-    )
+    progress = _checked_progress(sources, progress, target)
+    counts = [source.row_count() for source in sources]
+    with ExitStack() as stack:
+        keys = stack.enter_context(DocumentKeys()) if replace_documents else None
+        make_key = int if auto_id and primary_key(collection).type == "Int64" else lambda key: key
 
-    def batches() -> Iterator[Batch]:
-        first = progress.row
-        for number, source in enumerate(sources[progress.source :], start=progress.source):
-            batcher = Batcher(checkers[number], on_bad_row, max_bytes=max_bytes, max_rows=max_rows)
-            yield from batcher.batches(number, source, first)
-            first = 0
+        def on_written(batch: Batch, made: Sequence[Any]) -> None:
+            if keys is not None:
+                keys.add(batch.documents, list(map(make_key, made)) if auto_id else batch.keys)
 
-    return writer.write(batches())
+        def batches() -> Iterator[Batch]:
+            for number, source in enumerate(sources):
+                first = progress.row if number == progress.source else 0
+                if keys is not None and number <= progress.source:
+                    upto = first if number == progress.source else _ALL
+                    _add_written(keys, source, checkers[number], replace_documents or "", upto)
+                if number < progress.source:
+                    continue
+                batcher = Batcher(
+                    checkers[number],
+                    on_bad_row or BadRows(),
+                    max_bytes=max_bytes,
+                    max_rows=max_rows,
+                    document_field=replace_documents,
+                )
+                yield from batcher.batches(number, source, first)
+
+        writer = Writer(
+            target,
+            open_sender,
+            save,
+            progress,
+            max_in_flight=max_in_flight,
+            total=None if None in counts else sum(count or 0 for count in counts),
+            on_written=on_written,
+            patience=patience,
+            clock=clock,
+            sleep=sleep,
+        )
+        done = writer.write(batches())
+        if keys is not None:
+            keys.name(documents)
+            sender = open_sender()
+            stack.callback(sender.close)
+            _delete_stale(sender, target, keys, replace_documents or "", primary_key(collection).name)
+    return done
+
+
+def _delete_stale(sender: Sender, target: Target, keys: DocumentKeys, document_field: str, key: str) -> None:
+    # A deletion sees what a strongly consistent read before it has seen: all that has been written so far.
+    sender.send(entities.count(target.collection, database=target.database))
+    requests = 0
+    for requests, selected in enumerate(keys.stale_filters(document_field, key), start=1):  # noqa: B007
+        sender.send(entities.delete(target.collection, selected, partition=target.partition, database=target.database))
+    _log.info("%s: stale rows of documents are deleted, in %d requests", target.collection, requests)
+
+
+def _add_written(keys: DocumentKeys, source: Source, checker: RowChecker, document_field: str, upto: int) -> None:
+    """Read again which rows an earlier try has written."""
+    if not upto:
+        return
+    for block in source.blocks():
+        rows = [row for row in block.rows[: max(upto - block.first, 0)] if not isinstance(row, Unreadable)]
+        checked = [found for found, problems in map(checker.check, rows) if not problems]
+        checked = [row for row in checked if isinstance(row.get(document_field), str | int)]
+        keys.add([row[document_field] for row in checked], [row[checker.key or ""] for row in checked])
+        if block.first + len(block.rows) >= upto:
+            return
+
+
+def _problems_of_replacing(collection: Collection, document_field: str | None, mode: Mode) -> list[str]:
+    if document_field is None:
+        return []
+    problems = []
+    types = {field.name: field.type for field in collection.fields}
+    kind = types.get(document_field, "VarChar" if collection.enable_dynamic_field else "")
+    if kind not in ("VarChar", "String", "Int8", "Int16", "Int32", "Int64"):
+        problems.append(f"replace_documents={document_field!r}: the collection has no such field of text or integers")
+    if mode == "upsert":
+        problems.append("replace_documents inserts where the server makes the keys: leave mode out")
+    if collection.load == "LoadStateNotLoad":
+        problems.append(
+            "replace_documents deletes by filter, which Milvus does in loaded collections only: load it first"
+        )
+    return problems
+
+
+def primary_key(collection: Collection) -> Field:
+    """
+    Return the primary key's field.
+
+    :param collection: as described by the server
+    """
+    return next(field for field in collection.fields if field.is_primary)
 
 
 def has_auto_ids(collection: Collection) -> bool:
@@ -115,22 +203,29 @@ def has_auto_ids(collection: Collection) -> bool:
     return any(field.get("primaryKey") and field.get("autoId") for field in fields)
 
 
-def _checked_progress(sources: Sequence[Source], progress: Progress | None) -> Progress:
+def _checked_progress(sources: Sequence[Source], progress: Progress | None, target: Target) -> Progress:
+    """Return where to begin: where an earlier try has ended, unless its sources are others than now."""
     fingerprints = tuple(source.fingerprint() for source in sources)
-    if progress is None:
-        return Progress(fingerprints=fingerprints)
+    fresh = Progress(fingerprints=fingerprints)
+    if progress is None or target.doubles_are_stale:
+        return fresh
     before = progress.fingerprints
     if len(before) != len(fingerprints):
-        problems = [f"there were {len(before)} sources when the ingest began, and there are {len(fingerprints)} now"]
+        changes = [f"there were {len(before)} sources when the ingest began, and there are {len(fingerprints)} now"]
     else:
-        problems = [
+        changes = [
             f"{source.name} has changed since the ingest began ({old}; now {new})"
             for source, old, new in zip(sources, before, fingerprints, strict=True)
             if old != new
         ]
-    if problems:
-        raise InvalidParametersError(problems, "retry of an ingest")
-    return replace(progress, fingerprints=fingerprints)
+    if not changes:
+        return progress
+    sent = progress.rows or progress.reserved
+    if sent and target.mode == "insert" and not target.has_keys and target.key_field is None:
+        hint = f"{progress.rows:,} rows are written; delete them, then ingest in a new run (key_field= would tell)"
+        raise InvalidParametersError([*changes, hint], "retry of an ingest")
+    _log.warning("%s: beginning from the first row again", "; ".join(changes))
+    return replace(fresh, reserved=_ALL if sent else 0)
 
 
-__all__ = ["has_auto_ids", "ingest"]
+__all__ = ["has_auto_ids", "ingest", "primary_key"]

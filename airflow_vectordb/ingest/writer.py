@@ -103,6 +103,7 @@ class Target:
     :param database: None: the configured one
     :param key_field: a field that tells rows apart, where the server makes the keys
     :param has_keys: whether rows carry their primary keys
+    :param doubles_are_stale: whether a row that is there twice is made one later, so that it may be sent again
     """
 
     collection: str
@@ -111,6 +112,7 @@ class Target:
     database: str | None = None
     key_field: str | None = None
     has_keys: bool = True
+    doubles_are_stale: bool = False
 
     def call(self, rows: Sequence[bytes], mode: Mode) -> Call[entities.Written]:
         """Make the request for encoded rows."""
@@ -131,6 +133,7 @@ class Writer:
     :param progress: what an earlier try has done
     :param max_in_flight: batches on their way at once
     :param total: rows that there are in all; None: not known
+    :param on_written: is called with each batch that was acknowledged, in their order, and the keys that its rows got
     :param patience: seconds for which refusals for lack of memory, disk or quota are waited out
     :param clock: the present time, in seconds
     :param sleep: sleeps for so many seconds
@@ -145,6 +148,7 @@ class Writer:
         *,
         max_in_flight: int = MAX_IN_FLIGHT,
         total: int | None = None,
+        on_written: Callable[[Batch, Sequence[Any]], None] | None = None,
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -154,6 +158,7 @@ class Writer:
         self._save = save
         self._max_in_flight = max_in_flight
         self._total = total
+        self._on_written = on_written
         self._patience = patience
         self._clock = clock
         self._sleep = sleep
@@ -172,7 +177,7 @@ class Writer:
         :return: the progress at the end
         :raises MilvusError: when one could not be written. What was acknowledged before it is kept.
         """
-        in_flight: deque[tuple[Batch, Future[None]]] = deque()
+        in_flight: deque[tuple[Batch, Future[Sequence[Any]]]] = deque()
         pool = ThreadPoolExecutor(self._max_in_flight, thread_name_prefix="ingest")
         try:
             for batch in batches:
@@ -198,8 +203,10 @@ class Writer:
             self.progress = replace(self.progress, reserved=4 * rows)
             self._keep()
 
-    def _acknowledge(self, batch: Batch, written: Future[None]) -> None:
-        written.result()
+    def _acknowledge(self, batch: Batch, written: Future[Sequence[Any]]) -> None:
+        keys = written.result()
+        if self._on_written is not None:
+            self._on_written(batch, keys)
         done, now = self.progress, self._clock()
         self.progress = replace(
             done,
@@ -237,16 +244,17 @@ class Writer:
 
     # --- in the threads -----------------------------------------------------------------------------------------------
 
-    def _write(self, batch: Batch, *, doubtful: bool) -> None:
+    def _write(self, batch: Batch, *, doubtful: bool) -> Sequence[Any]:
         if self._failed.is_set():  # an earlier batch, which the caller is about to hear of
             raise CancelledError
         try:
-            self._send(batch, doubtful=doubtful)
+            return self._send(batch, doubtful=doubtful)
         except BaseException:
             self._failed.set()
             raise
 
-    def _send(self, batch: Batch, *, doubtful: bool) -> None:
+    def _send(self, batch: Batch, *, doubtful: bool) -> Sequence[Any]:
+        """Send a batch's rows; return the keys that the server made for those that were sent last."""
         with self._senders.one() as sender:
             mode, rows = self._target.mode, batch.rows
             refused_since: float | None = None
@@ -255,10 +263,10 @@ class Writer:
                 if doubtful and mode == "insert":
                     mode, rows = self._without_written(sender, rows)
                     if not rows:
-                        return
+                        break
                 self._sleep(max(self._paused_until - self._clock(), 0.0))
                 try:
-                    count = sender.send(self._target.call(rows, mode)).count
+                    written: entities.Written = sender.send(self._target.call(rows, mode))
                 except (RateLimitError, LimitExceededError) as error:
                     refused_since = self._clock() if refused_since is None else refused_since
                     if self._clock() - refused_since + pause > self._patience:
@@ -274,16 +282,19 @@ class Writer:
                     self._sleep(1.0)  # it may still be at work on them
                     doubtful = True
                 else:
-                    if count != len(rows):
+                    if written.count != len(rows):
                         raise UnexpectedError(
-                            f"{count} of {len(rows)} rows were acknowledged", hint="See Milvus's log."
+                            f"{written.count} of {len(rows)} rows were acknowledged", hint="See Milvus's log."
                         )
-                    return
+                    return written.ids
+            return ()
 
     def _without_written(self, sender: Sender, rows: tuple[bytes, ...]) -> tuple[Mode, tuple[bytes, ...]]:
         """Decide how to send rows that may be there already, and which of them."""
         if self._target.has_keys:
             return "upsert", rows
+        if self._target.doubles_are_stale:
+            return "insert", rows
         if self._target.key_field is None:
             _log.warning("%d rows are sent again and may be there twice: key_field= tells them apart", len(rows))
             return "insert", rows

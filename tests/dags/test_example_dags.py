@@ -43,6 +43,10 @@ RUNS = {
     "many": ("index_many_collections", None, {"prefix": "many_"}),
     "many again": ("index_many_collections", None, {"prefix": "many_"}),
     "none": ("index_many_collections", None, {"prefix": "there_are_none_"}),
+    "nightly": ("nightly_ingest", "2026-03-07T00:00:00Z", {"folder": "nightly"}),
+    "night without files": ("nightly_ingest", "2026-03-08T00:00:00Z", {"folder": "nightly", "files": 0}),
+    "documents": ("documents", None, {}),
+    "documents again": ("documents", None, {"texts": {"ada": "It originates nothing.", "alan": ""}}),
     "index first": ("index_first", None, {}),
     "then ingest": ("ingest_after_index", None, {}),
     # Last, so that its time is another one than that of the first.
@@ -78,12 +82,15 @@ class TestParsing:
             "index_many_collections",
             "index_first",
             "ingest_after_index",
+            "nightly_ingest",
+            "documents",
         }
 
     def test_no_schedule_begins_in_the_past(self, parsed: Any) -> None:
         assert {dag_id for dag_id, dag in parsed["dags"].items() if dag["schedule"]} == {
             "create_index",
             "ingest_after_index",
+            "nightly_ingest",
         }
         assert not any(dag["catchup"] for dag in parsed["dags"].values())
 
@@ -135,6 +142,34 @@ class TestIndexThenIngest:
         client.send(collections.load("indexed_docs"))
         (count,) = client.send(entities.query("indexed_docs", filter="", output_fields=["count(*)"]))
         assert count == {"count(*)": 360}
+
+
+class TestNightlyIngest:
+    def test_each_file_is_ingested_and_then_indexed(self, runs: Any) -> None:
+        run = runs["nightly"]
+        assert run["state"] == "success"
+        results = [run["returned"][f"ingest[{number}]"] for number in range(4)]
+        assert [(result["rows"], result["batches"], result["skipped"]) for result in results] == [(90, 1, 0)] * 4
+        assert run["returned"]["count"] == 360
+        (index,) = run["returned"]["create_index"]
+        assert (index["state"], index["indexed_rows"], index["pending_rows"]) == ("Finished", 360, 0)
+
+    def test_a_night_without_files_is_green(self, runs: Any) -> None:
+        run = runs["night without files"]
+        assert run["state"] == "success"
+        assert run["states"]["ingest"] == "skipped"
+        assert run["returned"]["count"] == 0
+
+
+class TestDocuments:
+    def test_a_document_has_the_rows_that_came_last(self, runs: Any, client: Client) -> None:
+        first, again = runs["documents"], runs["documents again"]
+        assert (first["state"], again["state"]) == ("success", "success")
+        assert first["returned"]["ingest"]["rows"] == 4
+        assert again["returned"]["ingest"]["rows"] == 1
+        query = entities.query("documents", filter="doc_id != ''", output_fields=["doc_id", "text"], limit=10)
+        (row,) = client.send(query)
+        assert (row["doc_id"], row["text"]) == ("ada", "It originates nothing")
 
 
 class TestDigitsSearch:

@@ -166,13 +166,37 @@ def test_a_retry_goes_on_where_the_last_acknowledged_batch_ended() -> None:
     assert milvus.requests == [("upsert", 10)] * 5
 
 
-def test_a_source_that_has_changed_since_is_noticed() -> None:
-    milvus = Milvus(iter(["before"]))
+CHANGED = r"rows has changed since the ingest began \(5 rows; now 6 rows\)"
+
+
+@pytest.mark.parametrize("mode", ["upsert", "insert"])
+def test_a_source_that_has_changed_since_is_noticed_and_read_from_its_beginning(
+    mode: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    # An insert is tried once more, as an upsert.
+    milvus = Milvus(iter([None, "before", *(["before"] if mode == "insert" else [])]))
     saved: list[dict[str, Any]] = []
+    options: dict[str, Any] = {"sleep": lambda _: None, "mode": mode, "max_rows": 2}
     with pytest.raises(MilvusError):
-        ingest([source_of(rows(5))], DOCS, lambda: milvus, save=saved.append)
-    with pytest.raises(InvalidParametersError, match=r"rows has changed since the ingest began \(5 rows; now 6 rows\)"):
-        ingest([source_of(rows(6))], DOCS, lambda: milvus, progress=Progress.from_json(saved[-1]))
+        ingest([source_of(rows(5))], DOCS, lambda: milvus, save=saved.append, max_in_flight=1, **options)
+    progress = Progress.from_json(saved[-1])
+    done = ingest([source_of(rows(6))], DOCS, lambda: milvus, progress=progress, **options)
+    assert re.search(CHANGED + ": beginning from the first row again", caplog.text)
+    assert sorted(row["id"] for row in milvus.rows) == list(range(6))
+    assert done.rows == 6
+
+
+def test_a_source_that_has_changed_since_is_an_error_where_rows_would_double() -> None:
+    milvus = Milvus(iter([None, "before", "before"]), key="doc")
+    saved: list[dict[str, Any]] = []
+    options: dict[str, Any] = {"sleep": lambda _: None, "max_rows": 2, "max_in_flight": 1}
+    with pytest.raises(MilvusError):
+        ingest([source_of(auto_rows(5))], AUTO, lambda: milvus, save=saved.append, **options)
+    progress = Progress.from_json(saved[-1])
+    with pytest.raises(InvalidParametersError, match=CHANGED):
+        ingest([source_of(auto_rows(6))], AUTO, lambda: milvus, progress=progress)
+    ingest([source_of(auto_rows(6))], AUTO, lambda: milvus, key_field="doc", progress=progress)
+    assert sorted(row["doc"] for row in milvus.rows) == [f'd"{i}' for i in range(6)]
 
 
 def test_a_refusal_for_lack_of_memory_slows_it_down() -> None:

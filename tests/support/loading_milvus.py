@@ -66,6 +66,9 @@ class LoadingMilvus(FakeMilvus):
         names = body.get("partitionNames") or self.partitions
         mine: dict[str, Callable[[], Behaviour]] = {
             "partitions/list": lambda: ok(list(self.partitions)),
+            "entities/insert": lambda: ok({"insertCount": len(body["data"])}, cost=0),
+            "entities/upsert": lambda: ok({"upsertCount": len(body["data"])}, cost=0),
+            "entities/delete": lambda: ok(),
             "entities/query": lambda: ok([{"count(*)": self.rows}], cost=0),
             "collections/get_load_state": lambda: self._state(body.get("partitionNames")),
             "collections/load": lambda: self._load(names),

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
-from airflow_vectordb.operators import alias, collection, index
+from airflow_vectordb.operators import alias, collection, index, ingest
 from airflow_vectordb.sensors import milvus
 from airflow_vectordb.sensors.base import MilvusSensor
 from tests.support.docs_pages import ROOT, blocks_of, prose, table
 
 FOLDER = ROOT / "docs" / "operators"
-CLASSES = [getattr(module, name) for module in (index, collection, alias, milvus) for name in module.__all__]
+CLASSES = [getattr(module, name) for module in (index, collection, alias, ingest, milvus) for name in module.__all__]
 SECTIONS = [
     "Arguments",
     "What it does, in this order",
@@ -43,8 +43,11 @@ REQUESTS = {
     "collections/get_stats": ["GetCollectionStatisticsRequest"],
     "collections/load": ["LoadCollectionRequest"],
     "collections/release": ["ReleaseCollectionRequest"],
+    "entities/delete": ["DeleteRequest"],
+    "entities/insert": ["InsertRequest"],
     "entities/query": ["QueryRequest"],
     "entities/search": ["SearchRequest"],
+    "entities/upsert": ["UpsertRequest"],
     "indexes/create": ["CreateIndexRequest"],
     "indexes/describe": ["DescribeIndexRequest"],
     "indexes/drop": ["DropIndexRequest"],

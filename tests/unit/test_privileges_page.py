@@ -11,6 +11,7 @@ import pytest
 from airflow_vectordb.operators.alias import SwitchAliasOperator
 from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
 from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
+from airflow_vectordb.operators.ingest import DeleteOperator, IngestOperator
 from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
 from tests.support.docs_pages import ROOT
 from tests.support.harness import HNSW, Clock, Operating
@@ -32,7 +33,10 @@ REQUESTS = {
     "collections/get_stats": "GetCollectionStatisticsRequest",
     "collections/load": "LoadCollectionRequest",
     "collections/release": "ReleaseCollectionRequest",
+    "entities/delete": "DeleteRequest",
+    "entities/insert": "InsertRequest",
     "entities/query": "QueryRequest",
+    "entities/upsert": "UpsertRequest",
     "indexes/create": "CreateIndexRequest",
     "indexes/describe": "DescribeIndexRequest",
     "indexes/drop": "DropIndexRequest",
@@ -42,6 +46,7 @@ REQUESTS = {
     "partitions/release": "ReleasePartitionsRequest",
 }
 ANOTHER = {**HNSW, "params": {"M": 32, "efConstruction": 200}}
+ROWS = [{"id": 1, "vector": [1.0] * 8, "sparse": {"1": 0.5}, "label": "a"}]
 Task = tuple[type[Any], dict[str, Any], dict[str, Any]]
 #: First cell of the table -> tasks, as class, arguments, and what the server has.
 TASKS: dict[str, list[Task]] = {
@@ -69,6 +74,14 @@ TASKS: dict[str, list[Task]] = {
     "`SwitchAliasOperator`": [
         (SwitchAliasOperator, {"alias": "live"}, {"loaded": {"_default", "a"}}),
         (SwitchAliasOperator, {"alias": "live", "min_rows": 1}, {"loaded": {"_default", "a"}}),
+    ],
+    "`IngestOperator`": [
+        (IngestOperator, {"rows": ROWS, "flush": True}, {}),
+        (IngestOperator, {"rows": ROWS, "mode": "insert"}, {}),
+    ],
+    "`DeleteOperator`": [
+        (DeleteOperator, {"filter": "id > 3", "dry_run": True}, {}),
+        (DeleteOperator, {"ids": [1]}, {}),
     ],
     "`IndexSensor`": [(IndexSensor, {}, {}), (IndexSensor, {"index_name": "vector"}, {})],
     "`CollectionLoadSensor`": [(CollectionLoadSensor, {}, {"loaded": {"_default", "a"}})],
@@ -116,7 +129,7 @@ def test_what_a_task_needs_is_what_its_calls_declare(
         server = serve(milvus)
         operating.connect(server)
         given = {"task_id": "it", "collection_name": "docs", "deferrable": False, **arguments}
-        if kind is DropIndexOperator:
+        if kind in (DropIndexOperator, IngestOperator, DeleteOperator):
             del given["deferrable"]
         Worker(lambda kind=kind, given=given: kind(**given), monkeypatch).run()  # type: ignore[misc]
         needed |= {privilege(REQUESTS[path]) for path in server.paths}

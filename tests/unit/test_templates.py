@@ -22,22 +22,49 @@ TEMPLATED = {
     "LoadCollectionOperator": ("collection_name", "partition_names"),
     "ReleaseCollectionOperator": ("collection_name", "partition_names"),
     "SwitchAliasOperator": ("alias", "collection_name", "min_rows"),
+    "IngestOperator": (
+        "collection_name",
+        "rows",
+        "source",
+        "source_conn_id",
+        "field_mapping",
+        "key_field",
+        "replace_documents",
+        "documents",
+        "bad_rows_path",
+        "min_rows",
+        "partition_name",
+    ),
+    "DeleteOperator": ("collection_name", "filter", "filter_params", "ids", "partition_name"),
     "IndexSensor": ("collection_name", "index_name", "min_rows"),
     "CollectionLoadSensor": ("collection_name", "partition_names"),
 }
 #: Numbers, and choices that are checked when the DAG file is parsed.
 NOT_TEMPLATED = {
+    "allow_missing",
     "allow_unknown",
+    "batch_bytes",
+    "batch_rows",
     "check_loaded",
     "deferrable",
+    "dry_run",
     "flush",
     "if_exists",
     "if_missing",
+    "max_bad_rows",
+    "max_in_flight",
+    "mode",
+    "on_bad_row",
     "poke_interval",
     "poll_interval",
     "strict",
     "timeout",
     "wait_for_completion",
+}
+#: What goes with having all templated arguments.
+REQUIRED: dict[str, dict[str, Any]] = {
+    "IngestOperator": {"source": None, "on_bad_row": "skip"},
+    "DeleteOperator": {"ids": None},
 }
 HNSW = {"fieldName": "{{ field }}", "indexType": "HNSW", "params": {"M": "{{ M }}", "efConstruction": 200}}
 RENDERED = {"fieldName": "vector", "indexType": "HNSW", "params": {"M": "16", "efConstruction": 200}}
@@ -90,7 +117,9 @@ def test_it_is_rendered(name: str) -> None:
         values["index_params"], expected["index_params"] = [HNSW], [RENDERED]
     if name == "IndexSensor":
         values["index_name"], expected["index_name"] = ["{{ prefix }}_a", "b"], ["the_a", "b"]
-    task = kind(task_id="t", **values)
+    required = REQUIRED.get(name, {})
+    expected |= {field: value for field, value in required.items() if field in expected}
+    task = kind(task_id="t", **{**values, **required})
 
     task.render_template_fields({"prefix": "the", "field": "vector", "M": 16})
 

@@ -1,0 +1,299 @@
+"""The hook's methods that bring rows into collections, and delete them: where Airflow's paths meet the ingest."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from airflow_vectordb import rest
+from airflow_vectordb.exceptions import translate_errors
+from airflow_vectordb.hooks._base import HookBase
+from airflow_vectordb.ingest import run
+from airflow_vectordb.ingest.bad_rows import BadRows, OnBadRow
+from airflow_vectordb.ingest.batches import MAX_BYTES, MAX_ROWS
+from airflow_vectordb.ingest.files import open_file
+from airflow_vectordb.ingest.memory import source_of
+from airflow_vectordb.ingest.source import Source
+from airflow_vectordb.ingest.writer import MAX_IN_FLIGHT, Mode, Progress
+from airflow_vectordb.rest import filters
+
+if TYPE_CHECKING:
+    from airflow_vectordb.rest import MilvusConfig
+
+_log = logging.getLogger(__name__)
+#: Rows that one request deletes.
+DELETED_AT_ONCE = 1000
+
+
+class IngestMethods(HookBase):
+    """Methods of the hook that bring rows in and delete them."""
+
+    @property
+    @abstractmethod
+    def config(self) -> MilvusConfig:
+        """Where the connection leads to."""
+
+    @translate_errors()
+    def ingest(
+        self,
+        collection_name: str,
+        rows: Any = None,
+        *,
+        source: Any = None,
+        source_conn_id: str | None = None,
+        mode: Mode | None = None,
+        field_mapping: Mapping[str, str | None] | None = None,
+        key_field: str | None = None,
+        replace_documents: str | None = None,
+        documents: Iterable[Any] = (),
+        on_bad_row: OnBadRow = "fail",
+        max_bad_rows: int | None = None,
+        bad_rows_path: Any = None,
+        batch_bytes: int = MAX_BYTES,
+        batch_rows: int = MAX_ROWS,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        min_rows: int = 0,
+        flush: bool = False,
+        allow_missing: bool = False,
+        partition_name: str | None = None,
+        progress: Mapping[str, Any] | None = None,
+        save: Callable[[dict[str, Any]], None] = lambda progress: None,
+    ) -> dict[str, Any]:
+        """
+        Write rows into a collection: checked, in batches, several at once, in constant memory.
+
+        Operators keep the progress for a retry; a ``@task`` that wants that gives ``progress`` and ``save``.
+
+        :param collection_name: the collection (or an alias)
+        :param rows: an iterable of mappings, a function that returns one, a pandas or Polars frame, Arrow data, or what
+            an embedding task returns (its ``chunks``)
+        :param source: in place of rows: paths or globs of files, one or several, local or anything that Airflow's
+            ``ObjectStoragePath`` reads: JSON lines, CSV, Parquet, Arrow, ``.npy``, ``.npz``; also ``.gz``, ``.zst``
+        :param source_conn_id: Airflow connection for them; None: the default one of their storage
+        :param mode: ``upsert`` or ``insert``; None: ``insert`` where the server makes the keys, else ``upsert``
+        :param field_mapping: name in the source -> name of the field; None in place of one drops the column. A name
+            like ``metadata.page`` is what ``metadata`` has under ``page``
+        :param key_field: a field that tells rows apart, where the server makes the keys
+        :param replace_documents: name of the field that has a row's document: afterwards, each document that came has
+            exactly the rows that came with it
+        :param documents: further documents, which get no rows unless some come
+        :param on_bad_row: what to do about a row that cannot be sent, ``fail`` or ``skip``
+        :param max_bad_rows: rows that may be skipped; None: any number
+        :param bad_rows_path: file for what was skipped, as JSON lines with ``source``, ``row``, ``field``, ``reason``
+        :param batch_bytes: bytes of rows in one request, at most about 60 MiB
+        :param batch_rows: rows in one request
+        :param max_in_flight: requests on their way at once
+        :param min_rows: fewer rows than these are an error
+        :param flush: whether to seal the rows at the end
+        :param allow_missing: whether a file that does not exist, or a glob that matches nothing, has no rows
+        :param partition_name: the partition that rows go to; None: the default one
+        :param progress: what ``save`` was last called with in an earlier try; None: nothing
+        :param save: keeps the progress where a retry finds it; called with JSON-ready data
+        :return: ``{"collection_name", "rows", "batches", "skipped", "bytes", "seconds"}``
+        :raises InvalidParametersError: for rows that cannot be sent, files that cannot be read, wrong arguments
+        :raises MilvusError: when a batch could not be written
+        """
+        if (rows is None) == (source is None):
+            raise rest.errors.InvalidParametersError(["give either rows or source"], "ingest")
+        collection = self.send(rest.collections.describe(collection_name))
+        sources = (
+            [source_of(rows() if callable(rows) else rows)]
+            if source is None
+            else list(open_sources(source, source_conn_id, collection, allow_missing=allow_missing))
+        )
+        earlier = Progress.from_json(progress) if progress else None
+        bad_rows = BadRows(
+            on_bad_row,
+            max_bad_rows,
+            _path(bad_rows_path, source_conn_id) if bad_rows_path else None,
+            before=earlier.skipped if earlier else 0,
+            begins=(earlier.source, earlier.row + 1) if earlier else None,
+        )
+
+        def save_both(done: dict[str, Any]) -> None:
+            bad_rows.write()  # first: the position says that they have been dealt with
+            save(done)
+
+        done = run.ingest(
+            sources,
+            collection,
+            lambda: rest.Client(self.config),
+            mode=mode,
+            field_mapping=field_mapping,
+            key_field=key_field,
+            replace_documents=replace_documents,
+            documents=documents,
+            partition=partition_name,
+            on_bad_row=bad_rows,
+            progress=earlier,
+            save=save_both,
+            max_bytes=batch_bytes,
+            max_rows=batch_rows,
+            max_in_flight=max_in_flight,
+        )
+        if done.rows < min_rows:
+            raise rest.errors.InvalidParametersError(
+                [f"{done.rows:,} rows came, and min_rows is {min_rows:,}"], f"rows for collection {collection_name!r}"
+            )
+        if flush and done.rows:
+            self._flush(collection_name)
+        return {
+            "collection_name": collection_name,
+            "rows": done.rows,
+            "batches": done.batches,
+            "skipped": done.skipped,
+            "bytes": done.size,
+            "seconds": round(done.seconds, 3),
+        }
+
+    @translate_errors()
+    def delete(
+        self,
+        collection_name: str,
+        ids: Iterable[Any] | None = None,
+        *,
+        filter: str | None = None,
+        filter_params: Mapping[str, Any] | None = None,
+        partition_name: str | None = None,
+        batch_rows: int = DELETED_AT_ONCE,
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """
+        Delete rows in batches, by their primary keys or by a filter. Deleting again what is gone is a no-op.
+
+        :param collection_name: the collection (or an alias). It must be loaded, unless rows are deleted by ``ids``
+        :param ids: primary keys
+        :param filter: in place of ids: a boolean expression, as ``doc_id in {docs} and page > 3``
+        :param filter_params: values for names in braces in the filter; they are quoted
+        :param partition_name: the partition to delete from; None: all
+        :param batch_rows: rows in one request, at most 16,384
+        :param dry_run: whether to count the rows only
+        :return: ``{"collection_name", "rows", "batches", "dry_run"}``; of ids, ``rows`` is how many were given, unless
+            they were counted
+        :raises MilvusError: when the server refuses
+        """
+        if (ids is None) == (filter is None) or (filter is not None and not filter.strip()):
+            raise rest.errors.InvalidParametersError(["give either ids or a filter"], "deletion")
+        filled = None if filter is None else filters.fill(filter, filter_params)
+        key = run.primary_key(self.send(rest.collections.describe(collection_name))).name
+        if dry_run:
+            wanted = [filled] if filled is not None else [filters.is_one_of(key, p) for p in _parts(ids, batch_rows)]
+            rows = sum(self._count(collection_name, one, partition_name) for one in wanted)
+            return {"collection_name": collection_name, "rows": rows, "batches": 0, "dry_run": True}
+        if filled is None:
+            parts: Iterator[Sequence[Any]] = _parts(ids, batch_rows)
+        else:
+            parts = self._keys_of(collection_name, key, filled, partition_name, batch_rows)
+        rows = batches = 0
+        for part in parts:
+            selected = filters.is_one_of(key, part)
+            self.send(rest.entities.delete(collection_name, selected, partition=partition_name))
+            rows += len(part)
+            batches += 1
+        return {"collection_name": collection_name, "rows": rows, "batches": batches, "dry_run": False}
+
+    def _flush(self, collection_name: str) -> None:
+        try:
+            self.send(rest.collections.flush(collection_name))
+        except (rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError) as error:
+            raise error.with_context(
+                cause="this server cannot flush over REST", hint="The rows are there; flush=True needs Milvus 2.5."
+            ) from error.__cause__
+
+    def _count(self, collection_name: str, selected: str, partition_name: str | None) -> int:
+        call = rest.entities.query(
+            collection_name, filter=selected, output_fields=["count(*)"], params=_read_params(partition_name)
+        )
+        return int(self.send(call)[0]["count(*)"])
+
+    def _keys_of(
+        self, collection_name: str, key: str, selected: str, partition_name: str | None, limit: int
+    ) -> Iterator[Sequence[Any]]:
+        """Yield keys of rows that there are, until there are none: who takes them deletes them."""
+        before: set[Any] = set()
+        while True:
+            call = rest.entities.query(
+                collection_name,
+                filter=selected,
+                output_fields=[key],
+                limit=limit,
+                params=_read_params(partition_name),
+            )
+            keys = [row[key] for row in self.send(call)]
+            if not keys:
+                return
+            if before == set(keys):
+                raise rest.errors.UnexpectedError(
+                    f"{len(keys)} rows are there after their deletion", hint="See Milvus's log."
+                )
+            before = set(keys)
+            yield from _parts(keys, limit)
+
+
+def open_sources(source: Any, conn_id: str | None, collection: Any, *, allow_missing: bool) -> Iterator[Source]:
+    """
+    Open files as sources.
+
+    :param source: paths or globs, one or several
+    :param conn_id: Airflow connection for them
+    :param collection: as described by the server: vectors of a ``.npy`` are for its vector field
+    :param allow_missing: whether a file that does not exist, or a glob that matches nothing, has no rows
+    :raises InvalidParametersError: with all that do not exist, and those of an unknown format
+    """
+    vectors = [field.name for field in collection.fields if field.type.endswith("Vector")]
+    given = [source] if isinstance(source, str | os.PathLike) or hasattr(source, "open") else list(source)
+    missing: list[str] = []
+    paths: list[Any] = []
+    for one in given:
+        found = _find(one, conn_id)
+        paths += found
+        if not found and not allow_missing:
+            is_glob = glob.has_magic(str(one))
+            missing.append(f"{one}: {'matches no file' if is_glob else 'does not exist'} (allow_missing=True)")
+    if missing:
+        raise rest.errors.InvalidParametersError(missing, "source")
+    for path in paths:
+        yield open_file(path, _sibling_finder(path), vectors[0] if vectors else "vector")
+
+
+def _sibling_finder(path: Any) -> Callable[[str], Any]:
+    def find(name: str) -> Any:
+        sibling = path.parent / name
+        return sibling if sibling.exists() else None
+
+    return find
+
+
+def _find(given: Any, conn_id: str | None) -> list[Any]:
+    path = _path(given, conn_id)
+    if not glob.has_magic(str(given)):
+        return [path] if path.exists() else []
+    names = sorted(path.fs.glob(path.path))
+    return [found for name in names if not (found := _path(path.fs.unstrip_protocol(name), conn_id)).is_dir()]
+
+
+def _path(given: Any, conn_id: str | None) -> Any:
+    from airflow.sdk import ObjectStoragePath  # loads fsspec
+
+    if isinstance(given, ObjectStoragePath):
+        return given
+    text = os.fspath(given)
+    return ObjectStoragePath(text if "://" in text else f"file://{os.path.abspath(text)}", conn_id=conn_id)
+
+
+def _parts(values: Iterable[Any] | None, size: int) -> Iterator[list[Any]]:
+    rest_of = iter(values or ())
+    while part := list(islice(rest_of, size)):
+        yield part
+
+
+def _read_params(partition_name: str | None) -> dict[str, Any]:
+    return {"consistencyLevel": "Strong", **({"partitionNames": [partition_name]} if partition_name else {})}
+
+
+__all__ = ["DELETED_AT_ONCE", "IngestMethods", "open_sources"]

@@ -1,0 +1,91 @@
+"""Rows that cannot be sent: refused, or passed over and written to a file."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from airflow_vectordb.ingest.batches import BadRow
+from airflow_vectordb.rest.errors import InvalidParametersError
+
+OnBadRow = Literal["fail", "skip"]
+
+
+class BadRows:
+    """
+    What is done with rows that cannot be sent.
+
+    :param policy: ``fail`` or ``skip``
+    :param most: rows that may be passed over; None: any number
+    :param path: of a file that gets a JSON object for each thing that is wrong (``source``, ``row``, ``field``,
+        ``reason``); None: there is none
+    :param before: rows that earlier tries have passed over
+    :param begins: source and row (from 1) before which an earlier try's lines hold; None: there was none
+    """
+
+    def __init__(
+        self,
+        policy: OnBadRow = "fail",
+        most: int | None = None,
+        path: Any = None,
+        *,
+        before: int = 0,
+        begins: tuple[int, int] | None = None,
+    ) -> None:
+        self._policy = policy
+        self._most = most
+        self._path = path
+        self._count = before
+        self._lines: list[str] = []
+        if path is not None and path.exists():
+            # What comes after the position is read again, and reported again.
+            lines = path.read_text().splitlines(keepends=True)
+            path.write_text("".join(line for line in lines if begins and _place(line) < begins))
+
+    def __call__(self, bad: BadRow) -> None:
+        """
+        Take a row that cannot be sent.
+
+        :raises InvalidParametersError: when it may not be passed over
+        """
+        if self._policy == "fail":
+            raise InvalidParametersError([str(bad)], "rows")
+        self._count += 1
+        if self._path is not None:
+            self._lines += [_line(bad, problem) for problem in bad.problems]
+        if self._most is not None and self._count > self._most:
+            self.write()
+            raise InvalidParametersError(
+                [f"{self._count:,} rows cannot be sent, and max_bad_rows is {self._most:,}; the last: {bad}"], "rows"
+            )
+
+    def write(self) -> None:
+        """Write what has been passed over since the last time."""
+        if not self._lines:
+            return
+        text, self._lines = "".join(self._lines), []
+        try:
+            with self._path.open("a") as file:
+                file.write(text)
+        except (ValueError, NotImplementedError):  # object stores that cannot append
+            before = self._path.read_text() if self._path.exists() else ""
+            self._path.write_text(before + text)
+
+
+def _line(bad: BadRow, problem: str) -> str:
+    field, colon, reason = problem.partition(": ")
+    if not colon:
+        field, reason = "", problem
+    entry = {"number": bad.number, "source": bad.source, "row": bad.row, "field": field or None, "reason": reason}
+    return json.dumps(entry, ensure_ascii=False) + "\n"
+
+
+def _place(line: str) -> tuple[int, int]:
+    try:
+        entry = json.loads(line)
+        return entry["number"], entry["row"]
+    except (ValueError, KeyError):  # the end of a line that a kill cut short
+        return 2**62, 0
+
+
+__all__ = ["BadRows", "OnBadRow"]

@@ -1,0 +1,337 @@
+"""Operators that write rows into collections, and delete them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_vectordb import rest
+from airflow_vectordb.deferral import ResumeState
+from airflow_vectordb.operators.base import MilvusOperator
+from airflow_vectordb.retry_state import RetryState
+from airflow_vectordb.validation import (
+    check_choice,
+    check_flags,
+    check_literal,
+    check_rows,
+    parse_rows,
+    validate_rendered,
+)
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_vectordb.hooks.milvus import MilvusHook
+
+Mode = Literal["upsert", "insert"]
+OnBadRow = Literal["fail", "skip"]
+#: One request may have about 64 MiB.
+MAX_BATCH_BYTES = 60 * 1024 * 1024
+#: Milvus answers a query with 16,384 rows at most.
+MAX_DELETED_AT_ONCE = 16_384
+
+
+class _RowsFunction:
+    """A function that returns rows. Airflow would call it with arguments of its own where templates are rendered."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __str__(self) -> str:
+        # Shown by Airflow, and the same each time the DAG is parsed.
+        return f"<callable {getattr(self._function, '__qualname__', type(self._function).__qualname__)}>"
+
+    def call(self, context: Context) -> Any:
+        """Call it with those values of the context that it has parameters for."""
+        given: Mapping[str, Any] = context or {}
+        parameters = inspect.signature(self._function).parameters.values()
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            return self._function(**given)
+        return self._function(**{p.name: given[p.name] for p in parameters if p.name in given})
+
+
+class IngestOperator(MilvusOperator):
+    """
+    Write rows into a collection: checked against its schema, in batches, several at once, in constant memory.
+
+    A retry continues where the last acknowledged batch ended, also on another worker, and no row is there twice; see
+    the guide on ingesting. `Upsert <https://milvus.io/api-reference/restful/v2.5.x/v2/Vector%20(v2)/Upsert.md>`__,
+    `Insert <https://milvus.io/api-reference/restful/v2.5.x/v2/Vector%20(v2)/Insert.md>`__
+
+    :param collection_name: the collection (or an alias). Templated.
+    :param rows: a list of mappings, a task's output, a function that returns rows or yields them (parameters that are
+        named as values of Airflow's context get these), a pandas or Polars frame, Arrow data, or what an embedding task
+        returns (its ``chunks``). Templated.
+    :param source: in place of rows: paths or globs of files, one or several, local or anything that Airflow's
+        ``ObjectStoragePath`` reads: JSON lines, CSV, Parquet, Arrow, ``.npy``, ``.npz``; each also ``.gz`` or ``.zst``.
+        Templated.
+    :param source_conn_id: Airflow connection for the files; None: the default one of their storage. Templated.
+    :param mode: ``upsert`` or ``insert``; None: ``insert`` where the server makes the keys, else ``upsert``
+    :param field_mapping: name in the source -> name of the field; None in place of one drops the column. A name like
+        ``metadata.page`` is what ``metadata`` has under ``page``. Templated.
+    :param key_field: a field that tells rows apart, where the server makes the keys: by it, a retry asks which rows are
+        there. Templated.
+    :param replace_documents: name of the field that has a row's document: afterwards, each document that came has
+        exactly the rows that came with it, and no reader saw it empty. Templated.
+    :param documents: further documents, which get no rows unless some come; a list. Templated.
+    :param on_bad_row: what to do about a row that cannot be sent: ``fail``, or ``skip`` it
+    :param max_bad_rows: rows that may be skipped; None: any number
+    :param bad_rows_path: file for what was skipped, as JSON lines with ``source``, ``row``, ``field``, ``reason``.
+        Templated.
+    :param batch_bytes: bytes of rows in one request, default 8 MiB
+    :param batch_rows: rows in one request, default 10,000
+    :param max_in_flight: requests on their way at once, default 4
+    :param min_rows: fewer rows than these fail the task; None: none are fine. Templated.
+    :param flush: whether to seal the rows at the end (Milvus 2.5 and later)
+    :param allow_missing: whether a file that does not exist, or a glob that matches nothing, has no rows
+    :param partition_name: the partition that rows go to; None: the default one. Templated.
+    :param database: the database; None: the connection's (its schema field). Templated.
+    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
+    :return: ``{"collection_name", "rows", "batches", "skipped", "bytes", "seconds"}``. The same goes into the ``extra``
+        of the events of outlet assets, under ``ingest``
+    :raises AirflowFailException: for permanent errors: rows that cannot be sent, no such collection, file, …
+    :raises AirflowException: for transient errors: no answer, a limiter, …
+    :raises ValueError: when the DAG is parsed, for an argument that can never be right
+    """
+
+    template_fields: Sequence[str] = (
+        "milvus_conn_id",
+        "database",
+        "collection_name",
+        "rows",
+        "source",
+        "source_conn_id",
+        "field_mapping",
+        "key_field",
+        "replace_documents",
+        "documents",
+        "bad_rows_path",
+        "min_rows",
+        "partition_name",
+    )
+
+    def __init__(
+        self,
+        *,
+        collection_name: str,
+        rows: Any = None,
+        source: Any = None,
+        source_conn_id: str | None = None,
+        mode: Mode | None = None,
+        field_mapping: Mapping[str, str | None] | None = None,
+        key_field: str | None = None,
+        replace_documents: str | None = None,
+        documents: Iterable[Any] | None = None,
+        on_bad_row: OnBadRow = "fail",
+        max_bad_rows: int | None = None,
+        bad_rows_path: str | None = None,
+        batch_bytes: int = 8 * 1024 * 1024,
+        batch_rows: int = 10_000,
+        max_in_flight: int = 4,
+        min_rows: int | str | None = None,
+        flush: bool = False,
+        allow_missing: bool = False,
+        partition_name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.collection_name = collection_name
+        self.rows = _RowsFunction(rows) if callable(rows) else rows
+        self.source = source
+        self.source_conn_id = source_conn_id
+        self.mode = mode
+        self.field_mapping = field_mapping
+        self.key_field = key_field
+        self.replace_documents = replace_documents
+        self.documents = documents
+        self.on_bad_row = on_bad_row
+        self.max_bad_rows = max_bad_rows
+        self.bad_rows_path = bad_rows_path
+        self.batch_bytes = batch_bytes
+        self.batch_rows = batch_rows
+        self.max_in_flight = max_in_flight
+        self.min_rows = min_rows
+        self.flush = flush
+        self.allow_missing = allow_missing
+        self.partition_name = partition_name
+        self._progress: dict[str, Any] = {}
+        self.raise_if_invalid(*self._problems_of_arguments())
+
+    def _problems_of_arguments(self) -> list[str]:
+        problems = check_literal(collection_name=self.collection_name)
+        names = ("source_conn_id", "key_field", "replace_documents", "bad_rows_path", "partition_name")
+        problems += check_literal(**{name: vars(self)[name] for name in names if vars(self)[name] is not None})
+        if (self.rows is None) == (self.source is None):
+            problems.append("give either rows or source")
+        if inspect.isgenerator(self.rows):
+            problems.append("rows is a generator, which only one try could read: give the function that makes it")
+        if self.mode is not None:
+            problems += check_choice("mode", self.mode, Mode)
+        problems += check_choice("on_bad_row", self.on_bad_row, OnBadRow)
+        if self.on_bad_row == "fail" and (self.max_bad_rows is not None or self.bad_rows_path is not None):
+            problems.append('max_bad_rows and bad_rows_path are for on_bad_row="skip"')
+        if self.documents is not None and self.replace_documents is None:
+            problems.append("documents are for replace_documents, the name of their field")
+        problems += check_rows("max_bad_rows", self.max_bad_rows) + check_rows("min_rows", self.min_rows)
+        problems += _check_size("batch_bytes", self.batch_bytes, MAX_BATCH_BYTES)
+        problems += _check_size("batch_rows", self.batch_rows) + _check_size("max_in_flight", self.max_in_flight, 64)
+        return problems + check_flags(allow_missing=self.allow_missing)
+
+    def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
+        """Write the rows that an earlier try has not written."""
+        min_rows, problems = parse_rows("min_rows", self.min_rows)
+        problems += validate_rendered(collection_name=self.collection_name)
+        problems += _check_documents(self.documents) + _check_mapping(self.field_mapping)
+        if problems:
+            raise rest.errors.InvalidParametersError(problems)
+        kept = RetryState(context, "ingest", self._progress)
+        progress = kept.get()
+        if progress:
+            self.log.info("%s: an earlier try has written %s rows", self.collection_name, f"{progress['rows']:,}")
+        with self.error_context(hook, self.describe_target()):
+            result = hook.ingest(
+                self.collection_name,
+                self.rows.call(context) if isinstance(self.rows, _RowsFunction) else self.rows,
+                source=self.source,
+                source_conn_id=self.source_conn_id,
+                mode=self.mode,
+                field_mapping=self.field_mapping,
+                key_field=self.key_field,
+                replace_documents=self.replace_documents,
+                documents=self.documents or (),
+                on_bad_row=self.on_bad_row,
+                max_bad_rows=self.max_bad_rows,
+                bad_rows_path=self.bad_rows_path,
+                batch_bytes=self.batch_bytes,
+                batch_rows=self.batch_rows,
+                max_in_flight=self.max_in_flight,
+                min_rows=min_rows,
+                flush=self.flush,
+                allow_missing=self.allow_missing,
+                partition_name=self.partition_name,
+                progress=progress,
+                save=kept.set,
+            )
+        kept.delete()
+        self.log.info(
+            "%s: %s rows in %s batches, %.1f MB, %.1f s; %s rows skipped",
+            self.collection_name,
+            f"{result['rows']:,}",
+            f"{result['batches']:,}",
+            result["bytes"] / 1e6,
+            result["seconds"],
+            f"{result['skipped']:,}",
+        )
+        self.emit_asset_events(hook, context, {"ingest": result})
+        return result
+
+
+class DeleteOperator(MilvusOperator):
+    """
+    Delete rows of a collection, in batches. Deleting what is gone is a no-op, so the task can be retried at any point.
+
+    `Delete <https://milvus.io/api-reference/restful/v2.5.x/v2/Vector%20(v2)/Delete.md>`__
+
+    :param collection_name: the collection (or an alias). It must be loaded, unless rows are deleted by ``ids``.
+        Templated.
+    :param filter: a boolean expression, as ``doc_id in {docs} and page > 3``. Templated.
+    :param filter_params: values for names in braces in the filter; they are quoted, whatever they are. Templated.
+    :param ids: in place of a filter: primary keys, a list or a task's output. Templated.
+    :param partition_name: the partition to delete from; None: all. Templated.
+    :param batch_rows: rows in one request, default 1000, at most 16,384
+    :param dry_run: whether to count the rows only
+    :param database: the database; None: the connection's (its schema field). Templated.
+    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
+    :return: ``{"collection_name", "rows", "batches", "dry_run"}``; of ids, ``rows`` is how many were given, unless they
+        were counted. The same goes into the ``extra`` of the events of outlet assets, under ``delete``
+    :raises AirflowFailException: for permanent errors: no such collection, not loaded, a filter that does not parse, …
+    :raises AirflowException: for transient errors: no answer, a limiter, …
+    :raises ValueError: when the DAG is parsed, for an argument that can never be right
+    """
+
+    template_fields: Sequence[str] = (
+        "milvus_conn_id",
+        "database",
+        "collection_name",
+        "filter",
+        "filter_params",
+        "ids",
+        "partition_name",
+    )
+
+    def __init__(
+        self,
+        *,
+        collection_name: str,
+        filter: str | None = None,
+        filter_params: Mapping[str, Any] | None = None,
+        ids: Iterable[Any] | None = None,
+        partition_name: str | None = None,
+        batch_rows: int = 1000,
+        dry_run: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.collection_name = collection_name
+        self.filter = filter
+        self.filter_params = filter_params
+        self.ids = ids
+        self.partition_name = partition_name
+        self.batch_rows = batch_rows
+        self.only_count = dry_run  # `dry_run` is a method of Airflow's operators
+        problems = check_literal(collection_name=collection_name)
+        if partition_name is not None:
+            problems += check_literal(partition_name=partition_name)
+        if (filter is None) == (ids is None):
+            problems.append("give either filter or ids")
+        if isinstance(filter, str) and not filter.strip():
+            problems.append("filter is empty, and would select all rows")
+        if filter_params is not None and filter is None:
+            problems.append("filter_params are for filter")
+        problems += _check_size("batch_rows", batch_rows, MAX_DELETED_AT_ONCE) + check_flags(dry_run=dry_run)
+        self.raise_if_invalid(*problems)
+
+    def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
+        """Delete the rows, or count them."""
+        problems = validate_rendered(collection_name=self.collection_name)
+        if isinstance(self.ids, str | bytes | Mapping):
+            problems.append(f"ids is {rest.spelling.show(self.ids)}, and must be a list: pass a task's output itself")
+        if problems:
+            raise rest.errors.InvalidParametersError(problems)
+        with self.error_context(hook, self.describe_target()):
+            result = hook.delete(
+                self.collection_name,
+                self.ids,
+                filter=self.filter,
+                filter_params=self.filter_params,
+                partition_name=self.partition_name,
+                batch_rows=self.batch_rows,
+                dry_run=self.only_count,
+            )
+        done = "would be deleted" if self.only_count else "deleted"
+        self.log.info("%s: %s rows %s", self.collection_name, f"{result['rows']:,}", done)
+        if not self.only_count:
+            self.emit_asset_events(hook, context, {"delete": result})
+        return result
+
+
+def _check_size(name: str, value: Any, most: int = 2**31) -> list[str]:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
+        return []
+    return [f"{name} must be a whole number from 1 to {most:,}, not {rest.spelling.show(value)}"]
+
+
+def _check_documents(documents: Any) -> list[str]:
+    if documents is None or (isinstance(documents, Iterable) and not isinstance(documents, str | bytes | Mapping)):
+        return []
+    return [f"documents is {rest.spelling.show(documents)}, and must be a list: pass a task's output itself"]
+
+
+def _check_mapping(mapping: Any) -> list[str]:
+    if mapping is None or isinstance(mapping, Mapping):
+        return []
+    return [f"field_mapping is {rest.spelling.show(mapping)}, and must be a mapping"]
+
+
+__all__ = ["DeleteOperator", "IngestOperator"]

@@ -1,0 +1,88 @@
+"""
+Documents are split, embedded and put into a collection, and replace what was there of them.
+
+A document that has become shorter leaves no old rows behind, one that is gone leaves none at all, and no reader finds a
+document empty meanwhile: new rows are written before stale ones are deleted.
+
+``embed`` stands in for the embedding operator of Airflow's ``common.ai`` provider, and returns what that does:
+``chunks``, each with ``text``, ``metadata`` and ``vector``. What must exist: a connection ``milvus_default``.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Param, task
+
+from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.operators.ingest import IngestOperator
+from airflow_vectordb.rest import collections
+
+COLLECTION = "documents"
+DIMENSION = 16
+SCHEMA = {
+    "autoID": True,  # old and new rows of a document are told apart by the keys that the server made
+    "fields": [
+        {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
+        {"fieldName": "doc_id", "dataType": "VarChar", "elementTypeParams": {"max_length": 100}},
+        {"fieldName": "text", "dataType": "VarChar", "elementTypeParams": {"max_length": 1000}},
+        {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": DIMENSION}},
+    ],
+}
+INDEX = {"fieldName": "vector", "indexName": "vector", "metricType": "COSINE", "indexType": "AUTOINDEX", "params": {}}
+
+
+@task
+def prepare() -> None:
+    """Make the collection, indexed and loaded; if it is there already, nothing."""
+    with MilvusHook() as hook:
+        hook.send(collections.create(COLLECTION, schema=SCHEMA, index_params=[INDEX]))
+
+
+@task
+def embed(params: dict) -> dict:
+    """Split texts into sentences, and give each a vector of the letters in it."""
+    from collections import Counter
+
+    def vector(text: str) -> list[float]:
+        letters = Counter(ord(letter) % DIMENSION for letter in text.lower())
+        return [float(letters[bucket]) for bucket in range(DIMENSION)]
+
+    return {
+        "chunks": [
+            {"text": sentence, "metadata": {"doc_id": doc_id, "sentence": number}, "vector": vector(sentence)}
+            for doc_id, text in params["texts"].items()
+            for number, sentence in enumerate(filter(None, map(str.strip, text.split("."))))
+        ]
+    }
+
+
+@task
+def names(params: dict) -> list[str]:
+    """Name all documents: one without a sentence gets no rows, and keeps none."""
+    return list(params["texts"])
+
+
+with DAG(
+    "documents",
+    schedule=None,
+    params={
+        "texts": Param(
+            {
+                "ada": "The engine weaves patterns. It originates nothing. It does what we order it to perform.",
+                "alan": "Can machines think? We can only see a short distance ahead.",
+            },
+            type="object",
+        ),
+    },
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=5)},
+    tags=["example", "milvus"],
+):
+    prepare() >> IngestOperator(
+        task_id="ingest",
+        collection_name=COLLECTION,
+        rows=embed(),
+        field_mapping={"metadata.doc_id": "doc_id", "metadata": None},
+        replace_documents="doc_id",
+        documents=names(),
+    )

@@ -1,0 +1,90 @@
+"""
+Each night, the files of a folder go into a collection, one task a file, and then the index covers their rows.
+
+The tasks of the files run on as many workers as there are. Each continues, when it is retried, where its last try
+ended. A night without files is green: there is nothing to ingest.
+
+What must exist: a connection ``milvus_default``. Here the files are written by the first task, to a folder of this
+machine; give ``s3://…``, ``gs://…`` or any other URL that Airflow's ``ObjectStoragePath`` reads, with
+``source_conn_id``, in its place.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Param, task
+
+from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.operators.index import CreateIndexOperator
+from airflow_vectordb.operators.ingest import IngestOperator
+from airflow_vectordb.rest import collections
+
+COLLECTION = "{{ params.collection }}"
+SCHEMA = {
+    "autoID": False,
+    "fields": [
+        {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
+        {"fieldName": "title", "dataType": "VarChar", "elementTypeParams": {"max_length": 100}},
+        {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": 2}},
+    ],
+}
+
+
+@task
+def prepare(collection: str) -> None:
+    """Make the collection; if it is there already, nothing."""
+    with MilvusHook() as hook:
+        hook.send(collections.create(collection, schema=SCHEMA))
+
+
+@task
+def export(params: dict) -> list[str]:
+    """Write a file of JSON lines for each of a few parts, as another system would do, and return their paths."""
+    import json
+    from math import cos, radians, sin
+    from pathlib import Path
+
+    folder = Path(params["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for part in range(params["files"]):
+        degrees = range(90 * part, 90 * part + 90)
+        rows = [{"id": d, "title": f"{d} degrees", "vector": [cos(radians(d)), sin(radians(d))]} for d in degrees]
+        path = folder / f"part-{part}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        paths.append(str(path))
+    return paths
+
+
+@task(trigger_rule="none_failed")
+def count(results: list[dict]) -> int:
+    """Add up the rows of all files."""
+    return sum(result["rows"] for result in results or ())
+
+
+with DAG(
+    "nightly_ingest",
+    schedule="@daily",
+    params={
+        "collection": Param("nightly", type="string"),
+        "folder": Param("/tmp/airflow_vectordb_nightly", type="string"),
+        "files": Param(4, type="integer", minimum=0),
+    },
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=5)},
+    tags=["example", "milvus"],
+):
+    ingest = IngestOperator.partial(
+        task_id="ingest",
+        collection_name=COLLECTION,
+        on_bad_row="skip",
+        max_bad_rows=10,
+    ).expand(source=export())
+    prepare(COLLECTION) >> ingest
+    CreateIndexOperator(
+        task_id="create_index",
+        collection_name=COLLECTION,
+        index_params={"fieldName": "vector", "indexType": "HNSW", "params": {"M": 16, "efConstruction": 200}},
+        flush=True,
+        min_rows=count(ingest.output),
+    )
