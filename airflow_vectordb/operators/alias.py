@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.operators.base import WaitingOperator
-from airflow_vectordb.retry_state import RetryState
 from airflow_vectordb.validation import check_flags, check_literal, check_rows, parse_rows, validate_rendered
 
 if TYPE_CHECKING:
@@ -117,6 +116,8 @@ class SwitchAliasOperator(WaitingOperator):
             raise rest.errors.MilvusError(text, cause=text, hint="The alias stays where it is.")
 
     def _switch(self, hook: MilvusHook, context: Context, state: ResumeState, target: str) -> dict[str, Any]:
+        from airflow_vectordb.retry_state import RetryState  # only a running task needs it
+
         memory = RetryState(context, "switch", state.results)
         current = self._current(hook)
         result = {"alias": self.alias, "collection_name": target, "previous": current}

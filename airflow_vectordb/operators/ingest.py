@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_vectordb import rest
 from airflow_vectordb.deferral import ResumeState
 from airflow_vectordb.operators.base import MilvusOperator
-from airflow_vectordb.retry_state import RetryState
 from airflow_vectordb.validation import (
     check_choice,
     check_flags,
@@ -185,6 +184,8 @@ class IngestOperator(MilvusOperator):
         problems += _check_documents(self.documents) + _check_mapping(self.field_mapping)
         if problems:
             raise rest.errors.InvalidParametersError(problems)
+        from airflow_vectordb.retry_state import RetryState  # only a running task needs it
+
         kept = RetryState(context, "ingest", self._progress)
         progress = kept.get()
         if progress:
