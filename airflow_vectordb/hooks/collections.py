@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_vectordb import rest, waiting
+from airflow_vectordb.exceptions import translate_errors
 from airflow_vectordb.hooks._base import DEFAULT_TIMEOUT
 from airflow_vectordb.hooks.indexes import IndexMethods
 
@@ -22,7 +23,7 @@ class CollectionMethods(IndexMethods):
         collection_name: str,
         dimension: int | None = None,
         *,
-        schema: Mapping[str, Any] | None = None,
+        schema: Any = None,
         index_params: Any = None,
         primary_field_name: str | None = None,
         id_type: Literal["Int64", "VarChar"] | None = None,
@@ -42,7 +43,8 @@ class CollectionMethods(IndexMethods):
 
         :param collection_name: name of the collection
         :param dimension: of the vectors, in place of a schema
-        :param schema: as the API has it: ``{"fields": [{"fieldName", "dataType", "isPrimary", …}], …}``
+        :param schema: as ``CreateCollectionOperator`` takes it: ``{"fields": [{"fieldName", "dataType", "isPrimary",
+            …}], …}`` in any spelling, or JSON or YAML of it; checked before the request
         :param index_params: as for ``CreateIndexOperator``
         :param primary_field_name: without a schema: name of the primary key; None: ``id``
         :param id_type: without a schema: type of the primary key; None: ``Int64``
@@ -53,9 +55,11 @@ class CollectionMethods(IndexMethods):
         :param description: a description for people
         :param timeout: seconds for the indexes, and again for loading
         """
+        with translate_errors():
+            body = None if schema is None else rest.schema.parsing.parse_schema(schema).body()
         call = rest.collections.create(
             collection_name,
-            schema=schema,
+            schema=body,
             dimension=dimension,
             metric_type=metric_type,
             id_type=id_type,

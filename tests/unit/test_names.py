@@ -9,7 +9,13 @@ import pytest
 
 from airflow_vectordb._compat import AirflowFailException
 from airflow_vectordb.operators.alias import SwitchAliasOperator
-from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
+from airflow_vectordb.operators.collection import (
+    CreateCollectionOperator,
+    DropCollectionOperator,
+    LoadCollectionOperator,
+    ReleaseCollectionOperator,
+    VerifyCollectionOperator,
+)
 from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
@@ -41,6 +47,11 @@ ARGUMENTS: dict[str, Callable[[str], Any]] = {
     ),
     "DropIndexOperator.collection_name": lambda v: DropIndexOperator(task_id="t", collection_name=v, index_name="i"),
     "DropIndexOperator.index_name": lambda v: DropIndexOperator(task_id="t", collection_name="docs", index_name=v),
+    "CreateCollectionOperator.collection_name": lambda v: CreateCollectionOperator(
+        task_id="t", collection_name=v, dimension=4
+    ),
+    "DropCollectionOperator.collection_name": lambda v: DropCollectionOperator(task_id="t", collection_name=v),
+    "VerifyCollectionOperator.collection_name": lambda v: VerifyCollectionOperator(task_id="t", collection_name=v),
     "IndexSensor.collection_name": lambda v: IndexSensor(task_id="t", collection_name=v),
     "IndexSensor.index_name": lambda v: IndexSensor(task_id="t", collection_name="docs", index_name=v),
     "IndexSensor.index_name[1]": lambda v: IndexSensor(task_id="t", collection_name="docs", index_name=["a", v]),
