@@ -119,7 +119,7 @@ class SwitchAliasOperator(WaitingOperator):
         from airflow_vectordb.retry_state import RetryState  # only a running task needs it
 
         memory = RetryState(context, "switch", state.results)
-        current = self._current(hook)
+        current = self.find_current(hook)
         result = {"alias": self.alias, "collection_name": target, "previous": current}
         if current == target:
             # An earlier try may have moved it, and was killed before Airflow got its result.
@@ -134,7 +134,8 @@ class SwitchAliasOperator(WaitingOperator):
         memory.expire()
         return result
 
-    def _current(self, hook: MilvusHook) -> str | None:
+    def find_current(self, hook: MilvusHook) -> str | None:
+        """Return the collection that the alias leads to; None: there is no such alias."""
         try:
             return hook.send(rest.aliases.describe(self.alias))
         except rest.errors.AliasNotFoundError:

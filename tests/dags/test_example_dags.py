@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from airflow_vectordb.local import LocalMilvus
-from airflow_vectordb.rest import Client, MilvusConfig, collections, entities, indexes
+from airflow_vectordb.rest import Client, MilvusConfig, aliases, collections, entities, indexes
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "dags_examples"
 ORDER = ["create_collection", "ingest", "create_index", "load_collection", "search"]
@@ -49,6 +49,8 @@ RUNS = {
     "documents again": ("documents", None, {"texts": {"ada": "It originates nothing.", "alan": ""}}),
     "index first": ("index_first", None, {}),
     "then ingest": ("ingest_after_index", None, {}),
+    "first places": ("blue_green_reindex", None, {}),
+    "next places": ("blue_green_reindex", None, {}),
     # Last, so that its time is another one than that of the first.
     "manual again": ("create_index", None, {}),
 }
@@ -84,6 +86,8 @@ class TestParsing:
             "ingest_after_index",
             "nightly_ingest",
             "documents",
+            "blue_green_reindex",
+            "roll_back_places",
         }
 
     def test_no_schedule_begins_in_the_past(self, parsed: Any) -> None:
@@ -91,6 +95,7 @@ class TestParsing:
             "create_index",
             "ingest_after_index",
             "nightly_ingest",
+            "blue_green_reindex",
         }
         assert not any(dag["catchup"] for dag in parsed["dags"].values())
 
@@ -170,6 +175,19 @@ class TestDocuments:
         query = entities.query("documents", filter="doc_id != ''", output_fields=["doc_id", "text"], limit=10)
         (row,) = client.send(query)
         assert (row["doc_id"], row["text"]) == ("ada", "It originates nothing")
+
+
+class TestBlueGreenReindex:
+    def test_readers_get_the_collection_of_the_last_run(self, runs: Any, client: Client) -> None:
+        first, then = (runs[name]["returned"]["reindex.switch"] for name in ("first places", "next places"))
+        assert (first["previous"], then["previous"]) == (None, first["collection_name"])
+        assert client.send(aliases.describe("places")) == then["collection_name"]
+        (hits,) = client.send(entities.search("places", [[0.0, 1.0]], limit=1))
+        assert hits[0]["id"] == 90
+
+    def test_it_is_checked_first(self, runs: Any) -> None:
+        checked = runs["next places"]["returned"]["reindex.verify"]
+        assert (checked["rows"], checked["sampled"], checked["found"], checked["recall"]) == (360, 100, 100, 1.0)
 
 
 class TestDigitsSearch:

@@ -1,0 +1,1 @@
+"""Task groups: pipelines made of the operators."""

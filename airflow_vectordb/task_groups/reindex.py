@@ -1,0 +1,222 @@
+"""Blue/green: a new collection is built beside the one that readers use, and then they are moved to it."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import TaskGroup
+
+from airflow_vectordb import rest
+from airflow_vectordb._compat import AirflowSkipException
+from airflow_vectordb.operators.alias import SwitchAliasOperator
+from airflow_vectordb.operators.base import MilvusOperator
+from airflow_vectordb.operators.collection import (
+    CreateCollectionOperator,
+    LoadCollectionOperator,
+    VerifyCollectionOperator,
+)
+from airflow_vectordb.operators.index import CreateIndexOperator
+from airflow_vectordb.operators.ingest import IngestOperator
+from airflow_vectordb.validation import raise_if_invalid
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from airflow.sdk import Context
+
+    from airflow_vectordb.deferral import ResumeState
+    from airflow_vectordb.hooks.milvus import MilvusHook
+
+#: What follows the alias in the name of a run's collection: when the run was due, and its id in short.
+_SUFFIX = "_{{ dag_run.run_after | ts_nodash }}_{{ macros.uuid.uuid5(macros.uuid.NAMESPACE_OID, run_id).hex[:8] }}"
+_SUFFIX_PATTERN = r"_(?P<due>\d{8}T\d{6})_(?P<run>[0-9a-f]{8})"
+#: Rows that a task has returned: a number, ``{"rows": …}`` as ``IngestOperator`` does, or one of either for each
+#: mapped instance.
+_ROWS = (
+    "{{% set done = ti.xcom_pull(task_ids='{0}') %}}{{{{ done.rows if done is mapping else done if done is number else "
+    "done | sum if done and done[0] is number else done | sum(attribute='rows') }}}}"
+)
+#: States of a task that will not run again, unless it is cleared.
+_ENDED_WITHOUT_SUCCESS = frozenset({"failed", "skipped", "upstream_failed", "removed"})
+
+
+def blue_green_reindex(
+    group_id: str = "reindex",
+    *,
+    alias: str,
+    schema: Any,
+    index_params: Mapping[str, Any] | Sequence[Mapping[str, Any] | str] | str,
+    source: Any = None,
+    ingest: Callable[[str], Any] | None = None,
+    checks: Mapping[str, Any] | None = None,
+    min_rows: int | str | None = None,
+    keep: int = 2,
+    milvus_conn_id: str | None = None,
+    database: str | None = None,
+    deferrable: bool | None = None,
+    timeout: timedelta | float | None = None,
+    outlets: Any = None,
+    **kwargs: Any,
+) -> TaskGroup:
+    """
+    Build a new collection, check it, and move the readers of an alias to it, in one step.
+
+    The tasks are ``create``, the ingest, ``index``, ``load``, ``verify``, ``switch`` and ``drop_old``. Before
+    ``switch``, nothing changes that readers see: a task that fails leaves the alias and its collection as they were.
+    Each task can be killed and retried. Each run has its own collection, named after the alias, the time at which the
+    run was due, and its id. Of two runs at the same time, the one that was due later wins: ``switch`` of the other one
+    is skipped if it comes last.
+
+    ``drop_old`` drops collections of earlier runs, by their names: those whose run did not get to its ``switch``, and
+    of the others all but the last ones. It never drops what an alias leads to, and never the collection of a run that
+    is not over.
+
+    :param group_id: id of the group, the prefix of its tasks' ids
+    :param alias: the alias that readers use. Templated.
+    :param schema: as of :class:`~airflow_vectordb.operators.collection.CreateCollectionOperator`. Templated.
+    :param index_params: as of :class:`~airflow_vectordb.operators.index.CreateIndexOperator`. Templated.
+    :param source: files to ingest, as of :class:`~airflow_vectordb.operators.ingest.IngestOperator`. Templated.
+    :param ingest: in place of a source: a function that is called with the name of the new collection (a template), and
+        returns the operator or the task that writes rows into it. Its result must be the number of rows, or a mapping
+        with ``rows``, as ``IngestOperator`` returns it
+    :param checks: further arguments of :class:`~airflow_vectordb.operators.collection.VerifyCollectionOperator`, as
+        ``{"sample": 100, "queries": "known.json", "min_recall": 0.95}``
+    :param min_rows: rows that the index covers and the collection has, at least; None: as many as were ingested. Say it
+        if rows replace each other by their keys. Templated.
+    :param keep: collections that remain, the new one included. With 1, the old one is dropped while queries that have
+        begun before the switch may still be running
+    :param milvus_conn_id: id of an Airflow connection of type ``milvus``; None: ``milvus_default``. Templated.
+    :param database: the database; None: the connection's (its schema field). Templated.
+    :param deferrable: whether to wait in the triggerer; None: Airflow's ``operators.default_deferrable``
+    :param timeout: for the waits of each task, in seconds or as a timedelta
+    :param outlets: assets of ``switch``, whose events say ``{"switch": {"alias", "collection_name", "previous"}}``
+    :param kwargs: further arguments of Airflow's ``TaskGroup``, as ``default_args``, ``tooltip``
+    :return: the group; the XCom of its task ``switch`` has what
+        :class:`~airflow_vectordb.operators.alias.SwitchAliasOperator` returns
+    :raises ValueError: for an argument that can never be right
+    """
+    problems = []
+    if (source is None) == (ingest is None):
+        problems.append("give either source or ingest")
+    if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
+        problems.append(f"keep must be a whole number, 1 or more, not {rest.spelling.show(keep)}")
+    raise_if_invalid(group_id, *problems)
+    given = {"milvus_conn_id": milvus_conn_id, "database": database}
+    target: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    waits = {**target, "deferrable": deferrable, "timeout": timeout}
+    name = f"{alias}{_SUFFIX}"
+    with TaskGroup(group_id, **kwargs) as group:
+        create = CreateCollectionOperator(task_id="create", collection_name=name, schema=schema, **waits)
+        written = (
+            IngestOperator(task_id="ingest", collection_name=name, source=source, **target)
+            if ingest is None
+            else ingest(name)
+        )
+        rows = _ROWS.format(getattr(written, "operator", written).task_id) if min_rows is None else min_rows
+        index = CreateIndexOperator(
+            task_id="index", collection_name=name, index_params=index_params, flush=True, min_rows=rows, **waits
+        )
+        load = LoadCollectionOperator(task_id="load", collection_name=name, **waits)
+        verify = VerifyCollectionOperator(
+            task_id="verify", collection_name=name, **{"min_rows": rows, **target, **(checks or {})}
+        )
+        # Readers of an empty collection would find nothing.
+        switch = _SwitchToNewer(
+            task_id="switch", alias=alias, collection_name=name, min_rows=1, outlets=outlets, **waits
+        )
+        drop_old = _DropOldCollections(
+            task_id="drop_old", alias=alias, collection_name=name, keep=keep, switch=switch.task_id, **target
+        )
+        create >> written >> index >> load >> verify >> switch >> drop_old
+    return group
+
+
+class _SwitchToNewer(SwitchAliasOperator):
+    """Moves the alias, unless it leads to the collection of a run that was due later."""
+
+    def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
+        with self.error_context(hook, self.describe_target()):
+            current = self.find_current(hook)
+        found, mine = _parse(self.alias, current or ""), _parse(self.alias, self.collection_name)
+        if found is not None and mine is not None and found["due"] > mine["due"]:
+            raise AirflowSkipException(f"{self.alias} leads to {current} already, of a run that was due later")
+        return super().run_task(hook, context, state)
+
+
+class _DropOldCollections(MilvusOperator):
+    """
+    Drops collections of earlier runs.
+
+    :param keep: collections that remain, the run's own included
+    :param switch: id of the task that moves the alias
+    """
+
+    template_fields: Sequence[str] = ("milvus_conn_id", "database", "alias", "collection_name", "previous")
+
+    def __init__(self, *, alias: str, collection_name: str, keep: int, switch: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.alias = alias
+        self.collection_name = collection_name
+        self.previous = f"{{{{ ti.xcom_pull(task_ids='{switch}')['previous'] or '' }}}}"
+        self.keep = keep
+        self.switch = switch
+        self.raise_if_invalid()
+
+    def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, list[str]]:
+        """Drop what is not needed any more; return the names of what is kept, and of what was dropped."""
+        runs = self._states_of_runs(context)
+        kept, dropped = [self.collection_name], []
+        published = 1
+        with self.error_context(hook, f"collections of alias {self.alias!r}"):
+            for name, run in self._earlier(hook):
+                had_readers = name == self.previous or runs.get(run, "success") == "success"  # or nobody knows
+                failed = not had_readers and runs[run] in _ENDED_WITHOUT_SUCCESS
+                published += had_readers
+                if (failed or (had_readers and published > self.keep)) and self._drop(hook, name):
+                    dropped.append(name)
+                else:
+                    kept.append(name)
+        self.log.info("Kept: %s; dropped: %s", ", ".join(kept), ", ".join(dropped) or "none")
+        return {"kept": kept, "dropped": dropped}
+
+    def _states_of_runs(self, context: Context) -> dict[str, str | None]:
+        """Return the state of ``switch`` in all runs of this DAG, by the runs' short ids."""
+        ti: Any = context["ti"]
+        states = ti.get_task_states(dag_id=ti.dag_id, task_ids=[self.switch])
+        return {
+            uuid.uuid5(uuid.NAMESPACE_OID, run_id).hex[:8]: tasks.get(self.switch) for run_id, tasks in states.items()
+        }
+
+    def _earlier(self, hook: MilvusHook) -> list[tuple[str, str]]:
+        """Return names and runs of the collections that earlier runs have made, the last one that had readers first."""
+        mine = _parse(self.alias, self.collection_name)
+        latest = mine["due"] if mine else ""
+        found = []
+        for name in hook.send(rest.collections.list_()):
+            parsed = _parse(self.alias, name)
+            if parsed is not None and name != self.collection_name and parsed["due"] <= latest:
+                found.append((name == self.previous, parsed["due"], name, parsed["run"]))
+        return [(name, run) for *_, name, run in sorted(found, reverse=True)]
+
+    def _drop(self, hook: MilvusHook, name: str) -> bool:
+        try:
+            aliases = hook.send(rest.aliases.list_(name))
+            if not aliases:
+                hook.send(rest.collections.drop(name))
+        except rest.errors.CollectionNotFoundError:  # another run was faster
+            return True
+        if aliases:
+            shown = rest.text.sanitize_text(", ".join(aliases), 200)
+            self.log.info("%s stays: %s leads to it", name, shown)
+        return not aliases
+
+
+def _parse(alias: str, name: str) -> re.Match[str] | None:
+    """Return when a collection's run was due, and its short id; None: it is none of this alias."""
+    return re.fullmatch(re.escape(alias) + _SUFFIX_PATTERN, name)
+
+
+__all__ = ["blue_green_reindex"]
