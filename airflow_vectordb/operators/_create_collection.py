@@ -96,7 +96,7 @@ class _Creation:
 
     def run(self) -> dict[str, Any]:
         """Return what was done; JSON-ready."""
-        existing = self._describe()
+        existing = self._describe(self._name)
         if existing is None:
             return self._create(replaced=False)
         differences = self._compare(existing)
@@ -115,12 +115,16 @@ class _Creation:
             return _done(altered=self._alter(differences))
         if self._task.if_exists != "replace":
             raise self._mismatch(differences)
-        self._drop(existing, differences)
+        operators._aliases.refuse_aliases(self._hook, existing, "Move it first.")
+        self._rehearse()
+        lines = "; ".join(map(str, differences))
+        self._task.log.warning("Dropping %s with %s: %s", self._name, _rows_in_words(self._hook, existing), lines)
+        self._hook.send(rest.collections.drop(self._name))
         return self._create(replaced=True)
 
-    def _describe(self) -> Collection | None:
+    def _describe(self, name: str) -> Collection | None:
         try:
-            return self._hook.send(rest.collections.describe(self._name))
+            return self._hook.send(rest.collections.describe(name))
         except rest.errors.CollectionNotFoundError:
             return None
 
@@ -139,23 +143,39 @@ class _Creation:
         )
 
     def _create(self, *, replaced: bool) -> dict[str, Any]:
-        request = self._request
-        params = rest.schema.properties.creation_params(request.properties)
-        types = ", ".join(f"{field.name} {field}" for field in request.schema.fields)
+        types = ", ".join(f"{field.name} {field}" for field in self._request.schema.fields)
         self._task.log.info("Creating %s: %s", self._name, rest.text.sanitize_text(types, 2000))
-        body = request.schema.body()
         try:
-            self._hook.send(rest.collections.create(self._name, schema=body, params=params or None))
-        except rest.errors.MilvusError as error:
-            existing = None if error.transient else self._describe()
+            differences = self._create_as(self._name)
+        except (rest.errors.BadRequestError, rest.errors.UnexpectedError) as error:
+            existing = self._describe(self._name)
             if existing is None or not (differences := self._compare(existing)):
                 raise
-            raise self._mismatch(differences) from error  # somebody else was faster
-        created = self._describe()
+            raise self._mismatch(differences) from error  # another client was faster
+        self._alter(differences)
+        return _done(created=True, replaced=replaced)
+
+    def _rehearse(self) -> None:
+        """Create the collection under another name, so that no rows are dropped for one that the server refuses."""
+        name = f"{self._name[:200]}__rehearsal"
+        self._hook.send(rest.collections.drop(name))  # of a task that was killed
+        try:
+            self._create_as(name)
+        finally:
+            try:
+                self._hook.send(rest.collections.drop(name))
+            except rest.errors.MilvusError as error:
+                self._task.log.warning("%s is empty, and could not be dropped: %s", name, error)
+
+    def _create_as(self, name: str) -> list[Difference]:
+        """Create the collection; return the properties that are to be set later, since the creation ignores them."""
+        request = self._request
+        params = rest.schema.properties.creation_params(request.properties)
+        self._hook.send(rest.collections.create(name, schema=request.schema.body(), params=params or None))
+        created = self._describe(name)
         if created is None:
-            raise rest.errors.CollectionNotFoundError(f"collection {self._name!r} was dropped since it was created")
+            raise rest.errors.CollectionNotFoundError(f"collection {name!r} was dropped since it was created")
         differences = self._compare(created)
-        self._alter([difference for difference in differences if difference.unset])  # which creation ignores
         wrong = [difference for difference in differences if not difference.unset]
         if wrong:
             raise rest.errors.ConflictError(
@@ -163,7 +183,7 @@ class _Creation:
                 cause=f"created otherwise: {_first(wrong)}",
                 hint="Does this Milvus know all of it?",
             )
-        return _done(created=True, replaced=replaced)
+        return differences
 
     def _alter(self, differences: list[Difference]) -> list[str]:
         for difference in differences:
@@ -171,16 +191,6 @@ class _Creation:
                 self._task.log.info("Altering %s: %s", self._name, difference)
                 self._hook.send(difference.alter())
         return [str(difference) for difference in differences]
-
-    def _drop(self, existing: Collection, differences: list[Difference]) -> None:
-        operators._aliases.refuse_aliases(self._hook, existing, "Move it first.")
-        self._task.log.warning(
-            "Dropping %s with %s: %s",
-            self._name,
-            _rows_in_words(self._hook, existing),
-            "; ".join(map(str, differences)),
-        )
-        self._hook.send(rest.collections.drop(self._name))
 
 
 def _first(differences: list[Difference]) -> str:

@@ -39,7 +39,7 @@ def runs(run_dags: Callable[..., Any], client: Client, server: LocalMilvus) -> A
     client.send(entities.insert("by_result", rows))
     for name in ("a", "b"):
         client.send(Call("partitions/create", {"collectionName": "loading", "partitionName": name}, parse_none))
-    ids = ["files", "results", "loading", "memory", "errors"]
+    ids = ["files", "results", "loading", "created", "memory", "errors"]
     wrong = {"conn_type": "milvus", "host": server.uri, "login": "root", "password": "not-the-password"}
     down = {"conn_type": "milvus", "host": "127.0.0.1", "port": 1, "extra": {"retries": 0}}
     found = run_dags(
@@ -105,6 +105,27 @@ class TestResults:
         assert (states["drop_again"], states["drop_strictly"]) == ("success", "failed")
         assert runs["results"]["tries"]["drop_strictly"] == 1
         assert client.send(indexes.list_("dropped")) == []
+
+
+class TestCollections:
+    def test_created_built_and_loaded(self, runs: Any) -> None:
+        returned = runs["created"]["returned"]["create"]
+        assert (returned["created"], returned["load_state"]) == (True, "LoadStateLoaded")
+        assert [index["index_type"] for index in returned["indexes"]] == ["AUTOINDEX"]
+        (event,) = runs["created"]["asset_events"]
+        assert event["extra"]["collection"] == returned
+
+    def test_the_schema_may_be_a_file_beside_the_dag(self, runs: Any) -> None:
+        returned = runs["created"]["returned"]["create_again"]
+        assert returned["altered"] == ["collection.ttl.seconds: not set -> 90"]
+
+    @pytest.mark.parametrize("task", ["create_another", "verify"])
+    def test_what_cannot_be_right_fails_without_retries(self, runs: Any, task: str) -> None:
+        assert (runs["created"]["states"][task], runs["created"]["tries"][task]) == ("failed", 1)
+
+    def test_dropped(self, runs: Any, client: Client) -> None:
+        assert {runs["created"]["states"][f"drop[{number}]"] for number in (0, 1)} == {"success"}
+        assert not client.send(collections.has("created"))
 
 
 class TestLoading:

@@ -76,7 +76,7 @@ def test_a_collection_is_built_and_loaded_when_the_task_is_done(
     assert "CollectionLoaded" in task.deferrals or not deferrable
 
 
-@pytest.mark.parametrize("requests", range(1, 12))
+@pytest.mark.parametrize("requests", range(1, 17))
 def test_a_replacement_that_is_killed_is_finished_by_its_retry(
     worker: Callable[..., Worker], api: Api, name: str, requests: int
 ) -> None:
@@ -86,6 +86,7 @@ def test_a_replacement_that_is_killed_is_finished_by_its_retry(
         replacing.run()
     done = replacing.run()
     assert dim(api, name) == "8"
+    assert not api.ok("collections/has", collectionName=f"{name}__rehearsal")["has"]
     assert done["load_state"] == "LoadStateLoaded"
     # After that, it is what was asked for.
     again = replacing.run()

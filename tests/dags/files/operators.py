@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import DAG, Asset, task
 
-from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
+from airflow_vectordb.operators.collection import (
+    CreateCollectionOperator,
+    DropCollectionOperator,
+    LoadCollectionOperator,
+    ReleaseCollectionOperator,
+    VerifyCollectionOperator,
+)
 from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
 
 if TYPE_CHECKING:
@@ -89,6 +95,45 @@ with DAG("loading", schedule=None):
             collection_name="loading",
             index_params={"fieldName": "vector", "indexType": "HNSW", "params": {"M": 32, "efConstruction": 64}},
             if_exists="replace",
+        )
+    )
+
+with DAG("created", schedule=None, params={"dim": 4}):
+
+    @task
+    def schema() -> dict[str, object]:
+        """Return a schema, as another task may have proposed it."""
+        return {
+            "fields": [
+                {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
+                {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": 4}},
+            ]
+        }
+
+    (
+        CreateCollectionOperator(
+            task_id="create",
+            collection_name="created",
+            schema=schema(),
+            index_params={"fieldName": "vector"},
+            deferrable=True,
+            outlets=[DOCS],
+        )
+        >> CreateCollectionOperator(
+            task_id="create_again",
+            collection_name="created",
+            schema="schema.yaml",
+            properties='{"ttlSeconds": 90}',
+            alter=True,
+        )
+        >> CreateCollectionOperator(
+            task_id="create_another", collection_name="created", dimension="{{ params.dim }}", retries=3
+        )
+        >> VerifyCollectionOperator(
+            task_id="verify", collection_name="created", min_rows="{{ 1 }}", retries=3, trigger_rule="all_done"
+        )
+        >> DropCollectionOperator.partial(task_id="drop", trigger_rule="all_done").expand(
+            collection_name=["created", "never_created"]
         )
     )
 
