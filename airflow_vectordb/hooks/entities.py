@@ -305,16 +305,14 @@ class EntityMethods(HookBase):
         return next(field for field in fields if field.is_primary)
 
 
-def _batches(data: Any) -> Iterator[list[Any]]:
+def _batches(data: Any) -> Iterator[Any]:
     """Encode rows, and divide them by what one request should have."""
-    import orjson
-
     from airflow_vectordb.ingest.batches import MAX_BYTES, MAX_ROWS  # loaded by who writes rows only
     from airflow_vectordb.ingest.memory import source_of
     from airflow_vectordb.ingest.source import Unreadable
-    from airflow_vectordb.rest.http.json import encode
+    from airflow_vectordb.rest.http.json import EncodedRows, encode
 
-    rows: list[Any] = []
+    rows: list[bytes] = []
     size = 0
     for block in source_of([data] if isinstance(data, Mapping) else data).blocks():
         for number, row in enumerate(block.rows, start=block.first + 1):
@@ -322,12 +320,12 @@ def _batches(data: Any) -> Iterator[list[Any]]:
                 raise rest.errors.InvalidParametersError([f"row {number:,}: {row.reason}"], "rows")
             encoded = encode(row)
             if rows and (size + len(encoded) > MAX_BYTES or len(rows) >= MAX_ROWS):
-                yield rows
+                yield EncodedRows(rows)
                 rows, size = [], 0
-            rows.append(orjson.Fragment(encoded))
+            rows.append(encoded)
             size += len(encoded) + 1
     if rows:
-        yield rows
+        yield EncodedRows(rows)
 
 
 def _search_params(given: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -27,6 +27,7 @@ from airflow_vectordb.ingest.batches import Batch
 from airflow_vectordb.rest import entities
 from airflow_vectordb.rest.errors import LimitExceededError, MilvusError, RateLimitError, UnexpectedError
 from airflow_vectordb.rest.http.call import Call
+from airflow_vectordb.rest.http.json import EncodedRows
 from airflow_vectordb.rest.wording import duration
 
 _log = logging.getLogger(__name__)
@@ -116,9 +117,7 @@ class Target:
 
     def call(self, rows: Sequence[bytes], mode: Mode) -> Call[entities.Written]:
         """Make the request for encoded rows."""
-        import orjson
-
-        encoded: Any = [orjson.Fragment(row) for row in rows]
+        encoded: Any = EncodedRows(rows)
         make = entities.upsert if mode == "upsert" else entities.insert
         return make(self.collection, encoded, partition=self.partition, database=self.database)
 

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from airflow_vectordb.rest.errors import InvalidParametersError
-from airflow_vectordb.rest.http.json import encode
+from airflow_vectordb.rest.http.json import EncodedRows, encode
 
 
 def test_numpy_is_taken_as_it_is() -> None:
@@ -50,3 +50,10 @@ def test_large_numbers_are_finite() -> None:
         ]
     }
     assert orjson.loads(encode(body))["data"][0]["a"] == [1e308, 1e308]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_rows_that_are_json_already_go_in_as_they_are(count: int) -> None:
+    rows = [{"id": number, "vector": [0.5]} for number in range(count)]
+    body = {"dbName": "db", "data": EncodedRows(map(orjson.dumps, rows)), "collectionName": "docs"}
+    assert orjson.loads(encode(body)) == {"dbName": "db", "collectionName": "docs", "data": rows}

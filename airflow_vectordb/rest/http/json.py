@@ -9,6 +9,10 @@ from typing import Any
 from airflow_vectordb.rest.errors import InvalidParametersError
 
 
+class EncodedRows(tuple[bytes, ...]):
+    """The rows of a request, each as JSON already. At least one."""
+
+
 def encode(body: Mapping[str, Any]) -> bytes:
     """
     Encode a request body as JSON; NumPy arrays and numbers in it are taken as they are.
@@ -19,6 +23,12 @@ def encode(body: Mapping[str, Any]) -> bytes:
     """
     import orjson
 
+    rows = body.get("data")
+    if isinstance(rows, EncodedRows):
+        others = encode({name: value for name, value in body.items() if name != "data"})
+        # In one step: each further copy of 8 MiB costs as much as sending them.
+        *some, last = (b'%b,"data":[%b' % (others[:-1], rows[0]), *rows[1:])
+        return b",".join((*some, last + b"]}"))
     try:
         encoded = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
     except orjson.JSONEncodeError as error:
@@ -70,3 +80,6 @@ def _unknown_type(value: Any) -> str | None:
 
 def _not_finite(value: Any) -> str | None:
     return f" ({value})" if isinstance(value, float) and not math.isfinite(value) else None
+
+
+__all__ = ["EncodedRows", "encode"]
