@@ -16,6 +16,9 @@ _tables = pytest.StashKey[list[str]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--busy", action="store_true", help="the machine does other things too: double the time allowed")
+    parser.addoption("--ingest-rows", type=int, default=20_000, help="rows of 768 floats that are loaded")
+    parser.addoption("--many-rows", type=int, default=1_000_000, help="rows for which memory must not grow")
+    parser.addoption("--engine", action="store_true", help="load into a real Milvus, not into Milvus Lite")
 
 
 def pytest_configure(config: pytest.Config) -> None:
