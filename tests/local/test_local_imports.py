@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from airflow_vectordb.local import LocalMilvus, LocalMilvusError
@@ -77,8 +79,6 @@ def folded(row: Json) -> Json:
 
 
 def write_parquet(folder: Path, rows: list[Json]) -> list[str]:
-    pa = pytest.importorskip("pyarrow")
-    pq = pytest.importorskip("pyarrow.parquet")
     pq.write_table(pa.Table.from_pylist([folded(row) for row in rows]), folder / "rows.parquet")
     return ["rows.parquet"]
 

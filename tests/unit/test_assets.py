@@ -120,7 +120,6 @@ def test_name_group_and_extra() -> None:
 
 
 def test_the_dataset_of_openlineage() -> None:
-    pytest.importorskip("openlineage.client")
     dataset = convert_asset_to_openlineage(milvus_asset("docs", host="milvus.example.com", database="a/b"), None)
     assert (dataset.namespace, dataset.name) == ("milvus://milvus.example.com:19530", "a/b.docs")
 

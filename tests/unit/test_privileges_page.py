@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
+from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
 from airflow_vectordb.operators.alias import SwitchAliasOperator
 from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
@@ -17,9 +18,6 @@ from tests.support.docs_pages import ROOT
 from tests.support.harness import HNSW, Clock, Operating
 from tests.support.loading_milvus import LoadingMilvus, Worker, let_the_loop_sleep_by
 from tests.support.scripted import ScriptedServer
-
-milvus_pb2 = pytest.importorskip("pymilvus.grpc_gen.milvus_pb2", reason="Milvus's protocol comes with pymilvus")
-common_pb2 = pytest.importorskip("pymilvus.grpc_gen.common_pb2")
 
 SECTION = (ROOT / "docs" / "production.md").read_text().partition("## Privileges\n")[2].partition("\n## ")[0]
 #: The request of Milvus's protocol that a call of the RESTful API becomes.
