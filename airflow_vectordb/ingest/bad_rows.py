@@ -74,7 +74,7 @@ class BadRows:
 
 def _line(bad: BadRow, problem: str) -> str:
     field, colon, reason = problem.partition(": ")
-    if not colon:
+    if not colon or " " in field:  # about the row as a whole
         field, reason = "", problem
     entry = {"number": bad.number, "source": bad.source, "row": bad.row, "field": field or None, "reason": reason}
     return json.dumps(entry, ensure_ascii=False) + "\n"

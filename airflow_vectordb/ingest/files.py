@@ -73,13 +73,13 @@ class Csv(File):
 
     def columns(self) -> Sequence[str]:
         """Return the header."""
-        with self._open() as stream:
-            return self._header(self._reader(stream))
+        with self._open() as stream, _as_text(stream) as text:
+            return self._header(self._reader(text))
 
     def blocks(self, first: int = 0) -> Iterator[Block]:
         """Read the rows; see :class:`Source`."""
-        with self._open() as stream:
-            reader = self._reader(stream)
+        with self._open() as stream, _as_text(stream) as text:
+            reader = self._reader(text)
             names = self._header(reader)
             records = itertools.islice(reader, first, None)
             try:
@@ -89,9 +89,9 @@ class Csv(File):
             except (csv.Error, OSError, EOFError, UnicodeError, zlib.error) as error:
                 raise self._invalid(f"cannot be read on after row {first}: {error}") from error
 
-    def _reader(self, stream: IO[bytes]) -> Iterator[list[str]]:
+    def _reader(self, text: IO[str]) -> Iterator[list[str]]:
         csv.field_size_limit(64 * 1024 * 1024)  # a vector as text is longer than the default, 128 KiB
-        return csv.reader(io.TextIOWrapper(stream, "utf-8-sig", newline=""), delimiter=self._separator, strict=True)
+        return csv.reader(text, delimiter=self._separator, strict=True)
 
     def _header(self, reader: Iterator[list[str]]) -> list[str]:
         names = next(reader, [])
@@ -99,6 +99,10 @@ class Csv(File):
         if twice:
             raise self._invalid(f"its header has {', '.join(map(repr, twice))} twice")
         return names
+
+
+def _as_text(stream: IO[bytes]) -> IO[str]:
+    return io.TextIOWrapper(stream, "utf-8-sig", newline="")
 
 
 class Tsv(Csv):

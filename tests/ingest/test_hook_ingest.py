@@ -1,0 +1,378 @@
+"""What the hook and the operators do about rows and files, over a real server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pyarrow
+import pytest
+from pyarrow import feather, parquet
+
+from airflow_vectordb._compat import AirflowException, AirflowFailException
+from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.local import LocalMilvus
+from airflow_vectordb.operators.ingest import DeleteOperator, IngestOperator
+from airflow_vectordb.rest import collections, entities
+from airflow_vectordb.rest.errors import InvalidParametersError, MilvusError
+
+FLAT = {"fieldName": "vector", "indexName": "vector", "metricType": "L2", "indexType": "FLAT", "params": {}}
+
+
+def field(name: str, kind: str, **more: Any) -> dict[str, Any]:
+    return {"fieldName": name, "dataType": kind, **more}
+
+
+ID = field("id", "Int64", isPrimary=True)
+DOC = field("doc", "VarChar", elementTypeParams={"max_length": 20})
+VECTOR = field("vector", "FloatVector", elementTypeParams={"dim": 2})
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalMilvus]:
+    with LocalMilvus() as running:
+        yield running
+
+
+@pytest.fixture
+def hook(server: LocalMilvus, monkeypatch: pytest.MonkeyPatch) -> Iterator[MilvusHook]:
+    user, _, password = (server.token or "").partition(":")
+    connection = {"conn_type": "milvus", "host": server.uri, "login": user, "password": password}
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", json.dumps(connection))
+    with MilvusHook() as opened:
+        yield opened
+        for name in opened.send(collections.list_()):
+            opened.send(collections.drop(name))
+
+
+def make(hook: MilvusHook, *fields: dict[str, Any], auto_id: bool = False) -> None:
+    schema = {"autoID": auto_id, "fields": list(fields or (ID, DOC, VECTOR))}
+    hook.send(collections.create("docs", schema=schema, index_params=[FLAT]))
+
+
+def rows(*documents: tuple[str, int], version: float = 0, auto_id: bool = False) -> list[dict[str, Any]]:
+    found = [{"doc": name, "vector": [version, number]} for name, count in documents for number in range(count)]
+    return found if auto_id else [{"id": hash_of(row), **row} for row in found]
+
+
+def hash_of(row: dict[str, Any]) -> int:
+    return int.from_bytes(f"{row['doc']}{row['vector'][1]}".encode(), "big")
+
+
+def there(hook: MilvusHook) -> dict[str, list[list[float]]]:
+    """Return the vectors of each document."""
+    query = entities.query("docs", filter="doc != ''", output_fields=["doc", "vector"], limit=1000)
+    found: dict[str, list[list[float]]] = {}
+    for row in hook.send(query):
+        found.setdefault(row["doc"], []).append(row["vector"])
+    return {name: sorted(vectors) for name, vectors in sorted(found.items())}
+
+
+class TestDocuments:
+    @pytest.mark.parametrize("auto_id", [False, True])
+    def test_each_has_the_rows_that_came_last(self, hook: MilvusHook, auto_id: bool) -> None:
+        make(hook, auto_id=auto_id)
+        first = rows(('a"', 5), ("b", 1), ("c", 2), ("kept", 1), auto_id=auto_id)
+        hook.ingest("docs", first, replace_documents="doc")
+        second = rows(("b", 3), ('a"', 2), version=1, auto_id=auto_id)
+        result = hook.ingest("docs", second, replace_documents="doc", documents=["c", "b"])
+        assert result["rows"] == 5
+        assert there(hook) == {'a"': [[1, 0], [1, 1]], "b": [[1, 0], [1, 1], [1, 2]], "kept": [[0, 0]]}
+
+    @pytest.mark.parametrize("auto_id", [False, True])
+    @pytest.mark.parametrize("dies_after", [1, 2, 3])
+    def test_a_retry_knows_the_rows_of_the_try_before(
+        self, hook: MilvusHook, auto_id: bool, dies_after: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make(hook, auto_id=auto_id)
+        hook.ingest("docs", rows(("a", 6), ("b", 6), auto_id=auto_id), replace_documents="doc")
+        monkeypatch.setattr("airflow_vectordb.ingest.writer.SAVE_INTERVAL", 0)
+        kept: list[dict[str, Any]] = []
+
+        def save(progress: dict[str, Any]) -> None:
+            if len(kept) == dies_after:
+                raise KeyboardInterrupt
+            kept.append(progress)
+
+        given: dict[str, Any] = {"replace_documents": "doc", "batch_rows": 2, "max_in_flight": 1}
+        new = rows(("a", 3), ("b", 2), version=1, auto_id=auto_id)
+        with pytest.raises(KeyboardInterrupt):
+            hook.ingest("docs", new, save=save, **given)
+        assert set(there(hook)) == {"a", "b"}
+        hook.ingest("docs", new, progress=json.loads(json.dumps(kept[-1])), **given)
+        assert there(hook) == {"a": [[1, 0], [1, 1], [1, 2]], "b": [[1, 0], [1, 1]]}
+
+    def test_many_keys_are_divided_among_requests(self, hook: MilvusHook, monkeypatch: pytest.MonkeyPatch) -> None:
+        make(hook)
+        monkeypatch.setattr("airflow_vectordb.ingest.documents.KEYS_AT_ONCE", 3)
+        hook.ingest("docs", rows(("a", 20), ("b", 20), ("c", 2)), replace_documents="doc")
+        hook.ingest("docs", rows(("a", 10), ("b", 1), ("c", 2), version=1), replace_documents="doc")
+        assert {name: len(vectors) for name, vectors in there(hook).items()} == {"a": 10, "b": 1, "c": 2}
+
+    def test_a_collection_that_is_not_loaded_is_refused(self, hook: MilvusHook) -> None:
+        hook.send(collections.create("docs", schema={"fields": [ID, DOC, VECTOR]}))
+        with pytest.raises(InvalidParametersError, match="load it first"):
+            hook.ingest("docs", rows(("a", 1)), replace_documents="doc")
+
+    def test_a_row_without_a_document_is_a_bad_row(self, hook: MilvusHook) -> None:
+        make(hook)
+        with pytest.raises(InvalidParametersError, match="collection has no such field"):
+            hook.ingest("docs", rows(("a", 1)), replace_documents="document")
+
+
+BAD = {
+    "type": ('{"id": "x", "doc": "a", "vector": [1, 2]}', "id", "'x' (str) is no Int64"),
+    "dimension": ('{"id": 7, "doc": "a", "vector": [1, 2, 3]}', "vector", "3 numbers, and the field has 2"),
+    "missing": ('{"id": 7, "vector": [1, 2]}', "doc", "missing"),
+    "null": ('{"id": 7, "doc": null, "vector": [1, 2]}', "doc", "null, and the field is not nullable"),
+    "surplus": (
+        '{"id": 7, "doc": "a", "vector": [1, 2], "x": 1}',
+        "x",
+        "the collection has no such field, and no dynamic ones",
+    ),
+    "length": (f'{{"id": 7, "doc": "{21 * "a"}", "vector": [1, 2]}}', "doc", "21 bytes, and max_length is 20"),
+    "number": ('{"id": 7, "doc": "a", "vector": [1, 1e400]}', None, "is not JSON"),
+    "no JSON": ('{"id": 7, "doc": "a"', None, "is not JSON"),
+    "no object": ("7", None, "is JSON, but not an object"),
+}
+
+
+class TestBadRows:
+    @pytest.mark.parametrize("kind", BAD)
+    @pytest.mark.parametrize("place", ["start", "middle", "end"])
+    def test_it_is_skipped_and_named(self, kind: str, place: str, hook: MilvusHook, tmp_path: Path) -> None:
+        make(hook)
+        line, field_name, reason = BAD[kind]
+        lines = [json.dumps(row) for row in rows(("a", 4))]
+        at = {"start": 0, "middle": 2, "end": 4}[place]
+        lines.insert(at, line)
+        file, bad = tmp_path / "rows.jsonl", tmp_path / "bad.jsonl"
+        file.write_text("".join(line + "\n" for line in lines))
+
+        with pytest.raises(InvalidParametersError, match=rf"rows\.jsonl, row {at + 1}: "):
+            hook.ingest("docs", source=str(file))
+        result = hook.ingest("docs", source=str(file), on_bad_row="skip", bad_rows_path=str(bad))
+
+        assert (result["rows"], result["skipped"]) == (4, 1)
+        (entry,) = map(json.loads, bad.read_text().splitlines())
+        assert (entry["source"], entry["row"], entry["field"]) == ("rows.jsonl", at + 1, field_name)
+        assert entry["reason"].startswith(reason)
+
+    def test_no_more_than_are_allowed(self, hook: MilvusHook) -> None:
+        make(hook)
+        data = [*rows(("a", 3)), {}, {}, {}]
+        assert hook.ingest("docs", data, on_bad_row="skip", max_bad_rows=3)["skipped"] == 3
+        with pytest.raises(
+            AirflowFailException, match=r"3 rows cannot be sent, and max_bad_rows is 2; the last: rows, row 6"
+        ):
+            hook.ingest("docs", data, on_bad_row="skip", max_bad_rows=2)
+
+    def test_a_retry_reports_each_once(self, hook: MilvusHook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        make(hook)
+        monkeypatch.setattr("airflow_vectordb.ingest.writer.SAVE_INTERVAL", 0)
+        data = [one for row in rows(("a", 8)) for one in (row, {})]
+        kept: list[dict[str, Any]] = []
+
+        def save(progress: dict[str, Any]) -> None:
+            if len(kept) == 2:
+                raise KeyboardInterrupt
+            kept.append(progress)
+
+        bad = tmp_path / "bad.jsonl"
+        bad.write_text("of another run\n")
+        given: dict[str, Any] = {"on_bad_row": "skip", "bad_rows_path": str(bad), "batch_rows": 2, "max_in_flight": 1}
+        with pytest.raises(KeyboardInterrupt):
+            hook.ingest("docs", data, save=save, **given)
+        with bad.open("a") as file:
+            file.write('{"number": 0, "row"')  # cut short by a kill
+        assert hook.ingest("docs", data, progress=kept[-1], **given)["skipped"] == 8
+        numbers = [json.loads(line)["row"] for line in bad.read_text().splitlines()]
+        assert sorted(set(numbers)) == list(range(2, 17, 2))
+        assert len(numbers) == 8 * 2 + 8  # id, doc and vector are missing in each
+
+
+class TestSources:
+    def test_files_that_do_not_exist(self, hook: MilvusHook, tmp_path: Path) -> None:
+        make(hook)
+        source = [str(tmp_path / "*.jsonl"), str(tmp_path / "part.csv")]
+        with pytest.raises(InvalidParametersError) as caught:
+            hook.ingest("docs", source=source)
+        assert [problem.removeprefix(str(tmp_path)) for problem in caught.value.problems] == [
+            "/*.jsonl: matches no file (allow_missing=True)",
+            "/part.csv: does not exist (allow_missing=True)",
+        ]
+        assert hook.ingest("docs", source=source, allow_missing=True)["rows"] == 0
+        with pytest.raises(InvalidParametersError, match="0 rows came, and min_rows is 1"):
+            hook.ingest("docs", source=source, allow_missing=True, min_rows=1)
+
+    def test_an_object_store(self, hook: MilvusHook) -> None:
+        import fsspec
+        from airflow.sdk import ObjectStoragePath
+        from airflow.sdk.io import attach
+
+        attach("memory", fs=fsspec.filesystem("memory"))
+        make(hook)
+        folder = ObjectStoragePath("memory://bucket/night")
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, row in enumerate(rows(("a", 3))):
+            (folder / f"part-{number}.jsonl").write_text(json.dumps(row))
+        assert hook.ingest("docs", source="memory://bucket/night/*.jsonl")["rows"] == 3
+        assert hook.ingest("docs", source=folder / "part-1.jsonl")["rows"] == 1
+        assert there(hook) == {"a": [[0, 0], [0, 1], [0, 2]]}
+
+    def test_an_embedding_tasks_chunks(self, hook: MilvusHook) -> None:
+        make(hook)
+        chunks = [{"text": f"t{i}", "metadata": {"source": {"doc": "a"}, "n": i}, "vector": [0, i]} for i in range(3)]
+        mapping = {"metadata.source.doc": "doc", "metadata.n": "id", "metadata": None, "text": None}
+        hook.ingest("docs", {"chunks": chunks}, field_mapping=mapping)
+        hook.ingest("docs", [{"chunks": chunks[:1]}, {"chunks": chunks[1:]}], field_mapping=mapping)
+        assert there(hook) == {"a": [[0, 0], [0, 1], [0, 2]]}
+
+
+TYPES = [
+    ID,
+    *(field(kind, kind) for kind in ("Bool", "Int8", "Int16", "Int32", "Float", "Double", "JSON")),
+    DOC,
+    field("Array", "Array", elementDataType="Int64", elementTypeParams={"max_capacity": 8}),
+    VECTOR,
+    field("SparseFloatVector", "SparseFloatVector"),
+]
+
+
+def row_of_all_types(number: int) -> dict[str, Any]:
+    return {
+        "id": 2**40 + number,
+        "Bool": bool(number % 2),
+        "Int8": -number,
+        "Int16": 300 + number,
+        "Int32": 70_000 + number,
+        "Float": number / 4,
+        "Double": number / 3,
+        "JSON": {"a": [number, None], "ä": "ä"},
+        "doc": f'ä,"\n{number}',
+        "Array": [number, number + 1],
+        "vector": [number / 2, -1.5],
+        "SparseFloatVector": {"1": 0.5, str(number + 2): 2.0},
+    }
+
+
+def write(kind: str, path: Path, data: list[dict[str, Any]]) -> None:
+    if kind == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in data))
+    elif kind == "csv":
+        import csv
+
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(data[0])
+            for row in data:
+                writer.writerow(v if isinstance(v, str | int | float) else json.dumps(v) for v in row.values())
+    elif kind == "npz":
+        numpy.savez(path, **{name: numpy.array([row[name] for row in data]) for name in data[0]})
+    else:
+        # Arrow has neither JSON nor maps of any keys as such: pairs, as its maps are read.
+        arrow = [{**r, "SparseFloatVector": [(int(i), w) for i, w in r["SparseFloatVector"].items()]} for r in data]
+        sparse = pyarrow.array(
+            [row.pop("SparseFloatVector") for row in arrow], pyarrow.map_(pyarrow.int64(), pyarrow.float32())
+        )
+        made = pyarrow.Table.from_pylist(arrow).append_column("SparseFloatVector", sparse)
+        (parquet.write_table if kind == "parquet" else feather.write_feather)(made, path)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet", "arrow", "npz"])
+def test_every_type_comes_back_as_it_went_in(kind: str, hook: MilvusHook, tmp_path: Path) -> None:
+    # NumPy has no type for mappings that is read without running what is in it.
+    left_out = {"JSON", "SparseFloatVector"} if kind == "npz" else set()
+    fields = [field for field in TYPES if field["fieldName"] not in left_out]
+    indexes = [FLAT]
+    for name, metric, index in (("SparseFloatVector", "IP", "SPARSE_INVERTED_INDEX"),):
+        if name not in left_out:
+            indexes.append({**FLAT, "fieldName": name, "indexName": name, "metricType": metric, "indexType": index})
+    hook.send(collections.create("docs", schema={"fields": fields}, index_params=indexes))
+    data = [{name: v for name, v in row_of_all_types(i).items() if name not in left_out} for i in range(5)]
+    path = tmp_path / f"rows.{kind}"
+    write(kind, path, data)
+
+    assert hook.ingest("docs", source=str(path))["rows"] == 5
+
+    names = [field["fieldName"] for field in fields]
+    found = hook.send(entities.query("docs", filter="id > 0", output_fields=names, limit=10))
+    for row, sent in zip(sorted(found, key=lambda row: row["id"]), data, strict=True):
+        row["Array"] = row["Array"]["Data"]["LongData"]["data"]
+        if "JSON" in row:
+            row["JSON"] = json.loads(row["JSON"]) if isinstance(row["JSON"], str) else row["JSON"]
+        assert plain(row) == plain(sent)
+
+
+def plain(value: Any) -> Any:
+    """Make one form of what the server gives and what was sent."""
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [plain(inner) for inner in value]
+    return pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
+
+
+class TestOperators:
+    def test_ingest_and_delete(self, hook: MilvusHook) -> None:
+        make(hook)
+        ingest = IngestOperator(task_id="ingest", collection_name="docs", rows=lambda: iter(rows(("a", 3), ("b", 2))))
+        result = ingest.execute({})
+        assert {name: result[name] for name in ("rows", "batches", "skipped")} == {
+            "rows": 5,
+            "batches": 1,
+            "skipped": 0,
+        }
+        given: dict[str, Any] = {"collection_name": "docs", "filter": "doc == {d}", "filter_params": {"d": "a"}}
+        count = DeleteOperator(task_id="count", dry_run=True, **given).execute({})
+        assert (count["rows"], len(there(hook))) == (3, 2)
+        deleted = DeleteOperator(task_id="delete", batch_rows=2, **given).execute({})
+        assert (deleted["rows"], deleted["batches"]) == (3, 2)
+        ids = [row["id"] for row in rows(("b", 1))]
+        assert DeleteOperator(task_id="ids", collection_name="docs", ids=ids).execute({})["rows"] == 1
+        assert there(hook) == {"b": [[0, 1]]}
+
+    def test_a_function_gets_what_it_asks_for(self, hook: MilvusHook) -> None:
+        make(hook)
+
+        def given(params: dict[str, Any]) -> list[dict[str, Any]]:
+            return rows((params["doc"], 2))
+
+        IngestOperator(task_id="t", collection_name="docs", rows=given).execute({"params": {"doc": "z"}})  # type: ignore[arg-type,typeddict-item]
+        assert there(hook) == {"z": [[0, 0], [0, 1]]}
+
+    def test_a_value_cannot_change_what_a_filter_means(self, hook: MilvusHook) -> None:
+        make(hook)
+        hook.ingest("docs", rows(("a", 2)))
+        assert hook.delete("docs", filter="doc == {d}", filter_params={"d": 'x" or doc != "'})["rows"] == 0
+        with pytest.raises(InvalidParametersError, match=r"filter has \{e\}, and filter_params has no 'e'"):
+            hook.delete("docs", filter="doc == {e}", filter_params={})
+
+    @pytest.mark.parametrize(
+        ("arguments", "problem"),
+        [
+            ({}, "give either rows or source"),
+            ({"rows": [], "source": "x.csv"}, "give either rows or source"),
+            ({"rows": (row for row in ())}, "rows is a generator"),
+            ({"rows": [], "mode": "replace"}, "mode must be 'upsert' or 'insert'"),
+            ({"rows": [], "on_bad_row": "ignore"}, "on_bad_row must be 'fail' or 'skip'"),
+            ({"rows": [], "max_bad_rows": 3}, 'max_bad_rows and bad_rows_path are for on_bad_row="skip"'),
+            ({"rows": [], "documents": ["a"]}, "documents are for replace_documents"),
+            ({"rows": [], "batch_rows": 0}, "batch_rows must be a whole number from 1"),
+            ({"rows": [], "allow_missing": "no"}, "allow_missing must be True or False"),
+            ({"rows": [], "min_rows": -1}, "min_rows must be a number of rows"),
+        ],
+    )
+    def test_what_can_never_be_right_is_refused(self, arguments: dict[str, Any], problem: str) -> None:
+        with pytest.raises(ValueError, match=problem):
+            IngestOperator(task_id="t", collection_name="docs", **arguments)
+
+    def test_errors_are_airflows(self, hook: MilvusHook) -> None:
+        with pytest.raises(MilvusError) as caught:
+            hook.ingest("docs", [])
+        assert isinstance(caught.value, AirflowFailException)
+        with pytest.raises(AirflowException):
+            hook.delete("docs", filter=" ")
