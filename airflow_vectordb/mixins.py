@@ -11,7 +11,6 @@ from airflow_vectordb import hooks, rest
 from airflow_vectordb._compat import AirflowException, TaskDeferralTimeout
 from airflow_vectordb.assets import emit_asset_events
 from airflow_vectordb.deferral import DEFER_TIMEOUT_MARGIN, ResumeState
-from airflow_vectordb.links import MilvusConsoleLink
 from airflow_vectordb.triggers.milvus import result_from_event
 from airflow_vectordb.validation import check_common, check_seconds, raise_if_invalid, validate_target
 
@@ -25,6 +24,15 @@ else:
     _Task = object  # mixed into operators and sensors, which are Airflow's tasks
 
 
+class _ExtraLinks:
+    """The extra links, of the class and of its instances: importing operators does not load them."""
+
+    def __get__(self, instance: object, owner: type | None = None) -> tuple[Any, ...]:
+        from airflow_vectordb.links import MilvusConsoleLink  # Airflow asks for it when it serializes a DAG
+
+        return (MilvusConsoleLink(),)
+
+
 class MilvusTaskMixin(_Task):
     """
     Mixed into Airflow's operators and sensors.
@@ -36,7 +44,7 @@ class MilvusTaskMixin(_Task):
     already. A retry after a kill finds it in the same way.
     """
 
-    operator_extra_links = (MilvusConsoleLink(),)
+    operator_extra_links: Any = _ExtraLinks()
     ui_color = "#dff1ff"
 
     milvus_conn_id: str
