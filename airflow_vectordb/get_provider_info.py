@@ -33,6 +33,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "airflow_vectordb.operators.alias",
                     "airflow_vectordb.operators.collection",
+                    "airflow_vectordb.operators.import_job",
                     "airflow_vectordb.operators.index",
                     "airflow_vectordb.operators.ingest",
                 ],

@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_vectordb.rest.http.call import Answer, Call, build_body
 from airflow_vectordb.rest.result import Result
+
+
+@dataclass(frozen=True)
+class ImportFile(Result):
+    """
+    A group of files of an import job: one Parquet or JSON file, or the NumPy files of all fields.
+
+    :param name: the paths, as the server writes them
+    :param state: as the job's
+    :param progress: percent
+    :param imported_rows: rows imported so far
+    :param total_rows: rows in it; 0 until they are counted
+    :param reason: why it failed; empty otherwise
+    """
+
+    name: str
+    state: str
+    progress: int = 0
+    imported_rows: int = 0
+    total_rows: int = 0
+    reason: str = ""
+
+    def has(self, paths: Sequence[str]) -> bool:
+        """
+        Return whether it is the group of these paths.
+
+        :param paths: as they were given to :func:`create`
+        """
+        # `a,b`, `[a b]` or `id:1 paths:"a" paths:"b"`, by the server's version.
+        return all(re.search(rf"(?<![^\s,\"\[]){re.escape(path)}(?![^\s,\"\]])", self.name) for path in paths)
 
 
 @dataclass(frozen=True)
@@ -22,6 +53,7 @@ class ImportJob(Result):
     :param total_rows: rows in all files
     :param reason: why it failed; empty otherwise
     :param collection: name of the collection
+    :param files: how far each group of files is; empty in a list, and as long as the server has not begun
     """
 
     job_id: str
@@ -31,6 +63,15 @@ class ImportJob(Result):
     total_rows: int = 0
     reason: str = ""
     collection: str = ""
+    files: tuple[ImportFile, ...] = ()
+
+    def has_files(self, groups: Sequence[Sequence[str]]) -> bool:
+        """
+        Return whether the job imports exactly these files.
+
+        :param groups: as they were given to :func:`create`
+        """
+        return len(groups) == len(self.files) and all(any(one.has(group) for one in self.files) for group in groups)
 
 
 def create(
@@ -105,14 +146,23 @@ def _job(answer: Answer) -> ImportJob:
 def _parse(data: Mapping[str, Any]) -> ImportJob:
     return ImportJob(
         job_id=str(data.get("jobId") or ""),
-        # Older servers say ImportPending … ImportCompleted.
-        state=str(data["state"]).removeprefix("Import") if data["state"] != "Importing" else "Importing",
-        progress=int(data.get("progress") or 0),
-        imported_rows=int(data.get("importedRows") or 0),
-        total_rows=int(data.get("totalRows") or 0),
-        reason=str(data.get("reason") or ""),
         collection=str(data.get("collectionName") or ""),
+        files=tuple(
+            ImportFile(name=str(item.get("fileName") or ""), **_progress(item)) for item in data.get("details") or ()
+        ),
+        **_progress(data),
     )
 
 
-__all__ = ["ImportJob", "create", "describe", "get_progress", "list_"]
+def _progress(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        # Older servers say ImportPending … ImportCompleted.
+        "state": str(data["state"]).removeprefix("Import") if data["state"] != "Importing" else "Importing",
+        "progress": int(data.get("progress") or 0),
+        "imported_rows": int(data.get("importedRows") or 0),
+        "total_rows": int(data.get("totalRows") or 0),
+        "reason": str(data.get("reason") or ""),
+    }
+
+
+__all__ = ["ImportFile", "ImportJob", "create", "describe", "get_progress", "list_"]

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import rest, waiting
 from airflow_vectordb.sensors.base import MilvusSensor
-from airflow_vectordb.validation import check_literal, check_literals, check_rows, parse_names, parse_rows
+from airflow_vectordb.validation import (
+    check_literal,
+    check_literals,
+    check_rows,
+    parse_names,
+    parse_rows,
+    validate_rendered,
+)
 
 if TYPE_CHECKING:
     from airflow_vectordb.waiting import Condition
@@ -119,4 +126,54 @@ class CollectionLoadSensor(MilvusSensor):
         return [f"{self.collection_name}: loaded{f' (partitions: {partitions})' if partitions else ''}"]
 
 
-__all__ = ["CollectionLoadSensor", "IndexSensor"]
+class ImportSensor(MilvusSensor):
+    """
+    Wait until an import job is completed, so that its rows can be read. The log has the progress of each file.
+
+    For jobs that another DAG, or another program, started. A job that failed ends the wait, with the server's reason.
+
+    :param job_id: id of the job, as ``jobs/import/create`` or ``ImportOperator(wait_for_completion=False)`` returned
+        it. Templated.
+    :param collection_name: its collection, for links; None: not known. Templated.
+    :param database: the database; None: the connection's (its schema field). Templated.
+    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
+    :param deferrable: whether to wait in the triggerer, whatever ``mode`` is; None: Airflow's
+        ``operators.default_deferrable``
+    :param poke_interval: the longest pause between two polls, in seconds or as a timedelta; default 30
+    :param timeout: for the wait, in seconds or as a timedelta; default Airflow's ``sensors.default_timeout``, a week
+    :return: ``{"collection_name", "job_id", "rows", "files"}``
+    :raises AirflowSensorTimeout: when it is not completed in time
+    :raises AirflowFailException: for permanent errors: a job that failed, or that does not exist, …
+    :raises ValueError: when the DAG is parsed, for an argument that can never be right
+    """
+
+    template_fields: Sequence[str] = ("milvus_conn_id", "database", "job_id", "collection_name")
+
+    def __init__(self, *, job_id: str | int, collection_name: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.job_id = job_id
+        self.collection_name = collection_name or ""
+        self.raise_if_invalid(*check_literal(job_id=_text(job_id)), *check_literals(collection_name=collection_name))
+
+    def condition(self) -> Condition:
+        """Return what is waited for: that the job is completed."""
+        job_id = _text(self.job_id)
+        if problems := validate_rendered(job_id=job_id):
+            raise rest.errors.InvalidParametersError(problems)
+        return waiting.ImportCompleted(self.collection_name, job_id)
+
+    def found(self, result: dict[str, Any]) -> Iterable[str]:
+        """Describe the job."""
+        return [f"import job {result['job_id']}: completed, {result['rows']:,} rows into {result['collection_name']}"]
+
+    def describe_target(self) -> str:
+        """Name the job."""
+        return f"import job {self.job_id}"
+
+
+def _text(job_id: Any) -> Any:
+    """Return an id as text: where templates are rendered to native objects, Airflow makes a number of it."""
+    return str(job_id) if type(job_id) is int else job_id
+
+
+__all__ = ["CollectionLoadSensor", "ImportSensor", "IndexSensor"]

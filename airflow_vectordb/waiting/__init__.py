@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from airflow_vectordb.waiting import conditions, polling
     from airflow_vectordb.waiting.base import Condition, Done, Memory, Pending, PollResult, Progress
     from airflow_vectordb.waiting.collections import CollectionLoaded, CollectionReleased
+    from airflow_vectordb.waiting.imports import ImportCompleted, ImportFound
     from airflow_vectordb.waiting.indexes import IndexesBuilt
     from airflow_vectordb.waiting.polling import Deadline, is_recoverable, last_moment, not_done, poll_until_done
     from airflow_vectordb.waiting.report import still_waiting
@@ -20,6 +21,7 @@ __getattr__, __dir__ = lazy_face(
     {
         **dict.fromkeys(("Condition", "Done", "Memory", "Pending", "PollResult", "Progress"), "base"),
         **dict.fromkeys(("CollectionLoaded", "CollectionReleased"), "collections"),
+        **dict.fromkeys(("ImportCompleted", "ImportFound"), "imports"),
         "IndexesBuilt": "indexes",
         **dict.fromkeys(("Deadline", "is_recoverable", "last_moment", "not_done", "poll_until_done"), "polling"),
         "still_waiting": "report",
@@ -32,6 +34,8 @@ __all__ = [
     "Condition",
     "Deadline",
     "Done",
+    "ImportCompleted",
+    "ImportFound",
     "IndexesBuilt",
     "Memory",
     "Pending",

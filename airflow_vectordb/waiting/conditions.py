@@ -8,11 +8,12 @@ from typing import Any
 
 from airflow_vectordb.waiting.base import Condition
 from airflow_vectordb.waiting.collections import CollectionLoaded, CollectionReleased
+from airflow_vectordb.waiting.imports import ImportCompleted, ImportFound
 from airflow_vectordb.waiting.indexes import IndexesBuilt
 
 #: All conditions, by the name that :func:`serialize` gives them.
 CONDITIONS: dict[str, type[Condition]] = {
-    cls.__name__: cls for cls in (IndexesBuilt, CollectionLoaded, CollectionReleased)
+    cls.__name__: cls for cls in (IndexesBuilt, CollectionLoaded, CollectionReleased, ImportCompleted, ImportFound)
 }
 
 
