@@ -110,7 +110,7 @@ class IngestMethods(HookBase):
         bad_rows = BadRows(
             on_bad_row,
             max_bad_rows,
-            _path(bad_rows_path, source_conn_id) if bad_rows_path else None,
+            object_path(bad_rows_path, source_conn_id) if bad_rows_path else None,
             before=earlier.skipped if earlier else 0,
             begins=(earlier.source, earlier.row + 1) if earlier else None,
         )
@@ -270,20 +270,32 @@ def _sibling_finder(path: Any) -> Callable[[str], Any]:
 
 
 def _find(given: Any, conn_id: str | None) -> list[Any]:
-    path = _path(given, conn_id)
+    path = object_path(given, conn_id)
     if not glob.has_magic(str(given)):
         return [path] if path.exists() else []
     names = sorted(path.fs.glob(path.path))
-    return [found for name in names if not (found := _path(path.fs.unstrip_protocol(name), conn_id)).is_dir()]
+    return [found for name in names if not (found := object_path(path.fs.unstrip_protocol(name), conn_id)).is_dir()]
 
 
-def _path(given: Any, conn_id: str | None) -> Any:
+def object_path(given: Any, conn_id: str | None) -> Any:
+    """
+    Return an ``ObjectStoragePath``.
+
+    :param given: one, a path, or a URL
+    :param conn_id: Airflow connection for it
+    :raises InvalidParametersError: for a kind of storage that this Airflow does not know
+    """
     from airflow.sdk import ObjectStoragePath  # loads fsspec
 
     if isinstance(given, ObjectStoragePath):
         return given
     text = os.fspath(given)
-    return ObjectStoragePath(text if "://" in text else f"file://{os.path.abspath(text)}", conn_id=conn_id)
+    path = ObjectStoragePath(text if "://" in text else f"file://{os.path.abspath(text)}", conn_id=conn_id)
+    try:
+        path.fs  # noqa: B018
+    except ValueError as error:
+        raise rest.errors.InvalidParametersError([f"{text}: {error}: install Airflow's provider for it"]) from error
+    return path
 
 
 def _parts(values: Iterable[Any] | None, size: int) -> Iterator[list[Any]]:
@@ -296,4 +308,4 @@ def _read_params(partition_name: str | None) -> dict[str, Any]:
     return {"consistencyLevel": "Strong", **({"partitionNames": [partition_name]} if partition_name else {})}
 
 
-__all__ = ["DELETED_AT_ONCE", "IngestMethods", "open_sources"]
+__all__ = ["DELETED_AT_ONCE", "IngestMethods", "object_path", "open_sources"]

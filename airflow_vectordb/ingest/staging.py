@@ -99,7 +99,7 @@ def stage(
                 for position, row in enumerate(block.rows, start=block.first):
                     values, problems = _encode(row, checkers[number], columns_of_file)
                     if problems:
-                        on_bad_row(BadRow(source.name, position + 1, tuple(problems)))
+                        on_bad_row(BadRow(source.name, position + 1, tuple(problems), number))
                         skipped += 1
                         continue
                     if part is None:

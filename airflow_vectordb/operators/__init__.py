@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from airflow_vectordb.operators import _create as _create
     from airflow_vectordb.operators import _create_collection as _create_collection
     from airflow_vectordb.operators import _replace as _replace
+    from airflow_vectordb.operators import _stage as _stage
     from airflow_vectordb.operators import _verify as _verify
 
-__getattr__, __dir__ = lazy_face(__name__, ("_aliases", "_create", "_create_collection", "_replace", "_verify"))
+__getattr__, __dir__ = lazy_face(
+    __name__, ("_aliases", "_create", "_create_collection", "_replace", "_stage", "_verify")
+)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_vectordb import rest, waiting
+from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.operators.base import WaitingOperator
-from airflow_vectordb.retry_state import RetryState
-from airflow_vectordb.validation import check_literal, validate_rendered
+from airflow_vectordb.operators.ingest import OnBadRow, RowsFunction, check_mapping, check_size
+from airflow_vectordb.validation import check_choice, check_flags, check_literal, check_rows, validate_rendered
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.rest.errors import MilvusError
+    from airflow_vectordb.retry_state import RetryState
 
 #: Groups of files that Milvus takes in one job.
 FILES_OF_A_JOB = 1024
@@ -30,26 +31,45 @@ class ImportOperator(WaitingOperator):
     started since for one with the same files. `Create Import Jobs
     <https://milvus.io/api-reference/restful/v2.5.x/v2/Import%20(v2)/Create.md>`__
 
-    Import does not look for rows that are there already: rows with the same primary key are there twice, until
-    compaction, and a query may return either.
+    With ``stage_to``, it first writes what IngestOperator would read as Parquet files into the server's bucket: checked
+    against the schema, in parts, in constant memory, resumable after each part.
+
+    Import does not look for rows that are there already: rows with the same primary key are there twice.
 
     :param collection_name: the collection (or an alias). Templated.
     :param files: a path in the server's bucket, or several: each one Parquet, JSON or CSV file, or a list of the NumPy
         files of all fields. No files are no rows. Templated.
+    :param rows: in place of files, with ``stage_to``: rows, as IngestOperator takes them. Templated.
+    :param source: in place of files, with ``stage_to``: paths or globs, as IngestOperator takes them. Templated.
+    :param source_conn_id: Airflow connection for the source; None: the default one of its storage. Templated.
+    :param stage_to: folder for the parts, in the server's bucket: anything that Airflow's ``ObjectStoragePath`` writes,
+        as ``s3://milvus-bucket/staging``. Each task instance makes a folder of its own there. Templated.
+    :param stage_conn_id: Airflow connection for ``stage_to``; None: the default one of its storage. Templated.
+    :param files_prefix: the path of ``stage_to`` as the server sees it; None: the path within the bucket. Templated.
+    :param keep_staged: whether the parts stay after the import
+    :param part_bytes: bytes of a part, about; default 256 MiB
+    :param field_mapping: name in the source -> name of the field; None in place of one drops the column. Templated.
+    :param on_bad_row: what to do about a row that does not fit the schema: ``fail``, or ``skip`` it
+    :param max_bad_rows: rows that may be skipped; None: any number
+    :param bad_rows_path: file for what was skipped, as JSON lines with ``source``, ``row``, ``field``, ``reason``.
+        Templated.
+    :param allow_missing: whether a file that does not exist, or a glob that matches nothing, has no rows
     :param partition_name: the partition that rows go to; None: the default one, or by the partition key. Templated.
     :param options: of the import, as the server takes them: ``{"timeout": "300s"}``, ``{"sep": ";"}``, … Templated.
     :param database: the database; None: the connection's (its schema field). Templated.
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
-    :param wait_for_completion: whether to wait until the rows are there; otherwise ImportSensor can
+    :param wait_for_completion: whether to wait until the rows are there; otherwise ImportSensor can, and staged parts
+        stay
     :param deferrable: whether to wait in the triggerer; None: Airflow's ``operators.default_deferrable``
     :param poll_interval: the longest pause between two polls, in seconds or as a timedelta; default 30
     :param timeout: for the wait, in seconds or as a timedelta; None: only ``execution_timeout``, or without it 24 h.
         The import goes on in the server after it, and a retry finds it
     :return: ``{"collection_name", "job_id", "rows", "files"}``; ``files`` is how many there were. Without
-        ``wait_for_completion`` there is no ``rows``. Where several jobs were needed (one takes 1,024 files), ``job_id``
-        is the last one's. The same goes into the ``extra`` of the events of outlet assets, under ``import``
-    :raises AirflowFailException: for permanent errors: an import that failed, with the server's reason; no such
-        collection, wrong credentials, …
+        ``wait_for_completion`` there is no ``rows``; with ``stage_to`` there is ``skipped``, the rows that were. Where
+        several jobs were needed (one takes 1,024 files), ``job_id`` is the last one's. The same goes into the ``extra``
+        of the events of outlet assets, under ``import``
+    :raises AirflowFailException: for permanent errors: an import that failed, with the server's reason; rows that do
+        not fit, no such collection, wrong credentials, …
     :raises AirflowException: for transient errors: no answer, a limiter, a timeout, …
     :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
@@ -59,6 +79,14 @@ class ImportOperator(WaitingOperator):
         "database",
         "collection_name",
         "files",
+        "rows",
+        "source",
+        "source_conn_id",
+        "stage_to",
+        "stage_conn_id",
+        "files_prefix",
+        "field_mapping",
+        "bad_rows_path",
         "partition_name",
         "options",
     )
@@ -68,6 +96,19 @@ class ImportOperator(WaitingOperator):
         *,
         collection_name: str,
         files: str | Sequence[str | Sequence[str]] | None = None,
+        rows: Any = None,
+        source: Any = None,
+        source_conn_id: str | None = None,
+        stage_to: Any = None,
+        stage_conn_id: str | None = None,
+        files_prefix: str | None = None,
+        keep_staged: bool = False,
+        part_bytes: int = 256 * 1024 * 1024,
+        field_mapping: Mapping[str, str | None] | None = None,
+        on_bad_row: OnBadRow = "fail",
+        max_bad_rows: int | None = None,
+        bad_rows_path: str | None = None,
+        allow_missing: bool = False,
         partition_name: str | None = None,
         options: Mapping[str, Any] | None = None,
         **kwargs: Any,
@@ -75,46 +116,100 @@ class ImportOperator(WaitingOperator):
         super().__init__(**kwargs)
         self.collection_name = collection_name
         self.files = files
+        self.rows = RowsFunction(rows) if callable(rows) else rows
+        self.source = source
+        self.source_conn_id = source_conn_id
+        self.stage_to = stage_to
+        self.stage_conn_id = stage_conn_id
+        self.files_prefix = files_prefix
+        self.keep_staged = keep_staged
+        self.part_bytes = part_bytes
+        self.field_mapping = field_mapping
+        self.on_bad_row = on_bad_row
+        self.max_bad_rows = max_bad_rows
+        self.bad_rows_path = bad_rows_path
+        self.allow_missing = allow_missing
         self.partition_name = partition_name
         self.options = options
         self._kept: dict[str, Any] = {}
-        problems = check_literal(collection_name=collection_name)
-        if partition_name is not None:
-            problems += check_literal(partition_name=partition_name)
-        self.raise_if_invalid(*problems, *_check_files(files))
+        self.raise_if_invalid(*self._problems_of_arguments())
+
+    def _problems_of_arguments(self) -> list[str]:
+        given = vars(self)
+        problems = check_literal(collection_name=self.collection_name)
+        names = ("source_conn_id", "stage_conn_id", "bad_rows_path", "partition_name")
+        problems += check_literal(**{name: given[name] for name in names if given[name] is not None})
+        if [self.files, self.rows, self.source].count(None) != 2:
+            problems.append("give one of files, rows and source")
+        elif self.files is not None:
+            problems += _check_files(self.files)
+            of_staging = ("stage_to", "stage_conn_id", "files_prefix", "field_mapping", "max_bad_rows", "bad_rows_path")
+            problems += [f"{name} is for rows and source, which are staged" for name in of_staging if given[name]]
+        elif self.stage_to is None:
+            problems.append("rows and source need stage_to, a folder in the server's bucket")
+        problems += check_choice("on_bad_row", self.on_bad_row, OnBadRow)
+        problems += check_rows("max_bad_rows", self.max_bad_rows) + check_size("part_bytes", self.part_bytes)
+        return problems + check_flags(keep_staged=self.keep_staged, allow_missing=self.allow_missing)
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
-        """Start the job unless there is one, and wait for it."""
-        kept = RetryState(context, "import", self._kept)
-        groups = self._groups()
+        """Stage what is to be staged, start the job unless there is one, and wait for it."""
+        kept = self._retry_state(context)
+        self._validate()
         with self.error_context(hook, self.describe_target()):
+            if self.files is None:
+                if "staged" not in state.results:
+                    rows = self.rows.call(context) if isinstance(self.rows, RowsFunction) else self.rows
+                    state.results["staged"] = operators._stage.write_parts(self, hook, kept, rows)
+                groups = operators._stage.paths_for_server(self, state.results["staged"])
+            else:
+                groups = tuple(_as_groups(self.files) or ())
             result = self._import(hook, state, kept, groups)
+        if self.files is None:
+            self._finish_staging(result, state.results["staged"])
         kept.delete()
         if "rows" in result:
-            self.log.info(
-                "%s: %s rows imported from %d files", self.collection_name, f"{result['rows']:,}", len(groups)
-            )
+            text = "%s: %s rows imported from %d files"
+            self.log.info(text, self.collection_name, f"{result['rows']:,}", len(groups))
         self.emit_asset_events(hook, context, {"import": result})
         return result
 
+    def _finish_staging(self, result: dict[str, Any], staged: Mapping[str, Any]) -> None:
+        result["skipped"] = staged["skipped"]
+        if result.get("rows", staged["rows"]) != staged["rows"]:
+            self.log.warning("%s rows were staged, and the server says that it imported others", f"{staged['rows']:,}")
+        if "rows" in result and not self.keep_staged:
+            operators._stage.remove_parts(self, staged)
+
     def on_failure(self, hook: MilvusHook, context: Context, state: ResumeState, error: MilvusError) -> MilvusError:
-        """Forget a job that failed: a task that is cleared starts another one."""
+        """Forget a job that failed: a task that is cleared starts another one, with the parts that are staged."""
         if isinstance(error, rest.errors.ImportFailedError):
-            RetryState(context, "import", self._kept).delete()
+            kept = self._retry_state(context)
+            staged = (kept.get() or {}).get("staged")
+            if staged:
+                kept.set({"staged": staged})
+            else:
+                kept.delete()
         return error
 
-    def _groups(self) -> tuple[tuple[str, ...], ...]:
+    def _retry_state(self, context: Context) -> RetryState:
+        from airflow_vectordb.retry_state import RetryState  # only a running task needs it
+
+        return RetryState(context, "import", self._kept)
+
+    def _validate(self) -> None:
         problems = validate_rendered(collection_name=self.collection_name)
-        if self.partition_name is not None:
-            problems += validate_rendered(partition_name=self.partition_name)
+        names = ("source_conn_id", "stage_conn_id", "bad_rows_path", "partition_name")
+        problems += validate_rendered(**{name: vars(self)[name] for name in names if vars(self)[name] is not None})
         options: Any = self.options
         if not isinstance(options, Mapping | None):
             problems.append(f"options is {rest.spelling.show(options)}, and must be a mapping")
-        groups = _as_groups(self.files)
-        problems += ["files is None: did its template render to nothing?"] if groups is None else _wrong_paths(groups)
+        problems += check_mapping(self.field_mapping)
+        if self.files is not None:
+            groups = _as_groups(self.files)
+            text = f"files is {rest.spelling.show(self.files)}, and must be a path or a list of paths"
+            problems += [text] if groups is None else _wrong_paths(groups)
         if problems:
             raise rest.errors.InvalidParametersError(problems)
-        return tuple(groups or ())
 
     def _import(
         self, hook: MilvusHook, state: ResumeState, kept: RetryState, groups: tuple[tuple[str, ...], ...]
@@ -134,9 +229,13 @@ class ImportOperator(WaitingOperator):
         self, hook: MilvusHook, state: ResumeState, kept: RetryState, number: int, files: tuple[tuple[str, ...], ...]
     ) -> str:
         """Return the id of the job, which is kept."""
+        name = f"job {number}"
+        if name in state.results:
+            return str(state.results[name])
         fact = {"jobs": [], "before": None, **(kept.get() or {})}
         jobs: list[str] = fact["jobs"]
         if number < len(jobs):
+            state.results[name] = jobs[number]
             return jobs[number]
         job_id: str | None = None
         if fact["before"] is not None:
@@ -161,6 +260,7 @@ class ImportOperator(WaitingOperator):
         else:
             self.log.info("%s: import job %s of an earlier try is found", self.collection_name, job_id)
         kept.set({**fact, "jobs": [*jobs, job_id], "before": None})
+        state.results[name] = job_id
         return job_id
 
 

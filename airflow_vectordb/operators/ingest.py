@@ -31,7 +31,7 @@ MAX_BATCH_BYTES = 60 * 1024 * 1024
 MAX_DELETED_AT_ONCE = 16_384
 
 
-class _RowsFunction:
+class RowsFunction:
     """A function that returns rows. Airflow would call it with arguments of its own where templates are rendered."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -136,7 +136,7 @@ class IngestOperator(MilvusOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.collection_name = collection_name
-        self.rows = _RowsFunction(rows) if callable(rows) else rows
+        self.rows = RowsFunction(rows) if callable(rows) else rows
         self.source = source
         self.source_conn_id = source_conn_id
         self.mode = mode
@@ -173,15 +173,15 @@ class IngestOperator(MilvusOperator):
         if self.documents is not None and self.replace_documents is None:
             problems.append("documents are for replace_documents, the name of their field")
         problems += check_rows("max_bad_rows", self.max_bad_rows) + check_rows("min_rows", self.min_rows)
-        problems += _check_size("batch_bytes", self.batch_bytes, MAX_BATCH_BYTES)
-        problems += _check_size("batch_rows", self.batch_rows) + _check_size("max_in_flight", self.max_in_flight, 64)
+        problems += check_size("batch_bytes", self.batch_bytes, MAX_BATCH_BYTES)
+        problems += check_size("batch_rows", self.batch_rows) + check_size("max_in_flight", self.max_in_flight, 64)
         return problems + check_flags(allow_missing=self.allow_missing)
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Write the rows that an earlier try has not written."""
         min_rows, problems = parse_rows("min_rows", self.min_rows)
         problems += validate_rendered(collection_name=self.collection_name)
-        problems += _check_documents(self.documents) + _check_mapping(self.field_mapping)
+        problems += _check_documents(self.documents) + check_mapping(self.field_mapping)
         if problems:
             raise rest.errors.InvalidParametersError(problems)
         from airflow_vectordb.retry_state import RetryState  # only a running task needs it
@@ -193,7 +193,7 @@ class IngestOperator(MilvusOperator):
         with self.error_context(hook, self.describe_target()):
             result = hook.ingest(
                 self.collection_name,
-                self.rows.call(context) if isinstance(self.rows, _RowsFunction) else self.rows,
+                self.rows.call(context) if isinstance(self.rows, RowsFunction) else self.rows,
                 source=self.source,
                 source_conn_id=self.source_conn_id,
                 mode=self.mode,
@@ -290,7 +290,7 @@ class DeleteOperator(MilvusOperator):
             problems.append("filter is empty, and would select all rows")
         if filter_params is not None and filter is None:
             problems.append("filter_params are for filter")
-        problems += _check_size("batch_rows", batch_rows, MAX_DELETED_AT_ONCE) + check_flags(dry_run=dry_run)
+        problems += check_size("batch_rows", batch_rows, MAX_DELETED_AT_ONCE) + check_flags(dry_run=dry_run)
         self.raise_if_invalid(*problems)
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
@@ -317,7 +317,7 @@ class DeleteOperator(MilvusOperator):
         return result
 
 
-def _check_size(name: str, value: Any, most: int = 2**31) -> list[str]:
+def check_size(name: str, value: Any, most: int = 2**31) -> list[str]:
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
         return []
     return [f"{name} must be a whole number from 1 to {most:,}, not {rest.spelling.show(value)}"]
@@ -329,7 +329,7 @@ def _check_documents(documents: Any) -> list[str]:
     return [f"documents is {rest.spelling.show(documents)}, and must be a list: pass a task's output itself"]
 
 
-def _check_mapping(mapping: Any) -> list[str]:
+def check_mapping(mapping: Any) -> list[str]:
     if mapping is None or isinstance(mapping, Mapping):
         return []
     return [f"field_mapping is {rest.spelling.show(mapping)}, and must be a mapping"]

@@ -8,7 +8,8 @@ Before each block the server is emptied, and these collections are made, with 20
 any index: ``docs``, ``docs_de``, ``docs_fr`` (``id`` Int64, ``vector`` FloatVector of 8,
 ``category`` VarChar, ``year`` Int64, ``meta`` JSON, dynamic fields) and ``articles`` (``id`` and ``text`` VarChar,
 ``dense`` FloatVector of 8, ``sparse`` SparseFloatVector); in the database ``staging``, ``docs`` again. A DAG that needs
-another one makes it. All ids of connections that stand in a block lead to the local server.
+another one makes it. The server's files are ``exports/docs-0.json`` and ``exports/docs-1.json``, with five rows for
+``docs`` each. All ids of connections that stand in a block lead to the local server.
 
 Comments on the lines right above a fence say what else there is to know::
 
@@ -80,6 +81,11 @@ def runs(airflow: AirflowProcess, tmp_path_factory: pytest.TempPathFactory) -> d
                 jobs.append({"path": str(path), "given": [said.split() for said in block.marked("given")]})
                 connections |= connections_of(block.code)
     with LocalMilvus(token=TOKEN) as server:
+        (server.files / "exports").mkdir()
+        for number in range(2):
+            rest = {"vector": [1.0] * 8, "category": "news", "year": 2024, "meta": {}}
+            rows = [{"id": 100 + 5 * number + i, **rest} for i in range(5)]
+            (server.files / f"exports/docs-{number}.json").write_text(json.dumps(rows))
         user, _, password = TOKEN.partition(":")
         connection = json.dumps({"conn_type": "milvus", "host": server.uri, "login": user, "password": password})
         variables = {f"AIRFLOW_CONN_{name.upper()}": connection for name in connections}

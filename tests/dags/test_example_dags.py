@@ -63,13 +63,15 @@ def client(server: LocalMilvus) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def runs(run_dags: Callable[..., Any], client: Client) -> Any:
+def runs(run_dags: Callable[..., Any], client: Client, server: LocalMilvus) -> Any:
     """All runs in one process, in this order on one server: starting Airflow is what takes long."""
     rows = [{"id": i, "vector": [math.cos(i), math.sin(i)]} for i in range(20)]
     for number in range(3):
         client.send(collections.create(f"many_{number}", schema=SCHEMA))
         client.send(entities.insert(f"many_{number}", rows[: 5 + number]))
-    return dict(zip(RUNS, run_dags(EXAMPLES, RUNS.values()), strict=True))
+    bulk = {"stage_to": (server.files / "staging").as_uri(), "files_prefix": "staging", "rows": 500}
+    given = {"bulk": ("bulk_import", None, bulk), **RUNS}
+    return dict(zip(given, run_dags(EXAMPLES, given.values()), strict=True))
 
 
 class TestParsing:
@@ -86,6 +88,7 @@ class TestParsing:
             "ingest_after_index",
             "nightly_ingest",
             "documents",
+            "bulk_import",
             "blue_green_reindex",
             "roll_back_places",
         }
@@ -164,6 +167,17 @@ class TestNightlyIngest:
         assert run["state"] == "success"
         assert run["states"]["ingest"] == "skipped"
         assert run["returned"]["count"] == 0
+
+
+class TestBulkImport:
+    def test_rows_are_staged_imported_and_indexed(self, runs: Any, server: LocalMilvus) -> None:
+        run = runs["bulk"]
+        assert run["state"] == "success"
+        imported = run["returned"]["import_rows"]
+        assert (imported["rows"], imported["files"], imported["skipped"]) == (500, 1, 0)
+        (index,) = run["returned"]["create_index"]
+        assert (index["state"], index["indexed_rows"]) == ("Finished", 500)
+        assert list((server.files / "staging").iterdir()) == []
 
 
 class TestDocuments:

@@ -76,6 +76,13 @@ class LoadingMilvus(FakeMilvus):
             "collections/release": lambda: self._release(names),
             "partitions/release": lambda: self._missing(body) or self._release(names),
         }
+        jobs: dict[str, Behaviour] = {
+            "jobs/import/list": ok({"records": []}),
+            "jobs/import/create": ok({"jobId": "17"}),
+            "jobs/import/describe": ok({"jobId": "17", "state": "Completed", "progress": 100, "importedRows": 1}),
+        }
+        if path in jobs:
+            return jobs[path]
         if path in mine and body.get("collectionName") in (self.collection, *self.aliases):
             answer = mine[path]()
         else:

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
-from airflow_vectordb.operators import alias, collection, index, ingest
+from airflow_vectordb.operators import alias, collection, import_job, index, ingest
 from airflow_vectordb.sensors import milvus
 from airflow_vectordb.sensors.base import MilvusSensor
 from tests.support.docs_pages import ROOT, blocks_of, prose, table
 
 FOLDER = ROOT / "docs" / "operators"
-CLASSES = [getattr(module, name) for module in (index, collection, alias, ingest, milvus) for name in module.__all__]
+MODULES = (index, collection, alias, ingest, import_job, milvus)
+CLASSES = [getattr(module, name) for module in MODULES for name in module.__all__]
 SECTIONS = [
     "Arguments",
     "What it does, in this order",
@@ -52,6 +53,9 @@ REQUESTS = {
     "indexes/describe": ["DescribeIndexRequest"],
     "indexes/drop": ["DropIndexRequest"],
     "indexes/list": ["DescribeIndexRequest"],
+    "jobs/import/create": ["ImportAuthPlaceholder"],
+    "jobs/import/describe": ["GetImportProgressAuthPlaceholder"],
+    "jobs/import/list": ["ListImportsAuthPlaceholder"],
     "partitions/list": ["ShowPartitionsRequest"],
     "partitions/load": ["LoadPartitionsRequest"],
     "partitions/release": ["ReleasePartitionsRequest"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
 from airflow_vectordb.operators.alias import SwitchAliasOperator
 from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
+from airflow_vectordb.operators.import_job import ImportOperator
 from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
 from airflow_vectordb.operators.ingest import DeleteOperator, IngestOperator
-from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
+from airflow_vectordb.sensors.milvus import CollectionLoadSensor, ImportSensor, IndexSensor
 from tests.support.docs_pages import ROOT
 from tests.support.harness import HNSW, Clock, Operating
 from tests.support.loading_milvus import LoadingMilvus, Worker, let_the_loop_sleep_by
@@ -39,6 +41,9 @@ REQUESTS = {
     "indexes/describe": "DescribeIndexRequest",
     "indexes/drop": "DropIndexRequest",
     "indexes/list": "DescribeIndexRequest",
+    "jobs/import/create": "ImportAuthPlaceholder",
+    "jobs/import/describe": "GetImportProgressAuthPlaceholder",
+    "jobs/import/list": "ListImportsAuthPlaceholder",
     "partitions/list": "ShowPartitionsRequest",
     "partitions/load": "LoadPartitionsRequest",
     "partitions/release": "ReleasePartitionsRequest",
@@ -81,8 +86,13 @@ TASKS: dict[str, list[Task]] = {
         (DeleteOperator, {"filter": "id > 3", "dry_run": True}, {}),
         (DeleteOperator, {"ids": [1]}, {}),
     ],
+    "`ImportOperator`": [
+        (ImportOperator, {"files": "a.parquet"}, {}),
+        (ImportOperator, {"rows": ROWS, "stage_to": "staging"}, {}),
+    ],
     "`IndexSensor`": [(IndexSensor, {}, {}), (IndexSensor, {"index_name": "vector"}, {})],
     "`CollectionLoadSensor`": [(CollectionLoadSensor, {}, {"loaded": {"_default", "a"}})],
+    "`ImportSensor`": [(ImportSensor, {"job_id": "17"}, {})],
 }
 
 
@@ -111,7 +121,9 @@ def test_what_a_task_needs_is_what_its_calls_declare(
     operating: Operating,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     let_the_loop_sleep_by(clock, monkeypatch)
     needed: set[str] = set()
     for kind, arguments, has in TASKS[row]:

@@ -36,8 +36,23 @@ TEMPLATED = {
         "partition_name",
     ),
     "DeleteOperator": ("collection_name", "filter", "filter_params", "ids", "partition_name"),
+    "ImportOperator": (
+        "collection_name",
+        "files",
+        "rows",
+        "source",
+        "source_conn_id",
+        "stage_to",
+        "stage_conn_id",
+        "files_prefix",
+        "field_mapping",
+        "bad_rows_path",
+        "partition_name",
+        "options",
+    ),
     "IndexSensor": ("collection_name", "index_name", "min_rows"),
     "CollectionLoadSensor": ("collection_name", "partition_names"),
+    "ImportSensor": ("job_id", "collection_name"),
 }
 #: Numbers, and choices that are checked when the DAG file is parsed.
 NOT_TEMPLATED = {
@@ -51,10 +66,12 @@ NOT_TEMPLATED = {
     "flush",
     "if_exists",
     "if_missing",
+    "keep_staged",
     "max_bad_rows",
     "max_in_flight",
     "mode",
     "on_bad_row",
+    "part_bytes",
     "poke_interval",
     "poll_interval",
     "strict",
@@ -65,6 +82,7 @@ NOT_TEMPLATED = {
 REQUIRED: dict[str, dict[str, Any]] = {
     "IngestOperator": {"source": None, "on_bad_row": "skip"},
     "DeleteOperator": {"ids": None},
+    "ImportOperator": {"files": None, "source": None, "on_bad_row": "skip"},
 }
 HNSW = {"fieldName": "{{ field }}", "indexType": "HNSW", "params": {"M": "{{ M }}", "efConstruction": 200}}
 RENDERED = {"fieldName": "vector", "indexType": "HNSW", "params": {"M": "16", "efConstruction": 200}}

@@ -1,0 +1,107 @@
+"""The parts that ImportOperator writes for the server to import, and how it removes them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_vectordb import rest
+from airflow_vectordb.hooks.ingest import object_path, open_sources
+from airflow_vectordb.ingest.bad_rows import BadRows
+from airflow_vectordb.ingest.memory import source_of
+from airflow_vectordb.ingest.staging import stage
+from airflow_vectordb.ingest.writer import Progress
+
+if TYPE_CHECKING:
+    from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.operators.import_job import ImportOperator
+    from airflow_vectordb.retry_state import RetryState
+
+
+def write_parts(task: ImportOperator, hook: MilvusHook, kept: RetryState, rows: Any) -> dict[str, Any]:
+    """Write the rows of a task as parts, but for those that an earlier try has written; return what is staged."""
+    fact = kept.get() or {}
+    if "staged" not in fact:
+        folder = f"{task.collection_name}-{uuid.uuid4().hex[:12]}"
+        fact["staged"] = {"folder": folder, "progress": None}
+        kept.set(fact)
+    folder = fact["staged"]["folder"]
+    earlier = Progress.from_json(fact["staged"]["progress"]) if fact["staged"]["progress"] else None
+    if earlier is not None and (fact.get("jobs") or fact.get("before") is not None):
+        return _result(folder, earlier)  # an import of the parts has begun
+    if earlier is not None and earlier.batches:
+        task.log.info("%s: an earlier try has staged %s rows", task.collection_name, f"{earlier.rows:,}")
+    collection = hook.send(rest.collections.describe(task.collection_name))
+    sources = (
+        [source_of(rows)]
+        if task.source is None
+        else list(open_sources(task.source, task.source_conn_id, collection, allow_missing=task.allow_missing))
+    )
+    bad_rows = BadRows(
+        task.on_bad_row,
+        task.max_bad_rows,
+        object_path(task.bad_rows_path, task.source_conn_id) if task.bad_rows_path else None,
+        before=earlier.skipped if earlier else 0,
+        begins=(earlier.source, earlier.row + 1) if earlier else None,
+    )
+    target = _folder(task, folder)
+    target.mkdir(parents=True, exist_ok=True)
+
+    def save(progress: dict[str, Any]) -> None:
+        bad_rows.write()  # first: the position says that they have been dealt with
+        fact["staged"] = {"folder": folder, "progress": progress}
+        kept.set(fact)
+
+    done = stage(
+        sources,
+        collection,
+        lambda number: target.joinpath(_name(number)).open("wb"),
+        bad_rows,
+        field_mapping=task.field_mapping,
+        progress=earlier,
+        save=save,
+        part_bytes=task.part_bytes,
+    )
+    task.log.info(
+        "%s: %s rows are staged in %d parts, %.1f MB, below %s; %s rows skipped",
+        task.collection_name,
+        f"{done.rows:,}",
+        done.batches,
+        done.size / 1e6,
+        target,
+        f"{done.skipped:,}",
+    )
+    return _result(folder, done)
+
+
+def _result(folder: str, done: Progress) -> dict[str, Any]:
+    return {"folder": folder, "parts": done.batches, "rows": done.rows, "skipped": done.skipped}
+
+
+def paths_for_server(task: ImportOperator, staged: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+    """Return the parts' paths as the server sees them, each a group of its own."""
+    prefix = task.files_prefix
+    if prefix is None:
+        path = object_path(task.stage_to, task.stage_conn_id)
+        prefix = path.key if path.bucket else path.path
+    parts = [part for part in (prefix.rstrip("/"), staged["folder"]) if part]
+    return tuple(("/".join([*parts, _name(number)]),) for number in range(staged["parts"]))
+
+
+def remove_parts(task: ImportOperator, staged: Mapping[str, Any]) -> None:
+    """Remove what is staged. The rows are there: nothing that goes wrong here fails the task."""
+    folder = _folder(task, staged["folder"])
+    try:
+        if folder.exists():  # an object store may have no folders
+            folder.rmdir(recursive=True)
+    except Exception as error:  # noqa: BLE001
+        task.log.warning("The rows are imported; the parts below %s could not be removed: %s", folder, error)
+
+
+def _folder(task: ImportOperator, name: str) -> Any:
+    return object_path(task.stage_to, task.stage_conn_id) / name
+
+
+def _name(number: int) -> str:
+    return f"part-{number:05}.parquet"
