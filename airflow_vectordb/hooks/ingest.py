@@ -283,19 +283,13 @@ def object_path(given: Any, conn_id: str | None) -> Any:
 
     :param given: one, a path, or a URL
     :param conn_id: Airflow connection for it
-    :raises InvalidParametersError: for a kind of storage that this Airflow does not know
     """
     from airflow.sdk import ObjectStoragePath  # loads fsspec
 
     if isinstance(given, ObjectStoragePath):
         return given
     text = os.fspath(given)
-    path = ObjectStoragePath(text if "://" in text else f"file://{os.path.abspath(text)}", conn_id=conn_id)
-    try:
-        path.fs  # noqa: B018
-    except ValueError as error:
-        raise rest.errors.InvalidParametersError([f"{text}: {error}: install Airflow's provider for it"]) from error
-    return path
+    return ObjectStoragePath(text if "://" in text else f"file://{os.path.abspath(text)}", conn_id=conn_id)
 
 
 def _parts(values: Iterable[Any] | None, size: int) -> Iterator[list[Any]]:

@@ -46,6 +46,11 @@ def write_parts(task: ImportOperator, hook: MilvusHook, kept: RetryState, rows: 
         begins=(earlier.source, earlier.row + 1) if earlier else None,
     )
     target = _folder(task, folder)
+    try:
+        target.fs  # noqa: B018
+    except ValueError as error:
+        problem = f"stage_to={task.stage_to!r}: {error}: install Airflow's provider for it"
+        raise rest.errors.InvalidParametersError([problem]) from error
     target.mkdir(parents=True, exist_ok=True)
 
     def save(progress: dict[str, Any]) -> None:

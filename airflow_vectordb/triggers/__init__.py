@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_vectordb._lazy import lazy_face
+from airflow_vectordb import lazy_face
 
 if TYPE_CHECKING:
     from airflow_vectordb.triggers import milvus
