@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_vectordb import rest
 from airflow_vectordb.exceptions import translate_errors
 from airflow_vectordb.hooks._base import HookBase
+from airflow_vectordb.rest import filters
 
 if TYPE_CHECKING:
     from airflow_vectordb.rest.collections import Field
@@ -185,7 +185,7 @@ class EntityMethods(HookBase):
                     )
             yield page
             last = keys[-1]
-            after = f"{key.name} > {json.dumps(last, ensure_ascii=False)}"
+            after = f"{key.name} > {filters.literal(last)}"
             selected = f"({filter}) and {after}" if filter else after
             left = None if left is None else left - len(page)
 
