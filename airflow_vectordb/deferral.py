@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_vectordb import rest, waiting
+from airflow_vectordb import rest, triggers, waiting
 from airflow_vectordb._compat import is_dag_test
-from airflow_vectordb.triggers.milvus import MilvusTrigger
 from airflow_vectordb.validation import seconds_of
 
 if TYPE_CHECKING:
@@ -154,7 +153,7 @@ def wait_for(
     _warn_without_triggerer(task)
     resume_kwargs = {"state": asdict(state), "wait_name": name}
     return task.defer(
-        trigger=MilvusTrigger(
+        trigger=triggers.milvus.MilvusTrigger(
             condition=condition,
             deadline=deadline,
             poll_interval=seconds_of(task.poll_interval),

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from airflow_vectordb import hooks, rest
+from airflow_vectordb import hooks, rest, triggers
 from airflow_vectordb._compat import AirflowException, TaskDeferralTimeout
 from airflow_vectordb.assets import emit_asset_events
 from airflow_vectordb.deferral import DEFER_TIMEOUT_MARGIN, ResumeState
-from airflow_vectordb.triggers.milvus import result_from_event
 from airflow_vectordb.validation import check_common, check_seconds, raise_if_invalid, validate_target
 
 if TYPE_CHECKING:
@@ -142,7 +141,7 @@ class MilvusTaskMixin(_Task):
     def _result(self, hook: MilvusHook, event: Any) -> Any:
         try:
             with self.error_context(hook, self.describe_target()):
-                return result_from_event(event)
+                return triggers.milvus.result_from_event(event)
         except rest.errors.MilvusError:
             raise
         except ValueError as error:

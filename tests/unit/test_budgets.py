@@ -32,7 +32,6 @@ def test_importing_all_operators_costs_few_modules(cost: ImportCost) -> None:
 def test_all_that_a_dag_file_imports_is_measured(cost: ImportCost) -> None:
     operators = {f"airflow_vectordb.operators.{name}" for name in ("base", "index", "collection", "ingest")}
     sensors = {f"airflow_vectordb.sensors.{name}" for name in ("base", "milvus")}
-    faces = {"airflow_vectordb.triggers.milvus", "airflow_vectordb.assets"}
     assert {*operators, *sensors, *faces, "airflow_vectordb.rest", "airflow_vectordb.waiting"} <= set(
         dag_file_modules()
     )
