@@ -84,8 +84,9 @@ class TestEnding:
 
 
 class TestWatching:
-    def test_an_end_that_nobody_asked_for(self, processes: Processes, start: Start) -> None:
-        child = start(after="sys.exit('the reason')")
+    def test_an_end_that_nobody_asked_for(self, processes: Processes, start: Start, home: Home) -> None:
+        child = start(after="\n    while not os.path.exists('go'): time.sleep(0.01)\n    sys.exit('the reason')")
+        (home.user / "go").touch()
         with pytest.raises(ChildEndedError, match="exit status 1") as caught:
             while True:
                 processes.pause(0.02)

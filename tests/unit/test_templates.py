@@ -17,6 +17,9 @@ from airflow_vectordb.mixins import MilvusTaskMixin
 EVERYWHERE = ("milvus_conn_id", "database")
 #: Beside those. The order is the one in which Airflow shows them.
 TEMPLATED = {
+    "CreateCollectionOperator": ("collection_name", "schema", "dimension", "index_params", "properties"),
+    "DropCollectionOperator": ("collection_name",),
+    "VerifyCollectionOperator": ("collection_name", "min_rows", "max_rows", "queries", "anns_field"),
     "CreateIndexOperator": ("collection_name", "index_params", "min_rows"),
     "DropIndexOperator": ("collection_name", "index_name"),
     "LoadCollectionOperator": ("collection_name", "partition_names"),
@@ -58,28 +61,36 @@ TEMPLATED = {
 NOT_TEMPLATED = {
     "allow_missing",
     "allow_unknown",
+    "alter",
     "batch_bytes",
     "batch_rows",
+    "check",
     "check_loaded",
     "deferrable",
+    "drop_aliases",
     "dry_run",
     "flush",
     "if_exists",
     "if_missing",
+    "k",
     "keep_staged",
     "max_bad_rows",
     "max_in_flight",
+    "min_recall",
     "mode",
     "on_bad_row",
     "part_bytes",
     "poke_interval",
     "poll_interval",
+    "sample",
+    "search_params",
     "strict",
     "timeout",
     "wait_for_completion",
 }
 #: What goes with having all templated arguments.
 REQUIRED: dict[str, dict[str, Any]] = {
+    "CreateCollectionOperator": {"dimension": None},
     "IngestOperator": {"source": None, "on_bad_row": "skip"},
     "DeleteOperator": {"ids": None},
     "ImportOperator": {"files": None, "source": None, "on_bad_row": "skip"},
