@@ -23,8 +23,7 @@ def serialize(condition: Condition) -> dict[str, Any]:
 
     :param condition: one of ``CONDITIONS``
     """
-    fields = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(condition).items()}
-    return {"kind": type(condition).__name__, **fields}
+    return {"kind": type(condition).__name__, **{name: _as_lists(value) for name, value in asdict(condition).items()}}
 
 
 def deserialize(data: Mapping[str, Any]) -> Condition:
@@ -34,7 +33,7 @@ def deserialize(data: Mapping[str, Any]) -> Condition:
     :param data: JSON-ready
     :raises ValueError: for a kind of condition, or fields of one, that are not known here
     """
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    fields = {name: _as_tuples(value) for name, value in data.items()}
     kind = fields.pop("kind", None)
     if kind not in CONDITIONS:
         raise ValueError(f"unknown kind of wait {kind!r}; known: {', '.join(CONDITIONS)}")
@@ -42,6 +41,14 @@ def deserialize(data: Mapping[str, Any]) -> Condition:
         return CONDITIONS[kind](**fields)
     except TypeError as error:
         raise ValueError(f"not a wait of kind {kind}: {error}") from error
+
+
+def _as_lists(value: Any) -> Any:
+    return [_as_lists(part) for part in value] if isinstance(value, tuple) else value
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(_as_tuples(part) for part in value) if isinstance(value, list) else value
 
 
 __all__ = ["CONDITIONS", "deserialize", "serialize"]

@@ -13,6 +13,7 @@ from airflow_vectordb.rest import errors
 from airflow_vectordb.triggers.milvus import MilvusTrigger, result_from_event
 from airflow_vectordb.waiting import CollectionLoaded, CollectionReleased, Condition, IndexesBuilt
 from airflow_vectordb.waiting.conditions import CONDITIONS, deserialize
+from airflow_vectordb.waiting.imports import ImportCompleted, ImportFound
 from airflow_vectordb.waiting.polling import Deadline
 from tests.support.drivers import end_of, revived, trigger_of
 from tests.support.fake_milvus import BUILT, indexed, rows
@@ -24,6 +25,8 @@ EXAMPLES: dict[str, list[Condition]] = {
     "IndexesBuilt": [IndexesBuilt("docs"), IndexesBuilt("docs", ("a", "b"), "books", wait_if_missing=True)],
     "CollectionLoaded": [CollectionLoaded("docs"), CollectionLoaded("docs", ("p",), "books", wait_if_missing=True)],
     "CollectionReleased": [CollectionReleased("docs"), CollectionReleased("docs", ("p", "q"), "books")],
+    "ImportCompleted": [ImportCompleted("docs", "7"), ImportCompleted("", "7", "books")],
+    "ImportFound": [ImportFound("docs", (("a.parquet",), ("b.json", "c.json")), ("7",), "books")],
 }
 
 
