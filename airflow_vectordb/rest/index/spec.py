@@ -48,7 +48,7 @@ class Comparison:
     :param differences: what surely differs
     :param unverifiable: what may differ, and only the server knows: asking for the index again is a no-op if it is the
         same, and refused if it is not. Such are parameters that its description lacks; the type that a server chose for
-        AUTOINDEX, which may be somebody's choice; and AUTOINDEX in place of what was asked for: Zilliz Cloud turns
+        AUTOINDEX, which may be a user's choice; and AUTOINDEX in place of what was asked for: Zilliz Cloud turns
         every vector index into that
     :param substituted: whether AUTOINDEX is in place of another index type
     """

@@ -8,6 +8,13 @@ from typing import Any
 
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.notation import UnreadableTextError, read_text
+from airflow_vectordb.rest.schema.keys import (
+    DESCRIBED_FIELD_KEYS,
+    DESCRIPTION_KEYS,
+    FIELD_KEYS,
+    FUNCTION_KEYS,
+    SCHEMA_KEYS,
+)
 from airflow_vectordb.rest.schema.rules import FIELD_PARAMS, FUNCTION_TYPES, check_field, check_schema
 from airflow_vectordb.rest.schema.spec import DATA_TYPES, ELEMENT_TYPES, FieldSpec, FunctionSpec, SchemaSpec
 from airflow_vectordb.rest.spelling import (
@@ -23,45 +30,6 @@ from airflow_vectordb.rest.spelling import (
 #: What each refusal of something that a newer server may know says.
 SWITCH = "allow_unknown=True sends it as it is"
 
-# Keys, normalized -> as the API spells them: those of the API, of pymilvus, and of the server's descriptions. The
-# server ignores keys that it does not know, so a misspelt one must not get there.
-_SCHEMA_KEYS = {"autoid": "autoID", "enabledynamicfield": "enableDynamicField", "fields": "fields"}
-_SCHEMA_KEYS |= {"functions": "functions", "description": "description", "name": "name"}
-_FIELD_KEYS = {
-    **dict.fromkeys(("fieldname", "name"), "fieldName"),
-    **dict.fromkeys(("datatype", "type"), "dataType"),
-    **dict.fromkeys(("elementdatatype", "elementtype"), "elementDataType"),
-    **dict.fromkeys(("elementtypeparams", "params", "typeparams"), "elementTypeParams"),
-    "isprimary": "isPrimary",
-    "autoid": "autoID",
-    "ispartitionkey": "isPartitionKey",
-    "isclusteringkey": "isClusteringKey",
-    "nullable": "nullable",
-    "defaultvalue": "defaultValue",
-    "description": "description",
-}
-_FUNCTION_KEYS = {
-    "name": "name",
-    **dict.fromkeys(("type", "functiontype"), "type"),
-    **dict.fromkeys(("inputfieldnames", "inputfields"), "inputFieldNames"),
-    **dict.fromkeys(("outputfieldnames", "outputfields"), "outputFieldNames"),
-    "params": "params",
-    "description": "description",
-}
-#: What a description by the server has beside them. The keys of a field are spelt otherwise there.
-_DESCRIPTION_KEYS = frozenset(
-    normalize_key(name)
-    for name in (
-        *("aliases", "collection_id", "collection_name", "consistency_level", "id", "indexes", "is_function_output"),
-        *("load", "partitions_num", "properties", "shards_num"),
-    )
-)
-_DESCRIBED_FIELD_KEYS = {
-    **_FIELD_KEYS,
-    "primarykey": "isPrimary",
-    "partitionkey": "isPartitionKey",
-    "clusteringkey": "isClusteringKey",
-}
 #: Fields of arrays of structs: sent as they are.
 _PASSED_ON = ("structFields", "structArrayFields")
 _ENVELOPE = {"schema": "schema", "collectionname": "collectionName", "dbname": "dbName"}
@@ -203,7 +171,7 @@ class _Parser:
         passed_on = {normalize_key(name): name for name in _PASSED_ON}
         is_description = "collectionname" in keys
         return self._rename(
-            raw, {**_SCHEMA_KEYS, **passed_on}, "schema", ignored=_DESCRIPTION_KEYS if is_description else frozenset()
+            raw, {**SCHEMA_KEYS, **passed_on}, "schema", ignored=DESCRIPTION_KEYS if is_description else frozenset()
         )
 
     def _rename(
@@ -236,15 +204,15 @@ class _Parser:
             return None
         keys = {normalize_key(str(key)) for key in raw}
         # As pymilvus's add_field has them, parameters may stand beside the type.
-        beside = {key: value for key, value in raw.items() if (name := _param_name(key)) and name not in _FIELD_KEYS}
-        named = next((raw[key] for key in raw if _FIELD_KEYS.get(normalize_key(str(key))) == "fieldName"), None)
+        beside = {key: value for key, value in raw.items() if (name := _param_name(key)) and name not in FIELD_KEYS}
+        named = next((raw[key] for key in raw if FIELD_KEYS.get(normalize_key(str(key))) == "fieldName"), None)
         where = named if isinstance(named, str) and named.strip() else where
         is_description = "primarykey" in keys and "name" in keys
         given = self._rename(
             {key: value for key, value in raw.items() if key not in beside},
-            _DESCRIBED_FIELD_KEYS if is_description else _FIELD_KEYS,
+            DESCRIBED_FIELD_KEYS if is_description else FIELD_KEYS,
             where,
-            ignored=_DESCRIPTION_KEYS if is_description else ("isfunctionoutput",),
+            ignored=DESCRIPTION_KEYS if is_description else ("isfunctionoutput",),
             params=FIELD_PARAMS,
         )
         name = self._text(given.get("fieldName"), f"{where}: fieldName", required=True)
@@ -308,7 +276,7 @@ class _Parser:
         if not isinstance(raw, Mapping):
             self.refuse(f"{where} must be a mapping, not {describe_value(raw)}")
             return None
-        given = self._rename(raw, _FUNCTION_KEYS, where, ignored=("id",))
+        given = self._rename(raw, FUNCTION_KEYS, where, ignored=("id",))
         name = self._text(given.get("name"), f"{where}: name", required=True)
         kind = self._type(given.get("type"), f"{where}: type", FUNCTION_TYPES, required=True)
         inputs, outputs = (
