@@ -47,12 +47,6 @@ def run(airflow: AirflowProcess, server: LocalMilvus) -> Run:
     return found
 
 
-def seconds(ran: dict[str, Any]) -> float:
-    """How long a run took, but for what it had to wait for a busy machine's processor, if it did."""
-    busy = ran["seconds"] > 15 * ran["computed"]
-    return float(ran["seconds"]) if busy else float(ran["computed"])
-
-
 def test_deferred_waits_end(run: Run) -> None:
     assert run["resumed"]["states"] == {"replace": "success", "built": "success", "count": "success"}
     assert run["resumed"]["returned"]["count"] == 100
@@ -63,13 +57,13 @@ def test_deferred_waits_end(run: Run) -> None:
 
 def test_a_connection_in_airflows_database_is_found_at_once(run: Run) -> None:
     assert "isn't defined" not in run.log
-    assert seconds(run["resumed"]) < 60  # of 30 s more for each of its four waits
+    assert run["resumed"]["seconds"] < 120  # 30 s more for each of its four waits
 
 
 def test_what_is_late_fails(run: Run) -> None:
     assert run["late"]["states"] == {"create": "failed", "wait": "failed"}
     assert run.log.count("not done within 2 s (timeout)") >= 2
-    assert seconds(run["late"]) < 30
+    assert run["late"]["seconds"] < 120  # a wait that is not ended takes 24 h
 
 
 def test_what_the_hook_returns_goes_to_another_task(run: Run) -> None:

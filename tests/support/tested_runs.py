@@ -20,7 +20,7 @@ def run(directory: str, dag_ids: list[str], connections: dict[str, dict[str, Any
         with create_session() as session:
             session.add_all(Connection(conn_id=conn_id, **fields) for conn_id, fields in connections.items())
         for dag_id in dag_ids:
-            began, spent = time.monotonic(), time.process_time()
+            began = time.monotonic()
             found[dag_id] = run_one(bag_of(directory).dags[dag_id], pendulum.datetime(2026, 3, 7), {})
-            found[dag_id] |= {"seconds": time.monotonic() - began, "computed": time.process_time() - spent}
+            found[dag_id]["seconds"] = time.monotonic() - began
     return found
