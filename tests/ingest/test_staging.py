@@ -177,6 +177,7 @@ class Generated(Rows):
             yield Block(start, [{"id": start + i, "vector": vector * i} for i in range(500)])
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows() -> None:
     collection = described(ID, VECTOR)
 

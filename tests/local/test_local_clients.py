@@ -73,6 +73,7 @@ def row(key: int, rank: int = 0) -> Json:
     }
 
 
+@pytest.mark.slow
 def test_thirty_two_clients_read_and_write_four_collections(
     api: Api, clients: list[Api], collections: list[str], connect: Connect
 ) -> None:

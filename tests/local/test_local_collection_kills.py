@@ -14,6 +14,7 @@ from airflow_vectordb.operators.collection import CreateCollectionOperator, Drop
 from tests.support.loading_milvus import Worker
 from tests.support.local_api import Api
 
+pytestmark = pytest.mark.slow
 PACE = "real,row_count=.1,total_rows=.2,build=.4,load=.4"
 SCHEMA: dict[str, Any] = {
     "fields": [

@@ -15,6 +15,8 @@ from tests.support.loading_milvus import WIDER, LoadingMilvus, Make, let_the_loo
 from tests.support.scripted import Behaviour, CutOff, Request, Serve, error, page
 
 #: Seconds, so that each wait needs one look more.
+pytestmark = pytest.mark.slow
+
 SLOW = {"release": 0.3, "build": 0.3, "load": 0.3}
 WHAT = {"whole": {"_default", "a", "b"}, "partitions": {"a", "b"}, "nothing": set[str]()}
 #: How an answer gets lost, or is none.
