@@ -33,9 +33,9 @@ def matrix(session: nox.Session, airflow: str) -> None:
     session.install("-c", pins, "--build-constraints", "constraints.txt", "-e", ".[local,files]", "--group", "test")
     home = session.create_tmp()
     env = {"HOME": home, "AIRFLOW_HOME": f"{home}/airflow"}
-    # The DAGs of the documentation run in `make test-all`; here they would take as long as all the others.
+    # What is slow runs in `make test-all`; here it would take as long as all the others.
     of_airflow = [f"tests/unit/test_{name}.py" for name in OF_AIRFLOW.split()]
     unit = of_airflow if airflow == BETWEEN else ["tests/unit", "tests/ingest"]
-    tests = ["tests/dags", "--ignore=tests/dags/test_docs_dags.py", *unit]
+    tests = ["-m", "not slow", "tests/dags", *unit]
     session.run("python", "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *tests, *session.posargs, env=env)
     session.run("python", "-I", "-m", "airflow_vectordb.demo", "--home", f"{home}/demo", env=env)

@@ -158,9 +158,14 @@ class TestSwitching:
     def test_the_event_is_of_the_alias(self, server: ScriptedServer) -> None:
         asset = Asset(server.url.replace("http", "milvus") + "/default/docs")
         operator = SwitchAliasOperator(task_id="switch", alias="docs", collection_name="docs_2", outlets=[asset])
-        events = {asset: SimpleNamespace(extra={})}
-        operator.execute({"outlet_events": events})  # type: ignore[typeddict-item]
-        assert events[asset].extra == {"switch": result("docs_1")}
+        event = SimpleNamespace(extra={})
+
+        class Events:  # an asset is no key of a dict in Airflow 3.1
+            def __getitem__(self, outlet: Asset) -> SimpleNamespace:
+                return {asset.uri: event}[outlet.uri]
+
+        operator.execute({"outlet_events": Events()})  # type: ignore[typeddict-item]
+        assert event.extra == {"switch": result("docs_1")}
 
 
 class TestChecks:
