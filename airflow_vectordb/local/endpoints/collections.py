@@ -19,6 +19,7 @@ from airflow_vectordb.local.engine.model import (
     FunctionSpec,
     IndexInfo,
 )
+from airflow_vectordb.local.engine.names import check_name
 from airflow_vectordb.local.errors import invalid, missing
 
 # Properties of a collection that stand in `params`; the others there are arguments of its creation.
@@ -163,12 +164,14 @@ def list_collections(context: RequestContext, request: InDatabase) -> Answer:
 @endpoint("collections/has", CollectionNameReq)
 def has_collection(context: RequestContext, request: CollectionNameReq) -> Answer:
     """Return whether a collection exists."""
+    check_name("collection name", request.collection_name)
     return {"data": {"has": context.engine.collections.has(context.database, request.collection_name)}}
 
 
 @endpoint("collections/describe", CollectionNameReq)
 def describe_collection(context: RequestContext, request: CollectionNameReq) -> Answer:
     """Return what a collection is."""
+    check_name("collection name", request.collection_name)
     info = context.engine.collections.describe(context.database, request.collection_name)
     # Milvus describes the index of the first vector field here, and no other.
     first = info.spec.vectors[0].name
@@ -207,6 +210,7 @@ def _described(info: CollectionInfo, indexes: list[IndexInfo]) -> dict[str, Any]
 @endpoint("collections/rename", RenameCollectionReq)
 def rename_collection(context: RequestContext, request: RenameCollectionReq) -> None:
     """Give a collection another name; its aliases stay with it."""
+    check_name("collection name", request.new_name)
     context.engine.collections.rename(context.database, request.collection_name, request.new_database, request.new_name)
 
 

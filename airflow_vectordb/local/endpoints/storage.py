@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from airflow_vectordb.local.body import optional
 from airflow_vectordb.local.endpoints.bodies import CollectionNameReq, InDatabase
 from airflow_vectordb.local.endpoints.table import Answer, RequestContext, endpoint
+from airflow_vectordb.local.engine.names import check_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class CompactionStateReq(InDatabase):
 @endpoint("collections/load", CollectionNameReq)
 def load_collection(context: RequestContext, request: CollectionNameReq) -> None:
     """Load a collection, so that it can be searched."""
+    check_name("collection name", request.collection_name)
     context.engine.loading.load(context.database, request.collection_name)
 
 
@@ -39,12 +41,14 @@ def refresh_load(context: RequestContext, request: CollectionNameReq) -> None:
 @endpoint("collections/release", CollectionNameReq)
 def release_collection(context: RequestContext, request: CollectionNameReq) -> None:
     """Release a collection from memory."""
+    check_name("collection name", request.collection_name)
     context.engine.loading.release(context.database, request.collection_name)
 
 
 @endpoint("collections/get_load_state", LoadStateReq)
 def get_load_state(context: RequestContext, request: LoadStateReq) -> Answer:
     """Return whether a collection is loaded, and how far."""
+    check_name("collection name", request.collection_name)
     load = context.engine.loading.state(context.database, request.collection_name, request.partition_names)
     if load.state == "LoadStateNotLoad":
         return {"data": {"loadState": load.state}}

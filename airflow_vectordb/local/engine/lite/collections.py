@@ -7,8 +7,9 @@ from contextlib import suppress
 
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord
 from airflow_vectordb.local.engine.lite.schema_rules import MMAP, check_schema
-from airflow_vectordb.local.engine.lite.store import DATABASES, Store, altered, check_alteration, check_name
+from airflow_vectordb.local.engine.lite.store import DATABASES, Store, altered, check_alteration
 from airflow_vectordb.local.engine.model import CollectionInfo, CollectionSpec
+from airflow_vectordb.local.engine.names import check_name
 from airflow_vectordb.local.errors import ApiError, already_loaded, invalid, not_here, unexpected
 
 _TTL = "collection.ttl.seconds"
@@ -39,7 +40,7 @@ class Collections:
     # --- created and dropped ---
 
     def create(self, database: str, spec: CollectionSpec) -> None:
-        check_name("collection", spec.name)
+        check_name("collection name", spec.name)
         spec = check_schema(spec)
         with self._store.locks.shared(DATABASES), self._store.locks.exclusive((database, spec.name)):
             self._catalog.database(database)
@@ -86,7 +87,6 @@ class Collections:
     # --- changed ---
 
     def rename(self, database: str, name: str, new_database: str, new_name: str) -> None:
-        check_name("collection", new_name)
         if new_database and new_database != database:
             self._catalog.database(new_database)
             raise not_here("moving a collection to another database")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from airflow_vectordb.local.engine.lite.rpc import LiteRpc
-from airflow_vectordb.local.engine.lite.store import DATABASES, Store, altered, check_alteration, check_name
+from airflow_vectordb.local.engine.lite.store import DATABASES, Store, altered, check_alteration
 from airflow_vectordb.local.engine.messages import milvus_pb2
 from airflow_vectordb.local.engine.model import DatabaseInfo
+from airflow_vectordb.local.engine.names import check_name
 from airflow_vectordb.local.engine.requests import pairs
 from airflow_vectordb.local.errors import ApiError, unexpected
 
@@ -22,7 +23,7 @@ class Databases:
         return self._store.catalog.database(name)
 
     def create(self, name: str, properties: dict[str, str]) -> None:
-        check_name("database", name, code=802)
+        check_name("database name", name, code=802)
         catalog = self._store.catalog
         with self._store.locks.exclusive(DATABASES):
             if name in catalog.databases():

@@ -7,9 +7,10 @@ import json
 from airflow_vectordb.local.engine.index_rules import check
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord, IndexRecord
 from airflow_vectordb.local.engine.lite.schema_rules import MMAP
-from airflow_vectordb.local.engine.lite.store import Store, altered, check_alteration, check_name
+from airflow_vectordb.local.engine.lite.store import Store, altered, check_alteration
 from airflow_vectordb.local.engine.literals import normalize
 from airflow_vectordb.local.engine.model import IndexInfo
+from airflow_vectordb.local.engine.names import check_name
 from airflow_vectordb.local.errors import already_loaded, index_not_found, invalid, unexpected
 
 _PROPERTIES = frozenset({MMAP, "indexoffsetcache.enabled", "warmup"})
@@ -25,7 +26,7 @@ class Indexes:
             if entry is None:
                 raise unexpected(f"cannot create index on non-exist field: {field}")
             name = name or field
-            check_name("index", name)
+            check_name("index name", name)
             index = IndexRecord(name, field, check(record.spec, entry, normalize(params)))
             if _exists(record, index):
                 return

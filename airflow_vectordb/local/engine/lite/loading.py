@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord
-from airflow_vectordb.local.engine.lite.store import Store, check_name, check_partitions, refuse_partition_key
+from airflow_vectordb.local.engine.lite.store import Store, check_partitions, refuse_partition_key
 from airflow_vectordb.local.engine.model import LoadInfo
 from airflow_vectordb.local.errors import (
     ApiError,
@@ -65,7 +65,6 @@ class Loading:
             self._store.driver.release(record)
 
     def state(self, database: str, collection: str, partitions: list[str]) -> LoadInfo:
-        check_name("collection", collection)
         try:
             record = self._store.catalog.collection(database, collection)
         except ApiError:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from airflow_vectordb.local.engine.lite.store import Store, check_name, refuse_partition_key
+from airflow_vectordb.local.engine.lite.store import Store, refuse_partition_key
 from airflow_vectordb.local.engine.model import DEFAULT_PARTITION
+from airflow_vectordb.local.engine.names import check_name
 from airflow_vectordb.local.errors import invalid, unexpected
 
 _MOST = 1024
@@ -14,7 +15,7 @@ class Partitions:
         self._store = store
 
     def create(self, database: str, collection: str, name: str) -> None:
-        check_name("partition", name)
+        check_name("partition name", name)
         with self._store.writing(database, collection) as record:
             refuse_partition_key(record, "create")
             existing = record.partitions
@@ -27,7 +28,7 @@ class Partitions:
             self._store.catalog.put_collection(record)
 
     def drop(self, database: str, collection: str, name: str) -> None:
-        check_name("partition", name)
+        check_name("partition name", name)
         with self._store.writing(database, collection) as record:
             refuse_partition_key(record, "drop")
             if name == DEFAULT_PARTITION:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from airflow_vectordb.local.engine.lite.store import check_name
 from airflow_vectordb.local.engine.model import CollectionSpec, FieldSpec
+from airflow_vectordb.local.engine.names import check_field_name
 from airflow_vectordb.local.errors import invalid
 
 MMAP = "mmap.enabled"
@@ -23,7 +23,7 @@ def check_schema(spec: CollectionSpec) -> CollectionSpec:
     """
     names = [entry.name for entry in spec.fields]
     for name in names:
-        check_name("field", name, code=1701)
+        check_field_name(name)
         if names.count(name) > 1:
             raise invalid(f"duplicated field name {name}")
     primaries = [entry for entry in spec.fields if entry.is_primary]
@@ -107,7 +107,7 @@ def check_added(spec: CollectionSpec, field: FieldSpec) -> None:
 
     :raises ApiError: 1100, or 1701 for its name.
     """
-    check_name("field", field.name, code=1701)
+    check_field_name(field.name)
     if spec.field_named(field.name) is not None:
         raise invalid(f"duplicate field name: {field.name}")
     if len(spec.fields) >= _MOST_FIELDS:

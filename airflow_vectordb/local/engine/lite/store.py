@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -16,8 +15,6 @@ DATABASES = "databases"
 """The lock of all that adds or removes databases, or needs one to stay; collections have theirs by (database, name)."""
 
 _log = logging.getLogger(__name__)
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class Store:
@@ -69,17 +66,6 @@ class Store:
             _log.warning("collection %s of database %s is not loaded: %s", record.name, record.database, error.message)
             # Not kept: the next start tries again.
             record.loaded = False
-
-
-def check_name(kind: str, name: str, code: int = 1100) -> None:
-    """Milvus's rule for names: letters, digits and underscores, no digit first, 255 characters at most."""
-    if len(name) > 255:
-        why = "the length must be at most 255"
-    elif not _NAME.fullmatch(name):
-        why = "it can only contain letters, digits and underscores, and must not begin with a digit"
-    else:
-        return
-    raise ApiError(code, f"Invalid {kind} name: {name[:255]}. {why}: invalid parameter")
 
 
 def check_alteration(properties: dict[str, str], drop: Sequence[str] = ()) -> None:
