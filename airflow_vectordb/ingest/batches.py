@@ -80,6 +80,7 @@ class Batcher:
     :param max_bytes: bytes of a batch
     :param max_rows: rows of a batch
     :param document_field: name of the field that has the document of a row; None: none is asked for
+    :param key_field: name of the field that tells rows apart; None: none is needed
     """
 
     def __init__(
@@ -90,8 +91,11 @@ class Batcher:
         max_bytes: int = MAX_BYTES,
         max_rows: int = MAX_ROWS,
         document_field: str | None = None,
+        key_field: str | None = None,
     ) -> None:
         self._checker = checker
+        needed = {document_field: "documents are replaced by it", key_field: "key_field tells rows apart by it"}
+        self._needed = {name: why for name, why in needed.items() if name}
         self._document_field = document_field
         self._on_bad_row = on_bad_row
         self._max_bytes = max_bytes
@@ -125,8 +129,12 @@ class Batcher:
                     problems = [row.reason]
                 else:
                     checked, problems = self._checker.check(row)
-                    if document_field and not problems and not isinstance(checked.get(document_field), str | int):
-                        problems = [f"{document_field}: missing, and documents are replaced by it"]
+                    if not problems:
+                        problems = [
+                            f"{name}: missing, and {why}"
+                            for name, why in self._needed.items()
+                            if not isinstance(checked.get(name), str | int)
+                        ]
                     if not problems and key is not None and (twice := keys.get(checked[key])) is not None:
                         problems = [f"{key}: {checked[key]!r} is also the key of row {twice + 1:,}"]
                     if not problems:

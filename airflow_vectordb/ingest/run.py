@@ -18,8 +18,11 @@ from airflow_vectordb.ingest.writer import MAX_IN_FLIGHT, PATIENCE, Mode, Progre
 from airflow_vectordb.rest import entities
 from airflow_vectordb.rest.collections import Collection, Field
 from airflow_vectordb.rest.errors import InvalidParametersError
+from airflow_vectordb.rest.spelling import suggest
 
 _log = logging.getLogger(__name__)
+#: Types of fields whose values filters name exactly.
+_COMPARABLE = ("VarChar", "String", "Int8", "Int16", "Int32", "Int64")
 #: More rows than there are: any of them may have been sent.
 _ALL = 2**62
 
@@ -85,6 +88,7 @@ def ingest(
         if (columns := source.columns()) is not None
         for problem in checker.problems_of_columns(columns)
     ]
+    problems += _problems_of_field(collection, "key_field", key_field)
     problems += _problems_of_replacing(collection, replace_documents, mode if auto_id else "insert")
     if problems:
         raise InvalidParametersError(problems, f"rows for collection {collection.name!r}")
@@ -121,6 +125,7 @@ def ingest(
                     max_bytes=max_bytes,
                     max_rows=max_rows,
                     document_field=replace_documents,
+                    key_field=key_field if target.asks else None,
                 )
                 yield from batcher.batches(number, source, first)
 
@@ -167,14 +172,19 @@ def _add_written(keys: DocumentKeys, source: Source, checker: RowChecker, docume
             return
 
 
+def _problems_of_field(collection: Collection, argument: str, name: str | None) -> list[str]:
+    if name is None:
+        return []
+    types = {field.name: field.type for field in collection.fields}
+    if types.get(name, "VarChar" if collection.enable_dynamic_field else "") in _COMPARABLE:
+        return []
+    return [f"{argument}={name!r}: the collection has no such field of text or integers{suggest(name, types)}"]
+
+
 def _problems_of_replacing(collection: Collection, document_field: str | None, mode: Mode) -> list[str]:
     if document_field is None:
         return []
-    problems = []
-    types = {field.name: field.type for field in collection.fields}
-    kind = types.get(document_field, "VarChar" if collection.enable_dynamic_field else "")
-    if kind not in ("VarChar", "String", "Int8", "Int16", "Int32", "Int64"):
-        problems.append(f"replace_documents={document_field!r}: the collection has no such field of text or integers")
+    problems = _problems_of_field(collection, "replace_documents", document_field)
     if mode == "upsert":
         problems.append("replace_documents inserts where the server makes the keys: leave mode out")
     if collection.load == "LoadStateNotLoad":

@@ -12,7 +12,6 @@ done about them depends on how rows are told apart:
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -26,6 +25,7 @@ from typing import Any, Literal, Protocol
 from airflow_vectordb.ingest.batches import Batch
 from airflow_vectordb.rest import entities
 from airflow_vectordb.rest.errors import LimitExceededError, MilvusError, RateLimitError, UnexpectedError
+from airflow_vectordb.rest.filters import is_one_of
 from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.http.json import EncodedRows
 from airflow_vectordb.rest.wording import duration
@@ -115,6 +115,11 @@ class Target:
     has_keys: bool = True
     doubles_are_stale: bool = False
 
+    @property
+    def asks(self) -> bool:
+        """Whether Milvus is asked which rows it has, when that is in doubt."""
+        return self.key_field is not None and not self.has_keys and not self.doubles_are_stale
+
     def call(self, rows: Sequence[bytes], mode: Mode) -> Call[entities.Written]:
         """Make the request for encoded rows."""
         encoded: Any = EncodedRows(rows)
@@ -180,6 +185,12 @@ class Writer:
         pool = ThreadPoolExecutor(self._max_in_flight, thread_name_prefix="ingest")
         try:
             for batch in batches:
+                if self._target.mode == "upsert":
+                    # Of two rows with one key, the later one must be written last.
+                    keys = set(batch.keys)
+                    while any(not keys.isdisjoint(one.keys) for one, _ in in_flight):
+                        self._acknowledge(*in_flight[0])
+                        in_flight.popleft()
                 self._reserve(sum(one.seen for one, _ in in_flight) + batch.seen)
                 in_flight.append((batch, pool.submit(self._write, batch, doubtful=self._doubtful > 0)))
                 self._doubtful -= batch.seen
@@ -307,11 +318,10 @@ class Writer:
         values = [orjson.loads(row).get(key_field) for row in rows]
         found: set[Any] = set()
         for start in range(0, len(values), ASKED_AT_ONCE):
-            wanted = json.dumps(values[start : start + ASKED_AT_ONCE], ensure_ascii=False)
             answer = sender.send(
                 entities.query(
                     self._target.collection,
-                    filter=f"{key_field} in {wanted}",
+                    filter=is_one_of(key_field, values[start : start + ASKED_AT_ONCE]),
                     output_fields=[key_field],
                     limit=16_384,
                     params={"consistencyLevel": "Strong"},

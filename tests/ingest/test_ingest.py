@@ -137,6 +137,21 @@ def test_each_row_is_there_once_where_a_field_tells_them_apart(
     assert sorted(row["doc"] for row in milvus.rows) == sorted(f'd"{i}' for i in range(count))
 
 
+def test_a_field_that_tells_rows_apart_exists_and_each_row_has_it() -> None:
+    milvus = Milvus(key="doc")
+    with pytest.raises(InvalidParametersError, match=r"key_field='dok': the collection has no such field.*'doc'"):
+        ingest([source_of(auto_rows(1))], AUTO, lambda: milvus, key_field="dok")
+    nullable = described(AUTO_ID, field("doc", "VarChar", nullable=True, max_length=16), VECTOR)
+    with pytest.raises(InvalidParametersError, match="row 2: doc: missing, and key_field tells rows apart by it"):
+        ingest(
+            [source_of([*auto_rows(1), {"doc": None, "vector": [1, 0, 0, 0]}])],
+            nullable,
+            lambda: milvus,
+            key_field="doc",
+        )
+    assert milvus.requests == []
+
+
 def test_without_such_a_field_rows_in_flight_may_be_there_twice_and_the_log_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -153,6 +168,27 @@ def test_rows_are_batched_by_number_and_by_bytes() -> None:
     milvus = Milvus()
     run_until_done(milvus, DOCS, rows(5), max_bytes=100, max_in_flight=1)
     assert milvus.requests == [("upsert", 2), ("upsert", 2), ("upsert", 1)]
+
+
+def test_the_last_of_several_rows_with_one_key_wins_although_requests_overtake_each_other() -> None:
+    class Overtaking(Milvus):
+        """The first request arrives after a later one for its key, unless that waits for its answer."""
+
+        arrived = threading.Event()
+
+        def send(self, call: Any, *, retries: int | None = None) -> Any:
+            title = json.loads(encode(call.body))["data"][0]["title"]
+            if title == "t0":
+                self.arrived.wait(0.3)
+            answer = super().send(call, retries=retries)
+            if title == "t2":
+                self.arrived.set()
+            return answer
+
+    milvus = Overtaking()
+    versions = [{"id": number % 2, "title": f"t{number}", "vector": [1, 0, 0, 0]} for number in range(4)]
+    ingest([source_of(versions)], DOCS, lambda: milvus, max_rows=1, max_in_flight=4)
+    assert sorted(row["title"] for row in milvus.rows) == ["t2", "t3"]
 
 
 def test_a_retry_goes_on_where_the_last_acknowledged_batch_ended() -> None:
