@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import IO, TYPE_CHECKING, Any
 
+from airflow_vectordb.ingest.arrow import is_matrix
 from airflow_vectordb.ingest.file import File
 from airflow_vectordb.ingest.source import BLOCK_ROWS, Block, Path, Source, Unreadable
 from airflow_vectordb.rest.errors import InvalidParametersError
@@ -100,10 +101,8 @@ class Npy(File):
                 if len(vectors) < len(block.rows):
                     raise self._invalid(f"{array.shape[0]} vectors, and {self._table.name} has more rows")
                 pairs = zip(block.rows, vectors, strict=True)
-                yield Block(
-                    block.first,
-                    [row if isinstance(row, Unreadable) else {**row, self._field: vector} for row, vector in pairs],
-                )
+                rows = [row if isinstance(row, Unreadable) else {**row, self._field: vector} for row, vector in pairs]
+                yield Block(block.first, rows, {**block.matrices, **_matrices({self._field: vectors})})
             if number < array.shape[0]:
                 raise self._invalid(f"{array.shape[0]} vectors, and {self._table.name} has {number} rows")
 
@@ -179,19 +178,19 @@ def _blocks_of_arrays(
         for array in arrays.values():
             array.skip(first)
         while True:
-            columns = {name: _array_values(array.read(BLOCK_ROWS)) for name, array in arrays.items()}
-            rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+            columns = {name: array.read(BLOCK_ROWS) for name, array in arrays.items()}
+            values = [column if column.ndim > 1 else column.tolist() for column in columns.values()]
+            rows = [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
             if not rows:
                 return
-            yield Block(first, rows)
+            yield Block(first, rows, _matrices(columns))
             first += len(rows)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise invalid(error) from error
 
 
-def _array_values(array: numpy.ndarray[Any, Any]) -> Sequence[Any]:
-    values: Sequence[Any] = list(array) if array.ndim > 1 else array.tolist()
-    return values
+def _matrices(columns: Mapping[str, numpy.ndarray[Any, Any]]) -> dict[str, Any]:
+    return {name: column for name, column in columns.items() if is_matrix(column)}
 
 
 __all__ = ["Npy", "NpyStream", "Npz"]

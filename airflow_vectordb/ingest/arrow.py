@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb.ingest.source import BLOCK_ROWS, Block, Row
@@ -20,24 +20,26 @@ def blocks_of_batches(batches: Iterable[pyarrow.RecordBatch], skip: int, number:
             number += batch.num_rows
             continue
         for start in range(skip, batch.num_rows, BLOCK_ROWS):
-            rows = arrow_rows(batch.slice(start, BLOCK_ROWS))
-            yield Block(number + start, rows)
+            yield _block(number + start, batch.slice(start, BLOCK_ROWS))
         number += batch.num_rows
         skip = 0
 
 
-def arrow_rows(batch: pyarrow.RecordBatch) -> list[Row]:
-    """
-    Turn a record batch into rows. Vectors become NumPy arrays that share its memory.
-
-    :param batch: the rows, by columns
-    """
-    columns = [_arrow_values(column) for column in batch.columns]
+def _block(first: int, batch: pyarrow.RecordBatch) -> Block:
+    """Turn a record batch into rows. Vectors become NumPy arrays that share its memory."""
     names = batch.schema.names
-    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+    columns = [_values(column) for column in batch.columns]
+    rows: list[Row] = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+    return Block(first, rows, {name: column for name, column in zip(names, columns, strict=True) if is_matrix(column)})
 
 
-def _arrow_values(column: pyarrow.Array) -> Any:
+def is_matrix(values: Any) -> bool:
+    """Return whether values are a two-dimensional NumPy array."""
+    return getattr(values, "ndim", 0) == 2
+
+
+def _values(column: pyarrow.Array) -> Any:
+    import numpy
     from pyarrow import types
 
     kind = column.type
@@ -47,13 +49,16 @@ def _arrow_values(column: pyarrow.Array) -> Any:
     if types.is_fixed_size_list(kind):
         # `flatten` leaves the values of nulls out, and `values` knows no slice.
         numbers = column.values.slice(column.offset * kind.list_size, len(column) * kind.list_size)
-        bounds: Sequence[int] = range(0, (len(column) + 1) * kind.list_size, kind.list_size)
+        bounds = numpy.arange(len(column) + 1) * kind.list_size
     else:
-        numbers, bounds = column.values, column.offsets.to_pylist()
+        numbers, bounds = column.values, column.offsets.to_numpy()
     if numbers.null_count:  # reported by the check of the row
         return column.to_pylist()
     flat = numbers.to_numpy(zero_copy_only=False)
-    vectors: list[Any] = [flat[start:end] for start, end in itertools.pairwise(bounds)]
+    lengths = numpy.diff(bounds)
+    if not column.null_count and lengths.size and lengths.min() == lengths.max():
+        return flat[bounds[0] : bounds[-1]].reshape(len(column), lengths[0])
+    vectors: list[Any] = [flat[start:end] for start, end in itertools.pairwise(bounds.tolist())]
     if column.null_count:
         vectors = [
             vector if there else None for vector, there in zip(vectors, column.is_valid().to_pylist(), strict=True)
@@ -61,4 +66,4 @@ def _arrow_values(column: pyarrow.Array) -> Any:
     return vectors
 
 
-__all__ = ["arrow_rows", "blocks_of_batches"]
+__all__ = ["blocks_of_batches", "is_matrix"]

@@ -123,12 +123,13 @@ class Batcher:
             return Batch(tuple(rows), tuple(keys), size, Position(number, position), seen, tuple(documents))
 
         for block in source.blocks(first):
+            fitting = self._checker.fitting(block.matrices)
             for position, row in enumerate(block.rows, start=block.first):
                 encoded, problems = b"", []
                 if isinstance(row, Unreadable):
                     problems = [row.reason]
                 else:
-                    checked, problems = self._checker.check(row)
+                    checked, problems = self._checker.check(row, fitting)
                     if not problems:
                         problems = [
                             f"{name}: missing, and {why}"

@@ -20,7 +20,7 @@ from airflow_vectordb.ingest.file import File
 from airflow_vectordb.ingest.source import BLOCK_ROWS, Block, Path, Row, Source, Unreadable
 from airflow_vectordb.rest.errors import InvalidParametersError
 
-#: Bytes of text read at a time, at least one line.
+#: Bytes read at a time: of text, at least one line; of Parquet, those of a column.
 BLOCK_BYTES = 4 * 1024 * 1024
 
 
@@ -152,7 +152,8 @@ class Parquet(File):
             if not groups:
                 return
             try:
-                batches = file.iter_batches(BLOCK_ROWS, list(groups))
+                # Decoding is waited for: with threads it would only take more processor time.
+                batches = file.iter_batches(BLOCK_ROWS, list(groups), use_threads=False)
                 yield from blocks_of_batches(batches, first - begin, begin)
             except (pyarrow.ArrowException, OSError) as error:
                 raise self._invalid(error) from error
@@ -162,8 +163,9 @@ class Parquet(File):
         from pyarrow import parquet
 
         try:
-            # Not pre-buffered: that would hold whole row groups.
-            return stack.enter_context(parquet.ParquetFile(stack.enter_context(self._open()), pre_buffer=False))
+            # By pieces: a row group may be as large as the file.
+            stream = stack.enter_context(self._open())
+            return stack.enter_context(parquet.ParquetFile(stream, pre_buffer=False, buffer_size=BLOCK_BYTES))
         except (pyarrow.ArrowException, OSError) as error:
             raise self._invalid(error) from error
 

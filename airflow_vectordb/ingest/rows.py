@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_vectordb.rest.collections import Collection, Field
+from airflow_vectordb.ingest.values import FLOAT_VECTORS, Convert, converter, text_reader
+from airflow_vectordb.rest.collections import Collection
 from airflow_vectordb.rest.spelling import near_miss, suggest
-
-#: Largest number that a 32-bit float has.
-_FLOAT32_MAX = 3.4028234663852886e38
-_INT_BITS = {"Int8": 8, "Int16": 16, "Int32": 32, "Int64": 64}
-_TRUE, _FALSE = ("true", "t", "1"), ("false", "f", "0")
-
-Convert = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -29,6 +21,7 @@ class FieldRule:
     :param from_text: turns text, as CSV has it, into a value for ``convert``
     :param required: whether each row must have it
     :param nullable: whether it may be null
+    :param floats: numbers of its vectors; 0: it takes other things
     """
 
     name: str
@@ -36,6 +29,7 @@ class FieldRule:
     from_text: Convert
     required: bool
     nullable: bool
+    floats: int = 0
 
 
 class RowChecker:
@@ -79,10 +73,11 @@ class RowChecker:
             nullable = bool(described.get("nullable"))
             self.rules[field.name] = FieldRule(
                 field.name,
-                _converter(field, described),
-                _text_reader(field.type),
+                converter(field, described),
+                text_reader(field.type),
                 required=not nullable and described.get("defaultValue") is None,
                 nullable=nullable or described.get("defaultValue") is not None,
+                floats=int(field.params.get("dim") or 0) if field.type in FLOAT_VECTORS else 0,
             )
         self._structs = {
             str(item.get("name"))
@@ -107,11 +102,24 @@ class RowChecker:
         ]
         return problems
 
-    def check(self, row: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    def fitting(self, matrices: Mapping[str, Any]) -> frozenset[str]:
+        """
+        Return the columns whose vectors all go out as they are: checked together, in a tenth of the time.
+
+        :param matrices: name in the source -> a two-dimensional NumPy array, a vector a row
+        """
+        return frozenset(
+            column
+            for column, matrix in matrices.items()
+            if (rule := self.rules.get(self._mapping.get(column, column) or "")) and _all_fit(matrix, rule.floats)
+        )
+
+    def check(self, row: Mapping[str, Any], fitting: Container[str] = ()) -> tuple[dict[str, Any], list[str]]:
         """
         Check a row.
 
         :param row: name in the source -> value; it is not changed
+        :param fitting: columns that need no check any more
         :return: the row to send, and what is wrong with it, a text for each field
         """
         out: dict[str, Any] = {}
@@ -122,6 +130,9 @@ class RowChecker:
         for column, value in row.items():
             name = mapping.get(column, column) if mapping else column
             if name is None:
+                continue
+            if column in fitting:
+                out[name] = value
                 continue
             rule = rules.get(name)
             if rule is None:
@@ -135,7 +146,8 @@ class RowChecker:
                     problems.append(f"{name}: null, and the field is not nullable")
                 continue
             try:
-                out[name] = rule.convert(rule.from_text(value) if self._is_text else value)
+                # What comes from a file beside the text, as vectors of a .npy do, is none.
+                out[name] = rule.convert(rule.from_text(value) if self._is_text and isinstance(value, str) else value)
             except (ValueError, TypeError, OverflowError) as error:
                 problems.append(f"{name}: {error}")
         if len(out) < len(rules) or problems:
@@ -166,213 +178,11 @@ def _nested_value(row: Mapping[str, Any], path: Sequence[str]) -> Any:
     return value
 
 
-def _text_reader(kind: str) -> Convert:
-    if kind in _INT_BITS:
-        return int
-    if kind in ("Float", "Double"):
-        return float
-    if kind in ("VarChar", "String", "Geometry", "Timestamptz"):
-        return str
-    if kind == "Bool":
-        return _bool_from_text
-    return _json_from_text
+def _all_fit(matrix: Any, floats: int) -> bool:
+    import numpy
 
-
-def _bool_from_text(text: str) -> bool:
-    if text.lower() in _TRUE + _FALSE:
-        return text.lower() in _TRUE
-    raise ValueError(f"{text[:40]!r} is neither true nor false")
-
-
-def _json_from_text(text: str) -> Any:
-    import orjson
-
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        raise ValueError(f"{text[:40]!r} is not JSON") from None
-
-
-def _converter(field: Field, described: Mapping[str, Any]) -> Convert:
-    params = field.params
-    kind = field.type
-    if kind == "Array":
-        element = str(described.get("elementType") or described.get("elementDataType") or "")
-        return _array(_scalar(element, params), int(params.get("max_capacity") or 0))
-    if kind in ("FloatVector", "Float16Vector", "BFloat16Vector", "Int8Vector"):
-        return _dense(int(params.get("dim") or 0), integers=kind == "Int8Vector", bytes_each=_BYTES_EACH.get(kind))
-    if kind == "BinaryVector":
-        return _binary(int(params.get("dim") or 0))
-    if kind == "SparseFloatVector":
-        return _sparse
-    return _scalar(kind, params)
-
-
-_BYTES_EACH = {"Float16Vector": 2, "BFloat16Vector": 2}
-
-
-def _scalar(kind: str, params: Mapping[str, Any]) -> Convert:
-    if kind in _INT_BITS:
-        return _integer(kind)
-    if kind in ("Float", "Double"):
-        return _real(_FLOAT32_MAX if kind == "Float" else math.inf)
-    if kind == "Bool":
-        return _bool
-    if kind in ("VarChar", "String"):
-        return _text(int(params.get("max_length") or 0))
-    return lambda value: value  # JSON, and types of newer servers
-
-
-def _integer(kind: str) -> Convert:
-    bits = _INT_BITS[kind]
-    low, high = -(1 << bits - 1), (1 << bits - 1) - 1
-
-    def convert(value: Any) -> int:
-        if type(value) is not int:
-            if isinstance(value, bool) or not (hasattr(value, "__index__") or _is_whole(value)):
-                raise ValueError(f"{_shown(value)} is no {kind}")
-            value = int(value)
-        if not low <= value <= high:
-            raise ValueError(f"{value} is out of the range of {kind}")
-        return value  # type: ignore[no-any-return]
-
-    return convert
-
-
-def _is_whole(value: Any) -> bool:
-    return hasattr(value, "is_integer") and bool(value.is_integer())
-
-
-def _real(most: float) -> Convert:
-    def convert(value: Any) -> float:
-        if isinstance(value, bool) or not (isinstance(value, int | float) or hasattr(value, "__float__")):
-            raise ValueError(f"{_shown(value)} is no number")
-        number = float(value)
-        if not math.isfinite(number):
-            raise ValueError(f"{number} is not a finite number")
-        if abs(number) > most:
-            raise ValueError(f"{number} is out of the range of a 32-bit float")
-        return number
-
-    return convert
-
-
-def _bool(value: Any) -> bool:
-    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):  # NumPy's, without importing it
-        return bool(value)
-    raise ValueError(f"{_shown(value)} is neither true nor false")
-
-
-def _text(most: int) -> Convert:
-    def convert(value: Any) -> str:
-        if not isinstance(value, str):
-            raise ValueError(f"{_shown(value)} is no text")
-        if most and len(value) * 4 > most and (length := len(value.encode())) > most:
-            raise ValueError(f"{length} bytes, and max_length is {most}")
-        return value
-
-    return convert
-
-
-def _array(convert_element: Convert, most: int) -> Convert:
-    def convert(value: Any) -> list[Any]:
-        if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__len__"):
-            raise ValueError(f"{_shown(value)} is no list")
-        if most and len(value) > most:
-            raise ValueError(f"{len(value)} elements, and max_capacity is {most}")
-        return [convert_element(element) for element in value]
-
-    return convert
-
-
-def _dense(dim: int, *, integers: bool, bytes_each: int | None) -> Convert:
-    def convert(value: Any) -> Any:
-        if isinstance(value, bytes) and bytes_each:
-            _check_length(len(value), dim * bytes_each, "bytes")
-            return base64.b64encode(value).decode()
-        if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__len__"):
-            raise ValueError(f"{_shown(value)} is no vector")
-        _check_length(len(value), dim, "numbers")
-        if hasattr(value, "dtype"):
-            return _checked_array(value)
-        try:
-            finite = math.isfinite(sum(value)) or all(map(math.isfinite, value))
-        except TypeError:
-            at = next(
-                i for i, number in enumerate(value) if isinstance(number, bool) or not hasattr(number, "__float__")
-            )
-            raise ValueError(f"[{at}] is {_shown(value[at])}, no number") from None
-        if not finite:
-            at = next(i for i, number in enumerate(value) if not math.isfinite(number))
-            raise ValueError(f"[{at}] is {value[at]}, not a finite number")
-        if integers and any(not isinstance(number, int) or not -128 <= number <= 127 for number in value):
-            raise ValueError("has what is no integer from -128 to 127")
-        return value
-
-    return convert
-
-
-def _checked_array(value: Any) -> Any:
-    if value.ndim != 1 or value.dtype.kind not in "fiu":
-        raise ValueError(f"an array of shape {value.shape} and type {value.dtype} is no vector")
-    if value.dtype.kind == "f":
-        # Its length is finite only if all numbers are, takes less time than a sum, and warns of nothing.
-        if not math.isfinite(value.dot(value)):
-            at = next((i for i, number in enumerate(value.tolist()) if not math.isfinite(number)), None)
-            if at is not None:
-                raise ValueError(f"[{at}] is {value[at]}, not a finite number")
-        if value.dtype.itemsize > 4:
-            if value.size and max(value.max(), -value.min()) > _FLOAT32_MAX:
-                raise ValueError("has a number out of the range of a 32-bit float")
-            # Milvus keeps 32 bits, and the text of the other 32 is as long again.
-            value = value.astype("float32")
-    if not value.flags.c_contiguous or value.dtype.byteorder == ">":
-        value = value.astype(value.dtype.newbyteorder("="), order="C")
-    return value
-
-
-def _binary(dim: int) -> Convert:
-    def convert(value: Any) -> list[int]:
-        if isinstance(value, str | Mapping) or not hasattr(value, "__len__"):
-            raise ValueError(f"{_shown(value)} is no binary vector")
-        numbers = [int(number) for number in value]
-        _check_length(len(numbers), dim // 8, "bytes")
-        if any(not 0 <= number <= 255 for number in numbers):
-            raise ValueError("has what is no byte, 0 to 255, of eight dimensions each")
-        return numbers
-
-    return convert
-
-
-def _check_length(length: int, wanted: int, unit: str) -> None:
-    if wanted and length != wanted:
-        raise ValueError(f"{length} {unit}, and the field has {wanted}")
-
-
-def _sparse(value: Any) -> dict[str, float]:
-    if isinstance(value, Mapping) and set(value) == {"indices", "values"}:
-        if len(value["indices"]) != len(value["values"]):
-            raise ValueError("its indices and values differ in number")
-        value = dict(zip(value["indices"], value["values"], strict=True))
-    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        value = dict(value)  # pairs, as Arrow's maps are
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{_shown(value)} is no sparse vector: index -> weight")
-    out: dict[str, float] = {}
-    for index, weight in value.items():
-        number = int(index)
-        if not 0 <= number < 2**32 - 1:
-            raise ValueError(f"index {index} is not from 0 to 4,294,967,294")
-        weight = float(weight)
-        if not math.isfinite(weight) or weight < 0:
-            raise ValueError(f"the weight of {index} is {weight}, and must be 0 or more")
-        out[str(number)] = weight
-    return out
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return f"{text[:40]}{'…' if len(text) > 40 else ''} ({type(value).__name__})"
+    fits = matrix.shape[1] == floats and matrix.dtype == numpy.float32 and matrix.flags.c_contiguous
+    return bool(fits and numpy.isfinite(matrix).all())
 
 
 __all__ = ["FieldRule", "RowChecker"]

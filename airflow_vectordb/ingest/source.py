@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 #: Rows read at a time. 1,000 rows of 768 float32 are 3 MiB.
@@ -29,10 +29,13 @@ class Block:
 
     :param first: number of the first one within the source, from 0
     :param rows: the rows, and what cannot be read as one
+    :param matrices: by column, a two-dimensional NumPy array that has the value of each row as one of its rows, so that
+        all can be checked together; only for columns for which there is one
     """
 
     first: int
     rows: Sequence[Row | Unreadable]
+    matrices: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Source(Protocol):

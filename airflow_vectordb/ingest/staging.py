@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
@@ -96,8 +96,9 @@ def stage(
             if number < first_source:
                 continue
             for block in source.blocks(first_row if number == first_source else 0):
+                fitting = checkers[number].fitting(block.matrices)
                 for position, row in enumerate(block.rows, start=block.first):
-                    values, problems = _encode(row, checkers[number], columns_of_file)
+                    values, problems = _encode(row, checkers[number], fitting, columns_of_file)
                     if problems:
                         on_bad_row(BadRow(source.name, position + 1, tuple(problems), number))
                         skipped += 1
@@ -128,11 +129,13 @@ def _where_to_begin(sources: Sequence[Source], progress: Progress | None) -> Pro
     return Progress(fingerprints=fingerprints)
 
 
-def _encode(row: Row | Unreadable, checker: RowChecker, columns: Sequence[_Column]) -> tuple[list[Any], list[str]]:
+def _encode(
+    row: Row | Unreadable, checker: RowChecker, fitting: Container[str], columns: Sequence[_Column]
+) -> tuple[list[Any], list[str]]:
     """Return what is collected of a row, by column, and what is wrong with the row."""
     if isinstance(row, Unreadable):
         return [], [row.reason]
-    left, problems = checker.check(row)
+    left, problems = checker.check(row, fitting)
     values: list[Any] = []
     for column in columns if not problems else ():
         # The column of the dynamic fields is the last one.

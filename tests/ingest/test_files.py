@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from pyarrow import ipc, parquet
 
 from airflow_vectordb.ingest.files import open_file
+from airflow_vectordb.ingest.memory import ArrowData
 from airflow_vectordb.ingest.source import Source, Unreadable
 from airflow_vectordb.rest.errors import InvalidParametersError
 
@@ -135,6 +137,38 @@ def test_vectors_of_lists_of_any_length_and_nulls(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"v": column}), tmp_path / "rows.parquet")
     values = [row["v"] for _, row in rows_of(source(tmp_path / "rows.parquet"), 1)]
     assert [value if value is None else list(value) for value in values] == [None, [3.0], [], [None, 4.0]]
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.list_(pa.float32(), 2), pa.large_list(pa.float32())])
+@pytest.mark.parametrize(
+    "values",
+    [
+        [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
+        [[1.0, 2.0], None, [5.0, 6.0]],
+        [[1.0, 2.0], [None, 4.0], [5.0, 6.0]],
+        [None, None, None],
+    ],
+)
+def test_vectors_are_also_given_together_where_there_are_all(kind: Any, values: Any) -> None:
+    data = ArrowData(pa.table({"v": pa.array(values, kind).slice(1)}))
+    (block,) = data.blocks()
+    assert [None if row["v"] is None else list(row["v"]) for row in block.rows] == values[1:]  # type: ignore[union-attr]
+    complete = all(value is not None and None not in value for value in values[1:])
+    assert {name: matrix.tolist() for name, matrix in block.matrices.items()} == ({"v": values[1:]} if complete else {})
+
+
+def test_a_row_group_is_not_in_memory_as_a_whole(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(1).standard_normal(20_000 * 256, np.float32)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(numbers), 256).cast(pa.list_(pa.float32()))
+    parquet.write_table(pa.table({"v": column}), tmp_path / "rows.parquet")
+    del column, numbers
+    tracemalloc.start()  # what is read of a file is Python's
+    try:
+        list(map(len, (block.rows for block in source(tmp_path / "rows.parquet").blocks())))
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 12 * 1024 * 1024  # of 20
 
 
 def test_lines_that_are_no_row_are_named(tmp_path: Path) -> None:

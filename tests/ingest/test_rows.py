@@ -75,6 +75,8 @@ def test_a_value_that_fits_goes_out(spec: dict[str, Any], given: Any, sent: Any)
         ),
         (field("n", "FloatVector", dim=2), "[1, 2]", "n: '[1, 2]' (str) is no vector"),
         (field("n", "Int8Vector", dim=2), [1, 128], "n: has what is no integer from -128 to 127"),
+        (field("n", "Int8Vector", dim=2), np.array([1, -129]), "n: has what is no integer from -128 to 127"),
+        (field("n", "Int8Vector", dim=2), np.array([1, 0.5]), "n: has what is no integer from -128 to 127"),
         (field("n", "BinaryVector", dim=16), b"\x01", "n: 1 bytes, and the field has 2"),
         (field("n", "BinaryVector", dim=8), [256], "n: has what is no byte, 0 to 255, of eight dimensions each"),
         (field("n", "SparseFloatVector"), {-1: 1.0}, "n: index -1 is not from 0 to 4,294,967,294"),
@@ -94,6 +96,31 @@ def test_float64_is_sent_as_the_float32_that_milvus_keeps() -> None:
 def test_float32_is_sent_as_it_is() -> None:
     given = np.array([0.1, 0.2], np.float32)
     assert one(field("n", "FloatVector", dim=2), given)[0] is given
+
+
+@pytest.mark.parametrize(
+    ("matrix", "fits"),
+    [
+        (np.ones((3, 4), np.float32), True),
+        (np.ones((3, 5), np.float32), False),
+        (np.array([[1, 2, 3, 4], [1, 2, np.nan, 4]], np.float32), False),
+        (np.array([[1, 2, 3, -np.inf]], np.float32), False),
+        (np.ones((3, 4)), False),
+        (np.ones((3, 4), ">f4"), False),
+        (np.ones((4, 3), np.float32).T, False),
+        (np.ones((3, 4), np.int64), False),
+    ],
+)
+def test_vectors_are_checked_together_and_one_by_one_where_not_all_fit(matrix: Any, fits: bool) -> None:
+    mapped, other = "embedding", "id"
+    checker = RowChecker(DOCS, {mapped: "vector"})
+    fitting = checker.fitting({mapped: matrix, other: matrix, "unknown": matrix})
+    assert fitting == ({mapped} if fits else set())
+    for vector in matrix:
+        row = {"id": 1, "title": "a", mapped: vector}
+        together, alone = checker.check(row, fitting), checker.check(row)
+        assert together[1] == alone[1]
+        assert np.array_equal(together[0].get("vector", ()), alone[0].get("vector", ()))
 
 
 def test_everything_that_is_wrong_with_a_row_is_reported() -> None:
@@ -166,3 +193,9 @@ def test_columns_are_compared_with_the_schema_before_a_row_is_read() -> None:
         "title: missing; field_mapping={'titel': 'title'} if that is it",
         "field_mapping has 'nope', and no column is named so",
     ]
+
+
+def test_vectors_beside_text_are_no_text() -> None:
+    checker = RowChecker(DOCS, is_text=True)
+    vector = np.ones(4, np.float32)
+    assert checker.check({"id": "1", "title": "a", "vector": vector}) == ({"id": 1, "title": "a", "vector": vector}, [])

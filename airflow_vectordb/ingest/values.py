@@ -1,0 +1,243 @@
+"""A value against its field: what is wrong with it, and what goes out."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from airflow_vectordb.rest.collections import Field
+
+#: Vectors of floats, which all take float32.
+FLOAT_VECTORS = ("FloatVector", "Float16Vector", "BFloat16Vector")
+#: Largest number that a 32-bit float has.
+_FLOAT32_MAX = 3.4028234663852886e38
+_BYTES_EACH = {"Float16Vector": 2, "BFloat16Vector": 2}
+_INT_BITS = {"Int8": 8, "Int16": 16, "Int32": 32, "Int64": 64}
+_TRUE, _FALSE = ("true", "t", "1"), ("false", "f", "0")
+_NOT_INT8 = "has what is no integer from -128 to 127"
+
+Convert = Callable[[Any], Any]
+
+
+def text_reader(kind: str) -> Convert:
+    """
+    Return what turns text, as CSV has it, into a value for the converter.
+
+    :param kind: the field's type
+    """
+    if kind in _INT_BITS:
+        return int
+    if kind in ("Float", "Double"):
+        return float
+    if kind in ("VarChar", "String", "Geometry", "Timestamptz"):
+        return str
+    if kind == "Bool":
+        return _bool_from_text
+    return _json_from_text
+
+
+def _bool_from_text(text: str) -> bool:
+    if text.lower() in _TRUE + _FALSE:
+        return text.lower() in _TRUE
+    raise ValueError(f"{text[:40]!r} is neither true nor false")
+
+
+def _json_from_text(text: str) -> Any:
+    import orjson
+
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise ValueError(f"{text[:40]!r} is not JSON") from None
+
+
+def converter(field: Field, described: Mapping[str, Any]) -> Convert:
+    """
+    Return what turns a value into what goes out; it raises ValueError with what is wrong.
+
+    :param field: that it is for
+    :param described: the same, as the server describes it
+    """
+    params = field.params
+    kind = field.type
+    if kind == "Array":
+        element = str(described.get("elementType") or described.get("elementDataType") or "")
+        return _array(_scalar(element, params), int(params.get("max_capacity") or 0))
+    if kind in (*FLOAT_VECTORS, "Int8Vector"):
+        return _dense(int(params.get("dim") or 0), integers=kind == "Int8Vector", bytes_each=_BYTES_EACH.get(kind))
+    if kind == "BinaryVector":
+        return _binary(int(params.get("dim") or 0))
+    if kind == "SparseFloatVector":
+        return _sparse
+    return _scalar(kind, params)
+
+
+def _scalar(kind: str, params: Mapping[str, Any]) -> Convert:
+    if kind in _INT_BITS:
+        return _integer(kind)
+    if kind in ("Float", "Double"):
+        return _real(_FLOAT32_MAX if kind == "Float" else math.inf)
+    if kind == "Bool":
+        return _bool
+    if kind in ("VarChar", "String"):
+        return _text(int(params.get("max_length") or 0))
+    return lambda value: value  # JSON, and types of newer servers
+
+
+def _integer(kind: str) -> Convert:
+    bits = _INT_BITS[kind]
+    low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+
+    def convert(value: Any) -> int:
+        if type(value) is not int:
+            if isinstance(value, bool) or not (hasattr(value, "__index__") or _is_whole(value)):
+                raise ValueError(f"{_shown(value)} is no {kind}")
+            value = int(value)
+        if not low <= value <= high:
+            raise ValueError(f"{value} is out of the range of {kind}")
+        return value  # type: ignore[no-any-return]
+
+    return convert
+
+
+def _is_whole(value: Any) -> bool:
+    return hasattr(value, "is_integer") and bool(value.is_integer())
+
+
+def _real(most: float) -> Convert:
+    def convert(value: Any) -> float:
+        if isinstance(value, bool) or not (isinstance(value, int | float) or hasattr(value, "__float__")):
+            raise ValueError(f"{_shown(value)} is no number")
+        number = float(value)
+        if not math.isfinite(number):
+            raise ValueError(f"{number} is not a finite number")
+        if abs(number) > most:
+            raise ValueError(f"{number} is out of the range of a 32-bit float")
+        return number
+
+    return convert
+
+
+def _bool(value: Any) -> bool:
+    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):  # NumPy's, without importing it
+        return bool(value)
+    raise ValueError(f"{_shown(value)} is neither true nor false")
+
+
+def _text(most: int) -> Convert:
+    def convert(value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError(f"{_shown(value)} is no text")
+        if most and len(value) * 4 > most and (length := len(value.encode())) > most:
+            raise ValueError(f"{length} bytes, and max_length is {most}")
+        return value
+
+    return convert
+
+
+def _array(convert_element: Convert, most: int) -> Convert:
+    def convert(value: Any) -> list[Any]:
+        if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__len__"):
+            raise ValueError(f"{_shown(value)} is no list")
+        if most and len(value) > most:
+            raise ValueError(f"{len(value)} elements, and max_capacity is {most}")
+        return [convert_element(element) for element in value]
+
+    return convert
+
+
+def _dense(dim: int, *, integers: bool, bytes_each: int | None) -> Convert:
+    def convert(value: Any) -> Any:
+        if isinstance(value, bytes) and bytes_each:
+            _check_length(len(value), dim * bytes_each, "bytes")
+            return base64.b64encode(value).decode()
+        if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__len__"):
+            raise ValueError(f"{_shown(value)} is no vector")
+        _check_length(len(value), dim, "numbers")
+        if hasattr(value, "dtype"):
+            return _checked_array(value, integers=integers)
+        try:
+            finite = math.isfinite(sum(value)) or all(map(math.isfinite, value))
+        except TypeError:
+            at = next(
+                i for i, number in enumerate(value) if isinstance(number, bool) or not hasattr(number, "__float__")
+            )
+            raise ValueError(f"[{at}] is {_shown(value[at])}, no number") from None
+        if not finite:
+            at = next(i for i, number in enumerate(value) if not math.isfinite(number))
+            raise ValueError(f"[{at}] is {value[at]}, not a finite number")
+        if integers and any(not isinstance(number, int) or not -128 <= number <= 127 for number in value):
+            raise ValueError(_NOT_INT8)
+        return value
+
+    return convert
+
+
+def _checked_array(value: Any, *, integers: bool) -> Any:
+    if value.ndim != 1 or value.dtype.kind not in "fiu":
+        raise ValueError(f"an array of shape {value.shape} and type {value.dtype} is no vector")
+    if integers and (value.dtype.kind == "f" or not -128 <= value.min() <= value.max() <= 127):
+        raise ValueError(_NOT_INT8)
+    if value.dtype.kind == "f":
+        # Its length is finite only if all numbers are, takes less time than a sum, and warns of nothing.
+        if not math.isfinite(value.dot(value)):
+            at = next((i for i, number in enumerate(value.tolist()) if not math.isfinite(number)), None)
+            if at is not None:
+                raise ValueError(f"[{at}] is {value[at]}, not a finite number")
+        if value.dtype.itemsize > 4:
+            if value.size and max(value.max(), -value.min()) > _FLOAT32_MAX:
+                raise ValueError("has a number out of the range of a 32-bit float")
+            # Milvus keeps 32 bits, and the text of the other 32 is as long again.
+            value = value.astype("float32")
+    if not value.flags.c_contiguous or value.dtype.byteorder == ">":
+        value = value.astype(value.dtype.newbyteorder("="), order="C")
+    return value
+
+
+def _binary(dim: int) -> Convert:
+    def convert(value: Any) -> list[int]:
+        if isinstance(value, str | Mapping) or not hasattr(value, "__len__"):
+            raise ValueError(f"{_shown(value)} is no binary vector")
+        numbers = [int(number) for number in value]
+        _check_length(len(numbers), dim // 8, "bytes")
+        if any(not 0 <= number <= 255 for number in numbers):
+            raise ValueError("has what is no byte, 0 to 255, of eight dimensions each")
+        return numbers
+
+    return convert
+
+
+def _check_length(length: int, wanted: int, unit: str) -> None:
+    if wanted and length != wanted:
+        raise ValueError(f"{length} {unit}, and the field has {wanted}")
+
+
+def _sparse(value: Any) -> dict[str, float]:
+    if isinstance(value, Mapping) and set(value) == {"indices", "values"}:
+        if len(value["indices"]) != len(value["values"]):
+            raise ValueError("its indices and values differ in number")
+        value = dict(zip(value["indices"], value["values"], strict=True))
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        value = dict(value)  # pairs, as Arrow's maps are
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{_shown(value)} is no sparse vector: index -> weight")
+    out: dict[str, float] = {}
+    for index, weight in value.items():
+        number = int(index)
+        if not 0 <= number < 2**32 - 1:
+            raise ValueError(f"index {index} is not from 0 to 4,294,967,294")
+        weight = float(weight)
+        if not math.isfinite(weight) or weight < 0:
+            raise ValueError(f"the weight of {index} is {weight}, and must be 0 or more")
+        out[str(number)] = weight
+    return out
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return f"{text[:40]}{'…' if len(text) > 40 else ''} ({type(value).__name__})"
+
+
+__all__ = ["FLOAT_VECTORS", "Convert", "converter", "text_reader"]
