@@ -48,14 +48,15 @@ def required(name: str, doc: str, *, most: int = 4096) -> Any:
     return dataclasses.field(metadata={"key": _Key(name, doc, True, most)})
 
 
-def optional(name: str, doc: str, default: Any = "") -> Any:
+def optional(name: str, doc: str, default: Any = "", *, most: int = 4096) -> Any:
     """Return a dataclass field that may be left out of the body.
 
     :param name: its key in the JSON object.
     :param doc: one line for ``/docs``.
     :param default: its value then, or ``list`` or ``dict`` for an empty one.
+    :param most: how many objects a list may have; more are refused unread.
     """
-    metadata = {"key": _Key(name, doc, False, 4096)}
+    metadata = {"key": _Key(name, doc, False, most)}
     if isinstance(default, type):
         return dataclasses.field(default_factory=default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)

@@ -44,6 +44,11 @@ def invalid(detail: str) -> ApiError:
     return ApiError(1100, f"{detail}: invalid parameter")
 
 
+def not_expected(detail: str, expected: str, actual: str) -> ApiError:
+    """1100 where Milvus says what it expected, and what it got."""
+    return ApiError(1100, f"{detail}: invalid parameter[expected={expected}][actual={actual}]")
+
+
 def unexpected(detail: str) -> ApiError:
     """65535: Milvus's code for the validation errors that have no code of their own."""
     return ApiError(65535, detail)

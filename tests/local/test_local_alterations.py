@@ -149,9 +149,6 @@ def test_properties_of_a_collection(api: Api, bare: str) -> None:
 
 
 def test_properties_that_cannot_be(api: Api, filled: str) -> None:
-    for value in (-2, "soon", 1.5):
-        body: Json = {"collectionName": filled, "properties": {"collection.ttl.seconds": value}}
-        assert api.fails("collections/alter_properties", **body)[0] == 1100
     code, message = api.fails("collections/alter_properties", collectionName=filled, properties={"mmap.enabled": True})
     assert (code, "loaded" in message) == (104, True)
     assert api.fails("collections/drop_properties", collectionName=filled, propertyKeys=["mmap.enabled"])[0] == 104

@@ -50,7 +50,7 @@ def test_64_fields_are_not_too_many(api: Api, name: str) -> None:
     [
         ("entities/query", {"filter": "id == " + "1" * 1_000_000}),
         ("entities/query", {"outputFields": ["x" * 1_000_000]}),
-        ("collections/create", {"dimension": 4, "params": {"shardsNum": "9" * 1_000_000}}),
+        ("collections/create", {"dimension": 4, "params": {"partitionKeyIsolation": "9" * 1_000_000}}),
         ("collections/create", {"schema": {"fields": [{"fieldName": "id", "dataType": "x" * 1_000_000}]}}),
     ],
 )

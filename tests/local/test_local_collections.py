@@ -133,21 +133,26 @@ def test_an_identical_collection_is_a_no_op_and_another_one_is_refused(api: Api,
 
 
 BAD_SCHEMAS: dict[str, tuple[dict[str, Any], int, str]] = {
-    "no key": (changed(f0={"isPrimary": False}), 1100, "primary key"),
-    "two keys": (changed(f3={"isPrimary": True}), 1100, "primary key"),
-    "a float as key": (changed(f0={"dataType": "Float"}), 1100, "Int64 or VarChar"),
-    "no dim": (changed(f1={"elementTypeParams": {}}), 1100, "dim"),
-    "dim 1": (changed(f1={"elementTypeParams": {"dim": 1}}), 1100, "2 to 32768"),
-    "dim of a sparse vector": (changed(f2={"elementTypeParams": {"dim": 9}}), 1100, "sparse"),
-    "no max_length": (changed(f3={"elementTypeParams": {}}), 1100, "max_length"),
+    "no key": (changed(f0={"isPrimary": False}), 65535, "primary key is not specified"),
+    "two keys": (changed(f3={"isPrimary": True}), 65535, "more than one primary key, field name = id, label"),
+    "a float as key": (changed(f0={"dataType": "Float"}), 65535, "Int64 or VarChar"),
+    "no dim": (changed(f1={"elementTypeParams": {}}), 65535, "dimension is not defined"),
+    "dim 1": (changed(f1={"elementTypeParams": {"dim": 1}}), 65535, "invalid dimension: 1."),
+    "dim of a sparse vector": (changed(f2={"elementTypeParams": {"dim": 9}}), 65535, "sparse"),
+    "no max_length": (changed(f3={"elementTypeParams": {}}), 65535, "max_length"),
     "max_length 0": (changed(f3={"elementTypeParams": {"max_length": 0}}), 1100, "maximum length"),
     "lower-case type": (changed(f4={"dataType": "int32"}), 1100, "case sensitive"),
-    "one name twice": (changed(f4={"fieldName": "label"}), 1100, "duplicated"),
+    "one name twice": (changed(f4={"fieldName": "label"}), 65535, "duplicated"),
     "a bad field name": (changed(f4={"fieldName": "a b"}), 1701, "a b"),
-    "not in this engine": (changed(f1={"dataType": "BinaryVector"}), 1100, "this local server"),
-    "nullable vectors": (changed(f1={"nullable": True}), 1100, "this local server"),
+    "not in this engine": (changed(f1={"dataType": "Float16Vector"}), 1100, "this local server"),
+    "nullable vectors": (changed(f1={"nullable": True}), 1100, "vector type not support null"),
+    "a nullable key": (changed(f0={"nullable": True}), 1100, "primary field not support null"),
+    "a key with a default": (changed(f0={"defaultValue": 1}), 1100, "primary field not support default_value"),
+    "a nullable partition key": (changed(f3={"isPartitionKey": True, "nullable": True}), 1100, "not support nullable"),
+    "a vector as clustering key": (changed(f1={"isClusteringKey": True}), 107, "clustering key"),
+    "two clustering keys": (changed(f3={"isClusteringKey": True}, f4={"isClusteringKey": True}), 105, "clustering key"),
     "an array of nothing": (changed(f4={"dataType": "Array"}), 1100, "element"),
-    "a default of another type": (changed(f4={"defaultValue": "x"}), 1100, "rank"),
+    "a default of another type": (changed(f4={"defaultValue": "x"}), 1100, "as int default value"),
 }
 
 
@@ -161,10 +166,12 @@ def test_a_bad_schema_is_refused_and_leaves_nothing(api: Api, case: str) -> None
 
 
 BAD_QUICK: dict[str, tuple[dict[str, Any], int, str]] = {
-    "no dimension": ({}, 1802, "dimension is required"),
+    "no dimension": ({}, 1100, "dimension is required"),
     "another key type": ({"dimension": 4, "idType": "Int32"}, 1100, "idType"),
     "a bad name": ({"dimension": 4, "collectionName": "9lives"}, 1100, "9lives"),
     "a long name": ({"dimension": 4, "collectionName": "x" * 256}, 1100, "255"),
+    "text keys of no length": ({"dimension": 4, "idType": "VarChar"}, 65535, 'parsing "<nil>"'),
+    "too many shards": ({"dimension": 4, "params": {"shardsNum": 17}}, 65535, "limited to 16"),
     "another consistency": ({"dimension": 4, "params": {"consistencyLevel": "Weak"}}, 1100, "Weak"),
     "a metric of binary vectors": ({"dimension": 4, "metricType": "JACCARD"}, 1100, "JACCARD"),
 }

@@ -122,7 +122,8 @@ def examples(draw: st.DrawFn) -> Example:
         if name in KINDS:
             optional = draw(st.booleans())
             if kind.may_have_default and draw(st.booleans()):
-                default = draw(kind.values)
+                # Milvus reads numbers of defaults as floats.
+                default = draw(kind.values.filter(lambda value: not isinstance(value, int) or abs(value) <= 2**53))
         if partitioned and name in ("Int64", "VarChar") and not any("isPartitionKey" in f for f in fields):
             entry["isPartitionKey"], optional, default = True, False, None
         if optional:
@@ -212,7 +213,8 @@ def check(api: Api, example: Example) -> None:
         mine = told[entry["fieldName"]]
         assert mine["nullable"] is entry.get("nullable", False)
         assert mine["partitionKey"] is entry.get("isPartitionKey", False)
-        assert same(mine.get("defaultValue"), entry.get("defaultValue"))
+        default = list(mine["defaultValue"]["Data"].values()) if "defaultValue" in mine else [None]
+        assert same(default, [entry.get("defaultValue")])
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

@@ -144,7 +144,6 @@ ROWS: tuple[Row, ...] = (
         {"collectionName": "new", "schema": {**SCHEMA, "functions": []}, "indexParams": [{"fieldName": "v"}]},
         (
             "collectionName",
-            "schema.fields",
             "schema.fields.0.fieldName",
             "schema.fields.0.dataType",
             "indexParams.0.fieldName",

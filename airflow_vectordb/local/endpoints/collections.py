@@ -10,7 +10,7 @@ from airflow_vectordb.local.endpoints.bodies import CollectionNameReq, InDatabas
 from airflow_vectordb.local.endpoints.indexes import IndexParam, create_all
 from airflow_vectordb.local.endpoints.schemas import FieldReq, FunctionReq, described_field, described_function
 from airflow_vectordb.local.endpoints.table import Answer, RequestContext, endpoint
-from airflow_vectordb.local.engine.literals import normalize
+from airflow_vectordb.local.engine.literals import go_text
 from airflow_vectordb.local.engine.model import (
     CONSISTENCY_LEVELS,
     CollectionInfo,
@@ -20,20 +20,31 @@ from airflow_vectordb.local.engine.model import (
     IndexInfo,
 )
 from airflow_vectordb.local.engine.names import check_name
-from airflow_vectordb.local.errors import invalid, missing
+from airflow_vectordb.local.engine.schema_rules import ISOLATION, MOST_FIELDS, check_schema
+from airflow_vectordb.local.errors import missing, not_expected
 
-# Properties of a collection that stand in `params`; the others there are arguments of its creation.
-_PROPERTIES = {"ttlSeconds": "collection.ttl.seconds", "partitionKeyIsolation": "partitionkey.isolation"}
-_ARGUMENTS = frozenset({"max_length", "enableDynamicField", "shardsNum", "consistencyLevel", "partitionsNum"})
+# Properties of a collection that stand in `params`: their names there and their own. What else is there has no effect.
+_PROPERTIES = {
+    "ttlSeconds": "collection.ttl.seconds",
+    "partitionKeyIsolation": ISOLATION,
+    "mmap.enabled": "mmap.enabled",
+    "ttlField": "ttl_field",
+    **{f"warmup.{what}": f"warmup.{what}" for what in ("scalarField", "scalarIndex", "vectorField", "vectorIndex")},
+}
+
+_ID_TYPES = {**dict.fromkeys(("", "Int64", "int64"), "Int64"), **dict.fromkeys(("VarChar", "Varchar"), "VarChar")}
+_GO_BOOLEANS = {
+    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
+    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SchemaReq:
-    fields: list[FieldReq] = required("fields", "The fields.", most=64)
+    fields: list[FieldReq] = optional("fields", "The fields.", list, most=MOST_FIELDS)
     functions: list[FunctionReq] = optional("functions", "The functions.", list)
     auto_id: bool = optional("autoID", "Whether primary keys are made by the server.", False)
     dynamic: bool = optional("enableDynamicField", "Whether rows may have fields that the schema has not.", False)
-    description: str = optional("description", "What the collection is for.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,83 +84,78 @@ class CollectionPropertyKeysReq(CollectionNameReq):
 @endpoint("collections/create", CollectionReq)
 def create_collection(context: RequestContext, request: CollectionReq) -> None:
     """Create a collection, by its schema or set up quickly with an index and loaded."""
+    schema = request.schema or SchemaReq()
     indexes = request.index_params
-    if request.schema is None:
-        spec = _quick(request)
-        vector = spec.vectors[0].name
-        indexes = [IndexParam(field_name=vector, index_name=vector, metric_type=request.metric_type)]
+    if schema.fields:
+        spec = _from_schema(request, schema)
     else:
-        spec = _from_schema(request, request.schema)
+        spec = _quick(request, schema)
+        vector = spec.vectors[0].name
+        indexes = [IndexParam(field_name=vector, index_name=vector, metric_type=request.metric_type or "COSINE")]
+    check_schema(spec)
     context.engine.collections.create(context.database, spec)
+    for index in indexes:
+        # As on Milvus: by now the collection exists.
+        if spec.field_named(index.field_name) is None:
+            raise missing(f"`{index.field_name}` hasn't defined in schema")
+        create_all(context, request.collection_name, [index])
     if indexes:
-        create_all(context, request.collection_name, indexes)
         context.engine.loading.load(context.database, request.collection_name)
 
 
-def _quick(request: CollectionReq) -> CollectionSpec:
+def _quick(request: CollectionReq, schema: SchemaReq) -> CollectionSpec:
+    if schema.functions:
+        raise not_expected("functions are not supported for quickly create collection", "schema", "functions")
     if not request.dimension:
-        raise missing("dimension is required for quickly create collection(default metric type: COSINE)")
-    id_type = request.id_type or "Int64"
-    if id_type not in ("Int64", "VarChar"):
-        raise invalid(f"idType can only be [Int64, VarChar], default: Int64, but got {id_type}")
-    length = {}
-    if id_type == "VarChar":
-        length = normalize({"max_length": request.params.get("max_length", 65535)})
+        why = "dimension is required for quickly create collection(default metric type: COSINE)"
+        raise not_expected(why, "collectionName & dimension", "collectionName")
+    id_type = _ID_TYPES.get(request.id_type)
+    if id_type is None:
+        why = "idType can only be [Int64, VarChar], default: Int64"
+        raise not_expected(why, "Int64, Varchar", request.id_type)
+    length = {"max_length": go_text(request.params.get("max_length"))} if id_type == "VarChar" else {}
     fields = [
         FieldSpec(request.primary_field or "id", id_type, is_primary=True, auto_id=request.auto_id, params=length),
         FieldSpec(request.vector_field or "vector", "FloatVector", params={"dim": str(request.dimension)}),
     ]
-    dynamic = _flag(request.params, "enableDynamicField", default=True)
-    return _spec(request, fields, [], dynamic, request.description)
+    dynamic = _GO_BOOLEANS.get(go_text(request.params.get("enableDynamicField")), True)
+    return _spec(request, fields, [], dynamic)
 
 
 def _from_schema(request: CollectionReq, schema: SchemaReq) -> CollectionSpec:
-    fields = [entry.spec(auto_id=schema.auto_id) for entry in schema.fields]
     functions = [entry.spec() for entry in schema.functions]
-    dynamic = schema.dynamic or _flag(request.params, "enableDynamicField", default=False)
-    return _spec(request, fields, functions, dynamic, schema.description or request.description)
+    fields = [entry.spec(auto_id=schema.auto_id) for entry in schema.fields]
+    return _spec(request, fields, functions, schema.dynamic)
 
 
 def _spec(
-    request: CollectionReq, fields: list[FieldSpec], functions: list[FunctionSpec], dynamic: bool, description: str
+    request: CollectionReq, fields: list[FieldSpec], functions: list[FunctionSpec], dynamic: bool
 ) -> CollectionSpec:
     params = request.params
     level = params.get("consistencyLevel", "Bounded")
     if level not in CONSISTENCY_LEVELS:
         levels = ", ".join(CONSISTENCY_LEVELS)
-        raise invalid(f"consistencyLevel can only be [{levels}], default: Bounded, but got {level}")
+        why = f"consistencyLevel can only be [{levels}], default: Bounded"
+        raise not_expected(why, levels, go_text(level))
     partitioned = any(entry.is_partition_key for entry in fields)
-    properties = {_PROPERTIES.get(key, key): value for key, value in params.items() if key not in _ARGUMENTS}
     return CollectionSpec(
         request.collection_name,
         fields,
         functions,
         dynamic,
-        description,
-        _number(params, "shardsNum", 1, 16),
+        request.description,
+        _count(params, "shardsNum", 1),
         level,
-        _number(params, "partitionsNum", 16 if partitioned else 1, 1024),
-        normalize(properties),
+        _count(params, "partitionsNum", 16) if partitioned else 1,
+        {name: go_text(params[key]) for key, name in _PROPERTIES.items() if key in params},
     )
 
 
-def _number(params: dict[str, Any], key: str, default: int, most: int) -> int:
-    try:
-        value = int(params.get(key, default))
-    except (TypeError, ValueError):
-        raise invalid(f"{key} should be a number, but got {params[key]!r}") from None
-    if not 1 <= value <= most:
-        raise invalid(f"{key} should be in range [1, {most}], but got {value}")
-    return value
-
-
-def _flag(params: dict[str, Any], key: str, *, default: bool) -> bool:
-    value = params.get(key, default)
-    if value in (True, "true", "True"):
-        return True
-    if value in (False, "false", "False"):
-        return False
-    raise invalid(f"{key} should be true or false, but got {value!r}")
+def _count(params: dict[str, Any], key: str, default: int) -> int:
+    """Return a number among the parameters; Milvus passes over what is none."""
+    given = go_text(params.get(key))
+    number = int(given) if given.isascii() and given.isdecimal() and len(given) < 10 else default
+    return number or default
 
 
 # --- looked up ---
@@ -173,10 +179,7 @@ def describe_collection(context: RequestContext, request: CollectionNameReq) -> 
     """Return what a collection is."""
     check_name("collection name", request.collection_name)
     info = context.engine.collections.describe(context.database, request.collection_name)
-    # Milvus describes the index of the first vector field here, and no other.
-    first = info.spec.vectors[0].name
-    found = context.engine.indexes.describe(context.database, info.spec.name)
-    indexes = [index for index in found if index.field == first]
+    indexes = context.engine.indexes.describe(context.database, info.spec.name)
     message = "" if indexes else f"index not found[collection={info.spec.name}];"
     # The name that was asked for: of an alias Milvus does not say which collection it stands for.
     return {"data": {"collectionName": request.collection_name, **_described(info, indexes)}, "message": message}
@@ -192,7 +195,9 @@ def _described(info: CollectionInfo, indexes: list[IndexInfo]) -> dict[str, Any]
         "functions": [described_function(function) for function in spec.functions],
         "aliases": info.aliases,
         "indexes": [
-            {"fieldName": i.field, "indexName": i.name, "metricType": i.params.get("metric_type", "")} for i in indexes
+            # Of what has no metric Milvus tells its default.
+            {"fieldName": i.field, "indexName": i.name, "metricType": i.params.get("metric_type", "COSINE")}
+            for i in indexes
         ],
         "load": info.load_state,
         "shardsNum": spec.shards,
@@ -217,7 +222,12 @@ def rename_collection(context: RequestContext, request: RenameCollectionReq) -> 
 @endpoint("collections/alter_properties", CollectionPropertiesReq)
 def alter_collection(context: RequestContext, request: CollectionPropertiesReq) -> None:
     """Set properties of a collection."""
-    context.engine.collections.alter(context.database, request.collection_name, normalize(request.properties), [])
+    context.engine.collections.alter(
+        context.database,
+        request.collection_name,
+        {key: go_text(value) for key, value in request.properties.items()},
+        [],
+    )
 
 
 @endpoint("collections/drop_properties", CollectionPropertyKeysReq)

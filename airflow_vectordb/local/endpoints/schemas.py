@@ -8,9 +8,10 @@ from typing import Any
 from airflow_vectordb.local.body import optional, required
 from airflow_vectordb.local.endpoints.bodies import CollectionNameReq, key_values
 from airflow_vectordb.local.endpoints.table import RequestContext, endpoint
-from airflow_vectordb.local.engine.literals import normalize
-from airflow_vectordb.local.engine.model import TYPE_NUMBERS, FieldSpec, FunctionSpec
-from airflow_vectordb.local.errors import invalid, not_here
+from airflow_vectordb.local.engine.literals import go_text, normalize
+from airflow_vectordb.local.engine.model import SCALAR_SLOTS, TYPE_NUMBERS, FieldSpec, FunctionSpec
+from airflow_vectordb.local.engine.schema import FUNCTION_NUMBERS
+from airflow_vectordb.local.errors import ApiError, invalid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,6 @@ class FieldReq:
     element_type_params: dict[str, Any] = optional("elementTypeParams", "dim, max_length, max_capacity …", dict)
     nullable: bool = optional("nullable", "Whether a row may have no value.", False)
     default_value: Any = optional("defaultValue", "The value of a row that has none.", None)
-    description: str = optional("description", "What it is for.")
 
     def spec(self, *, auto_id: bool = False) -> FieldSpec:
         """Return the field as engines know it.
@@ -32,11 +32,11 @@ class FieldReq:
         :param auto_id: whether keys are made by the server, where it is the primary one.
         :raises ApiError: 1100 for a type or default that cannot be.
         """
-        for name in filter(None, (self.data_type, self.element_data_type)):
-            if name not in TYPE_NUMBERS:
-                raise invalid(f"data type {name} is invalid(case sensitive).")
-        if self.default_value is not None and self.data_type in ("Array", "JSON"):
-            raise not_here(f"a default value of type {self.data_type} (field {self.field_name})")
+        _check_type("data type", self.data_type)
+        element = self.element_data_type if self.data_type == "Array" else ""
+        default = self._default()
+        if self.data_type == "Array":
+            _check_type("element data type", element)
         return FieldSpec(
             self.field_name,
             self.data_type,
@@ -45,24 +45,48 @@ class FieldReq:
             is_partition_key=self.is_partition_key,
             is_clustering_key=self.is_clustering_key,
             nullable=self.nullable,
-            element_type=self.element_data_type,
-            description=self.description,
-            default=self._default(),
-            params=normalize(self.element_type_params),
+            element_type=element,
+            default=default,
+            params={key: _param(value) for key, value in self.element_type_params.items()},
         )
 
     def _default(self) -> Any:
-        value, kind = self.default_value, self.data_type
-        wanted: tuple[type, ...] = (str,)
-        if kind.startswith("Int"):
-            wanted = (int,)
-        elif kind in ("Float", "Double"):
-            wanted = (int, float)
-        elif kind == "Bool":
-            wanted = (bool,)
-        if value is not None and type(value) not in wanted:
-            raise invalid(f"convert defaultValue fail, err: {value!r} is no {kind}, field {self.field_name}")
-        return value
+        """Return the default value, of which Milvus reads all numbers as floats first."""
+        value, slot = self.default_value, SCALAR_SLOTS.get(self.data_type)
+        if value is None:
+            return None
+        if slot is None:
+            why = f"default value of type {self.data_type} is not supported, field {self.field_name}"
+            raise invalid(f"convert defaultValue fail, err:{why}")
+        kind, wanted = slot.removesuffix("_data"), _DEFAULTS.get(slot, (int, float))
+        if type(value) not in wanted:
+            given = f'"{go_text(value)}"(type: {_GO_TYPES[type(value)]})'
+            raise invalid(f"convert defaultValue fail, err:cannot use {given} as {kind} default value")
+        return int(float(value)) if slot in ("int_data", "long_data") else value
+
+
+_DEFAULTS: dict[str, tuple[type, ...]] = {"bool_data": (bool,), "string_data": (str,)}
+_GO_TYPES = {
+    str: "string",
+    bool: "bool",
+    int: "float64",
+    float: "float64",
+    list: "[]interface {}",
+    dict: "map[string]interface {}",
+}
+
+
+def _check_type(what: str, name: str) -> None:
+    # The last two are known, and refused as what they are.
+    if name not in TYPE_NUMBERS and name not in ("None", "String"):
+        raise ApiError(1100, f"invalid parameter, {what} {name} is invalid(case sensitive).")
+
+
+def _param(value: Any) -> str:
+    """Return a parameter of a field as Milvus keeps it; of JSON ``null`` it keeps the word."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "null" if value is None else normalize({"": value})[""]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +99,12 @@ class FunctionReq:
     description: str = optional("description", "What it is for.")
 
     def spec(self) -> FunctionSpec:
-        """Return the function as engines know it."""
+        """Return the function as engines know it.
+
+        :raises ApiError: 1100 for a type that is not known.
+        """
+        if self.type not in FUNCTION_NUMBERS:
+            raise invalid(f"Unsupported function type: {self.type}")
         return FunctionSpec(
             self.name, self.type, self.inputs, self.outputs, 0, self.description, normalize(self.params)
         )
@@ -155,7 +184,8 @@ def described_field(entry: FieldSpec) -> dict[str, Any]:
         "description": entry.description,
     }
     if entry.default is not None:
-        described["defaultValue"] = entry.default
+        slot = SCALAR_SLOTS.get(entry.type, "bytes_data").title().replace("_", "")
+        described["defaultValue"] = {"Data": {slot: entry.default}}
     if entry.element_type:
         described["elementType"] = entry.element_type
     if entry.params:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from decimal import Decimal
 from typing import Any
 
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
@@ -27,3 +29,34 @@ def normalize(params: dict[str, Any]) -> dict[str, str]:
         for key, value in params.items()
         if value is not None
     }
+
+
+def go_text(value: Any) -> str:
+    """Return a value of a request as Go's ``%v`` writes it, which Milvus's handler keeps properties as.
+
+    Go reads all numbers of JSON as floats, and writes large ones with an exponent: 1000000 is ``1e+06``.
+    """
+    if value is None:
+        return "<nil>"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return _go_number(value)
+    if isinstance(value, list):
+        return f"[{' '.join(map(go_text, value))}]"
+    if isinstance(value, dict):
+        return f"map[{' '.join(f'{key}:{go_text(value[key])}' for key in sorted(value))}]"
+    return str(value)
+
+
+def _go_number(value: float) -> str:
+    value = float(value)
+    if not value or math.isinf(value):
+        return f"{value:+}".replace("inf", "Inf") if value else "0"
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    minus, text, power = "-" * sign, "".join(map(str, digits)), len(digits) - 1 + exponent
+    if -4 <= power < 6:
+        return f"{minus}{Decimal((0, digits, exponent)):f}"
+    fraction = f".{text[1:]}" if text[1:] else ""
+    return f"{minus}{text[0]}{fraction}e{power:+03}"

@@ -117,6 +117,10 @@ class CollectionSpec:
     def has_partition_key(self) -> bool:
         return any(entry.is_partition_key for entry in self.fields)
 
+    @property
+    def has_clustering_key(self) -> bool:
+        return any(entry.is_clustering_key for entry in self.fields)
+
     def field_named(self, name: str) -> FieldSpec | None:
         return next((entry for entry in self.fields if entry.name == name), None)
 

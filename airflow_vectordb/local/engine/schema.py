@@ -9,9 +9,9 @@ from airflow_vectordb.local.engine.model import SCALAR_SLOTS, TYPE_NUMBERS, Coll
 from airflow_vectordb.local.engine.requests import pairs, unpaired
 from airflow_vectordb.local.errors import invalid
 
-_FUNCTION_NUMBERS = {name: number for name, number in schema_pb2.FunctionType.items() if number}
+FUNCTION_NUMBERS = {name: number for name, number in schema_pb2.FunctionType.items() if number}
 _TYPE_NAMES = {number: name for name, number in TYPE_NUMBERS.items()}
-_FUNCTION_NAMES = {number: name for name, number in _FUNCTION_NUMBERS.items()}
+_FUNCTION_NAMES = {number: name for name, number in FUNCTION_NUMBERS.items()}
 
 
 def schema_message(spec: CollectionSpec, *, engine_makes_ids: bool) -> Any:
@@ -35,11 +35,11 @@ def function_message(function: FunctionSpec) -> Any:
 
     :raises ApiError: 1100 for a type that is not known.
     """
-    if function.type not in _FUNCTION_NUMBERS:
+    if function.type not in FUNCTION_NUMBERS:
         raise invalid(f"unsupported function type: {function.type} (function {function.name})")
     return schema_pb2.FunctionSchema(
         name=function.name,
-        type=_FUNCTION_NUMBERS[function.type],
+        type=FUNCTION_NUMBERS[function.type],
         description=function.description,
         input_field_names=function.inputs,
         output_field_names=function.outputs,

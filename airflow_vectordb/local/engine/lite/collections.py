@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import suppress
 
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord
 from airflow_vectordb.local.engine.lite.schema_rules import MMAP, check_schema
-from airflow_vectordb.local.engine.lite.store import DATABASES, Store, altered, check_alteration
+from airflow_vectordb.local.engine.lite.store import DATABASES, Store, altered
 from airflow_vectordb.local.engine.model import CollectionInfo, CollectionSpec
-from airflow_vectordb.local.engine.names import check_name
-from airflow_vectordb.local.errors import ApiError, already_loaded, invalid, not_here, unexpected
+from airflow_vectordb.local.engine.schema_rules import ISOLATION, check_isolation
+from airflow_vectordb.local.errors import ApiError, already_loaded, not_here, unexpected
 
-_TTL = "collection.ttl.seconds"
 _DESCRIPTION = "collection.description"
+# Properties of what is loaded, as it is loaded.
+_UNLOADED = frozenset({MMAP, "lazyload.enabled"})
 
 
 class Collections:
@@ -40,7 +40,6 @@ class Collections:
     # --- created and dropped ---
 
     def create(self, database: str, spec: CollectionSpec) -> None:
-        check_name("collection name", spec.name)
         spec = check_schema(spec)
         with self._store.locks.shared(DATABASES), self._store.locks.exclusive((database, spec.name)):
             self._catalog.database(database)
@@ -118,11 +117,13 @@ class Collections:
 
     def alter(self, database: str, name: str, properties: dict[str, str], drop: list[str]) -> None:
         """Set and drop properties; those that mean nothing to Milvus Lite are kept, and shown, and have no effect."""
-        check_alteration(properties, drop)
-        _check_ttl(properties)
         with self._store.writing(database, name) as record:
-            if record.loaded and MMAP in {*properties, *drop}:
-                raise already_loaded(record.name, "can not alter mmap properties if collection loaded")
+            if not properties and not drop:
+                raise unexpected("only support alter collection properties, but collection properties is empty")
+            if record.loaded and _UNLOADED.intersection({*properties, *drop}):
+                action = "alter" if properties else "delete"
+                raise already_loaded(record.name, f"can not {action} mmap properties if collection loaded")
+            self._check_isolation(record, properties)
             self._driver.alter(record, properties, drop)
             changed = {**record.spec.properties, **properties}
             description = changed.pop(_DESCRIPTION, record.spec.description)
@@ -131,12 +132,11 @@ class Collections:
             )
             self._catalog.put_collection(record)
 
-
-def _check_ttl(properties: dict[str, str]) -> None:
-    if _TTL not in properties:
-        return
-    value = -2
-    with suppress(ValueError):
-        value = int(properties[_TTL])
-    if value < -1:
-        raise invalid(f"collection TTL is out of range, expect [-1, 3155760000], got {properties[_TTL]}")
+    def _check_isolation(self, record: CollectionRecord, properties: dict[str, str]) -> None:
+        wanted = check_isolation(record.spec, properties)
+        if wanted == check_isolation(record.spec, record.spec.properties) or ISOLATION not in properties:
+            return
+        for entry in record.spec.vectors:
+            if record.index_on(entry.name) is not None:
+                why = "can not alter partition key isolation mode if the collection already has a vector index"
+                raise ApiError(702, f"{why}. Please drop the index first: index duplicates[indexName={entry.name}]")

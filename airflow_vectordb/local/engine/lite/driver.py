@@ -207,10 +207,15 @@ class Driver:
 
 
 def _schema(spec: CollectionSpec) -> Any:
-    """Return the schema with the largest limits: they are checked here, and the engine cannot alter its own."""
+    """Return the schema with the largest limits: they are checked here, and the engine cannot alter its own.
+
+    And without clustering keys, which the engine refuses: they say how a cluster may sort its files, and no more.
+    """
     most = {"max_length": "65535", "max_capacity": "4096"}
     fields = [
-        dataclasses.replace(entry, params={key: most.get(key, value) for key, value in entry.params.items()})
+        dataclasses.replace(
+            entry, params={key: most.get(key, value) for key, value in entry.params.items()}, is_clustering_key=False
+        )
         for entry in spec.fields
     ]
     # Automatic ids are made here: the engine's begin again after some restarts, and then replace rows.

@@ -67,7 +67,7 @@ class Schemas:
             if record.loaded and MMAP in params:
                 raise already_loaded(record.name, "can not alter collection field properties if collection loaded")
             changed = dataclasses.replace(entry, params={**entry.params, **params})
-            check_field(changed)
+            check_field(changed, record.name)
             fields = [changed if one is entry else one for one in record.spec.fields]
             record.spec = dataclasses.replace(record.spec, fields=fields)
             self._catalog.put_collection(record)

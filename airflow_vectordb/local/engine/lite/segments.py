@@ -58,9 +58,9 @@ class Segments:
         self._store.unflushed.discard(record.id)
 
     def compact(self, database: str, collection: str, *, clustering: bool) -> int:
-        self._catalog.collection(database, collection)
-        if clustering:
-            raise not_here("clustering compaction")
+        record = self._catalog.collection(database, collection)
+        if clustering and not record.spec.has_clustering_key:
+            raise not_here("clustering compaction without a clustering key")
         # The engine compacts by itself when it flushes; so the job is already done.
         return self._catalog.ids(1)[0]
 
