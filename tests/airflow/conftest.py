@@ -21,8 +21,8 @@ def pytest_exception_interact(call: pytest.CallInfo[Any]) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests in a browser come first, so that their Airflows do not run beside the one of the other tests."""
-    items.sort(key=lambda item: item.path.name != "test_browser.py")
+    """Tests with Airflows of their own come first, so that these do not run beside the one of the other tests."""
+    items.sort(key=lambda item: item.path.name not in ("test_browser.py", "test_celery.py"))
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import signal
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from random import Random
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -18,6 +14,7 @@ import pytest
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.rest import Client, MilvusConfig, collections, entities, indexes
 from tests.support.running_airflow import Run, RunningAirflow
+from tests.support.watched_milvus import WatchedMilvus
 
 TOKEN = "root:kill me not"
 STEPS = {
@@ -37,86 +34,28 @@ ROWS = [{"id": i, "vector": [_NUMBERS.uniform(-1, 1) for _ in range(8)]} for i i
 HNSW = {"fieldName": "vector", "metricType": "COSINE", "indexType": "HNSW", "params": {"M": 16, "efConstruction": 64}}
 
 
-class Proxy(ThreadingHTTPServer):
-    """
-    Stands between tasks and a server. When the server has done what a plan names, it kills the process that asked.
-
-    :param port: the server's
-    """
-
-    daemon_threads = True
+class Proxy(WatchedMilvus):
+    """Kills the process that asked, when the server has done what a plan names."""
 
     def __init__(self, port: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.upstream = port
+        super().__init__(port)
         self.lock = Lock()
         self.plan: dict[str, list[str]] = {}  # collection -> paths that are yet to end in a kill
         self.killed: dict[str, list[tuple[str, int]]] = {}  # collection -> path and process id of each kill
         self.calls: dict[str, list[str]] = {}  # collection -> paths
 
-    @property
-    def port(self) -> int:
-        return int(self.server_address[1])
-
-    def answered(self, collection: str, path: str, peer: int) -> bool:
-        """Kill whoever is at the other end, if that is planned; return whether it was."""
+    def answered(self, path: str, body: dict[str, Any], peer: int) -> bool:
+        collection = body.get("collectionName", "")
         with self.lock:
             self.calls.setdefault(collection, []).append(path)
             left = self.plan.get(collection, [])
             if path not in left:
-                return False
+                return True
             left.remove(path)
-            pid = owner_of(peer, self.port)
+            pid = self.owner_of(peer)
             os.kill(pid, signal.SIGKILL)
             self.killed.setdefault(collection, []).append((path, pid))
-            return True
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Proxy
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        upstream = http.client.HTTPConnection("127.0.0.1", self.server.upstream, timeout=60)
-        try:
-            upstream.request("POST", self.path, body, dict(self.headers))
-            response = upstream.getresponse()
-            answer = response.read()
-        finally:
-            upstream.close()
-        collection = json.loads(body).get("collectionName", "")
-        if self.server.answered(collection, self.path.removeprefix("/v2/vectordb/"), self.client_address[1]):
-            self.close_connection = True
-            return
-        self.send_response(response.status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-def owner_of(port: int, to: int) -> int:
-    """Find the process that has the connection from one port of this machine to another."""
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        ends = [int(fields[at].rpartition(":")[2], 16) for at in (1, 2)]
-        if ends == [port, to]:
-            socket = f"socket:[{fields[9]}]"
-            for entry in Path("/proc").iterdir():
-                if entry.name.isdigit() and int(entry.name) != os.getpid() and _has(entry, socket):
-                    return int(entry.name)
-    raise LookupError(f"nobody on this machine has the connection from {port} to {to}")
-
-
-def _has(process: Path, socket: str) -> bool:
-    try:
-        return any(os.readlink(fd) == socket for fd in (process / "fd").iterdir())
-    except OSError:  # it has ended, or is not ours
-        return False
+            return False
 
 
 @pytest.fixture(scope="module")
@@ -134,11 +73,7 @@ def client(milvus: LocalMilvus) -> Iterator[Client]:
 @pytest.fixture(scope="module")
 def proxy(milvus: LocalMilvus) -> Iterator[Proxy]:
     with Proxy(int(milvus.uri.rpartition(":")[2])) as made:
-        thread = Thread(target=made.serve_forever)
-        thread.start()
         yield made
-        made.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")
