@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import functools
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
@@ -21,7 +22,7 @@ from fastapi.responses import PlainTextResponse, Response
 from starlette.requests import ClientDisconnect
 
 import airflow_vectordb
-from airflow_vectordb.local.body import json_schema, parse, read
+from airflow_vectordb.local.body import decode, json_schema, read
 from airflow_vectordb.local.endpoints import (
     aliases,
     collections,
@@ -44,7 +45,9 @@ from airflow_vectordb.local.pages import add_pages
 # Importing them fills the table of endpoints.
 _MODULES = (aliases, collections, databases, entities, imports, indexes, partitions, schemas, search, storage)
 
+_ROOT = "/v2/vectordb/"
 _DEFAULT_TIMEOUT = 30.0
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _WORKERS = 64
 _MOST_MESSAGE = 4000
 _log = logging.getLogger("airflow_vectordb.local.requests")
@@ -72,7 +75,7 @@ def build_app(engine: Engine, token: str | None = None, hosts: AllowedHosts | No
     for path, endpoint in ENDPOINTS.items():
         resource = path.split("/", 1)[0]
         app.add_api_route(
-            f"/v2/vectordb/{path}",
+            f"{_ROOT}{path}",
             _handler(endpoint, engine, pool),
             methods=["POST"],
             summary=endpoint.summary,
@@ -92,6 +95,10 @@ def build_app(engine: Engine, token: str | None = None, hosts: AllowedHosts | No
 async def _not_found(request: Request, error: Exception) -> Response:
     """Return what Milvus says to a path or method that it does not know."""
     await discard_body(request.receive)
+    path = request.url.path.removesuffix("/")
+    if request.method == "POST" and path != request.url.path and path.removeprefix(_ROOT) in ENDPOINTS:
+        query = f"?{request.url.query}" if request.url.query else ""
+        return Response(status_code=307, headers={"Location": f"{path}{query}"})
     return PlainTextResponse("404 page not found", status_code=404)
 
 
@@ -101,6 +108,8 @@ def _handler(endpoint: Endpoint, engine: Engine, pool: ThreadPoolExecutor) -> Ca
         try:
             body = await _body(request)
             timeout = _timeout(request)
+            if timeout <= 0:
+                raise time_out()
             DEADLINE.set(started + timeout)
             work = functools.partial(_work, endpoint, engine, dict(request.headers), body)
             # The context carries the credentials and the deadline into the thread.
@@ -131,7 +140,7 @@ def _handler(endpoint: Endpoint, engine: Engine, pool: ThreadPoolExecutor) -> Ca
 def _work(endpoint: Endpoint, engine: Engine, headers: dict[str, str], raw: bytes) -> tuple[int, int, bytes]:
     """Everything that takes time, in a worker thread: reading JSON, the work, writing JSON."""
     try:
-        request: Any = read(endpoint.request, parse(raw))
+        request: Any = read(endpoint.request, decode(raw))
         database = getattr(request, "db_name", "") or headers.get("db-name", "") or "default"
         # Milvus makes them numbers unless it is asked not to, in one of Go's words for it.
         as_numbers = headers.get("accept-type-allow-int64") not in ("0", "f", "F", "FALSE", "False", "false")
@@ -156,11 +165,8 @@ def _failure(error: ApiError) -> tuple[int, int, bytes]:
 
 
 def _timeout(request: Request) -> float:
-    try:
-        seconds = int(request.headers.get("request-timeout", ""))
-    except ValueError:
-        return _DEFAULT_TIMEOUT
-    return float(seconds) if seconds > 0 else _DEFAULT_TIMEOUT
+    given = request.headers.get("request-timeout", "")
+    return float(given) if _INTEGER.fullmatch(given) else _DEFAULT_TIMEOUT
 
 
 async def _body(request: Request) -> bytes:

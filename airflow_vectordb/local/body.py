@@ -2,30 +2,45 @@
 
 Each endpoint names one dataclass; its fields say what the body may hold, and which of them it must hold
 (:func:`required`, :func:`optional`). The rules, which are those of Go's ``encoding/json`` and gin's validator, are in
-:func:`parse` and :func:`read` and nowhere else:
+:func:`decode` and :func:`read` and nowhere else:
 
-- keys match without regard to case, the exact spelling first; unknown keys are ignored; ``null`` is as good as absent;
-- a value of the wrong JSON type is 1801, a required field that is missing or empty is 1802;
-- a number with a fraction is no integer, a string is no number, and 0 and 1 are no booleans.
+- after the first JSON value anything may follow; ``null`` is as good as ``{}``;
+- keys match without regard to case, and the last one counts; unknown keys are ignored; ``null`` is as good as absent;
+- a value of the wrong JSON type is 1801: a number with a fraction is no integer, a string is no number, and 0 and 1 are
+  no booleans;
+- a required field that is absent, ``""``, 0 or false is 1802; ``[]`` and ``{}`` are not. Objects in lists may lack it.
+
+Messages name Go's structs and fields, as Milvus's do. Where a dataclass is not called like the struct, its attribute
+``go_name`` says what that is called.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 from collections.abc import Mapping
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import orjson
 
-from airflow_vectordb.local.errors import ApiError, bad_format, missing, unexpected
+from airflow_vectordb.local.errors import ApiError, bad_format, missing, no_body, unexpected
 
 T = TypeVar("T")
 
-_INT64 = range(-(2**63), 2**63)
+
+class Int32(int):
+    """Marks a field of a request as Go's ``int32``; its values are plain integers."""
+
+
+_RANGES = {int: range(-(2**63), 2**63), Int32: range(-(2**31), 2**31)}
 _JSON_NAMES = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
-_GO_NAMES = {str: "string", bool: "bool", int: "int64", float: "float64"}
-_SCHEMA_NAMES = {str: "string", bool: "boolean", int: "integer", float: "number"}
+_GO_NAMES = {Any: "interface {}", str: "string", bool: "bool", int: "int64", Int32: "int32", float: "float64"}
+_SCHEMA_NAMES = {str: "string", bool: "boolean", int: "integer", Int32: "integer", float: "number"}
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +52,13 @@ class _Key:
     required: bool
     most: int
 
+    @property
+    def go_name(self) -> str:
+        return {"id": "ID", "jobId": "JobID"}.get(self.name, self.name[:1].upper() + self.name[1:])
+
 
 def required(name: str, doc: str, *, most: int = 4096) -> Any:
-    """Return a dataclass field that must be in the body, and not be empty.
+    """Return a dataclass field that must be in the body, and not be ``""``, 0 or false.
 
     :param name: its key in the JSON object.
     :param doc: one line for ``/docs``.
@@ -72,22 +91,22 @@ class _Shape:
     key: _Key
 
 
-_SHAPES: dict[type, tuple[_Shape, ...]] = {}
+_SHAPES: dict[type, dict[str, _Shape]] = {}
 
 
-def _shape_of(cls: type) -> tuple[_Shape, ...]:
-    """Return the fields of a request dataclass, in order."""
+def _shape_of(cls: type) -> dict[str, _Shape]:
+    """Return the fields of a request dataclass, in order, by their folded keys."""
     if cls not in _SHAPES:
         hints = get_type_hints(cls)
-        _SHAPES[cls] = tuple(
-            _Shape(
+        _SHAPES[cls] = {
+            field.metadata["key"].name.casefold(): _Shape(
                 field.name,
                 _not_none(hints[field.name]),
                 None if field.default is dataclasses.MISSING else field.default,
                 field.metadata["key"],
             )
             for field in dataclasses.fields(cls)
-        )
+        }
     return _SHAPES[cls]
 
 
@@ -97,110 +116,178 @@ def _not_none(kind: Any) -> Any:
     return kind
 
 
-def parse(raw: bytes) -> dict[str, Any]:
-    """Decode a request body.
+def _go_name(kind: Any) -> str:
+    """Return what Go calls a type."""
+    origin = get_origin(kind)
+    if origin is list:
+        return f"[]{_go_name(get_args(kind)[0])}"
+    if origin is dict:
+        return f"map[string]{_go_name(get_args(kind)[1])}"
+    if dataclasses.is_dataclass(kind):
+        return f"httpserver.{_struct_name(cast('type', kind))}"
+    return _GO_NAMES[kind]
 
-    :raises ApiError: 1801 when it is no JSON object.
+
+def _struct_name(cls: type) -> str:
+    return str(vars(cls).get("go_name", cls.__name__))
+
+
+def decode(raw: bytes) -> Any:
+    """Decode the first JSON value of a request body.
+
+    :raises ApiError: 1801 when there is none.
     """
-    if not raw.strip():
-        raise bad_format("the request body should be nil, however {} is valid")
+    if not raw.strip(b" \t\r\n"):
+        raise no_body()
     try:
-        body = orjson.loads(raw)
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return _decode_text(raw)
+
+
+def _decode_text(raw: bytes) -> Any:
+    """Decode what is no JSON document, but begins with one or holds what is not Unicode."""
+    text = _ESCAPE.sub(
+        lambda match: r"\ufffd" if match["lone"] else match[0],
+        raw.decode("utf-8", "replace"),
+    )
+    try:
+        return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         # The message of the decoder, without the document that it carries.
-        raise bad_format(error.msg) from None
-    if not isinstance(body, dict):
-        raise bad_format(f"json: cannot unmarshal {type(body).__name__} into an object")
-    return body
+        why, end = error.msg, error.pos
+    try:
+        return orjson.loads(text[:end])
+    except orjson.JSONDecodeError:
+        raise bad_format(f"invalid character {text[end]!r}: {why}" if end < len(text) else "unexpected EOF") from None
 
 
-def read(cls: type[T], body: Mapping[str, Any], where: str = "") -> T:
-    """Read a JSON object into ``cls``.
+def read(cls: type[T], body: Any) -> T:
+    """Read a JSON value into ``cls``.
 
     :param cls: a dataclass of :func:`required` and :func:`optional` fields.
-    :param body: the decoded JSON object.
-    :param where: the path to this object, for messages.
+    :param body: the decoded JSON value.
     :raises ApiError: 1801 for a wrong type, 1802 for a missing or empty required field.
     """
-    folded: dict[str, str] = {}
-    for name in body:
-        folded.setdefault(name.casefold(), name)
-    values: dict[str, Any] = {}
+    if body is not None and not isinstance(body, dict):
+        raise bad_format(f"json: cannot unmarshal {_JSON_NAMES[type(body)]} into Go value of type {_go_name(cls)}")
     absent: list[str] = []
-    for shape in _shape_of(cls):
-        key = shape.key
-        name = key.name if key.name in body else folded.get(key.name.casefold(), "")
-        value = body.get(name)
-        path = f"{where}.{key.name}" if where else key.name
-        if value is not None:
-            value = _convert(shape.type, value, path, key.most)
-        if key.required and _is_empty(shape.type, value):
-            absent.append(path)
-        elif value is not None:
-            values[shape.attribute] = value
+    found = _read(cls, body or {}, "", _struct_name(cls), absent)
     if absent:
-        raise _missing(cls.__name__, absent)
+        raise missing("\n".join(absent))
+    return found
+
+
+def _read(cls: type[T], body: Mapping[str, Any], path: str, go_path: str, absent: list[str] | None) -> T:
+    """Read an object.
+
+    :param path: the keys that lead to it, each with a dot behind it.
+    :param go_path: the same in Go's names.
+    :param absent: is added what is required and not there; None where nothing is.
+    """
+    shapes = _shape_of(cls)
+    given: dict[str, Any] = {}
+    for name, value in body.items():
+        folded = name.casefold()
+        if value is not None and folded in shapes:
+            given[folded] = value
+    values: dict[str, Any] = {}
+    for folded, shape in shapes.items():
+        key = shape.key
+        value = given.get(folded)
+        nested = dataclasses.is_dataclass(shape.type)
+        if value is None and not (key.required and (nested or absent is None)):
+            if key.required and absent is not None:
+                absent.append(_absence(go_path, key))
+            continue
+        field = _Field(_struct_name(cls), f"{path}{key.name}", f"{go_path}.{key.go_name}", key.most)
+        if value is None:
+            value = _zero(shape.type, field, absent)
+        else:
+            value = _convert(shape.type, value, field, absent)
+        if key.required and absent is not None and shape.type in _GO_NAMES and shape.type is not Any and not value:
+            absent.append(_absence(go_path, key))
+        values[shape.attribute] = value
+    if absent:
+        # It is refused by the caller; what is required has no default.
+        return cast("T", None)
     return cls(**values)
 
 
-def _is_empty(kind: Any, value: Any) -> bool:
-    # Milvus's validator looks at decoded values, where an integer or boolean that was left out is 0 or false;
-    # only where any type is taken does 0 count as given.
-    return value is None or value in ("", [], {}) or (kind is not Any and value == 0)
+def _absence(go_path: str, key: _Key) -> str:
+    name = key.go_name
+    return f"Key: '{go_path}.{name}' Error:Field validation for '{name}' failed on the 'required' tag"
 
 
-def _missing(request: str, paths: list[str]) -> ApiError:
-    lines = [
-        f"Key: '{request}.{path}' Error:Field validation for '{path.rsplit('.', 1)[-1]}' failed on the 'required' tag"
-        for path in paths
-    ]
-    return missing("\n".join(lines))
+@dataclasses.dataclass(frozen=True)
+class _Field:
+    """Where a value stands: the struct, the keys that lead to it, the same in Go's names, and how many it may be."""
+
+    struct: str
+    path: str
+    go_path: str
+    most: int
+
+    def wrong(self, value: object, kind: Any) -> ApiError:
+        what = _JSON_NAMES[type(value)]
+        if what == "number" and kind in _RANGES:
+            what = f"number {value}"
+        return bad_format(
+            f"json: cannot unmarshal {what} into Go struct field {self.struct}.{self.path} of type {_go_name(kind)}"
+        )
 
 
-def _wrong(value: object, path: str, wanted: str) -> ApiError:
-    kind = _JSON_NAMES.get(type(value), type(value).__name__)
-    return bad_format(f"json: cannot unmarshal {kind} into field {path} of type {wanted}")
+def _zero(kind: Any, field: _Field, absent: list[str] | None) -> Any:
+    """Return what Go has for a value that is not there."""
+    if dataclasses.is_dataclass(kind):
+        return _read(cast("type[Any]", kind), {}, f"{field.path}.", field.go_path, absent)
+    return None if kind is Any else (get_origin(kind) or kind)()
 
 
-def _convert(kind: Any, value: Any, path: str, most: int) -> Any:
+def _convert(kind: Any, value: Any, field: _Field, absent: list[str] | None) -> Any:
     origin = get_origin(kind)
     if kind is Any:
         return value
     if origin is list:
         if not isinstance(value, list):
-            raise _wrong(value, path, "array")
+            raise field.wrong(value, kind)
         (item,) = get_args(kind)
         if item is Any:
             return value
-        if dataclasses.is_dataclass(item) and len(value) > most:
-            what = path.rsplit(".", 1)[-1].removesuffix("s")
-            raise unexpected(f"maximum {what}'s number should be limited to {most}, but got {len(value)}")
-        return [_convert(item, entry, f"{path}[{i}]", most) for i, entry in enumerate(value)]
-    if origin is dict or dataclasses.is_dataclass(kind):
+        if dataclasses.is_dataclass(item) and len(value) > field.most:
+            what = field.path.rsplit(".", 1)[-1].removesuffix("s")
+            raise unexpected(f"maximum {what}'s number should be limited to {field.most}, but got {len(value)}")
+        return [_zero(item, field, None) if one is None else _convert(item, one, field, None) for one in value]
+    if origin is dict:
         if not isinstance(value, dict):
-            raise _wrong(value, path, "object")
-        return value if origin is dict else read(cast("type[Any]", kind), value, path)
-    return _scalar(kind, value, path)
+            raise field.wrong(value, kind)
+        item = get_args(kind)[1]
+        return value if item is Any else {key: _convert(item, one, field, None) for key, one in value.items()}
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise field.wrong(value, kind)
+        return _read(cast("type[Any]", kind), value, f"{field.path}.", field.go_path, absent)
+    return _scalar(kind, value, field)
 
 
-def _scalar(kind: type, value: Any, path: str) -> Any:
-    fits = type(value) is kind or (kind is float and type(value) is int)
-    if not fits or (kind is int and value not in _INT64):
-        raise _wrong(value, path, _GO_NAMES[kind])
+def _scalar(kind: type, value: Any, field: _Field) -> Any:
+    fits = type(value) is kind or (kind in (float, Int32) and type(value) is int)
+    if not fits or (kind in _RANGES and value not in _RANGES[kind]):
+        raise field.wrong(value, kind)
     return value
 
 
 def json_schema(cls: type) -> dict[str, Any]:
     """Return the JSON schema of a request, for ``/docs``."""
     properties = {}
-    for shape in _shape_of(cls):
+    for shape in _shape_of(cls).values():
         entry = _schema(shape.type)
         entry["description"] = shape.key.doc
         if shape.default not in (None, [], {}, ""):
             entry["default"] = shape.default
         properties[shape.key.name] = entry
     schema: dict[str, Any] = {"type": "object", "properties": properties}
-    needed = [shape.key.name for shape in _shape_of(cls) if shape.key.required]
+    needed = [shape.key.name for shape in _shape_of(cls).values() if shape.key.required]
     if needed:
         schema["required"] = needed
     return schema

@@ -34,6 +34,11 @@ def bad_format(detail: str) -> ApiError:
     return ApiError(1801, f"can only accept json format request, error: {detail}")
 
 
+def no_body() -> ApiError:
+    """1801: there is nothing in the body."""
+    return ApiError(1801, "can only accept json format request, the request body should be nil, however {} is valid")
+
+
 def missing(detail: str) -> ApiError:
     """1802: a required field is missing or empty."""
     return ApiError(1802, f"missing required parameters, error: {detail}")
@@ -104,7 +109,7 @@ def index_not_found(collection: str, index: str = "") -> ApiError:
 
 
 def import_failed(why: str) -> ApiError:
-    return ApiError(2100, f"importing data failed: {why}")
+    return ApiError(2100, f"{why}: importing data failed")
 
 
 def import_not_found(job: str) -> ApiError:

@@ -24,8 +24,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from airflow_vectordb.local.engine.caller import CREDENTIALS
 from airflow_vectordb.local.errors import ApiError
 
-MAX_BODY = 64 * 1024 * 1024
-"""The most bytes that a request body may have, as on Milvus."""
+MAX_BODY = 128 * 1024 * 1024
+"""The most bytes that a request body may have. Milvus itself sets no bound, only to what becomes of a body."""
 
 MAX_HEAD = 64 * 1024
 """The most bytes that the request line and the headers may have."""
@@ -194,17 +194,15 @@ def _check_site(method: str, given: dict[bytes, bytes]) -> None:
 
 
 def _credentials(header: bytes) -> bytes:
-    """Return what the caller sent, as Bearer or as basic credentials; empty when it sent neither."""
+    """Return what the caller sent: as basic credentials, after ``Bearer`` and one space, or bare."""
     # The bytes as they came: what is not ASCII would be taken for Latin-1.
-    scheme, _, given = header.partition(b" ")
-    if scheme.lower() == b"bearer":
-        return given.strip()
-    if scheme.lower() == b"basic":
+    if header[:6].lower() == b"basic ":
         try:
-            return base64.b64decode(given.strip(), validate=True)
+            return base64.b64decode(header[6:].strip(), validate=True)
         except binascii.Error:
             return b""
-    return b""
+    # Any other spelling of Bearer is taken for a part of the token, which it then is not.
+    return header.removeprefix(b"Bearer ")
 
 
 def _matches(given: bytes, token: bytes, *, basic: bool) -> bool:
@@ -231,8 +229,10 @@ class Guard:
             return
         method, headers = scope["method"], scope["headers"]
         more = list(_PAGE_HEADERS) if method in ("GET", "HEAD") else []
+        # Milvus answers it before it asks who calls. No header of the answer lets another page call.
+        options = method == "OPTIONS"
         try:
-            credentials = check_headers(method, headers, self._hosts, self._token)
+            credentials = check_headers(method, headers, self._hosts, None if options else self._token)
         except ApiError as error:
             _log.info("refused %d code=%d %s", error.http_status, error.code, error.message)
             if error.http_status == 401 and method == "GET":
@@ -243,6 +243,10 @@ class Guard:
             content = orjson.dumps({"code": error.code, "message": error.message})
             answer = Response(content, error.http_status, media_type="application/json; charset=utf-8")
             await answer(scope, receive, _adding(more, send))
+            return
+        if options:
+            more += [] if await discard_body(receive) else [_CLOSE]
+            await Response(status_code=204)(scope, receive, _adding(more, send))
             return
         CREDENTIALS.set(credentials)
         if any(name == b"upgrade" for name, _ in headers):

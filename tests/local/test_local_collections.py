@@ -202,27 +202,6 @@ def test_a_dropped_name_begins_anew(api: Api, filled: str) -> None:
     assert api.ok("indexes/list", collectionName=filled) == ["vector"]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [f"collections/{action}" for action in ("describe", "load", "release", "get_stats")],
-)
-def test_of_a_collection_or_database_that_is_not_there(api: Api, path: str) -> None:
-    code, message = api.fails(path, collectionName="nosuch")
-    assert (code, "can't find collection" in message) == (100, True)
-    assert api.fails(path, collectionName="nosuch", dbName="nowhere")[0] == 800
-
-
-def test_of_what_is_to_be_flushed_the_limiter_tells(api: Api) -> None:
-    """With its own code, which for the rest says that it is too early."""
-    rejected = "request is rejected by limiter, error: "
-    found = api.fails("collections/flush", collectionName="nosuch")
-    assert found == (1807, f"{rejected}collection not found[database=default][collection=nosuch]")
-    for path in ("collections/flush", "collections/compact"):
-        found = api.fails(path, collectionName="nosuch", dbName="nowhere")
-        assert found == (1807, f"{rejected}database not found[database=nowhere]")
-    assert api.fails("collections/compact", collectionName="nosuch")[0] == 100
-
-
 def test_of_a_load_state_no_database_is_told_apart(api: Api) -> None:
     for body in ({}, {"dbName": "nowhere"}, {"partitionNames": ["p"]}):
         found = api.fails("collections/get_load_state", collectionName="nosuch", **body)

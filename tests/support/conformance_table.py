@@ -142,12 +142,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         "collections/create",
         {"collectionName": "new", "schema": {**SCHEMA, "functions": []}, "indexParams": [{"fieldName": "v"}]},
-        (
-            "collectionName",
-            "schema.fields.0.fieldName",
-            "schema.fields.0.dataType",
-            "indexParams.0.fieldName",
-        ),
+        ("collectionName",),
         {
             **_IN,
             "dimension": "integer",
@@ -205,13 +200,13 @@ ROWS: tuple[Row, ...] = (
     Row(
         "collections/alter_properties",
         {"collectionName": COLLECTION, "properties": {"collection.ttl.seconds": 1800}},
-        ("collectionName", "properties"),
+        ("collectionName",),
         {**_IN, "properties": "object"},
     ),
     Row(
         "collections/drop_properties",
         {"collectionName": COLLECTION, "propertyKeys": ["collection.ttl.seconds"]},
-        ("collectionName", "propertyKeys"),
+        ("collectionName",),
         {**_IN, "propertyKeys": "array"},
     ),
     Row(
@@ -275,7 +270,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         "databases/drop_properties",
         {"dbName": "default", "propertyKeys": ["database.replica.number"]},
-        ("dbName", "propertyKeys"),
+        ("dbName",),
         {"dbName": "string", "propertyKeys": "array"},
         None,
     ),
@@ -321,37 +316,40 @@ ROWS: tuple[Row, ...] = (
             "searchParams": "object",
         },
     ),
-    Row(
-        "entities/hybrid_search",
-        {
-            "collectionName": COLLECTION,
-            "search": [{"data": [[1.0, 2.0]], "annsField": "v", "limit": 2}],
-            "rerank": {"strategy": "rrf", "params": {"k": 10}},
-            "limit": 2,
-        },
-        ("collectionName", "search", "search.0.data"),
-        {
-            **_SEARCH,
-            "search": "array",
-            "search.0": "object",
-            "search.0.data": "array",
-            "search.0.annsField": "string",
-            "search.0.filter": "string",
-            "search.0.limit": "integer",
-            "search.0.offset": "integer",
-            "search.0.metricType": "string",
-            "search.0.params": "object",
-            "search.0.exprParams": "object",
-            "rerank": "object",
-            "rerank.strategy": "string",
-            "rerank.params": "object",
-        },
+    *(
+        Row(
+            f"entities/{action}_search",
+            {
+                "collectionName": COLLECTION,
+                "search": [{"data": [[1.0, 2.0]], "annsField": "v", "limit": 2}],
+                "rerank": {"strategy": "rrf", "params": {"k": 10}},
+                "limit": 2,
+            },
+            ("collectionName",),
+            {
+                **_SEARCH,
+                "search": "array",
+                "search.0": "object",
+                "search.0.data": "array",
+                "search.0.annsField": "string",
+                "search.0.filter": "string",
+                "search.0.limit": "integer",
+                "search.0.offset": "integer",
+                "search.0.metricType": "string",
+                "search.0.params": "object",
+                "search.0.exprParams": "object",
+                "rerank": "object",
+                "rerank.strategy": "string",
+                "rerank.params": "object",
+            },
+        )
+        for action in ("hybrid", "advanced")
     ),
     # --- indexes ---
     Row(
         "indexes/create",
         {"collectionName": COLLECTION, "indexParams": [{"fieldName": "t", "indexType": "INVERTED"}]},
-        ("collectionName", "indexParams", "indexParams.0.fieldName"),
+        ("collectionName", "indexParams"),
         {**_IN, "indexParams": "array", "indexParams.0": "object", **_under("indexParams.0", _INDEX_TYPES)},
     ),
     *(
@@ -368,14 +366,14 @@ ROWS: tuple[Row, ...] = (
     Row(
         "indexes/alter_properties",
         {"collectionName": COLLECTION, "indexName": "v", "properties": {"mmap.enabled": True}},
-        ("collectionName", "indexName", "properties"),
+        ("collectionName", "indexName"),
         {**_IN, "indexName": "string", "properties": "object"},
         before=(_RELEASE,),
     ),
     Row(
         "indexes/drop_properties",
         {"collectionName": COLLECTION, "indexName": "v", "propertyKeys": ["mmap.enabled"]},
-        ("collectionName", "indexName", "propertyKeys"),
+        ("collectionName", "indexName"),
         {**_IN, "indexName": "string", "propertyKeys": "array"},
         before=(_RELEASE,),
     ),
@@ -391,7 +389,8 @@ ROWS: tuple[Row, ...] = (
             f"jobs/import/{action}",
             {"jobId": "1"},
             ("jobId",),
-            {"dbName": "string", "jobId": "string"},
+            {"jobId": "string"},
+            None,
             None,
             code=2100,
             why="there is no job of that id; jobs that are there have tests of their own",
@@ -412,11 +411,12 @@ ROWS: tuple[Row, ...] = (
             {"collectionName": COLLECTION, "partitionName": "p"},
             ("collectionName", "partitionName"),
             _PARTITION,
+            nowhere=nowhere,
             before=(_RELEASE,),
         )
-        for action in ("has", "drop", "get_stats")
+        for action, nowhere in (("has", 100), ("drop", 800), ("get_stats", 800))
     ),
-    _named("partitions/list"),
+    _named("partitions/list", nowhere=100),
     *(
         Row(
             f"partitions/{action}",

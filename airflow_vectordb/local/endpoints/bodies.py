@@ -9,12 +9,19 @@ from airflow_vectordb.local.body import optional, required
 
 
 @dataclass(frozen=True, kw_only=True)
+class EmptyReq:
+    """What a request has that needs nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class InDatabase:
+    go_name = "DatabaseReq"
+
     db_name: str = optional("dbName", "The database; the DB-Name header, else `default`, when it is left out.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatabaseReq:
+class DatabaseReqRequiredName:
     db_name: str = required("dbName", "The name of the database.")
 
 

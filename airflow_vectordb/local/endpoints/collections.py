@@ -41,6 +41,8 @@ _GO_BOOLEANS = {
 
 @dataclass(frozen=True, kw_only=True)
 class SchemaReq:
+    go_name = "CollectionSchema"
+
     fields: list[FieldReq] = optional("fields", "The fields.", list, most=MOST_FIELDS)
     functions: list[FunctionReq] = optional("functions", "The functions.", list)
     auto_id: bool = optional("autoID", "Whether primary keys are made by the server.", False)
@@ -69,13 +71,13 @@ class RenameCollectionReq(CollectionNameReq):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollectionPropertiesReq(CollectionNameReq):
-    properties: dict[str, Any] = required("properties", "The properties to set.")
+class CollectionReqWithProperties(CollectionNameReq):
+    properties: dict[str, Any] = optional("properties", "The properties to set.", dict)
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollectionPropertyKeysReq(CollectionNameReq):
-    keys: list[str] = required("propertyKeys", "The properties to drop.")
+class DropCollectionPropertiesReq(CollectionNameReq):
+    keys: list[str] = optional("propertyKeys", "The properties to drop.", list)
 
 
 # --- created ---
@@ -170,14 +172,12 @@ def list_collections(context: RequestContext, request: InDatabase) -> Answer:
 @endpoint("collections/has", CollectionNameReq)
 def has_collection(context: RequestContext, request: CollectionNameReq) -> Answer:
     """Return whether a collection exists."""
-    check_name("collection name", request.collection_name)
     return {"data": {"has": context.engine.collections.has(context.database, request.collection_name)}}
 
 
 @endpoint("collections/describe", CollectionNameReq)
 def describe_collection(context: RequestContext, request: CollectionNameReq) -> Answer:
     """Return what a collection is."""
-    check_name("collection name", request.collection_name)
     info = context.engine.collections.describe(context.database, request.collection_name)
     indexes = context.engine.indexes.describe(context.database, info.spec.name)
     message = "" if indexes else f"index not found[collection={info.spec.name}];"
@@ -219,8 +219,8 @@ def rename_collection(context: RequestContext, request: RenameCollectionReq) -> 
     context.engine.collections.rename(context.database, request.collection_name, request.new_database, request.new_name)
 
 
-@endpoint("collections/alter_properties", CollectionPropertiesReq)
-def alter_collection(context: RequestContext, request: CollectionPropertiesReq) -> None:
+@endpoint("collections/alter_properties", CollectionReqWithProperties)
+def alter_collection(context: RequestContext, request: CollectionReqWithProperties) -> None:
     """Set properties of a collection."""
     context.engine.collections.alter(
         context.database,
@@ -230,8 +230,8 @@ def alter_collection(context: RequestContext, request: CollectionPropertiesReq) 
     )
 
 
-@endpoint("collections/drop_properties", CollectionPropertyKeysReq)
-def drop_collection_properties(context: RequestContext, request: CollectionPropertyKeysReq) -> None:
+@endpoint("collections/drop_properties", DropCollectionPropertiesReq)
+def drop_collection_properties(context: RequestContext, request: DropCollectionPropertiesReq) -> None:
     """Drop properties of a collection."""
     context.engine.collections.alter(context.database, request.collection_name, {}, request.keys)
 

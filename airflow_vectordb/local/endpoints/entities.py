@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_vectordb.local.body import optional, required
+from airflow_vectordb.local.body import Int32, optional, required
 from airflow_vectordb.local.endpoints.bodies import CollectionNameReq
 from airflow_vectordb.local.endpoints.table import Answer, RequestContext, endpoint
 from airflow_vectordb.local.engine import rows
@@ -21,11 +21,7 @@ from airflow_vectordb.local.errors import ApiError, invalid
 class CollectionDataReq(CollectionNameReq):
     data: list[dict[str, Any]] = required("data", "The rows, an object each.")
     partition_name: str = optional("partitionName", "The partition that they go to.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class UpsertReq(CollectionDataReq):
-    partial: bool = optional("partialUpdate", "Keep the fields that a row does not mention.", False)
+    partial: bool = optional("partialUpdate", "Upsert alone: keep the fields that a row does not mention.", False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,18 +55,28 @@ class ReadReq(CollectionNameReq):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollectionIDReq(ReadReq):
-    id: Any = required("id", "A primary key or a list of them.")
+class RowsReq(ReadReq):
+    """What all that returns rows may say of their fields."""
+
     output_fields: list[str] | None = optional("outputFields", "The fields to return; all when it is left out.", None)
+
+    def fields(self, spec: CollectionSpec) -> list[str]:
+        return ["*"] if self.output_fields is None else self.output_fields or [spec.primary.name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectionIDReq(RowsReq):
+    id: Any = required("id", "A primary key or a list of them.")
     partition_name: str = optional("partitionName", "Only in this partition.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class QueryReq(ReadReq):
+class QueryReq(RowsReq):
+    go_name = "QueryReqV2"
+
     filter: str = optional("filter", "Which rows.")
-    output_fields: list[str] | None = optional("outputFields", "The fields to return; all when it is left out.", None)
-    limit: int = optional("limit", "At most so many rows.", 100)
-    offset: int = optional("offset", "Leave out so many first.", 0)
+    limit: Int32 = optional("limit", "At most so many rows.", 100)
+    offset: Int32 = optional("offset", "Leave out so many first.", 0)
     expr_params: dict[str, Any] = optional("exprParams", "Values for {names} in the filter.", dict)
 
 
@@ -93,8 +99,8 @@ def insert(context: RequestContext, request: CollectionDataReq) -> Answer:
     return {"cost": 0, "data": {"insertCount": done.count, "insertIds": shown_ids(context, done.ids)}}
 
 
-@endpoint("entities/upsert", UpsertReq, limiter=(200,))
-def upsert(context: RequestContext, request: UpsertReq) -> Answer:
+@endpoint("entities/upsert", CollectionDataReq, limiter=(200,))
+def upsert(context: RequestContext, request: CollectionDataReq) -> Answer:
     """Insert rows, in place of those with the same keys."""
     spec = context.engine.collections.spec(context.database, request.collection_name)
     columns = rows.encode(spec, request.data, with_ids=True, partial=request.partial)
@@ -114,7 +120,7 @@ def delete(context: RequestContext, request: CollectionFilterReq) -> Answer:
     """Delete the rows that a filter matches."""
     text = filled(request.filter, request.expr_params)
     count = context.engine.entities.delete(context.database, request.collection_name, request.partition_name, text)
-    return {"cost": 0, "data": {"deleteCount": count}}
+    return {"data": {"deleteCount": count}}
 
 
 # --- reading ---
@@ -127,7 +133,7 @@ def get(context: RequestContext, request: CollectionIDReq) -> Answer:
     keys = request.id if isinstance(request.id, list) else [request.id]
     call = QueryCall(
         f"{spec.primary.name} in [{', '.join(key_literal(spec.primary, key) for key in keys)}]",
-        ["*"] if request.output_fields is None else request.output_fields,
+        request.fields(spec),
         [*request.partition_names, *filter(None, [request.partition_name])],
     )
     return {"cost": 0, "data": read_rows(context, request.collection_name, spec, call)}
@@ -153,7 +159,7 @@ def key_literal(primary: FieldSpec, value: Any) -> str:
 def query(context: RequestContext, request: QueryReq) -> Answer:
     """Return the rows that a filter matches, or their number."""
     spec = request.begin(context)
-    fields = ["*"] if request.output_fields is None else request.output_fields
+    fields = request.fields(spec)
     call = QueryCall(
         filled(request.filter, request.expr_params),
         fields,

@@ -49,12 +49,16 @@ class IndexParamReq(CollectionNameReq):
 
 @dataclass(frozen=True, kw_only=True)
 class IndexPropertiesReq(IndexReq):
-    properties: dict[str, Any] = required("properties", "mmap.enabled, indexoffsetcache.enabled, warmup.")
+    go_name = "IndexReqWithProperties"
+
+    properties: dict[str, Any] = optional("properties", "mmap.enabled, indexoffsetcache.enabled, warmup.", dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class IndexPropertyKeysReq(IndexReq):
-    keys: list[str] = required("propertyKeys", "The properties to drop.")
+    go_name = "DropIndexPropertiesReq"
+
+    keys: list[str] = optional("propertyKeys", "The properties to drop.", list)
 
 
 def create_all(context: RequestContext, collection: str, indexes: list[IndexParam]) -> None:

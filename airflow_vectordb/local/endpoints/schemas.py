@@ -16,6 +16,8 @@ from airflow_vectordb.local.errors import ApiError, invalid
 
 @dataclass(frozen=True, kw_only=True)
 class FieldReq:
+    go_name = "FieldSchema"
+
     field_name: str = required("fieldName", "The name of the field.")
     data_type: str = required("dataType", "Its type, case-sensitive: Int64, VarChar, FloatVector …")
     element_data_type: str = optional("elementDataType", "The type of an array's elements.")
@@ -91,6 +93,8 @@ def _param(value: Any) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionReq:
+    go_name = "FunctionSchema"
+
     name: str = required("name", "The name of the function.")
     type: str = required("type", "BM25.")
     inputs: list[str] = required("inputFieldNames", "What it reads.")
@@ -112,12 +116,16 @@ class FunctionReq:
 
 @dataclass(frozen=True, kw_only=True)
 class FieldParamsReq(CollectionNameReq):
+    go_name = "CollectionFieldReqWithParams"
+
     field_name: str = required("fieldName", "The field.")
     params: dict[str, Any] = optional("fieldParams", "max_length, max_capacity, mmap.enabled.", dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AddFieldReq(CollectionNameReq):
+    go_name = "CollectionFieldReqWithSchema"
+
     schema: FieldReq = required("schema", "The new field.")
 
 

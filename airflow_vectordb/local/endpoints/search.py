@@ -9,25 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from airflow_vectordb.local.body import optional, required
+from airflow_vectordb.local.body import Int32, optional, required
 from airflow_vectordb.local.endpoints.entities import ReadReq, filled, key_literal, read_rows, shown_ids
 from airflow_vectordb.local.endpoints.table import Answer, RequestContext, endpoint
 from airflow_vectordb.local.engine import rows
 from airflow_vectordb.local.engine.calls import HybridCall, QueryCall, SearchCall, SearchResult
 from airflow_vectordb.local.engine.model import TYPE_NUMBERS, CollectionSpec, FieldSpec
 from airflow_vectordb.local.engine.vectors import dense_bytes
-from airflow_vectordb.local.errors import bad_format, invalid, missing, not_here
+from airflow_vectordb.local.errors import ApiError, bad_format, invalid, missing, not_here, unexpected
 
 
 @dataclass(frozen=True, kw_only=True)
 class HitsReq(ReadReq):
     """What both searches may say of their hits."""
 
-    limit: int = optional("limit", "At most so many hits per vector.", 100)
-    offset: int = optional("offset", "Leave out so many first.", 0)
+    limit: Int32 = optional("limit", "At most so many hits per vector.", 100)
+    offset: Int32 = optional("offset", "Leave out so many first.", 0)
     output_fields: list[str] = optional("outputFields", "The fields to return besides key and distance.", list)
     grouping_field: str = optional("groupingField", "One hit (or groupSize) per value of this field.")
-    group_size: int = optional("groupSize", "Hits per group.", 1)
+    group_size: Int32 = optional("groupSize", "Hits per group.", 1)
     strict_group_size: bool = optional("strictGroupSize", "Only groups with so many hits.", False)
     function_score: dict[str, Any] = optional("functionScore", "Not here.", dict)
 
@@ -51,7 +51,11 @@ class HitsReq(ReadReq):
 
 @dataclass(frozen=True, kw_only=True)
 class SearchReq(HitsReq):
-    data: list[Any] = optional("data", "The query vectors, or texts where a function makes vectors of texts.", list)
+    go_name = "SearchReqV2"
+
+    data: list[Any] | None = optional(
+        "data", "The query vectors, or texts where a function makes vectors of texts.", None
+    )
     ids: list[Any] = optional("ids", "In place of data: search by the vectors of these rows.", list)
     anns_field: str = optional("annsField", "The vector field; needed when there are several.")
     filter: str = optional("filter", "Only among these rows.")
@@ -64,8 +68,8 @@ class SubSearchReq:
     data: list[Any] = required("data", "The query vectors, or texts where a function makes vectors of texts.")
     anns_field: str = optional("annsField", "The vector field.")
     filter: str = optional("filter", "Only among these rows.")
-    limit: int = optional("limit", "At most so many hits per vector go into the merge.", 100)
-    offset: int = optional("offset", "Leave out so many first.", 0)
+    limit: Int32 = optional("limit", "At most so many hits per vector go into the merge.", 100)
+    offset: Int32 = optional("offset", "Leave out so many first.", 0)
     metric_type: str = optional("metricType", "The metric, which is that of the index.")
     given: dict[str, Any] = optional("params", "ef, nprobe, radius …", dict)
     search_params: dict[str, Any] = optional("searchParams", "The same in the way of entities/search.", dict)
@@ -74,25 +78,29 @@ class SubSearchReq:
 
 @dataclass(frozen=True, kw_only=True)
 class RerankReq:
-    strategy: str = optional("strategy", "rrf or weighted.", "rrf")
+    go_name = "Rand"
+
+    strategy: str = optional("strategy", "rrf or weighted.")
     params: dict[str, Any] = optional("params", "k of rrf; weights and norm_score of weighted.", dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class HybridSearchReq(HitsReq):
-    search: list[SubSearchReq] = required("search", "The searches.")
+    search: list[SubSearchReq] = optional("search", "The searches.", list)
     rerank: RerankReq = optional("rerank", "How their results are merged.", RerankReq())
 
 
 @endpoint("entities/search", SearchReq, limiter=(200,))
 def search(context: RequestContext, request: SearchReq) -> Answer:
     """Return the rows whose vectors are nearest."""
-    if not request.data and not request.ids:
-        raise missing("Key: 'SearchReq.data' Error:Field validation for 'data' failed on the 'required' tag")
+    if request.data is None and not request.ids:
+        raise missing("Key: 'SearchReqV2.Data' Error:Field validation for 'Data' failed on the 'required' tag")
     spec = request.begin(context)
     anns = _searched(spec, request.anns_field)
     metric, params = _search_params(request.search_params)
     data = _vectors_of(context, request, spec, anns) if request.ids else request.data
+    if not data:
+        raise _no_vectors()
     placeholder, vectors = _packed(spec, anns, data)
     call = SearchCall(
         field=anns.name,
@@ -104,6 +112,12 @@ def search(context: RequestContext, request: SearchReq) -> Answer:
         **request.hits(),
     )
     return _hits(context, spec, context.engine.searches.search(context.database, request.collection_name, call))
+
+
+def _no_vectors() -> ApiError:
+    return unexpected(
+        "nq [0] is invalid, nq (number of search vector per search request) should be in range [1, 16384], but got 0"
+    )
 
 
 def _vectors_of(context: RequestContext, request: SearchReq, spec: CollectionSpec, anns: FieldSpec) -> list[Any]:
@@ -132,13 +146,19 @@ def _as_sent(anns: FieldSpec, vector: Any) -> Any:
     return vector if isinstance(vector, str) else vector.tolist()
 
 
+# Its other name too.
+@endpoint("entities/advanced_search", HybridSearchReq, limiter=(200,))
 @endpoint("entities/hybrid_search", HybridSearchReq, limiter=(200,))
 def hybrid_search(context: RequestContext, request: HybridSearchReq) -> Answer:
     """Return the rows whose vectors are nearest in several fields, merged into one list."""
     spec = request.begin(context)
+    if not request.search:
+        raise _no_vectors()
+    if not request.rerank.strategy:
+        raise unexpected("unsupported rank type ")
     call = HybridCall(
         searches=[_sub_search(spec, one, request.partition_names) for one in request.search],
-        strategy=request.rerank.strategy or "rrf",
+        strategy=request.rerank.strategy,
         params=request.rerank.params,
         **request.hits(),
     )

@@ -5,14 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_vectordb.local.body import optional
-from airflow_vectordb.local.endpoints.bodies import CollectionNameReq, InDatabase
+from airflow_vectordb.local.endpoints.bodies import CollectionNameReq
 from airflow_vectordb.local.endpoints.table import Answer, RequestContext, endpoint
-from airflow_vectordb.local.engine.names import check_name
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadStateReq(CollectionNameReq):
+    go_name = "CollectionNameReq"
+
     partition_names: list[str] = optional("partitionNames", "Only these partitions.", list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlushReq(CollectionNameReq):
+    """A collection."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,14 +27,13 @@ class CompactReq(CollectionNameReq):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompactionStateReq(InDatabase):
+class GetCompactionStateReq:
     job: int = optional("jobID", "What collections/compact returned.", 0)
 
 
 @endpoint("collections/load", CollectionNameReq)
 def load_collection(context: RequestContext, request: CollectionNameReq) -> None:
     """Load a collection, so that it can be searched."""
-    check_name("collection name", request.collection_name)
     context.engine.loading.load(context.database, request.collection_name)
 
 
@@ -41,14 +46,12 @@ def refresh_load(context: RequestContext, request: CollectionNameReq) -> None:
 @endpoint("collections/release", CollectionNameReq)
 def release_collection(context: RequestContext, request: CollectionNameReq) -> None:
     """Release a collection from memory."""
-    check_name("collection name", request.collection_name)
     context.engine.loading.release(context.database, request.collection_name)
 
 
 @endpoint("collections/get_load_state", LoadStateReq)
 def get_load_state(context: RequestContext, request: LoadStateReq) -> Answer:
     """Return whether a collection is loaded, and how far."""
-    check_name("collection name", request.collection_name)
     load = context.engine.loading.state(context.database, request.collection_name, request.partition_names)
     if load.state == "LoadStateNotLoad":
         return {"data": {"loadState": load.state}}
@@ -62,8 +65,8 @@ def get_stats(context: RequestContext, request: CollectionNameReq) -> Answer:
     return {"data": {"rowCount": context.engine.segments.row_count(context.database, request.collection_name)}}
 
 
-@endpoint("collections/flush", CollectionNameReq, limiter=(100, 800))
-def flush(context: RequestContext, request: CollectionNameReq) -> None:
+@endpoint("collections/flush", FlushReq, limiter=(100, 800))
+def flush(context: RequestContext, request: FlushReq) -> None:
     """Seal what was inserted so far, so that indexes are built over it."""
     context.engine.segments.flush(context.database, request.collection_name)
 
@@ -81,8 +84,8 @@ def compact(context: RequestContext, request: CompactReq) -> Answer:
     return {"data": {"compactionID": job}}
 
 
-@endpoint("collections/get_compaction_state", CompactionStateReq)
-def compaction_state(context: RequestContext, request: CompactionStateReq) -> Answer:
+@endpoint("collections/get_compaction_state", GetCompactionStateReq)
+def compaction_state(context: RequestContext, request: GetCompactionStateReq) -> Answer:
     """Return how far a compaction is."""
     info = context.engine.segments.compaction(request.job)
     return {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from airflow_vectordb.local.engine.base import Engine
+from airflow_vectordb.local.engine.names import check_name
 from airflow_vectordb.local.errors import ApiError, rejected
 
 Answer = dict[str, Any]
@@ -14,6 +15,9 @@ T = TypeVar("T")
 Action = Callable[["RequestContext", T], "Answer | None"]
 
 ENDPOINTS: dict[str, Endpoint] = {}
+
+# Where Milvus can't find a missing collection; elsewhere it is not found.
+_FINDING = ("collections/describe", "entities/")
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,16 @@ class Endpoint:
 
     def answer(self, context: RequestContext, body: Any) -> Answer:
         try:
+            # The limiter looks a collection up before anything looks at its name.
+            if 100 not in self.limiter and (name := getattr(body, "collection_name", "")):
+                check_name("collection name", name)
             return self.action(context, body) or {"data": {}}
         except ApiError as error:
-            if error.code not in self.limiter:
-                raise
-            # In these words of the several that Milvus has for it.
-            raise rejected(error.message.replace("can't find collection", "collection not found")) from None
+            if not self.path.startswith(_FINDING):
+                error.message = error.message.replace("can't find collection", "collection not found")
+            if error.code in self.limiter:
+                raise rejected(error.message) from None
+            raise
 
 
 def endpoint(path: str, request: type[T], *, limiter: tuple[int, ...] = ()) -> Callable[[Action[T]], Action[T]]:

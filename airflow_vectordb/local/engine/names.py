@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-from airflow_vectordb.local.errors import ApiError
+from airflow_vectordb.local.errors import ApiError, invalid, unexpected
 
 _LONGEST = 255
 _FIRST = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
 _REST = _FIRST | frozenset("0123456789")
 
 
-def check_name(what: str, name: str, *, code: int = 1100) -> None:
+def check_name(what: str, name: str) -> None:
     """Refuse a name that Milvus would refuse.
 
     :param what: what it names, ``collection name`` or ``collection alias`` for instance.
-    :param code: what is answered.
-    :raises ApiError: for one that is empty or long, or has other characters than letters, digits and underscores.
+    :raises ApiError: 1100 for one that is empty or long, or has other characters than letters, digits and underscores.
     """
     why = _problem(what, name)
     if why:
         shown = f"Invalid {what}: {name[:_LONGEST]}. " if name else ""
-        raise ApiError(code, f"{shown}{why}: invalid parameter")
+        raise invalid(f"{shown}{why}")
+
+
+def check_database_name(name: str) -> None:
+    """Refuse the name of a database that Milvus would refuse.
+
+    :raises ApiError: 802.
+    """
+    if why := _problem("database name", name):
+        raise ApiError(802, f"{why}: invalid database name[database={name[:_LONGEST]}]")
+
+
+def check_partition_name(name: str) -> None:
+    """Refuse the name of a partition that Milvus would refuse; it may begin with a digit, and have hyphens in it.
+
+    :raises ApiError: 65535.
+    """
+    plain = name.replace("-", "_")
+    if why := _problem("partition name", f"_{plain[1:]}" if plain[:1] in _REST - _FIRST else plain):
+        raise unexpected(f"Invalid partition name: {name[:_LONGEST]}. {why[0].upper()}{why[1:]}.")
 
 
 def check_field_name(name: str) -> None:

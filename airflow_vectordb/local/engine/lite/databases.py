@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from airflow_vectordb.local.engine.lite.catalog import CollectionRecord
 from airflow_vectordb.local.engine.lite.rpc import LiteRpc
-from airflow_vectordb.local.engine.lite.store import DATABASES, Store, altered, check_alteration
+from airflow_vectordb.local.engine.lite.store import DATABASES, Store, altered
 from airflow_vectordb.local.engine.messages import milvus_pb2
 from airflow_vectordb.local.engine.model import DatabaseInfo
-from airflow_vectordb.local.engine.names import check_name
 from airflow_vectordb.local.engine.requests import pairs
-from airflow_vectordb.local.errors import ApiError, unexpected
+from airflow_vectordb.local.errors import ApiError, collection_not_found, unexpected
 
 
 class Databases:
@@ -23,7 +23,6 @@ class Databases:
         return self._store.catalog.database(name)
 
     def create(self, name: str, properties: dict[str, str]) -> None:
-        check_name("database name", name, code=802)
         catalog = self._store.catalog
         with self._store.locks.exclusive(DATABASES):
             if name in catalog.databases():
@@ -34,7 +33,6 @@ class Databases:
             catalog.put_database(DatabaseInfo(catalog.ids(1)[0], name, properties))
 
     def alter(self, name: str, properties: dict[str, str], drop: list[str]) -> None:
-        check_alteration(properties, drop)
         catalog = self._store.catalog
         with self._store.locks.exclusive(DATABASES):
             found = catalog.database(name)
@@ -77,9 +75,8 @@ class Aliases:
         return self._catalog.aliases(database, collection)
 
     def create(self, database: str, alias: str, collection: str) -> None:
-        check_name("collection alias", alias)
         with self._store.writing(database, collection) as record:
-            self._refuse_collection_name(database, alias)
+            self._check(record, alias, collection)
             if alias in self._catalog.aliases(database):
                 owner = self._catalog.alias(database, alias)
                 if owner == record.name:
@@ -93,7 +90,7 @@ class Aliases:
 
     def alter(self, database: str, alias: str, collection: str) -> None:
         with self._store.writing(database, collection) as record:
-            self._refuse_collection_name(database, alias)
+            self._check(record, alias, collection)
             self._catalog.alias(database, alias)
             self._catalog.put_alias(database, alias, record.name)
 
@@ -101,6 +98,10 @@ class Aliases:
         self._catalog.database(database)
         self._catalog.remove_alias(database, alias)
 
-    def _refuse_collection_name(self, database: str, alias: str) -> None:
-        if any(record.name == alias for record in self._catalog.collections(database)):
-            raise ApiError(1601, f"collection and alias cannot have the same name[database={database}][alias={alias}]")
+    def _check(self, record: CollectionRecord, alias: str, collection: str) -> None:
+        """Refuse an alias that is the name of a collection, and one of an alias."""
+        database = record.database
+        if any(one.name == alias for one in self._catalog.collections(database)):
+            raise ApiError(1601, f"alias and collection name conflict[database={database}][alias={alias}]")
+        if record.name != collection:
+            raise collection_not_found(database, collection)

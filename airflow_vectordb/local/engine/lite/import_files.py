@@ -39,13 +39,13 @@ _HALVES = frozenset({"Float16Vector", "BFloat16Vector"})
 
 
 def check_files(root: Path, groups: list[list[str]]) -> None:
-    """Refuse no files, files of an unknown kind, and files outside of the folder."""
-    count = sum(max(len(group), 1) for group in groups)
+    """Refuse files of an unknown kind, and files outside of the folder."""
+    count = sum(map(len, groups))
     if count > _MOST_FILES:
         raise import_failed(f"The max number of import files should not exceed {_MOST_FILES}, but got {count}")
     for group in groups:
         kinds = {PurePosixPath(name).suffix for name in group}
-        if not group or not kinds <= _READERS.keys() | {".npy"}:
+        if not kinds <= _READERS.keys() | {".npy"}:
             raise import_failed(f"unexpected file type, files={group}")
         if len(kinds) > 1:
             raise import_failed(f"inconsistency in file types, files={group}")

@@ -77,15 +77,13 @@ class Imports:
         self._waiting.put(number)
         return number
 
-    def describe(self, database: str, job: str) -> ImportInfo:
-        self._catalog.database(database)
+    def describe(self, job: str) -> ImportInfo:
         found = self._catalog.import_job(job)
         if found is None:
             raise import_not_found(job)
         return self._shown(found)
 
     def jobs(self, database: str, collection: str) -> list[ImportInfo]:
-        self._catalog.database(database)
         number = self._catalog.collection(database, collection).id if collection else None
         return [
             self._shown(job)
@@ -104,7 +102,7 @@ class Imports:
         self._files.mkdir(exist_ok=True)
         for job in self._catalog.imports():
             if job.attempts >= _MOST_ATTEMPTS and job.info.state == "Importing":
-                self._fail(job.info.id, "importing data failed: the server ended each time that it read the files")
+                self._fail(job.info.id, "the server ended each time that it read the files: importing data failed")
             elif job.info.state in ("Pending", "Importing"):
                 self._waiting.put(job.info.id)
         self._worker.start()
@@ -128,9 +126,9 @@ class Imports:
             except ApiError as error:
                 self._fail(number, error.message)
             except MemoryError:
-                self._fail(number, "importing data failed: there is not enough memory")
+                self._fail(number, "there is not enough memory: importing data failed")
             except OSError as error:
-                self._fail(number, f"importing data failed: {error.strerror}")
+                self._fail(number, f"{error.strerror}: importing data failed")
             except Exception:  # noqa: BLE001 - the next job must get its turn; the log learns why
                 self._log_and_fail(number)
 
@@ -262,7 +260,7 @@ class Imports:
                     self._entities.write(record, "Insert", request)
             except (OSError, ApiError) as error:
                 # The server must start; the reason says what cannot be known.
-                self._fail(job.info.id, f"importing data failed: rows were not written for certain: {error}")
+                self._fail(job.info.id, f"rows were not written for certain: {error}: importing data failed")
                 continue
             self._seal(record)
             self._complete(job)

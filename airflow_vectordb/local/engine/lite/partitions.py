@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from airflow_vectordb.local.engine.lite.store import Store, refuse_partition_key
 from airflow_vectordb.local.engine.model import DEFAULT_PARTITION
-from airflow_vectordb.local.engine.names import check_name
 from airflow_vectordb.local.errors import invalid, unexpected
 
 _MOST = 1024
@@ -15,7 +14,6 @@ class Partitions:
         self._store = store
 
     def create(self, database: str, collection: str, name: str) -> None:
-        check_name("partition name", name)
         with self._store.writing(database, collection) as record:
             refuse_partition_key(record, "create")
             existing = record.partitions
@@ -28,7 +26,6 @@ class Partitions:
             self._store.catalog.put_collection(record)
 
     def drop(self, database: str, collection: str, name: str) -> None:
-        check_name("partition name", name)
         with self._store.writing(database, collection) as record:
             refuse_partition_key(record, "drop")
             if name == DEFAULT_PARTITION:

@@ -53,7 +53,7 @@ class Imports:
         (task,) = answer.tasks
         return str(task)
 
-    def describe(self, database: str, job: str) -> ImportInfo:
+    def describe(self, job: str) -> ImportInfo:
         self._require_imports()
         unknown = import_not_found(job)
         if not job.isdecimal() or int(job) >= 2**63:
@@ -66,7 +66,6 @@ class Imports:
 
     def jobs(self, database: str, collection: str) -> list[ImportInfo]:
         self._require_imports()
-        self._backend.check_database(database)
         answer = self._backend.call_in(database, "ListImportTasks", collection_name=collection)
         return [_read(task) for task in answer.tasks]
 
