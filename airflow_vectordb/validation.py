@@ -26,11 +26,7 @@ _MOST_ROWS = 2**63
 
 
 def seconds_of(value: timedelta | float) -> float:
-    """
-    Convert a time to seconds.
-
-    :param value: seconds or a timedelta
-    """
+    """Convert seconds or a timedelta to seconds."""
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
 
 
@@ -306,7 +302,7 @@ def check_rows(name: str, value: Any) -> list[str]:
     Check an argument that is a number of rows.
 
     :param name: the argument's
-    :param value: a number, or a text that is one; None is fine
+    :param value: as of :func:`parse_rows`; None is fine
     """
     if (isinstance(value, str) and rest.spelling.has_template(value)) or hasattr(value, "resolve"):
         return []
@@ -318,12 +314,10 @@ def parse_rows(name: str, value: Any) -> tuple[int, list[str]]:
     Convert a number of rows, after rendering.
 
     :param name: the argument's
-    :param value: a number, or a text that is one; None: 0
+    :param value: a number, a text that is one, a mapping that has it under ``rows``, or a list of these; None: 0
     :return: the number, and what is wrong
     """
-    if value is None:
-        return 0, []
-    rows = _to_count(value)
+    rows = 0 if value is None else _to_count(value)
     if rows is None:
         return 0, [f"{name} must be a number of rows, 0 or more, not {rest.spelling.show(value)}{_rows_hint(value)}"]
     return rows, []
@@ -331,6 +325,11 @@ def parse_rows(name: str, value: Any) -> tuple[int, list[str]]:
 
 def _to_count(value: Any) -> int | None:
     """Convert a whole number of any kind that can be a count (NumPy's are numbers, too); None: it is none."""
+    if isinstance(value, Mapping):  # what an ingest has returned
+        return _to_count(value.get("rows"))
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):  # one for each mapped task
+        counts = [_to_count(one) for one in value]
+        return None if None in counts else sum(filter(None, counts))
     try:
         number: Any = Decimal(value.strip()) if isinstance(value, str) else value
         is_number = isinstance(number, Number) and not isinstance(number, bool)

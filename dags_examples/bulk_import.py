@@ -15,12 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from airflow.sdk import DAG, Param, task
+from airflow.sdk import DAG, Param
 
-from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.operators.collection import CreateCollectionOperator
 from airflow_vectordb.operators.import_job import ImportOperator
 from airflow_vectordb.operators.index import CreateIndexOperator
-from airflow_vectordb.rest import collections
 
 COLLECTION = "bulk_{{ dag_run.run_after | ts_nodash }}"
 SCHEMA = {
@@ -30,13 +29,6 @@ SCHEMA = {
         {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": 2}},
     ],
 }
-
-
-@task
-def create_collection(name: str) -> None:
-    """Create the collection; on a retry it is there already."""
-    with MilvusHook() as hook:
-        hook.send(collections.create(name, schema=SCHEMA))
 
 
 def made_up_rows(params: dict) -> Iterator[dict]:
@@ -59,6 +51,7 @@ with DAG(
     },
     tags=["example", "milvus"],
 ):
+    create = CreateCollectionOperator(task_id="create_collection", collection_name=COLLECTION, schema=SCHEMA)
     imported = ImportOperator(
         task_id="import_rows",
         collection_name=COLLECTION,
@@ -70,6 +63,6 @@ with DAG(
         task_id="create_index",
         collection_name=COLLECTION,
         index_params={"fieldName": "vector", "indexType": "HNSW", "params": {"M": 16, "efConstruction": 200}},
-        min_rows="{{ ti.xcom_pull('import_rows')['rows'] }}",
+        min_rows=imported.output,
     )
-    create_collection(COLLECTION) >> imported >> index
+    create >> imported >> index

@@ -9,11 +9,11 @@ What must exist: a connection ``milvus_default``. Collections of earlier runs st
 
 from math import cos, radians, sin
 
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG
 
-from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.operators.collection import CreateCollectionOperator
 from airflow_vectordb.operators.index import CreateIndexOperator
-from airflow_vectordb.rest import collections, entities
+from airflow_vectordb.operators.ingest import IngestOperator
 
 COLLECTION = "docs_{{ dag_run.run_after | ts_nodash }}"
 SCHEMA = {
@@ -24,19 +24,18 @@ SCHEMA = {
 }
 
 
-@task
-def ingest(collection: str) -> int:
-    rows = [{"id": degree, "vector": [cos(radians(degree)), sin(radians(degree))]} for degree in range(360)]
-    with MilvusHook() as hook:
-        hook.send(collections.create(collection, schema=SCHEMA))
-        return hook.send(entities.upsert(collection, rows)).count
+def rows() -> list[dict]:
+    return [{"id": degree, "vector": [cos(radians(degree)), sin(radians(degree))]} for degree in range(360)]
 
 
 with DAG("create_index", schedule="@daily"):
-    CreateIndexOperator(
+    create = CreateCollectionOperator(task_id="create_collection", collection_name=COLLECTION, schema=SCHEMA)
+    ingest = IngestOperator(task_id="ingest", collection_name=COLLECTION, rows=rows)
+    index = CreateIndexOperator(
         task_id="create_index",
         collection_name=COLLECTION,
         index_params={"fieldName": "vector", "indexType": "HNSW", "params": {"M": 16, "efConstruction": 200}},
         flush=True,  # new rows are in no index before they are sealed
-        min_rows=ingest(COLLECTION),  # as many as this returns, so it runs first
+        min_rows=ingest.output,  # waits until the index covers all of them
     )
+    create >> ingest >> index

@@ -8,6 +8,7 @@ Params: ``collection`` (name), ``metric``, and HNSW's ``M`` and ``efConstruction
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,11 +17,11 @@ from airflow.sdk import DAG, Param, task
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.operators.collection import LoadCollectionOperator
 from airflow_vectordb.operators.index import CreateIndexOperator
-from airflow_vectordb.rest import collections, entities
+from airflow_vectordb.operators.ingest import IngestOperator
 
+COLLECTION = "{{ params.collection }}"
 DIGITS = Path(__file__).parent / "data" / "digits.csv.gz"
 SCHEMA = {
-    "autoID": False,
     "fields": [
         {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
         {"fieldName": "label", "dataType": "Int64"},
@@ -43,28 +44,24 @@ def read_digits() -> tuple[list[list[float]], list[int]]:
 def create_collection(params: dict) -> None:
     """Create the collection again, so that a second run starts like the first."""
     with MilvusHook() as hook:
-        hook.send(collections.drop(params["collection"]))
-        hook.send(collections.create(params["collection"], schema=SCHEMA))
+        hook.drop_collection(params["collection"])
+        hook.create_collection(params["collection"], schema=SCHEMA)
 
 
-@task
-def ingest(params: dict) -> int:
-    """Write all digits. By primary key, so that a retry writes over what the attempt before it wrote."""
-    vectors, labels = read_digits()
-    rows = [{"id": i, "label": labels[i], "vector": vector} for i, vector in enumerate(vectors)]
-    batches = [rows[at : at + 500] for at in range(0, len(rows), 500)]
-    with MilvusHook() as hook:
-        return sum(hook.send(entities.upsert(params["collection"], batch)).count for batch in batches)
+def rows() -> Iterator[dict]:
+    """Make a row of each digit."""
+    for number, (vector, label) in enumerate(zip(*read_digits(), strict=True)):
+        yield {"id": number, "label": label, "vector": vector}
 
 
 @task
 def search(params: dict) -> dict[str, float | int]:
     """Search for each digit's ten nearest others, and compare with what an exact search over the data finds."""
     vectors, labels = read_digits()
-    # Eleven: the nearest of all is the digit itself.
-    call = entities.search(params["collection"], vectors, limit=11, output_fields=["label"], params={"ef": 64})
     with MilvusHook() as hook:
-        return compare(hook.send(call), vectors, labels, params["metric"])
+        # Eleven: the nearest of all is the digit itself.
+        hits = hook.search(params["collection"], vectors, limit=11, output_fields=["label"], search_params={"ef": 64})
+    return compare(hits, vectors, labels, params["metric"])
 
 
 def compare(hits: list, vectors: list[list[float]], labels: list[int], metric: str) -> dict[str, float | int]:
@@ -100,10 +97,10 @@ with DAG(
     },
     tags=["example", "milvus"],
 ):
-    ingested = ingest()
+    ingest = IngestOperator(task_id="ingest", collection_name=COLLECTION, rows=rows)
     index = CreateIndexOperator(
         task_id="create_index",
-        collection_name="{{ params.collection }}",
+        collection_name=COLLECTION,
         index_params={
             "fieldName": "vector",
             "indexName": "vector_hnsw",
@@ -112,8 +109,7 @@ with DAG(
             "params": {"M": "{{ params.M }}", "efConstruction": "{{ params.efConstruction }}"},
         },
         flush=True,  # new rows are in no index before they are sealed
-        min_rows=ingested,
+        min_rows=ingest.output,
     )
-    load = LoadCollectionOperator(task_id="load_collection", collection_name="{{ params.collection }}")
-    create_collection() >> ingested
-    index >> load >> search()
+    load = LoadCollectionOperator(task_id="load_collection", collection_name=COLLECTION)
+    create_collection() >> ingest >> index >> load >> search()

@@ -14,9 +14,8 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param, task
 
-from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.operators.collection import CreateCollectionOperator
 from airflow_vectordb.operators.ingest import IngestOperator
-from airflow_vectordb.rest import collections
 
 COLLECTION = "documents"
 DIMENSION = 16
@@ -29,14 +28,6 @@ SCHEMA = {
         {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": DIMENSION}},
     ],
 }
-INDEX = {"fieldName": "vector", "indexName": "vector", "metricType": "COSINE", "indexType": "AUTOINDEX", "params": {}}
-
-
-@task
-def prepare() -> None:
-    """Make the collection, indexed and loaded; if it is there already, nothing."""
-    with MilvusHook() as hook:
-        hook.send(collections.create(COLLECTION, schema=SCHEMA, index_params=[INDEX]))
 
 
 @task
@@ -78,7 +69,13 @@ with DAG(
     default_args={"retries": 2, "retry_delay": timedelta(seconds=5)},
     tags=["example", "milvus"],
 ):
-    prepare() >> IngestOperator(
+    create = CreateCollectionOperator(
+        task_id="create_collection",
+        collection_name=COLLECTION,
+        schema=SCHEMA,
+        index_params={"fieldName": "vector"},  # indexed and loaded: stale rows can be found, and deleted
+    )
+    create >> IngestOperator(
         task_id="ingest",
         collection_name=COLLECTION,
         rows=embed(),

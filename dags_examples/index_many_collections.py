@@ -23,7 +23,6 @@ from airflow.sdk import DAG, Param, task
 
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.operators.index import CreateIndexOperator
-from airflow_vectordb.rest import collections
 
 POOL = os.environ.get("MILVUS_BUILDS_POOL", "default_pool")
 
@@ -32,7 +31,7 @@ POOL = os.environ.get("MILVUS_BUILDS_POOL", "default_pool")
 def list_collections(params: dict) -> list[str]:
     """List the collections. Those that are indexed already are no trouble: nothing is done about them."""
     with MilvusHook() as hook:
-        return sorted(name for name in hook.send(collections.list_()) if name.startswith(params["prefix"]))
+        return sorted(name for name in hook.list_collections() if name.startswith(params["prefix"]))
 
 
 @task(trigger_rule="none_failed")

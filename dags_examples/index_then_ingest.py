@@ -13,17 +13,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG
 
 from airflow_vectordb.assets import milvus_asset
-from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.operators.collection import CreateCollectionOperator
 from airflow_vectordb.operators.index import CreateIndexOperator
-from airflow_vectordb.rest import collections, entities
+from airflow_vectordb.operators.ingest import IngestOperator
 
 COLLECTION = "indexed_docs"
 DOCS = milvus_asset(COLLECTION, host="localhost")
 SCHEMA = {
-    "autoID": False,
     "fields": [
         {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
         {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": 2}},
@@ -32,28 +31,19 @@ SCHEMA = {
 RETRIES = {"retries": 1, "retry_delay": timedelta(seconds=5)}
 
 
-@task
-def make_collection() -> None:
-    """Make the collection; if it is there already, nothing."""
-    with MilvusHook() as hook:
-        hook.send(collections.create(COLLECTION, schema=SCHEMA))
-
-
-@task
-def ingest(triggering_asset_events: dict) -> int:
-    """Write a vector for each degree of the circle, and say what the index is like that it goes into."""
+def rows(triggering_asset_events: dict) -> list[dict]:
+    """Make a vector for each degree of the circle, and say what the index is like that it goes into."""
     from math import cos, radians, sin
 
     for event in triggering_asset_events.get(DOCS, ()):
         for index in event.extra["indexes"]:
             print(f"into {index['index_name']}: {index['index_type']} {index['metric_type']} {index['params']}")
-    rows = [{"id": d, "vector": [cos(radians(d)), sin(radians(d))]} for d in range(360)]
-    with MilvusHook() as hook:
-        return hook.send(entities.upsert(COLLECTION, rows)).count
+    return [{"id": d, "vector": [cos(radians(d)), sin(radians(d))]} for d in range(360)]
 
 
 with DAG("index_first", schedule=None, default_args=RETRIES, tags=["example", "milvus"]):
-    make_collection() >> CreateIndexOperator(
+    create = CreateCollectionOperator(task_id="create_collection", collection_name=COLLECTION, schema=SCHEMA)
+    create >> CreateIndexOperator(
         task_id="create_index",
         collection_name=COLLECTION,
         index_params={"fieldName": "vector", "indexType": "HNSW", "params": {"M": 16, "efConstruction": 200}},
@@ -61,4 +51,4 @@ with DAG("index_first", schedule=None, default_args=RETRIES, tags=["example", "m
     )
 
 with DAG("ingest_after_index", schedule=[DOCS], default_args=RETRIES, tags=["example", "milvus"]):
-    ingest()
+    IngestOperator(task_id="ingest", collection_name=COLLECTION, rows=rows)

@@ -15,27 +15,18 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param, task
 
-from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.operators.collection import CreateCollectionOperator
 from airflow_vectordb.operators.index import CreateIndexOperator
 from airflow_vectordb.operators.ingest import IngestOperator
-from airflow_vectordb.rest import collections
 
-COLLECTION = "{{ params.collection }}"
+COLLECTION = "nightly"
 SCHEMA = {
-    "autoID": False,
     "fields": [
         {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
         {"fieldName": "title", "dataType": "VarChar", "elementTypeParams": {"max_length": 100}},
         {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": 2}},
     ],
 }
-
-
-@task
-def prepare(collection: str) -> None:
-    """Make the collection; if it is there already, nothing."""
-    with MilvusHook() as hook:
-        hook.send(collections.create(collection, schema=SCHEMA))
 
 
 @task
@@ -57,34 +48,28 @@ def export(params: dict) -> list[str]:
     return paths
 
 
-@task(trigger_rule="none_failed")
-def count(results: list[dict]) -> int:
-    """Add up the rows of all files."""
-    return sum(result["rows"] for result in results or ())
-
-
 with DAG(
     "nightly_ingest",
     schedule="@daily",
     params={
-        "collection": Param("nightly", type="string"),
         "folder": Param("/tmp/airflow_vectordb_nightly", type="string"),
         "files": Param(4, type="integer", minimum=0),
     },
     default_args={"retries": 2, "retry_delay": timedelta(seconds=5)},
     tags=["example", "milvus"],
 ):
+    create = CreateCollectionOperator(task_id="create_collection", collection_name=COLLECTION, schema=SCHEMA)
     ingest = IngestOperator.partial(
         task_id="ingest",
         collection_name=COLLECTION,
         on_bad_row="skip",
         max_bad_rows=10,
     ).expand(source=export())
-    prepare(COLLECTION) >> ingest
-    CreateIndexOperator(
+    index = CreateIndexOperator(
         task_id="create_index",
         collection_name=COLLECTION,
         index_params={"fieldName": "vector", "indexType": "HNSW", "params": {"M": 16, "efConstruction": 200}},
         flush=True,
-        min_rows=count(ingest.output),
+        min_rows=ingest.output,  # the rows of all files together
     )
+    create >> ingest >> index

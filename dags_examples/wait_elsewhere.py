@@ -16,18 +16,18 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param, task
 
 from airflow_vectordb.hooks.milvus import MilvusHook
-from airflow_vectordb.operators.collection import LoadCollectionOperator
+from airflow_vectordb.operators.collection import CreateCollectionOperator, LoadCollectionOperator
 from airflow_vectordb.operators.index import CreateIndexOperator
-from airflow_vectordb.rest import collections, entities
+from airflow_vectordb.operators.ingest import IngestOperator
 from airflow_vectordb.sensors.milvus import IndexSensor
 
 SCHEMA = {
-    "autoID": False,
     "fields": [
         {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
         {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": 2}},
     ],
 }
+COLLECTION = "{{ params.collection }}"
 PARAMS = {"collection": Param("shared_docs", type="string", pattern="^[A-Za-z_][A-Za-z0-9_]*$")}
 RETRIES = {"retries": 1, "retry_delay": timedelta(seconds=5)}
 
@@ -39,42 +39,38 @@ def on_the_circle(degrees: float) -> list[float]:
     return [cos(radians(degrees)), sin(radians(degrees))]
 
 
-@task
-def ingest(params: dict) -> int:
-    """Write a vector for each degree of the circle. By primary key, so that a retry writes the same."""
-    rows = [{"id": degrees, "vector": on_the_circle(degrees)} for degrees in range(360)]
-    with MilvusHook() as hook:
-        hook.send(collections.create(params["collection"], schema=SCHEMA))
-        return hook.send(entities.upsert(params["collection"], rows)).count
+def rows() -> list[dict]:
+    """Make a vector for each degree of the circle."""
+    return [{"id": degrees, "vector": on_the_circle(degrees)} for degrees in range(360)]
 
 
 @task
 def search(params: dict) -> list[int]:
     """Find what is nearest to an angle between two of those that are there."""
-    call = entities.search(params["collection"], [on_the_circle(41.3)], limit=3, params={"ef": 64})
     with MilvusHook() as hook:
-        (hits,) = hook.send(call)
+        (hits,) = hook.search(params["collection"], [on_the_circle(41.3)], limit=3)
     return [hit["id"] for hit in hits]
 
 
 with DAG("create_elsewhere", schedule=None, params=PARAMS, default_args=RETRIES, tags=["example", "milvus"]):
-    ingest() >> CreateIndexOperator(
+    create = CreateCollectionOperator(task_id="create_collection", collection_name=COLLECTION, schema=SCHEMA)
+    ingest = IngestOperator(task_id="ingest", collection_name=COLLECTION, rows=rows)
+    index = CreateIndexOperator(
         task_id="create_index",
-        collection_name="{{ params.collection }}",
+        collection_name=COLLECTION,
         index_params={"fieldName": "vector", "indexType": "HNSW", "params": {"M": 16, "efConstruction": 200}},
         flush=True,  # new rows are in no index before they are sealed
         wait_for_completion=False,  # the DAG that needs the index waits for it
     )
+    create >> ingest >> index
 
 with DAG("wait_elsewhere", schedule=None, params=PARAMS, default_args=RETRIES, tags=["example", "milvus"]):
-    (
-        IndexSensor(
-            task_id="index_is_built",
-            collection_name="{{ params.collection }}",
-            index_name="vector",
-            deferrable=True,
-            timeout=timedelta(hours=6),
-        )
-        >> LoadCollectionOperator(task_id="load", collection_name="{{ params.collection }}", deferrable=True)
-        >> search()
+    built = IndexSensor(
+        task_id="index_is_built",
+        collection_name=COLLECTION,
+        index_name="vector",
+        deferrable=True,
+        timeout=timedelta(hours=6),
     )
+    load = LoadCollectionOperator(task_id="load", collection_name=COLLECTION, deferrable=True)
+    built >> load >> search()

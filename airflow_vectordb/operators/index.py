@@ -68,9 +68,9 @@ class CreateIndexOperator(WaitingOperator):
     :param allow_unknown: send also what looks like a misspelt index type, metric or build parameter, and what does not
         fit the field as far as is known here. A name that is near none that is known is sent in any case, with a
         warning: servers are newer than this provider
-    :param min_rows: succeed only when each index covers at least so many rows: a number, or a text that is one, such as
-        what a task that ingests has returned. The one proof that the rows of a new collection are in its index. None:
-        whatever is sealed. Templated.
+    :param min_rows: succeed only when each index covers at least so many rows: a number, or what a task that ingests
+        has returned, as ``min_rows=ingest.output`` (of mapped tasks, the sum). The one proof that the rows of a new
+        collection are in its index. None: whatever is sealed. Templated.
     :param flush: first seal what was inserted so far (Milvus 2.5 and later), and wait until it is counted: rows that
         are not sealed are in no index, and Milvus answers a flush seconds before it has sealed. The wait takes the row
         count for complete when it has not changed for 5 s (15 s if others go on writing), and of a loaded collection

@@ -29,8 +29,8 @@ class IndexSensor(MilvusSensor):
 
     :param collection_name: the collection (or an alias). Templated.
     :param index_name: name of the index, or of several; None: all that the collection has, and at least one. Templated.
-    :param min_rows: wait until each index covers at least so many rows: a number, or a text that is one. None: whatever
-        is sealed. Templated.
+    :param min_rows: wait until each index covers at least so many rows: a number, or what a task that ingests has
+        returned. None: whatever is sealed. Templated.
     :param database: the database, which must exist; None: the connection's (its schema field). Templated.
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
     :param deferrable: whether to wait in the triggerer, whatever ``mode`` is; None: Airflow's

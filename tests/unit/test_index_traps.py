@@ -257,7 +257,13 @@ def test_numbers_of_rows(value: Any) -> None:
     assert parse_rows("min_rows", value) == (6000, [])
 
 
-@pytest.mark.parametrize("value", [True, -1, 1.5, "many", "6,000", "", "None", [6000], 10**400])
+def test_what_ingests_have_returned_is_a_number_of_rows() -> None:
+    assert parse_rows("min_rows", {"rows": 60, "batches": 1}) == (60, [])
+    assert parse_rows("min_rows", [{"rows": 60}, {"rows": 40}, 10]) == (110, [])
+    assert parse_rows("min_rows", ()) == (0, [])
+
+
+@pytest.mark.parametrize("value", [True, -1, 1.5, "many", "6,000", "", "None", ["many"], {"rows": None}, 10**400])
 def test_what_is_no_number_of_rows(value: Any) -> None:
     assert len(parse_rows("min_rows", value)[1]) == 1
 
