@@ -171,7 +171,11 @@ class _Creation:
         """Create the collection; return the properties that are to be set later, since the creation ignores them."""
         request = self._request
         params = rest.schema.properties.creation_params(request.properties)
-        self._hook.send(rest.collections.create(name, schema=request.schema.body(), params=params or None))
+        schema = request.schema
+        create = rest.collections.create(
+            name, schema=schema.body(), params=params or None, description=schema.description or None
+        )
+        self._hook.send(create)
         created = self._describe(name)
         if created is None:
             raise rest.errors.CollectionNotFoundError(f"collection {name!r} was dropped since it was created")

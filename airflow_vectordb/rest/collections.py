@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from airflow_vectordb.rest.http.call import Answer, Call, build_body, parse_names, parse_none
+from airflow_vectordb.rest.http.call import Answer, Call, build_body, parse_names, parse_none, property_values
 from airflow_vectordb.rest.result import Result
 
 #: Types of primary keys.
@@ -132,7 +132,7 @@ def create(
         autoID=auto_id,
         primaryFieldName=primary_field,
         vectorFieldName=vector_field,
-        params=params,
+        params=None if params is None else property_values(params),
         description=description,
     )
     return Call("collections/create", body, parse_none)
@@ -208,7 +208,7 @@ def alter_properties(name: str, properties: Mapping[str, Any], *, database: str 
     :param properties: for example ``{"collection.ttl.seconds": 86400}``; others stay as they are
     :param database: its database; None: the configured one
     """
-    body = build_body(database, collectionName=name, properties=dict(properties))
+    body = build_body(database, collectionName=name, properties=property_values(properties))
     return Call("collections/alter_properties", body, parse_none)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_vectordb.rest import DEFAULT_DATABASE
-from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse_none
+from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse_none, property_values
 
 
 def create(name: str, *, properties: Mapping[str, Any] | None = None) -> Call[None]:
@@ -18,7 +18,8 @@ def create(name: str, *, properties: Mapping[str, Any] | None = None) -> Call[No
     :param name: name of the database
     :param properties: for example ``{"database.max.collections": 10}``
     """
-    return Call("databases/create", build_body(name, properties=properties), parse_none, idempotent=False)
+    values = None if properties is None else property_values(properties)
+    return Call("databases/create", build_body(name, properties=values), parse_none, idempotent=False)
 
 
 def describe(name: str) -> Call[dict[str, Any]]:
@@ -37,7 +38,7 @@ def alter_properties(name: str, properties: Mapping[str, Any]) -> Call[None]:
     :param name: name of the database
     :param properties: for example ``{"database.max.collections": 10}``; others stay as they are
     """
-    return Call("databases/alter_properties", build_body(name, properties=dict(properties)), parse_none)
+    return Call("databases/alter_properties", build_body(name, properties=property_values(properties)), parse_none)
 
 
 def drop_properties(name: str, keys: Sequence[str]) -> Call[None]:

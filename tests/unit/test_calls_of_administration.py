@@ -47,9 +47,10 @@ def read(call: Call[Any], data: Any) -> Any:
         ),
         (collections.truncate("c"), "collections/truncate", C, True),
         (
-            collections.alter_properties("c", {"collection.ttl.seconds": 9}),
+            # Of large numbers, texts: Milvus would make 2.592e+06 of that one.
+            collections.alter_properties("c", {"collection.ttl.seconds": 2_592_000, "mmap.enabled": True, "x": 9}),
             "collections/alter_properties",
-            {**C, "properties": {"collection.ttl.seconds": 9}},
+            {**C, "properties": {"collection.ttl.seconds": "2592000", "mmap.enabled": True, "x": 9}},
             True,
         ),
         (

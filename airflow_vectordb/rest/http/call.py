@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from airflow_vectordb.rest.http.unsent import WarnsUnsent
 
 T_co = TypeVar("T_co", covariant=True)
+_LARGE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -107,4 +108,13 @@ def build_body(database: str | None = None, /, **fields: Any) -> dict[str, Any]:
     return body
 
 
-__all__ = ["Answer", "Call", "build_body", "parse_names", "parse_none"]
+def property_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return properties with large integers as texts.
+
+    Milvus reads numbers as floats: it would keep 2592000 as ``2.592e+06``, where it later looks for an integer.
+    """
+    return {key: str(value) if type(value) is int and abs(value) >= _LARGE else value for key, value in values.items()}
+
+
+__all__ = ["Answer", "Call", "build_body", "parse_names", "parse_none", "property_values"]

@@ -100,7 +100,7 @@ def _wanted(spec: CollectionSpec) -> dict[str, Version]:
     if any(entry.nullable for entry in spec.fields):
         wanted["nullable fields"] = (2, 5)
     if any(entry.default is not None for entry in spec.fields):
-        wanted["default values"] = (2, 5)
+        wanted["default values"] = (2, 3)
     if spec.functions:
         wanted["functions"] = (2, 5)
     return wanted
