@@ -27,7 +27,8 @@ class RetryState:
     made from the task instance's, and which :meth:`delete` deletes. XComs would not do: Airflow deletes those of a task
     instance before each try.
 
-    **Known limit:** on Airflow 3.1 and 3.2 the Variable stays if the task instance never comes to its end.
+    **Known limits:** on Airflow 3.1 and 3.2 the Variable stays if the task instance never comes to its end, and a try
+    that ends before Airflow has its result is done again.
 
     **Without a task instance, or without Airflow,** as unit tests of DAGs call operators, there is no next try: it is
     kept in a dict.
@@ -41,6 +42,7 @@ class RetryState:
         ti: Any = (context or {}).get("ti")
         store: Any = (context or {}).get("task_state_store")
         self._key = f"airflow_vectordb.{key}"
+        self._max_tries = getattr(ti, "max_tries", None)
         self._store: Any
         if not isinstance(getattr(ti, "run_id", None), str) or (store is None and not is_run_by_airflow()):
             self._store = _DictStore({} if spare is None else spare)
@@ -49,11 +51,13 @@ class RetryState:
 
     def get(self) -> Any:
         """
-        Return the fact; None when there is none.
+        Return the fact; None when there is none. Where an earlier try has come to its end, it is ``{"result": …}``.
 
         :raises AirflowException: when Airflow does not say
         """
-        return self._store.get(self._key)
+        fact = self._store.get(self._key)
+        # A task that is cleared gets more tries: then it is done anew.
+        return None if isinstance(fact, dict) and fact.get("max_tries", self._max_tries) != self._max_tries else fact
 
     def set(self, fact: Any) -> None:
         """
@@ -63,6 +67,19 @@ class RetryState:
         :raises AirflowException: when it could not be stored
         """
         self._store.set(self._key, fact, retention=RETENTION)
+
+    def finish(self, result: Any) -> None:
+        """
+        Store the task's result in place of the fact: until Airflow has it, there may be another try.
+
+        Variables, which nobody else would delete, and what is kept without Airflow are deleted.
+
+        :param result: JSON-ready
+        """
+        if isinstance(self._store, _VariableStore | _DictStore):
+            self.delete()
+        else:
+            self.set({"result": result, "max_tries": self._max_tries})
 
     def delete(self) -> None:
         """Delete the fact."""

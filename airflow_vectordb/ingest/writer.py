@@ -39,12 +39,18 @@ MAX_IN_FLIGHT = 4
 REPORT_INTERVAL = 10.0
 #: Seconds between two notes of the position, while all goes well.
 SAVE_INTERVAL = 2.0
+#: Attempts to keep the progress where it has to be kept, and seconds between them.
+SAVE_ATTEMPTS, SAVE_PAUSE = 12, 5.0
 #: Keys in one question for what is there. Milvus answers with 16,384 rows at most.
 ASKED_AT_ONCE = 1000
 #: Longest pause, in seconds, after a refusal for lack of memory, disk or quota, which cleaning up may end.
 LONGEST_PAUSE = 60.0
 #: Seconds for which such refusals are waited out.
 PATIENCE = 3600.0
+
+
+class NotKeptError(Exception):
+    """Raised by what keeps the progress when it cannot, for a reason that may pass."""
 
 
 class Sender(Protocol):
@@ -133,7 +139,7 @@ class Writer:
 
     :param target: where to
     :param open_sender: makes a client, for one thread
-    :param save: keeps the progress where a retry finds it
+    :param save: keeps the progress where a retry finds it; :class:`NotKeptError`: not now
     :param progress: what an earlier try has done
     :param max_in_flight: batches on their way at once
     :param total: rows that there are in all; None: not known
@@ -204,14 +210,16 @@ class Writer:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
             self._senders.close()
-            self._keep()
+            kept = self._keep()
+        if not kept:
+            self._keep_surely()
         return self.progress
 
     def _reserve(self, rows: int) -> None:
         """Note that so many rows after the position may have been sent, before they are."""
         if self._target.mode == "insert" and rows > self.progress.reserved:
             self.progress = replace(self.progress, reserved=4 * rows)
-            self._keep()
+            self._keep_surely()
 
     def _acknowledge(self, batch: Batch, written: Future[Sequence[Any]]) -> None:
         keys = written.result()
@@ -235,9 +243,24 @@ class Writer:
             self._reported = now
             _log.info("%s: %s", self._target.collection, self._speed())
 
-    def _keep(self) -> None:
-        self._save(self.progress.as_json())
+    def _keep(self, *, surely: bool = False) -> bool:
+        """Keep the progress, and return whether it could be; if not, what was kept last is still right."""
         self._saved = self._clock()
+        try:
+            self._save(self.progress.as_json())
+        except NotKeptError as error:
+            if surely:
+                raise
+            _log.warning("%s: %s", self._target.collection, error)
+            return False
+        return True
+
+    def _keep_surely(self) -> None:
+        for _ in range(SAVE_ATTEMPTS - 1):
+            if self._keep():
+                return
+            self._sleep(SAVE_PAUSE)
+        self._keep(surely=True)
 
     def _speed(self) -> str:
         """Describe the progress, as ``12,000 of 100,000 rows (12%), 8,900 rows/s, 75.1 MB/s, 10 s left``."""
@@ -357,4 +380,4 @@ class _Senders:
             self._idle.pop().close()
 
 
-__all__ = ["MAX_IN_FLIGHT", "PATIENCE", "Mode", "Progress", "Sender", "Target", "Writer"]
+__all__ = ["MAX_IN_FLIGHT", "PATIENCE", "Mode", "NotKeptError", "Progress", "Sender", "Target", "Writer"]

@@ -154,6 +154,11 @@ class ImportOperator(WaitingOperator):
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Stage what is to be staged, start the job unless there is one, and wait for it."""
         kept = self._retry_state(context)
+        earlier = (kept.get() or {}).get("result")
+        if earlier is not None:
+            self.log.info("An earlier try has imported the files, and Airflow did not get its result")
+            self.emit_asset_events(hook, context, {"import": earlier})
+            return dict(earlier)
         self._validate()
         with self.error_context(hook, self.describe_target()):
             if self.files is None:
@@ -166,7 +171,7 @@ class ImportOperator(WaitingOperator):
             result = self._import(hook, state, kept, groups)
         if self.files is None:
             self._finish_staging(result, state.results["staged"])
-        kept.delete()
+        kept.finish(result)
         if "rows" in result:
             text = "%s: %s rows imported from %d files"
             self.log.info(text, self.collection_name, f"{result['rows']:,}", len(groups))

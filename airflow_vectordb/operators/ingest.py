@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.retry_state import RetryState
 
 Mode = Literal["upsert", "insert"]
 OnBadRow = Literal["fail", "skip"]
@@ -187,11 +188,41 @@ class IngestOperator(MilvusOperator):
         from airflow_vectordb.retry_state import RetryState  # only a running task needs it
 
         kept = RetryState(context, "ingest", self._progress)
-        progress = kept.get()
+        progress = kept.get() or {}
+        result: dict[str, Any] | None = progress.get("result")
+        if result is None:
+            result = self._ingest(hook, context, kept, progress, min_rows)
+            kept.finish(result)
+        else:
+            self.log.info("An earlier try has done this, and Airflow did not get its result:")
+        self.log.info(
+            "%s: %s rows in %s batches, %.1f MB, %.1f s; %s rows skipped",
+            self.collection_name,
+            f"{result['rows']:,}",
+            f"{result['batches']:,}",
+            result["bytes"] / 1e6,
+            result["seconds"],
+            f"{result['skipped']:,}",
+        )
+        self.emit_asset_events(hook, context, {"ingest": result})
+        return result
+
+    def _ingest(
+        self, hook: MilvusHook, context: Context, kept: RetryState, progress: Mapping[str, Any], min_rows: int
+    ) -> dict[str, Any]:
+        from airflow_vectordb.ingest.writer import NotKeptError  # only a running task needs it
+
+        def save(progress: dict[str, Any]) -> None:
+            try:
+                kept.set(progress)
+            except Exception as error:
+                text = f"Airflow cannot store the progress now, and a retry would repeat more: {error}"
+                raise NotKeptError(text) from error
+
         if progress:
             self.log.info("%s: an earlier try has written %s rows", self.collection_name, f"{progress['rows']:,}")
         with self.error_context(hook, self.describe_target()):
-            result = hook.ingest(
+            return hook.ingest(
                 self.collection_name,
                 self.rows.call(context) if isinstance(self.rows, RowsFunction) else self.rows,
                 source=self.source,
@@ -211,21 +242,9 @@ class IngestOperator(MilvusOperator):
                 flush=self.flush,
                 allow_missing=self.allow_missing,
                 partition_name=self.partition_name,
-                progress=progress,
-                save=kept.set,
+                progress=progress or None,
+                save=save,
             )
-        kept.delete()
-        self.log.info(
-            "%s: %s rows in %s batches, %.1f MB, %.1f s; %s rows skipped",
-            self.collection_name,
-            f"{result['rows']:,}",
-            f"{result['batches']:,}",
-            result["bytes"] / 1e6,
-            result["seconds"],
-            f"{result['skipped']:,}",
-        )
-        self.emit_asset_events(hook, context, {"ingest": result})
-        return result
 
 
 class DeleteOperator(MilvusOperator):

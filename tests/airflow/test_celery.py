@@ -21,7 +21,7 @@ from airflow_vectordb.demo.processes import Processes, StopSignals
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.rest import Client, MilvusConfig, collections, entities, indexes
 from tests.support.builds import TOKEN, Builds
-from tests.support.celery_airflow import TRIGGERERS, CeleryAirflow, what_is_missing
+from tests.support.celery_airflow import TRIGGERERS, WORKERS, CeleryAirflow, what_is_missing
 from tests.support.editions import missing
 from tests.support.running_airflow import Run, processes_of, seconds
 from tests.support.watched_milvus import WatchedMilvus
@@ -163,10 +163,10 @@ def loaded(celery: CeleryAirflow, watched: Watched, builds: Builds, client: Clie
     run = celery.trigger("loading")
     before = run.taken("wait").triggerer
     celery.until(lambda: len(watched.held) == 6, "six tasks have written half of their files", about=watched.held)
-    # In the middle: batches are written and not acknowledged.
-    worker = celery.worker_of(next(held.pid for held in watched.held if held.collection == "loading_names"))
-    ours = set(celery.pids_of(worker))
-    lost = [held for held in watched.held if held.pid in ours]
+    # In the middle: batches are written and not acknowledged. The worker that has most kinds of them is lost.
+    held_by = {worker: [held for held in watched.held if held.pid in celery.pids_of(worker)] for worker in WORKERS}
+    worker = max(WORKERS, key=lambda worker: sorted({held.collection for held in held_by[worker]}, reverse=True))
+    lost = held_by[worker]
     celery.kill(worker)
     watched.release()
     celery.start(worker)

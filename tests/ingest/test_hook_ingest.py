@@ -18,6 +18,7 @@ from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.operators.ingest import DeleteOperator, IngestOperator
 from airflow_vectordb.rest import collections, entities
 from airflow_vectordb.rest.errors import InvalidParametersError, MilvusError
+from tests.support.loading_milvus import Store, Worker
 
 FLAT = {"fieldName": "vector", "indexName": "vector", "metricType": "L2", "indexType": "FLAT", "params": {}}
 
@@ -334,6 +335,38 @@ class TestOperators:
         ids = [row["id"] for row in rows(("b", 1))]
         assert DeleteOperator(task_id="ids", collection_name="docs", ids=ids).execute({})["rows"] == 1
         assert there(hook) == {"b": [[0, 1]]}
+
+    def test_a_try_that_ended_before_airflow_had_its_result_is_not_done_again(
+        self, hook: MilvusHook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make(hook, auto_id=True)
+        given: dict[str, Any] = {"collection_name": "docs", "rows": rows(("a", 3), auto_id=True)}
+        worker = Worker(lambda: IngestOperator(task_id="ingest", **given), monkeypatch)
+        result = worker.run()
+        assert worker.run() == result  # as after a kill
+        assert there(hook) == {"a": [[0, 0], [0, 1], [0, 2]]}
+        worker.clear()
+        assert worker.run()["rows"] == 3
+        assert there(hook) == {"a": [[0, 0], [0, 0], [0, 1], [0, 1], [0, 2], [0, 2]]}
+
+    def test_an_ingest_goes_on_while_airflow_cannot_store_its_progress(
+        self, hook: MilvusHook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Away(Store):
+            failures = 3
+
+            def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+                self.failures -= 1
+                if self.failures >= 0:
+                    raise AirflowException("the API server is away")
+                super().set(key, value, retention=retention)
+
+        make(hook)
+        monkeypatch.setattr("airflow_vectordb.ingest.writer.SAVE_PAUSE", 0.0)
+        given: dict[str, Any] = {"collection_name": "docs", "rows": rows(("a", 3)), "mode": "insert"}
+        worker = Worker(lambda: IngestOperator(task_id="ingest", **given), monkeypatch, Away())
+        assert worker.run()["rows"] == 3
+        assert there(hook) == {"a": [[0, 0], [0, 1], [0, 2]]}
 
     def test_a_function_gets_what_it_asks_for(self, hook: MilvusHook) -> None:
         make(hook)

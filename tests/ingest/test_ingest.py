@@ -7,6 +7,7 @@ import random
 import re
 import threading
 from collections.abc import Iterable
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from airflow_vectordb.ingest.batches import BadRow
 from airflow_vectordb.ingest.memory import source_of
 from airflow_vectordb.ingest.run import ingest
-from airflow_vectordb.ingest.writer import Progress
+from airflow_vectordb.ingest.writer import NotKeptError, Progress
 from airflow_vectordb.rest.collections import Collection
 from airflow_vectordb.rest.entities import Written
 from airflow_vectordb.rest.errors import (
@@ -200,6 +201,75 @@ def test_a_retry_goes_on_where_the_last_acknowledged_batch_ended() -> None:
     assert saved[-1]["row"] == 20
     ingest([data], DOCS, lambda: milvus, progress=Progress.from_json(saved[-1]), max_rows=10, max_in_flight=1)
     assert milvus.requests == [("upsert", 10)] * 5
+
+
+class Outage:
+    """
+    What keeps the progress, and is away for a while.
+
+    :param away: for each attempt, whether it is
+    """
+
+    def __init__(self, away: Iterable[bool]) -> None:
+        self.kept: list[dict[str, Any]] = []
+        self._away = iter(away)
+
+    def save(self, progress: dict[str, Any]) -> None:
+        if next(self._away, False):
+            raise NotKeptError("the database is away")
+        self.kept.append(progress)
+
+
+def test_a_progress_that_cannot_be_kept_for_a_while_ends_no_ingest(caplog: pytest.LogCaptureFixture) -> None:
+    milvus, outage, pauses, time = Milvus(), Outage([True] * 5), [], iter(range(0, 10_000, 3))
+    options: dict[str, Any] = {"clock": lambda: float(next(time)), "sleep": pauses.append, "max_in_flight": 1}
+    done = ingest([source_of(rows(50))], DOCS, lambda: milvus, save=outage.save, max_rows=10, **options)
+    assert done.rows == len(milvus.rows) == 50
+    assert Progress.from_json(outage.kept[-1]) == done
+    assert "docs: the database is away" in caplog.text
+
+
+@pytest.mark.parametrize(("away", "requests"), [(11, 5), (12, 0)])
+def test_nothing_is_inserted_before_it_is_kept_that_it_may_be(away: int, requests: int) -> None:
+    milvus, outage, pauses = Milvus(key="doc"), Outage([True] * away), []
+    options: dict[str, Any] = {"max_rows": 10, "max_in_flight": 1, "sleep": pauses.append}
+    with nullcontext() if requests else pytest.raises(NotKeptError):
+        ingest([source_of(auto_rows(50))], AUTO, lambda: milvus, key_field="doc", save=outage.save, **options)
+    assert len(milvus.requests) == requests
+    assert pauses[:11] == [5.0] * 11
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    failures=FAILURES,
+    away=st.lists(st.booleans(), max_size=30),
+    count=SIZES,
+    in_flight=st.integers(1, 4),
+    seed=st.integers(),
+)
+def test_each_row_is_there_once_whenever_the_progress_cannot_be_kept(
+    failures: list[str | None], away: list[bool], count: int, in_flight: int, seed: int
+) -> None:
+    milvus, outage = Milvus(iter(failures), key="doc"), Outage(away)
+    clock = random.Random(seed).random  # between no note at all and one of each batch
+    for _ in range(100):
+        kept = Progress.from_json(outage.kept[-1]) if outage.kept else None
+        with suppress(MilvusError, NotKeptError):
+            ingest(
+                [source_of(auto_rows(count))],
+                AUTO,
+                lambda: milvus,
+                key_field="doc",
+                progress=kept,
+                save=outage.save,
+                max_rows=5,
+                max_in_flight=in_flight,
+                clock=lambda: 100 * clock(),
+                patience=0,
+                sleep=lambda _: None,
+            )
+            break
+    assert sorted(row["doc"] for row in milvus.rows) == sorted(row["doc"] for row in auto_rows(count))
 
 
 CHANGED = r"rows has changed since the ingest began \(5 rows; now 6 rows\)"

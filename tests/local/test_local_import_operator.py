@@ -161,6 +161,16 @@ class TestKills:
         assert (result["job_id"], result["rows"]) == (job["jobId"], 5)
         assert ids_of(api, docs) == list(range(5))
 
+    def test_a_job_that_ended_before_airflow_had_its_result_is_not_started_again(
+        self, importing: Run, api: Api, server: LocalMilvus, docs: str
+    ) -> None:
+        worker = importing(files=[write(server.files, f"{docs}/a.json", range(5))])
+        result = worker.run()
+        assert worker.run() == result  # as after a kill
+        assert len(jobs_of(api, docs)) == 1
+        worker.clear()
+        assert worker.run()["job_id"] != result["job_id"]
+
     def test_a_job_with_other_files_is_not_taken_for_ones_own(
         self, importing: Run, api: Api, server: LocalMilvus, docs: str
     ) -> None:

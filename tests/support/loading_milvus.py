@@ -185,6 +185,7 @@ class Worker:
     monkeypatch: pytest.MonkeyPatch
     store: Store | None = field(default_factory=Store)
     tries: int = 0
+    max_tries: int = 2
     deferrals: list[str] = field(default_factory=list)
 
     def run(self) -> Any:
@@ -204,8 +205,13 @@ class Worker:
                 arguments = {**json.loads(json.dumps(dict(deferred.kwargs or {}))), "event": event}
 
     def context(self) -> dict[str, Any]:
-        ti = SimpleNamespace(try_number=self.tries, dag_id="d", run_id="manual__1", task_id="index", map_index=-1)
+        ti = SimpleNamespace(dag_id="d", run_id="manual__1", task_id="index", map_index=-1)
+        ti.try_number, ti.max_tries = self.tries, self.max_tries
         return {"ti": ti, **({} if self.store is None else {"task_state_store": self.store})}
+
+    def clear(self) -> None:
+        """Have the task done anew, as people do."""
+        self.max_tries += self.tries
 
     @contextmanager
     def killed_after(self, count: int) -> Iterator[None]:
