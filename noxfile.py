@@ -16,12 +16,8 @@ os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *map(str, Path(sys.bas
 
 #: Each Airflow once, and each Python that ``make test`` does not run on. The newest Airflow has constraints.txt.
 PAIRS = [("3.10", "3.1"), ("3.12", "3.2"), ("3.13", "3.3")]
-#: All unit tests run on the oldest and the newest of both. Between the two, only what Airflow itself calls can differ.
-BETWEEN = "3.2"
-OF_AIRFLOW = (
-    "airflow_version assets bare_context budgets connection connection_kinds connections_page events exceptions "
-    "lineage links names retry secrets sensors templates test_button test_button_values trigger trigger_sessions"
-)
+# The local server is tested through the DAGs and the demo only, and what is slow not at all: `make test-all` does both.
+TESTS = ("-m", "not slow", "tests/unit", "tests/ingest", "tests/dags")
 
 
 @nox.session
@@ -33,9 +29,9 @@ def matrix(session: nox.Session, airflow: str) -> None:
     session.install("-c", pins, "--build-constraints", "constraints.txt", "-e", ".[local,files]", "--group", "test")
     home = session.create_tmp()
     env = {"HOME": home, "AIRFLOW_HOME": f"{home}/airflow"}
-    # What is slow runs in `make test-all`; here it would take as long as all the others.
-    of_airflow = [f"tests/unit/test_{name}.py" for name in OF_AIRFLOW.split()]
-    unit = of_airflow if airflow == BETWEEN else ["tests/unit", "tests/ingest"]
-    tests = ["-m", "not slow", "tests/dags", *unit]
-    session.run("python", "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *tests, *session.posargs, env=env)
+    # One process more than the cores that CI has, since that of the DAG tests waits most of the time.
+    session.run(
+        *("python", "-m", "pytest", "-q", "-n", "3", "-p", "no:cacheprovider", *TESTS, *session.posargs),
+        env=env,
+    )
     session.run("python", "-I", "-m", "airflow_vectordb.demo", "--home", f"{home}/demo", env=env)

@@ -5,7 +5,7 @@
 - ``own_front``: a REST server for one test, to be killed and started again on its port.
 - ``connection``, ``own_connection``: Airflow's default connection, to ``front`` and to ``own_front``.
 - ``name``, ``filled``: a name for a collection, and a small collection.
-- ``make_big``: makes collections that take a while to index.
+- ``big``: a collection that takes a while to index, for all tests: each begins with dropping its index.
 - ``figures``: lines that are shown at the end of the run.
 """
 
@@ -17,7 +17,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -126,19 +126,12 @@ def own_connection(own_front: LocalMilvus, milvus: MilvusServer, monkeypatch: py
     monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", connection_to(own_front.uri, milvus.token))
 
 
-@pytest.fixture
-def make_big(api: Api) -> Iterator[Callable[[str], str]]:
-    """A function that makes a collection as :func:`make_big_collection` does; it is dropped after the test."""
-    made: list[str] = []
-
-    def make(name: str) -> str:
-        made.append(name)
-        make_big_collection(api, name)
-        return name
-
-    yield make
-    for name in made:
-        drop_collection(api, name)
+@pytest.fixture(scope="session")
+def big(api: Api) -> Iterator[str]:
+    """The name of a collection as :func:`make_big_collection` makes it, on which other tests may have left an index."""
+    make_big_collection(api, "big")
+    yield "big"
+    drop_collection(api, "big")
 
 
 @pytest.fixture

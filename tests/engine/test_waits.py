@@ -21,10 +21,10 @@ from tests.support.milvus_server import MilvusServer
 
 #: Seconds from the last answer to the end of a task, through threads and JSON, while the engine uses all cores.
 HANDING_OVER = 0.5
-FREEZE = 20.0
+FREEZE = 10.0
 INDEX = HNSW["indexName"]
 
-Building = Callable[[], AbstractContextManager["Build"]]
+Building = Callable[[str], AbstractContextManager["Build"]]
 
 
 @dataclass
@@ -96,17 +96,8 @@ class Build:
         assert waiting.deferrals == waiting.name.startswith("deferrable")
 
 
-@pytest.fixture(scope="module")
-def collection(api: Api) -> Iterator[str]:
-    """A big collection for all of these tests, which index it anew."""
-    make_big_collection(api, "waited_for")
-    yield "waited_for"
-    api.ok("collections/drop", collectionName="waited_for")
-
-
 @pytest.fixture
 def build(
-    collection: str,
     api: Api,
     milvus: MilvusServer,
     own_connection: None,
@@ -114,10 +105,12 @@ def build(
     figures: list[str],
     request: pytest.FixtureRequest,
 ) -> Building:
-    """Let all ways wait for a new build; at the end of the block it is over, and all of them have been checked."""
+    """Let all ways wait for a new build in a collection; at the end of the block it is over, and all of them have been
+    checked.
+    """
 
     @contextmanager
-    def building() -> Iterator[Build]:
+    def building(collection: str) -> Iterator[Build]:
         api.ok("indexes/drop", collectionName=collection, indexName=INDEX)
         found = Build(Watcher(milvus, collection, INDEX, ROWS), ways(collection, HNSW))
         with found.watcher as watcher:
@@ -134,8 +127,8 @@ def build(
     return building
 
 
-def test_every_way_ends_when_the_engine_has_nothing_pending(build: Building) -> None:
-    with build() as found:
+def test_every_way_ends_when_the_engine_has_nothing_pending(build: Building, big: str) -> None:
+    with build(big) as found:
         found.at(ROWS - 1)
     assert found.watcher.first.pending == ROWS
     assert found.watcher.states[-2:] == ["InProgress", "Finished"]
@@ -146,8 +139,8 @@ def test_every_way_ends_when_the_engine_has_nothing_pending(build: Building) -> 
         assert all("IndexNotFoundError" in error and "sensor" in waiting.name for error in errors), errors
 
 
-def test_the_rest_server_is_killed_twice(build: Building, own_front: LocalMilvus) -> None:
-    with build() as found:
+def test_the_rest_server_is_killed_twice(build: Building, big: str, own_front: LocalMilvus) -> None:
+    with build(big) as found:
         for pending in (ROWS - 1, ROWS // 2):
             found.at(pending)
             began = time.monotonic()
@@ -163,8 +156,8 @@ def test_the_rest_server_is_killed_twice(build: Building, own_front: LocalMilvus
         assert all("still waiting for index 'v_hnsw'" in text for text in waiting.warnings)
 
 
-def test_the_engine_is_frozen(build: Building, milvus: MilvusServer) -> None:
-    with build() as found:
+def test_the_engine_is_frozen(build: Building, big: str, milvus: MilvusServer) -> None:
+    with build(big) as found:
         found.at(ROWS - 1)
         with milvus.frozen():
             time.sleep(FREEZE)
@@ -176,15 +169,12 @@ def test_the_engine_is_frozen(build: Building, milvus: MilvusServer) -> None:
         assert max(look.ended - look.began for look in waiting.looks) > FREEZE / 2
 
 
-# The last of these tests: it leaves larger segments behind.
 def test_segments_are_merged_in_mid_build(
-    build: Building, collection: str, api: Api, milvus: MilvusServer, figures: list[str]
+    build: Building, name: str, api: Api, milvus: MilvusServer, figures: list[str]
 ) -> None:
     """The engine says Finished then, for many seconds, while a merged segment is still to be indexed."""
-    # Made again, since the engine may have merged segments by itself meanwhile: then nothing is left to merge.
-    api.ok("collections/drop", collectionName=collection)
-    make_big_collection(api, collection)
-    with build() as found:
+    make_big_collection(api, name)  # of its own, since it leaves larger segments behind
+    with build(name) as found:
         found.at(ROWS * 3 // 5)
         milvus.client.compact(found.watcher.collection)
     assert found.watcher.backwards, "nothing came to be pending again"

@@ -61,7 +61,7 @@ HNSW: Json = {
     "indexType": "HNSW",
     "params": {"M": 16, "efConstruction": 200},
 }
-"""An index that takes the engine about 20 s to build over what ``make_big`` makes."""
+"""An index that takes the engine about 20 s to build over what :func:`make_big_collection` makes."""
 
 
 def make_big_collection(api: Api, name: str) -> None:
