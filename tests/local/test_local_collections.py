@@ -20,81 +20,10 @@ def changed(**change: Any) -> dict[str, Any]:
     return schema
 
 
-def test_quick_setup_creates_indexes_and_loads(api: Api, name: str) -> None:
-    api.ok("collections/create", collectionName=name, dimension=8, description="quick")
-    found = api.ok("collections/describe", collectionName=name)
-    assert isinstance(found.pop("collectionID"), int)
-    assert found == {
-        "collectionName": name,
-        "description": "quick",
-        "autoId": False,
-        "fields": [
-            {
-                "name": "id",
-                "id": 100,
-                "type": "Int64",
-                "primaryKey": True,
-                "partitionKey": False,
-                "clusteringKey": False,
-                "autoId": False,
-                "nullable": False,
-                "description": "",
-            },
-            {
-                "name": "vector",
-                "id": 101,
-                "type": "FloatVector",
-                "primaryKey": False,
-                "partitionKey": False,
-                "clusteringKey": False,
-                "autoId": False,
-                "nullable": False,
-                "description": "",
-                "params": [{"key": "dim", "value": "8"}],
-            },
-        ],
-        "functions": [],
-        "aliases": [],
-        "indexes": [{"fieldName": "vector", "indexName": "vector", "metricType": "COSINE"}],
-        "load": "LoadStateLoaded",
-        "shardsNum": 1,
-        "partitionsNum": 1,
-        "consistencyLevel": "Bounded",
-        "enableDynamicField": True,
-        "properties": [],
-    }
-    (index,) = api.ok("indexes/describe", collectionName=name, indexName="vector")
-    assert index["indexType"] == "AUTOINDEX"
-
-
-def test_quick_setup_by_its_own_words(api: Api, name: str) -> None:
-    api.ok(
-        "collections/create",
-        collectionName=name,
-        dimension=4,
-        metricType="IP",
-        idType="VarChar",
-        autoID=True,
-        primaryFieldName="key",
-        vectorFieldName="emb",
-        params={
-            "max_length": 40,
-            "enableDynamicField": False,
-            "shardsNum": 2,
-            "consistencyLevel": "Strong",
-            "ttlSeconds": 60,
-        },
-    )
-    found = api.ok("collections/describe", collectionName=name)
-    assert [(f["name"], f["type"], f.get("params")) for f in found["fields"]] == [
-        ("key", "VarChar", [{"key": "max_length", "value": "40"}]),
-        ("emb", "FloatVector", [{"key": "dim", "value": "4"}]),
-    ]
-    kept = ("autoId", "enableDynamicField", "shardsNum", "consistencyLevel")
-    assert [found[key] for key in kept] == [True, False, 2, "Strong"]
-    assert found["properties"] == [{"key": "collection.ttl.seconds", "value": "60"}]
-    assert found["indexes"] == [{"fieldName": "emb", "indexName": "emb", "metricType": "IP"}]
-    data = api.ok("entities/insert", collectionName=name, data=[{"emb": [1, 2, 3, 4]}])
+def test_keys_that_are_texts_are_made_too(api: Api, name: str) -> None:
+    params = {"max_length": 40}
+    api.ok("collections/create", collectionName=name, dimension=2, idType="VarChar", autoID=True, params=params)
+    data = api.ok("entities/insert", collectionName=name, data=[{"vector": [1, 2]}])
     assert data["insertCount"] == 1
     assert isinstance(data["insertIds"][0], str)
 
@@ -119,69 +48,11 @@ def test_a_schema_with_index_parameters_is_indexed_and_loaded(api: Api, name: st
     assert state == {"loadState": "LoadStateLoaded", "loadProgress": 100}
 
 
-def test_partitions_of_a_partition_key(api: Api, name: str) -> None:
-    api.ok("collections/create", collectionName=name, schema=changed(f3={"isPartitionKey": True}))
-    assert api.ok("collections/describe", collectionName=name)["partitionsNum"] == 16
-
-
-def test_an_identical_collection_is_a_no_op_and_another_one_is_refused(api: Api, bare: str) -> None:
-    api.ok("collections/create", collectionName=bare, schema=SCHEMA)
-    other = copy.deepcopy(SCHEMA)
-    other["fields"][1]["elementTypeParams"]["dim"] = 5
-    code, message = api.fails("collections/create", collectionName=bare, schema=other)
-    assert (code, "different parameters" in message) == (65535, True)
-
-
-BAD_SCHEMAS: dict[str, tuple[dict[str, Any], int, str]] = {
-    "no key": (changed(f0={"isPrimary": False}), 65535, "primary key is not specified"),
-    "two keys": (changed(f3={"isPrimary": True}), 65535, "more than one primary key, field name = id, label"),
-    "a float as key": (changed(f0={"dataType": "Float"}), 65535, "Int64 or VarChar"),
-    "no dim": (changed(f1={"elementTypeParams": {}}), 65535, "dimension is not defined"),
-    "dim 1": (changed(f1={"elementTypeParams": {"dim": 1}}), 65535, "invalid dimension: 1."),
-    "dim of a sparse vector": (changed(f2={"elementTypeParams": {"dim": 9}}), 65535, "sparse"),
-    "no max_length": (changed(f3={"elementTypeParams": {}}), 65535, "max_length"),
-    "max_length 0": (changed(f3={"elementTypeParams": {"max_length": 0}}), 1100, "maximum length"),
-    "lower-case type": (changed(f4={"dataType": "int32"}), 1100, "case sensitive"),
-    "one name twice": (changed(f4={"fieldName": "label"}), 65535, "duplicated"),
-    "a bad field name": (changed(f4={"fieldName": "a b"}), 1701, "a b"),
-    "not in this engine": (changed(f1={"dataType": "Float16Vector"}), 1100, "this local server"),
-    "nullable vectors": (changed(f1={"nullable": True}), 1100, "vector type not support null"),
-    "a nullable key": (changed(f0={"nullable": True}), 1100, "primary field not support null"),
-    "a key with a default": (changed(f0={"defaultValue": 1}), 1100, "primary field not support default_value"),
-    "a nullable partition key": (changed(f3={"isPartitionKey": True, "nullable": True}), 1100, "not support nullable"),
-    "a vector as clustering key": (changed(f1={"isClusteringKey": True}), 107, "clustering key"),
-    "two clustering keys": (changed(f3={"isClusteringKey": True}, f4={"isClusteringKey": True}), 105, "clustering key"),
-    "an array of nothing": (changed(f4={"dataType": "Array"}), 1100, "element"),
-    "a default of another type": (changed(f4={"defaultValue": "x"}), 1100, "as int default value"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_SCHEMAS)
-def test_a_bad_schema_is_refused_and_leaves_nothing(api: Api, case: str) -> None:
-    schema, expected, words = BAD_SCHEMAS[case]
+def test_a_type_that_the_engine_has_not_is_refused_and_leaves_nothing(api: Api) -> None:
+    schema = changed(f1={"dataType": "Float16Vector"})
     code, message = api.fails("collections/create", collectionName="bad", schema=schema)
-    assert code == expected, message
-    assert words in message
+    assert (code, "this local server" in message) == (1100, True)
     assert api.ok("collections/has", collectionName="bad") == {"has": False}
-
-
-BAD_QUICK: dict[str, tuple[dict[str, Any], int, str]] = {
-    "no dimension": ({}, 1100, "dimension is required"),
-    "another key type": ({"dimension": 4, "idType": "Int32"}, 1100, "idType"),
-    "a bad name": ({"dimension": 4, "collectionName": "9lives"}, 1100, "9lives"),
-    "a long name": ({"dimension": 4, "collectionName": "x" * 256}, 1100, "255"),
-    "text keys of no length": ({"dimension": 4, "idType": "VarChar"}, 65535, 'parsing "<nil>"'),
-    "too many shards": ({"dimension": 4, "params": {"shardsNum": 17}}, 65535, "limited to 16"),
-    "another consistency": ({"dimension": 4, "params": {"consistencyLevel": "Weak"}}, 1100, "Weak"),
-    "a metric of binary vectors": ({"dimension": 4, "metricType": "JACCARD"}, 1100, "JACCARD"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_QUICK)
-def test_a_bad_quick_setup_is_refused(api: Api, name: str, case: str) -> None:
-    body, expected, words = BAD_QUICK[case]
-    code, message = api.fails("collections/create", **{"collectionName": name, **body})
-    assert (code, words in message) == (expected, True), message
 
 
 def test_list_and_has_see_what_is_created_and_dropped(api: Api, name: str) -> None:

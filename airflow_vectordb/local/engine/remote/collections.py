@@ -67,7 +67,9 @@ class Collections:
         self._backend.described(database, name)
         self._backend.check_database(new_database or database)
         self._backend.require({"renaming into another database": (2, 4)} if new_database not in ("", database) else {})
-        self._backend.call("RenameCollection", db_name=database, oldName=name, newName=new_name, newDBName=new_database)
+        self._backend.call(
+            "RenameCollection", db_name=database, oldName=name, newName=new_name, newDBName=new_database or database
+        )
 
     def alter(self, database: str, name: str, properties: dict[str, str], drop: list[str]) -> None:
         self._backend.require({"dropping properties": (2, 5)} if drop else {})
