@@ -51,6 +51,7 @@ class _Key:
     doc: str
     required: bool
     most: int
+    null: Any = None
 
     @property
     def go_name(self) -> str:
@@ -67,15 +68,16 @@ def required(name: str, doc: str, *, most: int = 4096) -> Any:
     return dataclasses.field(metadata={"key": _Key(name, doc, True, most)})
 
 
-def optional(name: str, doc: str, default: Any = "", *, most: int = 4096) -> Any:
+def optional(name: str, doc: str, default: Any = "", *, most: int = 4096, null: Any = None) -> Any:
     """Return a dataclass field that may be left out of the body.
 
     :param name: its key in the JSON object.
     :param doc: one line for ``/docs``.
     :param default: its value then, or ``list`` or ``dict`` for an empty one.
     :param most: how many objects a list may have; more are refused unread.
+    :param null: what a ``null`` stands for, where that is not the same as leaving it out.
     """
-    metadata = {"key": _Key(name, doc, False, most)}
+    metadata = {"key": _Key(name, doc, False, most, null)}
     if isinstance(default, type):
         return dataclasses.field(default_factory=default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -189,7 +191,10 @@ def _read(cls: type[T], body: Mapping[str, Any], path: str, go_path: str, absent
     given: dict[str, Any] = {}
     for name, value in body.items():
         folded = name.casefold()
-        if value is not None and folded in shapes:
+        if folded not in shapes:
+            continue
+        value = shapes[folded].key.null if value is None else value
+        if value is not None:
             given[folded] = value
     values: dict[str, Any] = {}
     for folded, shape in shapes.items():

@@ -129,7 +129,11 @@ FUNCTION: Json = {"name": "f", "type": "BM25", "inputFieldNames": ["label"], "ou
 @pytest.mark.parametrize(
     ("path", "what", "body"),
     [
-        ("entities/hybrid_search", "HybridSearch", {"search": [{"annsField": "v", "data": [[1, 2, 3, 4]]}]}),
+        (
+            "entities/hybrid_search",
+            "HybridSearch",
+            {"search": [{"annsField": "v", "data": [[1, 2, 3, 4]]}], "rerank": {"strategy": "rrf"}},
+        ),
         ("entities/upsert", "partial updates", {"data": [{"id": 3}], "partialUpdate": True}),
         ("collections/truncate", "TruncateCollection", {}),
         ("collections/drop_properties", "dropping properties", {"propertyKeys": ["a"]}),

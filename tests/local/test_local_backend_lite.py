@@ -75,12 +75,11 @@ def test_weighted_scores(front: Api, rows: str) -> None:
 
 def test_groups_and_filters_of_a_hybrid_search(front: Api, rows: str) -> None:
     wide = {**DENSE, "limit": 10}
-    hits = front.ok(
-        "entities/hybrid_search", collectionName=rows, search=[wide], groupingField="rank", outputFields=["rank"]
-    )
+    body = {"collectionName": rows, "rerank": {"strategy": "rrf"}}
+    hits = front.ok("entities/hybrid_search", **body, search=[wide], groupingField="rank", outputFields=["rank"])
     assert sorted(hit["rank"] for hit in hits) == [0, 1, 2]
     narrow = {**wide, "filter": "rank == {r}", "exprParams": {"r": 2}}
-    hits = front.ok("entities/hybrid_search", collectionName=rows, search=[narrow])
+    hits = front.ok("entities/hybrid_search", **body, search=[narrow])
     assert sorted(hit["id"] for hit in hits) == [2, 5, 8]
     refused = front.post(
         "entities/hybrid_search", {"collectionName": rows, "search": [DENSE], "rerank": {"strategy": "best"}}
@@ -95,7 +94,7 @@ def test_groups_and_filters_of_a_hybrid_search(front: Api, rows: str) -> None:
         ("entities/query", "Query", {"filter": "id == 3"}),
         ("entities/get", "Query", {"id": 3}),
         ("entities/search", "Search", {"annsField": "v", "data": [[3, 1, 0, 0]]}),
-        ("entities/hybrid_search", "HybridSearch", {"search": [DENSE]}),
+        ("entities/hybrid_search", "HybridSearch", {"search": [DENSE], "rerank": {"strategy": "rrf"}}),
     ],
 )
 def test_the_consistency_level_is_passed_on(

@@ -12,6 +12,7 @@ from tests.support.local_api import Api, Json
 
 DENSE: Json = {"annsField": "v", "data": [[3, 1, 0, 0]], "limit": 3}  # finds 3, then 2 and 4 at distance 1
 SPARSE: Json = {"annsField": "s", "data": [{"5": 2.0}], "limit": 3}  # finds 3 alone, at 2
+RRF: Json = {"strategy": "rrf"}
 
 
 def ids(rows: list[Json]) -> list[Any]:
@@ -19,7 +20,7 @@ def ids(rows: list[Json]) -> list[Any]:
 
 
 def hybrid(api: Api, collection: str, search: list[Json], **body: Any) -> list[Json]:
-    body.setdefault("rerank", {"strategy": "rrf"})
+    body = {"rerank": RRF, **body}
     found: list[Json] = api.ok("entities/hybrid_search", collectionName=collection, search=search, **body)
     return found
 
@@ -33,7 +34,7 @@ def test_reciprocal_ranks(api: Api, shared: str) -> None:
     assert [hit["distance"] for hit in found[1:]] == [pytest.approx(1 / rank, rel=1e-6) for rank in (12, 13)]
     assert set(ids(found[1:])) == {2, 4}
     # With k left out: 60.
-    (best, *_) = hybrid(api, shared, [DENSE, SPARSE], rerank={"strategy": "rrf", "params": {}})
+    (best, *_) = hybrid(api, shared, [DENSE, SPARSE])
     assert best["distance"] == pytest.approx(2 / 61, rel=1e-6)
 
 
@@ -63,8 +64,7 @@ def test_its_searches_have_filters_limits_and_several_vectors(api: Api, shared: 
     ranged = {**DENSE, "limit": 9, "params": {"radius": 5, "range_filter": 1}}
     assert set(ids(hybrid(api, shared, [ranged]))) == {1, 2, 4, 5}
     two = [{**DENSE, "data": [[3, 1, 0, 0], [9, 1, 0, 0]]}, {**SPARSE, "data": [{"5": 1.0}, {"11": 1.0}]}]
-    body = {"collectionName": shared, "search": two, "limit": 1, "outputFields": ["label"]}
-    body["rerank"] = {"strategy": "rrf"}
+    body = {"collectionName": shared, "search": two, "rerank": RRF, "limit": 1, "outputFields": ["label"]}
     answer = api.post("entities/hybrid_search", body).json()
     assert answer["topks"] == [1, 1]
     assert [(hit["id"], hit["label"]) for hit in answer["data"]] == [(3, "r3"), (9, "r9")]
@@ -95,7 +95,10 @@ def test_its_groups(api: Api, shared: str) -> None:
 
 
 BAD_HYBRID: dict[str, tuple[Json, int]] = {
-    "another strategy": ({"rerank": {"strategy": "best"}}, 1100),
+    "no strategy": ({"rerank": {}}, 65535),
+    "no word of a strategy": ({"rerank": None}, 65535),
+    "another strategy": ({"rerank": {"strategy": "best"}}, 65535),
+    "no search": ({"search": []}, 65535),
     "k 0": ({"rerank": {"strategy": "rrf", "params": {"k": 0}}}, 1100),
     "k too large": ({"rerank": {"strategy": "rrf", "params": {"k": 16384}}}, 1100),
     "k no number": ({"rerank": {"strategy": "rrf", "params": {"k": "60"}}}, 1100),
@@ -105,7 +108,7 @@ BAD_HYBRID: dict[str, tuple[Json, int]] = {
     "limit 0": ({"limit": 0}, 65535),
     "limit and offset": ({"limit": 16000, "offset": 1000}, 65535),
     "limit of a search": ({"search": [{**DENSE, "limit": 16385}]}, 65535),
-    "another metric": ({"search": [{**DENSE, "metricType": "IP"}]}, 1100),
+    "another metric": ({"search": [{**DENSE, "metricType": "IP"}]}, 65535),
     "no such field": ({"search": [{**DENSE, "annsField": "nosuch"}]}, 1801),
     "no vector": ({"search": [{**DENSE, "data": [[1, 2]]}]}, 1801),
     "vectors of unequal number": ({"search": [DENSE, {**SPARSE, "data": [{"1": 1.0}] * 2}]}, 1100),
@@ -122,16 +125,14 @@ BAD_HYBRID: dict[str, tuple[Json, int]] = {
 @pytest.mark.parametrize("case", BAD_HYBRID)
 def test_what_is_no_hybrid_search(api: Api, shared: str, case: str) -> None:
     change, expected = BAD_HYBRID[case]
-    body = {"collectionName": shared, "search": [DENSE], "rerank": {"strategy": "rrf"}, **change}
+    body = {"collectionName": shared, "search": [DENSE], "rerank": RRF, **change}
     code, message = api.fails("entities/hybrid_search", **body)
     assert code == expected, message
 
 
 def test_what_is_released_is_not_searched(api: Api, filled: str) -> None:
     api.ok("collections/release", collectionName=filled)
-    assert (
-        api.fails("entities/hybrid_search", collectionName=filled, search=[DENSE], rerank={"strategy": "rrf"})[0] == 101
-    )
+    assert api.fails("entities/hybrid_search", collectionName=filled, search=[DENSE], rerank=RRF)[0] == 101
 
 
 # --- groups ---
@@ -184,6 +185,7 @@ def test_search_by_the_vectors_of_rows(api: Api, shared: str) -> None:
     assert api.fails("entities/search", **body, ids=[3], data=[[0, 0, 0, 0]])[0] == 1100
     assert api.fails("entities/search", **body, ids=["x"])[0] == 1806
     assert api.fails("entities/search", **body, ids=[])[0] == 1802
+    assert api.fails("entities/search", **body, data=[])[0] == 65535
 
 
 # --- filters ---

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from tests.support.local_api import Api
 
-HNSW = {"M": "16", "efConstruction": "200"}
+HNSW = {"M": 16, "efConstruction": 200}
 
 
 def create(api: Api, collection: str, **index: Any) -> dict[str, Any]:
@@ -23,31 +24,68 @@ def describe(api: Api, collection: str, index: str) -> dict[str, Any]:
     return description
 
 
-def params(description: dict[str, Any]) -> dict[str, str]:
-    return {pair["key"]: pair["value"] for pair in description["indexParams"]}
+def params(description: dict[str, Any]) -> dict[str, str] | None:
+    pairs = description["indexParams"]
+    return pairs and {pair["key"]: pair["value"] for pair in pairs}
 
 
-SPELLINGS: dict[str, dict[str, Any]] = {
-    "indexConfig": {"indexConfig": {"index_type": "HNSW", **HNSW}},
-    "params.index_type": {"params": {"index_type": "HNSW", "M": 16, "efConstruction": 200}},
-    "indexType": {"indexType": "HNSW", "params": {"M": 16, "efConstruction": 200}},
-    "all three": {
-        "indexConfig": {"index_type": "HNSW", **HNSW},
-        "indexType": "HNSW",
-        "params": {"index_type": "HNSW", "M": 16, "efConstruction": 200},
-    },
-}
+# What a request says of an index: the type, the metric and the pairs that describe then says.
+SPELLINGS: dict[str, tuple[dict[str, Any], str, str, dict[str, str] | None]] = {
+    "indexConfig": (
+        {"metricType": "L2", "indexConfig": {"index_type": "HNSW", **HNSW}},
+        "AUTOINDEX", "L2", {"index_type": "AUTOINDEX", "metric_type": "L2"},
+    ),
+    "indexType": (
+        {"metricType": "L2", "indexType": "HNSW", "params": HNSW},
+        "HNSW", "L2",
+        {"index_type": "HNSW", "metric_type": "L2", "params": '{"M":16,"efConstruction":200}'},
+    ),
+    "texts, another order": (
+        {"metricType": "L2", "indexType": "HNSW", "params": {"efConstruction": "200", "M": 16.0}},
+        "HNSW", "L2",
+        {"index_type": "HNSW", "metric_type": "L2", "params": '{"M":16,"efConstruction":"200"}'},
+    ),
+    "type in params": (
+        {"metricType": "L2", "params": {"index_type": "FLAT"}},
+        "FLAT", "L2",
+        {"index_type": "FLAT", "metric_type": "L2", "params": '{"index_type":"FLAT"}'},
+    ),
+    "metric in params": (
+        {"indexType": "FLAT", "params": {"metric_type": "L2"}},
+        "FLAT", "",
+        {"index_type": "FLAT", "params": '{"metric_type":"L2"}'},
+    ),
+    "both in both": (
+        {"metricType": "IP", "indexType": "HNSW", "params": {"index_type": "FLAT", "metric_type": "L2"}},
+        "HNSW", "IP",
+        {"index_type": "HNSW", "metric_type": "IP", "params": '{"index_type":"FLAT","metric_type":"L2"}'},
+    ),
+    "AUTOINDEX in both": (
+        {"indexType": "AUTOINDEX", "params": {"index_type": "AUTOINDEX"}},
+        "AUTOINDEX", "COSINE", {"index_type": "AUTOINDEX", "metric_type": "COSINE"},
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_every_spelling_builds_the_same_index(api: Api, bare: str, spelling: str) -> None:
-    assert create(api, bare, fieldName="v", metricType="L2", **SPELLINGS[spelling]) == {"code": 0, "data": {}}
+def test_an_index_is_described_as_it_was_asked_for(api: Api, bare: str, spelling: str) -> None:
+    index, kind, metric, pairs = SPELLINGS[spelling]
+    assert create(api, bare, fieldName="v", **index) == {"code": 0, "data": {}}
     found = describe(api, bare, "v")
-    assert found["indexType"] == "HNSW"
-    assert params(found) == {"index_type": "HNSW", "metric_type": "L2", **HNSW}
-    # Said in another way it is the same index: a no-op.
-    for other in SPELLINGS.values():
-        assert create(api, bare, fieldName="v", metricType="L2", **other)["code"] == 0
+    assert (found["indexType"], found["metricType"], params(found)) == (kind, metric, pairs)
+    # The same again is a no-op.
+    assert create(api, bare, fieldName="v", **index)["code"] == 0
+
+
+def test_params_win_over_what_stands_beside_them(api: Api, bare: str, rows: list[dict[str, Any]]) -> None:
+    api.ok("entities/insert", collectionName=bare, data=rows)
+    create(api, bare, fieldName="v", **SPELLINGS["both in both"][0])
+    create(api, bare, fieldName="s")
+    api.ok("collections/load", collectionName=bare)
+    body = {"annsField": "v", "data": [[3, 1, 0, 0]], "limit": 1}
+    (hit,) = api.ok("entities/search", collectionName=bare, **body)
+    assert (hit["id"], hit["distance"]) == (3, 0)
+    assert api.fails("entities/search", collectionName=bare, **body, searchParams={"metric_type": "IP"})[0] == 65535
 
 
 def test_the_published_example_works_as_it_stands(api: Api, name: str) -> None:
@@ -85,6 +123,8 @@ def test_describe_has_every_field(api: Api, shared: str) -> None:
         "indexParams": [{"key": "index_type", "value": "FLAT"}, {"key": "metric_type", "value": "L2"}],
         "minIndexVersion": 0,
         "maxIndexVersion": 0,
+        "mmap.enabled": "",
+        "indexoffsetcache.enabled": "",
     }
 
 
@@ -101,8 +141,10 @@ def test_defaults_are_by_the_type_of_the_field(api: Api, bare: str) -> None:
     for field in ("v", "s", "rank"):
         assert create(api, bare, fieldName=field)["code"] == 0
     assert api.ok("indexes/list", collectionName=bare) == ["v", "s", "rank"]
-    kinds = {f: (describe(api, bare, f)["indexType"], describe(api, bare, f)["metricType"]) for f in ("v", "s", "rank")}
-    assert kinds == {"v": ("AUTOINDEX", "COSINE"), "s": ("AUTOINDEX", "IP"), "rank": ("AUTOINDEX", "")}
+    found = {field: describe(api, bare, field) for field in ("v", "s", "rank")}
+    kinds = {field: (index["indexType"], index["metricType"]) for field, index in found.items()}
+    assert kinds == {"v": ("AUTOINDEX", "COSINE"), "s": ("AUTOINDEX", "IP"), "rank": ("", "")}
+    assert params(found["rank"]) is None
 
 
 @pytest.mark.parametrize(
@@ -123,10 +165,12 @@ def test_what_the_engine_builds_is_kept_and_searched(
 ) -> None:
     api.ok("entities/insert", collectionName=bare, data=rows)
     api.ok("collections/flush", collectionName=bare)
-    assert create(api, bare, fieldName=field, indexName="mine", indexType=kind, params=build)["code"] == 0
+    index = {"indexName": "mine", "indexType": kind, "params": build}
+    metric = {"v": {"metricType": "COSINE"}, "s": {"metricType": "IP"}}.get(field, {})
+    assert create(api, bare, fieldName=field, **index, **metric)["code"] == 0
     found = describe(api, bare, "mine")
     assert (found["indexType"], found["indexedRows"]) == (kind, 10)
-    assert {key: str(value) for key, value in build.items()}.items() <= params(found).items()
+    assert json.loads((params(found) or {}).get("params", "{}")) == build
     for other in {"v", "s"} - {field}:
         create(api, bare, fieldName=other)
     api.ok("collections/load", collectionName=bare)
@@ -138,10 +182,15 @@ def test_what_the_engine_builds_is_kept_and_searched(
     assert [hit["id"] for hit in hits] == [3]
 
 
+V = {"fieldName": "v", "metricType": "L2"}
 REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "unknown type": ({"fieldName": "v", "indexType": "HNWS"}, 1100, "HNWS"),
-    "type of another kind of vector": ({"fieldName": "v", "indexType": "SPARSE_INVERTED_INDEX"}, 1100, "FloatVector"),
-    "scalar index on a vector": ({"fieldName": "v", "indexType": "INVERTED"}, 1100, "INVERTED"),
+    "type of another kind of vector": ({**V, "indexType": "SPARSE_INVERTED_INDEX"}, 1100, "FloatVector"),
+    "scalar index on a vector": ({**V, "indexType": "INVERTED"}, 1100, "INVERTED"),
+    "no metric": ({"fieldName": "v", "indexType": "FLAT"}, 1100, "metric type not set for vector index"),
+    "no metric for a sparse vector": ({"fieldName": "s", "indexType": "SPARSE_INVERTED_INDEX"}, 1100, "metric type"),
+    "type of other scalars": ({"fieldName": "rank", "indexType": "Trie"}, 1100, "varchar"),
+    "mmap": ({**V, "indexType": "HNSW", "params": {**HNSW, "mmap.enabled": "maybe"}}, 1100, "maybe"),
     "vector index on a scalar": ({"fieldName": "rank", "indexType": "HNSW"}, 1100, "rank"),
     "unknown metric": ({"fieldName": "v", "metricType": "COSIN"}, 1100, "COSIN"),
     "metric of binary vectors": ({"fieldName": "v", "metricType": "HAMMING"}, 1100, "HAMMING"),
@@ -149,22 +198,23 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "BM25 without a function": ({"fieldName": "s", "metricType": "BM25"}, 1100, "BM25"),
     "AUTOINDEX with parameters": (
         {"fieldName": "v", "indexType": "AUTOINDEX", "params": {"M": 8}},
-        1100,
+        65535,
         "only metric type can be passed when use AutoIndex",
     ),
     "parameters without a type": (
         {"fieldName": "v", "params": {"M": 8}},
-        1100,
+        65535,
         "only metric type can be passed when use AutoIndex",
     ),
-    "two types at once": ({"fieldName": "v", "indexType": "HNSW", "params": {"index_type": "FLAT"}}, 1100, "ambiguous"),
-    "M too small": ({"fieldName": "v", "indexType": "HNSW", "params": {"M": 1}}, 1100, "[2, 2048]"),
-    "M no number": ({"fieldName": "v", "indexType": "HNSW", "params": {"M": "many"}}, 1100, "many"),
-    "nlist too large": ({"fieldName": "v", "indexType": "IVF_FLAT", "params": {"nlist": 65537}}, 1100, "nlist"),
-    "not in this engine": ({"fieldName": "v", "indexType": "DISKANN"}, 1100, "this local server"),
+    "M too small": ({**V, "indexType": "HNSW", "params": {"M": 1}}, 65535, "[2, 2048]"),
+    "M no number": ({**V, "indexType": "HNSW", "params": {"M": "many"}}, 65535, "many"),
+    "M null": ({**V, "indexType": "HNSW", "params": {"M": None}}, 65535, "null"),
+    "nlist too large": ({**V, "indexType": "IVF_FLAT", "params": {"nlist": 65537}}, 65535, "nlist"),
+    "not in this engine": ({**V, "indexType": "DISKANN"}, 1100, "this local server"),
     "not in this engine, scalar": ({"fieldName": "rank", "indexType": "STL_SORT"}, 1100, "this local server"),
     "no such field": ({"fieldName": "vectr"}, 65535, "vectr"),
-    "bad name": ({"fieldName": "v", "indexName": "a-b"}, 1100, "a-b"),
+    "bad name": ({"fieldName": "v", "indexName": "a-b"}, 65535, "a-b"),
+    "name with a digit first": ({"fieldName": "v", "indexName": "1a"}, 65535, "1a"),
 }
 
 
@@ -178,20 +228,38 @@ def test_what_is_no_index_is_refused_and_leaves_nothing(api: Api, bare: str, cas
 
 
 def test_a_field_has_at_most_one_index(api: Api, bare: str) -> None:
-    create(api, bare, fieldName="v", indexName="one", indexType="HNSW", params=HNSW)
+    index = {"fieldName": "v", "indexName": "one", "indexType": "HNSW", "metricType": "L2", "params": HNSW}
+    create(api, bare, **index)
     conflicts: list[dict[str, Any]] = [
-        {"fieldName": "v", "indexName": "one", "indexType": "HNSW", "params": {"M": 32, "efConstruction": 200}},
-        {"fieldName": "v", "indexName": "one", "indexType": "HNSW", "params": HNSW, "metricType": "L2"},
-        {"fieldName": "v", "indexName": "two", "indexType": "HNSW", "params": HNSW},
+        {**index, "params": {"M": 32, "efConstruction": 200}},
+        # Milvus compares the text of the parameters.
+        {**index, "params": {"M": "16", "efConstruction": 200}},
+        {**index, "params": {**HNSW, "index_type": "HNSW"}},
+        {**index, "metricType": "IP"},
+        {**index, "indexName": "two"},
         {"fieldName": "v"},
         {"fieldName": "s", "indexName": "one"},
     ]
-    for index in conflicts:
-        answer = create(api, bare, **index)
-        assert answer["code"] == 65535, index
+    # Without a name it is that of the field's index.
+    assert create(api, bare, **{**index, "indexName": ""})["code"] == 0
+    for other in conflicts:
+        answer = create(api, bare, **other)
+        assert answer["code"] == 65535, other
         assert "at most one distinct index is allowed per field" in answer["message"]
     assert api.ok("indexes/list", collectionName=bare) == ["one"]
-    assert params(describe(api, bare, "one"))["M"] == "16"
+    assert (params(describe(api, bare, "one")) or {})["params"] == '{"M":16,"efConstruction":200}'
+
+
+def test_a_name_that_no_field_has_stands_for_the_dynamic_fields(api: Api, name: str) -> None:
+    api.ok("collections/create", collectionName=name, dimension=2)
+    for index, words in (
+        ({"indexType": "INVERTED"}, "json index must specify cast type"),
+        ({}, "json index must specify cast type"),
+        ({"indexType": "HNSW", "metricType": "L2"}, "only supports vector data type"),
+        ({"indexType": "INVERTED", "params": {"json_cast_type": "double"}}, "this local server"),
+    ):
+        answer = create(api, name, fieldName="nosuch", **index)
+        assert (answer["code"], words in answer["message"]) == (1100, True), answer
 
 
 def test_a_list_ends_at_the_first_error_and_what_came_before_stays(api: Api, bare: str) -> None:
@@ -202,13 +270,12 @@ def test_a_list_ends_at_the_first_error_and_what_came_before_stays(api: Api, bar
 
 def test_dropping_one_index_leaves_the_others(api: Api, filled: str, rows: list[dict[str, Any]]) -> None:
     create(api, filled, fieldName="rank", indexName="by_rank", indexType="INVERTED")
-    code, message = api.fails("indexes/drop", collectionName=filled, indexName="by_rank")
+    code, message = api.fails("indexes/drop", collectionName=filled, indexName="s")
     assert (code, "release" in message) == (65535, True)
-    api.ok("collections/release", collectionName=filled)
+    # Those of scalars are in nobody's way.
     api.ok("indexes/drop", collectionName=filled, indexName="nosuch")
     api.ok("indexes/drop", collectionName=filled, indexName="by_rank")
     assert api.ok("indexes/list", collectionName=filled) == ["v", "s"]
-    api.ok("collections/load", collectionName=filled)
     hits = api.ok("entities/search", collectionName=filled, annsField="v", data=[[3, 1, 0, 0]], limit=2)
     assert hits[0]["id"] == 3
 

@@ -7,6 +7,7 @@ they are, and which one change is open because the kill came before the answer.
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import random
 import shutil
@@ -172,12 +173,12 @@ class Indexes(Writer):
         if field in self.known:
             return self.change(api, "indexes/drop", {**body, "indexName": self.known[field][0]}, {field: None})
         name = f"{field}_{self.chance.randrange(1000)}"
-        kind, metric, params = {"s": "SPARSE_INVERTED_INDEX", "rank": "INVERTED"}.get(field, ""), "", {}
+        kind, metric, params = {"s": ("SPARSE_INVERTED_INDEX", "IP", {})}.get(field, ("INVERTED", "", {}))
         if field == "v":
             kind, metric = self.chance.choice(sorted(DENSE)), self.chance.choice(["L2", "IP", "COSINE"])
             params = {key: self.chance.randint(*bounds) for key, bounds in DENSE[kind].items()}
         index = {"fieldName": field, "indexName": name, "indexType": kind, "metricType": metric, "params": params}
-        wanted = (name, kind, metric or ("IP" if field == "s" else ""), {k: str(v) for k, v in params.items()})
+        wanted = (name, kind, metric, params)
         return self.change(api, "indexes/create", {**body, "indexParams": [index]}, {field: wanted})
 
     def seen(self, api: Api) -> dict[Any, Any]:
@@ -185,7 +186,7 @@ class Indexes(Writer):
         for name in api.ok("indexes/list", collectionName="indexed"):
             (index,) = api.ok("indexes/describe", collectionName="indexed", indexName=name)
             params = {pair["key"]: pair["value"] for pair in index["indexParams"]}
-            build = {key: value for key, value in params.items() if key not in ("index_type", "metric_type")}
+            build = json.loads(params.get("params", "{}"))
             found[index["fieldName"]] = (name, index["indexType"], index["metricType"], build)
             assert index["indexState"] == "Finished"
         if api.ok("collections/get_load_state", collectionName="indexed")["loadState"] == "LoadStateLoaded":

@@ -130,7 +130,7 @@ def test_the_documentation_lists_what_is_there(api: Api) -> None:
     assert body["schema"]["required"] == ["collectionName", "indexParams"]
     item = body["schema"]["properties"]["indexParams"]["items"]
     assert item["required"] == ["fieldName"]
-    assert set(item["properties"]) == {"fieldName", "indexName", "metricType", "indexType", "params", "indexConfig"}
+    assert set(item["properties"]) == {"fieldName", "indexName", "metricType", "indexType", "params"}
     json.dumps(document)
 
 

@@ -118,7 +118,6 @@ _INDEX_TYPES = {
     "metricType": "string",
     "indexType": "string",
     "params": "object",
-    "indexConfig": "object",
 }
 
 ROWS: tuple[Row, ...] = (

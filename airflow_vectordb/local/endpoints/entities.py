@@ -14,7 +14,7 @@ from airflow_vectordb.local.engine.caller import CONSISTENCY
 from airflow_vectordb.local.engine.calls import COUNT, QueryCall
 from airflow_vectordb.local.engine.literals import literal
 from airflow_vectordb.local.engine.model import CONSISTENCY_LEVELS, CollectionSpec, FieldSpec
-from airflow_vectordb.local.errors import ApiError, invalid
+from airflow_vectordb.local.errors import ApiError, invalid, unexpected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class ReadReq(CollectionNameReq):
 
         Over Milvus Lite each read sees all that was written before it.
 
-        :raises ApiError: 1100 for a level that Milvus does not have.
+        :raises ApiError: 1100 for a level that Milvus does not have, 65535 for a partition without a name.
         """
         level = self.consistency
         if level and level not in CONSISTENCY_LEVELS:
@@ -51,14 +51,19 @@ class ReadReq(CollectionNameReq):
                 f"parameter:'{level}' is incorrect, please check it: consistencyLevel is one of {CONSISTENCY_LEVELS}"
             )
         CONSISTENCY.set(level)
-        return context.engine.collections.spec(context.database, self.collection_name)
+        spec = context.engine.collections.spec(context.database, self.collection_name)
+        if not all(name.strip() for name in self.partition_names):
+            raise unexpected("Invalid partition name: . Partition name should not be empty.")
+        return spec
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowsReq(ReadReq):
     """What all that returns rows may say of their fields."""
 
-    output_fields: list[str] | None = optional("outputFields", "The fields to return; all when it is left out.", None)
+    output_fields: list[str] | None = optional(
+        "outputFields", "The fields to return; all when it is left out.", None, null=[]
+    )
 
     def fields(self, spec: CollectionSpec) -> list[str]:
         return ["*"] if self.output_fields is None else self.output_fields or [spec.primary.name]
@@ -75,7 +80,7 @@ class QueryReq(RowsReq):
     go_name = "QueryReqV2"
 
     filter: str = optional("filter", "Which rows.")
-    limit: Int32 = optional("limit", "At most so many rows.", 100)
+    limit: Int32 = optional("limit", "At most so many rows; all, whatever the offset, for 0 and less.", 100)
     offset: Int32 = optional("offset", "Leave out so many first.", 0)
     expr_params: dict[str, Any] = optional("exprParams", "Values for {names} in the filter.", dict)
 
@@ -131,8 +136,12 @@ def get(context: RequestContext, request: CollectionIDReq) -> Answer:
     """Return the rows with these keys."""
     spec = request.begin(context)
     keys = request.id if isinstance(request.id, list) else [request.id]
+    filter_text = f"{spec.primary.name} in [{', '.join(key_literal(spec.primary, key) for key in keys)}]"
+    if any(type(key) is str and '"' in key for key in keys):
+        # Milvus puts them into the filter as they are. What that makes of it is never evaluated here.
+        raise invalid(f"failed to create query plan: cannot parse expression: {filter_text}, error: a key has a quote")
     call = QueryCall(
-        f"{spec.primary.name} in [{', '.join(key_literal(spec.primary, key) for key in keys)}]",
+        filter_text,
         request.fields(spec),
         [*request.partition_names, *filter(None, [request.partition_name])],
     )
@@ -140,9 +149,9 @@ def get(context: RequestContext, request: CollectionIDReq) -> Answer:
 
 
 def key_literal(primary: FieldSpec, value: Any) -> str:
-    """Return a primary key as a literal of Milvus's filter language."""
-    if primary.type == "VarChar" and type(value) is str:
-        return literal(value)
+    """Return a primary key as a literal of Milvus's filter language, to which a number is no text but an empty one."""
+    if primary.type == "VarChar":
+        return literal(value if type(value) is str else "")
     if primary.type == "Int64":
         try:
             number = int(value) if type(value) in (int, str) else None
@@ -160,12 +169,15 @@ def query(context: RequestContext, request: QueryReq) -> Answer:
     """Return the rows that a filter matches, or their number."""
     spec = request.begin(context)
     fields = request.fields(spec)
+    limit = None if COUNT in fields or request.limit <= 0 else request.limit
+    if limit is None and COUNT not in fields and not request.filter.strip():
+        raise invalid("empty expression should be used with limit")
     call = QueryCall(
         filled(request.filter, request.expr_params),
         fields,
         request.partition_names,
-        None if COUNT in fields else request.limit,
-        request.offset,
+        limit,
+        max(request.offset, 0),
     )
     return {"cost": 0, "data": read_rows(context, request.collection_name, spec, call)}
 

@@ -8,38 +8,21 @@ from typing import Any
 from airflow_vectordb.local.body import optional, required
 from airflow_vectordb.local.endpoints.bodies import CollectionNameReq, IndexReq, key_values
 from airflow_vectordb.local.endpoints.table import Answer, RequestContext, endpoint
+from airflow_vectordb.local.engine.index_rules import MMAP, OFFSET_CACHE, check_properties, described
 from airflow_vectordb.local.engine.literals import normalize
 from airflow_vectordb.local.engine.model import IndexInfo
-from airflow_vectordb.local.errors import index_not_found, invalid
+from airflow_vectordb.local.errors import index_not_found
 
 
 @dataclass(frozen=True, kw_only=True)
 class IndexParam:
-    """One index. Its type and parameters may be spelled in three ways, of three ages of Milvus; see :meth:`params`."""
+    """One index. As of Milvus 2.6, ``indexConfig``, the spelling of the first servers, is not looked at."""
 
     field_name: str = required("fieldName", "The field to index.")
     index_name: str = optional("indexName", "The name of the index; the field's name when it is left out.")
-    metric_type: str = optional("metricType", "The metric; by the field's type when it is left out.")
-    index_type: str = optional("indexType", "The index type (Milvus 2.4.14 and later).")
-    given: dict[str, Any] = optional("params", "Build parameters; index_type may stand here (Milvus 2.4).", dict)
-    index_config: dict[str, Any] = optional("indexConfig", "Index type and parameters (before Milvus 2.4).", dict)
-
-    def params(self) -> dict[str, str]:
-        """Return all of it as one dict; the later spelling wins where a body carries several.
-
-        :raises ApiError: 1100 when ``params`` itself contradicts what stands beside it.
-        """
-        found = normalize(self.index_config)
-        later = normalize(self.given)
-        for key, beside in (("index_type", self.index_type), ("metric_type", self.metric_type)):
-            if beside and later.get(key, beside) != beside:
-                raise invalid(f"ambiguous index params: {key} is {beside} and {later[key]}")
-            if beside:
-                later[key] = beside
-        if later.get("index_type"):
-            # A body for servers of every age says the same thing several times; the old way is then not needed.
-            return later
-        return found | later
+    metric_type: str = optional("metricType", "The metric; vectors need one, unless AUTOINDEX has its own.")
+    index_type: str = optional("indexType", "The index type; AUTOINDEX when it is left out.")
+    params: dict[str, Any] = optional("params", "Build parameters; index_type and metric_type here win.", dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +47,8 @@ class IndexPropertyKeysReq(IndexReq):
 def create_all(context: RequestContext, collection: str, indexes: list[IndexParam]) -> None:
     """Create indexes in order; the first error ends it, and those before it stay."""
     for index in indexes:
-        context.engine.indexes.create(context.database, collection, index.field_name, index.index_name, index.params())
+        wanted = described(index.index_type, index.metric_type, index.params)
+        context.engine.indexes.create(context.database, collection, index.field_name, index.index_name, wanted)
 
 
 @endpoint("indexes/create", IndexParamReq)
@@ -101,7 +85,9 @@ def _described(index: IndexInfo) -> dict[str, Any]:
         "indexedRows": index.indexed,
         "pendingRows": index.pending,
         "failReason": index.fail_reason,
-        "indexParams": key_values(index.params),
+        "indexParams": key_values(index.params) or None,
+        MMAP: index.params.get(MMAP, ""),
+        OFFSET_CACHE: index.params.get(OFFSET_CACHE, ""),
         "minIndexVersion": 0,
         "maxIndexVersion": 0,
     }
@@ -110,14 +96,15 @@ def _described(index: IndexInfo) -> dict[str, Any]:
 @endpoint("indexes/alter_properties", IndexPropertiesReq)
 def alter_index(context: RequestContext, request: IndexPropertiesReq) -> None:
     """Set properties of an index."""
-    context.engine.indexes.alter(
-        context.database, request.collection_name, request.index_name, normalize(request.properties), []
-    )
+    properties = normalize(request.properties)
+    check_properties(properties, [])
+    context.engine.indexes.alter(context.database, request.collection_name, request.index_name, properties, [])
 
 
 @endpoint("indexes/drop_properties", IndexPropertyKeysReq)
 def drop_index_properties(context: RequestContext, request: IndexPropertyKeysReq) -> None:
     """Drop properties of an index."""
+    check_properties({}, request.keys)
     context.engine.indexes.alter(context.database, request.collection_name, request.index_name, {}, request.keys)
 
 

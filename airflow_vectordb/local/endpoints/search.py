@@ -16,7 +16,9 @@ from airflow_vectordb.local.engine import rows
 from airflow_vectordb.local.engine.calls import HybridCall, QueryCall, SearchCall, SearchResult
 from airflow_vectordb.local.engine.model import TYPE_NUMBERS, CollectionSpec, FieldSpec
 from airflow_vectordb.local.engine.vectors import dense_bytes
-from airflow_vectordb.local.errors import ApiError, bad_format, invalid, missing, not_here, unexpected
+from airflow_vectordb.local.errors import bad_format, invalid, missing, not_here, unexpected
+
+_MOST_VECTORS = 16384
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,8 @@ class SearchReq(HitsReq):
     ids: list[Any] = optional("ids", "In place of data: search by the vectors of these rows.", list)
     anns_field: str = optional("annsField", "The vector field; needed when there are several.")
     filter: str = optional("filter", "Only among these rows.")
-    search_params: dict[str, Any] = optional("searchParams", "metricType, params: {ef, nprobe, radius …}.", dict)
+    search_params: dict[str, Any] = optional("searchParams", "metric_type, params: {ef, nprobe, radius …}.", dict)
+    params: dict[str, float] = optional("params", "Without effect; searchParams has taken its place.", dict)
     expr_params: dict[str, Any] = optional("exprParams", "Values for {names} in the filter.", dict)
 
 
@@ -98,9 +101,8 @@ def search(context: RequestContext, request: SearchReq) -> Answer:
     spec = request.begin(context)
     anns = _searched(spec, request.anns_field)
     metric, params = _search_params(request.search_params)
-    data = _vectors_of(context, request, spec, anns) if request.ids else request.data
-    if not data:
-        raise _no_vectors()
+    data = _vectors_of(context, request, spec, anns) if request.ids else request.data or []
+    _check_count(len(data))
     placeholder, vectors = _packed(spec, anns, data)
     call = SearchCall(
         field=anns.name,
@@ -112,12 +114,6 @@ def search(context: RequestContext, request: SearchReq) -> Answer:
         **request.hits(),
     )
     return _hits(context, spec, context.engine.searches.search(context.database, request.collection_name, call))
-
-
-def _no_vectors() -> ApiError:
-    return unexpected(
-        "nq [0] is invalid, nq (number of search vector per search request) should be in range [1, 16384], but got 0"
-    )
 
 
 def _vectors_of(context: RequestContext, request: SearchReq, spec: CollectionSpec, anns: FieldSpec) -> list[Any]:
@@ -152,13 +148,14 @@ def _as_sent(anns: FieldSpec, vector: Any) -> Any:
 def hybrid_search(context: RequestContext, request: HybridSearchReq) -> Answer:
     """Return the rows whose vectors are nearest in several fields, merged into one list."""
     spec = request.begin(context)
-    if not request.search:
-        raise _no_vectors()
-    if not request.rerank.strategy:
-        raise unexpected("unsupported rank type ")
+    strategy = request.rerank.strategy
+    if strategy not in ("rrf", "weighted"):
+        raise unexpected(f"unsupported rank type {strategy}")
+    for count in [len(one.data) for one in request.search] or [0]:
+        _check_count(count)
     call = HybridCall(
         searches=[_sub_search(spec, one, request.partition_names) for one in request.search],
-        strategy=request.rerank.strategy,
+        strategy=strategy,
         params=request.rerank.params,
         **request.hits(),
     )
@@ -167,7 +164,7 @@ def hybrid_search(context: RequestContext, request: HybridSearchReq) -> Answer:
 
 def _sub_search(spec: CollectionSpec, request: SubSearchReq, partitions: list[str]) -> SearchCall:
     anns = _searched(spec, request.anns_field)
-    beside = {"metricType": request.metric_type} if request.metric_type else {}
+    beside = {"metric_type": request.metric_type} if request.metric_type else {}
     metric, params = _search_params({**request.given, **request.search_params, **beside})
     placeholder, vectors = _packed(spec, anns, request.data)
     return SearchCall(
@@ -190,7 +187,15 @@ def _hits(context: RequestContext, spec: CollectionSpec, found: SearchResult) ->
     for hit, key, score in zip(hits, shown_ids(context, found.ids), found.scores, strict=True):
         hit[spec.primary.name] = key
         hit["distance"] = rows.float32(score)
-    return {"cost": 0, "data": hits, "topks": found.counts}
+    return {"cost": 0, "data": hits, **({"topks": found.counts} if hits else {})}
+
+
+def _check_count(vectors: int) -> None:
+    if not 1 <= vectors <= _MOST_VECTORS:
+        raise unexpected(
+            f"nq [{vectors}] is invalid, nq (number of search vector per search request) should be in range "
+            f"[1, {_MOST_VECTORS}], but got {vectors}"
+        )
 
 
 def _searched(spec: CollectionSpec, name: str) -> FieldSpec:
@@ -215,9 +220,7 @@ def _search_params(given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
             raise invalid(
                 f"ambiguous parameter: {key}, in search_param: {outer[key]}, in search_param.params: {inner[key]}"
             )
-    metric = given.get("metricType") or given.get("metric_type") or inner.get("metric_type") or ""
-    if not isinstance(metric, str):
-        raise bad_format("metricType is no string")
+    metric = str(given.get("metric_type") or inner.get("metric_type") or "")
     merged = {key: value for key, value in (outer | inner).items() if key != "metric_type"}
     if "group_by_field" in merged:
         raise not_here("group_by_field in searchParams; use groupingField")

@@ -7,6 +7,7 @@ import math
 from decimal import Decimal
 from typing import Any
 
+_HTML = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
@@ -17,6 +18,26 @@ def literal(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(literal, value))}]"
     return json.dumps(value, ensure_ascii=False)
+
+
+def json_text(value: Any) -> str:
+    """Return a JSON value as Milvus writes it: keys sorted, no spaces, and every number a float64 (``16.0`` is 16)."""
+    text = json.dumps(_as_float64(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.translate(_HTML)
+
+
+def _as_float64(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _as_float64(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_float64(item) for item in value]
+    return float64(value) if type(value) in (int, float) else value
+
+
+def float64(number: float) -> float:
+    """Return a number as a float64, which is an ``int`` where Milvus writes no fraction: 2^53 + 1 becomes 2^53."""
+    number = float(number)
+    return int(number) if number.is_integer() and abs(number) < 1e21 else number
 
 
 def normalize(params: dict[str, Any]) -> dict[str, str]:

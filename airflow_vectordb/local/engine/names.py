@@ -40,6 +40,15 @@ def check_partition_name(name: str) -> None:
         raise unexpected(f"Invalid partition name: {name[:_LONGEST]}. {why[0].upper()}{why[1:]}.")
 
 
+def check_index_name(name: str) -> None:
+    """Refuse the name of an index that Milvus would refuse; without one, an index gets the name of its field.
+
+    :raises ApiError: 65535.
+    """
+    if name and (why := _problem("index name", name)):
+        raise unexpected(f"Invalid index name: {name[:_LONGEST]}. {why[0].upper()}{why[1:]}.")
+
+
 def check_field_name(name: str) -> None:
     """Refuse the name of a field that Milvus would refuse.
 

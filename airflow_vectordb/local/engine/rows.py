@@ -9,18 +9,22 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from airflow_vectordb.local.engine.literals import float64
 from airflow_vectordb.local.engine.messages import schema_pb2
 from airflow_vectordb.local.engine.model import SCALAR_SLOTS, TYPE_NUMBERS, CollectionSpec, FieldSpec
-from airflow_vectordb.local.engine.vectors import PACKED, dense_bytes
+from airflow_vectordb.local.engine.vectors import PACKED, dense_bytes, numbers
 from airflow_vectordb.local.errors import ApiError
 
 _META = "$meta"
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_LONG = re.compile(rb"[0-9]{16}")
 _INT_RANGES = {"Int8": 8, "Int16": 16, "Int32": 32, "Int64": 64}
 _SLOTS = SCALAR_SLOTS | {"JSON": "json_data", "Geometry": "geometry_wkt_data", "Timestamptz": "string_data"}
 
@@ -39,6 +43,8 @@ def encode(spec: CollectionSpec, rows: Sequence[dict[str, Any]], *, with_ids: bo
     :param partial: a partial update: fields that no row has are left out.
     :raises ApiError: 1804, naming the field, when a row does not fit.
     """
+    if not rows:
+        raise _bad_row("missing required parameters")
     columns = []
     wanted = {entry.name for entry in spec.fields}
     for entry in spec.fields:
@@ -50,7 +56,7 @@ def encode(spec: CollectionSpec, rows: Sequence[dict[str, Any]], *, with_ids: bo
             continue
         if partial and not entry.is_primary and not any(entry.name in row for row in rows):
             continue
-        columns.append(_column(entry, [_value(entry, row) for row in rows]))
+        columns.append(_column(entry, [_value(entry, row, partial) for row in rows]))
     extras = [{key: value for key, value in row.items() if key not in wanted} for row in rows]
     if spec.dynamic:
         columns.append(_meta_column(extras))
@@ -60,19 +66,25 @@ def encode(spec: CollectionSpec, rows: Sequence[dict[str, Any]], *, with_ids: bo
     return columns
 
 
-def _value(entry: FieldSpec, row: dict[str, Any]) -> Any:
+def _value(entry: FieldSpec, row: dict[str, Any], partial: bool) -> Any:
     value = row.get(entry.name)
     if value is None:
         if entry.default is not None:
             return entry.default
         if not entry.nullable:
+            if entry.type in ("VarChar", "JSON") and not (partial and entry.name not in row):
+                return ""
             raise _bad_row(f"the field {entry.name} has no value, it is neither nullable nor has it a default")
     return value
 
 
 def _meta_column(extras: Iterable[dict[str, Any]]) -> Any:
     column = schema_pb2.FieldData(field_name=_META, type=TYPE_NUMBERS["JSON"], is_dynamic=True)
-    column.scalars.json_data.data.extend(json.dumps(extra).encode() for extra in extras)
+    for extra in extras:
+        if _META in extra:
+            raise _bad_row(f"use the invalid field name({_META}) when enable dynamicField")
+        given = {key: value for key, value in extra.items() if value is not None}
+        column.scalars.json_data.data.append(json.dumps(given).encode())
     return column
 
 
@@ -110,9 +122,11 @@ def _packed(entry: FieldSpec, value: Any) -> bytes:
 
 
 def _float_vectors(entry: FieldSpec, vectors: list[Any]) -> list[float]:
+    try:
+        vectors = [numbers(_from_text(vector)) for vector in vectors]
+    except ValueError as error:
+        raise _bad_row(f"the value of field {entry.name} is not a list of numbers: {error}") from error
     for vector in vectors:
-        if not isinstance(vector, list) or not set(map(type, vector)) <= {int, float}:
-            raise _bad_row(f"the value of field {entry.name} is not a list of numbers")
         if len(vector) != entry.dim:
             raise _bad_row(f"dimension: {entry.dim}, but length of []float: {len(vector)}, field {entry.name}")
     if not vectors:
@@ -124,8 +138,13 @@ def _float_vectors(entry: FieldSpec, vectors: list[Any]) -> list[float]:
     # Checked in double precision: a cast of 1e300 to float32 would warn and give infinity.
     if not bool((np.abs(flat) <= np.finfo(np.float32).max).all()):
         raise _bad_row(f"a value of field {entry.name} is not a number or out of the range of float32")
-    numbers: list[float] = flat.tolist()
-    return numbers
+    floats: list[float] = flat.tolist()
+    return floats
+
+
+def _from_text(value: Any) -> Any:
+    """Return what a text says, as Milvus reads lists: it takes the text of one for a list."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def sparse_bytes(pairs: Iterable[tuple[int, float]]) -> bytes:
@@ -167,6 +186,8 @@ def _fill_arrays(column: Any, entry: FieldSpec, values: list[Any]) -> None:
     column.scalars.array_data.element_type = TYPE_NUMBERS[entry.element_type]
     convert = _converter(entry.name, entry.element_type)
     for value in values:
+        with contextlib.suppress(ValueError):
+            value = _from_text(value)
         if not isinstance(value, list):
             raise _bad_row(f"the value of field {entry.name} is not an array")
         slot = getattr(column.scalars.array_data.data.add(), _SLOTS[entry.element_type])
@@ -186,10 +207,9 @@ def _converter(name: str, kind: str) -> Callable[[Any], Any]:
         if type(value) is float and value.is_integer():
             value = int(value)
         elif type(value) is str:
-            try:
-                value = int(value)
-            except ValueError:
-                raise refuse(value) from None
+            if not _INTEGER.fullmatch(value):
+                raise refuse(value)
+            value = int(value)
         if type(value) is not int or not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
             raise refuse(value)
         return value
@@ -208,22 +228,19 @@ def _converter(name: str, kind: str) -> Callable[[Any], Any]:
     def boolean(value: Any) -> bool:
         if type(value) is bool:
             return value
-        if value in ("true", "True", "TRUE", "1", 1):
+        if value in ("true", "True", "TRUE", "t", "T", "1", 1):
             return True
-        if value in ("false", "False", "FALSE", "0", 0):
+        if value in ("false", "False", "FALSE", "f", "F", "0", 0):
             return False
         raise refuse(value)
 
     def text(value: Any) -> str:
         # Milvus takes the raw JSON of what is not a string.
-        return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        return value if isinstance(value, str) else json.dumps(float64(value) if type(value) is float else value)
 
     def document(value: Any) -> bytes:
-        # As on Milvus, a string is taken for the text of a document where it is one.
-        if isinstance(value, str):
-            with contextlib.suppress(ValueError):
-                value = json.loads(value)
-        return json.dumps(value).encode()
+        # As on Milvus, a string is taken for the text of a document, and kept even where it is none.
+        return text(value).encode()
 
     if kind in _INT_RANGES:
         return integer
@@ -249,7 +266,7 @@ def decode(spec: CollectionSpec, columns: Iterable[Any], count: int, *, int64_as
     for column in columns:
         if column.is_dynamic or column.field_name == _META:
             for row, raw in zip(rows, column.scalars.json_data.data, strict=True):
-                row.update(json.loads(raw))
+                row.update(_dynamic(raw))
             continue
         entry = spec.field_named(column.field_name)
         nullable = entry is not None and entry.nullable
@@ -257,6 +274,14 @@ def decode(spec: CollectionSpec, columns: Iterable[Any], count: int, *, int64_as
         for row, value in zip(rows, _spread(values, list(column.valid_data), nullable, count), strict=True):
             row[column.field_name] = value
     return rows
+
+
+def _dynamic(raw: bytes) -> dict[str, Any]:
+    """Return the dynamic fields of a row; Milvus reads their numbers as float64."""
+    found: dict[str, Any] = (
+        json.loads(raw, parse_int=lambda digits: float64(int(digits))) if _LONG.search(raw) else json.loads(raw)
+    )
+    return found
 
 
 def _spread(values: Sequence[Any], valid: list[bool], nullable: bool, count: int) -> Sequence[Any]:

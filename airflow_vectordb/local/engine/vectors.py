@@ -19,6 +19,7 @@ PACKED = {
 }
 """Where in a ``VectorField`` message the vectors of a type stand one behind the other, as bytes."""
 
+_JSON_NAMES = {dict: "object", str: "string", bool: "bool", int: "number", float: "number", type(None): "null"}
 _WHOLE = {"BinaryVector": ("uint8", range(256)), "Int8Vector": ("int8", range(-128, 128))}
 
 
@@ -31,8 +32,7 @@ def dense_bytes(entry: FieldSpec, value: Any) -> bytes:
     """
     if isinstance(value, str) and entry.type in ("BinaryVector", "Float16Vector", "BFloat16Vector"):
         return _decoded(entry, value)
-    if not isinstance(value, list) or not set(map(type, value)) <= {int, float}:
-        raise ValueError(f"json: cannot unmarshal {type(value).__name__} into a vector of numbers")
+    value = numbers(value)
     if entry.type in _WHOLE:
         return _whole(entry, value)
     if len(value) != entry.dim:
@@ -42,6 +42,21 @@ def dense_bytes(entry: FieldSpec, value: Any) -> bytes:
     except OverflowError as error:
         raise ValueError(f"a value of the vector is out of the range of float32: {error}") from error
     return packed if entry.type == "FloatVector" else _halved(entry, np.frombuffer(packed, np.float32))
+
+
+def numbers(value: Any) -> list[int | float]:
+    """Return a list of numbers as Milvus reads it: null is 0.
+
+    :raises ValueError: when it is none.
+    """
+    if not isinstance(value, list):
+        raise ValueError(f"json: cannot unmarshal {_JSON_NAMES[type(value)]} into a vector of numbers")
+    kinds = set(map(type, value))
+    if kinds <= {int, float}:
+        return value
+    if not kinds <= {int, float, type(None)}:
+        raise ValueError("json: cannot unmarshal a list of other things into a vector of numbers")
+    return [0 if number is None else number for number in value]
 
 
 def _decoded(entry: FieldSpec, text: str) -> bytes:

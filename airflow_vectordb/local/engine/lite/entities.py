@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import re
+import json
 from typing import Any
 
 from airflow_vectordb.local.engine.calls import COUNT, QueryCall, Written
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord
-from airflow_vectordb.local.engine.lite.filters import unchain
+from airflow_vectordb.local.engine.lite.filters import count_keys, unchain
 from airflow_vectordb.local.engine.lite.reading import check_window, key_values, output_fields, readable
 from airflow_vectordb.local.engine.lite.store import Store, check_partitions
 from airflow_vectordb.local.engine.literals import literal
@@ -69,22 +69,24 @@ class Entities:
         with self._store.writing(database, collection) as record:
             check_partitions(record, [partition] if partition else [])
             primary = record.spec.primary.name
-            found: int | None = None
-            if not record.loaded and not re.fullmatch(rf"\s*{re.escape(primary)}\s*(==|in\b).*", filter, re.DOTALL):
+            # As Milvus does, count keys that are listed whether there are such rows or not.
+            count = count_keys(filter, primary)
+            if count is None and not record.loaded:
                 raise collection_not_loaded(database, record.name)
             expression = unchain(filter)
             if partition:
                 # The engine deletes what the filter matches in any partition.
                 keys = self._keys_in(record, filter, partition)
-                found, expression = len(keys), f"{primary} in [{', '.join(map(literal, keys))}]"
-            elif record.loaded:
-                # The engine counts what it was asked to delete, whether it existed or not.
-                found = len(self._keys(record, filter, []))
-            if found == 0:
-                return 0
-            self._store.unflushed.add(record.id)
-            deleted = self._driver.delete(record, filter, expression, partition)
-            return deleted if found is None else found
+                count = len(keys) if count is None else count
+                if not keys:
+                    return count
+                expression = f"{primary} in [{', '.join(map(literal, keys))}]"
+            elif count is None:
+                count = len(self._keys(record, filter, []))
+            if count:
+                self._store.unflushed.add(record.id)
+                self._driver.delete(record, filter, expression, partition)
+            return count
 
     def _keys_in(self, record: CollectionRecord, filter: str, partition: str) -> list[Any]:
         if record.loaded:
@@ -138,7 +140,10 @@ def _check_lengths(record: CollectionRecord, column: Any) -> None:
         return
     scalars = column.scalars
     if entry.type == "JSON" and any(raw[:1] not in b"{[" for raw in scalars.json_data.data):
-        raise invalid(f"this local server's engine, Milvus Lite, takes JSON objects and arrays only ({entry.name})")
+        # The engine breaks on bare numbers and the like, but keeps texts, and gives them back without quotes.
+        scalars.json_data.data[:] = [
+            raw if raw[:1] in b"{[" else json.dumps(raw.decode()).encode() for raw in scalars.json_data.data
+        ]
     if entry.type == "VarChar":
         _check_strings(entry.name, int(entry.params["max_length"]), scalars.string_data.data)
     elif entry.type == "Array":

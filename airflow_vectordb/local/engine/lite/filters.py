@@ -18,6 +18,23 @@ class _Stretch:
     comparisons: list[int] = field(default_factory=list)
 
 
+def count_keys(text: str, key: str) -> int | None:
+    """Return how many keys a filter lists; None for one that does anything else.
+
+    :param text: a filter, ``id == 1`` or ``id in [1, 2]`` for instance.
+    :param key: the primary key, ``id`` here.
+    """
+    tokens = [token for token in _TOKEN.findall(text) if not token.isspace()]
+    if tokens[:3] == [key, "=", "="]:
+        return 1 if len(tokens[3:]) - (tokens[3:4] == ["-"]) == 1 else None
+    if tokens[:1] != [key] or [token.lower() for token in tokens[1:3]] != ["in", "["] or tokens[-1] != "]":
+        return None
+    listed = tokens[3:-1]
+    if _BOUNDARIES.intersection(listed) - {","} or {"(", "[", "]"}.intersection(listed):
+        return None
+    return listed.count(",") + 1 if listed else 0
+
+
 def unchain(text: str) -> str:
     """Write ``a <= x < b`` as ``(a <= x and x < b)``, which the engine has not, wherever it stands in a filter.
 

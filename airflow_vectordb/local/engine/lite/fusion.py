@@ -35,8 +35,6 @@ def check_strategy(call: HybridCall) -> None:
         if type(k) not in (int, float) or not 0 < k < _MOST_K:
             raise invalid(f"The rank params k should be in range (0, {_MOST_K}), but got {k!r:.60}")
         return
-    if call.strategy != "weighted":
-        raise invalid(f"unsupported rank type {call.strategy}, it can be rrf or weighted")
     weights = call.params.get("weights")
     if not isinstance(weights, list):
         raise invalid("weights not found in rank_params")

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 
-from airflow_vectordb.local.engine.index_rules import check
+from airflow_vectordb.local.engine.index_rules import check, check_buildable, indexed_field
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord, IndexRecord
-from airflow_vectordb.local.engine.lite.schema_rules import MMAP
-from airflow_vectordb.local.engine.lite.store import Store, altered, check_alteration
-from airflow_vectordb.local.engine.literals import normalize
+from airflow_vectordb.local.engine.lite.store import Store, altered
 from airflow_vectordb.local.engine.model import IndexInfo
-from airflow_vectordb.local.engine.names import check_name
-from airflow_vectordb.local.errors import already_loaded, index_not_found, invalid, unexpected
-
-_PROPERTIES = frozenset({MMAP, "indexoffsetcache.enabled", "warmup"})
+from airflow_vectordb.local.engine.names import check_index_name
+from airflow_vectordb.local.errors import already_loaded, index_not_found, unexpected
 
 
 class Indexes:
@@ -22,16 +18,17 @@ class Indexes:
 
     def create(self, database: str, collection: str, field: str, name: str, params: dict[str, str]) -> None:
         with self._store.writing(database, collection) as record:
-            entry = record.spec.field_named(field)
-            if entry is None:
-                raise unexpected(f"cannot create index on non-exist field: {field}")
-            name = name or field
-            check_name("index name", name)
-            index = IndexRecord(name, field, check(record.spec, entry, normalize(params)))
+            check_index_name(name)
+            entry = indexed_field(record.spec, field)
+            index = IndexRecord(name, field, check(record.spec, entry, params))
+            check_buildable(entry, index.params)
+            if not name:
+                on_field = record.index_on(field)
+                index = dataclasses.replace(index, name=on_field.name if on_field else field)
             if _exists(record, index):
                 return
             self._store.driver.create_index(record, index)
-            record.indexes[name] = index
+            record.indexes[index.name] = index
             self._store.catalog.put_collection(record)
 
     def describe(self, database: str, collection: str) -> list[IndexInfo]:
@@ -43,9 +40,6 @@ class Indexes:
         ]
 
     def alter(self, database: str, collection: str, name: str, properties: dict[str, str], drop: list[str]) -> None:
-        check_alteration(properties, drop)
-        for key in {*properties, *drop} - _PROPERTIES:
-            raise invalid(f"{key} is not a configable index property")
         with self._store.writing(database, collection) as record:
             index = record.indexes.get(name)
             if index is None:
@@ -59,11 +53,13 @@ class Indexes:
 
     def drop(self, database: str, collection: str, name: str) -> None:
         with self._store.writing(database, collection) as record:
-            if record.loaded:
-                raise unexpected("index cannot be dropped, collection is loaded, please release it first")
-            if name not in record.indexes:
+            index = record.indexes.get(name)
+            if index is None:
                 return
-            index = record.indexes.pop(name)
+            entry = record.spec.field_named(index.field)
+            if record.loaded and entry is not None and entry.is_vector:
+                raise unexpected("index cannot be dropped, collection is loaded, please release it first")
+            del record.indexes[name]
             self._store.catalog.put_collection(record)
             self._store.driver.drop_index(record, index.field)
 
@@ -77,9 +73,10 @@ def _exists(record: CollectionRecord, wanted: IndexRecord) -> bool:
     if same_name is not None and (same_name.field, same_name.params) == (wanted.field, wanted.params):
         return True
     if same_name is not None:
+        what = ", ".join(f"{key} {value}" for key, value in same_name.params.items())
         raise unexpected(
-            f"at most one distinct index is allowed per field: there is an index {wanted.name} "
-            f"on {same_name.field} with {json.dumps(same_name.params)}"
+            "CreateIndex failed: at most one distinct index is allowed per field: "
+            f"there is an index {wanted.name} on {same_name.field} with {what}"
         )
     on_field = record.index_on(wanted.field)
     if on_field is not None:

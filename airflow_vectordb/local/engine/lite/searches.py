@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import groupby
 from typing import Any
 
 from airflow_vectordb.local.engine.calls import HybridCall, QueryCall, SearchCall, SearchResult
+from airflow_vectordb.local.engine.index_rules import effective
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord
 from airflow_vectordb.local.engine.lite.fusion import Ranked, check_strategy, fuse, group, values_of
 from airflow_vectordb.local.engine.lite.reading import (
-    MOST,
     check_window,
     column_of,
     key_values,
@@ -43,13 +44,14 @@ class Searches:
             output_fields=output_fields(record, call.output_fields),
         )
         check_window(call.limit, call.offset, "topk")
-        if len(call.vectors) > MOST:
-            raise unexpected(
-                f"nq [{len(call.vectors)}] is invalid, nq (number of search vector per search request) should be in "
-                f"range [1, {MOST}], but got {len(call.vectors)}"
-            )
         call = dataclasses.replace(call, metric=_metric(record, call))
-        ranged = _check_range(call)
+        try:
+            ranged = _check_range(call)
+        except ApiError:
+            # Milvus finds out when it searches the first rows.
+            if self._driver.live_rows(record):
+                raise
+            return SearchResult([], [], [], 0, [], [0] * len(call.vectors))
         if call.grouping_field:
             _check_grouping(record, call.grouping_field)
         if not ranged and not call.grouping_field:
@@ -68,7 +70,8 @@ class Searches:
         # Of BM25 the engine gives what it sorts by, smallest first.
         scores = [-score for score in results.scores] if call.metric == "BM25" else list(results.scores)
         columns = list(results.fields_data)
-        return SearchResult(ids, scores, columns, len(ids), list(range(len(ids))), list(results.topks))
+        found = SearchResult(ids, scores, columns, len(ids), list(range(len(ids))), list(results.topks))
+        return found if len(set(scores)) == len(scores) else _by_key(found)
 
     def _grouped(self, record: CollectionRecord, call: SearchCall, wide: SearchCall) -> SearchResult:
         field = call.grouping_field
@@ -131,9 +134,9 @@ def _metric(record: CollectionRecord, call: SearchCall) -> str:
     index = record.index_on(call.field)
     if index is None:
         raise collection_not_loaded(record.database, record.name)
-    metric = index.params["metric_type"]
+    metric = effective(index.params)["metric_type"]
     if call.metric and call.metric != metric:
-        raise invalid(f"metric type not match: invalid parameter[expected={metric}][actual={call.metric}]")
+        raise unexpected(f"metric type not match: invalid parameter[expected={metric}][actual={call.metric}]")
     return metric
 
 
@@ -145,12 +148,16 @@ def _check_grouping(record: CollectionRecord, name: str) -> None:
         raise unexpected(f"data type {entry.type} of field {name} is not supported for group by")
 
 
+def _number(key: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise invalid(f"{key} should be a number, but got {value!r:.60}") from None
+
+
 def _check_range(call: SearchCall) -> bool:
     """Whether a search is one of a range of distances, which then must be one."""
-    bounds = {key: call.params[key] for key in ("radius", "range_filter") if key in call.params}
-    for key, value in bounds.items():
-        if type(value) not in (int, float):
-            raise invalid(f"{key} should be a number, but got {value!r:.60}")
+    bounds = {key: _number(key, call.params[key]) for key in ("radius", "range_filter") if key in call.params}
     if len(bounds) == 2:
         radius, inner = bounds["radius"], bounds["range_filter"]
         if call.metric == "L2" and inner >= radius:
@@ -158,6 +165,18 @@ def _check_range(call: SearchCall) -> bool:
         if call.metric != "L2" and inner <= radius:
             raise invalid(f"range_filter({inner}) must be greater than radius({radius})")
     return bool(bounds)
+
+
+def _by_key(found: SearchResult) -> SearchResult:
+    """Order hits that are equally near by their keys, as Milvus does."""
+    ids, scores = found.ids, found.scores
+    return _only(
+        found,
+        [
+            [row for _, tied in groupby(rows, key=scores.__getitem__) for row in sorted(tied, key=ids.__getitem__)]
+            for rows in _by_query(found)
+        ],
+    )
 
 
 def _by_query(found: SearchResult) -> list[list[int]]:

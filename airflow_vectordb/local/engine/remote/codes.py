@@ -41,7 +41,8 @@ _LEGACY = {
 
 _WORDS = (
     (re.compile(r"cannot parse expression|failed to create query plan|invalid index type"), 1100),
-    (re.compile(r": invalid parameter(\[|$)"), 1100),
+    # A wrong metric is what Milvus itself says 65535 of.
+    (re.compile(r"(?<!metric type not match): invalid parameter(\[|$)"), 1100),
     (re.compile(r"database:?\s?\S+ not found|database not found"), 800),
     (re.compile(r"can't find collection|collection \S+ not found|collection not found|collection not exist"), 100),
     (re.compile(r"collection\S* (was )?not loaded|has not been loaded"), 101),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_vectordb.local.engine.index_rules import default_metric
+from airflow_vectordb.local.engine.index_rules import check, indexed_field
 from airflow_vectordb.local.engine.messages import common_pb2
 from airflow_vectordb.local.engine.model import IndexInfo
+from airflow_vectordb.local.engine.names import check_index_name
 from airflow_vectordb.local.engine.remote.backend import Backend
 from airflow_vectordb.local.engine.remote.collections import Collections
 from airflow_vectordb.local.engine.requests import pairs, unpaired
-from airflow_vectordb.local.errors import ApiError, unexpected
+from airflow_vectordb.local.errors import ApiError
 
 
 class Indexes:
@@ -20,20 +21,17 @@ class Indexes:
 
     def create(self, database: str, collection: str, field: str, name: str, params: dict[str, str]) -> None:
         spec = self._collections.spec(database, collection)
-        entry = spec.field_named(field)
-        if entry is None and not spec.dynamic:
-            raise unexpected(f"cannot create index on non-exist field: {field}")
-        sent = {key: value for key, value in params.items() if value}
-        # An old Milvus takes IP where no metric is named, whatever the API says of it; and no AUTOINDEX for a scalar.
-        if entry is not None and entry.is_vector:
-            sent = {"index_type": "AUTOINDEX", "metric_type": default_metric(spec, entry)} | sent
+        check_index_name(name)
+        # A newer Milvus may have more types.
+        strict = self._backend.version()[1] <= (2, 6)
+        wanted = check(spec, indexed_field(spec, field), params, strict=strict)
         self._backend.call(
             "CreateIndex",
             db_name=database,
             collection_name=collection,
             field_name=field,
             index_name=name or field,
-            extra_params=pairs(sent),
+            extra_params=pairs(wanted),
         )
 
     def describe(self, database: str, collection: str) -> list[IndexInfo]:
@@ -57,6 +55,9 @@ class Indexes:
         )
 
     def drop(self, database: str, collection: str, name: str) -> None:
+        if name not in [index.name for index in self.describe(database, collection)]:
+            # An old Milvus refuses that of a collection that is loaded.
+            return
         try:
             self._backend.call_in(database, "DropIndex", collection_name=collection, index_name=name)
         except ApiError as error:
