@@ -89,7 +89,7 @@ def runs(airflow: AirflowProcess, tmp_path_factory: pytest.TempPathFactory) -> d
         user, _, password = TOKEN.partition(":")
         connection = json.dumps({"conn_type": "milvus", "host": server.uri, "login": user, "password": password})
         variables = {f"AIRFLOW_CONN_{name.upper()}": connection for name in connections}
-        outcomes, printed = airflow.call("docs_runs.run", str(top), jobs, **variables)
+        outcomes, printed = airflow.call("docs_runs.run", jobs, **variables)
     assert password not in printed
     assert password not in json.dumps(outcomes)
     return dict(zip(DAGS, outcomes, strict=True))

@@ -166,7 +166,7 @@ def runs(
             path.write_text(code)
             connection = {"conn_type": "milvus", "host": server.url, "extra": {"retries": 0}}
             jobs.append((str(path), json.dumps(connection)))
-        outcomes, printed = airflow.call("recipe_runs.run", str(top), jobs)
+        outcomes, printed = airflow.call("recipe_runs.run", jobs)
     return dict(zip(CASES, outcomes, strict=True)), watched, printed
 
 

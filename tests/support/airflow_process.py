@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from tests.support.serving import end_with_parent
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -41,6 +43,7 @@ class AirflowProcess:
             text=True,
             cwd=home,
             env={**inherited, "PYTHONPATH": str(ROOT), "AIRFLOW_HOME": str(home), **environment},
+            preexec_fn=end_with_parent,
         )
 
     def call(self, function: str, /, *arguments: Any, **environment: str) -> tuple[Any, str]:

@@ -53,13 +53,13 @@ def make_database() -> None:
 
 
 @contextmanager
-def dags_folder(directory: str) -> Iterator[None]:
-    """Have Airflow's DAGs in a directory: ``dag.test()`` looks there."""
+def dags_folder(path: str) -> Iterator[None]:
+    """Have Airflow's DAGs in a directory, or in a file: ``dag.test()`` parses and stores all that there are."""
     from airflow import settings
 
     make_database()
-    variable = patch.dict(os.environ, AIRFLOW__CORE__DAGS_FOLDER=directory)
-    with variable, patch.object(settings, "DAGS_FOLDER", directory):
+    variable = patch.dict(os.environ, AIRFLOW__CORE__DAGS_FOLDER=path)
+    with variable, patch.object(settings, "DAGS_FOLDER", path):
         yield
 
 
@@ -92,11 +92,14 @@ def run(directory: str, runs: list[tuple[str, str | None, dict[str, Any]]]) -> l
     :param directory: where their files are
     :param runs: id, date of a scheduled run (None: as the API starts one), and conf
     """
-    with dags_folder(directory), retries_at_once():
-        # Parsed again for each run: a run's conf stays in the params of the DAG that it was given to.
-        return [
-            run_one(bag_of(directory).dags[dag_id], date and pendulum.parse(date), conf) for dag_id, date, conf in runs
-        ]
+    files = {dag_id: dag.fileloc for dag_id, dag in bag_of(directory).dags.items()}
+    found = []
+    for dag_id, date, conf in runs:
+        with dags_folder(files[dag_id]), retries_at_once():
+            # Parsed again for each run: a run's conf stays in the params of the DAG that it was given to.
+            dag = bag_of(files[dag_id]).dags[dag_id]
+            found.append(run_one(dag, date and pendulum.parse(date), conf))
+    return found
 
 
 def run_one(dag: Any, date: Any, conf: dict[str, Any]) -> dict[str, Any]:

@@ -124,16 +124,15 @@ def _heard(send: Any, heard: list[str]) -> Any:
     return noted
 
 
-def run(folder: str, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def run(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """
     Run each DAG in some files once, in the order in which they stand there.
 
-    :param folder: where all the files are
     :param jobs: ``{"path": DAG file, "given": [[COLLECTION, "indexed" or "loaded"], …]}``; before each of them the
         server is emptied and the collections are made
     """
     done = []
-    with dags_folder(folder), retries_at_once(), listen() as heard, MilvusHook() as hook:
+    with retries_at_once(), listen() as heard, MilvusHook() as hook:
         for job in jobs:
             client = hook.get_conn()
             reset(client)
@@ -145,7 +144,9 @@ def run(folder: str, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             outcome["errors"] += [str(warning) for found in bag.captured_warnings.values() for warning in found]
             for dag_id in sorted(bag.dags, key=text.find):
                 heard.clear()
-                outcome["runs"][dag_id] = run_one(bag.dags[dag_id], None, {}) | {
+                with dags_folder(job["path"]):
+                    run = run_one(bag.dags[dag_id], None, {})
+                outcome["runs"][dag_id] = run | {
                     "types": sorted({task.task_type for task in bag.dags[dag_id].tasks}),
                     "requests": sorted(set(heard)),
                 }
