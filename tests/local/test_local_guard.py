@@ -129,9 +129,14 @@ def test_names_that_it_is_told_of(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "http://milvus.lan", "milvus.lan:19530", "milvus.lan/v2", "*", "a b"])
-def test_a_name_that_is_none_is_said(tmp_path: Path, name: str) -> None:
-    with pytest.raises(LocalMilvusError, match="is no host name"):
-        LocalMilvus(tmp_path, allowed_hosts=[name]).start()
+def test_a_name_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="is no host name"):
+        AllowedHosts.of("127.0.0.1", "127.0.0.1", ["milvus", name])
+
+
+def test_a_name_that_is_none_is_said(tmp_path: Path) -> None:
+    with pytest.raises(LocalMilvusError, match="'' is no host name"):
+        LocalMilvus(tmp_path, allowed_hosts=["milvus", ""]).start()
 
 
 def test_serve_says_a_name_that_is_none(tmp_path: Path) -> None:

@@ -376,6 +376,7 @@ def test_connections_that_cannot_be_used(
     assert server.connections == 0
 
 
+@pytest.mark.usefixtures("pauses")
 def test_a_connection_that_is_not_there(operating: Operating) -> None:
     with pytest.raises(
         AirflowException, match=r"no_such_connection.*Connections page \(type \"Milvus / Zilliz"

@@ -336,6 +336,7 @@ def test_the_result_is_the_xcom_and_the_assets_extra(serve: Serve, operating: Op
     assert events.event.extra == {"theirs": 1, "indexes": result}
 
 
+@pytest.mark.usefixtures("clock")
 def test_flush_comes_before_create(serve: Serve, operating: Operating) -> None:
     server = serve(FakeMilvus())
     operating.create(server, flush=True)

@@ -122,8 +122,7 @@ async def longest_block(work: Coroutine[Any, Any, T]) -> tuple[float, T]:
             await asyncio.sleep(0.001)
             blocks.append(time.process_time() - before)
 
-    gc.collect()
-    gc.freeze()  # to look through all that the tests before have left takes 0.1 s, and may be due at any time
+    gc.collect()  # what the tests before have left may be due at any time
     ticking = asyncio.ensure_future(tick())
     await asyncio.sleep(0.01)
     try:
@@ -131,7 +130,6 @@ async def longest_block(work: Coroutine[Any, Any, T]) -> tuple[float, T]:
         await asyncio.sleep(0.01)
     finally:
         ticking.cancel()
-        gc.unfreeze()
     return max(blocks), result
 
 

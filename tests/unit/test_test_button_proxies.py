@@ -117,6 +117,7 @@ def test_a_time_out_that_no_system_takes(timeout: Any, operating: Operating) -> 
         MilvusHook().send(collections.list_())
 
 
+@pytest.mark.usefixtures("pauses")
 def test_a_connection_that_is_not_there_is_told_once() -> None:
     hook = MilvusHook("no_such_connection")
     for use in (lambda: hook.config, lambda: hook.send(collections.list_())):

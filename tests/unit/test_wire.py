@@ -108,6 +108,7 @@ def test_the_nearest_database_wins(
     assert server.bodies("databases/list") == [{"dbName": "default"}]  # it must work while one's own is missing
 
 
+@pytest.mark.usefixtures("clock")
 def test_the_operators_database_is_in_all_of_its_calls(serve: Serve, operating: Operating) -> None:
     server = serve(FakeMilvus())
     operating.connect(server, schema="connection")
