@@ -1,4 +1,4 @@
-"""Ways to load a Parquet file, each by itself: ``python -m benchmarks.loading WAY URL FILE ROWS TOKEN``."""
+"""Ways to load or stage a Parquet file, each by itself: ``python -m benchmarks.loading WAY URL FILE ROWS TOKEN``."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ import pyarrow.parquet as pq
 import requests
 from pymilvus import MilvusClient
 
+from airflow_vectordb.ingest.bad_rows import BadRows
 from airflow_vectordb.ingest.files import open_file
 from airflow_vectordb.ingest.run import ingest
+from airflow_vectordb.ingest.staging import PART_BYTES, stage
 from airflow_vectordb.rest import collections
 from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.http.client import Client
-from benchmarks.sinks import KEY, TEXT, VECTOR
+from benchmarks.sinks import KEY, TEXT, TEXT_LENGTH, VECTOR
 
 COLLECTION = "docs"
 GROUP_ROWS = 5_000
@@ -45,6 +47,10 @@ class _File:
     @property
     def total(self) -> int:
         return int(pq.read_metadata(self.path).num_rows)
+
+    @property
+    def folder(self) -> Path:
+        return self.path.with_suffix("")
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def load(way: str, url: str, path: Path, *, token: str | None = None, batch_rows
     """
     Load a file in a fresh process.
 
-    :param way: one of :data:`WAYS`
+    :param way: one of :data:`WAYS` or :data:`STAGING`
     :param url: of the server
     :param path: of the file
     :param token: what the server lets in; None: anyone
@@ -98,10 +104,18 @@ def load(way: str, url: str, path: Path, *, token: str | None = None, batch_rows
 
 def _ours(url: str, batches: _File, token: str | None) -> Callable[[], object]:
     config = MilvusConfig(url, token=token)
-    with Client(config) as client:
-        collection = client.send(collections.describe(COLLECTION))
+    collection = _described(config)
     source = open_file(batches.path, lambda name: None)
     return lambda: ingest([source], collection, lambda: Client(config), mode="insert", max_rows=batches.rows)
+
+
+def _described(config: MilvusConfig) -> collections.Collection:
+    with Client(config) as client:
+        return client.send(collections.describe(COLLECTION))
+
+
+def _dimension(collection: collections.Collection) -> int:
+    return next(int(field.params["dim"]) for field in collection.fields if field.name == VECTOR)
 
 
 def _with_pymilvus(rows_of: Callable[[pa.RecordBatch], list[Row]]) -> Way:
@@ -140,18 +154,56 @@ def _rows_of_arrays(batch: pa.RecordBatch) -> list[Row]:
     return [{KEY: key, TEXT: text, VECTOR: vector} for key, text, vector in columns]
 
 
+def _staged(url: str, batches: _File, token: str | None) -> Callable[[], object]:
+    collection = _described(MilvusConfig(url, token=token))
+    source = open_file(batches.path, lambda name: None)
+    return lambda: stage([source], collection, lambda n: (batches.folder / f"{n}.parquet").open("wb"), BadRows())
+
+
+def _with_bulk_writer(rows_of: Callable[[pa.RecordBatch], list[Row]]) -> Way:
+    def prepare(url: str, batches: _File, token: str | None) -> Callable[[], object]:
+        from pymilvus import CollectionSchema, DataType, FieldSchema
+        from pymilvus.bulk_writer import LocalBulkWriter
+
+        dimension = _dimension(_described(MilvusConfig(url, token=token)))
+        fields = [
+            FieldSchema(KEY, DataType.INT64, is_primary=True),
+            FieldSchema(TEXT, DataType.VARCHAR, max_length=TEXT_LENGTH),
+            FieldSchema(VECTOR, DataType.FLOAT_VECTOR, dim=dimension),
+        ]
+        writer = LocalBulkWriter(CollectionSchema(fields), str(batches.folder), chunk_size=PART_BYTES)
+
+        def run() -> None:
+            for batch in batches:
+                for row in rows_of(batch):
+                    writer.append_row(row)
+            writer.commit()
+
+        return run
+
+    return prepare
+
+
+OURS = "airflow_vectordb"
+#: Ways to a server.
 WAYS: dict[str, Way] = {
-    "airflow_vectordb": _ours,
+    OURS: _ours,
     "pymilvus, lists": _with_pymilvus(pa.RecordBatch.to_pylist),
     "pymilvus, NumPy": _with_pymilvus(_rows_of_arrays),
     "requests": _with_requests,
+}
+#: Ways to files that Milvus's importer reads, in a folder beside the file. The server describes the collection.
+STAGING: dict[str, Way] = {
+    OURS + ", staging": _staged,
+    "BulkWriter, lists": _with_bulk_writer(pa.RecordBatch.to_pylist),
+    "BulkWriter, NumPy": _with_bulk_writer(_rows_of_arrays),
 }
 
 
 def _main() -> None:
     way, url, path, rows, token = sys.argv[1:]
     batches = _File(Path(path), int(rows))
-    run = WAYS[way](url, batches, token or None)
+    run = {**WAYS, **STAGING}[way](url, batches, token or None)
     began, cpu = time.perf_counter(), time.process_time()
     run()
     cost = Cost(batches.total, time.perf_counter() - began, time.process_time() - cpu, _peak())
@@ -164,7 +216,7 @@ def _peak() -> float:
     return int(line.split()[1]) / 1024
 
 
-__all__ = ["COLLECTION", "WAYS", "Cost", "load", "write_file"]
+__all__ = ["COLLECTION", "OURS", "STAGING", "WAYS", "Cost", "load", "write_file"]
 
 if __name__ == "__main__":
     _main()
