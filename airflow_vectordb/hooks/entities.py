@@ -312,7 +312,7 @@ def _batches(data: Any) -> Iterator[Any]:
     from airflow_vectordb.ingest.source import Unreadable
     from airflow_vectordb.rest.http.json import EncodedRows, encode
 
-    rows: list[bytes] = []
+    rows: list[bytes | bytearray] = []
     size = 0
     for block in source_of([data] if isinstance(data, Mapping) else data).blocks():
         for number, row in enumerate(block.rows, start=block.first + 1):

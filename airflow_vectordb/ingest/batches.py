@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_vectordb.ingest.rows import RowChecker
 from airflow_vectordb.ingest.source import Source, Unreadable
+from airflow_vectordb.rest.http.json import EncodedRows
 
 #: Bytes of rows in one request. Milvus takes 64 MiB.
 MAX_BYTES = 8 * 1024 * 1024
@@ -55,7 +56,7 @@ class Batch:
     """
     Rows for one request.
 
-    :param rows: each as JSON
+    :param rows: as JSON
     :param keys: their primary keys; empty where the server makes them
     :param size: bytes
     :param end: where the next batch begins
@@ -63,7 +64,7 @@ class Batch:
     :param documents: the document of each row, where that was asked for
     """
 
-    rows: tuple[bytes, ...] = field(repr=False)
+    rows: EncodedRows = field(repr=False)
     keys: tuple[Any, ...] = field(repr=False)
     size: int
     end: Position
@@ -81,6 +82,7 @@ class Batcher:
     :param max_rows: rows of a batch
     :param document_field: name of the field that has the document of a row; None: none is asked for
     :param key_field: name of the field that tells rows apart; None: none is needed
+    :param spare: memory of batches that are done, which further ones get
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Batcher:
         max_rows: int = MAX_ROWS,
         document_field: str | None = None,
         key_field: str | None = None,
+        spare: list[bytearray] | None = None,
     ) -> None:
         self._checker = checker
         needed = {document_field: "documents are replaced by it", key_field: "key_field tells rows apart by it"}
@@ -100,6 +103,7 @@ class Batcher:
         self._on_bad_row = on_bad_row
         self._max_bytes = max_bytes
         self._max_rows = max_rows
+        self._spare = [] if spare is None else spare
 
     def batches(self, number: int, source: Source, first: int = 0) -> Iterator[Batch]:
         """
@@ -112,7 +116,7 @@ class Batcher:
         import orjson
 
         options = orjson.OPT_SERIALIZE_NUMPY
-        rows: list[bytes] = []
+        rows = self._no_rows()
         keys: dict[Any, int] = {}
         documents: list[Any] = []
         size = seen = 0
@@ -120,7 +124,7 @@ class Batcher:
         key, document_field = self._checker.key, self._document_field
 
         def batch() -> Batch:
-            return Batch(tuple(rows), tuple(keys), size, Position(number, position), seen, tuple(documents))
+            return Batch(rows, tuple(keys), size, Position(number, position), seen, tuple(documents))
 
         for block in source.blocks(first):
             fitting = self._checker.fitting(block.matrices)
@@ -130,7 +134,7 @@ class Batcher:
                     problems = [row.reason]
                 else:
                     checked, problems = self._checker.check(row, fitting)
-                    if not problems:
+                    if self._needed and not problems:
                         problems = [
                             f"{name}: missing, and {why}"
                             for name, why in self._needed.items()
@@ -149,9 +153,9 @@ class Batcher:
                     self._on_bad_row(BadRow(source.name, position + 1, tuple(problems), number))
                     seen += 1
                     continue
-                if rows and (size + len(encoded) >= self._max_bytes or len(rows) >= self._max_rows):
+                if size and (size + len(encoded) >= self._max_bytes or len(rows) >= self._max_rows):
                     yield batch()
-                    rows, keys, documents, size, seen = [], {}, [], 0, 0
+                    rows, keys, documents, size, seen = self._no_rows(), {}, [], 0, 0
                 rows.append(encoded)
                 size += len(encoded) + 1
                 seen += 1
@@ -161,6 +165,9 @@ class Batcher:
                     documents.append(checked[document_field])
             position = block.first + len(block.rows)
         yield batch()
+
+    def _no_rows(self) -> EncodedRows:
+        return EncodedRows(memory=self._spare.pop() if self._spare else None)
 
 
 def _unencodable(row: Mapping[str, Any], error: Exception) -> str:

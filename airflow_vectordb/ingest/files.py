@@ -20,8 +20,10 @@ from airflow_vectordb.ingest.file import File
 from airflow_vectordb.ingest.source import BLOCK_ROWS, Block, Path, Row, Source, Unreadable
 from airflow_vectordb.rest.errors import InvalidParametersError
 
-#: Bytes read at a time: of text, at least one line; of Parquet, those of a column.
+#: Bytes of text read at a time, at least one line.
 BLOCK_BYTES = 4 * 1024 * 1024
+#: Bytes read at a time of a column of Parquet: few enough to stay in a processor's cache.
+COLUMN_BYTES = 1024 * 1024
 
 
 class JsonLines(File):
@@ -165,7 +167,7 @@ class Parquet(File):
         try:
             # By pieces: a row group may be as large as the file.
             stream = stack.enter_context(self._open())
-            return stack.enter_context(parquet.ParquetFile(stream, pre_buffer=False, buffer_size=BLOCK_BYTES))
+            return stack.enter_context(parquet.ParquetFile(stream, pre_buffer=False, buffer_size=COLUMN_BYTES))
         except (pyarrow.ArrowException, OSError) as error:
             raise self._invalid(error) from error
 

@@ -107,7 +107,10 @@ def ingest(
         keys = stack.enter_context(DocumentKeys()) if replace_documents else None
         make_key = int if auto_id and primary_key(collection).type == "Int64" else lambda key: key
 
+        spare: list[bytearray] = []
+
         def on_written(batch: Batch, made: Sequence[Any]) -> None:
+            spare.append(batch.rows.memory)
             if keys is not None:
                 keys.add(batch.documents, list(map(make_key, made)) if auto_id else batch.keys)
 
@@ -125,6 +128,7 @@ def ingest(
                     max_bytes=max_bytes,
                     max_rows=max_rows,
                     document_field=replace_documents,
+                    spare=spare,
                     key_field=key_field if target.asks else None,
                 )
                 yield from batcher.batches(number, source, first)

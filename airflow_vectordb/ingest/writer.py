@@ -126,9 +126,9 @@ class Target:
         """Whether Milvus is asked which rows it has, when that is in doubt."""
         return self.key_field is not None and not self.has_keys and not self.doubles_are_stale
 
-    def call(self, rows: Sequence[bytes], mode: Mode) -> Call[entities.Written]:
+    def call(self, rows: EncodedRows, mode: Mode) -> Call[entities.Written]:
         """Make the request for encoded rows."""
-        encoded: Any = EncodedRows(rows)
+        encoded: Any = rows
         make = entities.upsert if mode == "upsert" else entities.insert
         return make(self.collection, encoded, partition=self.partition, database=self.database)
 
@@ -322,7 +322,7 @@ class Writer:
                     return written.ids
             return ()
 
-    def _without_written(self, sender: Sender, rows: tuple[bytes, ...]) -> tuple[Mode, tuple[bytes, ...]]:
+    def _without_written(self, sender: Sender, rows: EncodedRows) -> tuple[Mode, EncodedRows]:
         """Decide how to send rows that may be there already, and which of them."""
         if self._target.has_keys:
             return "upsert", rows
@@ -332,9 +332,9 @@ class Writer:
             _log.warning("%d rows are sent again and may be there twice: key_field= tells them apart", len(rows))
             return "insert", rows
         written = self._written(sender, self._target.key_field, rows)
-        return "insert", tuple(row for row, there in zip(rows, written, strict=True) if not there)
+        return "insert", EncodedRows(row for row, there in zip(rows, written, strict=True) if not there)
 
-    def _written(self, sender: Sender, key_field: str, rows: Sequence[bytes]) -> list[bool]:
+    def _written(self, sender: Sender, key_field: str, rows: EncodedRows) -> list[bool]:
         """Ask which rows are there, by the values of a field."""
         import orjson
 

@@ -7,6 +7,8 @@ import math
 import numpy as np
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.http.json import EncodedRows, encode
@@ -57,3 +59,35 @@ def test_rows_that_are_json_already_go_in_as_they_are(count: int) -> None:
     rows = [{"id": number, "vector": [0.5]} for number in range(count)]
     body = {"dbName": "db", "data": EncodedRows(map(orjson.dumps, rows)), "collectionName": "docs"}
     assert orjson.loads(encode(body)) == {"dbName": "db", "collectionName": "docs", "data": rows}
+
+
+def test_rows_can_be_sent_again_beside_other_fields_and_their_memory_be_used_again() -> None:
+    rows = EncodedRows([b'{"id":1,"text":"a long one"}', b'{"id":2}'])
+    assert orjson.loads(encode({"data": rows, "dbName": "a"})) == {
+        "dbName": "a",
+        "data": [{"id": 1, "text": "a long one"}, {"id": 2}],
+    }
+    assert encode({"data": rows}) == b'{"data":[{"id":1,"text":"a long one"},{"id":2}]}'
+    assert [*rows] == [b'{"id":1,"text":"a long one"}', b'{"id":2}']
+    for count in (1, 5, 2):  # shorter, longer than what was there, and shorter again
+        rows = EncodedRows(memory=rows.memory)
+        assert (len(rows), [*rows]) == (0, [])
+        expected = [b'{"id":%d}' % (10**number) for number in range(count)]
+        for row in expected:
+            rows.append(row)
+        assert [*rows] == expected
+        assert encode({"data": rows}) == b'{"data":[%b]}' % b",".join(expected)
+
+
+@settings(deadline=None)
+@given(sizes=st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=8), min_size=1, max_size=6))
+def test_rows_in_memory_that_was_used_are_whole(sizes: list[list[int]]) -> None:
+    memory = None
+    for batch in sizes:
+        rows = EncodedRows(memory=memory)
+        expected = [b'"%b"' % (b"x" * size) for size in batch]
+        for row in expected:
+            rows.append(row)
+        assert encode({"data": rows, "a": 1}) == b'{"data":[%b],"a":1}' % b",".join(expected)
+        assert [*rows] == expected
+        memory = rows.memory

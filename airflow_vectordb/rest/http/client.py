@@ -8,7 +8,7 @@ import time
 from functools import cache
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.config import MilvusConfig
@@ -74,13 +74,14 @@ class Client:
         import requests
         import urllib3
 
+        body: Any = request.body  # types-requests does not know that bytearrays are sent too
         left = transport.seconds_left(self.config, until)
         seconds = self.config.socket_timeout if left is None else left
         deadline = time.monotonic() + seconds
         try:
             with self._open().post(
                 request.url,
-                data=request.body,
+                data=body,
                 # Bytes: http.client would encode a header as Latin-1, and a password may have any character.
                 headers={name: value.encode() for name, value in request.headers.items()},
                 timeout=(min(self.config.connect_timeout, seconds), seconds),

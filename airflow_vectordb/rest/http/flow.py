@@ -51,7 +51,7 @@ class Request:
 
     url: str
     headers: dict[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    body: bytes | bytearray = field(repr=False)
     read: Callable[[RawResponse], Any] = field(repr=False)
     largest_answer: int
 

@@ -3,17 +3,64 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 from airflow_vectordb.rest.errors import InvalidParametersError
 
 
-class EncodedRows(tuple[bytes, ...]):
-    """The rows of a request, each as JSON already. At least one."""
+class EncodedRows:
+    """
+    The rows of a request as JSON already, in the memory that becomes its body.
+
+    A copy of 8 MiB, or new memory for it, costs as much as sending it. So it is for one request at a time.
+
+    :param rows: each as JSON
+    :param memory: that another one had; its content is lost
+    """
+
+    def __init__(self, rows: Iterable[bytes | bytearray] = (), *, memory: bytearray | None = None) -> None:
+        self.memory = bytearray(_HEAD) if memory is None else memory
+        self._ends = [len(_HEAD)]
+        for row in rows:
+            self.append(row)
+
+    def append(self, row: bytes | bytearray) -> None:
+        """Add a row."""
+        memory, start = self.memory, self._ends[-1]
+        end = start + len(row)
+        if end < len(memory):  # of memory that was another's
+            memory[start:end] = row
+            memory[end] = _COMMA
+        else:
+            del memory[start:]
+            memory += row
+            memory += b","
+        self._ends.append(end + 1)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (bytes(self.memory[start : end - 1]) for start, end in pairwise(self._ends))
+
+    def with_others(self, others: bytes | bytearray) -> bytearray:
+        """
+        Return a body, which the next one overwrites. There must be rows.
+
+        :param others: its other fields, a JSON object
+        """
+        del self.memory[self._ends[-1] - 1 :]
+        self.memory += b"]}" if others == b"{}" else b"]," + others[1:]
+        return self.memory
 
 
-def encode(body: Mapping[str, Any]) -> bytes:
+#: The rows come first, since they are there before the other fields are.
+_HEAD, _COMMA = b'{"data":[', ord(",")
+
+
+def encode(body: Mapping[str, Any]) -> bytes | bytearray:
     """
     Encode a request body as JSON; NumPy arrays and numbers in it are taken as they are.
 
@@ -25,10 +72,7 @@ def encode(body: Mapping[str, Any]) -> bytes:
 
     rows = body.get("data")
     if isinstance(rows, EncodedRows):
-        others = encode({name: value for name, value in body.items() if name != "data"})
-        # In one step: each further copy of 8 MiB costs as much as sending them.
-        *some, last = (b'%b,"data":[%b' % (others[:-1], rows[0]), *rows[1:])
-        return b",".join((*some, last + b"]}"))
+        return rows.with_others(encode({name: value for name, value in body.items() if name != "data"}))
     try:
         encoded = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
     except orjson.JSONEncodeError as error:
