@@ -137,6 +137,8 @@ def blue_green_reindex(
 class _SwitchToNewer(SwitchAliasOperator):
     """Moves the alias, unless it leads to the collection of a run that was due later."""
 
+    custom_operator_name = "SwitchAliasOperator"  # on Airflow's pages
+
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         with self.error_context(hook, self.describe_target()):
             current = self.find_current(hook)
@@ -154,6 +156,7 @@ class _DropOldCollections(MilvusOperator):
     :param switch: id of the task that moves the alias
     """
 
+    custom_operator_name = "DropOldCollections"
     template_fields: Sequence[str] = ("milvus_conn_id", "database", "alias", "collection_name", "previous")
 
     def __init__(self, *, alias: str, collection_name: str, keep: int, switch: str, **kwargs: Any) -> None:
