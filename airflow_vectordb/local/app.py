@@ -47,6 +47,8 @@ _MODULES = (aliases, collections, databases, entities, imports, indexes, partiti
 
 _ROOT = "/v2/vectordb/"
 _DEFAULT_TIMEOUT = 30.0
+# Beyond a day all are the same; engines take no deadline that is ages away.
+_MOST_TIMEOUT = 86_400.0
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _WORKERS = 64
 _MOST_MESSAGE = 4000
@@ -166,7 +168,7 @@ def _failure(error: ApiError) -> tuple[int, int, bytes]:
 
 def _timeout(request: Request) -> float:
     given = request.headers.get("request-timeout", "")
-    return float(given) if _INTEGER.fullmatch(given) else _DEFAULT_TIMEOUT
+    return min(float(given), _MOST_TIMEOUT) if _INTEGER.fullmatch(given) else _DEFAULT_TIMEOUT
 
 
 async def _body(request: Request) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_vectordb.local.engine.messages import milvus_pb2
 from airflow_vectordb.local.engine.remote.rpc import RemoteRpc
-from airflow_vectordb.local.errors import ApiError, database_not_found, not_there
+from airflow_vectordb.local.errors import ApiError, collection_not_found, database_not_found, not_there
 
 Version = tuple[int, int]
 
@@ -35,14 +35,18 @@ class Backend:
     def call_in(self, database: str, method: str, **fields: Any) -> Any:
         """Call the Milvus; where it knows no such collection, make sure that it knows the database.
 
-        :raises ApiError: 800 rather than 100 where it does not.
+        :raises ApiError: 800 rather than 100 where it does not; both in words that are the same for all versions.
         """
         try:
             return self.call(method, db_name=database, **fields)
         except ApiError as error:
-            if error.code == 100:
-                self.check_database(database)
-            raise
+            if error.code == 800:
+                raise database_not_found(database) from None
+            if error.code != 100:
+                raise
+            self.check_database(database)
+            (collection,) = fields.get("collection_names") or [fields["collection_name"]]
+            raise collection_not_found(database, collection) from None
 
     def drop(self, method: str, missing: int, **fields: Any) -> None:
         """Drop something; dropping what does not exist is a no-op.

@@ -72,7 +72,9 @@ class Collections:
         )
 
     def alter(self, database: str, name: str, properties: dict[str, str], drop: list[str]) -> None:
-        self._backend.require({"dropping properties": (2, 5)} if drop else {})
+        if drop:
+            self._backend.described(database, name)
+            self._backend.require({"dropping properties": (2, 5)})
         self._backend.call_in(
             database, "AlterCollection", collection_name=name, properties=pairs(properties), delete_keys=drop
         )

@@ -27,6 +27,8 @@ class Databases:
 
     def alter(self, name: str, properties: dict[str, str], drop: list[str]) -> None:
         self._backend.check_database(name)
+        if not properties and not drop:
+            return
         self._backend.require(_PROPERTIES | ({"dropping properties": (2, 5)} if drop else {}))
         self._backend.call("AlterDatabase", db_name=name, properties=pairs(properties), delete_keys=drop)
 
