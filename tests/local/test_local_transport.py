@@ -20,10 +20,36 @@ def url(server: LocalMilvus, path: str) -> str:
     return f"{server.uri}/v2/vectordb/{path}"
 
 
-def test_the_token_may_come_as_basic_credentials(server: LocalMilvus) -> None:
-    given = "Basic " + base64.b64encode(str(server.token).encode()).decode()
-    response = requests.post(url(server, "collections/list"), json={}, headers={"Authorization": given}, timeout=60)
-    assert response.json()["code"] == 0
+def basic(token: str) -> str:
+    return base64.b64encode(token.encode()).decode()
+
+
+def test_the_spellings_of_the_token(server: LocalMilvus) -> None:
+    token = str(server.token)
+    right = [token, f"Bearer {token}", f"Basic {basic(token)}", f"basic {basic(token)}"]
+    wrong = [
+        "",
+        "Bearer",
+        "Bearer root:wrong",
+        "root:wrong",
+        f"Bearer {token}2",
+        f"{token} x",
+        token[:-1],
+        "root",
+        "root:",
+    ]
+    wrong += [
+        f"{word}{token}"
+        for word in ("bearer ", "BEARER ", "Bearer  ", "Bearer\t", "Bearer", "Token ", "Bearer Bearer ")
+    ]
+    wrong += [f"Basic {token}", f"Basic {basic('root:wrong')}", f"Bearer {basic(token)}", "Basic cm9vdA==", "Basic !"]
+    for path in ("collections/list", "collections/list/", "nosuch/list", ""):
+        for given, known in [*((one, True) for one in right), *((one, False) for one in wrong)]:
+            sent = {"Authorization": given}
+            response = requests.post(url(server, path), json={}, headers=sent, timeout=60, allow_redirects=False)
+            assert (response.status_code == 401) is not known, (path, given)
+            if not known:
+                assert response.json() == {"code": 1800, "message": "user hasn't authenticated"}
 
 
 @pytest.mark.parametrize(

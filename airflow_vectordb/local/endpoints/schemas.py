@@ -160,13 +160,13 @@ def add_field(context: RequestContext, request: AddFieldReq) -> None:
 
 @endpoint("collections/add_function", AddFunctionReq)
 def add_function(context: RequestContext, request: AddFunctionReq) -> None:
-    """Add a function to a collection."""
+    """Add a function to a collection (Milvus 3.0 and later)."""
     context.engine.schemas.add_function(context.database, request.collection_name, request.function.spec())
 
 
 @endpoint("collections/alter_function", AlterFunctionReq)
 def alter_function(context: RequestContext, request: AlterFunctionReq) -> None:
-    """Change a function of a collection."""
+    """Change a function of a collection (Milvus 3.0 and later)."""
     context.engine.schemas.alter_function(
         context.database, request.collection_name, request.name, request.function.spec()
     )
@@ -174,7 +174,7 @@ def alter_function(context: RequestContext, request: AlterFunctionReq) -> None:
 
 @endpoint("collections/drop_function", DropFunctionReq)
 def drop_function(context: RequestContext, request: DropFunctionReq) -> None:
-    """Drop a function of a collection."""
+    """Drop a function of a collection (Milvus 3.0 and later)."""
     context.engine.schemas.drop_function(context.database, request.collection_name, request.name)
 
 

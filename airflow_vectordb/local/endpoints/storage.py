@@ -73,7 +73,7 @@ def flush(context: RequestContext, request: FlushReq) -> None:
 
 @endpoint("collections/truncate", CollectionNameReq)
 def truncate_collection(context: RequestContext, request: CollectionNameReq) -> None:
-    """Delete all rows of a collection."""
+    """Delete all rows of a collection (Milvus 3.0 and later)."""
     context.engine.segments.truncate(context.database, request.collection_name)
 
 

@@ -40,7 +40,12 @@ _LEGACY = {
 }
 
 _WORDS = (
-    (re.compile(r"cannot parse expression|predicate is not a boolean|failed to create query plan|invalid index type"), 1100),
+    (
+        re.compile(
+            r"cannot parse expression|predicate is not a boolean|failed to create query plan|invalid index type"
+        ),
+        1100,
+    ),
     # A wrong metric is what Milvus itself says 65535 of.
     (re.compile(r"(?<!metric type not match): invalid parameter(\[|$)"), 1100),
     (re.compile(r"database:?\s?\S+ not found|database not found"), 800),
