@@ -17,21 +17,18 @@ os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *map(str, Path(sys.bas
 #: Each Airflow once, and each Python that ``make test`` does not run on. The newest Airflow has constraints.txt.
 PAIRS = [("3.10", "3.1"), ("3.12", "3.2"), ("3.13", "3.3")]
 # The local server is tested through the DAGs and the demo only, and what is slow not at all: `make test-all` does both.
-TESTS = ("-m", "not slow", "tests/unit", "tests/ingest", "tests/dags")
+PYTEST = ("pytest", "-q", "-n", "auto", "-p", "no:cacheprovider", "-m", "not slow")
+TESTS = ("tests/unit", "tests/ingest", "tests/dags")
 
 
 @nox.session
 @nox.parametrize("python, airflow", PAIRS, ids=[f"airflow-{airflow}" for _, airflow in PAIRS])
 def matrix(session: nox.Session, airflow: str) -> None:
-    """Run unit tests, DAG tests and the demo. ``make matrix ARGS='-k 3.1'`` for one pair."""
+    """Run unit tests, DAG tests and the demo. One pair: ``make matrix ARGS="-s 'matrix(airflow-3.1)'"``."""
     pins = f".ci/constraints-airflow-{airflow}.txt"
     pins = pins if Path(pins).exists() else "constraints.txt"
     session.install("-c", pins, "--build-constraints", "constraints.txt", "-e", ".[local,files]", "--group", "test")
     home = session.create_tmp()
     env = {"HOME": home, "AIRFLOW_HOME": f"{home}/airflow"}
-    # One process more than the cores that CI has, since that of the DAG tests waits most of the time.
-    session.run(
-        *("python", "-m", "pytest", "-q", "-n", "3", "-p", "no:cacheprovider", *TESTS, *session.posargs),
-        env=env,
-    )
+    session.run("python", "-m", *PYTEST, *TESTS, *session.posargs, env=env)
     session.run("python", "-I", "-m", "airflow_vectordb.demo", "--home", f"{home}/demo", env=env)

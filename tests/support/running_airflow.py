@@ -121,7 +121,7 @@ class RunningAirflow(LocalAirflow):
         while not holds():
             if now() > deadline:
                 pytest.fail(f"after {patience:.0f} s still not: {what} {about}")
-            self.processes.pause(0.1)
+            self.processes.pause(0.25)  # each question costs the API server some hundredths of a second of work
 
     def trigger(self, dag_id: str) -> Run:
         """Run a DAG, by the public API."""
