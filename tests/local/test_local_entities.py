@@ -384,6 +384,33 @@ def test_of_a_collection_or_database_that_is_not_there(api: Api, path: str) -> N
     assert api.fails(f"entities/{path}", collectionName="nosuch", dbName="nowhere", **body)[0] == 800
 
 
+def test_a_filter_compares_a_whole_json_field_as_what_it_holds(api: Api, name: str) -> None:
+    fields = [*SCHEMA["fields"][:2], {"fieldName": "doc", "dataType": "JSON", "nullable": True}]
+    api.ok("collections/create", collectionName=name, schema={"fields": fields}, indexParams=[{"fieldName": "v"}])
+    values = [1, 1.5, '"x"', "x", [1, "2"], {"a": 7}, True, None, 7, {"a": [1]}]
+    data = [{"id": i, "v": [i, 1, 0, 0], "doc": value} for i, value in enumerate(values)]
+    api.ok("entities/insert", collectionName=name, data=data)
+    cases: dict[str, list[int]] = {
+        "doc == 1": [0],
+        "doc > 1": [1, 8],
+        "doc + 1 == 8": [8],
+        'doc == "x"': [2],
+        'doc like "x%"': [2],
+        "doc == true": [6],
+        "doc in [1, 7]": [0, 8],
+        "doc not in [1, 7] and doc is not null": [1, 2, 4, 5, 6, 9],
+        "doc is null": [7],
+        'doc["a"] == 7 or doc == 7': [5, 8],
+        "json_contains(doc, 1)": [4],
+        "doc[1] == '2'": [4],
+    }
+    for _ in range(2):
+        for filter, wanted in cases.items():
+            found = api.ok("entities/query", collectionName=name, filter=filter, outputFields=["id"])
+            assert [row["id"] for row in found] == wanted, filter
+        api.ok("collections/flush", collectionName=name)
+
+
 # --- values of every type ---
 
 TYPES: dict[str, tuple[Json, list[tuple[Any, Any]]]] = {

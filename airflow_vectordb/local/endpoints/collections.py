@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_vectordb.local.body import optional, required
+from airflow_vectordb.local.body import Int32, optional, required
 from airflow_vectordb.local.endpoints.bodies import CollectionNameReq, InDatabase, key_values
 from airflow_vectordb.local.endpoints.indexes import IndexParam, create_all
 from airflow_vectordb.local.endpoints.schemas import FieldReq, FunctionReq, described_field, described_function
@@ -54,7 +54,7 @@ class CollectionReq(InDatabase):
     collection_name: str = required("collectionName", "The name of the collection.")
     schema: SchemaReq | None = optional("schema", "The fields; without it the collection is set up quickly.", None)
     index_params: list[IndexParam] = optional("indexParams", "Indexes; with them the collection is loaded too.", list)
-    dimension: int = optional("dimension", "Quick setup: values per vector.", 0)
+    dimension: Int32 = optional("dimension", "Quick setup: values per vector.", 0)
     metric_type: str = optional("metricType", "Quick setup: the metric of the index, COSINE by default.")
     id_type: str = optional("idType", "Quick setup: Int64 or VarChar.")
     auto_id: bool = optional("autoID", "Quick setup: whether primary keys are made by the server.", False)

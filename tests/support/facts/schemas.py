@@ -217,6 +217,7 @@ FACTS: dict[str, list[Fact]] = {
             ),
         ),
         *(fact for case in _BAD_QUICK for fact in _bad(*case)),
+        *(Fact("collections/create", {**_C, "dimension": dim}, 1801) for dim in (2**31, 4.0, "4")),
         *(
             Fact("collections/create", {"collectionName": name, "dimension": 4}, 1100, says=says)
             for name, says in (

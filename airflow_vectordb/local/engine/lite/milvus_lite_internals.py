@@ -8,6 +8,8 @@ by ``tests/local/test_local_internals.py``. Until that passes, ``pyproject.toml`
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import importlib
 import importlib.metadata
 import json
@@ -16,7 +18,7 @@ import operator
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,6 +41,9 @@ NAMES = {
     "schema.arrow_builder": ["build_data_schema"],
     "schema.persistence": ["load_schema", "save_schema"],
     "schema.validation": ["validate_schema"],
+    "search.filter": ["compile_expr"],
+    "search.filter.ast": ["ArithOp", "CmpOp", "FieldRef", "InOp", "LikeOp", "Not", "Or", "PathAccess"],
+    "search.filter.eval.python_backend": ["_CMP_OPS"],
     "storage.manifest": ["Manifest", "Manifest.load", "Manifest.save", "Manifest.active_wal_number"],
 }
 """What is used, by module of ``milvus_lite``."""
@@ -94,7 +99,56 @@ def _load() -> SimpleNamespace:
             value = require(owner, name, module)
             if "." not in name:
                 setattr(found, name, value)
+    _compare_documents(found)
     return found
+
+
+def _compare_documents(lite: SimpleNamespace) -> None:
+    """Have filters compare a whole JSON field as the value that it holds; the engine compares its text."""
+    module = importlib.import_module("milvus_lite.search.filter")
+    plain = lite.compile_expr
+    if hasattr(plain, "__wrapped__"):
+        return
+
+    @functools.wraps(plain)
+    def compile_expr(expression: Any, schema: Any, source: str = "") -> Any:
+        documents = {entry.name for entry in schema.fields if entry.dtype.name == "JSON"}
+        return plain(_by_path(lite, expression, documents), schema, source=source)
+
+    vars(module)["compile_expr"] = compile_expr
+    lite._CMP_OPS.update({name: _unlike(compare, name == "!=") for name, compare in lite._CMP_OPS.items()})
+
+
+def _unlike(compare: Callable[[Any, Any], bool], different: bool) -> Callable[[Any, Any], bool]:
+    """Return a comparison to which, as to JSON and not to Python, a boolean is no number.
+
+    :param different: what it is of a boolean and something else.
+    """
+
+    def compare_values(left: Any, right: Any) -> bool:
+        return different if isinstance(left, bool) != isinstance(right, bool) else compare(left, right)
+
+    return compare_values
+
+
+def _by_path(lite: SimpleNamespace, node: Any, documents: set[str]) -> Any:
+    """Return a part of a filter in which whole JSON fields are compared by a path, one of no steps."""
+    if isinstance(node, tuple):
+        return tuple(_by_path(lite, one, documents) for one in node)
+    if not dataclasses.is_dataclass(node) or isinstance(node, type):
+        return node
+    parts = {part.name: _by_path(lite, getattr(node, part.name), documents) for part in dataclasses.fields(node)}
+    if isinstance(node, lite.ArithOp | lite.CmpOp | lite.InOp | lite.LikeOp):
+        for name, part in parts.items():
+            if isinstance(part, lite.FieldRef) and part.name in documents:
+                parts[name] = lite.PathAccess(part, (), part.pos)
+    changed = dataclasses.replace(node, **parts)
+    if not isinstance(node, lite.InOp) or not isinstance(changed.field, lite.PathAccess):
+        return changed
+    # The engine fails where the value is a list or an object.
+    values = changed.values.elements
+    listed = lite.Or(tuple(lite.CmpOp("==", changed.field, value, node.pos) for value in values), node.pos)
+    return lite.Not(listed, node.pos) if node.negate else listed
 
 
 class MilvusLiteInternals:
