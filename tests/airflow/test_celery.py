@@ -102,7 +102,7 @@ class Watched(WatchedMilvus):
 @pytest.fixture(scope="module")
 def milvus() -> Iterator[LocalMilvus]:
     if absent := what_is_missing():
-        missing(f"{absent}: on Debian, apt-get install postgresql redis-server")
+        missing(f"not there: {absent}")
     with LocalMilvus(token=TOKEN) as running:
         yield running
 

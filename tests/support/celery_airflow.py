@@ -41,7 +41,7 @@ SETTINGS = {
 
 def what_is_missing() -> str:
     """Name what this Airflow needs and this machine has not; empty: nothing."""
-    programs = {"PostgreSQL (postgresql)": postgresql_programs(), "Redis (redis-server)": shutil.which("redis-server")}
+    programs = {"Debian's postgresql": postgresql_programs(), "redis-server": shutil.which("redis-server")}
     packages = ("airflow.providers.celery", "psycopg2", "asyncpg", "redis")
     absent = [name for name, found in programs.items() if not found]
     absent += [f"package {name} (group `celery`)" for name in packages if not _is_there(name)]
