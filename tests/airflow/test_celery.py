@@ -21,7 +21,7 @@ from airflow_vectordb.demo.processes import Processes, StopSignals
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.rest import Client, MilvusConfig, collections, entities, indexes
 from tests.support.builds import TOKEN, Builds
-from tests.support.celery_airflow import TRIGGERERS, WORKERS, CeleryAirflow, what_is_missing
+from tests.support.celery_airflow import CONCURRENCY, TRIGGERERS, WORKERS, CeleryAirflow, what_is_missing
 from tests.support.editions import missing
 from tests.support.running_airflow import Run, processes_of, seconds
 from tests.support.watched_milvus import WatchedMilvus
@@ -162,11 +162,12 @@ def loaded(celery: CeleryAirflow, watched: Watched, builds: Builds, client: Clie
     watched.hold(lambda collection, path, first: first is not None and first % ROWS == 4 * BATCH)
     run = celery.trigger("loading")
     before = run.taken("wait").triggerer
-    celery.until(lambda: len(watched.held) == 6, "six tasks have written half of their files", about=watched.held)
-    # In the middle: batches are written and not acknowledged. The worker that has most kinds of them is lost.
-    held_by = {worker: [held for held in watched.held if held.pid in celery.pids_of(worker)] for worker in WORKERS}
-    worker = max(WORKERS, key=lambda worker: sorted({held.collection for held in held_by[worker]}, reverse=True))
-    lost = held_by[worker]
+    slots = len(WORKERS) * CONCURRENCY
+    celery.until(lambda: len(watched.held) == slots, "all slots have written half of a file", about=watched.held)
+    # In the middle: batches are written and not acknowledged, on this worker some of both kinds.
+    worker = celery.worker_of(next(held.pid for held in watched.held if held.collection == "loading_names"))
+    ours = celery.pids_of(worker)
+    lost = [held for held in watched.held if held.pid in ours]
     celery.kill(worker)
     watched.release()
     celery.start(worker)
@@ -225,7 +226,7 @@ def test_each_row_is_there_once(client: Client, loaded: Loaded, kind: str, field
 def test_what_was_lost_was_sent_again_only_where_keys_tell(
     loaded: Loaded, watched: Watched, record_property: Callable[[str, object], None]
 ) -> None:
-    assert any(held.collection == "loading_names" for held in loaded.lost)
+    assert {held.collection for held in loaded.lost} == {"loading_keys", "loading_names"}
     for held in loaded.lost:
         requests = watched.written[held.collection, held.first or 0]
         assert requests >= 2 if held.collection == "loading_keys" else requests == 1, held

@@ -25,7 +25,7 @@ from tests.support.running_airflow import PATIENCE, RunningAirflow, now
 WORKERS = ("worker-1", "worker-2")
 TRIGGERERS = ("triggerer-1", "triggerer-2")
 #: Tasks that a worker runs at once.
-CONCURRENCY = 6
+CONCURRENCY = 4
 #: More starts after an end of its own than these are no outage, but something that does not work.
 MOST_RESTARTS = 12
 SETTINGS = {
