@@ -329,14 +329,16 @@ def _batches(data: Any) -> Iterator[Any]:
 
 
 def _search_params(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return what the API calls ``searchParams``: ``metricType``, and all parameters of the index in ``params``."""
+    """Return what the API calls ``searchParams``: the metric, and all parameters of the index in ``params``."""
     if not given:
         return None
     found = dict(given)
     metric = found.pop("metric_type", None) or found.pop("metricType", None)
     inner = dict(found.pop("params", None) or {})
     params = {**found, **inner}
-    return {**({"metricType": metric} if metric else {}), **({"params": params} if params else {})}
+    # The API reference has the one, Milvus 2.6 looks at the other.
+    metrics = {"metricType": metric, "metric_type": metric} if metric else {}
+    return {**metrics, **({"params": params} if params else {})}
 
 
 def _consistency(level: ConsistencyLevel | None) -> dict[str, str]:

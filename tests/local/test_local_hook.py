@@ -109,6 +109,8 @@ def test_rows(hook: MilvusHook) -> None:
     within = hook.search("docs", np.array([[0.0, 1.0, 0.5, 0.25]]), search_params=params)
     assert [hit["id"] for hit in within[0]] == [0, 1]
     assert hook.search("docs", [[0, 1, 0.5, 0.25]], search_params={"radius": 3.0}) == within
+    with pytest.raises(errors.MilvusError, match="metric type not match"):
+        hook.search("docs", [[0, 1, 0.5, 0.25]], search_params={"metricType": "IP"})
     groups = hook.search("docs", [[0, 1, 0.5, 0.25]], group_by_field="title", output_fields=["title"])
     assert [hit["title"] for hit in groups[0]] == ["t0", "t1", "t2"]
     merged = hook.hybrid_search(

@@ -83,8 +83,9 @@ def _meta_column(extras: Iterable[dict[str, Any]]) -> Any:
     for extra in extras:
         if _META in extra:
             raise _bad_row(f"use the invalid field name({_META}) when enable dynamicField")
-        given = {key: value for key, value in extra.items() if value is not None}
-        column.scalars.json_data.data.append(json.dumps(given).encode())
+        if None in extra.values():
+            extra = {key: value for key, value in extra.items() if value is not None}
+        column.scalars.json_data.data.append(json.dumps(extra).encode())
     return column
 
 

@@ -70,7 +70,7 @@ FACTS: dict[str, list[Fact]] = {
         *(_refused(_row(1, n=value)) for value in ("x", True, None, 1.5)),
         *(_refused(_row(1, b=value)) for value in (None, "yes")),
         _refused(_row(1, word="x" * 17), "exceeds max length", 1100),
-        _refused(_row(1, word="ü" * 16), "length: 32, max length: 16", 1100),
+        _refused(_row(1, word="ü" * 16), "32", 1100),
         _refused({**_row(1), "$meta": {"a": 1}}, "$meta"),
         _insert(_row(1, v="[1, 2]")),
         _insert(_row(2, v=[None, 2])),
@@ -117,9 +117,7 @@ FACTS: dict[str, list[Fact]] = {
         _query("id < 3", ["count(*)"], {"count(*)": 3}, limit=1),
         Fact("entities/query", {**_C, "limit": 16385}, 65535, says="16384"),
         Fact("entities/query", {**_C, "filter": "id <"}, 1100, says="cannot parse expression: id <"),
-        Fact(
-            "entities/query", {**_C, "filter": "id < 3", "partitionNames": ["nope"]}, 1807, says="partition not found"
-        ),
+        Fact("entities/query", {**_C, "filter": "id < 3", "partitionNames": ["nope"]}, 1807, says="partition"),
         Fact(
             "entities/query", {**_C, "filter": "id < 3", "partitionNames": [""]}, 65535, says="Invalid partition name"
         ),
@@ -172,7 +170,7 @@ FACTS: dict[str, list[Fact]] = {
         *(_insert({"id": key, "vector": _V}, kept) for key, kept in ((5, "5"), ("", ""))),  # type: ignore[arg-type]
         _refused({"id": "x" * 11, "vector": _V}, "exceeds max length", 1100),
         *(
-            Fact("entities/get", {**_C, "id": [key], "outputFields": ["id"]}, data=[{"id": found}])
+            Fact("entities/get", {**_C, "id": [key], "outputFields": ["id"]}, data=[{"id": found}], eventually=True)
             for key, found in (("a", "a"), (5, ""), ("5", "5"))
         ),
         _delete("id in ['a']", 1),
