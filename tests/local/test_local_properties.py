@@ -149,7 +149,7 @@ def examples(draw: st.DrawFn) -> Example:
         if dynamic:
             more = draw(extras)
             row.update(more)
-            answer.update(more)
+            answer.update({key: value for key, value in more.items() if value is not None})
         rows.append(row)
         answers.append(answer)
     schema = {"autoID": auto, "enableDynamicField": dynamic, "fields": fields}
@@ -202,7 +202,8 @@ def check(api: Api, example: Example) -> None:
     body: Json = {"collectionName": example.name}
     texts = {entry["fieldName"] for entry in example.schema["fields"] if entry["dataType"] == "JSON"}
     expect(api.ok("entities/query", **body), example.answers, texts)
-    if example.keys:
+    # Keys with quotes are refused.
+    if example.keys and not any('"' in str(key) for key in example.keys):
         expect(api.ok("entities/get", **body, id=example.keys), example.answers, texts)
         some = example.answers[-1]
         if some["id"] != "":  # which counts as missing
