@@ -232,7 +232,7 @@ def test_an_import_on_a_full_disk_fails_and_leaves_room(disk: Disk, connect: Cal
         (running.files / "rows.json").write_text(str(rows(0, 2000)).replace("'", '"'))
         disk.fill()
         told = imported(api, "c", ["rows.json"])
-        assert (told["state"], "o space left" in told["reason"]) == ("Failed", True), told
+        assert (told["state"], "o space left" in told["reason"]) == ("Failed", True), told["reason"]
         assert list((disk.data / "imports").iterdir()) == []
         assert count(api, "c") == 0
         disk.empty()

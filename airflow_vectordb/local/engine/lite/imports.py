@@ -186,6 +186,8 @@ class Imports:
                     if self._stopping:
                         return job, []
                     _check_deadline(job)
+                    if not piece:  # the file has no rows, or as many as fill its pieces
+                        continue
                     found += len(piece)
                     size += _add(columns, encode(spec, piece, with_ids=False))
                     if rows + found > MOST_ROWS or size > MOST_BYTES:
