@@ -149,6 +149,9 @@ def test_properties_of_a_collection(api: Api, bare: str) -> None:
 
 
 def test_properties_that_cannot_be(api: Api, filled: str) -> None:
+    body = {"collectionName": filled, "properties": {"dynamicfield.enabled": True}}
+    code, message = api.fails("collections/alter_properties", **body)
+    assert (code, "this local server" in message) == (10, True)
     code, message = api.fails("collections/alter_properties", collectionName=filled, properties={"mmap.enabled": True})
     assert (code, "loaded" in message) == (104, True)
     assert api.fails("collections/drop_properties", collectionName=filled, propertyKeys=["mmap.enabled"])[0] == 104

@@ -309,6 +309,26 @@ FACTS: dict[str, list[Fact]] = {
             )
         ),
     ],
+    "default values": [
+        Fact(
+            "collections/create",
+            {
+                **_C,
+                **_of(_ID, _V, _with(_S, defaultValue="x")),
+                "indexParams": [{"fieldName": "v", "metricType": "L2"}],
+            },
+        ),
+        *(
+            Fact("entities/insert", {**_C, "data": [{"id": id, "v": [1, 2, 3, 4], **row}]})
+            for id, row in enumerate(({}, {"s": None}, {"s": ""}, {"s": "y"}))
+        ),
+        Fact(
+            "entities/query",
+            {**_C, "filter": "id >= 0", "outputFields": ["s"], "consistencyLevel": "Strong"},
+            data=[{"id": id, "s": value} for id, value in enumerate(("x", "x", "", "y"))],
+            eventually=True,
+        ),
+    ],
     "changes": [
         *(Fact("collections/create", {**_C, "dimension": 4}, data={}) for _ in range(2)),
         *(

@@ -12,6 +12,7 @@ from airflow_vectordb.local.engine.schema_rules import ISOLATION, check_isolatio
 from airflow_vectordb.local.errors import ApiError, already_loaded, not_here, unexpected
 
 _DESCRIPTION = "collection.description"
+_DYNAMIC = "dynamicfield.enabled"
 # Properties of what is loaded, as it is loaded.
 _UNLOADED = frozenset({MMAP, "lazyload.enabled"})
 
@@ -123,6 +124,8 @@ class Collections:
             if record.loaded and _UNLOADED.intersection({*properties, *drop}):
                 action = "alter" if properties else "delete"
                 raise already_loaded(record.name, f"can not {action} mmap properties if collection loaded")
+            if properties.get(_DYNAMIC, str(record.spec.dynamic)).lower() != str(record.spec.dynamic).lower():
+                raise not_here(f"changing {_DYNAMIC} of a collection that exists")
             self._check_isolation(record, properties)
             self._driver.alter(record, properties, drop)
             changed = {**record.spec.properties, **properties}

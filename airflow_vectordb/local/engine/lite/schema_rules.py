@@ -82,14 +82,14 @@ def check_added(spec: CollectionSpec, field: FieldSpec) -> None:
     """
     if len(spec.fields) >= MOST_FIELDS:
         raise invalid(f"The number of fields has reached the maximum value {MOST_FIELDS}")
+    if field.is_clustering_key and spec.has_clustering_key:
+        raise invalid(f"already has another clutering key field, field name: {field.name}")
     for refused, why in (
-        (field.type == "None", "not support to add a field of no type"),
         (field.is_vector, "not support to add vector field"),
         (field.name in _SYSTEM_FIELDS, "not support to add system field"),
         (field.is_primary, "not support to add pk field"),
         (not field.nullable, "added field must be nullable, please check it"),
         (field.is_partition_key, "not support to add partition key field"),
-        (field.is_clustering_key and spec.has_clustering_key, "already has another clutering key field"),
     ):
         if refused:
             raise invalid(f"{why}, field name = {field.name}")
