@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -148,20 +149,30 @@ def get(context: RequestContext, request: CollectionIDReq) -> Answer:
     return {"cost": 0, "data": read_rows(context, request.collection_name, spec, call)}
 
 
+_OCTAL = re.compile(r"[+-]?0_?[0-7][0-7_]*")
+
+
 def key_literal(primary: FieldSpec, value: Any) -> str:
     """Return a primary key as a literal of Milvus's filter language, to which a number is no text but an empty one."""
     if primary.type == "VarChar":
         return literal(value if type(value) is str else "")
-    if primary.type == "Int64":
-        try:
-            number = int(value) if type(value) in (int, str) else None
-        except ValueError:
-            number = None
-        if number is not None and -(2**63) <= number < 2**63:
-            return str(number)
-    raise ApiError(
-        1806, f"please check the primary key and its' type can only in [int, string], error: {value!r:.60} is no key"
-    )
+    text = value if isinstance(value, str) else json.dumps(value)
+    number = _parse_int(text)
+    if number is None:
+        why = f'unable to cast "{text[:60]}" of type string to int64'
+        raise ApiError(1806, f"please check the primary key and its' type can only in [int, string], error: {why}")
+    return str(number)
+
+
+def _parse_int(text: str) -> int | None:
+    """Return the integer that Go reads in a text, where a prefix may name the base; None for what is none."""
+    if not text.isascii() or text != text.strip():
+        return None
+    try:
+        number = int(text, 8 if _OCTAL.fullmatch(text) else 0)
+    except ValueError:
+        return None
+    return number if -(2**63) <= number < 2**63 else None
 
 
 @endpoint("entities/query", QueryReq, limiter=(200,))

@@ -46,9 +46,9 @@ def check_files(root: Path, groups: list[list[str]]) -> None:
     for group in groups:
         kinds = {PurePosixPath(name).suffix for name in group}
         if not kinds <= _READERS.keys() | {".npy"}:
-            raise import_failed(f"unexpected file type, files={group}")
+            raise import_failed(f"unexpected file type, files=[{' '.join(group)}]")
         if len(kinds) > 1:
-            raise import_failed(f"inconsistency in file types, files={group}")
+            raise import_failed(f"inconsistency in file types, files=[{' '.join(group)}]")
         if len(group) > 1 and kinds != {".npy"}:
             raise import_failed(f"for {kinds.pop()[1:]} import, accepts only one file")
         for name in group:

@@ -324,7 +324,7 @@ def _keep(path: Path, content: bytes) -> None:
 def _seconds(text: str) -> float:
     """How long a duration of Go is, ``1h30m`` for instance."""
     if not _DURATION.fullmatch(text):
-        raise import_failed(f"parse timeout failed, err=time: invalid duration {text!r}")
+        raise import_failed(f'parse timeout failed, err=time: invalid duration "{text}"')
     return sum(float(number) * _SECONDS[unit] for number, unit in re.findall(r"([\d.]+)(ms|s|m|h)", text))
 
 
