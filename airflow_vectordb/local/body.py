@@ -20,7 +20,7 @@ import dataclasses
 import re
 import types
 from collections.abc import Mapping
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import orjson
 
@@ -35,6 +35,8 @@ class Int32(int):
 
 _RANGES = {int: range(-(2**63), 2**63), Int32: range(-(2**31), 2**31)}
 _JSON_NAMES = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+# Types of which a required value must not be Go's zero.
+_EMPTY = frozenset({str, bool, int, Int32, float})
 _GO_NAMES = {Any: "interface {}", str: "string", bool: "bool", int: "int64", Int32: "int32", float: "float64"}
 _SCHEMA_NAMES = {str: "string", bool: "boolean", int: "integer", Int32: "integer", float: "number"}
 _ESCAPE = re.compile(
@@ -91,6 +93,7 @@ class _Shape:
     type: Any
     default: Any
     key: _Key
+    nested: bool
 
 
 _SHAPES: dict[type, dict[str, _Shape]] = {}
@@ -99,13 +102,14 @@ _SHAPES: dict[type, dict[str, _Shape]] = {}
 def _shape_of(cls: type) -> dict[str, _Shape]:
     """Return the fields of a request dataclass, in order, by their folded keys."""
     if cls not in _SHAPES:
-        hints = get_type_hints(cls)
+        hints = {name: _not_none(kind) for name, kind in get_type_hints(cls).items()}
         _SHAPES[cls] = {
             field.metadata["key"].name.casefold(): _Shape(
                 field.name,
-                _not_none(hints[field.name]),
+                hints[field.name],
                 None if field.default is dataclasses.MISSING else field.default,
                 field.metadata["key"],
+                dataclasses.is_dataclass(hints[field.name]),
             )
             for field in dataclasses.fields(cls)
         }
@@ -198,19 +202,15 @@ def _read(cls: type[T], body: Mapping[str, Any], path: str, go_path: str, absent
             given[folded] = value
     values: dict[str, Any] = {}
     for folded, shape in shapes.items():
-        key = shape.key
-        value = given.get(folded)
-        nested = dataclasses.is_dataclass(shape.type)
-        if value is None and not (key.required and (nested or absent is None)):
-            if key.required and absent is not None:
-                absent.append(_absence(go_path, key))
+        key, value = shape.key, given.get(folded)
+        if value is None and not key.required:
             continue
-        field = _Field(_struct_name(cls), f"{path}{key.name}", f"{go_path}.{key.go_name}", key.most)
-        if value is None:
-            value = _zero(shape.type, field, absent)
-        else:
-            value = _convert(shape.type, value, field, absent)
-        if key.required and absent is not None and shape.type in _GO_NAMES and shape.type is not Any and not value:
+        if value is None and not shape.nested and absent is not None:
+            absent.append(_absence(go_path, key))
+            continue
+        field = _Field(cls, path, go_path, key)
+        value = _zero(shape.type, field, absent) if value is None else _convert(shape.type, value, field, absent)
+        if key.required and not value and absent is not None and shape.type in _EMPTY:
             absent.append(_absence(go_path, key))
         values[shape.attribute] = value
     if absent:
@@ -224,22 +224,28 @@ def _absence(go_path: str, key: _Key) -> str:
     return f"Key: '{go_path}.{name}' Error:Field validation for '{name}' failed on the 'required' tag"
 
 
-@dataclasses.dataclass(frozen=True)
-class _Field:
-    """Where a value stands: the struct, the keys that lead to it, the same in Go's names, and how many it may be."""
+class _Field(NamedTuple):
+    """Where a value stands: in which request, behind which keys, and behind which of Go's names."""
 
-    struct: str
-    path: str
-    go_path: str
-    most: int
+    owner: type
+    above: str
+    go_above: str
+    key: _Key
+
+    @property
+    def path(self) -> str:
+        return f"{self.above}{self.key.name}"
+
+    @property
+    def go_path(self) -> str:
+        return f"{self.go_above}.{self.key.go_name}"
 
     def wrong(self, value: object, kind: Any) -> ApiError:
         what = _JSON_NAMES[type(value)]
         if what == "number" and kind in _RANGES:
             what = f"number {value}"
-        return bad_format(
-            f"json: cannot unmarshal {what} into Go struct field {self.struct}.{self.path} of type {_go_name(kind)}"
-        )
+        where = f"{_struct_name(self.owner)}.{self.path}"
+        return bad_format(f"json: cannot unmarshal {what} into Go struct field {where} of type {_go_name(kind)}")
 
 
 def _zero(kind: Any, field: _Field, absent: list[str] | None) -> Any:
@@ -250,18 +256,18 @@ def _zero(kind: Any, field: _Field, absent: list[str] | None) -> Any:
 
 
 def _convert(kind: Any, value: Any, field: _Field, absent: list[str] | None) -> Any:
-    origin = get_origin(kind)
-    if kind is Any:
+    if kind is Any or (type(value) is kind and kind is not int):
         return value
+    origin = get_origin(kind)
     if origin is list:
         if not isinstance(value, list):
             raise field.wrong(value, kind)
         (item,) = get_args(kind)
-        if item is Any:
+        if item is Any or (item == dict[str, Any] and all(type(one) is dict for one in value)):
             return value
-        if dataclasses.is_dataclass(item) and len(value) > field.most:
-            what = field.path.rsplit(".", 1)[-1].removesuffix("s")
-            raise unexpected(f"maximum {what}'s number should be limited to {field.most}, but got {len(value)}")
+        if dataclasses.is_dataclass(item) and len(value) > field.key.most:
+            what = field.key.name.removesuffix("s")
+            raise unexpected(f"maximum {what}'s number should be limited to {field.key.most}, but got {len(value)}")
         return [_zero(item, field, None) if one is None else _convert(item, one, field, None) for one in value]
     if origin is dict:
         if not isinstance(value, dict):
