@@ -218,6 +218,7 @@ def check(api: Api, example: Example) -> None:
         assert same(default, [entry.get("defaultValue")])
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(example=examples())
 def test_random_rows_come_back_as_they_were_written(api: Api, example: Example) -> None:

@@ -332,6 +332,7 @@ keys = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(json_like | st.lists(st.dictionaries(keys, json_like, max_size=6), max_size=3))
 def test_nothing_but_a_readable_error_or_specs_comes_out(raw: Any) -> None:
     try:
