@@ -145,7 +145,6 @@ FUNCTION: Json = {"name": "f", "type": "BM25", "inputFieldNames": ["label"], "ou
         ("collections/compact", "clustering compaction", {"isClustering": True}),
         ("indexes/alter_properties", "altering an index", {"indexName": "v", "properties": {"mmap.enabled": True}}),
         ("indexes/drop_properties", "altering an index", {"indexName": "v", "propertyKeys": ["mmap.enabled"]}),
-        ("databases/describe", "DescribeDatabase", {"dbName": "default"}),
         ("databases/alter", "properties of a database", {"dbName": "default", "properties": {"a": 1}}),
         ("databases/drop_properties", "properties of a database", {"dbName": "default", "propertyKeys": ["a"]}),
     ],
@@ -158,9 +157,22 @@ def test_what_this_milvus_has_not(api: Api, name: str, path: str, what: str, bod
     assert "Milvus v2.3.5" in message
 
 
-@pytest.mark.parametrize("kind", ["Float16Vector", "BFloat16Vector", "Int8Vector", "SparseFloatVector"])
+@pytest.mark.parametrize("kind", ["Float16Vector", "BFloat16Vector", "Int8Vector"])
 def test_types_that_this_milvus_has_not(api: Api, name: str, kind: str) -> None:
     fields = [KEY, {"fieldName": "w", "dataType": kind, "elementTypeParams": {"dim": 8}}]
     code, message = api.fails("collections/create", collectionName=name, schema={"fields": fields})
     assert (code, message.split(":")[0]) == (10, kind)
     assert "Milvus v2.3.5" in message
+
+
+def test_sparse_vectors_are_refused_by_this_milvus_itself(api: Api, name: str) -> None:
+    schema = {"fields": [KEY, {"fieldName": "w", "dataType": "SparseFloatVector"}]}
+    api.ok("collections/create", collectionName=name, schema=schema)
+    index = {"fieldName": "w", "metricType": "IP", "indexType": "SPARSE_INVERTED_INDEX"}
+    code, message = api.fails("indexes/create", collectionName=name, indexParams=[index])
+    assert (code, message.split(":")[0]) == (1100, "create index on 104 field is not supported")
+
+
+def test_a_database_without_properties_is_described(api: Api) -> None:
+    assert api.ok("databases/describe", dbName="default")["properties"] == []
+    assert api.fails("databases/describe", dbName="nowhere")[0] == 800

@@ -6,6 +6,7 @@ from airflow_vectordb.local.engine.model import DatabaseInfo
 from airflow_vectordb.local.engine.remote.backend import Backend
 from airflow_vectordb.local.engine.requests import pairs, unpaired
 
+_DESCRIBED_SINCE = (2, 4)
 _PROPERTIES = {"properties of a database": (2, 4)}
 
 
@@ -22,6 +23,8 @@ class Databases:
 
     def describe(self, name: str) -> DatabaseInfo:
         self._backend.check_database(name)
+        if self._backend.version()[1] < _DESCRIBED_SINCE:
+            return DatabaseInfo(0, name, {})  # it has no properties there
         answer = self._backend.call("DescribeDatabase", db_name=name)
         return DatabaseInfo(answer.dbID, answer.db_name, unpaired(answer.properties))
 
