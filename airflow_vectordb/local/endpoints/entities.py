@@ -94,11 +94,17 @@ def shown_ids(context: RequestContext, ids: list[int] | list[str]) -> list[Any]:
 # --- writing ---
 
 
+def _columns(spec: CollectionSpec, request: CollectionDataReq, *, with_ids: bool, partial: bool = False) -> list[Any]:
+    if not request.data:
+        raise rows.bad_row("missing required parameters")
+    return rows.encode(spec, request.data, with_ids=with_ids, partial=partial)
+
+
 @endpoint("entities/insert", CollectionDataReq, limiter=(200,))
 def insert(context: RequestContext, request: CollectionDataReq) -> Answer:
     """Insert rows."""
     spec = context.engine.collections.spec(context.database, request.collection_name)
-    columns = rows.encode(spec, request.data, with_ids=False)
+    columns = _columns(spec, request, with_ids=False)
     done = context.engine.entities.insert(
         context.database, request.collection_name, request.partition_name, columns, len(request.data)
     )
@@ -109,7 +115,7 @@ def insert(context: RequestContext, request: CollectionDataReq) -> Answer:
 def upsert(context: RequestContext, request: CollectionDataReq) -> Answer:
     """Insert rows, in place of those with the same keys."""
     spec = context.engine.collections.spec(context.database, request.collection_name)
-    columns = rows.encode(spec, request.data, with_ids=True, partial=request.partial)
+    columns = _columns(spec, request, with_ids=True, partial=request.partial)
     done = context.engine.entities.upsert(
         context.database,
         request.collection_name,

@@ -29,7 +29,7 @@ _INT_RANGES = {"Int8": 8, "Int16": 16, "Int32": 32, "Int64": 64}
 _SLOTS = SCALAR_SLOTS | {"JSON": "json_data", "Geometry": "geometry_wkt_data", "Timestamptz": "string_data"}
 
 
-def _bad_row(detail: str) -> ApiError:
+def bad_row(detail: str) -> ApiError:
     return ApiError(1804, f"fail to deal the insert data, error: {detail}")
 
 
@@ -43,8 +43,6 @@ def encode(spec: CollectionSpec, rows: Sequence[dict[str, Any]], *, with_ids: bo
     :param partial: a partial update: fields that no row has are left out.
     :raises ApiError: 1804, naming the field, when a row does not fit.
     """
-    if not rows:
-        raise _bad_row("missing required parameters")
     columns = []
     wanted = {entry.name for entry in spec.fields}
     for entry in spec.fields:
@@ -52,7 +50,7 @@ def encode(spec: CollectionSpec, rows: Sequence[dict[str, Any]], *, with_ids: bo
         if skipped or entry.is_function_output:
             if any(entry.name in row for row in rows):
                 why = "autoID is on" if skipped else "it is the output of a function"
-                raise _bad_row(f"field {entry.name} is not to be passed, {why}")
+                raise bad_row(f"field {entry.name} is not to be passed, {why}")
             continue
         if partial and not entry.is_primary and not any(entry.name in row for row in rows):
             continue
@@ -62,7 +60,7 @@ def encode(spec: CollectionSpec, rows: Sequence[dict[str, Any]], *, with_ids: bo
         columns.append(_meta_column(extras))
     elif any(extras):
         names = sorted({key for extra in extras for key in extra})
-        raise _bad_row(f"has pass more field without dynamic schema, please check it: {', '.join(names)}")
+        raise bad_row(f"has pass more field without dynamic schema, please check it: {', '.join(names)}")
     return columns
 
 
@@ -74,7 +72,7 @@ def _value(entry: FieldSpec, row: dict[str, Any], partial: bool) -> Any:
         if not entry.nullable:
             if entry.type in ("VarChar", "JSON") and not (partial and entry.name not in row):
                 return ""
-            raise _bad_row(f"the field {entry.name} has no value, it is neither nullable nor has it a default")
+            raise bad_row(f"the field {entry.name} has no value, it is neither nullable nor has it a default")
     return value
 
 
@@ -82,7 +80,7 @@ def _meta_column(extras: Iterable[dict[str, Any]]) -> Any:
     column = schema_pb2.FieldData(field_name=_META, type=TYPE_NUMBERS["JSON"], is_dynamic=True)
     for extra in extras:
         if _META in extra:
-            raise _bad_row(f"use the invalid field name({_META}) when enable dynamicField")
+            raise bad_row(f"use the invalid field name({_META}) when enable dynamicField")
         if None in extra.values():
             extra = {key: value for key, value in extra.items() if value is not None}
         column.scalars.json_data.data.append(json.dumps(extra).encode())
@@ -111,7 +109,7 @@ def _column(entry: FieldSpec, values: list[Any]) -> Any:
         slot.SetInParent()
         slot.data.extend([convert(value) for value in values])
     else:
-        raise _bad_row(f"the type {entry.type} of field {entry.name} is not supported")
+        raise bad_row(f"the type {entry.type} of field {entry.name} is not supported")
     return column
 
 
@@ -119,26 +117,26 @@ def _packed(entry: FieldSpec, value: Any) -> bytes:
     try:
         return dense_bytes(entry, value)
     except ValueError as error:
-        raise _bad_row(f"field {entry.name}: {error}") from error
+        raise bad_row(f"field {entry.name}: {error}") from error
 
 
 def _float_vectors(entry: FieldSpec, vectors: list[Any]) -> list[float]:
     try:
         vectors = [numbers(_from_text(vector)) for vector in vectors]
     except ValueError as error:
-        raise _bad_row(f"the value of field {entry.name} is not a list of numbers: {error}") from error
+        raise bad_row(f"the value of field {entry.name} is not a list of numbers: {error}") from error
     for vector in vectors:
         if len(vector) != entry.dim:
-            raise _bad_row(f"dimension: {entry.dim}, but length of []float: {len(vector)}, field {entry.name}")
+            raise bad_row(f"dimension: {entry.dim}, but length of []float: {len(vector)}, field {entry.name}")
     if not vectors:
         return []
     try:
         flat = np.array(vectors, dtype=np.float64).ravel()
     except OverflowError as error:
-        raise _bad_row(f"field {entry.name}: {error}") from error
+        raise bad_row(f"field {entry.name}: {error}") from error
     # Checked in double precision: a cast of 1e300 to float32 would warn and give infinity.
     if not bool((np.abs(flat) <= np.finfo(np.float32).max).all()):
-        raise _bad_row(f"a value of field {entry.name} is not a number or out of the range of float32")
+        raise bad_row(f"a value of field {entry.name} is not a number or out of the range of float32")
     floats: list[float] = flat.tolist()
     return floats
 
@@ -157,7 +155,7 @@ def _sparse(entry: FieldSpec, value: Any) -> bytes:
     try:
         return sparse_bytes(sparse_pairs(value))
     except (ValueError, TypeError, struct.error, OverflowError) as error:
-        raise _bad_row(f"field {entry.name}: not a sparse vector: {error}") from error
+        raise bad_row(f"field {entry.name}: not a sparse vector: {error}") from error
 
 
 def sparse_pairs(value: Any) -> list[tuple[int, float]]:
@@ -190,7 +188,7 @@ def _fill_arrays(column: Any, entry: FieldSpec, values: list[Any]) -> None:
         with contextlib.suppress(ValueError):
             value = _from_text(value)
         if not isinstance(value, list):
-            raise _bad_row(f"the value of field {entry.name} is not an array")
+            raise bad_row(f"the value of field {entry.name} is not an array")
         slot = getattr(column.scalars.array_data.data.add(), _SLOTS[entry.element_type])
         slot.SetInParent()
         slot.data.extend([convert(item) for item in value])
@@ -201,7 +199,7 @@ def _converter(name: str, kind: str) -> Callable[[Any], Any]:
 
     def refuse(value: Any) -> ApiError:
         shown = repr(value)
-        return _bad_row(f"the value {shown[:60]} of field {name} is not a valid {kind}")
+        return bad_row(f"the value {shown[:60]} of field {name} is not a valid {kind}")
 
     def integer(value: Any) -> int:
         bits = _INT_RANGES[kind]
