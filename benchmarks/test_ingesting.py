@@ -25,6 +25,8 @@ MOST_CPU = {"pymilvus, lists": 0.5, "pymilvus, NumPy": 0.8, "requests": 0.2, "Bu
 LEAST_SPEED = {"pymilvus, lists": 1.0, "requests": 2.0, "BulkWriter, lists": 1.0}
 #: Short rows and small requests, for as many requests in as little time.
 SMALL_DIMENSION, SMALL_BATCH = 8, 200
+#: Of such rows into a database, which takes as long for few as for many.
+LARGE_BATCH = 2000
 FEW_ROWS, MOST_GROWTH = 10_000, 1.1
 
 
@@ -94,6 +96,21 @@ def test_ingesting_takes_as_much_memory_for_many_rows(
             tmp_path,
             lambda rows: print_table(f"load rows of {SMALL_DIMENSION} floats, {SMALL_BATCH} a request", rows),
         )
+
+
+def test_ingesting_into_a_database_takes_as_much_memory_for_many_rows(
+    pytestconfig: pytest.Config, tmp_path: Path, database: Database, print_table: Callable[[str, Rows], None]
+) -> None:
+    if not pytestconfig.getoption("--engine"):
+        pytest.skip("Milvus Lite takes long for many rows")
+    _check_memory(
+        lambda path: database.load(OURS, path, SMALL_DIMENSION, batch_rows=LARGE_BATCH)[0],
+        int(pytestconfig.getoption("--many-rows")),
+        tmp_path,
+        lambda rows: print_table(
+            f"load rows of {SMALL_DIMENSION} floats into {database.name}, {LARGE_BATCH:,} a request", rows
+        ),
+    )
 
 
 def _check_memory(
