@@ -11,55 +11,8 @@ import requests
 
 from airflow_vectordb.local import LocalMilvus, LocalMilvusError
 from airflow_vectordb.local.engine.messages import milvus_pb2
-from tests.support.engine_api import Api, Json
+from tests.support.engine_api import Api
 from tests.support.milvus_server import MilvusServer
-
-
-@pytest.mark.parametrize(
-    ("path", "more"),
-    [
-        ("collections/describe", {}),
-        ("collections/load", {}),
-        ("collections/release", {}),
-        ("collections/get_stats", {}),
-        ("indexes/create", {"indexParams": [{"fieldName": "v"}]}),
-        ("indexes/list", {}),
-        ("indexes/describe", {"indexName": "v"}),
-        ("indexes/drop", {"indexName": "v"}),
-        ("entities/insert", {"data": [{"id": 1}]}),
-        ("entities/upsert", {"data": [{"id": 1}]}),
-        ("entities/query", {"filter": "id > 0"}),
-        ("entities/get", {"id": [1]}),
-        ("entities/search", {"data": [[1, 2]]}),
-        ("entities/delete", {"filter": "id in [1]"}),
-        ("aliases/create", {"aliasName": "a_new_one"}),
-    ],
-)
-def test_missing_collections_and_databases(api: Api, path: str, more: Json) -> None:
-    assert api.fails(path, collectionName="nope", **more)[0] == 100
-    assert api.fails(path, collectionName="nope", dbName="nowhere", **more)[0] == 800
-
-
-def test_what_is_to_be_flushed_is_missed_by_the_limiter(api: Api) -> None:
-    for more, reason in (
-        ({}, "collection not found[database=default][collection=nope]"),
-        ({"dbName": "nowhere"}, "database not found[database=nowhere]"),
-    ):
-        code, message = api.fails("collections/flush", collectionName="nope", **more)
-        assert (code, message) == (1807, f"request is rejected by limiter, error: {reason}")
-
-
-def test_a_load_state_does_not_tell_databases_apart(api: Api) -> None:
-    for more in ({}, {"dbName": "nowhere"}, {"partitionNames": ["p"]}):
-        found = api.fails("collections/get_load_state", collectionName="nope", **more)
-        assert found == (100, "collection not found[collection=nope]")
-
-
-def test_missing_is_no_error_where_milvus_has_it_so(api: Api) -> None:
-    api.ok("collections/drop", collectionName="nope")
-    assert api.ok("collections/has", collectionName="nope") == {"has": False}
-    assert api.fails("collections/drop", collectionName="nope", dbName="nowhere")[0] == 800
-    assert api.fails("collections/list", dbName="nowhere")[0] == 800
 
 
 @pytest.mark.parametrize("token", ["root:wrong", "root:Milvus", "nobody:Milvus", "key", ""])

@@ -147,11 +147,6 @@ def test_databases_come_and_go(api: Api) -> None:
     assert api.fails("databases/describe", dbName="lab")[0] == 800
 
 
-def test_the_default_database_stays(api: Api) -> None:
-    assert api.fails("databases/drop", dbName="default")[0] == 65535
-    assert api.fails("databases/create", dbName="a/b")[0] == 802
-
-
 def test_collections_of_one_name_in_two_databases_are_two(api: Api, name: str) -> None:
     api.ok("databases/create", dbName="twin")
     try:
@@ -199,29 +194,3 @@ def test_a_collection_is_not_dropped_through_its_alias_nor_under_it(api: Api, fi
         api.ok("aliases/drop", aliasName="other")
     assert api.fails("aliases/describe", aliasName="other")[0] == 1600
     assert api.fails("collections/describe", collectionName="other")[0] == 100
-
-
-def test_an_alias_moves_in_one_step(api: Api, filled: str) -> None:
-    api.ok("collections/create", collectionName="second", dimension=4)
-    try:
-        api.ok("aliases/create", collectionName=filled, aliasName="live")
-        code, message = api.fails("aliases/create", collectionName="second", aliasName="live")
-        assert (code, filled in message) == (1602, True)
-        api.ok("aliases/alter", collectionName="second", aliasName="live")
-        assert api.ok("aliases/describe", aliasName="live")["collectionName"] == "second"
-        assert api.ok("aliases/list", collectionName=filled) == []
-    finally:
-        api.ok("aliases/drop", aliasName="live")
-        api.ok("collections/drop", collectionName="second")
-
-
-def test_aliases_that_cannot_be(api: Api, bare: str) -> None:
-    assert api.fails("aliases/alter", collectionName=bare, aliasName="nosuch")[0] == 1600
-    assert api.fails("aliases/create", collectionName="nosuch", aliasName="a")[0] == 100
-    assert api.fails("aliases/list", collectionName="nosuch")[0] == 100
-    assert api.fails("aliases/create", collectionName=bare, aliasName=bare)[0] == 1601
-    assert api.fails("aliases/create", collectionName=bare, aliasName="a-b")[0] == 1100
-    assert api.fails("aliases/describe", aliasName="a", dbName="nowhere")[0] == 800
-    api.ok("aliases/create", collectionName=bare, aliasName="taken")
-    code, message = api.fails("collections/create", collectionName="taken", dimension=4)
-    assert (code, "alias" in message) == (1601, True)

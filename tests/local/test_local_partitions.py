@@ -139,38 +139,6 @@ def test_one_partition_of_a_released_collection_is_loaded(api: Api, parted: str)
     assert (count(api, parted), count(api, parted, partitionNames=["later"])) == (15, 0)
 
 
-def test_a_partition_that_is_not_there(api: Api, filled: str, rows: list[Json]) -> None:
-    calls: dict[str, Json] = {
-        "partitions/load": {"partitionNames": ["_default", "nosuch"]},
-        "partitions/release": {"partitionNames": ["nosuch"]},
-        "partitions/get_stats": {"partitionName": "nosuch"},
-    }
-    for path, body in calls.items():
-        assert api.fails(path, collectionName=filled, **body) == (200, "partition not found[partition=nosuch]"), path
-    # Of rows Milvus's limiter is the one who notices.
-    calls = {
-        "entities/insert": {"partitionName": "nosuch", "data": rows[:1]},
-        "entities/upsert": {"partitionName": "nosuch", "data": rows[:1]},
-        "entities/delete": {"partitionName": "nosuch", "filter": "id > 0"},
-        "entities/get": {"partitionNames": ["nosuch"], "id": 1},
-        "entities/query": {"partitionNames": ["nosuch"], "filter": "id > 0"},
-        "entities/search": {"partitionNames": ["nosuch"], "data": [[3, 1, 0, 0]], "annsField": "v"},
-    }
-    reason = "request is rejected by limiter, error: partition not found[partition=nosuch]"
-    for path, body in calls.items():
-        assert api.fails(path, collectionName=filled, **body) == (1807, reason), path
-
-
-def test_the_default_partition_stays(api: Api, filled: str) -> None:
-    api.ok("collections/release", collectionName=filled)
-    code, message = api.fails("partitions/drop", collectionName=filled, partitionName="_default")
-    assert (code, "default partition" in message) == (65535, True)
-
-
-def test_loading_a_partition_wants_indexes_as_well(api: Api, bare: str) -> None:
-    assert api.fails("partitions/load", collectionName=bare, partitionNames=["_default"])[0] == 700
-
-
 def test_with_a_partition_key_they_are_not_to_be_touched(api: Api, name: str, rows: list[Json]) -> None:
     fields = [{**field, "isPartitionKey": field["fieldName"] == "label"} for field in SCHEMA["fields"]]
     indexes = [{"fieldName": "v"}, {"fieldName": "s"}]

@@ -71,17 +71,6 @@ def test_a_body_that_is_nested_too_deeply_is_1801(api: Api) -> None:
         assert (response.status_code, response.json()["code"]) == (200, 1801), body[:20]
 
 
-@pytest.mark.parametrize("value", ["4", 4.5, True, [4]])
-def test_a_number_is_a_number(api: Api, value: object) -> None:
-    assert api.fails("collections/create", collectionName="never", dimension=value)[0] == 1801
-    assert api.ok("collections/has", collectionName="never") == {"has": False}
-
-
-@pytest.mark.parametrize("value", ["true", 1, 0])
-def test_a_boolean_is_a_boolean(api: Api, value: object) -> None:
-    assert api.fails("collections/create", collectionName="never", dimension=4, autoID=value)[0] == 1801
-
-
 def test_an_unknown_path_is_answered_as_plain_text(api: Api) -> None:
     assert api.post("nosuch/list", {}).headers["Content-Type"].startswith("text/plain")
 

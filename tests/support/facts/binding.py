@@ -180,6 +180,9 @@ FACTS: dict[str, list[Fact]] = {
             1801,
             says=_takes("number", "ImportReq.options", "string"),
         ),
+        *(Fact("collections/create", {**_C, "dimension": value}, 1801) for value in ("4", 4.5, 4.0, True, [4])),
+        *(Fact("collections/create", {**_C, "dimension": 4, "autoID": value}, 1801) for value in ("true", 1, 0)),
+        Fact("collections/has", _C, data=_ABSENT),
         # These have no database, whatever it is.
         Fact("jobs/import/describe", {"dbName": 5, "jobId": "123"}, 2100, over="lite"),
         Fact("collections/get_compaction_state", {"dbName": [], "jobID": 1}, over="lite"),

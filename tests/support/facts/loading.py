@@ -29,6 +29,7 @@ FACTS: dict[str, list[Fact]] = {
         Fact("entities/search", {**_C, "data": [[0.5, 1.0]]}, 101),
         Fact("partitions/load", {**_C, "partitionNames": []}, 65535, says="due to no partition specified"),
         Fact("partitions/release", {**_C, "partitionNames": []}, 1100),
+        Fact("partitions/load", {**_C, "partitionNames": ["p1", "nope"]}, 200, says="nope"),
         Fact("partitions/load", {**_C, "partitionNames": ["p1"]}, data={}),
         Fact(_STATE, {**_C, "partitionNames": ["p1"]}, data=_LOADED, beside={"message": ""}, eventually=True),
         Fact(_STATE, _C, data=_LOADED, beside={"message": ""}),
@@ -50,6 +51,7 @@ FACTS: dict[str, list[Fact]] = {
     "collections": [
         Fact("collections/create", {**_C, "schema": _SCHEMA}),
         Fact("collections/load", _C, 700),
+        Fact("partitions/load", {**_C, "partitionNames": ["_default"]}, 700),
         Fact("indexes/create", {**_C, "indexParams": [_INDEX]}),
         *(Fact("collections/load", _C, data={}) for _ in range(2)),
         Fact(_STATE, _C, data=_LOADED, beside={"message": ""}, eventually=True),

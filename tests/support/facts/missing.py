@@ -94,6 +94,12 @@ FACTS: dict[str, list[Fact]] = {
             for path in ("collections/flush", "collections/compact")
         ),
         Fact("jobs/import/describe", {"jobId": "123", "dbName": "nowhere"}, 2100, over="lite"),
+        Fact("collections/list", {"dbName": "nowhere"}, 800),
+        *(
+            Fact(f"collections/{action}", {"collectionName": "c", "dbName": "nowhere"}, 800)
+            for action in ("has", "drop")
+        ),
+        Fact("aliases/describe", {"aliasName": "al", "dbName": "nowhere"}, 800),
     ],
     "partitions": [
         _CREATE,
