@@ -212,7 +212,7 @@ class Collections(Writer):
         what = f"{self.chance.randrange(10**9)} größte"
         shards, level = self.chance.randint(1, 4), self.chance.choice(["Strong", "Eventually", "Bounded"])
         params = {"shardsNum": shards, "consistencyLevel": level}
-        body = {"collectionName": name, "schema": {**SCHEMA, "description": what}, "params": params}
+        body = {"collectionName": name, "schema": SCHEMA, "description": what, "params": params}
         return self.change(api, "collections/create", body, {name: (what, shards, level)})
 
     def seen(self, api: Api) -> dict[Any, Any]:

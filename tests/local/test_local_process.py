@@ -279,11 +279,11 @@ def test_everything_survives_a_restart_and_a_crash(
     try:
         api = connect(running)
         api.ok("databases/create", dbName="lab", properties={"a": "b"})
-        schema = {**SCHEMA, "description": "of a schema"}
         api.ok(
             "collections/create",
             collectionName="kept",
-            schema=schema,
+            schema=SCHEMA,
+            description="what it is for",
             params=params,
             indexParams=[index, {"fieldName": "s"}],
         )
