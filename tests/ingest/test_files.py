@@ -158,8 +158,8 @@ def test_vectors_are_also_given_together_where_there_are_all(kind: Any, values: 
 
 
 def test_a_row_group_is_not_in_memory_as_a_whole(tmp_path: Path) -> None:
-    numbers = np.random.default_rng(1).standard_normal(20_000 * 256, np.float32)
-    column = pa.FixedSizeListArray.from_arrays(pa.array(numbers), 256).cast(pa.list_(pa.float32()))
+    numbers = np.random.default_rng(1).standard_normal(5_000 * 1024, np.float32)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(numbers), 1024).cast(pa.list_(pa.float32()))
     parquet.write_table(pa.table({"v": column}), tmp_path / "rows.parquet")
     del column, numbers
     tracemalloc.start()  # what is read of a file is Python's
