@@ -52,12 +52,22 @@ def make_database() -> None:
     initdb()
 
 
+@cache
+def share_api_server() -> None:
+    """Make the API server of tasks once, as Airflow 3.3 does: older ones make it for each task, which takes seconds."""
+    from airflow.sdk.execution_time import supervisor
+
+    if not hasattr(supervisor.in_process_api_server, "cache_clear"):
+        supervisor.in_process_api_server = cache(supervisor.in_process_api_server)
+
+
 @contextmanager
 def dags_folder(path: str) -> Iterator[None]:
     """Have Airflow's DAGs in a directory, or in a file: ``dag.test()`` parses and stores all that there are."""
     from airflow import settings
 
     make_database()
+    share_api_server()
     variable = patch.dict(os.environ, AIRFLOW__CORE__DAGS_FOLDER=path)
     with variable, patch.object(settings, "DAGS_FOLDER", path):
         yield
