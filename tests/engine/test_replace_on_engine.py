@@ -145,7 +145,7 @@ def there(milvus: MilvusServer, collection: str) -> tuple[str | None, bool]:
     """Which M the engine itself has, and whether the collection is loaded or being loaded."""
     index = milvus.client.describe_index(collection, HNSW["indexName"], timeout=30)
     state = milvus.client.get_load_state(collection, timeout=30)["state"]
-    return (None if index is None else str(index["M"])), str(state.name) in ("Loaded", "Loading")
+    return (None if index is None else str(index["params"]["M"])), str(state.name) in ("Loaded", "Loading")
 
 
 def comes_to(milvus: MilvusServer, collection: str, expected: tuple[str | None, bool]) -> None:
