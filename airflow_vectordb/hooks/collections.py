@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_vectordb import rest, waiting
 from airflow_vectordb.exceptions import translate_errors
+from airflow_vectordb.hooks import arguments
 from airflow_vectordb.hooks._base import DEFAULT_TIMEOUT
 from airflow_vectordb.hooks.indexes import IndexMethods
 
@@ -104,6 +105,7 @@ class CollectionMethods(IndexMethods):
 
     def drop_collection_properties(self, collection_name: str, property_keys: Sequence[str]) -> None:
         """Set properties back to their defaults."""
+        arguments.check_names(property_keys=property_keys)
         self.send(rest.collections.drop_properties(collection_name, property_keys))
 
     def add_collection_field(self, collection_name: str, field: Mapping[str, Any]) -> None:
@@ -145,6 +147,7 @@ class CollectionMethods(IndexMethods):
         :param timeout: seconds to wait at most
         :raises MilvusError: when the server refuses, or when it is not loaded by then
         """
+        arguments.check_names(partition_names=partition_names)
         names = tuple(partition_names or ())
         if names:
             self.send(rest.partitions.load(collection_name, names))
@@ -170,6 +173,7 @@ class CollectionMethods(IndexMethods):
         :param timeout: seconds to wait at most
         :raises MilvusError: when the server refuses, or when it is not released by then
         """
+        arguments.check_names(partition_names=partition_names)
         names = tuple(partition_names or ())
         if names:
             self.send(rest.partitions.release(collection_name, names))
@@ -184,6 +188,7 @@ class CollectionMethods(IndexMethods):
 
     def get_load_state(self, collection_name: str, partition_names: Sequence[str] | None = None) -> LoadState:
         """Return how far it is loaded (:class:`~airflow_vectordb.rest.collections.LoadState`)."""
+        arguments.check_names(partition_names=partition_names)
         return self.send(rest.collections.load_state(collection_name, partition_names or ()))
 
     # Partitions -------------------------------------------------------------------------------------------------------
@@ -264,6 +269,7 @@ class CollectionMethods(IndexMethods):
 
     def drop_database_properties(self, db_name: str, property_keys: Sequence[str]) -> None:
         """Set properties back to their defaults."""
+        arguments.check_names(property_keys=property_keys)
         self.send(rest.databases.drop_properties(db_name, property_keys))
 
     def list_databases(self) -> list[str]:

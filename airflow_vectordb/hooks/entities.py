@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_vectordb import rest
 from airflow_vectordb.exceptions import translate_errors
+from airflow_vectordb.hooks import arguments
 from airflow_vectordb.hooks._base import HookBase
 from airflow_vectordb.rest import filters
 
@@ -88,7 +89,8 @@ class EntityMethods(HookBase):
         :param partition_names: names of the partitions to read; None: all
         :return: the rows that there are, values as the server gives them (JSON fields come as text)
         """
-        keys = [ids] if isinstance(ids, int | str) else list(ids)
+        arguments.check_names(output_fields=output_fields, partition_names=partition_names)
+        keys = arguments.list_keys(ids, texts=True)
         return self.send(
             rest.entities.get(collection_name, keys, output_fields=output_fields, partitions=partition_names)
         )
@@ -118,6 +120,7 @@ class EntityMethods(HookBase):
         :param consistency_level: None: the collection's
         :return: rows, values as the server gives them (JSON fields come as text)
         """
+        arguments.check_names(output_fields=output_fields, partition_names=partition_names)
         return self.send(
             rest.entities.query(
                 collection_name,
@@ -161,6 +164,7 @@ class EntityMethods(HookBase):
         :return: pages of rows, none of them empty
         :raises UnexpectedError: when the server does not answer in the order of keys: rows would be left out
         """
+        arguments.check_names(output_fields=output_fields, partition_names=partition_names)
         key = self._primary_key(collection_name)
         selected, left = filter, limit
         last: Any = None
@@ -205,6 +209,7 @@ class EntityMethods(HookBase):
         :param filter_params: values for the ``{names}`` in the filter
         :param partition_names: names of the partitions to count in; None: all
         """
+        arguments.check_names(partition_names=partition_names)
         return self.send(
             rest.entities.count(collection_name, filter=filter, filter_params=filter_params, partitions=partition_names)
         )
@@ -244,11 +249,13 @@ class EntityMethods(HookBase):
         :param group_by_field: one hit for each value of this field
         :return: for each vector its hits, nearest first: primary key under its own name, ``distance``, output fields
         """
+        arguments.check_names(output_fields=output_fields, partition_names=partition_names)
+        vectors = arguments.list_vectors(data)
         options = {**_consistency(consistency_level), **({"groupingField": group_by_field} if group_by_field else {})}
         return self.send(
             rest.entities.search(
                 collection_name,
-                list(data),
+                vectors,
                 anns_field=anns_field,
                 limit=limit,
                 offset=offset,
@@ -287,6 +294,8 @@ class EntityMethods(HookBase):
         :param consistency_level: None: the collection's
         :return: for each vector its hits, best first
         """
+        arguments.check_names(output_fields=output_fields, partition_names=partition_names)
+        arguments.check_searches(reqs)
         return self.send(
             rest.entities.hybrid_search(
                 collection_name,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import rest, waiting
 from airflow_vectordb.exceptions import translate_errors
+from airflow_vectordb.hooks import arguments
 from airflow_vectordb.hooks._base import DEFAULT_TIMEOUT, HookBase
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class IndexMethods(HookBase):
 
     def drop_index_properties(self, collection_name: str, index_name: str, property_keys: Sequence[str]) -> None:
         """Set properties back to their defaults. The collection must be released."""
+        arguments.check_names(property_keys=property_keys)
         self.send(rest.indexes.drop_properties(collection_name, index_name, property_keys))
 
     def drop_index(self, collection_name: str, index_name: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import rest
 from airflow_vectordb.exceptions import translate_errors
+from airflow_vectordb.hooks import arguments
 from airflow_vectordb.hooks._base import HookBase
 from airflow_vectordb.ingest import run
 from airflow_vectordb.ingest.bad_rows import BadRows, OnBadRow
@@ -155,7 +156,7 @@ class IngestMethods(HookBase):
     def delete(
         self,
         collection_name: str,
-        ids: Iterable[Any] | None = None,
+        ids: Iterable[Any] | int | None = None,
         *,
         filter: str | None = None,
         filter_params: Mapping[str, Any] | None = None,
@@ -167,7 +168,7 @@ class IngestMethods(HookBase):
         Delete rows in batches, by their primary keys or by a filter. Deleting again what is gone is a no-op.
 
         :param collection_name: the collection (or an alias). It must be loaded, unless rows are deleted by ``ids``
-        :param ids: primary keys
+        :param ids: primary keys, a list of the type that the collection's have; a number is one key
         :param filter: in place of ids: a boolean expression, as ``doc_id in {docs} and page > 3``
         :param filter_params: values for names in braces in the filter; they are quoted
         :param partition_name: the partition to delete from; None: all
@@ -175,18 +176,21 @@ class IngestMethods(HookBase):
         :param dry_run: whether to count the rows only
         :return: ``{"collection_name", "rows", "batches", "dry_run"}``; of ids, ``rows`` is how many were given, unless
             they were counted
+        :raises InvalidParametersError: for ids that are no list, as a text is none, or no keys of this collection
         :raises MilvusError: when the server refuses
         """
         if (ids is None) == (filter is None) or (filter is not None and not filter.strip()):
             raise rest.errors.InvalidParametersError(["give either ids or a filter"], "deletion")
         filled = None if filter is None else filters.fill(filter, filter_params)
-        key = run.primary_key(self.send(rest.collections.describe(collection_name))).name
+        keys = [] if ids is None else arguments.list_keys(ids, texts=False)
+        field = run.primary_key(self.send(rest.collections.describe(collection_name)))
+        key, keys = field.name, arguments.check_keys(keys, field)
         if dry_run:
-            wanted = [filled] if filled is not None else [filters.is_one_of(key, p) for p in _parts(ids, batch_rows)]
+            wanted = [filled] if filled is not None else [filters.is_one_of(key, p) for p in _parts(keys, batch_rows)]
             rows = sum(self._count(collection_name, one, partition_name) for one in wanted)
             return {"collection_name": collection_name, "rows": rows, "batches": 0, "dry_run": True}
         if filled is None:
-            parts: Iterator[Sequence[Any]] = _parts(ids, batch_rows)
+            parts: Iterator[Sequence[Any]] = _parts(keys, batch_rows)
         else:
             parts = self._keys_of(collection_name, key, filled, partition_name, batch_rows)
         rows = batches = 0
@@ -292,8 +296,8 @@ def object_path(given: Any, conn_id: str | None) -> Any:
     return ObjectStoragePath(text if "://" in text else f"file://{os.path.abspath(text)}", conn_id=conn_id)
 
 
-def _parts(values: Iterable[Any] | None, size: int) -> Iterator[list[Any]]:
-    rest_of = iter(values or ())
+def _parts(values: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    rest_of = iter(values)
     while part := list(islice(rest_of, size)):
         yield part
 

@@ -18,7 +18,7 @@ from airflow_vectordb.ingest.writer import MAX_IN_FLIGHT, PATIENCE, Mode, Progre
 from airflow_vectordb.rest import entities
 from airflow_vectordb.rest.collections import Collection, Field
 from airflow_vectordb.rest.errors import InvalidParametersError
-from airflow_vectordb.rest.spelling import suggest
+from airflow_vectordb.rest.spelling import describe_value, suggest
 
 _log = logging.getLogger(__name__)
 #: Types of fields whose values filters name exactly.
@@ -90,6 +90,9 @@ def ingest(
     ]
     problems += _problems_of_field(collection, "key_field", key_field)
     problems += _problems_of_replacing(collection, replace_documents, mode if auto_id else "insert")
+    if replace_documents and (isinstance(documents, str | bytes | Mapping) or not isinstance(documents, Iterable)):
+        # The rows of documents that are named as the letters of a text would be deleted.
+        problems.append(f"documents must be a list, not {describe_value(documents)}")
     if problems:
         raise InvalidParametersError(problems, f"rows for collection {collection.name!r}")
     target = Target(

@@ -74,6 +74,15 @@ def converter(field: Field, described: Mapping[str, Any]) -> Convert:
     return _scalar(kind, params)
 
 
+def key_converter(kind: str) -> Convert:
+    """
+    Return what turns a primary key into what goes out; it raises ValueError with what is wrong.
+
+    :param kind: the field's type
+    """
+    return _scalar(kind, {})
+
+
 def _scalar(kind: str, params: Mapping[str, Any]) -> Convert:
     if kind in _INT_BITS:
         return _integer(kind)
@@ -240,4 +249,4 @@ def _shown(value: Any) -> str:
     return f"{text[:40]}{'…' if len(text) > 40 else ''} ({type(value).__name__})"
 
 
-__all__ = ["FLOAT_VECTORS", "Convert", "converter", "text_reader"]
+__all__ = ["FLOAT_VECTORS", "Convert", "converter", "key_converter", "text_reader"]

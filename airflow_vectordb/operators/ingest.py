@@ -307,6 +307,8 @@ class DeleteOperator(MilvusOperator):
             problems.append("give either filter or ids")
         if isinstance(filter, str) and not filter.strip():
             problems.append("filter is empty, and would select all rows")
+        if not (isinstance(ids, str) and rest.spelling.has_template(ids)):
+            problems += _check_ids(ids)
         if filter_params is not None and filter is None:
             problems.append("filter_params are for filter")
         problems += check_size("batch_rows", batch_rows, MAX_DELETED_AT_ONCE) + check_flags(dry_run=dry_run)
@@ -314,9 +316,7 @@ class DeleteOperator(MilvusOperator):
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Delete the rows, or count them."""
-        problems = validate_rendered(collection_name=self.collection_name)
-        if isinstance(self.ids, str | bytes | Mapping):
-            problems.append(f"ids is {rest.spelling.show(self.ids)}, and must be a list: pass a task's output itself")
+        problems = validate_rendered(collection_name=self.collection_name) + _check_ids(self.ids)
         if problems:
             raise rest.errors.InvalidParametersError(problems)
         with self.error_context(hook, self.describe_target()):
@@ -340,6 +340,12 @@ def check_size(name: str, value: Any, most: int = 2**31) -> list[str]:
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
         return []
     return [f"{name} must be a whole number from 1 to {most:,}, not {rest.spelling.show(value)}"]
+
+
+def _check_ids(ids: Any) -> list[str]:
+    if not isinstance(ids, str | bytes | Mapping):
+        return []
+    return [f"ids is {rest.spelling.show(ids)}, and must be a list: pass a task's output itself"]
 
 
 def _check_documents(documents: Any) -> list[str]:

@@ -1,0 +1,130 @@
+"""Arguments that are lists. Python would iterate over a text letter by letter: it is refused in place of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from numbers import Integral, Number
+from typing import TYPE_CHECKING, Any
+
+from airflow_vectordb.exceptions import translate_errors
+from airflow_vectordb.rest.errors import InvalidParametersError
+from airflow_vectordb.rest.spelling import describe_value
+
+if TYPE_CHECKING:
+    from airflow_vectordb.rest.collections import Field
+
+#: Problems that an error lists.
+_LISTED = 10
+
+
+def is_list(value: Any) -> bool:
+    """
+    Return whether a value may be iterated over as a list: not a text, bytes, a mapping or a frame.
+
+    :param value: as it was given
+    """
+    return (
+        isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping) and not hasattr(value, "columns")
+    )
+
+
+def check_names(**given: Any) -> None:
+    """
+    Refuse what is not a list of names.
+
+    :param given: by the argument's name; None is fine
+    :raises InvalidParametersError: with everything that is wrong
+    """
+    _refuse(
+        f"{name} must be a list of names, not {describe_value(value)}"
+        + (f": give [{value!r}]" if isinstance(value, str) and len(value) < 100 else "")
+        for name, value in given.items()
+        if value is not None and not is_list(value)
+    )
+
+
+def check_searches(reqs: Any) -> None:
+    """
+    Refuse what is not a list of searches, each with a list of vectors.
+
+    :param reqs: as ``hybrid_search`` takes them
+    :raises InvalidParametersError: with everything that is wrong
+    """
+    if not is_list(reqs) or not all(isinstance(one, Mapping) for one in reqs):
+        _refuse(['reqs must be a list of mappings: [{"data": [vector], "annsField": …}, …]'])
+    _refuse(
+        problem
+        for number, one in enumerate(reqs)
+        if "data" in one
+        for problem in _problems_of_vectors(f"reqs[{number}]['data']", one["data"])
+    )
+
+
+def list_vectors(data: Any) -> list[Any]:
+    """
+    Return a list of vectors as a list. One vector by itself is refused.
+
+    :param data: as ``search`` takes it
+    :raises InvalidParametersError: with what is wrong
+    """
+    vectors = list(data) if is_list(data) else data
+    _refuse(_problems_of_vectors("data", vectors))
+    return list(vectors)
+
+
+def _problems_of_vectors(name: str, data: Any) -> list[str]:
+    if not is_list(data):
+        return [f"{name} is {describe_value(data)}: give a list of vectors: [vector]"]
+    wrong = ((at, one) for at, one in enumerate(data) if one is None or isinstance(one, Number))
+    return [f"{name}[{at}] is {describe_value(one)}: give a list of vectors: [vector]" for at, one in islice(wrong, 1)]
+
+
+def list_keys(ids: Any, *, texts: bool) -> list[Any]:
+    """
+    Return primary keys, given as several or as one.
+
+    :param ids: as it was given
+    :param texts: whether a text is one key; else it is refused, as it might be meant as a filter
+    :raises InvalidParametersError: when it is neither
+    """
+    if (not isinstance(ids, bool) and isinstance(ids, Integral)) or (texts and isinstance(ids, str)):
+        return [ids]
+    if not is_list(ids):
+        advice = "" if texts else "; for a filter say filter=…"
+        _refuse([f"ids must be a list of keys{advice}: it is {describe_value(ids)}"])
+    return list(ids)
+
+
+def check_keys(ids: Iterable[Any], key: Field) -> list[Any]:
+    """
+    Check primary keys against the type of their field.
+
+    :param ids: the keys
+    :param key: the field
+    :return: the keys as they go out
+    :raises InvalidParametersError: with everything that is wrong
+    """
+    from airflow_vectordb.ingest.values import key_converter
+
+    convert = key_converter(key.type)
+    keys: list[Any] = []
+    problems: list[str] = []
+    for at, one in enumerate(ids):
+        try:
+            keys.append(convert(one))
+        except (ValueError, TypeError, OverflowError) as error:
+            problems.append(f"ids[{at}]: {error}, the type of {key.name}")
+    _refuse(problems)
+    return keys
+
+
+def _refuse(problems: Iterable[str]) -> None:
+    found = list(problems)
+    if found:
+        more = [f"… and {len(found) - _LISTED:,} more"] if len(found) > _LISTED else []
+        with translate_errors():
+            raise InvalidParametersError([*found[:_LISTED], *more], "arguments")
+
+
+__all__ = ["check_keys", "check_names", "check_searches", "is_list", "list_keys", "list_vectors"]

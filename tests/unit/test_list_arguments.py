@@ -1,0 +1,174 @@
+"""Arguments that are lists: Python would iterate over the letters of a text, and delete the rows of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from airflow_vectordb._compat import AirflowFailException
+from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.operators.ingest import DeleteOperator
+from airflow_vectordb.rest.errors import InvalidParametersError
+from tests.support.scripted import ScriptedServer, Serve, ok
+
+Use = Callable[[MilvusHook], Any]
+
+
+def described(kind: str) -> Any:
+    return ok({"collectionName": "docs", "fields": [{"name": "id", "type": kind, "primaryKey": True}]})
+
+
+@pytest.fixture(params=["VarChar"])
+def server(request: pytest.FixtureRequest, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
+    answers = {"collections/describe": described(request.param), "entities/delete": ok({}), "entities/get": ok([])}
+    running = serve(answers)
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", f"milvus://127.0.0.1:{running.port}")
+    return running
+
+
+@pytest.fixture
+def hook(server: ScriptedServer) -> Iterator[MilvusHook]:
+    with MilvusHook() as opened:
+        yield opened
+
+
+def filters_sent(server: ScriptedServer) -> list[str]:
+    return [body["filter"] for body in server.bodies("entities/delete")]
+
+
+class Frame(list[Any]):
+    columns = ("id",)
+
+
+@pytest.mark.parametrize("ids", ["ab", "id == 'ab'", "", b"ab", {"a": 1}, True, 1.5, Frame(["id"])], ids=repr)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_keys_that_are_no_list_delete_nothing(
+    hook: MilvusHook, server: ScriptedServer, ids: Any, dry_run: bool
+) -> None:
+    with pytest.raises(
+        InvalidParametersError, match="ids must be a list of keys; for a filter say filter=…"
+    ) as refused:
+        hook.delete("docs", ids, dry_run=dry_run)
+    assert isinstance(refused.value, AirflowFailException)
+    assert not server.requests
+
+
+@pytest.mark.parametrize(
+    ("server", "ids", "problems"),
+    [
+        ("Int64", ["a", 1, None, True, 2**63, 1.5], [0, 2, 3, 4, 5]),
+        ("VarChar", ["a", 5, None, b"b"], [1, 2, 3]),
+        ("VarChar", 5, [0]),
+        ("VarChar", range(12), [*range(10)]),
+    ],
+    indirect=["server"],
+)
+def test_keys_of_another_type_are_all_named(
+    hook: MilvusHook, server: ScriptedServer, ids: Any, problems: list[int]
+) -> None:
+    with pytest.raises(InvalidParametersError) as refused:
+        hook.delete("docs", ids)
+    named = [text for text in refused.value.problems if text.startswith("ids[")]
+    assert [text.partition(":")[0] for text in named] == [f"ids[{at}]" for at in problems]
+    assert filters_sent(server) == []
+
+
+@pytest.mark.parametrize(
+    ("server", "ids", "sent"),
+    [
+        ("Int64", 5, "id in [5]"),
+        ("Int64", np.int64(5), "id in [5]"),
+        ("Int64", np.array([1, 2]), "id in [1, 2]"),
+        ("Int64", (n for n in (1, 2)), "id in [1, 2]"),
+        ("Int64", range(2), "id in [0, 1]"),
+        ("VarChar", ["ab", np.str_("ä")], 'id in ["ab", "ä"]'),
+        ("VarChar", {"ab"}, 'id in ["ab"]'),
+    ],
+    indirect=["server"],
+)
+def test_keys_that_fit(hook: MilvusHook, server: ScriptedServer, ids: Any, sent: str) -> None:
+    hook.delete("docs", ids)
+    assert filters_sent(server) == [sent]
+
+
+def test_no_keys_are_no_request(hook: MilvusHook, server: ScriptedServer) -> None:
+    assert hook.delete("docs", [])["rows"] == 0
+    assert filters_sent(server) == []
+
+
+@pytest.mark.parametrize("ids", ["ab", b"ab", {"a": 1}])
+def test_the_operator_refuses_them_when_the_dag_is_parsed(ids: Any) -> None:
+    with pytest.raises(ValueError, match="must be a list"):
+        DeleteOperator(task_id="t", collection_name="docs", ids=ids)
+    DeleteOperator(task_id="t", collection_name="docs", ids="{{ ti.xcom_pull('keys') }}")
+
+
+@pytest.mark.parametrize("documents", ["ab", b"ab", {"a": 1}, 5])
+def test_documents_that_are_no_list(serve: Serve, monkeypatch: pytest.MonkeyPatch, documents: Any) -> None:
+    server = serve({"collections/describe": described("VarChar")})
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", f"milvus://127.0.0.1:{server.port}")
+    with MilvusHook() as hook, pytest.raises(InvalidParametersError, match="documents must be a list"):
+        hook.ingest("docs", [], replace_documents="id", documents=documents)
+
+
+NAMES: dict[str, list[Use]] = {
+    "output_fields": [
+        lambda hook: hook.get("docs", [1], output_fields="ab"),
+        lambda hook: hook.query("docs", output_fields="ab"),
+        lambda hook: list(hook.query_iterator("docs", output_fields="ab")),
+        lambda hook: hook.search("docs", [[0.5]], output_fields="ab"),
+        lambda hook: hook.hybrid_search("docs", [{"data": [[0.5]]}], output_fields="ab"),
+    ],
+    "partition_names": [
+        lambda hook: hook.get("docs", [1], partition_names="ab"),
+        lambda hook: hook.query("docs", partition_names="ab"),
+        lambda hook: hook.count("docs", partition_names="ab"),
+        lambda hook: hook.search("docs", [[0.5]], partition_names="ab"),
+        lambda hook: hook.hybrid_search("docs", [{"data": [[0.5]]}], partition_names="ab"),
+        lambda hook: hook.load("docs", "ab"),
+        lambda hook: hook.release("docs", "ab"),
+        lambda hook: hook.get_load_state("docs", "ab"),
+    ],
+    "property_keys": [
+        lambda hook: hook.drop_collection_properties("docs", "ab"),
+        lambda hook: hook.drop_database_properties("docs", "ab"),
+        lambda hook: hook.drop_index_properties("docs", "index", "ab"),
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "use"), [(name, use) for name, uses in NAMES.items() for use in uses])
+def test_names_that_are_no_list(hook: MilvusHook, server: ScriptedServer, name: str, use: Use) -> None:
+    with pytest.raises(InvalidParametersError, match=rf"{name} must be a list of names, .*: give \['ab'\]"):
+        use(hook)
+    assert not server.requests
+
+
+@pytest.mark.parametrize(
+    "data", [[0.1] * 16, np.array([0.1, 0.2]), [1, 2], {3: 0.5}, "text", b"x", [[0.1], None], 0.5], ids=repr
+)
+def test_one_vector_is_no_list_of_them(hook: MilvusHook, server: ScriptedServer, data: Any) -> None:
+    with pytest.raises(InvalidParametersError, match=r"give a list of vectors: \[vector\]") as refused:
+        hook.search("docs", data)
+    assert "give a list" in str(refused.value)[:100]
+    with pytest.raises(InvalidParametersError, match=r"reqs\[1\].*give a list of vectors"):
+        hook.hybrid_search("docs", [{"data": [[0.5]]}, {"data": data}])
+    assert not server.requests
+
+
+@pytest.mark.parametrize("reqs", [{"data": [[0.5]]}, "data", ["data"], None, 5], ids=repr)
+def test_searches_that_are_no_list(hook: MilvusHook, reqs: Any) -> None:
+    with pytest.raises(InvalidParametersError, match="reqs must be a list of mappings"):
+        hook.hybrid_search("docs", reqs)
+
+
+def test_one_key_is_read_as_one(hook: MilvusHook, server: ScriptedServer) -> None:
+    for ids in ("ab", 5, ["ab"], ("a", "b")):
+        hook.get("docs", ids)
+    assert [body["id"] for body in server.bodies("entities/get")] == [["ab"], [5], ["ab"], ["a", "b"]]
+    for wrong in (b"ab", {"a": 1}, None):
+        with pytest.raises(InvalidParametersError, match="ids must be a list of keys"):
+            hook.get("docs", wrong)  # type: ignore[arg-type]
