@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb._compat import is_retry
 from airflow_vectordb.deferral import ResumeState, wait_for
+from airflow_vectordb.operators._literals import validate_new_name
 from airflow_vectordb.validation import validate_rendered
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def create_collection(
 
 def _read_arguments(task: CreateCollectionOperator, hook: MilvusHook) -> _Request:
     """Check what templates rendered to, and raise one error with everything that is wrong."""
-    problems = validate_rendered(collection_name=task.collection_name)
+    problems = validate_new_name(collection_name=task.collection_name)
     index_params = task.index_params
     if task.dimension is not None:
         parsed = rest.schema.parsing.read_quick(task.dimension)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb.deferral import ResumeState, wait_for
+from airflow_vectordb.operators._literals import check_new_name, validate_new_name
 from airflow_vectordb.operators.base import WaitingOperator
 from airflow_vectordb.validation import check_flags, check_literal, check_rows, parse_rows, validate_rendered
 
@@ -65,7 +66,8 @@ class SwitchAliasOperator(WaitingOperator):
         self.min_rows = min_rows
         self.check_loaded = check_loaded
         self.raise_if_invalid(
-            *check_literal(alias=alias, collection_name=collection_name),
+            *check_new_name(alias=alias),
+            *check_literal(collection_name=collection_name),
             *_check_different(alias, collection_name),
             *check_rows("min_rows", min_rows),
             *check_flags(check_loaded=check_loaded),
@@ -78,7 +80,8 @@ class SwitchAliasOperator(WaitingOperator):
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Check the collection, and switch."""
         min_rows, problems = parse_rows("min_rows", self.min_rows)
-        problems += validate_rendered(alias=self.alias, collection_name=self.collection_name)
+        problems += validate_new_name(alias=self.alias)
+        problems += validate_rendered(collection_name=self.collection_name)
         problems += _check_different(self.alias, self.collection_name)
         if problems:
             raise rest.errors.InvalidParametersError(problems)

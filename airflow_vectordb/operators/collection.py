@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb.deferral import ResumeState, wait_for
+from airflow_vectordb.operators._literals import check_indexes_of_schema, check_new_name
 from airflow_vectordb.operators.base import MilvusOperator, WaitingOperator
 from airflow_vectordb.operators.index import IfExists, IfMissing
 from airflow_vectordb.validation import (
@@ -110,10 +111,11 @@ class CreateCollectionOperator(WaitingOperator):
         self.schema_source = schema if isinstance(schema, str) else None
         self.raise_if_invalid(
             *check_choice("if_exists", if_exists, IfExists),
-            *check_literal(collection_name=collection_name),
+            *check_new_name(collection_name=collection_name),
             *check_schema(schema, dimension, self.template_ext, allow_unknown=allow_unknown),
             *check_properties(properties, self.template_ext),
             *([] if index_params is None else check_index_params(index_params, self.template_ext)),
+            *check_indexes_of_schema(schema, index_params, self.template_ext, allow_unknown=allow_unknown),
         )
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:

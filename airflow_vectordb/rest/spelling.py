@@ -15,6 +15,9 @@ _NOTHING = frozenset({"None", "null", "nan", "NaN", "NaT", "<NA>", "True", "Fals
 _JINJA = ("{{", "{%", "{#")
 #: Letters that a misspelt name is away from the one that was meant.
 _MOST_SLIPS = 2
+_LONGEST_NAME = 255
+#: Names of collections and aliases.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 
 def normalize_key(key: str) -> str:
@@ -82,6 +85,27 @@ def is_nothing(text: str) -> bool:
     :param text: after rendering
     """
     return text.strip() in _NOTHING
+
+
+def check_name(argument: str, name: str) -> list[str]:
+    """
+    Check the name of a collection or an alias that is to be created: what Milvus never accepts.
+
+    :param argument: what it is the value of, for messages
+    :param name: after rendering
+    :return: what is wrong
+    """
+    name = name.strip()
+    if _NAME.fullmatch(name):
+        return []
+    if len(name) > _LONGEST_NAME:
+        return [f"{argument} {show(name, 30)} has {len(name):,} characters; a name has {_LONGEST_NAME} at most"]
+    legal = re.sub(r"\W", "_", name, flags=re.ASCII)
+    legal = legal if _NAME.fullmatch(legal) else f"_{legal}"[:_LONGEST_NAME]
+    return [
+        f"{argument} {show(name, 30)}: names have letters, digits and underscores, and begin with no digit, "
+        f"as {show(legal, 30)}"
+    ]
 
 
 def article(name: str) -> str:
@@ -154,4 +178,8 @@ def _edits(one: str, other: str, most: int) -> int:
     return row[-1]
 
 
-__all__ = ["article", "describe_value", "has_template", "is_nothing", "near_miss", "normalize_key", "show", "suggest"]
+# fmt: off
+__all__ = [
+    "article", "check_name", "describe_value", "has_template", "is_nothing", "near_miss", "normalize_key", "show",
+    "suggest",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from airflow.sdk import TaskGroup
 
 from airflow_vectordb import rest
 from airflow_vectordb._compat import AirflowSkipException
+from airflow_vectordb.operators._literals import check_indexes_of_schema, check_new_name
 from airflow_vectordb.operators.alias import SwitchAliasOperator
 from airflow_vectordb.operators.base import MilvusOperator
 from airflow_vectordb.operators.collection import (
@@ -103,6 +105,8 @@ def blue_green_reindex(
         problems.append("give either source or ingest")
     if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
         problems.append(f"keep must be a whole number, 1 or more, not {rest.spelling.show(keep)}")
+    problems += check_new_name(alias=alias)
+    problems += _check_keys(checks or {})
     raise_if_invalid(group_id, *problems)
     given = {"milvus_conn_id": milvus_conn_id, "database": database}
     target: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -119,6 +123,9 @@ def blue_green_reindex(
         index = CreateIndexOperator(
             task_id="index", collection_name=name, index_params=index_params, flush=True, min_rows=rows, **waits
         )
+        allow_unknown = index.allow_unknown  # of default_args
+        unfit = check_indexes_of_schema(schema, index_params, index.template_ext, allow_unknown=allow_unknown)
+        raise_if_invalid(group_id, *unfit)
         load = LoadCollectionOperator(task_id="load", collection_name=name, **waits)
         verify = VerifyCollectionOperator(
             task_id="verify", collection_name=name, **{"min_rows": rows, **target, **(checks or {})}
@@ -132,6 +139,20 @@ def blue_green_reindex(
         )
         create >> written >> index >> load >> verify >> switch >> drop_old
     return group
+
+
+def _check_keys(checks: Any) -> list[str]:
+    """Return which checks are no arguments of the operator that makes them."""
+    if not isinstance(checks, Mapping):
+        return [f"checks must be a mapping, not {rest.spelling.describe_value(checks)}"]
+    made = [vars(cls)["__init__"] for cls in VerifyCollectionOperator.__mro__ if "__init__" in vars(cls)]
+    names = dict.fromkeys(name for function in made for name in inspect.signature(function).parameters)
+    known = [name for name in names if name not in ("self", "args", "kwargs", "task_id", "collection_name")]
+    return [
+        f"checks has {rest.spelling.show(name)}{rest.spelling.suggest(str(name), known)}"
+        for name in checks
+        if name not in known
+    ]
 
 
 class _SwitchToNewer(SwitchAliasOperator):

@@ -21,7 +21,7 @@ from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
 from airflow_vectordb.validation import check_literal, check_literals, parse_names, validate_rendered
 from tests.support.harness import Operating
-from tests.support.scripted import Serve
+from tests.support.scripted import Serve, ok
 
 #: What is no name -> a value that Jinja may have been given, where it was.
 NO_NAMES: dict[str, tuple[Any, str]] = {
@@ -137,3 +137,42 @@ def test_what_is_known_later_passes_until_then(later: Any) -> None:
     assert check_literal(index_name=later) == []
     assert check_literals(index_name=later) == check_literals(index_name=["a", later]) == []
     assert check_literal(index_name=["a", later])  # one name is no list
+
+
+#: Names that Milvus never accepts -> what is said of them.
+ILLEGAL = {
+    "my-coll": "'my-coll': names have letters, digits and underscores, and begin with no digit, as 'my_coll'",
+    "2026_docs": "'2026_docs': .*, as '_2026_docs'",
+    "dócs": "'dócs': .*, as 'd_cs'",
+    "d" * 256: "has 256 characters; a name has 255 at most",
+}
+NEW_NAMES: dict[str, Callable[[str], Any]] = {
+    "collection_name": ARGUMENTS["CreateCollectionOperator.collection_name"],
+    "alias": lambda v: SwitchAliasOperator(task_id="t", alias=v, collection_name="docs_1"),
+}
+
+
+@pytest.mark.parametrize("name", ILLEGAL)
+@pytest.mark.parametrize("argument", NEW_NAMES)
+def test_what_milvus_never_accepts_is_refused_where_it_would_be_created(
+    argument: str, name: str, serve: Serve, operating: Operating
+) -> None:
+    with pytest.raises(ValueError, match=f"{argument} .*{ILLEGAL[name]}"):
+        NEW_NAMES[argument](name)
+    server = serve(ok())
+    operating.connect(server)
+    task = NEW_NAMES[argument]("{{ params.name }}")
+    setattr(task, argument, name)  # as rendered
+    with pytest.raises(AirflowFailException, match=f"{argument} .*{ILLEGAL[name]}"):
+        operating.execute(task)
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize("name", ["docs", "_docs2", "D" * 255])
+@pytest.mark.parametrize("argument", NEW_NAMES)
+def test_what_milvus_accepts_is_not_refused(argument: str, name: str) -> None:
+    assert getattr(NEW_NAMES[argument](name), argument) == name
+
+
+def test_an_operator_that_only_reads_leaves_that_to_the_server() -> None:
+    assert VerifyCollectionOperator(task_id="t", collection_name="my-coll").collection_name == "my-coll"

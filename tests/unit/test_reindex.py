@@ -42,11 +42,35 @@ class TestArguments:
             ({"keep": "2", "source": None}, "give either source or ingest; keep must be"),
             ({"checks": {"k": 0}}, "k must be"),
             ({"schema": {"fields": []}}, "fields"),
+            ({"checks": {"smaple": 5}}, r"checks has 'smaple'; did you mean 'sample'\?"),
+            ({"checks": {"task_id": "check"}}, "checks has 'task_id'; known: min_rows, "),
+            ({"checks": ["sample"]}, "checks must be a mapping, not a list"),
+            ({"alias": "my-docs"}, r"alias 'my-docs': names have letters, digits and underscores, .*'my_docs'"),
+            ({"index_params": {"fieldName": "vectr"}}, "no field 'vectr' in schema; did you mean 'vector'"),
+            (
+                {"index_params": [{"fieldName": "vector", "indexType": "HNSW", "params": {"M": "many"}}]},
+                "M must be an integer",
+            ),
         ],
     )
     def test_what_can_never_be_right_is_refused_when_parsed(self, arguments: dict[str, Any], words: str) -> None:
         with pytest.raises(ValueError, match=words):
             group(**arguments)
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            {"index_params": [{"fieldName": "{{ params.field }}"}]},
+            {"index_params": "index.json"},
+            {"index_params": ["vectr.json"]},
+            {"schema": "schema.yaml", "index_params": {"fieldName": "vectr"}},
+            {"index_params": {"fieldName": "vector", "indexType": "HNWS"}, "default_args": {"allow_unknown": True}},
+            {"checks": {"sample": 5, "retries": 3}},
+            {"alias": "{{ params.alias }}"},
+        ],
+    )
+    def test_what_may_be_right_is_not_refused_when_parsed(self, arguments: dict[str, Any]) -> None:
+        assert len(group(**arguments).tasks) == 7
 
     def test_all_of_its_tasks_get_what_they_share(self) -> None:
         dag = group(milvus_conn_id="other", database="sales", deferrable=True, timeout=60)

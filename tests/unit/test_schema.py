@@ -222,6 +222,21 @@ class TestProblems:
         assert any(problem in text for text in found), found
 
     @pytest.mark.parametrize(
+        ("field", "problem"),
+        [
+            ({"elementTypeParams": {"dimension": 16}}, "unknown parameter 'dimension'; did you mean 'dim'?"),
+            ({"dimension": 16}, "unknown parameter 'dimension'; did you mean 'dim'?"),
+            ({"dimm": 16}, "unknown key 'dimm'; did you mean 'dim'?"),
+            ({"elementTypeParams": {"dim": "sixteen"}}, "dim must be an integer, not a str ('sixteen')"),
+            ({"elementTypeParams": 16}, "elementTypeParams must be a mapping, not an int (16)"),
+            ({"elementTypeParams": {"dim": None}}, "a FloatVector needs dim"),
+        ],
+    )
+    def test_a_parameter_that_cannot_be_used_is_not_said_to_be_missing(self, field: Any, problem: str) -> None:
+        (found,) = problems(with_fields({"fieldName": "x", "dataType": "FloatVector", **field}))
+        assert found.startswith(f"x: {problem}")
+
+    @pytest.mark.parametrize(
         ("function", "problem"),
         [
             ({"inputFieldNames": ["txt"]}, "inputFieldNames has no field 'txt'; did you mean 'text'?"),

@@ -204,7 +204,11 @@ class _Parser:
             return None
         keys = {normalize_key(str(key)) for key in raw}
         # As pymilvus's add_field has them, parameters may stand beside the type.
-        beside = {key: value for key, value in raw.items() if (name := _param_name(key)) and name not in FIELD_KEYS}
+        beside = {
+            key: value
+            for key, value in raw.items()
+            if ((name := _param_name(key)) and name not in FIELD_KEYS) or normalize_key(str(key)) in _MEANT
+        }
         named = next((raw[key] for key in raw if FIELD_KEYS.get(normalize_key(str(key))) == "fieldName"), None)
         where = named if isinstance(named, str) and named.strip() else where
         is_description = "primarykey" in keys and "name" in keys
@@ -218,7 +222,7 @@ class _Parser:
         name = self._text(given.get("fieldName"), f"{where}: fieldName", required=True)
         data_type = self._type(given.get("dataType"), f"{where}: dataType", DATA_TYPES, required=True)
         element = self._type(given.get("elementDataType"), f"{where}: elementDataType", ELEMENT_TYPES)
-        params = self._params(given.get("elementTypeParams"), beside, where)
+        params, refused = self._params(given.get("elementTypeParams"), beside, where)
         flags = {flag: self._flag(given.get(flag), f"{where}: {flag}") for flag in _FLAGS}
         if not name or not data_type:
             return None
@@ -234,24 +238,29 @@ class _Parser:
             _plain_default(given.get("defaultValue")),
             str(given.get("description") or ""),
         )
-        problems, warnings = check_field(spec)
+        unknown = [str(key) for key in raw if not _param_name(key) and normalize_key(str(key)) not in FIELD_KEYS]
+        refused |= {meant for key in unknown if (meant := near_miss(key, FIELD_PARAMS))}
+        problems, warnings = check_field(spec, refused)
         self._warnings += warnings
         for problem in problems:
             self.refuse(problem, malformed=False)
         return spec, flags["autoID"]
 
-    def _params(self, raw: Any, beside: Mapping[str, Any], where: str) -> dict[str, Any]:
+    def _params(self, raw: Any, beside: Mapping[str, Any], where: str) -> tuple[dict[str, Any], set[str]]:
+        """Return the parameters, and the names of those that are given, but cannot be used."""
         if isinstance(raw, list):  # as the server describes them
             raw = {pair["key"]: pair.get("value") for pair in raw if isinstance(pair, Mapping) and "key" in pair}
+        params: dict[str, Any] = {}
+        refused: set[str] = set()
         if raw is not None and not isinstance(raw, Mapping):
             self.refuse(f"{where}: elementTypeParams must be a mapping, not {describe_value(raw)}", malformed=False)
-            raw = {}
-        params: dict[str, Any] = {}
+            raw, refused = {}, set(FIELD_PARAMS)
         for original, value in {**(raw or {}), **beside}.items():
             name = _param_name(original)
             if name is None:
-                meant = near_miss(str(original), FIELD_PARAMS)
+                meant = _MEANT.get(normalize_key(str(original))) or near_miss(str(original), FIELD_PARAMS)
                 if meant and not self._allow_unknown:
+                    refused.add(meant)
                     self.refuse(f"{where}: unknown parameter {show(original)}; did you mean {meant!r}? {SWITCH}")
                     continue
                 self._warnings.append(f"{where}: unknown parameter {show(original)} is sent as it is")
@@ -263,13 +272,15 @@ class _Parser:
                 value = int(value)  # what templates render to
             elif kind is bool and isinstance(value, str) and value.strip().lower() in ("true", "false"):
                 value = value.strip().lower() == "true"
+            refused.add(name)
             if kind is int and (isinstance(value, bool) or not isinstance(value, int)):
                 self.refuse(f"{where}: {name} must be an integer, not {describe_value(value)}", malformed=False)
             elif kind is bool and not isinstance(value, bool):
                 self.refuse(f"{where}: {name} must be true or false, not {describe_value(value)}", malformed=False)
             else:
                 params[name] = value
-        return params
+                refused.discard(name)
+        return params, refused
 
     def _function(self, raw: Any, number: int) -> FunctionSpec | None:
         where = f"functions[{number}]"
@@ -359,6 +370,8 @@ def is_later(value: Any) -> bool:
 
 #: Other names of types: pymilvus's, without underscores.
 _PYMILVUS_TYPES = {"sparsevector": "SparseFloatVector", "string": "VarChar", "bfloat16vector": "BFloat16Vector"}
+#: Words for parameters in other places, without underscores.
+_MEANT = {"dimension": "dim", "dimensions": "dim", "length": "max_length", "capacity": "max_capacity"}
 _PARAM_NAMES = {normalize_key(name): name for name in FIELD_PARAMS}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from airflow_vectordb.rest.schema.spec import (
@@ -38,18 +38,19 @@ _MOST_FIELDS = 64
 _INT_BITS = {"Int8": 8, "Int16": 16, "Int32": 32, "Int64": 64}
 
 
-def check_field(field: FieldSpec) -> tuple[list[str], list[str]]:
+def check_field(field: FieldSpec, refused: Collection[str] = ()) -> tuple[list[str], list[str]]:
     """
     Check a field by itself.
 
+    :param refused: parameters that are given, but cannot be used: they are not missing
     :return: what is wrong, and what may be wrong, one sentence each
     """
-    return [f"{field.name}: {problem}" for problem in _problems(field)], [
+    return [f"{field.name}: {problem}" for problem in _problems(field, refused)], [
         f"{field.name}: {warning}" for warning in _warnings(field)
     ]
 
 
-def _problems(field: FieldSpec) -> Iterable[str]:
+def _problems(field: FieldSpec, refused: Collection[str]) -> Iterable[str]:
     if not _NAME.fullmatch(field.name):
         yield "names have letters, digits and underscores, begin with no digit, and are no longer than 255"
     needed = []
@@ -64,7 +65,7 @@ def _problems(field: FieldSpec) -> Iterable[str]:
     elif field.element_type:
         yield f"elementDataType is for arrays, and this is {article(field.type)}"
     for name in needed:
-        if name not in field.params:
+        if name not in field.params and name not in refused:
             yield f"{article(str(field))} needs {name}".replace("an Array<?>", "an Array")
     for name, (least, most) in _RANGES.items():
         value = field.params.get(name)
