@@ -65,6 +65,7 @@ matrix: setup ## run unit tests, DAG tests and the demo on each Airflow from 3.1
 docs: setup ## build the site, strictly, into build/site
 	@$(install) --group docs
 	@NO_MKDOCS_2_WARNING=1 exec $(python) -m mkdocs build --strict --quiet $(ARGS)
+	@echo 'docs: build/site/index.html'
 
 docs-serve: setup ## show the site on a port of this machine, and build it again when a page changes
 	@$(install) --group docs

@@ -97,8 +97,8 @@ def _version(client: rest.Client) -> Finding:
                 raise
         later = "" if missing else " or later"
         reason = f"it has {path}" + (f", and no {missing}" if missing else "")
-        return Finding("version", "ok", f"Milvus {version}{later}, by what it answers ({reason})")
-    return Finding("version", "warning", f"Milvus 2.4 or earlier, by what it answers (it has no {missing}): no flush")
+        return Finding("version", "ok", f"Milvus {version}{later}, inferred ({reason})")
+    return Finding("version", "warning", f"Milvus 2.4 or earlier, inferred (it has no {missing}): no flush")
 
 
 def _database(client: rest.Client, name: str) -> Finding:
@@ -140,8 +140,8 @@ def _privileges(client: rest.Client, collection: str | None) -> Finding:
             allowed.append(privilege)
     tried = f"on {name}: {', '.join(allowed) or 'none'}"
     if denied:
-        return Finding("privileges", "warning", f"{tried}. Missing: {', '.join(denied)}. What writes was not tried")
-    return Finding("privileges", "ok", f"{tried}. What writes was not tried")
+        return Finding("privileges", "warning", f"{tried}. Missing: {', '.join(denied)}. Calls that write were not tried")
+    return Finding("privileges", "ok", f"{tried}. Calls that write were not tried")
 
 
 def _triggerer() -> Finding:

@@ -80,7 +80,8 @@ def page_of(cls: type) -> Path:
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_the_site_shows_its_arguments_and_each_is_documented(cls: Any) -> None:
-    assert f"::: {cls.__module__}.{cls.__name__}\n" in page_of(cls).read_text()
+    name = f"{cls.__module__}.{cls.__name__}"
+    assert f"`python -m pydoc {name}`\n\n::: {name}\n" in page_of(cls).read_text()
     given: set[str] = set()
     for base in cls.__mro__:
         if base.__module__.startswith("airflow_vectordb."):
