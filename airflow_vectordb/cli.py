@@ -174,8 +174,8 @@ def _add_check(commands: Any) -> None:
     parser = commands.add_parser(
         "check",
         help="whether an Airflow connection works, and what tasks could do with it",
-        description="Check an Airflow connection: where it leads to, the server's version, inferred from its paths, the "
-        "database, privileges by trying calls that only read, and whether Airflow's triggerer is alive. Nothing is "
+        description="Check an Airflow connection: where it leads to, the server's version, inferred from its paths, "
+        "the database, privileges by trying calls that only read, and whether Airflow's triggerer is alive. Nothing is "
         "changed. The exit status is 1 if something failed; a warning does not fail the check.",
     )
     parser.add_argument("conn_id", nargs="?", default="milvus_default", help="id of the connection (%(default)s)")

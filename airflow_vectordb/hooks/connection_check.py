@@ -95,10 +95,25 @@ def _version(client: rest.Client) -> Finding:
         except errors.MilvusError as error:
             if error.transient:
                 raise
+        if not missing and _has_no_users(client):
+            text = f"the local server, which has no privileges of its own, inferred (it has {path}, and no users/list)"
+            return Finding("version", "ok", text)
         later = "" if missing else " or later"
         reason = f"it has {path}" + (f", and no {missing}" if missing else "")
         return Finding("version", "ok", f"Milvus {version}{later}, inferred ({reason})")
     return Finding("version", "warning", f"Milvus 2.4 or earlier, inferred (it has no {missing}): no flush")
+
+
+def _has_no_users(client: rest.Client) -> bool:
+    """Return whether the server lacks the path that lists users, which every Milvus of the newest versions has."""
+    try:
+        client.send(rest.users.list_())
+    except errors.NoSuchEndpointError:
+        return True
+    except errors.MilvusError as error:
+        if error.transient:
+            raise
+    return False
 
 
 def _database(client: rest.Client, name: str) -> Finding:
@@ -138,10 +153,9 @@ def _privileges(client: rest.Client, collection: str | None) -> Finding:
             allowed.append(privilege)
         else:
             allowed.append(privilege)
-    tried = f"on {name}: {', '.join(allowed) or 'none'}"
-    if denied:
-        return Finding("privileges", "warning", f"{tried}. Missing: {', '.join(denied)}. Calls that write were not tried")
-    return Finding("privileges", "ok", f"{tried}. Calls that write were not tried")
+    missing = f" Missing: {', '.join(denied)}." if denied else ""
+    text = f"on {name}: {', '.join(allowed) or 'none'}.{missing} Calls that write were not tried"
+    return Finding("privileges", "warning" if denied else "ok", text)
 
 
 def _triggerer() -> Finding:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from airflow_vectordb import health
+from airflow_vectordb.cli import main
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.operators.index import CreateIndexOperator
 from airflow_vectordb.rest import Client, IndexSpec, MilvusConfig, collections, indexes
@@ -62,3 +64,13 @@ def test_the_log_begins_so(name: str, circle: LocalMilvus, monkeypatch: pytest.M
         task.execute({})
     message = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:19530", str(caught.value))
     assert message.startswith(said)
+
+
+def test_the_check_recognizes_the_local_server(
+    circle: LocalMilvus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(health, "triggerer_problem", lambda: "")
+    host = circle.uri.removeprefix("http://")
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", f"milvus://{circle.token}@{host}")
+    assert main(["check"]) == 0
+    assert "version     ok       the local server, " in capsys.readouterr().out

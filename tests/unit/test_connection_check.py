@@ -30,6 +30,7 @@ def milvus(**other: Any) -> dict[str, Any]:
         "collections/truncate": GONE,
         "collections/fields/add": REQUIRED,
         "collections/flush": REQUIRED,
+        "users/list": DENIED,
         "collections/list": ok(["docs", "more"]),
         "databases/list": ok(["default", "books"]),
         "collections/describe": DESCRIBED,
@@ -73,6 +74,7 @@ def test_all_is_well(serve: Serve, operating: Operating, capsys: pytest.CaptureF
     ("paths", "version"),
     [
         ({"collections__truncate": REQUIRED}, "Milvus 3.0 or later"),
+        ({"collections__truncate": REQUIRED, "users__list": GONE}, "the local server"),
         ({"collections__fields__add": GONE}, "Milvus 2.5,"),
         (
             dict.fromkeys(("collections__fields__add", "collections__flush"), GONE),
