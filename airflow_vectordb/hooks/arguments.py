@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from numbers import Integral, Number
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-from airflow_vectordb.exceptions import translate_errors
-from airflow_vectordb.rest.errors import InvalidParametersError
+from airflow_vectordb.exceptions import as_airflow_exception
+from airflow_vectordb.rest.errors import InvalidParametersError, MilvusError
 from airflow_vectordb.rest.spelling import describe_value
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _LISTED = 10
 
 
-def is_list(value: Any) -> bool:
+def is_list(value: Any) -> TypeGuard[Iterable[Any]]:
     """
     Return whether a value may be iterated over as a list: not a text, bytes, a mapping or a frame.
 
@@ -90,10 +90,10 @@ def list_keys(ids: Any, *, texts: bool) -> list[Any]:
     """
     if (not isinstance(ids, bool) and isinstance(ids, Integral)) or (texts and isinstance(ids, str)):
         return [ids]
-    if not is_list(ids):
-        advice = "" if texts else "; for a filter say filter=…"
-        _refuse([f"ids must be a list of keys{advice}: it is {describe_value(ids)}"])
-    return list(ids)
+    if is_list(ids):
+        return list(ids)
+    advice = "" if texts else "; for a filter say filter=…"
+    raise _error([f"ids must be a list of keys{advice}: it is {describe_value(ids)}"])
 
 
 def check_keys(ids: Iterable[Any], key: Field) -> list[Any]:
@@ -122,9 +122,12 @@ def check_keys(ids: Iterable[Any], key: Field) -> list[Any]:
 def _refuse(problems: Iterable[str]) -> None:
     found = list(problems)
     if found:
-        more = [f"… and {len(found) - _LISTED:,} more"] if len(found) > _LISTED else []
-        with translate_errors():
-            raise InvalidParametersError([*found[:_LISTED], *more], "arguments")
+        raise _error(found)
+
+
+def _error(problems: Sequence[str]) -> MilvusError:
+    more = [f"… and {len(problems) - _LISTED:,} more"] if len(problems) > _LISTED else []
+    return as_airflow_exception(InvalidParametersError([*problems[:_LISTED], *more], "arguments"))
 
 
 __all__ = ["check_keys", "check_names", "check_searches", "is_list", "list_keys", "list_vectors"]

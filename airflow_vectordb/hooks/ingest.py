@@ -137,6 +137,7 @@ class IngestMethods(HookBase):
             max_rows=batch_rows,
             max_in_flight=max_in_flight,
         )
+        bad_rows.warn(collection_name, done.skipped)
         if done.rows < min_rows:
             raise rest.errors.InvalidParametersError(
                 [f"{done.rows:,} rows came, and min_rows is {min_rows:,}"], f"rows for collection {collection_name!r}"
@@ -257,8 +258,8 @@ def open_sources(source: Any, conn_id: str | None, collection: Any, *, allow_mis
         found = _find(one, conn_id)
         paths += found
         if not found and not allow_missing:
-            is_glob = glob.has_magic(str(one))
-            missing.append(f"{one}: {'matches no file' if is_glob else 'does not exist'} (allow_missing=True)")
+            what = "matches no file" if glob.has_magic(str(one)) else "does not exist"
+            missing.append(f"{one}: {what}; set allow_missing=True if that is fine")
     if missing:
         raise rest.errors.InvalidParametersError(missing, "source")
     for path in paths:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any, Literal
 
 from airflow_vectordb.ingest.batches import BadRow
 from airflow_vectordb.rest.errors import InvalidParametersError
+from airflow_vectordb.rest.text import sanitize_text
 
+_log = logging.getLogger(__name__)
 OnBadRow = Literal["fail", "skip"]
 
 
@@ -37,6 +40,7 @@ class BadRows:
         self._path = path
         self._count = before
         self._lines: list[str] = []
+        self._first: BadRow | None = None
         if path is not None and path.exists():
             # What comes after the position is read again, and reported again.
             lines = path.read_text().splitlines(keepends=True)
@@ -51,6 +55,7 @@ class BadRows:
         if self._policy == "fail":
             raise InvalidParametersError([str(bad)], "rows")
         self._count += 1
+        self._first = self._first or bad
         if self._path is not None:
             self._lines += [_line(bad, problem) for problem in bad.problems]
         if self._most is not None and self._count > self._most:
@@ -58,6 +63,19 @@ class BadRows:
             raise InvalidParametersError(
                 [f"{self._count:,} rows cannot be sent, and max_bad_rows is {self._most:,}; the last: {bad}"], "rows"
             )
+
+    def warn(self, collection: str, skipped: int) -> None:
+        """
+        Log at the end which rows are missing.
+
+        :param collection: name of the collection that they were for
+        :param skipped: how many were passed over, by earlier tries too
+        """
+        if not skipped:
+            return
+        where = f"all are in {self._path}" if self._path is not None else "bad_rows_path= writes all to a file"
+        first = f"; the first of this try: {sanitize_text(str(self._first), 300)}" if self._first else ""
+        _log.warning("%s: %s skipped, %s%s", collection, "1 row" if skipped == 1 else f"{skipped:,} rows", where, first)
 
     def write(self) -> None:
         """Write what has been passed over since the last time."""

@@ -6,6 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_vectordb.ingest.source import Source
 from airflow_vectordb.ingest.values import FLOAT_VECTORS, Convert, converter, text_reader
 from airflow_vectordb.rest.collections import Collection
 from airflow_vectordb.rest.spelling import near_miss, suggest
@@ -94,13 +95,15 @@ class RowChecker:
         nested = [name for name, path in self._nested if name not in columns and path[0] in columns]
         known = [*columns, *nested]
         names = [name for column in known if (name := self._mapping.get(column, column)) is not None]
-        problems = [text for name in names if (text := self._surplus(name))]
-        absent = [rule.name for rule in self.rules.values() if rule.required and rule.name not in names]
-        problems += [self._absent(name, names) for name in absent]
-        problems += [
-            f"field_mapping has {name!r}, and no column is named so" for name in self._mapping if name not in known
+        # What is not mapped is missing under one name and too much under another: so the cause comes first.
+        problems = [
+            f"field_mapping has {name!r}, and no column is named so{suggest(name, columns)}"
+            for name in self._mapping
+            if name not in known
         ]
-        return problems
+        problems += [text for name in names if (text := self._surplus(name))]
+        absent = [rule.name for rule in self.rules.values() if rule.required and rule.name not in names]
+        return problems + [self._absent(name, names) for name in absent]
 
     def fitting(self, matrices: Mapping[str, Any]) -> frozenset[str]:
         """
@@ -171,6 +174,27 @@ class RowChecker:
         return f"{name}: missing" + (f"; field_mapping={{{near!r}: {name!r}}} if that is it" if near else "")
 
 
+def problems_of_sources(sources: Sequence[Source], checkers: Sequence[RowChecker]) -> list[str]:
+    """
+    Compare the columns of sources with the schema.
+
+    :param sources: those with columns are compared
+    :param checkers: one for each source
+    :return: what makes each row wrong, once for all sources that have it
+    """
+    found: dict[str, list[str]] = {}
+    for source, checker in zip(sources, checkers, strict=True):
+        columns = source.columns()
+        for problem in checker.problems_of_columns(columns) if columns is not None else ():
+            found.setdefault(problem, []).append(source.name)
+    return [f"{_several(names)}: {problem}" for problem, names in found.items()]
+
+
+def _several(names: Sequence[str]) -> str:
+    more = len(names) - 1
+    return names[0] + (f" and {more:,} more file{'s' if more > 1 else ''}" if more else "")
+
+
 def _nested_value(row: Mapping[str, Any], path: Sequence[str]) -> Any:
     value: Any = row
     for name in path:
@@ -185,4 +209,4 @@ def _all_fit(matrix: Any, floats: int) -> bool:
     return bool(fits and numpy.isfinite(matrix).all())
 
 
-__all__ = ["FieldRule", "RowChecker"]
+__all__ = ["FieldRule", "RowChecker", "problems_of_sources"]

@@ -12,7 +12,7 @@ from typing import Any
 from airflow_vectordb.ingest.bad_rows import BadRows
 from airflow_vectordb.ingest.batches import MAX_BYTES, MAX_ROWS, BadRow, Batch, Batcher
 from airflow_vectordb.ingest.documents import DocumentKeys
-from airflow_vectordb.ingest.rows import RowChecker
+from airflow_vectordb.ingest.rows import RowChecker, problems_of_sources
 from airflow_vectordb.ingest.source import Source, Unreadable
 from airflow_vectordb.ingest.writer import MAX_IN_FLIGHT, PATIENCE, Mode, Progress, Sender, Target, Writer
 from airflow_vectordb.rest import entities
@@ -82,12 +82,7 @@ def ingest(
         RowChecker(collection, field_mapping, with_auto_ids=mode == "upsert", is_text=source.is_text)
         for source in sources
     ]
-    problems = [
-        f"{source.name}: {problem}"
-        for source, checker in zip(sources, checkers, strict=True)
-        if (columns := source.columns()) is not None
-        for problem in checker.problems_of_columns(columns)
-    ]
+    problems = problems_of_sources(sources, checkers)
     problems += _problems_of_field(collection, "key_field", key_field)
     problems += _problems_of_replacing(collection, replace_documents, mode if auto_id else "insert")
     if replace_documents and (isinstance(documents, str | bytes | Mapping) or not isinstance(documents, Iterable)):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
 
 from airflow_vectordb.ingest.batches import BadRow
-from airflow_vectordb.ingest.rows import RowChecker
+from airflow_vectordb.ingest.rows import RowChecker, problems_of_sources
 from airflow_vectordb.ingest.source import Row, Source, Unreadable
 from airflow_vectordb.ingest.writer import Progress
 from airflow_vectordb.rest.collections import Collection
@@ -57,12 +57,7 @@ def stage(
     :raises InvalidParametersError: when the sources do not fit the collection
     """
     checkers = [RowChecker(collection, field_mapping, is_text=source.is_text) for source in sources]
-    problems = [
-        f"{source.name}: {problem}"
-        for source, checker in zip(sources, checkers, strict=True)
-        if (columns := source.columns()) is not None
-        for problem in checker.problems_of_columns(columns)
-    ]
+    problems = problems_of_sources(sources, checkers)
     if collection.raw.get("structArrayFields") or collection.raw.get("structFields"):
         problems.append("an array of structs has no column here: stage_to= is for collections without one")
     if problems:

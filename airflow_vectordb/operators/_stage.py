@@ -68,6 +68,7 @@ def write_parts(task: ImportOperator, hook: MilvusHook, kept: RetryState, rows: 
         save=save,
         part_bytes=task.part_bytes,
     )
+    bad_rows.warn(task.collection_name, done.skipped)
     task.log.info(
         "%s: %s rows are staged in %d parts, %.1f MB, below %s; %s rows skipped",
         task.collection_name,

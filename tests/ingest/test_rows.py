@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 
-from airflow_vectordb.ingest.rows import RowChecker
+from airflow_vectordb.ingest.memory import ArrowData
+from airflow_vectordb.ingest.rows import RowChecker, problems_of_sources
 from airflow_vectordb.rest.collections import Function
 from tests.support.collections import AUTO_ID, DOCS, ID, TITLE, VECTOR, described, field
 
@@ -189,10 +191,31 @@ def test_text_of_a_csv_file_becomes_the_fields_type(spec: dict[str, Any], text: 
 def test_columns_are_compared_with_the_schema_before_a_row_is_read() -> None:
     checker = RowChecker(DOCS, {"nope": "title"})
     assert checker.problems_of_columns(["id", "titel", "vector"]) == [
+        "field_mapping has 'nope', and no column is named so; known: id, titel, vector",
         "titel: the collection has no such field, and no dynamic ones; did you mean 'title'?",
         "title: missing; field_mapping={'titel': 'title'} if that is it",
-        "field_mapping has 'nope', and no column is named so",
     ]
+
+
+def test_what_is_wrong_with_several_files_is_said_once() -> None:
+    columns = ["id", "title", "embedding"]
+    parts = [parts_of(f"part-{number}.parquet", columns) for number in range(3)]
+    other = parts_of("other.parquet", [*columns, "x"])
+    checkers = [RowChecker(DOCS, {"embeding": "vector"})] * 4
+    same = "part-0.parquet and 3 more files"
+    assert problems_of_sources([*parts, other], checkers) == [
+        f"{same}: field_mapping has 'embeding', and no column is named so; did you mean 'embedding'?",
+        f"{same}: embedding: the collection has no such field, and no dynamic ones; known: id, title, vector",
+        f"{same}: vector: missing",
+        "other.parquet: x: the collection has no such field, and no dynamic ones; known: id, title, vector",
+    ]
+    assert problems_of_sources(parts[:2], checkers[:2])[0].startswith("part-0.parquet and 1 more file: field_mapping")
+
+
+def parts_of(name: str, columns: list[str]) -> Any:
+    data = ArrowData(pyarrow.table({column: [1] for column in columns}))
+    data.name = name
+    return data
 
 
 def test_vectors_beside_text_are_no_text() -> None:

@@ -16,6 +16,7 @@ from airflow_vectordb.deferral import deadline_of
 from airflow_vectordb.operators.alias import SwitchAliasOperator
 from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
 from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
+from airflow_vectordb.operators.ingest import IngestOperator
 from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
 from tests.support.drivers import TaskDeferred
 from tests.support.fake_milvus import indexed, rows
@@ -246,3 +247,23 @@ def test_everything_is_said_at_once() -> None:
         make(CreateIndexOperator, if_exists="?", flush="x", poll_interval="30", timeout=0, execution_timeout=0)
     names = ["if_exists", "flush", "poll_interval", "timeout", "execution_timeout"]
     assert [name for name in names if name not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({}, "give either rows or source"),
+        ({"rows": [], "source": "x.csv"}, "give either rows or source"),
+        ({"rows": (row for row in ())}, "rows is a generator"),
+        ({"rows": [], "mode": "replace"}, "mode must be 'upsert' or 'insert'"),
+        ({"rows": [], "on_bad_row": "ignore"}, "on_bad_row must be 'fail' or 'skip'"),
+        ({"rows": [], "max_bad_rows": 3}, 'max_bad_rows and bad_rows_path are for on_bad_row="skip"'),
+        ({"rows": [], "documents": ["a"]}, "documents are for replace_documents"),
+        ({"rows": [], "batch_rows": 0}, "batch_rows must be a whole number from 1"),
+        ({"rows": [], "allow_missing": "no"}, "allow_missing must be True or False"),
+        ({"rows": [], "min_rows": -1}, "min_rows must be a number of rows"),
+    ],
+)
+def test_arguments_of_an_ingest(arguments: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        IngestOperator(task_id="t", collection_name="docs", **arguments)

@@ -107,6 +107,23 @@ def test_what_fits_no_type(tmp_path: Path, columns: dict[str, Any], words: str) 
         MilvusHook.schema_from(write(tmp_path / "rows.parquet", {"id": [1, 2, 3], **columns}))
 
 
+@pytest.mark.parametrize(
+    ("lists", "words"),
+    [
+        ([[0.5] * 15, [0.5] * 16, None], "lists of 15 and 16 numbers, and 1 null; vectors"),
+        ([[0.5] * n for n in (3, 0, 2)], "lists of 0, 2 and 3 numbers; vectors"),
+        ([[0.5] * n for n in range(1, 9)], "lists of 5 lengths or more, up to 8 numbers; vectors"),
+        ([[1, 2], [3, 4]], "lists of int64; vectors"),
+        ([[0.5], [0.5]], "lists of double; vectors"),
+    ],
+)
+def test_lists_that_are_no_vectors(tmp_path: Path, lists: list[Any], words: str) -> None:
+    pq.write_table(pa.table({"tags": [["a"]] * len(lists), "embedding": lists}), tmp_path / "rows.parquet")
+    with pytest.raises(InvalidParametersError, match=rf"rows\.parquet: column 'embedding': {words}") as refused:
+        MilvusHook.schema_from(str(tmp_path / "rows.parquet"))
+    assert len(refused.value.problems) == 1
+
+
 def test_what_is_no_such_file(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("id,vector\n1,2\n")
     with pytest.raises(InvalidParametersError, match=r"rows\.csv: is neither Parquet nor Arrow"):

@@ -20,6 +20,8 @@ _KEY_NAMES = ("id", "pk", "key", "uuid", "_id")
 #: Rows whose values are compared to see whether a column can be the key.
 _ROWS_OF_KEYS = 1_000_000
 _BATCH_ROWS = 4_096
+#: Lengths of lists that are kept of a column.
+_LENGTHS = 5
 
 
 def schema_from(stream: IO[bytes], name: str, *, key: str | None = None) -> dict[str, Any]:
@@ -51,6 +53,8 @@ def schema_from(stream: IO[bytes], name: str, *, key: str | None = None) -> dict
             fields.append({"fieldName": column.name, **column.field_type(found)})
         except ValueError as error:
             problems.append(f"{name}: column {column.name!r} {error}")
+    if not problems and not any(one["dataType"].endswith("Vector") for one in fields):
+        problems = [f"{name}: column {column.name!r}: {text}" for column in columns if (text := column.not_vectors())]
     if problems:
         raise InvalidParametersError(problems, "file")
     if found is None:
@@ -110,7 +114,7 @@ class _Column:
         elif _is_list(self.type):
             # A few lengths are enough to know that they differ, and the largest.
             found = set(pc.unique(pc.list_value_length(values)).to_pylist()) - {None}
-            self.lengths = {*sorted(self.lengths | found)[-5:]}
+            self.lengths = {*sorted(self.lengths | found)[-_LENGTHS:]}
         texts = pc.list_flatten(values) if _is_list(self.type) else values
         if _is_text(texts.type) and len(texts):
             self.longest = max(self.longest, pc.max(pc.binary_length(texts)).as_py() or 0)
@@ -136,6 +140,24 @@ class _Column:
         if self is key:  # integers of other sizes are no keys
             return {**({"dataType": "Int64"} if _is_integer(self.type) else self._type()), "isPrimary": True}
         return {**self._type(), **({"nullable": True} if self.nulls else {})}
+
+    def not_vectors(self) -> str | None:
+        """Return why lists of numbers that look like vectors are none; None: they do not."""
+        import pyarrow as pa
+
+        if not _is_list(self.type) or not (
+            pa.types.is_floating(self.type.value_type) or _is_integer(self.type.value_type)
+        ):
+            return None
+        if len(self.lengths) == 1:
+            return f"lists of {self.type.value_type}; vectors are lists of float or double, with 2 numbers or more"
+        if len(self.lengths) == _LENGTHS:
+            found = f"{_LENGTHS} lengths or more, up to {max(self.lengths):,}"
+        else:
+            *most, last = (f"{length:,}" for length in sorted(self.lengths)) if self.lengths else ("no",)
+            found = f"{', '.join(most)} and {last}" if most else last
+        nulls = f", and {self.nulls:,} null" if self.nulls else ""
+        return f"lists of {found} numbers{nulls}; vectors of a field have one length, and none is null"
 
     def _type(self) -> dict[str, Any]:
         import pyarrow as pa
