@@ -27,7 +27,6 @@ def block(language: str, starts: str) -> str:
     return str(found)
 
 
-INSTALL = block("shell", "pip install")
 SERVE = block("shell", "AIRFLOW_VECTORDB_TOKEN=")
 CURL = block("shell", "curl")
 WITH = block("python", "from airflow_vectordb.local import LocalMilvus\n")
@@ -38,15 +37,7 @@ TESTS = block("python", "from airflow_vectordb.hooks.milvus import MilvusHook")
 
 
 def test_no_block_is_left_out() -> None:
-    assert sorted(code for _, code in BLOCKS) == sorted([INSTALL, SERVE, CURL, WITH, PACE, IMPORT, CONFTEST, TESTS])
-
-
-def test_what_is_to_be_installed_is_there() -> None:
-    (requirement,) = (word for word in shlex.split(INSTALL) if "[" in word)
-    name, extra = re.fullmatch(r"([\w-]+)\[(\w+)\]", requirement).groups()  # type: ignore[union-attr]
-    project = (ROOT / "pyproject.toml").read_text()
-    assert f'\nname = "{name}"\n' in project
-    assert re.search(rf"^\[project.optional-dependencies\]\n(?:.+\n)*{extra} = ", project, re.MULTILINE)
+    assert sorted(code for _, code in BLOCKS) == sorted([SERVE, CURL, WITH, PACE, IMPORT, CONFTEST, TESTS])
 
 
 def test_serve_and_curl(tmp_path: Path) -> None:

@@ -137,6 +137,15 @@ def test_the_wheel_is_the_one_that_is_built(page: Path) -> None:
     assert named <= {f"airflow_vectordb-{__version__}-py3-none-any.whl"}
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md"])
+def test_all_extras_are_installed(page: str) -> None:
+    named = re.findall(r"\.whl\[([\w,]+)\]", (ROOT / page).read_text())
+    (extras,) = re.findall(
+        r"^\[project\.optional-dependencies\]\n((?:.+\n)*)", (ROOT / "pyproject.toml").read_text(), re.MULTILINE
+    )
+    assert {frozenset(one.split(",")) for one in named} == {frozenset(re.findall(r"^(\w+) = ", extras, re.MULTILINE))}
+
+
 def test_what_it_was_tested_with_is_what_is_pinned() -> None:
     def pinned(file: str) -> str:
         (release,) = re.findall(r"^apache-airflow==(.*)$", (ROOT / file).read_text(), re.MULTILINE)
