@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import hooks, rest, triggers
@@ -170,7 +171,15 @@ class MilvusTaskMixin(_Task):
                     with suppress(Exception):  # Airflow asks for the link when the task is over
                         self.milvus_console = hook.console_link(self.collection_name or None)
         except rest.errors.MilvusError as error:
-            raise self.airflow_error(error) from error.__cause__
+            raise self.airflow_error(self._with_connection(error)) from error.__cause__
+
+    def _with_connection(self, error: MilvusError) -> MilvusError:
+        """Return an error that the connection may be the reason for with the connection's id."""
+        errors = rest.errors
+        of_it = (errors.AuthenticationError, errors.PermissionDeniedError, errors.NoAnswerError, errors.NotMilvusError)
+        if error.where is None or not isinstance(error, of_it):
+            return error
+        return error.with_context(where=replace(error.where, connection=self.milvus_conn_id))
 
     def airflow_error(self, error: MilvusError, exception: type[AirflowException] | None = None) -> MilvusError:
         """Return what the task raises for an error: one that is Airflow's, too."""

@@ -136,7 +136,7 @@ class _Creation:
         if all(difference.alter for difference in differences):
             hint = "alter=True alters it in place."
         else:
-            hint = 'if_exists="replace" drops it with its rows.'
+            hint = 'Reindex blue/green, or use a new name. if_exists="replace" drops it with its rows.'
         return rest.errors.ConflictError(
             f"what is there -> what is asked for: {'; '.join(map(str, differences))}",
             cause=f"another schema: {_first(differences)}",

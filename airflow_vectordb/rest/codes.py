@@ -67,6 +67,7 @@ _WORDS: tuple[tuple[re.Pattern[str], type[errors.MilvusError]], ...] = tuple(
             errors.NotLoadedError,
         ),
         (r"no vector index on|please create index firstly", errors.IndexNotFoundError),
+        (r"because it has associated aliases", errors.ConflictError),
     )
 )
 # 65535 is mostly a validation error without a code of its own, but what these words are about is transient.
@@ -75,6 +76,9 @@ _PASSING = re.compile(
     r"|not fully loaded|timed? ?out|connection refused|connection reset|transport is closing|node offline|no available",
     re.IGNORECASE,
 )
+# `cannot parse expression: yaer > 3, error: field yaer not exist`
+_FILTER = re.compile(r"cannot parse expression: .*?, error: (.+?)(?:: invalid parameter\b.*)?$", re.DOTALL)
+_ALIASES = re.compile(r"because it has associated aliases \[([^\[\]]{1,1000})\]")
 _RATE = re.compile(r"rate limit exceeded\[rate=([0-9.e+-]{1,30})\]")
 
 
@@ -98,6 +102,22 @@ def class_of(code: int, http_status: int, words: str = "") -> type[errors.Milvus
     if by_code is not errors.UnexpectedError and (meant is None or meant.transient):
         return by_code
     return class_of_status(http_status) or meant or by_code
+
+
+def explain(words: str) -> tuple[str | None, str | None]:
+    """
+    Return cause and hint of a refusal whose reason stands behind much else in the server's message.
+
+    :param words: the server's message
+    :return: None for each that its class says better
+    """
+    if found := _FILTER.search(words):
+        return f"The filter does not parse: {found[1].strip()}", None
+    if found := _ALIASES.search(words):
+        aliases = re.findall(r"\w+", found[1])
+        verb = "alias {} leads" if len(aliases) == 1 else "aliases {} lead"
+        return f"{verb.format(', '.join(map(repr, aliases)))} to it", "Switch or drop the alias."
+    return None, None
 
 
 def is_transient(words: str) -> bool:
@@ -129,4 +149,4 @@ def class_of_status(http_status: int) -> type[errors.MilvusError] | None:
     return None
 
 
-__all__ = ["CODES", "HINTS", "class_of", "class_of_status", "is_transient", "limiter_interval"]
+__all__ = ["CODES", "HINTS", "class_of", "class_of_status", "explain", "is_transient", "limiter_interval"]

@@ -36,7 +36,8 @@ _PRIVILEGE = re.compile(r"\bPrivilege([A-Z]\w{1,100})")
 _DENIED = re.compile(r"Privilege(\w{1,100}): permission deny to (.{1,255}?) in the `?([^`\s]{1,255})`? database")
 # What Milvus puts around its reasons, and says nothing to people.
 _BEFORE = re.compile(
-    r"^(?:(?:can only accept json format request|missing required parameters|fail to deal the insert data"
+    r"^(?:failed to create \w+ plan: "
+    r"|(?:can only accept json format request|missing required parameters|fail to deal the insert data"
     r"|request is rejected by limiter|please check the primary key and its' type can only in \[int, string\])"
     r", error: )+"
 )
@@ -52,16 +53,18 @@ class Where:
     :param target: what it was about, as ``collection 'docs' (database 'default')``
     :param server: the base URL
     :param names: what the call names, by kind: ``{"collection": "docs", "database": "default"}``
+    :param connection: id of the Airflow connection, where that is what to look at; empty: it is not
     """
 
     path: str
     target: str
     server: str
     names: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    connection: str = ""
 
     def __str__(self) -> str:
         what = " for ".join(part for part in (self.path, self.target) if part)
-        return f"{what} at {self.server}"
+        return f"{what} at {self.server}" + (f" (connection {self.connection!r})" if self.connection else "")
 
 
 def duration(seconds: float) -> str:
@@ -94,7 +97,7 @@ def shorten(text: str, longest: int) -> str:
     words = text.split(" ")
     if len(words) > 1:
         text = " ".join(shorten(word, _LONGEST_WORD) for word in words)
-        return text if len(text) <= longest else f"{text[: longest - 1].rstrip(' ,;:')}…"
+        return text if len(text) <= longest else f"{text[: longest - 1].rstrip(' ,;:…')}…"
     end = (longest - 1) // 3
     return f"{text[: longest - 1 - end]}…{text[len(text) - end :]}"
 
@@ -141,7 +144,7 @@ def error_text(error: MilvusError, task_id: str | None = None, *, longest: int =
 def _cause(error: MilvusError, room: int) -> tuple[str, str]:
     """Return the cause, in the room that there is, and what of the message it leaves out."""
     if error.cause:
-        cause, words = shorten(error.cause, room), _words(error)
+        cause, words = _shorten_cause(error.cause, room), _words(error)
         return cause, words if cause == error.cause else f"{error.cause}; {words}"
     answered = error.code is not None or error.http_status is not None
     template, parts, words = error.cause_template, _parts(error), _words(error)
@@ -155,7 +158,18 @@ def _cause(error: MilvusError, room: int) -> tuple[str, str]:
         return error.message, ""
     # Of words of our own, the first sentence is the cause.
     first, _, rest = error.message.partition(". ")
-    return (first, rest) if len(first) <= room else (shorten(first, room), error.message)
+    return (first, rest) if len(first) <= room else (_shorten_cause(first, room), error.message)
+
+
+def _shorten_cause(cause: str, room: int) -> str:
+    """Shorten a cause; if a difference (`M: 32 -> 16`) does not fit, first what stands before it."""
+    while len(cause) > room:
+        before, _, after = cause.partition(" -> ")
+        fits = len(before) + len(" -> ") + len(re.split("[,;]", after)[0]) < room
+        if fits or not after or before.count(": ") < 2:
+            break
+        cause = cause.partition(": ")[2]
+    return shorten(cause, room)
 
 
 def _parts(error: MilvusError) -> dict[str, str]:

@@ -7,14 +7,16 @@ import json
 import pytest
 
 from airflow_vectordb.exceptions import as_airflow_exception
+from airflow_vectordb.operators.collection import VerifyCollectionOperator
 from airflow_vectordb.rest import MilvusConfig, collections, entities, errors, indexes, partitions
 from airflow_vectordb.rest.codes import CODES
 from airflow_vectordb.rest.errors import MilvusError, Where
 from airflow_vectordb.rest.wording import HEAD, duration, fit, gist, in_words, shorten
-from tests.support.harness import Logged, Pauses, Transport
-from tests.support.scripted import Answer, Behaviour, CutOff, Serve, error, page
+from tests.support.harness import Logged, Operating, Pauses, Transport
+from tests.support.scripted import Answer, Behaviour, CutOff, Serve, error, ok, page
 
 LONG = "quarterly_reports_" * 14
+FILTER = "failed to create query plan: cannot parse expression: "
 SHORT = ("docs", "default", "http://milvus:19530")
 NAMES = {"short": SHORT, "long": (LONG, LONG, "https://in03-0123456789abcdef.api.gcp-us-west1.zillizcloud.com:19530")}
 ERRORS = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
@@ -124,6 +126,31 @@ CAUSES = {
         error(1801, "can only accept json format request, error: unexpected EOF"),
         'Milvus refuses: "unexpected EOF". Correct the request',
     ),
+    "a filter with an unknown field": (
+        entities.query("docs"),
+        error(1100, f"{FILTER}yaer > 1, error: field yaer not exist: invalid parameter[expected=a][actual=b]"),
+        "The filter does not parse: field yaer not exist. Correct the request.",
+    ),
+    "a filter that ends too early": (
+        entities.query("docs"),
+        error(1100, f"{FILTER}id <, error: line 1:4 mismatched input '<EOF>' expecting {{'(', '['}}"),
+        "The filter does not parse: line 1:4 mismatched input '<EOF>' expecting",
+    ),
+    "a filter that is no condition": (
+        entities.query("docs"),
+        error(1100, "failed to create query plan: predicate is not a boolean expression: id + 1"),
+        'Milvus refuses: "predicate is not a boolean expression: id + 1". Correct the request.',
+    ),
+    "an alias": (
+        collections.drop("docs"),
+        error(65535, "unable to drop the collection [docs] because it has associated aliases [live], please remove"),
+        "alias 'live' leads to it. Switch or drop the alias.",
+    ),
+    "two aliases": (
+        collections.drop("docs"),
+        error(65535, "unable to drop the collection [docs] because it has associated aliases [live next]"),
+        "aliases 'live', 'next' lead to it. Switch or drop the alias.",
+    ),
     "a page": (collections.load("docs"), page(200), "What answers at {} is not Milvus: the answer"),
     "another page": (collections.load("docs"), page(503), "HTTP 503 from something before Milvus. A retry may help"),
     "a page of a proxy": (collections.load("docs"), page(403), "HTTP 403 from something before Milvus. May this"),
@@ -140,6 +167,37 @@ def test_the_cause_is_told_first(case: str, transport: Transport, serve: Serve) 
     found = transport.fail(MilvusConfig(server.url, retries=0), call)
     assert str(found).startswith(text.format(server.url))
     assert f" at {server.url}" in str(found)
+
+
+#: A difference -> what is read of it with one look.
+DIFFERENCES = {
+    "another schema: vector: FloatVector(16) -> FloatVector(32)": "another schema: vector: FloatVector(16) -> "
+    "FloatVector(32). ",
+    "another schema: body_vector: FloatVector(768) -> FloatVector(1024)": "body_vector: FloatVector(768) -> "
+    "FloatVector(1024). ",
+    "another index is there: nightly_articles_of_all/vector: metric_type: COSINE -> L2": "nightly_articles_of_all/"
+    "vector: metric_type: COSINE -> L2. ",
+    f"another index is there: {'d' * 70}/vector: metric_type: COSINE -> L2": "metric_type: COSINE -> L2. ",
+    "another index is there: docs/vector: M: 32 -> 16, efConstruction: 200 -> 360": "another index is there: "
+    "docs/vector: M: 32 -> 16",
+}
+
+
+@pytest.mark.parametrize("difference", DIFFERENCES)
+def test_a_difference_stays_readable(difference: str) -> None:
+    hint = "Reindex blue/green, or use a new name. And more."
+    for found in (
+        errors.ConflictError("-", cause=difference, hint=hint),
+        errors.IndexMismatchError(difference, hint=hint),
+    ):
+        assert str(found).startswith(DIFFERENCES[difference])
+        assert "use a new name." in str(found)[:HEAD]
+        assert difference in str(found)
+
+
+def test_what_is_cut_twice_has_one_ellipsis() -> None:
+    found = errors.UnexpectedError(f"unable to drop it [docs_{'2' * 90}] as [docs]", code=65535)
+    assert "……" not in str(found)
 
 
 def test_the_words_are_told_however_short_they_are() -> None:
@@ -245,3 +303,30 @@ def test_what_a_server_wraps_its_reasons_in() -> None:
     assert gist("fail to deal the insert data, error: row 0 does not has field id") == "row 0 does not has field id"
     assert gist("M out of range: [1, 2048]") == "M out of range: [1, 2048]"
     assert gist(": invalid parameter") == ": invalid parameter"
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (error(1800, "user hasn't authenticated"), "Milvus does not accept the credentials"),
+        (page(200), "What answers at "),
+        (None, "No connection to "),
+    ],
+)
+def test_of_what_the_connection_decides_its_id_is_told(
+    answer: Behaviour | None, cause: str, serve: Serve, operating: Operating
+) -> None:
+    server = serve(answer or ok())
+    if answer is None:
+        server.close()
+    operating.connect(server, extra={"retries": 0})
+    with pytest.raises(MilvusError, match=cause) as caught:
+        operating.execute(VerifyCollectionOperator(task_id="verify", collection_name="docs"))
+    assert f" at {server.url} (connection 'milvus_default')" in str(caught.value)
+
+
+def test_of_other_errors_the_connection_is_not_told(serve: Serve, operating: Operating) -> None:
+    operating.connect(serve(error(100, "collection not found[collection=docs]")))
+    with pytest.raises(MilvusError) as caught:
+        operating.execute(VerifyCollectionOperator(task_id="verify", collection_name="docs"))
+    assert "milvus_default" not in str(caught.value)

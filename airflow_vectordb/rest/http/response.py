@@ -142,7 +142,8 @@ def _failure(reply: RawResponse, code: int, envelope: Mapping[str, Any], show: S
     transient = cls is errors.UnexpectedError and codes.is_transient(message)
     pause = retry_after(reply.headers.get("retry-after"))
     interval = codes.limiter_interval(message) if cls is errors.RateLimitError else None
-    cause = None
+    cause, hint = codes.explain(words) if isinstance(words, str) else (None, None)
+    cause = cause and show(cause, 300)
     if interval and interval > 1:
         cause = f"A rate limit allows one such call in {duration(interval)}"
     elif cls is errors.PermissionDeniedError and "privilege" in (named := names_in(message)) and "user" not in named:
@@ -152,7 +153,7 @@ def _failure(reply: RawResponse, code: int, envelope: Mapping[str, Any], show: S
         code=code,
         http_status=reply.status,
         cause=cause,
-        hint=codes.HINTS.get(code, "A retry may help." if transient else None),
+        hint=codes.HINTS.get(code, "A retry may help." if transient else hint),
         retry_after=interval if pause is None else pause,
         transient=True if transient else None,
     )
