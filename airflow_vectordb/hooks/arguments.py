@@ -114,7 +114,7 @@ def check_keys(ids: Iterable[Any], key: Field) -> list[Any]:
         try:
             keys.append(convert(one))
         except (ValueError, TypeError, OverflowError) as error:
-            problems.append(f"ids[{at}]: {error}, the type of {key.name}")
+            problems.append(f"ids[{at}]: {error}; {key.name} is of type {key.type}")
     _refuse(problems)
     return keys
 

@@ -251,7 +251,10 @@ def open_sources(source: Any, conn_id: str | None, collection: Any, *, allow_mis
     :raises InvalidParametersError: with all that do not exist, and those of an unknown format
     """
     vectors = [field.name for field in collection.fields if field.type.endswith("Vector")]
-    given = [source] if isinstance(source, str | os.PathLike) or hasattr(source, "open") else list(source)
+    given = [source] if _is_path(source) else source
+    if not arguments.is_list(given) or not all(map(_is_path, given := list(given))):
+        problem = f"source must be a path or a list of paths, not {rest.spelling.describe_value(source)}"
+        raise rest.errors.InvalidParametersError([problem], "source")
     missing: list[str] = []
     paths: list[Any] = []
     for one in given:
@@ -264,6 +267,10 @@ def open_sources(source: Any, conn_id: str | None, collection: Any, *, allow_mis
         raise rest.errors.InvalidParametersError(missing, "source")
     for path in paths:
         yield open_file(path, _sibling_finder(path), vectors[0] if vectors else "vector")
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike) or hasattr(value, "open")
 
 
 def _sibling_finder(path: Any) -> Callable[[str], Any]:

@@ -14,6 +14,7 @@ from airflow_vectordb.ingest.batches import MAX_BYTES, MAX_ROWS, BadRow, Batch, 
 from airflow_vectordb.ingest.documents import DocumentKeys
 from airflow_vectordb.ingest.rows import RowChecker, problems_of_sources
 from airflow_vectordb.ingest.source import Source, Unreadable
+from airflow_vectordb.ingest.values import key_converter
 from airflow_vectordb.ingest.writer import MAX_IN_FLIGHT, PATIENCE, Mode, Progress, Sender, Target, Writer
 from airflow_vectordb.rest import entities
 from airflow_vectordb.rest.collections import Collection, Field
@@ -23,6 +24,8 @@ from airflow_vectordb.rest.spelling import describe_value, suggest
 _log = logging.getLogger(__name__)
 #: Types of fields whose values filters name exactly.
 _COMPARABLE = ("VarChar", "String", "Int8", "Int16", "Int32", "Int64")
+#: Problems with documents that an error lists.
+_LISTED = 10
 #: More rows than there are: any of them may have been sent.
 _ALL = 2**62
 
@@ -85,9 +88,9 @@ def ingest(
     problems = problems_of_sources(sources, checkers)
     problems += _problems_of_field(collection, "key_field", key_field)
     problems += _problems_of_replacing(collection, replace_documents, mode if auto_id else "insert")
-    if replace_documents and (isinstance(documents, str | bytes | Mapping) or not isinstance(documents, Iterable)):
-        # The rows of documents that are named as the letters of a text would be deleted.
-        problems.append(f"documents must be a list, not {describe_value(documents)}")
+    if replace_documents:
+        documents, wrong = _checked_documents(collection, replace_documents, documents)
+        problems += wrong
     if problems:
         raise InvalidParametersError(problems, f"rows for collection {collection.name!r}")
     target = Target(
@@ -194,6 +197,27 @@ def _problems_of_replacing(collection: Collection, document_field: str | None, m
             "replace_documents deletes by filter, which Milvus does in loaded collections only: load it first"
         )
     return problems
+
+
+def _checked_documents(collection: Collection, name: str, documents: Any) -> tuple[list[Any], list[str]]:
+    """Return documents as their field has them, and what is wrong: found later, rows would have been written."""
+    if isinstance(documents, str | bytes | Mapping) or not isinstance(documents, Iterable):
+        # The rows of documents that are named as the letters of a text would be deleted.
+        return [], [f"documents must be a list, not {describe_value(documents)}"]
+    given = list(documents)
+    kind = next((field.type for field in collection.fields if field.name == name), None)
+    if kind not in _COMPARABLE:  # a dynamic field, whose documents may be of either kind
+        wrong = [one for one in given if isinstance(one, bool) or not isinstance(one, str | int)]
+        return given, [f"documents: {describe_value(one)} is no text or integer" for one in wrong[:_LISTED]]
+    found: list[Any] = []
+    problems: list[str] = []
+    convert = key_converter(kind)
+    for one in given:
+        try:
+            found.append(convert(one))
+        except (ValueError, TypeError, OverflowError) as error:
+            problems.append(f"documents: {error}; {name} is of type {kind}")
+    return found, problems[:_LISTED]
 
 
 def primary_key(collection: Collection) -> Field:

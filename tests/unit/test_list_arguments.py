@@ -114,6 +114,36 @@ def test_documents_that_are_no_list(serve: Serve, monkeypatch: pytest.MonkeyPatc
         hook.ingest("docs", [], replace_documents="id", documents=documents)
 
 
+@pytest.mark.parametrize(
+    ("server", "documents", "problem"),
+    [
+        ("VarChar", ["a", 5], r"documents: 5 \(int\) is no text; id is of type VarChar"),
+        ("Int64", ["a"], r"documents: 'a' \(str\) is no Int64; id is of type Int64"),
+    ],
+    indirect=["server"],
+)
+def test_documents_of_another_type(hook: MilvusHook, documents: Any, problem: str) -> None:
+    with pytest.raises(InvalidParametersError, match=problem):
+        hook.ingest("docs", [], replace_documents="id", documents=documents)
+
+
+@pytest.mark.parametrize("source", [b"rows.csv", {"rows.csv": 1}, 5, ["rows.csv", 5], Frame(["id"])], ids=repr)
+def test_sources_that_are_no_paths(hook: MilvusHook, source: Any) -> None:
+    with pytest.raises(InvalidParametersError, match="source must be a path or a list of paths"):
+        hook.ingest("docs", source=source)
+
+
+def test_documents_of_a_dynamic_field(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = [{"name": "id", "type": "Int64", "primaryKey": True}]
+    server = serve(
+        {"collections/describe": ok({"collectionName": "docs", "fields": fields, "enableDynamicField": True})}
+    )
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", f"milvus://127.0.0.1:{server.port}")
+    with MilvusHook() as hook, pytest.raises(InvalidParametersError) as refused:
+        hook.ingest("docs", [], replace_documents="doc", documents=["a", 5, None, True, 0.5])
+    assert [text.split()[-5:] for text in refused.value.problems] == [["is", "no", "text", "or", "integer"]] * 3
+
+
 NAMES: dict[str, list[Use]] = {
     "output_fields": [
         lambda hook: hook.get("docs", [1], output_fields="ab"),
