@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import rest
 
@@ -57,3 +57,24 @@ def refuse_aliases(hook: MilvusHook, described: Collection, hint: str) -> None:
     if described.name in aliases:
         cause, hint = f"{described.name!r} is an alias", "Name the collection itself."
     raise rest.errors.ConflictError(f"{verb} {shown}; nothing was dropped", cause=cause, hint=hint)
+
+
+def refuse_collection(hook: MilvusHook, alias: str) -> None:
+    """
+    Refuse an alias that is the name of a collection.
+
+    :raises ConflictError: if it is one
+    """
+    try:
+        named = own_name(hook, hook.send(rest.collections.describe(alias)))
+    # Who may not ask hears of it when the alias is created.
+    except (rest.errors.CollectionNotFoundError, rest.errors.PermissionDeniedError):
+        return
+    if named == alias:
+        raise rest.errors.ConflictError(f"collection {alias!r} exists", **is_a_collection(alias))
+
+
+def is_a_collection(alias: str) -> dict[str, Any]:
+    """Return cause and hint for an alias that is the name of a collection."""
+    cause = f"{alias!r} is the name of a collection, so it cannot be an alias"
+    return {"cause": cause, "hint": "Choose another alias."}

@@ -150,10 +150,8 @@ class SwitchAliasOperator(WaitingOperator):
                 hook.send(rest.aliases.create(self.alias, target))
             except rest.errors.ConflictError as error:
                 if error.code == _IS_A_COLLECTION:
-                    raise error.with_context(
-                        cause=f"{self.alias!r} is the name of a collection, so it cannot be an alias",
-                        hint="Choose another alias.",
-                    ) from error.__cause__
+                    told = operators._aliases.is_a_collection(self.alias)
+                    raise error.with_context(**told) from error.__cause__
                 if error.code != _EXISTS:
                     raise
             else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import TaskGroup
 
-from airflow_vectordb import rest
+from airflow_vectordb import operators, rest
 from airflow_vectordb._compat import AirflowSkipException
 from airflow_vectordb.operators._literals import check_indexes_of_schema, check_new_name
 from airflow_vectordb.operators.alias import SwitchAliasOperator
@@ -113,7 +113,7 @@ def blue_green_reindex(
     waits = {**target, "deferrable": deferrable, "timeout": timeout}
     name = f"{alias}{_SUFFIX}"
     with TaskGroup(group_id, **kwargs) as group:
-        create = CreateCollectionOperator(task_id="create", collection_name=name, schema=schema, **waits)
+        create = _CreateForAlias(task_id="create", alias=alias, collection_name=name, schema=schema, **waits)
         written = (
             IngestOperator(task_id="ingest", collection_name=name, source=source, **target)
             if ingest is None
@@ -153,6 +153,25 @@ def _check_keys(checks: Any) -> list[str]:
         for name in checks
         if name not in known
     ]
+
+
+class _CreateForAlias(CreateCollectionOperator):
+    """Creates a collection, unless the alias can never lead to it: before all the work, not after it."""
+
+    custom_operator_name = "CreateCollectionOperator"  # on Airflow's pages
+    template_fields: Sequence[str] = (*CreateCollectionOperator.template_fields, "alias")
+
+    def __init__(self, *, alias: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.alias = alias
+        self.raise_if_invalid()
+
+    def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
+        """Check the alias, and create the collection."""
+        if not state.results:
+            with self.error_context(hook, f"alias {self.alias!r}"):
+                operators._aliases.refuse_collection(hook, self.alias)
+        return super().run_task(hook, context, state)
 
 
 class _SwitchToNewer(SwitchAliasOperator):

@@ -12,6 +12,7 @@ from airflow.sdk import DAG
 
 from airflow_vectordb._compat import AirflowSkipException
 from airflow_vectordb.operators.ingest import IngestOperator
+from airflow_vectordb.rest.errors import ConflictError, MilvusError
 from airflow_vectordb.task_groups.reindex import blue_green_reindex
 from tests.support.harness import Operating
 from tests.support.scripted import Behaviour, Request, Serve, error, ok
@@ -211,3 +212,48 @@ def test_the_readers_of_a_later_run_stay_there(serve: Serve, operating: Operatin
     with pytest.raises(AirflowSkipException, match="of a run that was due later"):
         task.execute({})
     assert server.paths == ["aliases/describe"]
+
+
+class TestAnAliasThatIsACollection:
+    @pytest.fixture
+    def create(self, serve: Serve, operating: Operating) -> Callable[..., Any]:
+        def run(described: Behaviour, led_to: Behaviour) -> tuple[list[Request], Exception]:
+            def milvus(request: Request) -> Behaviour:
+                if request.path == "aliases/describe":
+                    return led_to
+                if request.path == "collections/describe" and request.body["collectionName"] == "docs":
+                    return described
+                return error(1100, "the work begins")
+
+            server = serve(milvus)
+            operating.connect(server)
+            task = group().get_task("reindex.create")
+            task.collection_name = named(1)
+            with pytest.raises(MilvusError) as caught:
+                operating.execute(task)
+            return server.requests, caught.value
+
+        return run
+
+    @pytest.mark.parametrize("description", [{}, {"aliases": []}, {"aliases": ["live"]}])
+    def test_it_is_refused_before_all_the_work(self, create: Any, description: dict[str, Any]) -> None:
+        described = ok({"collectionName": "docs", "fields": [], **description})
+        requests, found = create(described, error(1600, "alias not found[alias=docs]"))
+        assert str(found).startswith("'docs' is the name of a collection, so it cannot be an alias. Choose another")
+        assert isinstance(found, ConflictError)
+        assert not [request for request in requests if request.body.get("collectionName") == named(1)]
+
+    @pytest.mark.parametrize(
+        "described",
+        [
+            ok({"collectionName": named(0), "fields": [], "aliases": ["docs"]}),
+            ok({"collectionName": "docs", "fields": [], "aliases": ["docs"]}),  # as Milvus 2.6 has it
+            ok({"collectionName": "docs", "fields": []}),
+            error(100, "collection not found[collection=docs]"),
+            error(1401, "permission deny", 403),
+        ],
+    )
+    def test_others_pass(self, create: Any, described: Behaviour) -> None:
+        requests, found = create(described, ok({"collectionName": named(0)}))
+        assert "the work begins" in str(found)
+        assert requests[-1].body["collectionName"] == named(1)
