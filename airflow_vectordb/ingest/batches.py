@@ -18,7 +18,7 @@ MAX_ROWS = 10_000
 MAX_ROW_BYTES = 60 * 1024 * 1024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Position:
     """
     A place between two rows.

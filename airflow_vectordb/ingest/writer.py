@@ -13,7 +13,6 @@ done about them depends on how rows are told apart:
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Protocol
 
-from airflow_vectordb.ingest.batches import Batch
+from airflow_vectordb.ingest.batches import Batch, Position
 from airflow_vectordb.rest import entities
 from airflow_vectordb.rest.errors import LimitExceededError, MilvusError, RateLimitError, UnexpectedError
 from airflow_vectordb.rest.filters import is_one_of
@@ -175,7 +174,7 @@ class Writer:
         self._doubtful = progress.reserved  # rows that an earlier try may have sent
         self._senders = _Senders(open_sender)
         self._paused_until = clock()
-        self._failed = threading.Event()
+        self._failed_at: Position | None = None  # the end of a batch that failed
         self._began = self._reported = self._saved = clock()
         self._first = progress
 
@@ -278,12 +277,12 @@ class Writer:
     # --- in the threads -----------------------------------------------------------------------------------------------
 
     def _write(self, batch: Batch, *, doubtful: bool) -> Sequence[Any]:
-        if self._failed.is_set():  # an earlier batch, which the caller is about to hear of
-            raise CancelledError
+        if self._failed_at is not None and self._failed_at < batch.end:
+            raise CancelledError  # the caller is about to hear of the batch that failed, which is an earlier one
         try:
             return self._send(batch, doubtful=doubtful)
         except BaseException:
-            self._failed.set()
+            self._failed_at = min(self._failed_at or batch.end, batch.end)
             raise
 
     def _send(self, batch: Batch, *, doubtful: bool) -> Sequence[Any]:
