@@ -56,7 +56,7 @@ class RetryState:
         :raises AirflowException: when Airflow does not say
         """
         fact = self._store.get(self._key)
-        # A task that is cleared gets more tries: then it is done anew.
+        # A task that is cleared gets more tries: then the work is done again.
         return None if isinstance(fact, dict) and fact.get("max_tries", self._max_tries) != self._max_tries else fact
 
     def set(self, fact: Any) -> None:
