@@ -65,9 +65,12 @@ def test_an_alias_becomes_the_collections_own_asset(airflow: RunningAirflow, bui
     assert len(events_of(airflow, uri)) == 1
 
 
-def test_without_an_outlet_nothing_is_told_and_nothing_fails(builds: Builds, run: Run) -> None:
+def test_without_an_outlet_there_is_no_event_and_nothing_fails(
+    airflow: RunningAirflow, builds: Builds, run: Run
+) -> None:
     builds["producing_alone"].finish()
     run.until("alone", "success")
+    assert events_of(airflow, f"milvus://127.0.0.1:{builds.server.port}/default/producing_alone") == []
 
 
 def test_a_failed_build_starts_nothing(airflow: RunningAirflow, builds: Builds) -> None:

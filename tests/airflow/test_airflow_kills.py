@@ -20,7 +20,7 @@ def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def processes_of_task(airflow: RunningAirflow, killed: Run, builds: Builds) -> Callable[[str], tuple[int, int]]:
     """Find a task that waits in its worker: that worker's process, and the task's own."""
 
@@ -38,8 +38,9 @@ def processes_of_task(airflow: RunningAirflow, killed: Run, builds: Builds) -> C
     return find
 
 
-# The one that takes longest begins first; it is looked at last.
-def test_a_worker_is_killed(processes_of_task: Callable[[str], tuple[int, int]]) -> None:
+@pytest.fixture(scope="module")
+def worker_killed(processes_of_task: Callable[[str], tuple[int, int]]) -> None:
+    """Kill a worker and its task. Of all tests here it takes longest until Airflow notices, so all begin with it."""
     for pid in processes_of_task("worker"):
         os.kill(pid, signal.SIGKILL)
 
@@ -50,6 +51,7 @@ def test_a_killed_task_finds_its_own_index(
     killed: Run,
     builds: Builds,
     processes_of_task: Callable[[str], tuple[int, int]],
+    worker_killed: None,
     task_id: str,
 ) -> None:
     _, pid = processes_of_task(task_id)
@@ -58,7 +60,7 @@ def test_a_killed_task_finds_its_own_index(
 
 
 def test_a_task_whose_worker_was_killed_finds_its_own_index(
-    airflow: RunningAirflow, killed: Run, builds: Builds
+    airflow: RunningAirflow, killed: Run, builds: Builds, worker_killed: None
 ) -> None:
     goes_on(airflow, killed, builds, "worker")
 

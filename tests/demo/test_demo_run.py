@@ -198,7 +198,7 @@ def test_nobody_reads_the_output(demo: Start, home: Path) -> None:
     assert run.process.stdout is not None
     run.read_until("starting a Milvus server")
     run.process.stdout.close()
-    time.sleep(1)
+    appearing(home, "airflow dag-processor")  # it has had more to say since
     run.process.terminate()
     assert run.process.wait() == 143
     assert processes_of(home) == {}
