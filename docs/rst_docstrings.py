@@ -1,13 +1,17 @@
-"""Let MkDocs read docstrings: the few marks of reStructuredText in them become Markdown."""
+"""Let MkDocs read docstrings: the few marks of reStructuredText in them become Markdown.
+
+Operators and sensors show the arguments of their bases, too, which are documented there only.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from griffe import Extension, Object
+from griffe import Class, Extension, Module, Object
 
 ROLE = re.compile(r":(class|meth|func|data|attr|mod|exc):`(~?)([\w.]+)`")
+FIELD = re.compile(r"^:(?:param|raises) (\w+):.*(?:\n +.*)*", re.MULTILINE)
 LINK = re.compile(r"`([^`<]+?)\s+<(https?://[^>]+)>`__?")
 
 
@@ -20,6 +24,26 @@ class RstDocstrings(Extension):
         if obj.docstring is not None:
             owner = obj if obj.is_class or obj.is_module else obj.parent
             obj.docstring.value = _markdown(obj.docstring.value, obj.module.path, owner.path if owner else "")
+
+    def on_package(self, *, pkg: Module, **kwargs: Any) -> None:
+        """Complete the classes of a package, all of whose modules are there."""
+        del kwargs
+        for part in ("operators", "sensors"):
+            for module in pkg[part].modules.values():
+                for found in module.classes.values():
+                    if not found.is_alias:
+                        _add_fields_of_bases(found)
+
+
+def _add_fields_of_bases(found: Class) -> None:
+    if found.docstring is None:
+        return
+    known = {match[1] for match in FIELD.finditer(found.docstring.value)}
+    for base in found.mro():
+        for match in FIELD.finditer(base.docstring.value if base.docstring else ""):
+            if match[1] not in known:
+                known.add(match[1])
+                found.docstring.value += f"\n{match[0]}"
 
 
 def _markdown(text: str, module: str, owner: str) -> str:

@@ -29,24 +29,17 @@ class SwitchAliasOperator(WaitingOperator):
     this operator, and with the same checks.
     `Alter Alias <https://milvus.io/api-reference/restful/v2.5.x/v2/Alias%20(v2)/Alter.md>`__
 
+    It also takes the arguments of :class:`~airflow_vectordb.operators.base.WaitingOperator`.
+
     :param alias: the alias. Templated.
     :param collection_name: the collection that it shall lead to; of an alias, the collection that it leads to.
         Templated.
     :param min_rows: rows that the collection has at least: a number, or a text that is one. They are counted in memory,
         or, if the collection is not loaded, as far as they are flushed. None: they are not counted. Templated.
     :param check_loaded: whether to refuse a collection that is not loaded, or not with all of its partitions
-    :param database: the database; None: the connection's (its schema field). Templated.
-    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
     :param wait_for_completion: whether to wait for a collection that is being loaded; otherwise it is refused, too
-    :param deferrable: whether to wait in the triggerer; None: Airflow's ``operators.default_deferrable``
-    :param poll_interval: the longest pause between two polls, in seconds or as a timedelta; default 30
-    :param timeout: for the wait, in seconds or as a timedelta; None: only ``execution_timeout``, or without it 24 h
     :return: ``{"alias", "collection_name", "previous"}``, the last the collection that the alias led to before; None:
         there was no such alias. The same goes into the ``extra`` of the events of outlet assets, under ``switch``
-    :raises AirflowFailException: for permanent errors: no such collection, not loaded, too few rows, an alias that is
-        a collection's name, wrong credentials, …
-    :raises AirflowException: for transient errors: no answer, a limiter, a timeout, …
-    :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database", "alias", "collection_name", "min_rows")

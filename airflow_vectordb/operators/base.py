@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 
 class MilvusOperator(MilvusTaskMixin, BaseOperator):
     """
-    Base of the operators for Milvus and Zilliz Cloud.
+    Base of the operators for Milvus and Zilliz Cloud, which all take these arguments.
 
     A permanent error (a collection that does not exist, bad parameters, wrong credentials, …) fails the task
     immediately, whatever its ``retries``. After a transient one (no answer, a limiter, a server that is starting) the
     hook retries, by the connection's ``retries``, and after that Airflow, by the task's.
 
-    :param milvus_conn_id: id of an Airflow connection of type ``milvus``
-    :param database: the database; None: the connection's (its schema field)
+    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
+    :param database: the database; None: the connection's (its schema field). Templated.
+    :raises AirflowFailException: for permanent errors
+    :raises AirflowException: for transient errors: no answer, a limiter, a timeout, …
+    :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database")
@@ -46,12 +49,15 @@ class MilvusOperator(MilvusTaskMixin, BaseOperator):
 
 class WaitingOperator(MilvusOperator):
     """
-    Base of the operators that wait for what they asked for.
+    Base of the operators that wait for what they asked for; those of :class:`MilvusOperator` are theirs, too.
 
-    :param wait_for_completion: whether to wait
-    :param deferrable: whether to wait in the triggerer; None: Airflow's ``operators.default_deferrable``
-    :param poll_interval: the longest pause between two polls, in seconds or as a timedelta; default 30
-    :param timeout: for the wait, in seconds or as a timedelta; None: only ``execution_timeout``, or without it 24 h
+    :param wait_for_completion: whether to wait until it is done
+    :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
+        ``operators.default_deferrable``
+    :param poll_interval: the longest pause between two polls, in seconds or as a timedelta, default 30; the first ones
+        are closer together
+    :param timeout: for all waits together, in seconds or as a timedelta; the earlier of it and ``execution_timeout``
+        counts; without both, 24 h. What was begun goes on in the server after it, and a retry finds it
     """
 
     def __init__(

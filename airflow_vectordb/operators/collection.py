@@ -40,6 +40,8 @@ class CreateCollectionOperator(WaitingOperator):
     can be retried at any point.
     `Create Collection <https://milvus.io/api-reference/restful/v2.5.x/v2/Collection%20(v2)/Create.md>`__
 
+    It also takes the arguments of :class:`~airflow_vectordb.operators.base.WaitingOperator`.
+
     :param collection_name: the collection. Templated.
     :param schema: a mapping with ``fields`` (``fieldName``, ``dataType``, ``isPrimary``, ``elementTypeParams``,
         ``nullable``, …), ``autoID``, ``enableDynamicField`` and ``functions``. names_with_underscores, pymilvus's names
@@ -52,8 +54,6 @@ class CreateCollectionOperator(WaitingOperator):
         index. Templated.
     :param properties: for example ``{"collection.ttl.seconds": 86400, "mmap.enabled": True}``; also ``shardsNum``,
         ``partitionsNum`` and ``consistencyLevel``. A mapping, or JSON or YAML. Templated.
-    :param database: the database; None: the connection's (its schema field). Templated.
-    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
     :param if_exists: what to do about a collection that is there. ``skip``: nothing if it has the same schema; fail if
         it has another one, and say how it differs. ``replace``: nothing if it is the same; drop another one, with its
         rows, unless an alias leads to it. ``fail``: fail on the same one too, unless an earlier try of this very task
@@ -62,18 +62,8 @@ class CreateCollectionOperator(WaitingOperator):
         nullable fields (Milvus 2.6)
     :param strict: fail when the server built AUTOINDEX in place of the index that was asked for
     :param allow_unknown: send also what looks like a misspelt type or parameter
-    :param wait_for_completion: whether to wait for indexes and load
-    :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
-        ``operators.default_deferrable``
-    :param poll_interval: seconds or a timedelta, the longest pause between two polls, default 30; the first ones are
-        closer together
-    :param timeout: seconds or a timedelta for all waits together; the earlier of it and ``execution_timeout`` counts;
-        without both, 24 h
     :return: ``{"collection_name", "created", "replaced", "altered"}``, with ``index_params`` also ``indexes`` and
         ``load_state``. The same goes into the ``extra`` of the events of outlet assets, under ``collection``
-    :raises AirflowFailException: for permanent errors: a bad schema, another collection in the way, wrong credentials
-    :raises AirflowException: for transient errors: no answer, a limiter, a timeout, …
-    :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
     template_fields: Sequence[str] = (
@@ -129,15 +119,12 @@ class DropCollectionOperator(MilvusOperator):
 
     `Drop Collection <https://milvus.io/api-reference/restful/v2.5.x/v2/Collection%20(v2)/Drop.md>`__
 
+    It also takes the arguments of :class:`~airflow_vectordb.operators.base.MilvusOperator`.
+
     :param collection_name: the collection, by its own name. Templated.
-    :param database: the database; None: the connection's (its schema field). Templated.
-    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
     :param if_missing: what to do when there is no such collection. ``skip``: nothing; ``fail``: fail
     :param drop_aliases: drop its aliases first; otherwise a collection that has some is an error
     :return: whether a collection was dropped
-    :raises AirflowFailException: for permanent errors
-    :raises AirflowException: for transient errors
-    :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name")
@@ -166,6 +153,8 @@ class VerifyCollectionOperator(MilvusOperator):
     """
     Check a collection before readers get it; fail with the figures of all checks that it does not pass.
 
+    It also takes the arguments of :class:`~airflow_vectordb.operators.base.MilvusOperator`.
+
     :param collection_name: the collection (or an alias). Templated.
     :param min_rows: rows that it has at least: a number, or a text that is one. Templated.
     :param max_rows: rows that it has at most. Templated.
@@ -179,14 +168,9 @@ class VerifyCollectionOperator(MilvusOperator):
     :param search_params: ``searchParams`` of the searches, for example ``{"params": {"ef": 64}}``
     :param check: a function of yours, called with the hook and the collection's name. It fails the task if it raises,
         or returns False; what else it returns (JSON-ready) is among the figures
-    :param database: the database; None: the connection's (its schema field). Templated.
-    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
     :return: the figures: ``{"collection_name", "rows"}``, and as far as they were asked for ``sampled``, ``found``,
         ``queries``, ``recall``, ``check``. The same goes into the ``extra`` of the events of outlet assets, under
         ``verified``
-    :raises AirflowFailException: for permanent errors: a check that fails, no such collection, not loaded, …
-    :raises AirflowException: for transient errors: no answer, a limiter, …
-    :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
     template_fields: Sequence[str] = (
@@ -282,20 +266,13 @@ class LoadCollectionOperator(_LoadingOperator):
     Loading a loaded collection is a no-op, so the task can be retried at any point.
     `Load Collection <https://milvus.io/api-reference/restful/v2.5.x/v2/Collection%20(v2)/Load.md>`__
 
+    It also takes the arguments of :class:`~airflow_vectordb.operators.base.WaitingOperator`.
+
     :param collection_name: the collection (or an alias), with an index on each of its vector fields. Templated.
     :param partition_names: a name or several, to load no more than these partitions; None: the whole collection.
         Templated.
-    :param database: the database; None: the connection's (its schema field). Templated.
-    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
-    :param wait_for_completion: whether to wait until it is loaded
-    :param deferrable: whether to wait in the triggerer; None: Airflow's ``operators.default_deferrable``
-    :param poll_interval: the longest pause between two polls, in seconds or as a timedelta; default 30
-    :param timeout: for the wait, in seconds or as a timedelta; None: only ``execution_timeout``, or without it 24 h
     :return: ``{"collection_name", "partition_names", "load_state"}``, the last unless it was not waited for. The same
         goes into the ``extra`` of the events of outlet assets, under ``loading``
-    :raises AirflowFailException: for permanent errors: no such collection, no index, wrong credentials, …
-    :raises AirflowException: for transient errors: no answer, a limiter, a timeout, …
-    :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
     def _call(self, partitions: tuple[str, ...]) -> Call[None]:
@@ -323,20 +300,13 @@ class ReleaseCollectionOperator(_LoadingOperator):
     Releasing a collection that is not loaded is a no-op, so the task can be retried at any point.
     `Release Collection <https://milvus.io/api-reference/restful/v2.5.x/v2/Collection%20(v2)/Release.md>`__
 
+    It also takes the arguments of :class:`~airflow_vectordb.operators.base.WaitingOperator`.
+
     :param collection_name: the collection (or an alias). Templated.
     :param partition_names: a name or several, to release no more than these partitions; None: the whole collection.
         Templated.
-    :param database: the database; None: the connection's (its schema field). Templated.
-    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
-    :param wait_for_completion: whether to wait until it is released
-    :param deferrable: whether to wait in the triggerer; None: Airflow's ``operators.default_deferrable``
-    :param poll_interval: the longest pause between two polls, in seconds or as a timedelta; default 30
-    :param timeout: for the wait, in seconds or as a timedelta; None: only ``execution_timeout``, or without it 24 h
     :return: ``{"collection_name", "partition_names", "load_state"}``, the last unless it was not waited for. The same
         goes into the ``extra`` of the events of outlet assets, under ``loading``
-    :raises AirflowFailException: for permanent errors: no such collection, wrong credentials, …
-    :raises AirflowException: for transient errors: no answer, a limiter, a timeout, …
-    :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
     def _call(self, partitions: tuple[str, ...]) -> Call[None]:

@@ -36,6 +36,8 @@ class ImportOperator(WaitingOperator):
 
     Import does not look for rows that are there already: rows with the same primary key are there twice.
 
+    It also takes the arguments of :class:`~airflow_vectordb.operators.base.WaitingOperator`.
+
     :param collection_name: the collection (or an alias). Templated.
     :param files: a path in the server's bucket, or several: each one Parquet, JSON or CSV file, or a list of the NumPy
         files of all fields. No files are no rows. Templated.
@@ -56,22 +58,12 @@ class ImportOperator(WaitingOperator):
     :param allow_missing: whether a file that does not exist, or a glob that matches nothing, has no rows
     :param partition_name: the partition that rows go to; None: the default one, or by the partition key. Templated.
     :param options: of the import, as the server takes them: ``{"timeout": "300s"}``, ``{"sep": ";"}``, … Templated.
-    :param database: the database; None: the connection's (its schema field). Templated.
-    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
     :param wait_for_completion: whether to wait until the rows are there; otherwise ImportSensor can, and staged parts
         stay
-    :param deferrable: whether to wait in the triggerer; None: Airflow's ``operators.default_deferrable``
-    :param poll_interval: the longest pause between two polls, in seconds or as a timedelta; default 30
-    :param timeout: for the wait, in seconds or as a timedelta; None: only ``execution_timeout``, or without it 24 h.
-        The import goes on in the server after it, and a retry finds it
     :return: ``{"collection_name", "job_id", "rows", "files"}``; ``files`` is how many there were. Without
         ``wait_for_completion`` there is no ``rows``; with ``stage_to`` there is ``skipped``, the rows that were. Where
         several jobs were needed (one takes 1,024 files), ``job_id`` is the last one's. The same goes into the ``extra``
         of the events of outlet assets, under ``import``
-    :raises AirflowFailException: for permanent errors: an import that failed, with the server's reason; rows that do
-        not fit, no such collection, wrong credentials, …
-    :raises AirflowException: for transient errors: no answer, a limiter, a timeout, …
-    :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
     template_fields: Sequence[str] = (

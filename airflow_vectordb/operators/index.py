@@ -46,6 +46,8 @@ class CreateIndexOperator(WaitingOperator):
     In this order it describes the collection and its indexes, creates those that are missing in one call, reads them
     back, and waits.
 
+    It also takes the arguments of :class:`~airflow_vectordb.operators.base.WaitingOperator`.
+
     :param collection_name: the collection (or an alias), which must exist. Templated.
     :param index_params: a mapping, or a list of them, one for each index: ``fieldName``, ``indexName`` (default: the
         field's name), ``metricType`` (default: COSINE for float vectors, HAMMING for binary ones, IP for sparse ones,
@@ -54,8 +56,6 @@ class CreateIndexOperator(WaitingOperator):
         names_with_underscores, and build parameters beside the type. Or a text with that in JSON or YAML, or the name
         of a ``.json``, ``.yaml`` or ``.yml`` file beside the DAG. Or a whole request body with ``indexParams`` in it,
         or what this operator has returned. Templated.
-    :param database: the database; None: the connection's (its schema field). Templated.
-    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
     :param if_exists: what to do about an index that exists. ``skip``: nothing if it is the same; if another one is on
         that field, fail and say how it differs. ``replace``: nothing if it is the same; another one, or one whose build
         failed, is dropped first: the collection is released for that, and loaded again (and waited for) if it was
@@ -76,18 +76,9 @@ class CreateIndexOperator(WaitingOperator):
         count for complete when it has not changed for 5 s (15 s if others go on writing), and of a loaded collection
         also when it has the rows that a query counted before the flush. That is no proof: a server that takes longer
         than that before it begins to count is believed too early. ``min_rows`` does not depend on it
-    :param wait_for_completion: whether to wait for the build
-    :param deferrable: whether to wait in the triggerer; None: Airflow's ``operators.default_deferrable``
-    :param poll_interval: the longest pause between two polls, in seconds or as a timedelta; default 30
-    :param timeout: for all waits together, in seconds or as a timedelta; None: only ``execution_timeout``, or without
-        it 24 h. The build goes on in the server after it, and a retry finds it
     :return: a list with a dict for each index, in the order of ``index_params``: ``collection_name``, ``index_name``,
         ``field_name``, ``index_type``, ``metric_type``, ``state``, ``total_rows``, ``indexed_rows``, ``pending_rows``,
         ``params``. The same goes into the ``extra`` of the events of outlet assets, under ``indexes``
-    :raises AirflowFailException: for permanent errors: bad parameters, no such collection or field, another
-        index in the way, wrong credentials, a build that failed, …
-    :raises AirflowException: for transient errors: no answer, a limiter, a timeout, …
-    :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "index_params", "min_rows")
@@ -251,15 +242,12 @@ class DropIndexOperator(MilvusOperator):
     A vector index that is in use cannot be dropped: release the collection first.
     `Drop Index <https://milvus.io/api-reference/restful/v2.5.x/v2/Index%20(v2)/Drop.md>`__
 
+    It also takes the arguments of :class:`~airflow_vectordb.operators.base.MilvusOperator`.
+
     :param collection_name: the collection (or an alias). Templated.
     :param index_name: name of the index. Templated.
-    :param database: the database; None: the connection's (its schema field). Templated.
-    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
     :param if_missing: what to do when there is no such index. ``skip``: nothing; ``fail``: fail
     :return: whether an index was dropped
-    :raises AirflowFailException: for permanent errors
-    :raises AirflowException: for transient errors
-    :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "index_name")

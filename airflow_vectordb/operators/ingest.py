@@ -59,6 +59,8 @@ class IngestOperator(MilvusOperator):
     the guide on ingesting. `Upsert <https://milvus.io/api-reference/restful/v2.5.x/v2/Vector%20(v2)/Upsert.md>`__,
     `Insert <https://milvus.io/api-reference/restful/v2.5.x/v2/Vector%20(v2)/Insert.md>`__
 
+    It also takes the arguments of :class:`~airflow_vectordb.operators.base.MilvusOperator`.
+
     :param collection_name: the collection (or an alias). Templated.
     :param rows: a list of mappings, a task's output, a function that returns rows or yields them (parameters that are
         named as values of Airflow's context get these), a pandas or Polars frame, Arrow data, or what an embedding task
@@ -86,13 +88,8 @@ class IngestOperator(MilvusOperator):
     :param flush: whether to seal the rows at the end (Milvus 2.5 and later)
     :param allow_missing: whether a file that does not exist, or a glob that matches nothing, has no rows
     :param partition_name: the partition that rows go to; None: the default one. Templated.
-    :param database: the database; None: the connection's (its schema field). Templated.
-    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
     :return: ``{"collection_name", "rows", "batches", "skipped", "bytes", "seconds"}``. The same goes into the ``extra``
         of the events of outlet assets, under ``ingest``
-    :raises AirflowFailException: for permanent errors: rows that cannot be sent, no such collection, file, …
-    :raises AirflowException: for transient errors: no answer, a limiter, …
-    :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
     template_fields: Sequence[str] = (
@@ -253,6 +250,8 @@ class DeleteOperator(MilvusOperator):
 
     `Delete <https://milvus.io/api-reference/restful/v2.5.x/v2/Vector%20(v2)/Delete.md>`__
 
+    It also takes the arguments of :class:`~airflow_vectordb.operators.base.MilvusOperator`.
+
     :param collection_name: the collection (or an alias). It must be loaded, unless rows are deleted by ``ids``.
         Templated.
     :param filter: a boolean expression, as ``doc_id in {docs} and page > 3``. Templated.
@@ -261,13 +260,8 @@ class DeleteOperator(MilvusOperator):
     :param partition_name: the partition to delete from; None: all. Templated.
     :param batch_rows: rows in one request, default 1000, at most 16,384
     :param dry_run: whether to count the rows only
-    :param database: the database; None: the connection's (its schema field). Templated.
-    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
     :return: ``{"collection_name", "rows", "batches", "dry_run"}``; of ids, ``rows`` is how many were given, unless they
         were counted. The same goes into the ``extra`` of the events of outlet assets, under ``delete``
-    :raises AirflowFailException: for permanent errors: no such collection, not loaded, a filter that does not parse, …
-    :raises AirflowException: for transient errors: no answer, a limiter, …
-    :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
     template_fields: Sequence[str] = (

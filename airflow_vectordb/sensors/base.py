@@ -51,11 +51,15 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
     the same way. In a worker and in the triggerer the first polls are closer together than ``poke_interval``, which is
     the longest pause. Transient errors (no answer, a limiter, a server that is starting) do not end the wait.
 
-    :param milvus_conn_id: id of an Airflow connection of type ``milvus``
-    :param database: the database; None: the connection's (its schema field)
+    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
+    :param database: the database, which must exist; None: the connection's (its schema field). Templated.
     :param deferrable: whether to wait in the triggerer, whatever ``mode`` is; None: Airflow's
         ``operators.default_deferrable``
     :param poke_interval: the longest pause between two polls, in seconds or as a timedelta; default 30
+    :param timeout: for the wait, in seconds or as a timedelta; default Airflow's ``sensors.default_timeout``, a week
+    :raises AirflowSensorTimeout: when what it waits for has not come in time
+    :raises AirflowFailException: for permanent errors: a build that failed, wrong credentials, …
+    :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database")

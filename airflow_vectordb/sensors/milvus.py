@@ -27,20 +27,13 @@ class IndexSensor(MilvusSensor):
     For DAGs that did not create the index: an index that does not exist yet, in a collection that may not exist yet
     either, is waited for. An index whose build failed ends the wait.
 
+    It also takes the arguments of :class:`~airflow_vectordb.sensors.base.MilvusSensor`.
+
     :param collection_name: the collection (or an alias). Templated.
     :param index_name: name of the index, or of several; None: all that the collection has, and at least one. Templated.
     :param min_rows: wait until each index covers at least so many rows: a number, or what a task that ingests has
         returned. None: whatever is sealed. Templated.
-    :param database: the database, which must exist; None: the connection's (its schema field). Templated.
-    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
-    :param deferrable: whether to wait in the triggerer, whatever ``mode`` is; None: Airflow's
-        ``operators.default_deferrable``
-    :param poke_interval: the longest pause between two polls, in seconds or as a timedelta; default 30
-    :param timeout: for the wait, in seconds or as a timedelta; default Airflow's ``sensors.default_timeout``, a week
     :return: a list with a description of each index, as CreateIndexOperator's
-    :raises AirflowSensorTimeout: when they are not built in time
-    :raises AirflowFailException: for permanent errors: a build that failed, wrong credentials, …
-    :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "index_name", "min_rows")
@@ -89,18 +82,11 @@ class CollectionLoadSensor(MilvusSensor):
 
     For DAGs that did not load it: a collection that does not exist yet, or is not being loaded yet, is waited for.
 
+    It also takes the arguments of :class:`~airflow_vectordb.sensors.base.MilvusSensor`.
+
     :param collection_name: the collection (or an alias). Templated.
     :param partition_names: a name or several: these partitions; None: the collection. Templated.
-    :param database: the database, which must exist; None: the connection's (its schema field). Templated.
-    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
-    :param deferrable: whether to wait in the triggerer, whatever ``mode`` is; None: Airflow's
-        ``operators.default_deferrable``
-    :param poke_interval: the longest pause between two polls, in seconds or as a timedelta; default 30
-    :param timeout: for the wait, in seconds or as a timedelta; default Airflow's ``sensors.default_timeout``, a week
     :return: ``{"collection_name", "partition_names", "load_state"}``
-    :raises AirflowSensorTimeout: when it is not loaded in time
-    :raises AirflowFailException: for permanent errors: wrong credentials, …
-    :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "partition_names")
@@ -132,19 +118,12 @@ class ImportSensor(MilvusSensor):
 
     For jobs that another DAG, or another program, started. A job that failed ends the wait, with the server's reason.
 
+    It also takes the arguments of :class:`~airflow_vectordb.sensors.base.MilvusSensor`.
+
     :param job_id: id of the job, as ``jobs/import/create`` or ``ImportOperator(wait_for_completion=False)`` returned
         it. Templated.
     :param collection_name: its collection, for links; None: not known. Templated.
-    :param database: the database; None: the connection's (its schema field). Templated.
-    :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
-    :param deferrable: whether to wait in the triggerer, whatever ``mode`` is; None: Airflow's
-        ``operators.default_deferrable``
-    :param poke_interval: the longest pause between two polls, in seconds or as a timedelta; default 30
-    :param timeout: for the wait, in seconds or as a timedelta; default Airflow's ``sensors.default_timeout``, a week
     :return: ``{"collection_name", "job_id", "rows", "files"}``
-    :raises AirflowSensorTimeout: when it is not completed in time
-    :raises AirflowFailException: for permanent errors: a job that failed, or that does not exist, …
-    :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database", "job_id", "collection_name")
