@@ -20,7 +20,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo or the user interface, and leave no process behind.
 
-    :param arguments: as :func:`add_arguments` describes them.
     :return: exit status: 0, if all that must hold did, or if Ctrl-C ended the user interface; 1, if not; 130 if Ctrl-C
         ended the demo.
     """

@@ -61,11 +61,7 @@ class Secrets:
 class LocalAirflow:
     """Airflow's components, each a process.
 
-    :param processes: ends them.
-    :param dags: directory of DAG files.
-    :param name: shown on the pages.
     :param port: of the API server, if it is free.
-    :param python: the interpreter that has this Airflow.
     """
 
     def __init__(
@@ -139,7 +135,6 @@ def clean_environment(home: Home, python: str = sys.executable) -> dict[str, str
     """Return the environment for everything that a run starts.
 
     :param home: programs that write to the user's home write there.
-    :param python: the interpreter whose programs come first.
     """
     kept = {name: value for name, value in os.environ.items() if name in KEPT or name.startswith("LC_")}
     return {
@@ -158,12 +153,7 @@ def airflow_command(*arguments: str, python: str = sys.executable) -> list[str]:
 
 
 def write_settings(home: Home, secret: Secrets, *, dags: Path, port: int, name: str) -> None:
-    """Write ``airflow.cfg`` and the login.
-
-    :param dags: directory of DAG files.
-    :param port: of the API server, on 127.0.0.1.
-    :param name: shown on Airflow's pages.
-    """
+    """Write ``airflow.cfg`` and the login."""
     url = f"http://127.0.0.1:{port}"
     passwords = home.airflow / "passwords.json"
     settings = {

@@ -33,12 +33,7 @@ class AirflowApi:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def call(self, method: str, path: str, body: object = None) -> Any:
-        """Make one request.
-
-        :param path: from the root, such as ``/api/v2/dags``.
-        :param body: sent as JSON, unless it is None.
-        :return: the answer's JSON; None for an empty answer.
-        """
+        """Make one request."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.base_url + path, data, self._headers, method=method)  # noqa: S310
         try:

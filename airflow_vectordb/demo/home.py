@@ -21,11 +21,7 @@ class HomeError(RuntimeError):
 
 
 class Home:
-    """A directory for one run at a time: locked while in use, emptied first if the run is to start fresh.
-
-    :param path: the directory; made if it does not exist.
-    :param fresh: whether to remove what an earlier run left in it.
-    """
+    """A directory for one run at a time: locked while in use, emptied first if the run is to start fresh."""
 
     def __init__(self, path: Path, *, fresh: bool) -> None:
         self.path = path.absolute()
@@ -91,10 +87,7 @@ class Home:
 
 
 def examples_directory() -> Path:
-    """Return where the example DAGs are: in the package when it was installed, beside it in a checkout.
-
-    :raises HomeError: they are in neither place.
-    """
+    """Return where the example DAGs are: in the package when it was installed, beside it in a checkout."""
     package = Path(__file__).resolve().parent.parent
     for place in (package / "dags_examples", package.parent / "dags_examples"):
         if (place / "digits_search.py").is_file():

@@ -126,7 +126,6 @@ class Processes:
 
     :param signals: end the run; a further one while processes are being ended kills them immediately.
     :param home: where they work; it stays locked as long as one of them may be running.
-    :param console: is told when a signal ends the run.
     """
 
     def __init__(self, signals: StopSignals, home: Home, console: Console) -> None:
@@ -161,12 +160,10 @@ class Processes:
     ) -> Child:
         """Start a process.
 
-        :param name: what people call it.
         :param command: program and arguments; no secrets: every user of the machine can read them.
         :param env: its whole environment.
         :param log: its output is appended to this file; None: one in the home, by its name.
         :param directory: its working directory; None: one in the home.
-        :param last: stop it after the others, because they use it.
         """
         log = log or self.home.logs / f"{name.replace(' ', '-')}.log"
         with self._signals.held(), log.open("ab") as output:
@@ -206,13 +203,7 @@ class Processes:
     ) -> None:
         """Wait until something is ready, and check meanwhile that all processes are still running.
 
-        :param ready: polled; true ends the wait.
-        :param what: named in the message.
-        :param log: where to look if it does not come.
-        :param timeout: seconds.
         :param ending: a process that may end.
-        :raises ChildEndedError: a process ended.
-        :raises TimeoutError: it was not ready in time.
         """
         deadline = time.monotonic() + timeout
         while not ready():

@@ -60,11 +60,9 @@ class Outcome:
     """All that is judged.
 
     :param asked: the params that the run was triggered with.
-    :param run_state: Airflow's state of the whole run.
     :param tasks: the tasks of the run, in any order.
     :param reported: what ``create_index`` returned: a description per index.
     :param described: the same index as the server describes it afterwards.
-    :param search: what ``search`` returned.
     """
 
     asked: Mapping[str, Any]

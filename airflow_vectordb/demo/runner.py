@@ -29,12 +29,7 @@ def run_demo(path: Path, signals: StopSignals, console: Console) -> int:
     """Run the demo.
 
     :param path: the directory that it works in; what an earlier run left there is removed.
-    :param signals: end it early.
-    :param console: is told what happens.
     :return: exit status: 0 if everything held, else 1.
-    :raises ChildEndedError: a process that was to stay has ended.
-    :raises TimeoutError: something did not come about in time.
-    :raises HomeError: the directory cannot be used.
     """
     dags = examples_directory()
     with Home(path, fresh=True) as home:

@@ -36,16 +36,9 @@ def bring_up(
 ) -> Stack:
     """Start a Milvus server and Airflow's components, and wait until both answer.
 
-    :param processes: ends them.
-    :param console: is told of each step.
-    :param dags: directory of DAG files.
-    :param name: shown on Airflow's pages.
-    :param port: Airflow's, if it is free.
     :param store_connection: keep the connection in Airflow's database, where it is seen on the page of connections;
         else tasks have it in their environment. The triggerer reads it sooner there: at the first connection from the
         database it builds an API of its own, for several seconds.
-    :raises ChildEndedError: one of them ended instead.
-    :raises TimeoutError: one of them did not come up.
     """
     airflow = LocalAirflow(processes, dags=dags, name=name, port=port)
     user, password, milvus_port = "root", airflow.secrets.milvus_password, free_port()

@@ -15,13 +15,7 @@ def run_ui(path: Path, signals: StopSignals, console: Console, *, port: int) -> 
     """Bring everything up and stay until a signal comes.
 
     :param path: the directory that it works in, and that keeps DAG runs, connections and collections for the next time.
-    :param signals: end it.
-    :param console: is told what happens.
-    :param port: Airflow's, if it is free.
     :raises Stopped: the signal came; all processes have ended by then.
-    :raises ChildEndedError: a process that was to stay has ended.
-    :raises TimeoutError: something did not come up in time.
-    :raises HomeError: the directory cannot be used.
     """
     dags = examples_directory()
     with Home(path, fresh=False) as home, Processes(signals, home, console) as processes:

@@ -58,7 +58,6 @@ _log = logging.getLogger("airflow_vectordb.local.requests")
 def build_app(engine: Engine, token: str | None = None, hosts: AllowedHosts | None = None) -> FastAPI:
     """Return the application.
 
-    :param engine: does the work; called from worker threads.
     :param token: what callers must send, ``user:password`` or a key; None lets every caller in.
     :param hosts: the names that it may be called by; None for those of this machine's loopback interface.
     """

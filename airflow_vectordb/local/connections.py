@@ -156,8 +156,5 @@ class BoundedProtocol(Protocol):
 
 
 def bounded_protocol(waiting: Waiting, protocol: type[asyncio.Protocol] = AutoHTTPProtocol) -> type[Any]:
-    """Return the protocol of one server's connections.
-
-    :param protocol: the one of uvicorn's that is bounded.
-    """
+    """Return the protocol of one server's connections."""
     return type("Bounded", (BoundedProtocol, protocol), {"waiting": waiting})

@@ -47,12 +47,8 @@ class Settings:
 
     :param data: the data directory of an embedded Milvus Lite; None with ``backend``.
     :param token: what callers must send; None lets everybody on this machine in.
-    :param host: the address to listen on; without a token only a loopback one.
-    :param port: the port; 0 for a free one.
     :param throwaway: the data is removed at the end, and need not be on the disk before.
     :param backend: the URI of a Milvus that speaks gRPC, to be served in place of ``data``; it is told who calls.
-    :param allowed_hosts: names that it is called by, besides ``host`` and those of the loopback interface.
-    :param pace: how long things take; None for no time at all.
     """
 
     data: Path | None
@@ -106,7 +102,6 @@ def is_loopback(host: str) -> bool:
 def run(settings: Settings, on_ready: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM.
 
-    :param settings: what to serve and where.
     :param on_ready: called with the URI once requests are answered.
     :raises CannotServeError: when the address or the data directory cannot be had.
     """
@@ -216,10 +211,7 @@ def _close(engine: Engine) -> None:
 
 
 def leave(status: int) -> None:
-    """End the process now: threads that are still at work must not hold it up.
-
-    :param status: the exit status.
-    """
+    """End the process now: threads that are still at work must not hold it up."""
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()

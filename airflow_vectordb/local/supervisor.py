@@ -68,10 +68,7 @@ def stop_supervised(*keepers: subprocess.Popen[bytes]) -> None:
 
 
 def kill_supervised(keeper: subprocess.Popen[bytes]) -> None:
-    """End a process with everything that it started as a crash would: SIGKILL.
-
-    :param keeper: from :func:`start_supervised`.
-    """
+    """End a process with everything that it started as a crash would: SIGKILL."""
     _signal_others(keeper.pid, signal.SIGKILL)
     stop_supervised(keeper)
 

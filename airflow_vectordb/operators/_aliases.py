@@ -23,11 +23,7 @@ def own_name(hook: MilvusHook, described: Collection) -> str:
 
 
 def aliases_of(hook: MilvusHook, described: Collection) -> tuple[str, ...]:
-    """
-    Return the aliases of a collection; the name that it was asked for by is among them if it is one.
-
-    :param described: the collection
-    """
+    """Return the aliases of a collection; the name that it was asked for by is among them if it is one."""
     if described.aliases is not None:
         return described.aliases
     # A server that does not know the calls knows no aliases either.
@@ -44,8 +40,6 @@ def refuse_aliases(hook: MilvusHook, described: Collection, hint: str) -> None:
     """
     Refuse to drop a collection that an alias leads to: its readers would be left with nothing.
 
-    :param described: the collection
-    :param hint: what to do
     :raises ConflictError: if there is an alias
     """
     aliases = aliases_of(hook, described)

@@ -10,22 +10,14 @@ from airflow_vectordb.validation import check_literal, validate_rendered
 
 
 def check_new_name(**values: Any) -> list[str]:
-    """
-    Check names of what is to be created, when the DAG is parsed.
-
-    :param values: by the argument's name
-    """
+    """Check names of what is to be created, when the DAG is parsed."""
     problems = check_literal(**values)
     texts = {name: v for name, v in values.items() if isinstance(v, str) and not rest.spelling.has_template(v)}
     return problems or [problem for name, v in texts.items() for problem in rest.spelling.check_name(name, v)]
 
 
 def validate_new_name(**values: Any) -> list[str]:
-    """
-    Check names of what is to be created, after rendering.
-
-    :param values: by the argument's name
-    """
+    """Check names of what is to be created, after rendering."""
     problems = validate_rendered(**values)
     return problems or [problem for name, v in values.items() for problem in rest.spelling.check_name(name, v)]
 
@@ -36,10 +28,7 @@ def check_indexes_of_schema(
     """
     Check index parameters against the schema that the collection will have, if both are known when the DAG is parsed.
 
-    :param schema: as it stands in the DAG file
-    :param index_params: the same
     :param extensions: endings of texts that are names of files
-    :param allow_unknown: accept what looks like a misspelt type or parameter
     """
     if _is_later(schema, extensions) or _is_later(index_params, extensions):
         return []

@@ -26,12 +26,7 @@ _SEARCHABLE = ("FloatVector", "SparseFloatVector")
 
 
 class Verification:
-    """
-    Makes the checks of a ``VerifyCollectionOperator``, and reports all that fail together.
-
-    :param task: the operator
-    :param hook: to Milvus
-    """
+    """Makes the checks of a ``VerifyCollectionOperator``, and reports all that fail together."""
 
     def __init__(self, task: VerifyCollectionOperator, hook: MilvusHook) -> None:
         self._task = task

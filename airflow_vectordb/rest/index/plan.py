@@ -63,7 +63,6 @@ class IndexPlan:
         Milvus takes an index for the same if the text of its parameters is. A server that describes no parameters may
         so have the very index, made by a client that writes them otherwise; a request in its words is a no-op then.
 
-        :param described: all indexes of the collection
         :return: spec, description, and the values of ``type_in_params`` to try: if one of these calls is accepted, it
             is the same
         """
@@ -79,7 +78,6 @@ class IndexPlan:
         """
         Return the plan with the unverified indexes verified.
 
-        :param described: all indexes of the collection
         :param refused: names of those that are not the same
         """
         same = {d.index_name: d for d in described if d.index_name in self.unverified and d.index_name not in refused}
@@ -90,7 +88,6 @@ class IndexPlan:
         """
         Find the indexes that were asked for by what they are on: the server may have chosen their names.
 
-        :param described: all indexes of the collection
         :return: a description for each of :attr:`specs`, in their order
         :raises IndexNotFoundError: when one of them does not exist
         """
@@ -103,11 +100,7 @@ class IndexPlan:
         return found
 
     def with_names(self, found: Sequence[IndexDescription]) -> IndexPlan:
-        """
-        Return the plan with the names that the indexes were given.
-
-        :param found: a description for each of :attr:`specs`, in their order
-        """
+        """Return the plan with the names that the indexes were given."""
         named = [replace(spec, index_name=d.index_name) for spec, d in zip(self.specs, found, strict=True)]
         return replace(self, specs=tuple(named))
 
@@ -115,8 +108,6 @@ class IndexPlan:
         """
         Word the failure of the create call.
 
-        :param error: the server's answer
-        :param fields: names of the collection's fields
         :return: the error to raise: with the differences, if they are what the server refuses
         """
         if is_conflict(error):
@@ -145,7 +136,6 @@ class IndexPlan:
         """
         Check what was built against what was asked for.
 
-        :param found: a description for each of :attr:`specs`, in their order
         :param strict: whether AUTOINDEX in place of another index type is an error
         :return: warnings, for people
         :raises IndexMismatchError: with everything that is not what was asked for
@@ -168,22 +158,14 @@ class IndexPlan:
 
 
 def is_conflict(error: MilvusError) -> bool:
-    """
-    Return whether a server surely refused an index because there is another one, and for no other reason.
-
-    :param error: its answer to a create call
-    """
+    """Return whether a server surely refused an index because there is another one, and for no other reason."""
     # The code has changed from release to release, the words hardly.
     words = ("distinct index", "multiple indexes on same field")
     return not error.transient and (isinstance(error, ConflictError) or any(w in error.message for w in words))
 
 
 def is_in_use(error: MilvusError) -> bool:
-    """
-    Return whether a server refused to drop an index because its collection is loaded, and for no other reason.
-
-    :param error: its answer to a drop call
-    """
+    """Return whether a server refused to drop an index because its collection is loaded, and for no other reason."""
     refused = isinstance(error, BadRequestError | UnexpectedError | UnsupportedError) and not error.transient
     return refused and re.search(r"\b(loaded|release)\b", error.message, re.IGNORECASE) is not None
 
@@ -192,8 +174,6 @@ def resolve_all(specs: Iterable[IndexSpec], collection: Collection) -> list[Inde
     """
     Resolve specs against their collection.
 
-    :param specs: what is asked for
-    :param collection: as the server describes it
     :raises InvalidParametersError: with everything that does not fit, in all of them
     """
     resolved: list[IndexSpec] = []
@@ -219,9 +199,6 @@ def plan_indexes(
     """
     Compare the indexes that are asked for with those that exist.
 
-    :param collection: name of the collection
-    :param specs: what is asked for, resolved
-    :param described: all indexes of the collection
     :param fail_on_same: whether an index that exists already is an error, even if it is the same
     :param drop_others: whether to drop an index that is in the way on its field, or whose build failed, rather than to
         fail

@@ -28,7 +28,6 @@ def check_value(value: Any, kind: Kind | None) -> Any:
 
     ``"16"`` is 16, since that is what templates render to.
 
-    :param value: as it was given
     :param kind: what it has to be; None: not known here
     :raises ValueError: with what is wrong with it, for example ``must be an integer, not 'many'``
     :raises OverflowError: when it is too large
@@ -121,9 +120,6 @@ def parse_value(key: str, value: Any) -> Any:
     Read the value of a parameter in a server's answer.
 
     A number is one also from servers that write all values as texts.
-
-    :param key: the parameter's name
-    :param value: as it stands in the answer
     """
     kind = PARAM_KINDS.get(key)
     if not isinstance(value, str) or (kind is not None and kind.type is str):
@@ -136,11 +132,7 @@ def parse_value(key: str, value: Any) -> Any:
 
 
 def format_value(value: Any) -> str:
-    """
-    Format a parameter's value as Milvus does.
-
-    :param value: a number, a boolean, a text, a list or a mapping
-    """
+    """Format a parameter's value as Milvus does."""
     if isinstance(value, str):
         return value
     try:
@@ -154,9 +146,6 @@ def values_equal(one: Any, other: Any) -> bool:
     Return whether two values of a parameter are the same to Milvus.
 
     ``16``, ``16.0`` and ``"16"`` are, and so are ``SQ8`` and ``sq8``.
-
-    :param one: a value
-    :param other: another
     """
     return _canonical(one) == _canonical(other)
 

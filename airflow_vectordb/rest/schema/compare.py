@@ -48,10 +48,6 @@ def compare(
     What the server's description does not mention is not compared, nor are texts for people, nor properties that are
     not asked for: servers add some of their own.
 
-    :param name: the collection's, for the calls
-    :param spec: what is asked for
-    :param existing: as the server describes it
-    :param properties: properties and settings that are asked for
     :return: what differs; empty: it is the same
     """
     raw = existing.raw

@@ -58,8 +58,6 @@ def parse_schema(raw: Any, *, allow_unknown: bool = False) -> SchemaSpec:
     """
     Read and check a schema.
 
-    :param raw: see :func:`read_schema`
-    :param allow_unknown: send also what looks like a misspelt type or parameter
     :raises InvalidParametersError: with everything that is wrong
     """
     parsed = read_schema(raw, allow_unknown=allow_unknown)

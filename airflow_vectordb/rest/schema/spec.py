@@ -26,7 +26,6 @@ class FieldSpec:
     """
     One field that is asked for.
 
-    :param name: its name
     :param type: its data type, as the API spells it
     :param is_primary: whether it is the primary key
     :param is_partition_key: whether rows are spread over partitions by it
@@ -78,11 +77,9 @@ class FunctionSpec:
     """
     One function that is asked for.
 
-    :param name: its name
     :param type: for example ``BM25``
     :param inputs: names of the fields that it reads
     :param outputs: names of the fields that it fills
-    :param params: its parameters
     :param description: for people
     """
 
@@ -110,8 +107,6 @@ class SchemaSpec:
     """
     A schema that is asked for. ``parsing.parse_schema`` makes it, and checks it.
 
-    :param fields: its fields
-    :param functions: its functions
     :param auto_id: whether the server makes the primary keys
     :param enable_dynamic_field: whether rows may have fields that the schema does not name
     :param description: for people
@@ -152,13 +147,7 @@ class SchemaSpec:
 
 
 def type_text(data_type: str, element_type: str = "", params: Mapping[str, Any] | None = None) -> str:
-    """
-    Write a type as people read it: ``VarChar(512)``, ``FloatVector(768)``, ``Array<VarChar(20)>(100)``.
-
-    :param data_type: the field's
-    :param element_type: of an array's elements
-    :param params: the field's
-    """
+    """Write a type as people read it: ``VarChar(512)``, ``FloatVector(768)``, ``Array<VarChar(20)>(100)``."""
     params = params or {}
 
     def with_size(name: str, key: str) -> str:

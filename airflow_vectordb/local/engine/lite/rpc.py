@@ -56,7 +56,6 @@ class LiteRpc:
 
         :param method: its name in ``milvus.proto``.
         :param database: sent as metadata too, for the messages that have no field for it.
-        :param fields: those of its request.
         :raises ApiError: when the engine refuses, with Milvus's code for it; 7 when the disk is full.
         """
         return self.send(method, getattr(milvus_pb2, f"{method}Request")(db_name=database, **fields), database)

@@ -13,10 +13,7 @@ Version = tuple[int, int]
 
 
 class Backend:
-    """A Milvus.
-
-    :param rpc: the connection to it.
-    """
+    """A Milvus."""
 
     def __init__(self, rpc: RemoteRpc) -> None:
         self._rpc = rpc
@@ -25,7 +22,6 @@ class Backend:
         """Call the Milvus.
 
         :param method: its name in ``milvus.proto``.
-        :param fields: those of its request.
         """
         return self.send(method, getattr(milvus_pb2, f"{method}Request")(**fields))
 

@@ -17,10 +17,7 @@ from airflow_vectordb.local.engine.remote.segments import Segments
 
 
 def remote_engine(target: Target) -> Engine:
-    """Return a Milvus over gRPC. It need not run yet, and may go and come back: each call says how it finds it.
-
-    :param target: where it listens.
-    """
+    """Return a Milvus over gRPC. It need not run yet, and may go and come back: each call says how it finds it."""
     rpc = RemoteRpc(target)
     backend = Backend(rpc)
     loading = Loading(backend)

@@ -77,10 +77,7 @@ def _roots() -> bytes | None:
 
 
 class RemoteRpc:
-    """One connection to a Milvus, for all callers; it is made when it is first needed, and again when it broke.
-
-    :param target: where it listens.
-    """
+    """One connection to a Milvus, for all callers; it is made when it is first needed, and again when it broke."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -97,7 +94,6 @@ class RemoteRpc:
         """Call one method of the service, as the caller.
 
         :param method: its name in ``milvus.proto``.
-        :param request: its protobuf message.
         :raises ApiError: when the call fails, with Milvus's code for it.
         """
         credentials = CREDENTIALS.get()
