@@ -198,6 +198,3 @@ def write_settings(home: Home, secret: Secrets, *, dags: Path, port: int, name: 
     parser.write(text)
     home.write_secret(home.airflow / "airflow.cfg", text.getvalue())
     home.write_secret(passwords, json.dumps({USER: secret.password}))
-
-
-__all__ = ["USER", "LocalAirflow", "Secrets", "airflow_command", "clean_environment", "free_port", "write_settings"]

@@ -126,6 +126,3 @@ def _dag(dag_id: str) -> str:
 
 def _run(dag_id: str, run_id: str) -> str:
     return f"{_dag(dag_id)}/dagRuns/{quote(run_id)}"
-
-
-__all__ = ["AirflowApi", "ApiError"]

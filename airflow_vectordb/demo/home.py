@@ -93,6 +93,3 @@ def examples_directory() -> Path:
         if (place / "digits_search.py").is_file():
             return place
     raise HomeError(f"the example DAGs are neither in {package} nor beside it: the installation is not whole")
-
-
-__all__ = ["Home", "HomeError", "examples_directory"]

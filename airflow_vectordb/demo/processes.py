@@ -239,6 +239,3 @@ def tail(path: Path, lines: int = 20) -> str:
     """Return the last lines of a text file, each indented, for a message."""
     found = path.read_text(errors="replace").splitlines()[-lines:] if path.exists() else []
     return "\n".join(f"    {line}" for line in found) or "    (nothing)"
-
-
-__all__ = ["Child", "ChildEndedError", "Processes", "StopSignals", "Stopped", "tail"]

@@ -191,6 +191,3 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence
         return line[column].rjust(widths[column]) if column in right else line[column].ljust(widths[column])
 
     return "\n".join("  " + "  ".join(cell(line, column) for column in range(len(head))).rstrip() for line in lines)
-
-
-__all__ = ["TASKS", "Check", "Outcome", "TaskRun", "table"]

@@ -132,6 +132,3 @@ def _show_failure(api: AirflowApi, run_id: str, tasks: list[TaskRun], home: Home
             lines = [f"(Airflow cannot show it: {error})"]
         console.show("\n".join(f"    {line}" for line in lines))
         console.show(f"All of it: {where}")
-
-
-__all__ = ["run_demo"]

@@ -79,6 +79,3 @@ def bring_up(
         airflow.api.put_connection({"connection_id": CONNECTION_ID, **connection})
     processes.wait_for(lambda: "Milvus REST API v2" in server.log.read_text(), "the Milvus server", server.log)
     return Stack(airflow, milvus)
-
-
-__all__ = ["CONNECTION_ID", "Stack", "bring_up"]

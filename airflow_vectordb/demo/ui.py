@@ -31,6 +31,3 @@ def run_ui(path: Path, signals: StopSignals, console: Console, *, port: int) -> 
         )
         while True:
             processes.pause(0.5)
-
-
-__all__ = ["run_ui"]

@@ -27,8 +27,6 @@ from airflow_vectordb.local.errors import ApiError
 from airflow_vectordb.local.guard import AllowedHosts
 from airflow_vectordb.local.pace import Pace
 
-__all__ = ["CannotServeError", "Settings", "run"]
-
 _log = logging.getLogger(__name__)
 
 # Seconds that requests in flight get when the server stops, and that the engine then gets to write out.

@@ -22,8 +22,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import psutil
 
-__all__ = ["kill_supervised", "session_members", "start_supervised", "stop_supervised"]
-
 _POLL_INTERVAL = 0.05  # seconds
 
 

@@ -274,6 +274,3 @@ def _rows_in_words(hook: MilvusHook, described: Collection) -> str:
         return f"{hook.send(rest.collections.row_count(described.name), retries=0):,} flushed rows"
     except rest.errors.MilvusError:
         return "an unknown number of rows"
-
-
-__all__ = ["create_collection", "drop_collection"]

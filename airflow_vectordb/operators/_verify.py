@@ -192,6 +192,3 @@ def read_queries(raw: Any) -> tuple[list[tuple[Any, list[Any]]], list[str]]:
         else:
             queries.append((item["vector"], list(item["ids"])))
     return queries, problems[:20]
-
-
-__all__ = ["Verification", "read_queries"]

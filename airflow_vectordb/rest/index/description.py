@@ -111,6 +111,3 @@ def parse_description(item: Mapping[str, Any]) -> IndexDescription:
 
 def _rows(value: Any) -> int | None:
     return None if value is None else int(value)
-
-
-__all__ = ["IndexDescription", "parse_description"]

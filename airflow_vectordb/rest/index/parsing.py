@@ -371,6 +371,3 @@ class _IndexParser:
             self._refuse(f"{what} must be a mapping, not {describe_value(value)}", malformed=False)
             return {}
         return {str(key): item for key, item in value.items()}
-
-
-__all__ = ["SWITCH", "TOO_DEEP", "ParsedIndex", "ParsedParams", "parse"]

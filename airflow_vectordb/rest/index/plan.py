@@ -252,6 +252,3 @@ def _at_same_place(spec: IndexSpec, described: Sequence[IndexDescription]) -> In
 
 def _differs(collection: str, name: str, lines: Iterable[str]) -> str:
     return f"{collection}/{sanitize_text(name, 255)}: {', '.join(lines)}"
-
-
-__all__ = ["IndexPlan", "is_conflict", "is_in_use", "plan_indexes", "resolve_all"]

@@ -235,20 +235,3 @@ INDEX_KINDS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys([name for name in INDEX_TYPES if name.startswith("SPARSE_")], (SPARSE,)),
     **dict.fromkeys(_SCALARS, (SCALAR,)),
 }
-
-__all__ = [
-    "ALL_METRICS",
-    "AUTOINDEX",
-    "FAMILIES",
-    "FIELD_KINDS",
-    "INDEX_KINDS",
-    "INDEX_PROPERTIES",
-    "INDEX_TYPES",
-    "LIST_METRICS",
-    "LIST_PARAMS",
-    "METRICS",
-    "NAMES_ONLY",
-    "PARAM_KINDS",
-    "SEARCH_PARAMS",
-    "Kind",
-]

@@ -159,6 +159,3 @@ def _canonical(value: Any) -> float | str:
         return float(text)
     except ValueError:
         return text.casefold()
-
-
-__all__ = ["check_value", "format_value", "parse_value", "values_equal"]

@@ -170,6 +170,3 @@ def _flag(value: Any) -> str:
 
 def _known(value: Any) -> str:
     return "not set" if value is None else format_value(value)
-
-
-__all__ = ["Difference", "compare"]

@@ -383,6 +383,3 @@ def _plain_default(value: Any) -> Any:
         return getattr(value, value.WhichOneof("data"), None)
     data = value.get("Data") if isinstance(value, Mapping) and set(value) == {"Data"} else None
     return next(iter(data.values()), None) if isinstance(data, Mapping) else value
-
-
-__all__ = ["SWITCH", "ParsedSchema", "is_later", "parse_schema", "read_quick", "read_schema"]

@@ -57,6 +57,3 @@ def read_properties(raw: Any) -> tuple[dict[str, Any], list[str]]:
 def creation_params(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Return properties and settings as ``params`` of ``collections/create`` names them."""
     return {_IN_REQUESTS.get(key, key): value for key, value in properties.items()}
-
-
-__all__ = ["SETTINGS", "creation_params", "read_properties"]

@@ -241,6 +241,3 @@ def _choose_key(columns: Iterable[_Column], asked: str | None, name: str) -> _Co
         return by_name[asked]
     names = [*_KEY_NAMES, *(one for one in by_name if one.endswith("_id"))]
     return next((by_name[one] for one in names if one in by_name and by_name[one].can_be_key), None)
-
-
-__all__ = ["schema_from"]

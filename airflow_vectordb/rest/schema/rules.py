@@ -10,7 +10,6 @@ from typing import Any
 from airflow_vectordb.rest.schema.spec import (
     DATA_TYPES,
     DENSE_VECTORS,
-    ELEMENT_TYPES,
     FieldSpec,
     FunctionSpec,
     SchemaSpec,
@@ -195,6 +194,3 @@ def _problems_of_bm25(function: FunctionSpec, fields: Mapping[str, FieldSpec], w
 def sizes(params: Mapping[str, Any]) -> dict[str, int]:
     """Return those parameters of a field that say how large its values are, as numbers."""
     return {name: int(params[name]) for name in _RANGES if str(params.get(name, "")).isdecimal()}
-
-
-__all__ = ["ELEMENT_TYPES", "FIELD_PARAMS", "FUNCTION_TYPES", "check_field", "check_schema", "sizes"]

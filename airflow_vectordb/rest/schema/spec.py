@@ -156,15 +156,3 @@ def type_text(data_type: str, element_type: str = "", params: Mapping[str, Any] 
     if data_type == "Array":
         return with_size(f"Array<{with_size(element_type or '?', 'max_length')}>", "max_capacity")
     return with_size(data_type, "dim" if is_vector(data_type) else "max_length")
-
-
-__all__ = [
-    "DATA_TYPES",
-    "DENSE_VECTORS",
-    "ELEMENT_TYPES",
-    "FieldSpec",
-    "FunctionSpec",
-    "SchemaSpec",
-    "is_vector",
-    "type_text",
-]
