@@ -82,10 +82,12 @@ class Memory:
 
     :param clock: the present time, in seconds
     :param sealed: what is known of the rows that a flush sealed; None: nothing yet
+    :param had_min_rows: whether all indexes were reported to have ``min_rows`` at the same time
     """
 
     clock: Callable[[], float] = time.monotonic
     sealed: SealedRows | None = None
+    had_min_rows: bool = False
 
 
 #: One poll: yields calls, is sent their results (or thrown their errors), and returns the result.

@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from airflow_vectordb.rest import collections, indexes
-from airflow_vectordb.rest.errors import CollectionNotFoundError, IndexFailedError, IndexNotFoundError
+from airflow_vectordb.rest.errors import (
+    CollectionNotFoundError,
+    IndexFailedError,
+    IndexNotFoundError,
+    WaitTimeoutError,
+)
 from airflow_vectordb.rest.indexes import IndexDescription
 from airflow_vectordb.rest.text import sanitize_text
 from airflow_vectordb.waiting.base import Done, Memory, Pending, Poll, PollResult, Progress
-from airflow_vectordb.waiting.sealed_rows import SealedRows
+from airflow_vectordb.waiting.sealed_rows import STANDSTILL, SealedRows
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,10 @@ class IndexesBuilt:
     not changed for a while, and each index is reported to have that many rows (see ``sealed_rows.py``). If others go on
     writing, something may always be pending: then an index also counts as built when it covers more rows than were
     flushed.
+
+    **``min_rows``** are covered once they were there: an upsert leaves the rows that it replaces in place until a
+    compaction, so the counts fall later. Where all rows are flushed and indexed, and there are fewer, more time brings
+    no more of them: the wait ends with an error.
 
     :param collection: name of the collection
     :param index_names: names of the indexes; empty: all that the collection has, and at least one
@@ -51,6 +60,7 @@ class IndexesBuilt:
         :raises IndexFailedError: when the server gave up on one of them
         :raises IndexNotFoundError: when one of them is gone
         :raises CollectionNotFoundError: when the collection is gone
+        :raises WaitTimeoutError: when all rows are flushed and indexed for long, and are fewer than ``min_rows``
         """
         try:
             return (yield from self._poll(memory))
@@ -61,7 +71,7 @@ class IndexesBuilt:
 
     def _poll(self, memory: Memory) -> Poll:
         flushed = self._flushed(memory)
-        if flushed is not None and not flushed.covered:
+        if flushed is not None and (not flushed.covered or self._lacks_rows(memory)):
             # Before the descriptions: what is counted here must be in them.
             yield from flushed.poll()
         found: list[IndexDescription] = []
@@ -70,16 +80,21 @@ class IndexesBuilt:
         if not found:
             raise IndexNotFoundError(f"collection {self.collection!r} has no index")
         self._raise_if_failed(found)
-        required, enough = self.min_rows, 0
+        memory.had_min_rows = memory.had_min_rows or all(_has_rows(d, self.min_rows) for d in found)
+        min_rows = self.min_rows if self._lacks_rows(memory) else 0
+        required, enough = min_rows, 0
         if flushed is not None:
             if flushed.sealed is None:
                 text = f"waiting until flushed rows are counted ({flushed.counted:,} so far)"
                 label = self._label(found[0]) if len(found) == 1 else self.collection
                 return Pending((Progress(label, text),))
-            flushed.compare(min(d.total_rows or 0 for d in found), built=all(map(is_built, found)))
+            described = min(d.total_rows or 0 for d in found)
+            flushed.compare(described, built=all(map(is_built, found)))
             if not flushed.covered:  # once they are, deletions and compactions may lower the counts
                 required = max(required, flushed.sealed)
-            enough = max(self.min_rows, flushed.sealed)
+            enough = max(min_rows, flushed.sealed)
+            if min_rows and flushed.stands_still_below(min_rows):
+                raise self._too_few(described)
         if all(_has_rows(d, required) and (is_built(d) or 0 < enough < (d.covered_rows or 0)) for d in found):
             return _done(found)
         if not required and all(map(_may_be_empty, found)):
@@ -89,6 +104,16 @@ class IndexesBuilt:
             if rows == 0:
                 return _done(found)
         return Pending(tuple(self._progress(description, required) for description in found))
+
+    def _lacks_rows(self, memory: Memory) -> bool:
+        return self.min_rows > 0 and not memory.had_min_rows
+
+    def _too_few(self, rows: int) -> WaitTimeoutError:
+        return WaitTimeoutError(
+            f"nothing has changed for {STANDSTILL:g} s; waited for: {self}",
+            cause=f"{rows:,} rows are flushed and indexed, fewer than min_rows={self.min_rows:,}",
+            hint="Do rows share keys? Lower it then.",
+        )
 
     def _flushed(self, memory: Memory) -> SealedRows | None:
         if self.flushed_rows is not None and memory.sealed is None:

@@ -170,6 +170,8 @@ def is_recoverable(error: MilvusError, server_confirmed: bool) -> bool:
     :param error: what a poll met
     :param server_confirmed: whether Milvus has answered before
     """
+    if isinstance(error, WaitTimeoutError):  # of the condition itself: more time is of no use
+        return False
     if error.transient:
         return True
     # A page of a proxy's between two good answers is an outage. Before the first one, it is the wrong address.

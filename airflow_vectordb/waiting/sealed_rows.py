@@ -19,6 +19,8 @@ LONGEST_SETTLING_TIME = 3 * SETTLING_TIME
 #: rows since the flush, which are counted too, and are in no index until they are sealed. Milvus 2.6.3 reported 2.9 s
 #: after a flush what it sealed.
 LONGEST_LAG = 60.0
+#: Seconds after which no more rows are expected of a flush, when all that are counted are indexed.
+STANDSTILL = 120.0
 
 
 class SealedRows:
@@ -74,6 +76,16 @@ class SealedRows:
         reached = self.sealed is not None and described >= self.sealed
         self.covered = self.covered or reached or now - self._described_since >= LONGEST_LAG
 
+    def stands_still_below(self, rows: int) -> bool:
+        """
+        Return whether the server has counted fewer rows for long, and has nothing left to do for its indexes.
+
+        :param rows: how many are asked for
+        """
+        since = max(self._unchanged_since, self._described_since)
+        counted = max(self.counted or 0, self.sealed or 0)
+        return counted < rows and self.covered and self._clock() - since >= STANDSTILL
+
     def _alive_rows(self) -> Generator[Call[Any], Any, int]:
         """Count the rows exactly; 0 if that cannot be done: the collection is not loaded any more, for instance."""
         try:
@@ -85,4 +97,4 @@ class SealedRows:
         return alive
 
 
-__all__ = ["LONGEST_LAG", "LONGEST_SETTLING_TIME", "SETTLING_TIME", "SealedRows"]
+__all__ = ["LONGEST_LAG", "LONGEST_SETTLING_TIME", "SETTLING_TIME", "STANDSTILL", "SealedRows"]
