@@ -111,12 +111,7 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 
 
 def check_assets(assets: Iterable[Any]) -> list[str]:
-    """
-    Check outlets and inlets when a DAG is parsed: of a URI with a password in it, Airflow makes the asset's name.
-
-    :param assets: of a task
-    :return: what is wrong
-    """
+    """Check outlets and inlets when a DAG is parsed: of a URI with a password in it, Airflow makes the asset's name."""
     # A reference to an asset has its name or its URI.
     names = (str(getattr(asset, what, "")).strip().lower() for asset in assets for what in ("name", "uri"))
     has_secret = any(name.startswith(f"{SCHEME}://") and "@" in unquote(name) for name in names)
@@ -127,8 +122,6 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
     """
     Return OpenLineage's dataset of an asset.
 
-    :param asset: of this scheme
-    :param lineage_context: not needed
     :return: namespace ``milvus://host:port``, name ``database.collection``
     """
     from airflow.providers.common.compat.openlineage.facet import Dataset
@@ -147,12 +140,6 @@ def emit_asset_events(
 
     The event of an outlet ``Asset`` gets ``extra``; an outlet ``AssetAlias`` gets an event for the collection's own
     asset, with ``extra``. Lineage collectors (OpenLineage) get the collection without any outlet, too.
-
-    :param outlets: of the task
-    :param hook: knows the server and the database
-    :param context: the task's context
-    :param collection: name of the collection
-    :param extra: JSON-ready
     """
     uri = asset_uri(hook.config.url, None, hook.config.database, collection)
     events: Any = (context or {}).get("outlet_events")  # unit tests of DAGs give none

@@ -23,12 +23,7 @@ TOKEN_VARIABLE = "AIRFLOW_VECTORDB_TOKEN"  # noqa: S105 - the name of a variable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """
-    Run a command.
-
-    :param argv: its arguments; None: those of the process
-    :return: the exit status
-    """
+    """Run a command."""
     parser = argparse.ArgumentParser(prog="airflow-vectordb", description="Milvus and Zilliz Cloud for Apache Airflow")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -85,7 +85,6 @@ def deadline_of(task: WaitingTask, began: float) -> Deadline:
     That is ``timeout`` from now on, or ``execution_timeout`` from the beginning of the task on, whichever is earlier;
     without either, in 24 h.
 
-    :param task: has the limits
     :param began: seconds since the epoch: when Airflow called ``execute``
     """
     now = time.time()
@@ -116,14 +115,10 @@ def wait_for(
     """
     Wait, in the worker or (with ``deferrable``) in the triggerer.
 
-    :param task: waits
-    :param hook: polls
     :param state: has the result if this wait is over already; otherwise gets it
     :param name: of the wait, within this task
-    :param condition: what is waited for
     :param initial_result: the result of a poll that was just made; None: begin with one
     :param server_confirmed: whether Milvus has answered this task: then an answer that is not Milvus's is an outage
-    :return: the result of the wait
     :raises MilvusError: when it failed, or was not done by the deadline
     :raises TaskDeferred: to leave the worker
     """
@@ -176,10 +171,6 @@ def poll_once(
     """
     Poll once, without retries.
 
-    :param hook: polls
-    :param condition: what is waited for
-    :param server_confirmed: whether Milvus has answered this task
-    :param deadline: when an answer is of no use any more; None: never
     :return: the result, or an error in spite of which the wait goes on
     :raises MilvusError: an error that ends the wait
     """
@@ -192,12 +183,7 @@ def poll_once(
 
 
 def describe_poll(condition: Condition, found: Pending | MilvusError) -> str:
-    """
-    Describe in a line what a poll found.
-
-    :param condition: what is waited for
-    :param found: the progress, or an error in spite of which the wait goes on
-    """
+    """Describe in a line what a poll found."""
     return str(found) if isinstance(found, waiting.Pending) else waiting.still_waiting(condition, found)
 
 

@@ -20,13 +20,7 @@ class MilvusConsoleLink(BaseOperatorLink):
     name = "Milvus console"  # type: ignore[assignment,unused-ignore]
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """
-        Return the link; Airflow asks for it when the task has run, and keeps it as an XCom.
-
-        :param operator: the task, rendered
-        :param ti_key: key of the task instance
-        :return: a URL; empty: there is none
-        """
+        """Return the link, or an empty text; Airflow asks for it when the task has run, and keeps it as an XCom."""
         del ti_key
         if (link := getattr(operator, "milvus_console", None)) is not None:
             return str(link)

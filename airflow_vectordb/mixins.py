@@ -61,7 +61,6 @@ class MilvusTaskMixin(_Task):
         """
         Check the arguments when the DAG is parsed; each class that is used calls it at the end of its ``__init__``.
 
-        :param problems: what is wrong with its own arguments
         :raises ValueError: with everything that is wrong
         """
         self._given = [name for name in self.template_fields if vars(self).get(name) is not None]
@@ -72,7 +71,6 @@ class MilvusTaskMixin(_Task):
         """
         Begin a mapped task. Airflow makes its instances when it runs, too late to refuse what can never be right.
 
-        :param given: arguments of all of its instances
         :raises ValueError: with what is wrong among those that all classes have
         """
         times = [*check_seconds("execution_timeout", given.get("execution_timeout"))]
@@ -189,12 +187,7 @@ class MilvusTaskMixin(_Task):
 
     @contextmanager
     def error_context(self, hook: MilvusHook, target: str) -> Iterator[None]:
-        """
-        Add to errors of a ``with`` block what they are about, unless they say so already.
-
-        :param hook: to the server and the database
-        :param target: as ``collection 'docs'``
-        """
+        """Add to errors of a ``with`` block what they are about, unless they say so already."""
         try:
             yield
         except rest.errors.MilvusError as error:

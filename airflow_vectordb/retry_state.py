@@ -33,8 +33,6 @@ class RetryState:
     **Without a task instance, or without Airflow,** as unit tests of DAGs call operators, there is no next try: it is
     kept in a dict.
 
-    :param context: the task's context
-    :param key: name of the fact
     :param spare: the dict; None: one of its own
     """
 
@@ -73,8 +71,6 @@ class RetryState:
         Store the task's result in place of the fact: until Airflow has it, there may be another try.
 
         Variables, which nobody else would delete, and what is kept without Airflow are deleted.
-
-        :param result: JSON-ready
         """
         if isinstance(self._store, _VariableStore | _DictStore):
             self.delete()
@@ -150,9 +146,6 @@ class SharedNote:
     Passes on to tasks that work on the same thing at the same time what one of them has found, by an Airflow Variable.
 
     It is a help and no promise: a task goes on without it when Airflow cannot be asked, and logs that.
-
-    :param log: the task's
-    :param thing: what names the thing, everywhere
     """
 
     def __init__(self, log: Any, *thing: str) -> None:
@@ -165,11 +158,7 @@ class SharedNote:
         return self._try(lambda: sdk.Variable.get(self._name, default=None, deserialize_json=True))
 
     def write(self, note: Any) -> None:
-        """
-        Leave a note.
-
-        :param note: JSON-ready, not None
-        """
+        """Leave a note: JSON-ready, and not None."""
         about = f"what was loaded of {self._thing} before a task began to replace an index of it"
         self._try(lambda: sdk.Variable.set(self._name, note, description=about, serialize_json=True))
 

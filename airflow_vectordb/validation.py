@@ -31,25 +31,13 @@ def seconds_of(value: timedelta | float) -> float:
 
 
 def check_choice(name: str, value: Any, literal: Any) -> list[str]:
-    """
-    Check an argument that is one of a few words.
-
-    :param name: the argument's
-    :param value: what was given
-    :param literal: the ``Literal`` type of the words
-    """
+    """Check an argument that is one of the words of a ``Literal``."""
     choices = get_args(literal)
     return [] if value in choices else [f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}"]
 
 
 def check_seconds(name: str, value: Any, least: float = 0.0) -> list[str]:
-    """
-    Check an argument that is a time.
-
-    :param name: the argument's
-    :param value: seconds or a timedelta; None is fine
-    :param least: seconds
-    """
+    """Check an argument that is a time: seconds, of which ``least`` are needed, or a timedelta; None is fine."""
     if value is None:
         return []
     try:
@@ -65,11 +53,7 @@ def check_seconds(name: str, value: Any, least: float = 0.0) -> list[str]:
 
 
 def check_flags(**values: Any) -> list[str]:
-    """
-    Check arguments that are true or false: of a text like "no", Python would make true.
-
-    :param values: by the argument's name
-    """
+    """Check arguments that are true or false: of a text like "no", Python would make true."""
     return [
         f"{name} must be True or False, not {rest.spelling.show(v)}"
         for name, v in values.items()
@@ -78,11 +62,7 @@ def check_flags(**values: Any) -> list[str]:
 
 
 def check_common(given: Mapping[str, Any]) -> list[str]:
-    """
-    Check the arguments that several classes have.
-
-    :param given: the arguments that were given, by name; others are ignored
-    """
+    """Check the arguments that several classes have, by name; others among them are ignored."""
     outlets, inlets = given.get("outlets"), given.get("inlets")
     assets = [part for one in (outlets, inlets) for part in (one if isinstance(one, list | tuple | set) else [one])]
     names = [name for name in ("milvus_conn_id", "database") if name in given and (given[name] or name != "database")]
@@ -99,8 +79,6 @@ def take_times(arguments: dict[str, Any], *names: str) -> list[str]:
     Let times that Airflow's own classes take be numbers and timedeltas alike.
 
     :param arguments: of an operator, ``default_args`` among them; times become timedeltas, wrong ones one of 1 s
-    :param names: of the times
-    :return: what is wrong
     """
     problems: list[str] = []
     for name in names:
@@ -116,8 +94,6 @@ def raise_if_invalid(task_id: str, *problems: str) -> None:
     """
     Refuse arguments when the DAG is parsed.
 
-    :param task_id: the task's
-    :param problems: what is wrong
     :raises ValueError: with everything that is wrong
     """
     if problems:
@@ -130,9 +106,6 @@ def validate_rendered(**values: Any) -> list[str]:
 
     What Jinja makes of a list or of a missing XCom is a text as well, and the name of nothing: waiting for it would
     never end.
-
-    :param values: by the argument's name
-    :return: what is wrong
     """
     return [problem for name, value in values.items() if (problem := _not_a_name(name, value))]
 
@@ -141,7 +114,6 @@ def validate_target(values: Mapping[str, Any], given: Iterable[str]) -> None:
     """
     Check after rendering what all tasks have in common, and that no argument that was given has got lost.
 
-    :param values: of the task's arguments, by name
     :param given: templated arguments that were not None. None means all, or whatever exists: no template means that
     :raises InvalidParametersError: with everything that is wrong
     """
@@ -153,11 +125,7 @@ def validate_target(values: Mapping[str, Any], given: Iterable[str]) -> None:
 
 
 def check_literal(**values: Any) -> list[str]:
-    """
-    Check arguments that must be a name.
-
-    :param values: by the argument's name
-    """
+    """Check arguments that must be a name."""
     known = {
         name: value
         for name, value in values.items()
@@ -168,11 +136,7 @@ def check_literal(**values: Any) -> list[str]:
 
 
 def check_literals(**values: Any) -> list[str]:
-    """
-    Check arguments that must be a name, or several.
-
-    :param values: by the argument's name; None is fine
-    """
+    """Check arguments that must be a name, or several; None is fine."""
     problems: list[str] = []
     for argument, value in values.items():
         if isinstance(value, list | tuple | set | frozenset):
@@ -188,8 +152,6 @@ def parse_names(argument: str, given: str | Iterable[str] | None, **others: Any)
     """
     Convert names given as one or several, after rendering.
 
-    :param argument: its name
-    :param given: what was given; None: none
     :param others: further arguments that must be a name, by the argument's name
     :raises InvalidParametersError: with everything that is wrong
     """
@@ -214,10 +176,6 @@ def check_index_params(raw: Any, extensions: Sequence[str], *, allow_unknown: bo
     Check index parameters, but not their values.
 
     Everything that is wrong with values is reported together with what the schema says.
-
-    :param raw: as it stands in the DAG file
-    :param extensions: endings of texts that are names of files
-    :param allow_unknown: accept what looks like a misspelt build parameter
     """
     normalize_key = rest.spelling.normalize_key
     parsing = rest.index.parsing
@@ -244,14 +202,7 @@ def check_index_params(raw: Any, extensions: Sequence[str], *, allow_unknown: bo
 
 
 def check_schema(schema: Any, dimension: Any, extensions: Sequence[str], *, allow_unknown: bool = False) -> list[str]:
-    """
-    Check a schema, or the dimension in place of one. If a part of it is known later, only its keys are checked.
-
-    :param schema: as it stands in the DAG file
-    :param dimension: the same; one of the two is None
-    :param extensions: endings of texts that are names of files
-    :param allow_unknown: accept what looks like a misspelt type or parameter
-    """
+    """Check a schema, or the dimension in place of one. If a part of it is known later, only its keys are checked."""
     if (schema is None) == (dimension is None):
         return ["schema or dimension is needed" if schema is None else "schema and dimension exclude each other"]
     parsing = rest.schema.parsing
@@ -268,12 +219,7 @@ def check_schema(schema: Any, dimension: Any, extensions: Sequence[str], *, allo
 
 
 def check_properties(properties: Any, extensions: Sequence[str]) -> list[str]:
-    """
-    Check properties of a collection.
-
-    :param properties: as they stand in the DAG file
-    :param extensions: endings of texts that are names of files
-    """
+    """Check properties of a collection, as they stand in the DAG file."""
     is_file = isinstance(properties, str) and properties.endswith(tuple(extensions))
     if properties is None or is_file or rest.schema.parsing.is_later(properties):
         return []
@@ -281,15 +227,7 @@ def check_properties(properties: Any, extensions: Sequence[str]) -> list[str]:
 
 
 def check_range(name: str, value: Any, least: float, most: float, kind: type[int | float] = int) -> list[str]:
-    """
-    Check an argument that is a number.
-
-    :param name: the argument's
-    :param value: what was given
-    :param least: the least that it can be
-    :param most: the most
-    :param kind: ``int`` or ``float``
-    """
+    """Check an argument that is a number."""
     fits = not isinstance(value, bool) and isinstance(value, int if kind is int else (int, float))
     if fits and least <= value <= most:
         return []
@@ -298,12 +236,7 @@ def check_range(name: str, value: Any, least: float, most: float, kind: type[int
 
 
 def check_rows(name: str, value: Any) -> list[str]:
-    """
-    Check an argument that is a number of rows.
-
-    :param name: the argument's
-    :param value: as of :func:`parse_rows`; None is fine
-    """
+    """Check an argument that is a number of rows."""
     if (isinstance(value, str) and rest.spelling.has_template(value)) or hasattr(value, "resolve"):
         return []
     return parse_rows(name, value)[1]
@@ -313,7 +246,6 @@ def parse_rows(name: str, value: Any) -> tuple[int, list[str]]:
     """
     Convert a number of rows, after rendering.
 
-    :param name: the argument's
     :param value: a number, a text that is one, a mapping that has it under ``rows``, or a list of these; None: 0
     :return: the number, and what is wrong
     """

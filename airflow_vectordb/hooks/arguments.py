@@ -19,23 +19,14 @@ _LISTED = 10
 
 
 def is_list(value: Any) -> TypeGuard[Iterable[Any]]:
-    """
-    Return whether a value may be iterated over as a list: not a text, bytes, a mapping or a frame.
-
-    :param value: as it was given
-    """
+    """Return whether a value may be iterated over as a list: not a text, bytes, a mapping or a frame."""
     return (
         isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping) and not hasattr(value, "columns")
     )
 
 
 def check_names(**given: Any) -> None:
-    """
-    Refuse what is not a list of names.
-
-    :param given: by the argument's name; None is fine
-    :raises InvalidParametersError: with everything that is wrong
-    """
+    """Refuse what is not a list of names."""
     _refuse(
         f"{name} must be a list of names, not {describe_value(value)}"
         + (f": give [{value!r}]" if isinstance(value, str) and len(value) < 100 else "")
@@ -45,12 +36,7 @@ def check_names(**given: Any) -> None:
 
 
 def check_searches(reqs: Any) -> None:
-    """
-    Refuse what is not a list of searches, each with a list of vectors.
-
-    :param reqs: as ``hybrid_search`` takes them
-    :raises InvalidParametersError: with everything that is wrong
-    """
+    """Refuse what is not a list of searches, each with a list of vectors."""
     if not is_list(reqs) or not all(isinstance(one, Mapping) for one in reqs):
         _refuse(['reqs must be a list of mappings: [{"data": [vector], "annsField": …}, …]'])
     _refuse(
@@ -62,12 +48,7 @@ def check_searches(reqs: Any) -> None:
 
 
 def list_vectors(data: Any) -> list[Any]:
-    """
-    Return a list of vectors as a list. One vector by itself is refused.
-
-    :param data: as ``search`` takes it
-    :raises InvalidParametersError: with what is wrong
-    """
+    """Return a list of vectors as a list. One vector by itself is refused."""
     vectors = list(data) if is_list(data) else data
     _refuse(_problems_of_vectors("data", vectors))
     return list(vectors)
@@ -84,9 +65,7 @@ def list_keys(ids: Any, *, texts: bool) -> list[Any]:
     """
     Return primary keys, given as several or as one.
 
-    :param ids: as it was given
     :param texts: whether a text is one key; else it is refused, as it might be meant as a filter
-    :raises InvalidParametersError: when it is neither
     """
     if (not isinstance(ids, bool) and isinstance(ids, Integral)) or (texts and isinstance(ids, str)):
         return [ids]
@@ -97,14 +76,7 @@ def list_keys(ids: Any, *, texts: bool) -> list[Any]:
 
 
 def check_keys(ids: Iterable[Any], key: Field) -> list[Any]:
-    """
-    Check primary keys against the type of their field.
-
-    :param ids: the keys
-    :param key: the field
-    :return: the keys as they go out
-    :raises InvalidParametersError: with everything that is wrong
-    """
+    """Check primary keys against the type of their field."""
     from airflow_vectordb.ingest.values import key_converter
 
     convert = key_converter(key.type)

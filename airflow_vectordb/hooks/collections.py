@@ -141,7 +141,6 @@ class CollectionMethods(IndexMethods):
         """
         Load a collection, or some of its partitions, and wait until it can be searched, as pymilvus does.
 
-        :param collection_name: the collection (or an alias)
         :param partition_names: names of partitions; None: the whole collection
         :param wait: whether to wait; Milvus itself answers immediately
         :param timeout: seconds to wait at most
@@ -167,7 +166,6 @@ class CollectionMethods(IndexMethods):
         """
         Take a collection, or some of its partitions, out of memory, and wait until it is.
 
-        :param collection_name: the collection (or an alias)
         :param partition_names: names of partitions; None: the whole collection
         :param wait: whether to wait; Milvus itself answers immediately
         :param timeout: seconds to wait at most
@@ -227,7 +225,6 @@ class CollectionMethods(IndexMethods):
         """
         Point an alias to a collection, atomically: it is moved if it exists, else created.
 
-        :param alias: name of the alias
         :param collection_name: the collection that it will point to
         :return: ``{"alias", "collection_name", "previous"}``; ``previous`` is where it pointed to before, or None
         """

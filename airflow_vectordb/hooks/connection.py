@@ -76,7 +76,6 @@ def read_patiently(pauses: Sequence[float]) -> Generator[Sleep | None, Any, Conn
 
     A generator of steps for ``rest.driver``. None: read the connection; send it in, or throw Airflow's exception.
 
-    :param pauses: seconds between the attempts
     :raises AirflowNotFoundException: when the last attempt does not find it either
     """
     reported = ""
@@ -100,9 +99,7 @@ def config_from_connection(
     """
     Build a configuration from an Airflow connection.
 
-    :param connection: see the table in ``connection_fields.py``
     :param database: used in place of the connection's schema field; None: that one
-    :param warn: whether to log warnings about what works but is odd
     :raises InvalidParametersError: with everything that is wrong in the connection; no secret is in it
     """
     problems: list[str] = []
@@ -120,8 +117,6 @@ def console_link(connection: ConnectionLike, database: str | None, collection: s
     Return the URL of a collection's page in Attu, Milvus WebUI or the Zilliz Cloud console.
 
     :param connection: its extra ``console_url`` is a template; hosts of Zilliz Cloud need none
-    :param database: None: the connection's
-    :param collection: name of the collection
     :return: the URL, without user and password, since all who may see the task see it; empty: there is none
     """
     url = _console_url(connection)

@@ -30,9 +30,7 @@ class Finding:
     """
     A line of the report.
 
-    :param subject: what was looked at
     :param state: ``failed`` makes the check fail, ``warning`` does not
-    :param text: what was found
     """
 
     subject: str
@@ -47,7 +45,6 @@ def check(conn_id: str, database: str | None = None, collection: str | None = No
     """
     Check a connection, and yield what is found as soon as it is.
 
-    :param conn_id: its id
     :param database: in place of the connection's; None: that one
     :param collection: the collection to try privileges on; None: any
     """

@@ -87,7 +87,6 @@ def check_connection(connection: ConnectionLike, database: str | None = None) ->
     """
     Check a connection by listing the collections of its database, once.
 
-    :param connection: as it is in the form
     :param database: in place of the connection's schema field; None: that one
     :return: whether it works, and what was reached or what is wrong, without secrets
     """
@@ -126,7 +125,6 @@ def connection_in_environment(conn_id: str) -> Connection | None:
     The API server puts what is in the form into an environment variable, as a URI. With a port that no URI may have
     it cannot be read again, and Airflow says that it is not defined.
 
-    :param conn_id: its id
     :return: the connection, with the port as it was given; None if there is none, or if it still cannot be read
     """
     given = os.environ.get(f"AIRFLOW_CONN_{conn_id.upper()}", "")
@@ -146,8 +144,6 @@ def explain(error: errors.MilvusError, config: MilvusConfig, advice: str | None 
     """
     Word an error for the form.
 
-    :param error: what the check ended in
-    :param config: what was checked
     :param advice: what to do about it; None: what is usually to be done about such an error
     """
     return error_text(error.with_context(hint=advice or _advice(error, config)), longest=LONGEST_CAUSE).replace(

@@ -20,7 +20,20 @@ ConsistencyLevel = Literal["Strong", "Session", "Bounded", "Eventually"]
 
 
 class EntityMethods(HookBase):
-    """Methods of the hook; the names are those of pymilvus's ``MilvusClient`` where it has them."""
+    """
+    Methods of the hook; the names are those of pymilvus's ``MilvusClient`` where it has them.
+
+    Several take
+
+    - ``collection_name``: the collection (or an alias); what reads rows needs it loaded
+    - ``filter``: a boolean expression, for example ``id in [1, 2]``; None: all rows
+    - ``filter_params``: values for the ``{names}`` in the filter
+    - ``output_fields``: names of the fields to read; of rows, None is all
+    - ``offset``: rows or hits to skip
+    - ``partition_name``: the partition that rows go to; None: the default one
+    - ``partition_names``: names of the partitions to look into; None: all
+    - ``consistency_level``: None: the collection's
+    """
 
     def insert(self, collection_name: str, data: Any, *, partition_name: str | None = None) -> Written:
         """
@@ -29,10 +42,8 @@ class EntityMethods(HookBase):
         They go in one request if it is under 8 MiB, else in several, one after the other: an error then leaves the rows
         before it written. ``ingest`` is for many rows, and for files: it checks them, and continues after a failure.
 
-        :param collection_name: the collection (or an alias)
         :param data: a row, a list or generator of rows, a pandas or Polars frame, Arrow data; vectors as lists or NumPy
             arrays
-        :param partition_name: name of a partition; None: the default one
         :return: ``count`` and ``ids``
         :raises MilvusError: when the server refuses; an insert is repeated only if it surely had no effect
         """
@@ -44,12 +55,8 @@ class EntityMethods(HookBase):
         """
         Insert rows, or replace those with the same primary key; as ``insert`` otherwise.
 
-        :param collection_name: the collection (or an alias)
         :param data: rows with their primary keys, as for ``insert``
-        :param partition_name: name of a partition; None: the default one
         :param partial_update: whether fields that a row does not have keep their values (Milvus 2.6)
-        :return: ``count`` and ``ids``
-        :raises MilvusError: when the server refuses
         """
         return self._write(
             data,
@@ -83,10 +90,7 @@ class EntityMethods(HookBase):
         """
         Read rows by their primary keys.
 
-        :param collection_name: the collection (or an alias), which must be loaded
         :param ids: one primary key, or several
-        :param output_fields: names of the fields to read; None: all
-        :param partition_names: names of the partitions to read; None: all
         :return: the rows that there are, values as the server gives them (JSON fields come as text)
         """
         arguments.check_names(output_fields=output_fields, partition_names=partition_names)
@@ -110,14 +114,7 @@ class EntityMethods(HookBase):
         """
         Read the rows that a filter selects, at most 16,384; ``query_iterator`` reads any number.
 
-        :param collection_name: the collection (or an alias), which must be loaded
-        :param filter: a boolean expression; None: all rows
-        :param output_fields: names of the fields to read; None: all
         :param limit: rows at most; None: the server's default, 100
-        :param offset: rows to skip
-        :param filter_params: values for the ``{names}`` in the filter
-        :param partition_names: names of the partitions to read; None: all
-        :param consistency_level: None: the collection's
         :return: rows, values as the server gives them (JSON fields come as text)
         """
         arguments.check_names(output_fields=output_fields, partition_names=partition_names)
@@ -153,14 +150,9 @@ class EntityMethods(HookBase):
         at its own time: rows that are written meanwhile may be in it or not. Keys are taken to
         be unique: of several rows with one key, which ``insert`` allows, some may be left out.
 
-        :param collection_name: the collection (or an alias), which must be loaded
-        :param filter: a boolean expression; None: all rows
         :param batch_size: rows of a page, 1 to 16,384
         :param limit: rows in all; None: no limit
         :param output_fields: names of the fields to read; None: all. The primary key comes with them.
-        :param filter_params: values for the ``{names}`` in the filter
-        :param partition_names: names of the partitions to read; None: all
-        :param consistency_level: None: the collection's
         :return: pages of rows, none of them empty
         :raises UnexpectedError: when the server does not answer in the order of keys: rows would be left out
         """
@@ -201,14 +193,7 @@ class EntityMethods(HookBase):
         filter_params: Mapping[str, Any] | None = None,
         partition_names: Sequence[str] | None = None,
     ) -> int:
-        """
-        Count the rows of a loaded collection exactly, unsealed ones included.
-
-        :param collection_name: the collection (or an alias)
-        :param filter: a boolean expression that the rows satisfy; None: all rows
-        :param filter_params: values for the ``{names}`` in the filter
-        :param partition_names: names of the partitions to count in; None: all
-        """
+        """Count the rows of a loaded collection exactly, unsealed ones included."""
         arguments.check_names(partition_names=partition_names)
         return self.send(
             rest.entities.count(collection_name, filter=filter, filter_params=filter_params, partitions=partition_names)
@@ -235,17 +220,10 @@ class EntityMethods(HookBase):
 
         There is no ``search_iterator``: the API has no search that continues where another one ended.
 
-        :param collection_name: the collection (or an alias), which must be loaded
         :param data: query vectors, a list of them or a NumPy array of two dimensions
-        :param filter: a boolean expression that hits must satisfy
         :param anns_field: the vector field; None: the only one
         :param limit: hits for each vector
-        :param offset: hits to skip
-        :param output_fields: names of the fields to read of each hit
         :param search_params: ``{"metric_type": "L2", "params": {"ef": 64}}``, or the parameters alone
-        :param filter_params: values for the ``{names}`` in the filter
-        :param partition_names: names of the partitions to search; None: all
-        :param consistency_level: None: the collection's
         :param group_by_field: one hit for each value of this field
         :return: for each vector its hits, nearest first: primary key under its own name, ``distance``, output fields
         """
@@ -283,15 +261,10 @@ class EntityMethods(HookBase):
         """
         Search several vector fields, and merge what is found (:func:`~airflow_vectordb.rest.entities.hybrid_search`).
 
-        :param collection_name: the collection (or an alias), which must be loaded
         :param reqs: a search for each field: ``{"data": [vector], "annsField": "dense", "limit": 20, "params": {…}}``
         :param ranker: ``{"strategy": "rrf", "params": {"k": 60}}`` (None), or ``{"strategy": "weighted", "params":
             {"weights": [0.7, 0.3]}}``
         :param limit: hits for each vector
-        :param offset: hits to skip
-        :param output_fields: names of the fields to read of each hit
-        :param partition_names: names of the partitions to search; None: all
-        :param consistency_level: None: the collection's
         :return: for each vector its hits, best first
         """
         arguments.check_names(output_fields=output_fields, partition_names=partition_names)

@@ -26,11 +26,9 @@ class IndexMethods(HookBase):
 
         ``CreateIndexOperator`` does more: it flushes, replaces other indexes, survives retries and defers.
 
-        :param collection_name: the collection (or an alias)
         :param index_params: as for ``CreateIndexOperator``: a dict, a list of dicts, or JSON or YAML text
         :param wait: whether to wait; Milvus itself answers immediately
         :param timeout: seconds to wait at most
-        :return: a description of each index
         :raises MilvusError: when they cannot be created, when another index is there, or when it takes longer
         """
         with translate_errors():

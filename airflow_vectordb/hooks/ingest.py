@@ -245,7 +245,6 @@ def open_sources(source: Any, conn_id: str | None, collection: Any, *, allow_mis
     Open files as sources.
 
     :param source: paths or globs, one or several
-    :param conn_id: Airflow connection for them
     :param collection: as described by the server: vectors of a ``.npy`` are for its vector field
     :param allow_missing: whether a file that does not exist, or a glob that matches nothing, has no rows
     :raises InvalidParametersError: with all that do not exist, and those of an unknown format
@@ -290,12 +289,7 @@ def _find(given: Any, conn_id: str | None) -> list[Any]:
 
 
 def object_path(given: Any, conn_id: str | None) -> Any:
-    """
-    Return an ``ObjectStoragePath``.
-
-    :param given: one, a path, or a URL
-    :param conn_id: Airflow connection for it
-    """
+    """Return an ``ObjectStoragePath``."""
     from airflow.sdk import ObjectStoragePath  # loads fsspec
 
     if isinstance(given, ObjectStoragePath):

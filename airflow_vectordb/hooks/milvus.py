@@ -184,7 +184,6 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
 
         :param call: made by a function of ``airflow_vectordb.rest.indexes``, ``collections``, …
         :param retries: attempts after the first; None: the connection's
-        :return: what the call returns
         :raises MilvusError: when the server refuses, or when it does not answer after all attempts
         """
         return self._send(call, retries, None)

@@ -1,4 +1,4 @@
-"""Calls on ``/v2/vectordb/aliases``."""
+"""Calls on ``/v2/vectordb/aliases``. ``database`` is the collection's; None: the configured one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ def create(alias: str, collection: str, *, database: str | None = None) -> Call[
     It fails with code 1602 if the alias exists, so the call is not repeated: that could fail because of its own
     success.
 
-    :param alias: name of the alias
     :param collection: the collection that it points to
-    :param database: its database; None: the configured one
     """
     body = build_body(database, aliasName=alias, collectionName=collection)
     return Call("aliases/create", body, parse_none, idempotent=False)
@@ -26,19 +24,12 @@ def alter(alias: str, collection: str, *, database: str | None = None) -> Call[N
 
     :param alias: name of the alias, which must exist
     :param collection: the collection that it points to
-    :param database: its database; None: the configured one
     """
     return Call("aliases/alter", build_body(database, aliasName=alias, collectionName=collection), parse_none)
 
 
 def describe(alias: str, *, database: str | None = None) -> Call[str]:
-    """
-    Return the name of the collection that an alias points to.
-
-    :param alias: name of the alias
-    :param database: its database; None: the configured one
-    :return: the collection's name
-    """
+    """Return the name of the collection that an alias points to."""
     return Call("aliases/describe", build_body(database, aliasName=alias), lambda a: str(a.data["collectionName"]))
 
 
@@ -47,19 +38,13 @@ def list_(collection: str | None = None, *, database: str | None = None) -> Call
     List aliases.
 
     :param collection: those of this collection; None: all of the database
-    :param database: None: the configured one
     """
     body = build_body(database, collectionName=collection)
     return Call("aliases/list", body, parse_names)
 
 
 def drop(alias: str, *, database: str | None = None) -> Call[None]:
-    """
-    Drop an alias; the collection stays.
-
-    :param alias: name of the alias
-    :param database: its database; None: the configured one
-    """
+    """Drop an alias; the collection stays."""
     return Call("aliases/drop", build_body(database, aliasName=alias), parse_none)
 
 

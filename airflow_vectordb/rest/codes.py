@@ -88,10 +88,6 @@ def class_of(code: int, http_status: int, words: str = "") -> type[errors.Milvus
 
     The code decides, unless it says nothing: 65535, one on no list, or 1807 and 1 beside words about something that is
     missing. Then the HTTP status decides, and where that says nothing either, the words.
-
-    :param code: the code in the answer's body
-    :param http_status: the HTTP status it came with
-    :param words: the server's message
     """
     if 96000 <= code <= 96999:  # Zilliz Cloud: no permission for a project or cluster, unknown ids
         return errors.PermissionDeniedError
@@ -108,7 +104,6 @@ def explain(words: str) -> tuple[str | None, str | None]:
     """
     Return cause and hint of a refusal whose reason stands behind much else in the server's message.
 
-    :param words: the server's message
     :return: None for each that its class says better
     """
     if found := _FILTER.search(words):

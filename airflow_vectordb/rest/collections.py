@@ -1,4 +1,4 @@
-"""Calls on ``/v2/vectordb/collections``."""
+"""Calls on ``/v2/vectordb/collections``. ``database`` is the collection's; None: the configured one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ class Field(Result):
     """
     A field of a collection's schema.
 
-    :param name: its name
     :param type: its data type, for example ``FloatVector``
     :param is_primary: whether it is the primary key
     :param params: its parameters, for example ``{"dim": "64"}``, the values as the server spells them
@@ -38,7 +37,6 @@ class Function(Result):
     """
     A function that fills fields from others, as BM25.
 
-    :param name: its name
     :param type: for example ``BM25``
     :param output_fields: names of the fields that it fills
     """
@@ -107,7 +105,6 @@ def create(
     Quick setup also creates an index on the vector field and loads the collection. With a schema, the server does so
     only if ``index_params`` are given. Creating an identical collection again is a no-op, so the call may be repeated.
 
-    :param name: name of the collection
     :param schema: ``{"autoID", "enableDynamicField", "fields": [{"fieldName", "dataType", "isPrimary",
         "elementTypeParams"}], "functions"}``
     :param index_params: indexes to create with it, in the API's own spelling
@@ -119,7 +116,6 @@ def create(
     :param vector_field: quick setup: name of the vector field; the server's default is ``vector``
     :param params: further settings, for example ``{"shardsNum": 2, "consistencyLevel": "Strong"}``
     :param description: a description for people
-    :param database: its database; None: the configured one
     """
     body = build_body(
         database,
@@ -143,37 +139,22 @@ def describe(name: str, *, database: str | None = None) -> Call[Collection]:
     Describe a collection.
 
     :param name: name of the collection, or an alias
-    :param database: its database; None: the configured one
     """
     return Call("collections/describe", build_body(database, collectionName=name), _collection)
 
 
 def has(name: str, *, database: str | None = None) -> Call[bool]:
-    """
-    Return whether a collection exists.
-
-    :param name: name of the collection
-    :param database: its database; None: the configured one
-    """
+    """Return whether a collection exists."""
     return Call("collections/has", build_body(database, collectionName=name), lambda a: bool(a.data["has"]))
 
 
 def list_(*, database: str | None = None) -> Call[list[str]]:
-    """
-    List the names of a database's collections.
-
-    :param database: None: the configured one
-    """
+    """List the names of a database's collections."""
     return Call("collections/list", build_body(database), parse_names)
 
 
 def drop(name: str, *, database: str | None = None) -> Call[None]:
-    """
-    Drop a collection. Dropping one that does not exist is a no-op.
-
-    :param name: name of the collection
-    :param database: its database; None: the configured one
-    """
+    """Drop a collection. Dropping one that does not exist is a no-op."""
     return Call("collections/drop", build_body(database, collectionName=name), parse_none)
 
 
@@ -184,19 +165,13 @@ def rename(name: str, new_name: str, *, new_database: str | None = None, databas
     :param name: name of the collection, no alias
     :param new_name: its new name
     :param new_database: the database that it moves to; None: it stays where it is
-    :param database: its database; None: the configured one
     """
     body = build_body(database, collectionName=name, newCollectionName=new_name, newDbName=new_database)
     return Call("collections/rename", body, parse_none, idempotent=False)
 
 
 def truncate(name: str, *, database: str | None = None) -> Call[None]:
-    """
-    Delete all rows of a collection; schema and indexes stay (Milvus 3.0).
-
-    :param name: name of the collection
-    :param database: its database; None: the configured one
-    """
+    """Delete all rows of a collection; schema and indexes stay (Milvus 3.0)."""
     return Call("collections/truncate", build_body(database, collectionName=name), parse_none)
 
 
@@ -204,9 +179,7 @@ def alter_properties(name: str, properties: Mapping[str, Any], *, database: str 
     """
     Set properties of a collection.
 
-    :param name: name of the collection
     :param properties: for example ``{"collection.ttl.seconds": 86400}``; others stay as they are
-    :param database: its database; None: the configured one
     """
     body = build_body(database, collectionName=name, properties=property_values(properties))
     return Call("collections/alter_properties", body, parse_none)
@@ -216,9 +189,7 @@ def drop_properties(name: str, keys: Sequence[str], *, database: str | None = No
     """
     Set properties of a collection back to their defaults.
 
-    :param name: name of the collection
     :param keys: for example ``["collection.ttl.seconds"]``
-    :param database: its database; None: the configured one
     """
     return Call(
         "collections/drop_properties", build_body(database, collectionName=name, propertyKeys=list(keys)), parse_none
@@ -226,32 +197,17 @@ def drop_properties(name: str, keys: Sequence[str], *, database: str | None = No
 
 
 def refresh_load(name: str, *, database: str | None = None) -> Call[None]:
-    """
-    Load what was added to a loaded collection since, by an import for instance. The call returns before it is loaded.
-
-    :param name: name of the collection
-    :param database: its database; None: the configured one
-    """
+    """Load what was added to a loaded collection, as by an import. The call returns before it is loaded."""
     return Call("collections/refresh_load", build_body(database, collectionName=name), parse_none)
 
 
 def load(name: str, *, database: str | None = None) -> Call[None]:
-    """
-    Load a collection into memory, so that it can be searched. The call returns before it is loaded.
-
-    :param name: name of the collection
-    :param database: its database; None: the configured one
-    """
+    """Load a collection into memory, so that it can be searched. The call returns before it is loaded."""
     return Call("collections/load", build_body(database, collectionName=name), parse_none)
 
 
 def release(name: str, *, database: str | None = None) -> Call[None]:
-    """
-    Take a collection out of memory. The call returns before it is released.
-
-    :param name: name of the collection
-    :param database: its database; None: the configured one
-    """
+    """Take a collection out of memory. The call returns before it is released."""
     return Call("collections/release", build_body(database, collectionName=name), parse_none)
 
 
@@ -259,10 +215,8 @@ def load_state(name: str, partitions: Sequence[str] = (), *, database: str | Non
     """
     Return how far a collection, or some of its partitions, is loaded.
 
-    :param name: name of the collection
     :param partitions: names of partitions: one that is not loaded, or does not exist, makes the answer
         ``LoadStateNotLoad``; empty: the collection, of which one loaded partition is enough
-    :param database: its database; None: the configured one
     """
 
     def read(answer: Answer) -> LoadState:
@@ -291,22 +245,12 @@ def _percent(value: Any) -> int | None:
 
 
 def row_count(name: str, *, database: str | None = None) -> Call[int]:
-    """
-    Return the number of flushed rows (``collections/get_stats``).
-
-    :param name: name of the collection
-    :param database: its database; None: the configured one
-    """
+    """Return the number of flushed rows (``collections/get_stats``)."""
     return Call("collections/get_stats", build_body(database, collectionName=name), lambda a: int(a.data["rowCount"]))
 
 
 def flush(name: str, *, database: str | None = None) -> Call[None]:
-    """
-    Seal what was inserted so far, so that it is indexed (Milvus 2.5 and later). The call returns before it is counted.
-
-    :param name: name of the collection
-    :param database: its database; None: the configured one
-    """
+    """Seal what was inserted, so that it is indexed (Milvus 2.5 and later). The call returns before it is counted."""
     return Call("collections/flush", build_body(database, collectionName=name), parse_none)
 
 

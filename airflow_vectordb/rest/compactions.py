@@ -13,7 +13,6 @@ class Compaction(Result):
     """
     How far a compaction is.
 
-    :param job_id: its id
     :param state: ``Executing`` or ``Completed``
     :param executing: plans under way
     :param completed: plans done
@@ -33,9 +32,7 @@ def compact(collection: str, *, clustering: bool = False, database: str | None =
 
     A second call starts a second compaction, so the call is not repeated.
 
-    :param collection: name of the collection
     :param clustering: whether rows are sorted into segments by the clustering key
-    :param database: its database; None: the configured one
     :return: id for :func:`describe`
     """
     body = build_body(database, collectionName=collection, isClustering=clustering or None)
@@ -43,11 +40,7 @@ def compact(collection: str, *, clustering: bool = False, database: str | None =
 
 
 def describe(job_id: int) -> Call[Compaction]:
-    """
-    Return how far a compaction is (``collections/get_compaction_state``).
-
-    :param job_id: what :func:`compact` returned
-    """
+    """Return how far the compaction is that :func:`compact` started (``collections/get_compaction_state``)."""
     return Call("collections/get_compaction_state", build_body(jobID=job_id), _compaction)
 
 

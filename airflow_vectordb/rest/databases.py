@@ -15,7 +15,6 @@ def create(name: str, *, properties: Mapping[str, Any] | None = None) -> Call[No
 
     It fails if the database exists, so the call is not repeated: that could fail because of its own success.
 
-    :param name: name of the database
     :param properties: for example ``{"database.max.collections": 10}``
     """
     values = None if properties is None else property_values(properties)
@@ -23,11 +22,7 @@ def create(name: str, *, properties: Mapping[str, Any] | None = None) -> Call[No
 
 
 def describe(name: str) -> Call[dict[str, Any]]:
-    """
-    Describe a database.
-
-    :param name: name of the database
-    """
+    """Describe a database."""
     return Call("databases/describe", build_body(name), lambda a: dict(a.data))
 
 
@@ -35,7 +30,6 @@ def alter_properties(name: str, properties: Mapping[str, Any]) -> Call[None]:
     """
     Set properties of a database. Milvus 2.6 takes ``databases/alter`` for it, too.
 
-    :param name: name of the database
     :param properties: for example ``{"database.max.collections": 10}``; others stay as they are
     """
     return Call("databases/alter_properties", build_body(name, properties=property_values(properties)), parse_none)
@@ -45,7 +39,6 @@ def drop_properties(name: str, keys: Sequence[str]) -> Call[None]:
     """
     Set properties of a database back to their defaults.
 
-    :param name: name of the database
     :param keys: for example ``["database.max.collections"]``
     """
     return Call("databases/drop_properties", build_body(name, propertyKeys=list(keys)), parse_none)
@@ -58,11 +51,7 @@ def list_() -> Call[list[str]]:
 
 
 def drop(name: str) -> Call[None]:
-    """
-    Drop a database, which must be empty. Dropping one that does not exist is a no-op.
-
-    :param name: name of the database
-    """
+    """Drop a database, which must be empty. Dropping one that does not exist is a no-op."""
     return Call("databases/drop", build_body(name), parse_none)
 
 

@@ -19,13 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Sleep:
-    """
-    A time to sleep before the next step.
-
-    :param seconds: how long
-    :param level: log level of ``text``
-    :param text: something for people to read; empty: nothing new
-    """
+    """A time to sleep before the next step, with a line for the log if there is something new to say."""
 
     seconds: float
     level: int = logging.INFO
@@ -38,12 +32,9 @@ Log = Callable[[int, str], None]
 
 def drive(steps: Generator[Step | Sleep, Any, T], perform: Callable[[Step], Any], log: Log) -> T:
     """
-    Drive a generator of steps to its end.
+    Drive a generator of steps to its end, and return what it returns.
 
-    :param steps: yields what is to be done next
-    :param perform: does it; its error is thrown into the generator
-    :param log: is given the text of each :class:`Sleep` that has one
-    :return: what the generator returns
+    :param perform: does what a step says; its error is thrown into the generator
     """
     try:
         step = next(steps)

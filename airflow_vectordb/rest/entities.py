@@ -1,4 +1,14 @@
-"""Calls on ``/v2/vectordb/entities``."""
+"""Calls on ``/v2/vectordb/entities``.
+
+Several functions take
+
+- ``filter``: a boolean expression, for example ``id in [1, 2]``; None: all rows
+- ``filter_params``: values for the ``{names}`` in the filter
+- ``output_fields``: names of the fields to read; ``["count(*)"]`` counts
+- ``partitions``: names of the partitions to look into; None: all
+- ``params`` of a query, ``options`` of a search: further fields of the request, as ``{"consistencyLevel": "Strong"}``
+- ``database``: the collection's; None: the configured one
+"""
 
 from __future__ import annotations
 
@@ -20,7 +30,6 @@ class Written(Result):
     """
     What an insert or upsert did.
 
-    :param count: rows written
     :param ids: their primary keys, in the order of the rows
     """
 
@@ -39,11 +48,9 @@ def insert(
     """
     Insert rows. With ids that the server makes, a second insert adds the rows again: the call is not repeated.
 
-    :param collection: name of the collection
     :param rows: row objects, field name -> value; vectors as lists of numbers or NumPy arrays. Nothing in them is
         changed. One request may have about 64 MiB.
     :param partition: name of a partition; None: the default one
-    :param database: its database; None: the configured one
     """
     body = build_body(database, collectionName=collection, partitionName=partition, data=rows)
     return Call("entities/insert", body, lambda a: _written(a, "insert"), idempotent=False)
@@ -60,11 +67,9 @@ def upsert(
     """
     Insert rows, or replace those with the same primary key. The call may be repeated.
 
-    :param collection: name of the collection
     :param rows: row objects with their primary keys, as for :func:`insert`
     :param partition: name of a partition; None: the default one
     :param partial: whether fields that a row does not have keep their values (Milvus 2.6)
-    :param database: its database; None: the configured one
     """
     body = build_body(
         database, collectionName=collection, partitionName=partition, data=rows, partialUpdate=partial or None
@@ -83,11 +88,7 @@ def delete(
     """
     Delete the rows that a filter selects.
 
-    :param collection: name of the collection
-    :param filter: a boolean expression, for example ``id in [1, 2]``
-    :param filter_params: values for the ``{names}`` in the filter
     :param partition: name of a partition; None: all
-    :param database: its database; None: the configured one
     :return: what the server counts: of a filter that lists primary keys, the keys, whether there were such rows or not;
         None: it does not count (before Milvus 2.6)
     """
@@ -112,15 +113,7 @@ def query(
     """
     Read the rows that a filter selects. Milvus takes those with the lowest primary keys first.
 
-    :param collection: name of the collection
-    :param filter: a boolean expression; None: all rows
-    :param output_fields: names of the fields to read; ``["count(*)"]`` counts
     :param limit: rows at most, 1 to 16384; None: the server's default
-    :param offset: rows to skip
-    :param filter_params: values for the ``{names}`` in the filter
-    :param partitions: names of the partitions to read; None: all
-    :param params: further fields of the request, for example ``{"consistencyLevel": "Strong"}``
-    :param database: its database; None: the configured one
     :return: rows, values as the server gives them (JSON fields come as strings)
     """
     body = build_body(
@@ -145,15 +138,7 @@ def count(
     partitions: Sequence[str] | None = None,
     database: str | None = None,
 ) -> Call[int]:
-    """
-    Count the rows of a loaded collection exactly, unsealed ones included (strong consistency).
-
-    :param collection: name of the collection
-    :param filter: a boolean expression that the rows satisfy; None: all rows
-    :param filter_params: values for the ``{names}`` in the filter
-    :param partitions: names of the partitions to count in; None: all
-    :param database: its database; None: the configured one
-    """
+    """Count the rows of a loaded collection exactly, unsealed ones included (strong consistency)."""
     body = build_body(
         database,
         collectionName=collection,
@@ -175,16 +160,7 @@ def get(
     params: Mapping[str, Any] | None = None,
     database: str | None = None,
 ) -> Call[list[dict[str, Any]]]:
-    """
-    Read rows by their primary keys.
-
-    :param collection: name of the collection
-    :param ids: primary keys
-    :param output_fields: names of the fields to read
-    :param partitions: names of the partitions to read; None: all
-    :param params: further fields of the request, for example ``{"consistencyLevel": "Strong"}``
-    :param database: its database; None: the configured one
-    """
+    """Read rows by their primary keys."""
     body = build_body(
         database,
         collectionName=collection,
@@ -219,15 +195,9 @@ def search(
     :param vectors: query vectors; texts, where a function makes vectors of texts
     :param anns_field: the vector field; None: the only one
     :param limit: hits for each vector
-    :param filter: a boolean expression that hits must satisfy
-    :param output_fields: names of the fields to read of each hit
     :param params: parameters of the index, for example ``{"ef": 64}`` (``searchParams.params``)
     :param search_params: the whole ``searchParams``, with ``params`` put into it
-    :param offset: hits to skip
-    :param filter_params: values for the ``{names}`` in the filter
-    :param partitions: names of the partitions to search; None: all
     :param options: further fields of the request, for example ``{"groupingField": "doc"}``
-    :param database: its database; None: the configured one
     :return: for each vector its hits, nearest first: primary key under its own name, ``distance``, output fields
     """
     searching = dict(search_params or {})
@@ -271,11 +241,6 @@ def hybrid_search(
     :param rerank: how they are merged: ``{"strategy": "rrf", "params": {"k": 60}}`` (None) or
         ``{"strategy": "weighted", "params": {"weights": [0.7, 0.3]}}``
     :param limit: hits in all for each vector
-    :param offset: hits to skip
-    :param output_fields: names of the fields to read of each hit
-    :param partitions: names of the partitions to search; None: all
-    :param options: further fields of the request, for example ``{"consistencyLevel": "Strong"}``
-    :param database: its database; None: the configured one
     :return: for each vector its hits, best first: primary key under its own name, ``distance``, output fields
     """
     body = build_body(

@@ -1,4 +1,4 @@
-"""Calls on ``/v2/vectordb/collections/fields``."""
+"""Calls on ``/v2/vectordb/collections/fields``. ``database`` is the collection's; None: the configured one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ def add(collection: str, field: Mapping[str, Any], *, database: str | None = Non
     """
     Add a field to a collection (Milvus 2.6). It fails if the field exists, so the call is not repeated.
 
-    :param collection: name of the collection
     :param field: ``{"fieldName": "lang", "dataType": "VarChar", "nullable": True, "elementTypeParams":
         {"max_length": 8}}``; it must be nullable: the rows that exist have null
-    :param database: its database; None: the configured one
     """
     body = build_body(database, collectionName=collection, schema=dict(field))
     return Call("collections/fields/add", body, parse_none, idempotent=False)
@@ -27,10 +25,7 @@ def alter_properties(
     """
     Set parameters of a field.
 
-    :param collection: name of the collection
-    :param field_name: name of the field
     :param params: ``max_length``, ``max_capacity`` or ``mmap.enabled``, for example ``{"max_length": 512}``
-    :param database: its database; None: the configured one
     """
     body = build_body(database, collectionName=collection, fieldName=field_name, fieldParams=dict(params))
     return Call("collections/fields/alter_properties", body, parse_none)

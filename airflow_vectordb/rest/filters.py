@@ -66,7 +66,6 @@ def is_one_of(field: str, values: Iterable[Any]) -> str:
     """
     Return the filter for rows with one of several values.
 
-    :param field: name of the field
     :param values: text or numbers
     """
     return f"{field} in {literal(list(values))}"

@@ -1,4 +1,7 @@
-"""Calls on the functions of a collection (Milvus 3.0): ``/v2/vectordb/collections/add_function`` and its like."""
+"""Calls on the functions of a collection (Milvus 3.0): ``/v2/vectordb/collections/add_function`` and its like.
+
+``database`` is the collection's; None: the configured one.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,7 @@ def add(collection: str, function: Mapping[str, Any], *, database: str | None = 
     """
     Add a function to a collection. It fails if the function exists, so the call is not repeated.
 
-    :param collection: name of the collection
     :param function: ``{"name", "type", "inputFieldNames", "outputFieldNames", "params"}``
-    :param database: its database; None: the configured one
     """
     body = build_body(database, collectionName=collection, function=dict(function))
     return Call("collections/add_function", body, parse_none, idempotent=False)
@@ -24,23 +25,14 @@ def alter(collection: str, name: str, function: Mapping[str, Any], *, database: 
     """
     Alter a function of a collection.
 
-    :param collection: name of the collection
-    :param name: name of the function
     :param function: all of it, as for :func:`add`
-    :param database: its database; None: the configured one
     """
     body = build_body(database, collectionName=collection, functionName=name, function=dict(function))
     return Call("collections/alter_function", body, parse_none)
 
 
 def drop(collection: str, name: str, *, database: str | None = None) -> Call[None]:
-    """
-    Drop a function of a collection. A repeated call would find none, so it is not repeated.
-
-    :param collection: name of the collection
-    :param name: name of the function
-    :param database: its database; None: the configured one
-    """
+    """Drop a function of a collection. A repeated call would find none, so it is not repeated."""
     body = build_body(database, collectionName=collection, FunctionName=name)
     return Call("collections/drop_function", body, parse_none, idempotent=False)
 

@@ -49,7 +49,6 @@ class Proxy:
     """
     A proxy.
 
-    :param url: scheme, host and port
     :param authorization: value of the header ``Proxy-Authorization``; None: no such header
     """
 
@@ -66,7 +65,6 @@ def proxy_for(url: str) -> Proxy | None:
     """
     Return the proxy on the way to a server, by the environment's ``HTTPS_PROXY``, ``NO_PROXY`` and so on.
 
-    :param url: the server's
     :raises ConnectError: when what is set there cannot be used; nothing of it is in the message
     """
     from requests.utils import get_environ_proxies, select_proxy

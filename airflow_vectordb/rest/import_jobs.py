@@ -1,4 +1,4 @@
-"""Calls on ``/v2/vectordb/jobs/import``."""
+"""Calls on ``/v2/vectordb/jobs/import``. ``database`` is the collection's; None: the configured one."""
 
 from __future__ import annotations
 
@@ -46,13 +46,11 @@ class ImportJob(Result):
     """
     An import job as the server describes it.
 
-    :param job_id: its id
     :param state: ``Pending``, ``Importing``, ``Completed`` or ``Failed``
     :param progress: percent
     :param imported_rows: rows imported so far
     :param total_rows: rows in all files
     :param reason: why it failed; empty otherwise
-    :param collection: name of the collection
     :param files: how far each group of files is; empty in a list, and as long as the server has not begun
     """
 
@@ -85,13 +83,10 @@ def create(
     """
     Start an import job. A second call starts a second job, so the call is not repeated.
 
-    :param collection: name of the collection
     :param files: groups of paths in the server's object storage, a group being one Parquet or JSON file, or the NumPy
         files of all fields
     :param partition: name of a partition
     :param options: for example ``{"timeout": "300s"}``
-    :param database: its database; None: the configured one
-    :return: the job's id
     """
     body = build_body(
         database,
@@ -104,22 +99,12 @@ def create(
 
 
 def describe(job_id: str, *, database: str | None = None) -> Call[ImportJob]:
-    """
-    Return how far a job is (Milvus 2.5 and later; :func:`get_progress` before).
-
-    :param job_id: the id that :func:`create` returned
-    :param database: its database; None: the configured one
-    """
+    """Return how far a job is (Milvus 2.5 and later; :func:`get_progress` before)."""
     return Call("jobs/import/describe", build_body(database, jobId=job_id), _job)
 
 
 def get_progress(job_id: str, *, database: str | None = None) -> Call[ImportJob]:
-    """
-    Return how far a job is, in the spelling of Milvus 2.4.
-
-    :param job_id: the id that :func:`create` returned
-    :param database: its database; None: the configured one
-    """
+    """Return how far a job is, in the spelling of Milvus 2.4."""
     return Call("jobs/import/get_progress", build_body(database, jobId=job_id), _job)
 
 
@@ -128,7 +113,6 @@ def list_(collection: str | None = None, *, database: str | None = None) -> Call
     List import jobs.
 
     :param collection: those of this collection; None: all of the database
-    :param database: None: the configured one
     """
 
     def read(answer: Answer) -> list[ImportJob]:

@@ -1,4 +1,7 @@
-"""Calls on ``/v2/vectordb/indexes``."""
+"""Calls on ``/v2/vectordb/indexes``.
+
+A collection may be called by an alias. ``database`` is the collection's; None: the configured one.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,8 @@ def create(
     Creating an identical index again is a no-op, so the call may be repeated. The server works through the list in
     order and stops at the first error: what came before it stays created.
 
-    :param collection: name of the collection, or an alias
     :param specs: what to create, at least one
     :param type_in_params: see :meth:`~airflow_vectordb.rest.index.spec.IndexSpec.body`
-    :param database: its database; None: the configured one
     """
     items = [spec.body(type_in_params=type_in_params) for spec in specs]
     body = build_body(database, collectionName=collection, indexParams=items)
@@ -36,9 +37,6 @@ def describe(collection: str, index_name: str, *, database: str | None = None) -
     """
     Describe an index.
 
-    :param collection: name of the collection, or an alias
-    :param index_name: name of the index
-    :param database: its database; None: the configured one
     :return: one description; more than one only from a server that has several of that name
     :raises IndexNotFoundError: when the call is sent and there is no such index
     """
@@ -55,12 +53,7 @@ def describe(collection: str, index_name: str, *, database: str | None = None) -
 
 
 def list_(collection: str, *, database: str | None = None) -> Call[list[str]]:
-    """
-    List the names of a collection's indexes.
-
-    :param collection: name of the collection, or an alias
-    :param database: its database; None: the configured one
-    """
+    """List the names of a collection's indexes."""
     return Call("indexes/list", build_body(database, collectionName=collection), parse_names)
 
 
@@ -70,10 +63,7 @@ def alter_properties(
     """
     Set properties of an index. The collection must be released.
 
-    :param collection: name of the collection, or an alias
-    :param index_name: name of the index
     :param properties: ``{"mmap.enabled": True}``; what it was built with cannot be altered
-    :param database: its database; None: the configured one
     """
     body = build_body(database, collectionName=collection, indexName=index_name, properties=dict(properties))
     return Call("indexes/alter_properties", body, parse_none)
@@ -85,23 +75,14 @@ def drop_properties(
     """
     Set properties of an index back to their defaults. The collection must be released.
 
-    :param collection: name of the collection, or an alias
-    :param index_name: name of the index
     :param keys: ``["mmap.enabled"]``
-    :param database: its database; None: the configured one
     """
     body = build_body(database, collectionName=collection, indexName=index_name, propertyKeys=list(keys))
     return Call("indexes/drop_properties", body, parse_none)
 
 
 def drop(collection: str, index_name: str, *, database: str | None = None) -> Call[None]:
-    """
-    Drop an index. A vector index of a loaded collection cannot be dropped: release the collection first.
-
-    :param collection: name of the collection, or an alias
-    :param index_name: name of the index
-    :param database: its database; None: the configured one
-    """
+    """Drop an index. A vector index of a loaded collection cannot be dropped: release the collection first."""
     return Call("indexes/drop", build_body(database, collectionName=collection, indexName=index_name), parse_none)
 
 

@@ -42,8 +42,6 @@ def read_text(text: str, argument: str = "index_params") -> Any:
 
     Python's notation is what Jinja renders a dict to: in YAML its ``None`` would be a name.
 
-    :param text: after rendering
-    :param argument: what it was given as, for the message
     :raises UnreadableTextError: with the reason in one sentence
     """
     try:

@@ -1,4 +1,4 @@
-"""Calls on ``/v2/vectordb/partitions``."""
+"""Calls on ``/v2/vectordb/partitions``. ``database`` is the collection's; None: the configured one."""
 
 from __future__ import annotations
 
@@ -9,56 +9,27 @@ from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse
 
 
 def create(collection: str, partition: str, *, database: str | None = None) -> Call[None]:
-    """
-    Create a partition. Creating one that exists is a no-op.
-
-    :param collection: name of the collection
-    :param partition: name of the partition
-    :param database: its database; None: the configured one
-    """
+    """Create a partition. Creating one that exists is a no-op."""
     return Call("partitions/create", _named(collection, partition, database), parse_none)
 
 
 def drop(collection: str, partition: str, *, database: str | None = None) -> Call[None]:
-    """
-    Drop a partition with its rows. It must be released. Dropping one that does not exist is a no-op.
-
-    :param collection: name of the collection
-    :param partition: name of the partition
-    :param database: its database; None: the configured one
-    """
+    """Drop a partition with its rows. It must be released. Dropping one that does not exist is a no-op."""
     return Call("partitions/drop", _named(collection, partition, database), parse_none)
 
 
 def has(collection: str, partition: str, *, database: str | None = None) -> Call[bool]:
-    """
-    Return whether a partition exists.
-
-    :param collection: name of the collection
-    :param partition: name of the partition
-    :param database: its database; None: the configured one
-    """
+    """Return whether a partition exists."""
     return Call("partitions/has", _named(collection, partition, database), lambda a: bool(a.data["has"]))
 
 
 def row_count(collection: str, partition: str, *, database: str | None = None) -> Call[int]:
-    """
-    Return the number of flushed rows of a partition (``partitions/get_stats``).
-
-    :param collection: name of the collection
-    :param partition: name of the partition
-    :param database: its database; None: the configured one
-    """
+    """Return the number of flushed rows of a partition (``partitions/get_stats``)."""
     return Call("partitions/get_stats", _named(collection, partition, database), lambda a: int(a.data["rowCount"]))
 
 
 def list_(collection: str, *, database: str | None = None) -> Call[list[str]]:
-    """
-    List the names of a collection's partitions.
-
-    :param collection: name of the collection
-    :param database: its database; None: the configured one
-    """
+    """List the names of a collection's partitions."""
     return Call("partitions/list", build_body(database, collectionName=collection), parse_names)
 
 
@@ -66,9 +37,7 @@ def load(collection: str, partitions: Sequence[str], *, database: str | None = N
     """
     Load partitions into memory, so that they can be searched. The call returns before they are loaded.
 
-    :param collection: name of the collection
     :param partitions: names of the partitions, at least one
-    :param database: its database; None: the configured one
     """
     body = build_body(database, collectionName=collection, partitionNames=list(partitions))
     return Call("partitions/load", body, parse_none)
@@ -78,9 +47,7 @@ def release(collection: str, partitions: Sequence[str], *, database: str | None 
     """
     Take partitions out of memory. The call returns before they are released.
 
-    :param collection: name of the collection
     :param partitions: names of the partitions, at least one
-    :param database: its database; None: the configured one
     """
     body = build_body(database, collectionName=collection, partitionNames=list(partitions))
     return Call("partitions/release", body, parse_none)

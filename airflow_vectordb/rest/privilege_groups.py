@@ -8,20 +8,12 @@ from airflow_vectordb.rest.http.call import Answer, Call, build_body, parse_none
 
 
 def create(group: str) -> Call[None]:
-    """
-    Create a group of privileges. It fails if the group exists, so the call is not repeated.
-
-    :param group: name of the group
-    """
+    """Create a group of privileges. It fails if the group exists, so the call is not repeated."""
     return Call("privilege_groups/create", build_body(privilegeGroupName=group), parse_none, idempotent=False)
 
 
 def drop(group: str) -> Call[None]:
-    """
-    Drop a group of privileges.
-
-    :param group: name of the group
-    """
+    """Drop a group of privileges."""
     return Call("privilege_groups/drop", build_body(privilegeGroupName=group), parse_none)
 
 
@@ -38,7 +30,6 @@ def add_privileges(group: str, privileges: Sequence[str]) -> Call[None]:
     """
     Put privileges into a group.
 
-    :param group: name of the group
     :param privileges: for example ``["Query", "Search"]``
     """
     body = build_body(privilegeGroupName=group, privileges=list(privileges))
@@ -49,7 +40,6 @@ def remove_privileges(group: str, privileges: Sequence[str]) -> Call[None]:
     """
     Take privileges out of a group.
 
-    :param group: name of the group
     :param privileges: for example ``["Query", "Search"]``
     """
     body = build_body(privilegeGroupName=group, privileges=list(privileges))

@@ -67,7 +67,6 @@ class Redactor:
         """
         Take the token out of all texts of an answer.
 
-        :param value: JSON-ready
         :param known: texts that were sent, and may come back as they are
         :return: the same, or a copy where there was something to take out
         """

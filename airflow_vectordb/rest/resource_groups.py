@@ -12,7 +12,6 @@ def create(name: str, *, config: Mapping[str, Any] | None = None) -> Call[None]:
     """
     Create a resource group. It fails if another one of that name exists, so the call is not repeated.
 
-    :param name: name of the group
     :param config: for example ``{"requests": {"node_num": 1}, "limits": {"node_num": 2}}``
     """
     return Call("resource_groups/create", build_body(name=name, config=config), parse_none, idempotent=False)
@@ -32,7 +31,6 @@ def describe(name: str) -> Call[dict[str, Any]]:
     """
     Describe a resource group.
 
-    :param name: name of the group
     :return: as the server spells it
     """
     return Call("resource_groups/describe", build_body(name=name), lambda a: dict(a.data))
@@ -44,11 +42,7 @@ def list_() -> Call[list[str]]:
 
 
 def drop(name: str) -> Call[None]:
-    """
-    Drop a resource group, which must have no nodes.
-
-    :param name: name of the group
-    """
+    """Drop a resource group, which must have no nodes."""
     return Call("resource_groups/drop", build_body(name=name), parse_none)
 
 
@@ -60,9 +54,7 @@ def transfer_replica(
 
     :param source: name of the group that has them
     :param target: name of the group that gets them
-    :param collection: name of the collection
     :param replicas: how many
-    :param database: its database; None: the configured one
     """
     body = build_body(
         database, sourceRgName=source, targetRgName=target, collectionName=collection, replicaNum=replicas

@@ -17,7 +17,6 @@ class Grant(Result):
     :param object_type: ``Global``, ``Collection`` or ``User``
     :param object_name: name of the collection or user; ``*``: all
     :param database: name of the database; ``*``: all
-    :param grantor: who gave it
     """
 
     privilege: str
@@ -28,11 +27,7 @@ class Grant(Result):
 
 
 def create(role: str) -> Call[None]:
-    """
-    Create a role. It fails if the role exists, so the call is not repeated.
-
-    :param role: name of the role
-    """
+    """Create a role. It fails if the role exists, so the call is not repeated."""
     return Call("roles/create", build_body(roleName=role), parse_none, idempotent=False)
 
 
@@ -40,7 +35,6 @@ def describe(role: str, *, database: str | None = None) -> Call[list[Grant]]:
     """
     Return what a role may do.
 
-    :param role: name of the role
     :param database: what it may do there; None: in the configured one
     """
     return Call("roles/describe", build_body(database, roleName=role), _grants)
@@ -52,11 +46,7 @@ def list_() -> Call[list[str]]:
 
 
 def drop(role: str) -> Call[None]:
-    """
-    Drop a role. A repeated call would find none, so it is not repeated.
-
-    :param role: name of the role
-    """
+    """Drop a role. A repeated call would find none, so it is not repeated."""
     return Call("roles/drop", build_body(roleName=role), parse_none, idempotent=False)
 
 
@@ -66,11 +56,9 @@ def grant_privilege(
     """
     Let a role do something. From Milvus 2.5 on, :func:`grant_privilege_v2` takes groups of privileges, too.
 
-    :param role: name of the role
     :param privilege: as ``Search``
     :param object_type: ``Global``, ``Collection`` or ``User``
     :param object_name: name of the collection or user; ``*``: all
-    :param database: its database; None: the configured one
     """
     return Call("roles/grant_privilege", _v1(role, privilege, object_type, object_name, database), parse_none)
 
@@ -81,11 +69,9 @@ def revoke_privilege(
     """
     Take back what :func:`grant_privilege` gave.
 
-    :param role: name of the role
     :param privilege: as ``Search``
     :param object_type: ``Global``, ``Collection`` or ``User``
     :param object_name: name of the collection or user; ``*``: all
-    :param database: its database; None: the configured one
     """
     return Call("roles/revoke_privilege", _v1(role, privilege, object_type, object_name, database), parse_none)
 
@@ -94,7 +80,6 @@ def grant_privilege_v2(role: str, privilege: str, collection: str, *, database: 
     """
     Let a role do something (Milvus 2.5 and later).
 
-    :param role: name of the role
     :param privilege: a privilege, or a group of them, as ``CollectionReadOnly``
     :param collection: name of a collection; ``*``: all
     :param database: name of its database; ``*``: all; None: the configured one
@@ -107,7 +92,6 @@ def revoke_privilege_v2(role: str, privilege: str, collection: str, *, database:
     """
     Take back what :func:`grant_privilege_v2` gave.
 
-    :param role: name of the role
     :param privilege: a privilege, or a group of them
     :param collection: name of a collection; ``*``: all
     :param database: name of its database; ``*``: all; None: the configured one

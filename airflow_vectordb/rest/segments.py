@@ -15,8 +15,6 @@ def describe(
     Describe segments of a collection (Milvus 2.5 and later).
 
     :param collection_id: ``collectionID`` of its description
-    :param segment_ids: ids of the segments
-    :param database: its database; None: the configured one
     :return: a description for each, as the server spells it
     """
     body = build_body(database, collectionID=collection_id, segmentIDs=list(segment_ids))

@@ -21,11 +21,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 
 def normalize_key(key: str) -> str:
-    """
-    Make two spellings of a key comparable.
-
-    :param key: for example ``index_type`` or ``indexType``
-    """
+    """Make two spellings of a key, as ``index_type`` and ``indexType``, comparable."""
     return key.replace("_", "").lower()
 
 
@@ -36,8 +32,6 @@ def near_miss(name: str, known: Iterable[str]) -> str | None:
     The shorter a name is, the less it takes to make another one of it: up to four letters allow for one slip, a name of
     a single letter for none. Where names have several parts (``HNSW_SQ``), that holds for each of them.
 
-    :param name: one that is not known
-    :param known: those that are
     :return: the nearest one; None if none is near
     """
     given = _parts(name)
@@ -49,8 +43,6 @@ def suggest(name: str, known: Iterable[str]) -> str:
     """
     Suggest what a misspelt name may have meant.
 
-    :param name: the unknown name
-    :param known: the names that exist
     :return: for example ``; did you mean 'vector'?``, or the known names if none is near
     """
     from difflib import get_close_matches  # not for every DAG file
@@ -70,20 +62,12 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def has_template(text: str) -> bool:
-    """
-    Return whether a text is one that Jinja renders into another.
-
-    :param text: as it stands in the DAG file
-    """
+    """Return whether a text of a DAG file is one that Jinja renders into another."""
     return any(mark in text for mark in _JINJA)
 
 
 def is_nothing(text: str) -> bool:
-    """
-    Return whether a text is what templates make of a missing value or of one that is no name.
-
-    :param text: after rendering
-    """
+    """Return whether a rendered text is what templates make of a missing value or of one that is no name."""
     return text.strip() in _NOTHING
 
 
@@ -91,8 +75,6 @@ def check_name(argument: str, name: str) -> list[str]:
     """
     Check the name of a collection or an alias that is to be created: what Milvus never accepts.
 
-    :param argument: what it is the value of, for messages
-    :param name: after rendering
     :return: what is wrong
     """
     name = name.strip()
@@ -109,21 +91,12 @@ def check_name(argument: str, name: str) -> list[str]:
 
 
 def article(name: str) -> str:
-    """
-    Put the article before a type's name.
-
-    :param name: for example ``Int64``
-    """
+    """Put the article before a type's name: ``an Int64``."""
     return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
 
 
 def show(value: Any, longest: int = 60) -> str:
-    """
-    Write a value that may be anything into a message.
-
-    :param value: as it was given
-    :param longest: number of characters
-    """
+    """Write a value that may be anything into a message."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # as of an int with more digits than Python writes
@@ -132,12 +105,7 @@ def show(value: Any, longest: int = 60) -> str:
 
 
 def describe_value(value: Any) -> str:
-    """
-    Describe what a value is, for messages.
-
-    :param value: as it was given
-    :return: for example ``an int (5)``
-    """
+    """Describe what a value is, for messages: ``an int (5)``."""
     return f"{article(type(value).__name__)} ({show(value, 40)})" if value is not None else "None"
 
 

@@ -10,7 +10,6 @@ def sanitize_text(text: str, longest: int) -> str:
     """
     Make a server's words fit for a message: one line, nothing that a terminal obeys, not too long.
 
-    :param text: the words
     :param longest: characters at most, before the ellipsis
     """
     if len(text) <= longest and text.isprintable() and "  " not in text:  # as most texts

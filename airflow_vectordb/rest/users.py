@@ -9,7 +9,6 @@ def create(user: str, password: str) -> Call[None]:
     """
     Create a user. It fails if the user exists, so the call is not repeated.
 
-    :param user: name of the user
     :param password: 6 to 72 characters
     """
     return Call("users/create", build_body(userName=user, password=password), parse_none, idempotent=False)
@@ -19,7 +18,6 @@ def update_password(user: str, password: str, new_password: str) -> Call[None]:
     """
     Change a password. A repeated call would have the wrong old password, so it is not repeated.
 
-    :param user: name of the user
     :param password: the present password
     :param new_password: 6 to 72 characters
     """
@@ -28,11 +26,7 @@ def update_password(user: str, password: str, new_password: str) -> Call[None]:
 
 
 def describe(user: str) -> Call[list[str]]:
-    """
-    Return the names of a user's roles.
-
-    :param user: name of the user
-    """
+    """Return the names of a user's roles."""
     return Call("users/describe", build_body(userName=user), parse_names)
 
 
@@ -42,31 +36,17 @@ def list_() -> Call[list[str]]:
 
 
 def drop(user: str) -> Call[None]:
-    """
-    Drop a user.
-
-    :param user: name of the user
-    """
+    """Drop a user."""
     return Call("users/drop", build_body(userName=user), parse_none)
 
 
 def grant_role(user: str, role: str) -> Call[None]:
-    """
-    Give a role to a user.
-
-    :param user: name of the user
-    :param role: name of the role
-    """
+    """Give a role to a user."""
     return Call("users/grant_role", build_body(userName=user, roleName=role), parse_none)
 
 
 def revoke_role(user: str, role: str) -> Call[None]:
-    """
-    Take a role from a user.
-
-    :param user: name of the user
-    :param role: name of the role
-    """
+    """Take a role from a user."""
     return Call("users/revoke_role", build_body(userName=user, roleName=role), parse_none)
 
 

@@ -106,9 +106,7 @@ def fit(template: str, room: int, **parts: str) -> str:
     """
     Fill a template, shortening the longest parts first.
 
-    :param template: as ``Collection {collection} does not exist``
     :param room: characters at most, as long as some are left of each part
-    :param parts: by their names in the template
     """
     used = sorted(_fields(template), key=lambda name: len(parts[name]))
     left = room - len(template.format_map(dict.fromkeys(used, "")))
@@ -127,8 +125,6 @@ def error_text(error: MilvusError, task_id: str | None = None, *, longest: int =
     """
     Word an error: the cause, the advice, where, and the server's code and words.
 
-    :param error: what happened
-    :param task_id: the task that it happened to, if it was one
     :param longest: characters within which cause and advice are told
     """
     # Both have to be read with one look.

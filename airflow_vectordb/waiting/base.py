@@ -49,11 +49,7 @@ class Progress(Result):
 
 @dataclass(frozen=True)
 class Pending(Result):
-    """
-    Not done yet.
-
-    :param progress: of each thing that is waited for
-    """
+    """Not done yet."""
 
     progress: tuple[Progress, ...]
 
@@ -63,11 +59,7 @@ class Pending(Result):
 
 @dataclass(frozen=True)
 class Done(Result):
-    """
-    Done.
-
-    :param result: JSON-ready
-    """
+    """Done."""
 
     result: Any
 
@@ -126,7 +118,6 @@ class Condition(Protocol):
         """
         Poll the server once.
 
-        :param memory: what earlier polls remembered
         :raises MilvusError: when it has failed for good
         """
 

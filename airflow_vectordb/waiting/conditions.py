@@ -18,11 +18,7 @@ CONDITIONS: dict[str, type[Condition]] = {
 
 
 def serialize(condition: Condition) -> dict[str, Any]:
-    """
-    Return a condition as JSON-ready data.
-
-    :param condition: one of ``CONDITIONS``
-    """
+    """Return a condition as JSON-ready data."""
     return {"kind": type(condition).__name__, **{name: _as_lists(value) for name, value in asdict(condition).items()}}
 
 
@@ -30,7 +26,6 @@ def deserialize(data: Mapping[str, Any]) -> Condition:
     """
     Return the condition that :func:`serialize` made data of.
 
-    :param data: JSON-ready
     :raises ValueError: for a kind of condition, or fields of one, that are not known here
     """
     fields = {name: _as_tuples(value) for name, value in data.items()}

@@ -56,7 +56,6 @@ class IndexesBuilt:
         """
         Describe each index.
 
-        :param memory: remembers the row count after a flush
         :raises IndexFailedError: when the server gave up on one of them
         :raises IndexNotFoundError: when one of them is gone
         :raises CollectionNotFoundError: when the collection is gone
@@ -124,7 +123,6 @@ class IndexesBuilt:
         """
         Decide from descriptions that were just read whether all are built.
 
-        :param found: a description for each index
         :return: ``Pending`` if only a further poll can decide
         :raises IndexFailedError: when the server gave up on one of them
         :raises IndexNotFoundError: when one of them is being dropped
@@ -167,11 +165,7 @@ class IndexesBuilt:
 
 
 def is_built(description: IndexDescription) -> bool:
-    """
-    Return whether nothing is left to do for an index.
-
-    :param description: as the server describes it
-    """
+    """Return whether nothing is left to do for an index."""
     if description.state != "Finished":
         return False
     if description.pending_rows is not None:

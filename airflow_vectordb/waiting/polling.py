@@ -80,8 +80,6 @@ def poll_until_done(
     Send in the result of each call, or throw in its error. Transient errors neither end the wait nor reset it: the
     next poll is the retry. So are answers that are not Milvus's, once Milvus has answered. Other errors end it.
 
-    :param condition: what is waited for
-    :param deadline: when to give up
     :param poll_interval: seconds, the longest pause between two polls
     :param started: seconds since the epoch: when the wait began, perhaps in another process
     :param initial_result: the result of a poll that was just made; None: begin with one
@@ -142,11 +140,7 @@ def steady_clock(
 
 
 def last_moment(deadline: Deadline) -> float:
-    """
-    Return until when an answer is of use, by ``time.monotonic``: after the deadline there is one last poll.
-
-    :param deadline: when waiting ends
-    """
+    """Return until when an answer is of use, by ``time.monotonic``: after the deadline there is one last poll."""
     return time.monotonic() + max(deadline.at - time.time() + LAST_POLL_TIME, SHORTEST_POLLING_TIME)
 
 
@@ -154,8 +148,6 @@ def pause_after(elapsed: float, poll_interval: float, random: Callable[[], float
     """
     Return how long to pause before the next poll, in seconds.
 
-    :param elapsed: seconds waited so far
-    :param poll_interval: seconds, the longest pause
     :param random: returns numbers from 0 to 1: of many waits that begin together, few poll together
     """
     longest = min(poll_interval, max(SHORTEST_PAUSE, PAUSE_SHARE * max(0.0, elapsed)))
@@ -164,12 +156,7 @@ def pause_after(elapsed: float, poll_interval: float, random: Callable[[], float
 
 
 def is_recoverable(error: MilvusError, server_confirmed: bool) -> bool:
-    """
-    Return whether a wait goes on in spite of an error.
-
-    :param error: what a poll met
-    :param server_confirmed: whether Milvus has answered before
-    """
+    """Return whether a wait goes on in spite of an error."""
     if isinstance(error, WaitTimeoutError):  # of the condition itself: more time is of no use
         return False
     if error.transient:
@@ -182,8 +169,6 @@ def not_done(condition: Condition, deadline: Deadline, seen: str) -> WaitTimeout
     """
     Return the error of a wait that was not done by its deadline.
 
-    :param condition: what was waited for
-    :param deadline: when it should have been done
     :param seen: how far it was, and what went wrong
     """
     return WaitTimeoutError(

@@ -16,12 +16,7 @@ REPORT_INTERVAL = 300.0
 
 @dataclass
 class Report:
-    """
-    Turns the polls of one wait into lines for its log.
-
-    :param name: what is waited for
-    :param started: seconds since the epoch: when the wait began
-    """
+    """Turns the polls of one wait into lines for its log."""
 
     name: str
     started: float
@@ -111,12 +106,7 @@ class Report:
 
 
 def still_waiting(name: object, error: MilvusError) -> str:
-    """
-    Describe an error that does not end a wait.
-
-    :param name: what is waited for
-    :param error: what a poll met
-    """
+    """Describe an error that does not end a wait."""
     return f"{str(error).rstrip('.')}; still waiting for {name}"
 
 

@@ -27,10 +27,7 @@ class SealedRows:
     """
     Learns, poll by poll, how many rows of a collection are sealed since it was flushed.
 
-    :param collection: name of the collection
-    :param database: None: the configured one
     :param flushed_rows: rows that it had when it was flushed; 0: not known
-    :param clock: seconds that only go forward
     """
 
     def __init__(self, collection: str, database: str | None, flushed_rows: int, clock: Callable[[], float]) -> None:
@@ -68,7 +65,6 @@ class SealedRows:
         Take note of what indexes are reported to have.
 
         :param described: rows that each of them has at least
-        :param built: whether nothing is left to do for them
         """
         now = self._clock()
         if described != self._described or not built:

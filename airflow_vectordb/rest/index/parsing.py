@@ -90,12 +90,7 @@ class ParsedParams:
 
 
 def parse(raw: Any, *, allow_unknown: bool = False) -> ParsedParams:
-    """
-    Parse what a user gave as index parameters, as far as possible.
-
-    :param raw: see :func:`airflow_vectordb.rest.index.spec.parse_index_params`
-    :param allow_unknown: send also what looks like a misspelt index type, metric or build parameter
-    """
+    """Parse what a user gave as index parameters, as far as possible."""
     parsed = ParsedParams()
     try:
         items = _items(raw, parsed)

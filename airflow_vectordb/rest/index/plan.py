@@ -36,7 +36,6 @@ class IndexPlan:
     """
     How to get from the indexes that exist to those that are asked for.
 
-    :param collection: name of the collection
     :param specs: what is asked for, in the user's order, each with the name that its index has or will have
     :param existing: descriptions of those that exist, surely the same, by name
     :param unverified: those that may be the same, by name: they are asked for again, and the server decides

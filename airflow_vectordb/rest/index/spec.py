@@ -130,7 +130,6 @@ class IndexSpec:
         IP for sparse ones (BM25 for a BM25 function's output), none for scalars. The API's page says COSINE for all,
         which only fits float vectors.
 
-        :param collection: as the server describes it
         :return: the spec with a metric, if the field's type has one
         :raises InvalidParametersError: with everything that does not fit
         """
@@ -176,8 +175,6 @@ class IndexSpec:
         Compare with an index that exists.
 
         Parameters that were not asked for are not compared: servers add some of their own.
-
-        :param existing: as the server describes it
         """
         differences: list[str] = []
         unverifiable: list[str] = []
@@ -257,8 +254,6 @@ def read_index_params(raw: Any, *, allow_unknown: bool = False) -> tuple[list[In
     """
     Parse what a user gave as index parameters, as far as possible.
 
-    :param raw: see :func:`parse_index_params`
-    :param allow_unknown: see :func:`parse_index_params`
     :return: a spec for each index whose field is known; and everything that is wrong, in these and others
     """
     parsed = parse(raw, allow_unknown=allow_unknown)

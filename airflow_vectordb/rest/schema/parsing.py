@@ -83,11 +83,7 @@ def read_schema(raw: Any, *, allow_unknown: bool = False) -> ParsedSchema:
 
 
 def read_quick(dimension: Any) -> ParsedSchema:
-    """
-    Read the schema that the server's quick setup makes: ``id``, ``vector``, and whatever else a row has.
-
-    :param dimension: numbers of a vector, or a text that is one
-    """
+    """Read the schema that the server's quick setup makes: ``id``, ``vector``, and whatever else a row has."""
     vector = {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": dimension}}
     key = {"fieldName": "id", "dataType": "Int64", "isPrimary": True}
     return read_schema({"enableDynamicField": True, "fields": [key, vector]})

@@ -28,8 +28,6 @@ def schema_from(stream: IO[bytes], name: str, *, key: str | None = None) -> dict
     """
     Propose a schema for the rows of a file. The whole file is read, a batch at a time.
 
-    :param stream: the file, seekable
-    :param name: its name, for messages
     :param key: the column that is the primary key; None: guessed by name, type and values. If none will do, the server
         makes the keys
     :return: a schema in the API's spelling, as ``CreateCollectionOperator`` takes it

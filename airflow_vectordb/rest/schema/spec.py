@@ -26,15 +26,11 @@ class FieldSpec:
     """
     One field that is asked for.
 
-    :param type: its data type, as the API spells it
-    :param is_primary: whether it is the primary key
     :param is_partition_key: whether rows are spread over partitions by it
     :param is_clustering_key: whether rows are clustered by it
-    :param nullable: whether a row may have no value
     :param element_type: of an array's elements; empty: it is no array
     :param params: ``dim``, ``max_length``, ``max_capacity``, …
     :param default: of rows that have no value; None: there is none
-    :param description: for people
     """
 
     name: str
@@ -74,14 +70,7 @@ class FieldSpec:
 
 @dataclass(frozen=True)
 class FunctionSpec:
-    """
-    One function that is asked for.
-
-    :param type: for example ``BM25``
-    :param inputs: names of the fields that it reads
-    :param outputs: names of the fields that it fills
-    :param description: for people
-    """
+    """One function that is asked for."""
 
     name: str
     type: str
@@ -109,7 +98,6 @@ class SchemaSpec:
 
     :param auto_id: whether the server makes the primary keys
     :param enable_dynamic_field: whether rows may have fields that the schema does not name
-    :param description: for people
     :param extra: what a newer server may know, as it was given
     :param warnings: what is sent although it is not known here, one sentence each
     """
