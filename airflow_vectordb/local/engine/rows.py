@@ -19,7 +19,7 @@ import numpy as np
 from airflow_vectordb.local.engine.literals import float64
 from airflow_vectordb.local.engine.messages import schema_pb2
 from airflow_vectordb.local.engine.model import SCALAR_SLOTS, TYPE_NUMBERS, CollectionSpec, FieldSpec
-from airflow_vectordb.local.engine.vectors import PACKED, dense_bytes, numbers
+from airflow_vectordb.local.engine.vectors import PACKED, dense_bytes, float_array, float_rows, numbers
 from airflow_vectordb.local.errors import ApiError
 
 _META = "$meta"
@@ -94,7 +94,7 @@ def _column(entry: FieldSpec, values: list[Any]) -> Any:
         values = [value for value in values if value is not None]
     if entry.type == "FloatVector":
         column.vectors.dim = entry.dim
-        column.vectors.float_vector.data.extend(_float_vectors(entry, values))
+        column.vectors.float_vector.MergeFromString(float_array(_float_vectors(entry, values)))
     elif entry.type in PACKED:
         column.vectors.dim = entry.dim
         setattr(column.vectors, PACKED[entry.type], b"".join(_packed(entry, value) for value in values))
@@ -120,7 +120,20 @@ def _packed(entry: FieldSpec, value: Any) -> bytes:
         raise bad_row(f"field {entry.name}: {error}") from error
 
 
-def _float_vectors(entry: FieldSpec, vectors: list[Any]) -> list[float]:
+def _float_vectors(entry: FieldSpec, vectors: list[Any]) -> Any:
+    """Return vectors as an array of float32, a row each."""
+    flat = float_rows(entry.dim, vectors)
+    if flat is None:
+        flat = np.array(_number_lists(entry, vectors), dtype=np.float64)
+    # Checked in double precision: a cast of 1e300 to float32 would warn and give infinity.
+    most = np.finfo(np.float32).max
+    if flat.size and not -most <= flat.min() <= flat.max() <= most:
+        raise bad_row(f"a value of field {entry.name} is not a number or out of the range of float32")
+    return flat.astype(np.float32)
+
+
+def _number_lists(entry: FieldSpec, vectors: list[Any]) -> list[list[float]]:
+    """Read vectors of which some are texts of lists or hold null, or say what is wrong with them."""
     try:
         vectors = [numbers(_from_text(vector)) for vector in vectors]
     except ValueError as error:
@@ -128,17 +141,10 @@ def _float_vectors(entry: FieldSpec, vectors: list[Any]) -> list[float]:
     for vector in vectors:
         if len(vector) != entry.dim:
             raise bad_row(f"dimension: {entry.dim}, but length of []float: {len(vector)}, field {entry.name}")
-    if not vectors:
-        return []
     try:
-        flat = np.array(vectors, dtype=np.float64).ravel()
+        return [list(map(float, vector)) for vector in vectors]
     except OverflowError as error:
         raise bad_row(f"field {entry.name}: {error}") from error
-    # Checked in double precision: a cast of 1e300 to float32 would warn and give infinity.
-    if not bool((np.abs(flat) <= np.finfo(np.float32).max).all()):
-        raise bad_row(f"a value of field {entry.name} is not a number or out of the range of float32")
-    floats: list[float] = flat.tolist()
-    return floats
 
 
 def _from_text(value: Any) -> Any:

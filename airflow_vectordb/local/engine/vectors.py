@@ -59,6 +59,33 @@ def numbers(value: Any) -> list[int | float]:
     return [0 if number is None else number for number in value]
 
 
+def float_rows(dim: int, vectors: list[Any]) -> Any:
+    """Return lists of numbers as an array of float64, a row each; None where not all are lists of ``dim`` numbers."""
+    if not set(map(type, vectors)) <= {list}:
+        return None
+    flat = np.empty((len(vectors), dim))
+    pack_into = struct.Struct(f"{dim}d").pack_into
+    try:
+        for row, vector in zip(flat, vectors, strict=True):
+            pack_into(row, 0, *vector)
+    except (struct.error, OverflowError):
+        return None
+    # This takes booleans for the numbers that they could be.
+    doubtful = np.flatnonzero(((flat == 0) | (flat == 1)).any(axis=1))
+    return None if any(bool in map(type, vectors[row]) for row in doubtful) else flat
+
+
+def float_array(flat: Any) -> bytes:
+    """Return an array of float32 as a ``FloatArray`` message, which has them in a row behind their length in bytes."""
+    raw, size = flat.astype("<f4", copy=False).tobytes(), flat.size * 4
+    head = bytearray(b"\x0a")
+    while size > 0x7F:
+        head.append(size & 0x7F | 0x80)
+        size >>= 7
+    head.append(size)
+    return bytes(head) + raw
+
+
 def _decoded(entry: FieldSpec, text: str) -> bytes:
     try:
         raw = base64.b64decode(text, validate=True)

@@ -23,6 +23,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from airflow_vectordb.local.engine.lite import milvus_lite_arrays as arrays
+
 # First: Milvus Lite would import its messages the slow way.
 from airflow_vectordb.local.engine.messages import schema_pb2
 from airflow_vectordb.local.errors import invalid, not_here
@@ -45,10 +47,14 @@ NAMES = {
     "search.filter.ast": ["ArithOp", "CmpOp", "FieldRef", "InOp", "LikeOp", "Not", "Or", "PathAccess"],
     "search.filter.eval.python_backend": ["_CMP_OPS"],
     "storage.manifest": ["Manifest", "Manifest.load", "Manifest.save", "Manifest.active_wal_number"],
+    **arrays.NAMES,
 }
 """What is used, by module of ``milvus_lite``."""
 
-COLLECTION_ATTRIBUTES = ["_bg_closed", "_bg_executor", "_wal._data_sink", "_wal._delta_sink"]
+COLLECTION_ATTRIBUTES = [
+    *("_bg_closed", "_bg_executor", "_wal._data_sink", "_wal._delta_sink"),
+    *arrays.COLLECTION_ATTRIBUTES,
+]
 """What is used of an open collection, an entry of ``MilvusLite._collections``."""
 
 _log = logging.getLogger(__name__)
@@ -100,6 +106,7 @@ def _load() -> SimpleNamespace:
             if "." not in name:
                 setattr(found, name, value)
     _compare_documents(found)
+    arrays.replace_functions(found)
     return found
 
 

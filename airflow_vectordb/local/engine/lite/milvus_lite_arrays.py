@@ -1,0 +1,122 @@
+"""Milvus Lite's own functions that look at each number of each vector, done on whole arrays.
+
+They are put in the place of Milvus Lite's when it is imported, do the same, and leave to those what is not a plain
+vector of float32. Without them a row of 768 floats takes a millisecond on its way into a data file, most of it for
+checking in Python that floats are floats.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from airflow_vectordb.local.engine.model import TYPE_NUMBERS
+
+NAMES = {
+    "adapter.grpc.translators.records": ["_build_field_data", "_extract_vector_column"],
+    "engine.collection": ["validate_record"],
+    "storage.memtable": ["MemTable", "MemTable._build_data_table", "MemTable.to_search_snapshot"],
+}
+"""What is replaced, by module of ``milvus_lite``."""
+
+COLLECTION_ATTRIBUTES = ["_memtable._data_schema", "_memtable._insert_batches", "_memtable._lock"]
+"""What is used of an open collection."""
+
+
+def replace_functions(lite: SimpleNamespace) -> None:
+    """Put these functions in their places.
+
+    :param lite: what :data:`NAMES` lists, by last name.
+    """
+    if hasattr(lite.validate_record, "__wrapped__"):
+        return
+    records = importlib.import_module("milvus_lite.adapter.grpc.translators.records")
+    collection = importlib.import_module("milvus_lite.engine.collection")
+    vars(records)["_extract_vector_column"] = _reading_arrays(lite._extract_vector_column)
+    vars(collection)["validate_record"] = _validating_arrays(lite.validate_record)
+    lite.MemTable._build_data_table = _taking_rows(lite.MemTable._build_data_table)
+    lite.MemTable.to_search_snapshot = _searching_arrays(lite.MemTable.to_search_snapshot)
+
+
+def _reading_arrays(plain: Any) -> Any:
+    """Have the vectors of a column as arrays and not as lists."""
+
+    @functools.wraps(plain)
+    def extract_vector_column(column: Any, kind: int, rows: int) -> list[Any]:
+        if kind == TYPE_NUMBERS["FloatVector"] and column.vectors.dim > 0:
+            numbers = column.vectors.float_vector.data
+            if len(numbers) == rows * column.vectors.dim:
+                return list(np.array(numbers, np.float32).reshape(rows, column.vectors.dim))
+        found: list[Any] = plain(column, kind, rows)
+        return found
+
+    return extract_vector_column
+
+
+class _Floats(list[float]):
+    """Stands for an array where that is validated: as long, with nothing in it to look at."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+
+def _validating_arrays(plain: Any) -> Any:
+    """Take an array's numbers for numbers."""
+
+    @functools.wraps(plain)
+    def validate_record(record: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        arrays = {name: value for name, value in record.items() if isinstance(value, np.ndarray)}
+        record.update((name, _Floats(len(value))) for name, value in arrays.items())
+        plain(record, *args, **kwargs)
+        record.update(arrays)
+
+    return validate_record
+
+
+def _taking_rows(plain: Any) -> Any:
+    """Write rows to a data file without a Python object for each of their values."""
+
+    @functools.wraps(plain)
+    def build_data_table(self: Any, rows: list[tuple[int, int]]) -> Any:
+        return _taken(self, rows, self._data_schema.names)
+
+    return build_data_table
+
+
+def _searching_arrays(plain: Any) -> Any:
+    """Search the vectors in memory without a list for each of them."""
+
+    @functools.wraps(plain)
+    def to_search_snapshot(
+        self: Any, vector_field: str | None, partition_names: list[str] | None = None, include_table: bool = False
+    ) -> Any:
+        with self._lock:
+            if vector_field is None or not self._insert_batches:
+                return plain(self, vector_field, partition_names, include_table)
+            keys, sequence, vectors, rows, table = plain(self, None, partition_names, include_table)
+            if rows:
+                column = _taken(self, rows, [vector_field]).column(0).combine_chunks()
+                if column.null_count:
+                    return plain(self, vector_field, partition_names, include_table)
+                vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(rows), -1)
+            return keys, sequence, vectors, rows, table
+
+    return to_search_snapshot
+
+
+def _taken(memory: Any, rows: list[tuple[int, int]], names: list[str]) -> Any:
+    """Return columns of rows in memory, which are named by their batch and their place in it."""
+    import pyarrow as pa
+
+    batches = memory._insert_batches
+    starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
+    places = np.array(rows, np.int64).reshape(-1, 2)
+    return pa.Table.from_batches(batches).select(names).take(starts[places[:, 0]] + places[:, 1])
