@@ -41,10 +41,10 @@ $(complete): pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup ## run an example from ingest to search under a real Airflow and a local Milvus server
-	@exec $(python) -I -m airflow_vectordb.demo $(ARGS)
+	@exec $(python) -I -m airflow_vectordb.cli demo $(ARGS)
 
 ui: setup ## open Airflow's pages with the examples and the connection in place, until Ctrl-C
-	@exec $(python) -I -m airflow_vectordb.demo --ui $(ARGS)
+	@exec $(python) -I -m airflow_vectordb.cli demo --ui $(ARGS)
 
 test: setup ## run the tests; ARGS='-k name' for some of them
 	@export $(airflow_home); exec $(python) -m pytest -n auto -m 'not slow' --ignore=tests/airflow --ignore=tests/engine $(ARGS)

@@ -31,4 +31,4 @@ def matrix(session: nox.Session, airflow: str) -> None:
     home = session.create_tmp()
     env = {"HOME": home, "AIRFLOW_HOME": f"{home}/airflow"}
     session.run("python", "-m", *PYTEST, *TESTS, *session.posargs, env=env)
-    session.run("python", "-I", "-m", "airflow_vectordb.demo", "--home", f"{home}/demo", env=env)
+    session.run("python", "-I", "-m", "airflow_vectordb.cli", "demo", "--home", f"{home}/demo", env=env)

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_vectordb import __version__
-from airflow_vectordb.demo import __main__ as demo
+from airflow_vectordb.demo import command as demo
 
 TOKEN_VARIABLE = "AIRFLOW_VECTORDB_TOKEN"  # noqa: S105 - the name of a variable, not a secret
 

@@ -1,8 +1,9 @@
 """The demo and the try-it-out user interface: a real Airflow over a local Milvus server, on this machine only.
 
-Run as ``airflow-vectordb demo``, ``airflow-vectordb demo --ui`` or ``python -m airflow_vectordb.demo``. Nothing else in
-the package imports this one, and it does not import Airflow: Airflow runs in processes of its own, as anywhere else.
+Run as ``airflow-vectordb demo`` or ``airflow-vectordb demo --ui``. Nothing else in the package imports this one, and it
+does not import Airflow: Airflow runs in processes of its own, as anywhere else.
 
+    command.py     the command line
     runner.py      the demo: bring up, trigger, follow, judge
     report.py      the verdict and the tables
     ui.py          the user interface: bring up, stay

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
 from typing import Any
 from urllib.parse import quote
 
@@ -25,25 +22,20 @@ class AirflowApi:
     """
 
     def __init__(self, base_url: str, user: str, password: str, *, timeout: float = 30.0) -> None:
+        import requests
+
         self.base_url = base_url
         self._login = {"username": user, "password": password}
         self._timeout = timeout
-        self._headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        # Without the proxies that the environment may name: this address is on this machine.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxy, no .netrc: this address is on this machine
 
     def call(self, method: str, path: str, body: object = None) -> Any:
-        """Make one request."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.base_url + path, data, self._headers, method=method)  # noqa: S310
-        try:
-            with self._opener.open(request, timeout=self._timeout) as answer:
-                raw = answer.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                text = error.read().decode(errors="replace")
-            raise ApiError(f"{method} {path}", error.code, text) from None
-        return json.loads(raw) if raw else None
+        """Make one request; return the JSON of the answer, None if that is empty."""
+        answer = self._session.request(method, self.base_url + path, json=body, timeout=self._timeout)
+        if not answer.ok:
+            raise ApiError(f"{method} {path}", answer.status_code, answer.text)
+        return answer.json() if answer.content else None
 
     def _find(self, path: str) -> Any:
         """Return what is at a path; None if nothing is (yet)."""
@@ -57,7 +49,7 @@ class AirflowApi:
     def log_in(self) -> None:
         """Exchange name and password for the token that later requests carry."""
         token = self.call("POST", "/auth/token", self._login)["access_token"]
-        self._headers["Authorization"] = f"Bearer {token}"
+        self._session.headers["Authorization"] = f"Bearer {token}"
 
     def is_up(self) -> bool:
         """Return whether the API answers at all yet."""

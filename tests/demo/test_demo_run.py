@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.running_airflow import processes_of
 
-DEMO = [sys.executable, "-I", "-m", "airflow_vectordb.demo"]
+DEMO = [sys.executable, "-I", "-m", "airflow_vectordb.cli", "demo"]
 TASKS = ["create_collection", "ingest", "create_index", "load_collection", "search"]
 
 pytestmark = pytest.mark.slow
@@ -140,8 +140,11 @@ def test_from_ingest_to_search(demo: Start, home: Path, tmp_path: Path) -> None:
 
 def test_a_task_that_fails(demo: Start, home: Path) -> None:
     # A name that Milvus does not take: longer than 255 characters.
-    patched = "import sys; from airflow_vectordb.demo import __main__, runner; runner.ASKED['collection'] = 'x' * 300; "
-    run = demo([sys.executable, "-c", patched + "sys.exit(__main__.main())"])
+    patched = (
+        "import sys; from airflow_vectordb import cli; from airflow_vectordb.demo import runner; "
+        "runner.ASKED['collection'] = 'x' * 300; sys.exit(cli.main(['demo', *sys.argv[1:]]))"
+    )
+    run = demo([sys.executable, "-c", patched])
     assert run.end() == 1
     # The error is permanent: no retry is used, in a task of one's own either.
     assert "Task create_collection failed in attempt 1. The end of its log:" in run.output

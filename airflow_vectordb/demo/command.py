@@ -1,12 +1,10 @@
-"""``python -m airflow_vectordb.demo``; see :func:`main`."""
+"""``airflow-vectordb demo``: its arguments, and how it ends."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import signal
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -49,19 +47,3 @@ def run(arguments: argparse.Namespace) -> int:
     except (ApiError, HomeError, MilvusError, OSError) as error:
         console.show(f"\n{error}")
     return 1
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line, by default that of this process."""
-    parser = argparse.ArgumentParser(
-        prog="python -m airflow_vectordb.demo",
-        description="Run an example DAG under a real Airflow over a local Milvus server, on this machine only.",
-    )
-    add_arguments(parser)
-    return run(parser.parse_args(arguments))
-
-
-__all__ = ["add_arguments", "main", "run"]
-
-if __name__ == "__main__":
-    sys.exit(main())
