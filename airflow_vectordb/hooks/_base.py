@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_vectordb import waiting
+from airflow_vectordb import rest, waiting
 
 if TYPE_CHECKING:
+    from airflow_vectordb.rest.collections import Collection
     from airflow_vectordb.rest.http.call import Call
     from airflow_vectordb.waiting import Condition, Deadline
 
@@ -30,6 +33,22 @@ class HookBase:
     @abstractmethod
     def wait(self, condition: Condition, deadline: Deadline, *, poll_interval: float) -> Any:
         """Wait until something is done."""
+
+    def _own_name(self, described: Collection) -> str:
+        """Return the name of a collection, which Milvus 2.6 describes by the alias that it was asked for."""
+        if described.aliases is None or described.name in described.aliases:
+            # A server that does not know the call knows no alias either.
+            unknown = (rest.errors.AliasNotFoundError, rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError)
+            with suppress(*unknown):
+                return self.send(rest.aliases.describe(described.name))
+        return described.name
+
+    def _describe_target(self, name: str) -> Collection:
+        """Describe the collection that a name leads to, by its own name: an alias may lead elsewhere later."""
+        described = self.send(rest.collections.describe(name))
+        with suppress(rest.errors.PermissionDeniedError):  # to ask about aliases
+            return replace(described, name=self._own_name(described))
+        return described
 
     def _wait_for(self, condition: Condition, timeout: float) -> Any:
         deadline = waiting.Deadline(time.time() + timeout, "timeout", timeout)

@@ -70,7 +70,7 @@ class IngestMethods(HookBase):
 
         Operators keep the progress for a retry; a ``@task`` that wants that gives ``progress`` and ``save``.
 
-        :param collection_name: the collection (or an alias)
+        :param collection_name: the collection (or an alias: what it leads to at the beginning)
         :param rows: an iterable of mappings, a function that returns one, a pandas or Polars frame, Arrow data, or what
             an embedding task returns (its ``chunks``)
         :param source: in place of rows: paths or globs of files, one or several, local or anything that Airflow's
@@ -101,13 +101,13 @@ class IngestMethods(HookBase):
         """
         if (rows is None) == (source is None):
             raise rest.errors.InvalidParametersError(["give either rows or source"], "ingest")
-        collection = self.send(rest.collections.describe(collection_name))
+        collection = self._describe_target(collection_name)
         sources = (
             [source_of(rows() if callable(rows) else rows)]
             if source is None
             else list(open_sources(source, source_conn_id, collection, allow_missing=allow_missing))
         )
-        earlier = Progress.from_json(progress) if progress else None
+        earlier = run.progress_in(collection, Progress.from_json(progress)) if progress else None
         bad_rows = BadRows(
             on_bad_row,
             max_bad_rows,
@@ -143,7 +143,7 @@ class IngestMethods(HookBase):
                 [f"{done.rows:,} rows came, and min_rows is {min_rows:,}"], f"rows for collection {collection_name!r}"
             )
         if flush and done.rows:
-            self._flush(collection_name)
+            self._flush(collection.name)
         return {
             "collection_name": collection_name,
             "rows": done.rows,
@@ -184,20 +184,21 @@ class IngestMethods(HookBase):
             raise rest.errors.InvalidParametersError(["give either ids or a filter"], "deletion")
         filled = None if filter is None else filters.fill(filter, filter_params)
         keys = [] if ids is None else arguments.list_keys(ids, texts=False)
-        field = run.primary_key(self.send(rest.collections.describe(collection_name)))
+        collection = self._describe_target(collection_name)
+        field, name = run.primary_key(collection), collection.name
         key, keys = field.name, arguments.check_keys(keys, field)
         if dry_run:
             wanted = [filled] if filled is not None else [filters.is_one_of(key, p) for p in _parts(keys, batch_rows)]
-            rows = sum(self._count(collection_name, one, partition_name) for one in wanted)
+            rows = sum(self._count(name, one, partition_name) for one in wanted)
             return {"collection_name": collection_name, "rows": rows, "batches": 0, "dry_run": True}
         if filled is None:
             parts: Iterator[Sequence[Any]] = _parts(keys, batch_rows)
         else:
-            parts = self._keys_of(collection_name, key, filled, partition_name, batch_rows)
+            parts = self._keys_of(name, key, filled, partition_name, batch_rows)
         rows = batches = 0
         for part in parts:
             selected = filters.is_one_of(key, part)
-            self.send(rest.entities.delete(collection_name, selected, partition=partition_name))
+            self.send(rest.entities.delete(name, selected, partition=partition_name))
             rows += len(part)
             batches += 1
         return {"collection_name": collection_name, "rows": rows, "batches": batches, "dry_run": False}

@@ -102,7 +102,7 @@ def ingest(
         has_keys=not auto_id or mode == "upsert",
         doubles_are_stale=auto_id and replace_documents is not None,
     )
-    progress = _checked_progress(sources, progress, target)
+    progress = _checked_progress(sources, progress, target, collection)
     counts = [source.row_count() for source in sources]
     with ExitStack() as stack:
         keys = stack.enter_context(DocumentKeys()) if replace_documents else None
@@ -239,10 +239,33 @@ def has_auto_ids(collection: Collection) -> bool:
     return any(field.get("primaryKey") and field.get("autoId") for field in fields)
 
 
-def _checked_progress(sources: Sequence[Source], progress: Progress | None, target: Target) -> Progress:
+def progress_in(collection: Collection, progress: Progress) -> Progress | None:
+    """
+    Return what an earlier try has done, if it was in this collection.
+
+    :param collection: as described by the server
+    :param progress: of the earlier try
+    """
+    if progress.collection in ("", _identity(collection)):
+        return progress
+    _log.warning(
+        "%s is another collection than when the ingest began (made anew, or its alias was moved): beginning from the "
+        "first row again",
+        collection.name,
+    )
+    return None
+
+
+def _identity(collection: Collection) -> str:
+    return str(collection.raw.get("collectionID") or collection.name)
+
+
+def _checked_progress(
+    sources: Sequence[Source], progress: Progress | None, target: Target, collection: Collection
+) -> Progress:
     """Return where to begin: where an earlier try has ended, unless its sources are others than now."""
     fingerprints = tuple(source.fingerprint() for source in sources)
-    fresh = Progress(fingerprints=fingerprints)
+    fresh = Progress(fingerprints=fingerprints, collection=_identity(collection))
     if progress is None or target.doubles_are_stale:
         return fresh
     before = progress.fingerprints
@@ -264,4 +287,4 @@ def _checked_progress(sources: Sequence[Source], progress: Progress | None, targ
     return replace(fresh, reserved=_ALL if sent else 0)
 
 
-__all__ = ["has_auto_ids", "ingest", "primary_key"]
+__all__ = ["has_auto_ids", "ingest", "primary_key", "progress_in"]

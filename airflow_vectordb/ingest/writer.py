@@ -76,6 +76,7 @@ class Progress:
     :param size: bytes of the rows
     :param seconds: how long it took
     :param fingerprints: of the sources, as they were when the ingest began
+    :param collection: what tells the collection from others, also from a later one of its name; empty: not known
     """
 
     source: int = 0
@@ -87,6 +88,7 @@ class Progress:
     size: int = 0
     seconds: float = 0.0
     fingerprints: tuple[str | None, ...] = ()
+    collection: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Make JSON-ready data of it."""

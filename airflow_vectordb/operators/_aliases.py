@@ -14,12 +14,7 @@ if TYPE_CHECKING:
 
 def own_name(hook: MilvusHook, described: Collection) -> str:
     """Return the name of a collection, which Milvus 2.6 describes by the alias that it was asked for."""
-    if described.aliases is None or described.name in described.aliases:
-        # A server that does not know the call knows no alias either.
-        unknown = (rest.errors.AliasNotFoundError, rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError)
-        with suppress(*unknown):
-            return hook.send(rest.aliases.describe(described.name))
-    return described.name
+    return hook._own_name(described)
 
 
 def aliases_of(hook: MilvusHook, described: Collection) -> tuple[str, ...]:

@@ -45,13 +45,15 @@ def hook(server: LocalMilvus, monkeypatch: pytest.MonkeyPatch) -> Iterator[Milvu
     monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", json.dumps(connection))
     with MilvusHook() as opened:
         yield opened
+        for alias in opened.list_aliases():
+            opened.drop_alias(alias)
         for name in opened.send(collections.list_()):
             opened.send(collections.drop(name))
 
 
-def make(hook: MilvusHook, *fields: dict[str, Any], auto_id: bool = False) -> None:
+def make(hook: MilvusHook, *fields: dict[str, Any], auto_id: bool = False, name: str = "docs") -> None:
     schema = {"autoID": auto_id, "fields": list(fields or (ID, DOC, VECTOR))}
-    hook.send(collections.create("docs", schema=schema, index_params=[FLAT]))
+    hook.send(collections.create(name, schema=schema, index_params=[FLAT]))
 
 
 def rows(*documents: tuple[str, int], version: float = 0, auto_id: bool = False) -> list[dict[str, Any]]:
@@ -63,9 +65,9 @@ def hash_of(row: dict[str, Any]) -> int:
     return int.from_bytes(f"{row['doc']}{row['vector'][1]}".encode(), "big")
 
 
-def there(hook: MilvusHook) -> dict[str, list[list[float]]]:
+def there(hook: MilvusHook, name: str = "docs") -> dict[str, list[list[float]]]:
     """Return the vectors of each document."""
-    query = entities.query("docs", filter="doc != ''", output_fields=["doc", "vector"], limit=1000)
+    query = entities.query(name, filter="doc != ''", output_fields=["doc", "vector"], limit=1000)
     found: dict[str, list[list[float]]] = {}
     for row in hook.send(query):
         found.setdefault(row["doc"], []).append(row["vector"])
@@ -105,6 +107,24 @@ class TestDocuments:
         assert set(there(hook)) == {"a", "b"}
         hook.ingest("docs", new, progress=json.loads(json.dumps(kept[-1])), **given)
         assert there(hook) == {"a": [[1, 0], [1, 1], [1, 2]], "b": [[1, 0], [1, 1]]}
+
+    @pytest.mark.parametrize("auto_id", [False, True])
+    def test_an_alias_that_is_moved_meanwhile(self, hook: MilvusHook, auto_id: bool) -> None:
+        """Rows and deletions go to the collection that it led to: the other one loses nothing."""
+        for name in ("other", "docs"):
+            make(hook, auto_id=auto_id, name=name)
+            hook.ingest(name, rows(("a", 3), ("b", 1), auto_id=auto_id))
+        hook.create_alias("docs", "live")
+
+        def new() -> Iterator[dict[str, Any]]:
+            yield from rows(("a", 1), version=1, auto_id=auto_id)
+            hook.alter_alias("other", "live")
+            yield from rows(("c", 2), version=1, auto_id=auto_id)
+
+        result = hook.ingest("live", new, replace_documents="doc", documents=["b"], batch_rows=1, max_in_flight=1)
+        assert (result["collection_name"], result["rows"]) == ("live", 3)
+        assert there(hook) == {"a": [[1, 0]], "c": [[1, 0], [1, 1]]}
+        assert there(hook, "other") == {"a": [[0, 0], [0, 1], [0, 2]], "b": [[0, 0]]}
 
     def test_many_keys_are_divided_among_requests(self, hook: MilvusHook, monkeypatch: pytest.MonkeyPatch) -> None:
         make(hook)
@@ -374,6 +394,32 @@ class TestOperators:
         worker = Worker(lambda: IngestOperator(task_id="ingest", **given), monkeypatch, Away())
         assert worker.run()["rows"] == 3
         assert there(hook) == {"a": [[0, 0], [0, 1], [0, 2]]}
+
+    @pytest.mark.parametrize("auto_id", [False, True])
+    def test_a_retry_finds_another_collection_of_that_name(
+        self, hook: MilvusHook, auto_id: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """Made anew, or an alias that was moved: what an earlier try wrote is not in it."""
+        make(hook, auto_id=auto_id)
+        monkeypatch.setattr("airflow_vectordb.ingest.writer.SAVE_INTERVAL", 0)
+        data = [{}, *rows(("a", 4), auto_id=auto_id)]
+        kept: list[dict[str, Any]] = []
+
+        def save(progress: dict[str, Any]) -> None:
+            if len(kept) == 3:
+                raise KeyboardInterrupt
+            kept.append(progress)
+
+        bad = str(tmp_path / "bad.jsonl")
+        given: dict[str, Any] = {"on_bad_row": "skip", "bad_rows_path": bad, "batch_rows": 1, "max_in_flight": 1}
+        with pytest.raises(KeyboardInterrupt):
+            hook.ingest("docs", data, save=save, **given)
+        assert there(hook)
+        hook.send(collections.drop("docs"))
+        make(hook, auto_id=auto_id)
+        result = hook.ingest("docs", data, progress=json.loads(json.dumps(kept[-1])), **given)
+        assert (result["rows"], result["skipped"]) == (4, 1)
+        assert there(hook) == {"a": [[0, 0], [0, 1], [0, 2], [0, 3]]}
 
     def test_a_function_gets_what_it_asks_for(self, hook: MilvusHook) -> None:
         make(hook)
