@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -33,7 +33,7 @@ def _require_airflow() -> None:
 
 
 def lazy_face(
-    package: str, modules: Collection[str] = (), names: Mapping[str, str] | None = None
+    package: str, names: Mapping[str, str] | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """
     Return the ``__getattr__`` and ``__dir__`` of a package whose modules are loaded when they are first used (PEP 562).
@@ -41,21 +41,23 @@ def lazy_face(
     So a DAG file pays for no others. It is here, and not in a module of its own, which each DAG file would load.
 
     :param package: its name
-    :param modules: modules of the package that are its attributes
-    :param names: other attributes, and the module of the package that has each of them
+    :param names: attributes that are no modules, and the module of the package that has each of them
     """
     names = names or {}
 
     def get(name: str) -> Any:
-        if name in modules:
+        if name in names:
+            found = getattr(import_module(f"{package}.{names[name]}"), name)
+            setattr(sys.modules[package], name, found)  # the next time, it is not looked for
+            return found
+        try:
             return import_module(f"{package}.{name}")
-        if name not in names:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        found = getattr(import_module(f"{package}.{names[name]}"), name)
-        setattr(sys.modules[package], name, found)  # the next time, it is not looked for
-        return found
+        except ModuleNotFoundError as error:
+            if error.name != f"{package}.{name}":
+                raise
+            raise AttributeError(f"module {package!r} has no attribute {name!r}") from None
 
-    return get, lambda: sorted({*vars(sys.modules[package]), *modules, *names})
+    return get, lambda: sorted({*(face := vars(sys.modules[package])), *face.get("__all__", ())})
 
 
 _require_airflow()

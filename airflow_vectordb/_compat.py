@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
+try:
     from airflow.sdk.exceptions import (
         AirflowException,
         AirflowFailException,
@@ -13,25 +13,15 @@ if TYPE_CHECKING:
         AirflowSkipException,
         TaskDeferralTimeout,
     )
-else:
-    try:
-        from airflow.sdk.exceptions import (
-            AirflowException,
-            AirflowFailException,
-            AirflowNotFoundException,
-            AirflowSensorTimeout,
-            AirflowSkipException,
-            TaskDeferralTimeout,
-        )
-    except ImportError:  # Airflow 3.1
-        from airflow.exceptions import (
-            AirflowException,
-            AirflowFailException,
-            AirflowNotFoundException,
-            AirflowSensorTimeout,
-            AirflowSkipException,
-            TaskDeferralTimeout,
-        )
+except ImportError:  # Airflow 3.1
+    from airflow.exceptions import (  # type: ignore[no-redef,assignment,attr-defined,unused-ignore]
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowSensorTimeout,
+        AirflowSkipException,
+        TaskDeferralTimeout,
+    )
 
 
 def mask_secret(secret: str) -> None:

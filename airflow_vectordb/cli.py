@@ -191,7 +191,6 @@ def _check(arguments: argparse.Namespace) -> int:
 
 _COMMANDS: tuple[Callable[[Any], None], ...] = (_add_serve, _add_demo, _add_check)
 
-__all__ = ["main"]
 
 if __name__ == "__main__":
     sys.exit(main())

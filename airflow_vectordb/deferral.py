@@ -188,18 +188,7 @@ def describe_poll(condition: Condition, found: Pending | MilvusError) -> str:
 
 
 def _warn_without_triggerer(task: WaitingTask) -> None:
-    from airflow_vectordb.health import missing_triggerer  # only a task that defers pays for it
+    from airflow_vectordb.health import triggerer_problem  # only a task that defers pays for it
 
-    if not is_dag_test() and (why := missing_triggerer()):
+    if not is_dag_test() and (why := triggerer_problem()):
         task.log.warning("No triggerer is alive, by Airflow's health (%s). %s", why, START_A_TRIGGERER)
-
-
-__all__ = [
-    "DEFER_TIMEOUT_MARGIN",
-    "ResumeState",
-    "WaitingTask",
-    "deadline_of",
-    "describe_poll",
-    "poll_once",
-    "wait_for",
-]

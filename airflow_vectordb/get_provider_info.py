@@ -57,8 +57,8 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-name": fields.HOOK_NAME,
                 "ui-field-behaviour": {
                     "hidden-fields": [],
-                    "relabeling": {field.name: field.label for field in fields.STANDARD_FIELDS},
-                    "placeholders": {f.name: f.placeholder for f in fields.STANDARD_FIELDS if f.placeholder},
+                    "relabeling": fields.LABELS,
+                    "placeholders": fields.PLACEHOLDERS,
                 },
                 "conn-fields": {
                     field.name: {

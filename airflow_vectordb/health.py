@@ -13,15 +13,6 @@ TIMEOUT = (1.0, 2.0)
 LARGEST = 1 << 16
 
 
-def missing_triggerer() -> str:
-    """
-    Ask Airflow's health endpoint, which needs no login, whether a triggerer is alive.
-
-    :return: what Airflow says when there is none; empty: one is alive, or it is not known
-    """
-    return triggerer_problem() or ""
-
-
 def triggerer_problem() -> str | None:
     """
     Ask Airflow's health endpoint, which needs no login, what is wrong with the triggerer.
@@ -57,6 +48,3 @@ def _api_servers() -> list[str]:
         base = f"http://localhost:8080{base}"  # as Airflow itself does
     found = [execution.rstrip("/").removesuffix("/execution"), base.rstrip("/")]
     return list(dict.fromkeys(server for server in found if server))
-
-
-__all__ = ["missing_triggerer", "triggerer_problem"]

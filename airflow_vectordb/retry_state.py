@@ -172,6 +172,3 @@ class SharedNote:
         except Exception as error:  # noqa: BLE001 - see above
             self._log.debug("%s: other tasks cannot be told, or asked, what was loaded: %s", self._thing, error)
             return None
-
-
-__all__ = ["RetryState", "SharedNote"]

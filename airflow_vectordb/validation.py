@@ -305,27 +305,3 @@ def _not_a_name(argument: str, value: Any) -> str | None:
     if rest.spelling.has_template(text):
         return f"{argument} is {rest.spelling.show(value)}: its template was not rendered"
     return None
-
-
-__all__ = [
-    "DEFAULT_POLL_INTERVAL",
-    "SHORTEST_POLL_INTERVAL",
-    "check_choice",
-    "check_common",
-    "check_flags",
-    "check_index_params",
-    "check_literal",
-    "check_literals",
-    "check_properties",
-    "check_range",
-    "check_rows",
-    "check_schema",
-    "check_seconds",
-    "parse_names",
-    "parse_rows",
-    "raise_if_invalid",
-    "seconds_of",
-    "take_times",
-    "validate_rendered",
-    "validate_target",
-]

@@ -100,6 +100,3 @@ def _refuse(problems: Iterable[str]) -> None:
 def _error(problems: Sequence[str]) -> MilvusError:
     more = [f"… and {len(problems) - _LISTED:,} more"] if len(problems) > _LISTED else []
     return as_airflow_exception(InvalidParametersError([*problems[:_LISTED], *more], "arguments"))
-
-
-__all__ = ["check_keys", "check_names", "check_searches", "is_list", "list_keys", "list_vectors"]

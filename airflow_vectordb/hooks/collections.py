@@ -146,12 +146,9 @@ class CollectionMethods(IndexMethods):
         :param timeout: seconds to wait at most
         :raises MilvusError: when the server refuses, or when it is not loaded by then
         """
-        arguments.check_names(partition_names=partition_names)
-        names = tuple(partition_names or ())
-        if names:
-            self.send(rest.partitions.load(collection_name, names))
-        else:
-            self.send(rest.collections.load(collection_name))
+        names = _names(partition_names)
+        load = rest.partitions.load(collection_name, names) if names else rest.collections.load(collection_name)
+        self.send(load)
         if wait:
             self._wait_for(waiting.CollectionLoaded(collection_name, names), timeout)
 
@@ -164,19 +161,15 @@ class CollectionMethods(IndexMethods):
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
         """
-        Take a collection, or some of its partitions, out of memory, and wait until it is.
+        Take a collection, or some of its partitions, out of memory, and wait until it is; otherwise as ``load``.
 
-        :param partition_names: names of partitions; None: the whole collection
-        :param wait: whether to wait; Milvus itself answers immediately
-        :param timeout: seconds to wait at most
         :raises MilvusError: when the server refuses, or when it is not released by then
         """
-        arguments.check_names(partition_names=partition_names)
-        names = tuple(partition_names or ())
-        if names:
-            self.send(rest.partitions.release(collection_name, names))
-        else:
-            self.send(rest.collections.release(collection_name))
+        names = _names(partition_names)
+        release = (
+            rest.partitions.release(collection_name, names) if names else rest.collections.release(collection_name)
+        )
+        self.send(release)
         if wait:
             self._wait_for(waiting.CollectionReleased(collection_name, names), timeout)
 
@@ -186,8 +179,7 @@ class CollectionMethods(IndexMethods):
 
     def get_load_state(self, collection_name: str, partition_names: Sequence[str] | None = None) -> LoadState:
         """Return how far it is loaded (:class:`~airflow_vectordb.rest.collections.LoadState`)."""
-        arguments.check_names(partition_names=partition_names)
-        return self.send(rest.collections.load_state(collection_name, partition_names or ()))
+        return self.send(rest.collections.load_state(collection_name, _names(partition_names)))
 
     # Partitions -------------------------------------------------------------------------------------------------------
 
@@ -276,6 +268,11 @@ class CollectionMethods(IndexMethods):
     def drop_database(self, db_name: str) -> None:
         """Drop a database, which must be empty, if it exists."""
         self.send(rest.databases.drop(db_name))
+
+
+def _names(partition_names: Sequence[str] | None) -> tuple[str, ...]:
+    arguments.check_names(partition_names=partition_names)
+    return tuple(partition_names or ())
 
 
 __all__ = ["CollectionMethods"]

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Union
 from urllib.parse import quote, urlsplit
 
 from airflow_vectordb import rest
@@ -23,6 +23,8 @@ from airflow_vectordb.rest.spelling import suggest
 from airflow_vectordb.rest.wording import duration
 
 if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
     from airflow_vectordb.rest import MilvusConfig
 
 #: Seconds between attempts to read a connection. Airflow says that there is none while its database is away, too.
@@ -36,19 +38,6 @@ UNDEFINED = (
 )
 
 _log = logging.getLogger(__name__)
-
-
-class ConnectionLike(Protocol):
-    """What is read of an Airflow connection, be it the Task SDK's or the metadata database's."""
-
-    conn_id: Any
-    conn_type: Any
-    host: Any
-    port: Any
-    login: Any
-    password: Any
-    schema: Any
-    extra: Any
 
 
 @dataclass
@@ -65,7 +54,11 @@ class ConnectionFields:
     extra: Any = field(repr=False)
 
 
-def fields_of(connection: ConnectionLike) -> ConnectionFields:
+#: The Task SDK's, or the metadata database's, which has the same fields.
+AnyConnection = Union["Connection", ConnectionFields]
+
+
+def fields_of(connection: AnyConnection) -> ConnectionFields:
     """Copy what is read of an Airflow connection."""
     return ConnectionFields(*(getattr(connection, field.name) for field in fields(ConnectionFields)))
 
@@ -94,7 +87,7 @@ def read_patiently(pauses: Sequence[float]) -> Generator[Sleep | None, Any, Conn
 
 
 def config_from_connection(
-    connection: ConnectionLike, database: str | None = None, *, warn: bool = True
+    connection: AnyConnection, database: str | None = None, *, warn: bool = True
 ) -> MilvusConfig:
     """
     Build a configuration from an Airflow connection.
@@ -112,7 +105,7 @@ def config_from_connection(
     return config
 
 
-def console_link(connection: ConnectionLike, database: str | None, collection: str | None) -> str:
+def console_link(connection: AnyConnection, database: str | None, collection: str | None) -> str:
     """
     Return the URL of a collection's page in Attu, Milvus WebUI or the Zilliz Cloud console.
 
@@ -130,13 +123,13 @@ def console_link(connection: ConnectionLike, database: str | None, collection: s
     return url if url.lower().startswith(("http://", "https://")) and _host_of(url) else ""
 
 
-def ca_bundle_of(connection: ConnectionLike) -> str | None:
+def ca_bundle_of(connection: AnyConnection) -> str | None:
     """Return the path of the CA bundle in the extra ``verify``; None: there is none in it."""
     verify = _verify(_extra(connection, []).get("verify"))
     return verify if isinstance(verify, str) else None
 
 
-def _config(connection: ConnectionLike, database: str | None, problems: list[str]) -> MilvusConfig | None:
+def _config(connection: AnyConnection, database: str | None, problems: list[str]) -> MilvusConfig | None:
     extra = _extra(connection, problems)
     secure = _flag(extra.get("secure"), "secure", False, problems)
     timeout = _number(extra.get("timeout"), "timeout", DEFAULT_TIMEOUT, problems)
@@ -162,7 +155,7 @@ def _config(connection: ConnectionLike, database: str | None, problems: list[str
         return None
 
 
-def _extra(connection: ConnectionLike, problems: list[str]) -> Mapping[str, Any]:
+def _extra(connection: AnyConnection, problems: list[str]) -> Mapping[str, Any]:
     try:
         # Not `extra_dejson`: it ignores what is not JSON, and talks to Airflow's supervisor (to mask what Airflow has
         # already masked), which must not be waited for in an event loop.
@@ -176,7 +169,7 @@ def _extra(connection: ConnectionLike, problems: list[str]) -> Mapping[str, Any]
     return extra
 
 
-def _console_url(connection: ConnectionLike) -> str | None:
+def _console_url(connection: AnyConnection) -> str | None:
     """Return the extra ``console_url`` without user and password; None: they cannot be told from the rest."""
     url = str(_extra(connection, []).get("console_url") or "")
     scheme, mark, target = url.partition("://")
@@ -193,7 +186,7 @@ def _host_of(url: str) -> str:
         return ""
 
 
-def _warn(connection: ConnectionLike) -> None:
+def _warn(connection: AnyConnection) -> None:
     extra = _extra(connection, [])
     if connection.conn_type != CONNECTION_TYPE:
         _log.warning(
@@ -218,7 +211,7 @@ def _warn(connection: ConnectionLike) -> None:
             _log.warning("connection %r: extra %r has no meaning here%s", connection.conn_id, key, suggest(key, known))
 
 
-def _url(connection: ConnectionLike, secure: bool, problems: list[str]) -> str | None:
+def _url(connection: AnyConnection, secure: bool, problems: list[str]) -> str | None:
     host, port = (connection.host or "").strip(), connection.port
     if port and not _is_port(port):
         problems.append(f"the port must be a number from 1 to 65535, not {port!r}")
@@ -301,14 +294,3 @@ def _number(value: Any, name: str, default: float, problems: list[str]) -> float
     except (TypeError, ValueError, OverflowError):
         problems.append(f"extra `{name}` must be a number, not {str(value)[:100]!r}")
         return float(default)
-
-
-__all__ = [
-    "ConnectionFields",
-    "ConnectionLike",
-    "ca_bundle_of",
-    "config_from_connection",
-    "console_link",
-    "fields_of",
-    "read_patiently",
-]

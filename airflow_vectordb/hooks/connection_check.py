@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from airflow_vectordb import health, rest
 from airflow_vectordb._compat import AirflowNotFoundException
-from airflow_vectordb.hooks.connection import ConnectionLike, config_from_connection
+from airflow_vectordb.hooks.connection import AnyConnection, config_from_connection
 from airflow_vectordb.hooks.connection_test import check_connection
 from airflow_vectordb.rest import DEFAULT_DATABASE, errors
 from airflow_vectordb.rest.http.call import Call, parse_none
@@ -65,7 +65,7 @@ def check(conn_id: str, database: str | None = None, collection: str | None = No
     yield _triggerer()
 
 
-def _read(conn_id: str) -> ConnectionLike:
+def _read(conn_id: str) -> AnyConnection:
     # Outside of tasks only Airflow's own models read its database, too.
     from airflow.models.connection import Connection
 
@@ -84,15 +84,11 @@ def _guarded(subject: str, find: Any) -> Finding:
 def _version(client: rest.Client) -> Finding:
     missing = ""
     for version, path in _VERSIONS:
-        try:
-            client.send(Call(path, {}, parse_none))
-        except errors.NoSuchEndpointError:
+        if isinstance(_refusal(client, Call(path, {}, parse_none)), errors.NoSuchEndpointError):
             missing = path
             continue
-        except errors.MilvusError as error:
-            if error.transient:
-                raise
-        if not missing and _has_no_users(client):
+        # Every Milvus of the newest versions lists users.
+        if not missing and isinstance(_refusal(client, rest.users.list_()), errors.NoSuchEndpointError):
             text = f"the local server, which has no privileges of its own, inferred (it has {path}, and no users/list)"
             return Finding("version", "ok", text)
         later = "" if missing else " or later"
@@ -101,16 +97,15 @@ def _version(client: rest.Client) -> Finding:
     return Finding("version", "warning", f"Milvus 2.4 or earlier, inferred (it has no {missing}): no flush")
 
 
-def _has_no_users(client: rest.Client) -> bool:
-    """Return whether the server lacks the path that lists users, which every Milvus of the newest versions has."""
+def _refusal(client: rest.Client, call: Call[Any]) -> errors.MilvusError | None:
+    """Make a call, and return the error that the server refuses it with; None: it does not."""
     try:
-        client.send(rest.users.list_())
-    except errors.NoSuchEndpointError:
-        return True
+        client.send(call)
     except errors.MilvusError as error:
         if error.transient:
             raise
-    return False
+        return error
+    return None
 
 
 def _database(client: rest.Client, name: str) -> Finding:
@@ -138,18 +133,11 @@ def _privileges(client: rest.Client, collection: str | None) -> Finding:
         ("ListAliases", rest.aliases.list_(name)),
         ("Query", rest.entities.query(name, limit=1)),
     ):
-        try:
-            client.send(call)
-        except errors.PermissionDeniedError:
-            denied.append(privilege)
-        except (errors.CollectionNotFoundError, errors.DatabaseNotFoundError):
-            raise
-        except errors.MilvusError as error:  # not loaded, for instance
-            if error.transient:
-                raise
-            allowed.append(privilege)
-        else:
-            allowed.append(privilege)
+        refusal = _refusal(client, call)
+        if isinstance(refusal, errors.CollectionNotFoundError | errors.DatabaseNotFoundError):
+            raise refusal
+        # Of another refusal it is not the user that is the reason: it is not loaded, for instance.
+        (denied if isinstance(refusal, errors.PermissionDeniedError) else allowed).append(privilege)
     missing = f" Missing: {', '.join(denied)}." if denied else ""
     text = f"on {name}: {', '.join(allowed) or 'none'}.{missing} Calls that write were not tried"
     return Finding("privileges", "warning" if denied else "ok", text)
@@ -162,6 +150,3 @@ def _triggerer() -> Finding:
     if problem:
         return Finding("triggerer", "warning", f"not alive ({problem}): tasks with deferrable=True would not go on")
     return Finding("triggerer", "ok", "alive")
-
-
-__all__ = ["Finding", "check"]

@@ -69,6 +69,10 @@ STANDARD_FIELDS = (
     StandardField("schema", "Database", DEFAULT_DATABASE, "The database that calls use unless they name another."),
 )
 
+#: What Airflow's form writes beside its own fields, and into them.
+LABELS = {field.name: field.label for field in STANDARD_FIELDS}
+PLACEHOLDERS = {field.name: field.placeholder for field in STANDARD_FIELDS}
+
 EXTRA_FIELDS = (
     ExtraField(
         "secure",
@@ -103,5 +107,3 @@ EXTRA_FIELDS = (
         "The web page of this instance: Attu, Milvus WebUI, or the Zilliz Cloud console.",
     ),
 )
-
-__all__ = ["CLOUD_CONSOLES", "CONNECTION_TYPE", "DEFAULT_CONN_ID", "EXTRA_FIELDS", "HOOK_NAME", "STANDARD_FIELDS"]

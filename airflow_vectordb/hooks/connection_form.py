@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
-
-
-def ui_field_behaviour() -> dict[str, Any]:
-    """Return labels and placeholders of Airflow's own fields, as the hook's ``get_ui_field_behaviour`` gives them."""
-    return {
-        "hidden_fields": [],
-        "relabeling": {field.name: field.label for field in STANDARD_FIELDS},
-        "placeholders": {field.name: field.placeholder for field in STANDARD_FIELDS if field.placeholder},
-    }
+from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS
 
 
 def form_widgets() -> dict[str, Any]:
@@ -40,6 +31,3 @@ def form_widgets() -> dict[str, Any]:
             **given,
         )
     return widgets
-
-
-__all__ = ["form_widgets", "ui_field_behaviour"]

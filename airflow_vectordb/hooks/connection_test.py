@@ -21,7 +21,7 @@ from airflow.sdk import Connection
 
 from airflow_vectordb import rest
 from airflow_vectordb._compat import AirflowException, mask_secret
-from airflow_vectordb.hooks.connection import ConnectionLike, ca_bundle_of, config_from_connection
+from airflow_vectordb.hooks.connection import AnyConnection, ca_bundle_of, config_from_connection
 from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
 from airflow_vectordb.rest import DEFAULT_PORT, errors
 from airflow_vectordb.rest.config import MilvusConfig
@@ -83,7 +83,7 @@ _TLS_ADVICE = (
 )
 
 
-def check_connection(connection: ConnectionLike, database: str | None = None) -> tuple[bool, str]:
+def check_connection(connection: AnyConnection, database: str | None = None) -> tuple[bool, str]:
     """
     Check a connection by listing the collections of its database, once.
 
@@ -269,6 +269,3 @@ def _listed(problems: list[str]) -> str:
 def _label(key: re.Match[str]) -> str:
     name = key[1] or key[2]
     return f"{_LABELS[name]} (extra `{name}`)" if name in _LABELS else key[0]
-
-
-__all__ = ["check_connection", "connection_in_environment"]

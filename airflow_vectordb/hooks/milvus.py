@@ -25,7 +25,13 @@ from airflow_vectordb.hooks.connection import (
     console_link,
     read_patiently,
 )
-from airflow_vectordb.hooks.connection_fields import CONNECTION_TYPE, DEFAULT_CONN_ID, HOOK_NAME
+from airflow_vectordb.hooks.connection_fields import (
+    CONNECTION_TYPE,
+    DEFAULT_CONN_ID,
+    HOOK_NAME,
+    LABELS,
+    PLACEHOLDERS,
+)
 from airflow_vectordb.hooks.entities import EntityMethods
 from airflow_vectordb.hooks.ingest import IngestMethods
 
@@ -78,7 +84,7 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return labels and placeholders of the connection form; Airflow 3.1 asks for it."""
-        return connection_form.ui_field_behaviour()
+        return {"hidden_fields": [], "relabeling": LABELS, "placeholders": PLACEHOLDERS}
 
     def __init__(
         self,

@@ -14,6 +14,4 @@ if TYPE_CHECKING:
     from airflow_vectordb.operators import _stage as _stage
     from airflow_vectordb.operators import _verify as _verify
 
-__getattr__, __dir__ = lazy_face(
-    __name__, ("_aliases", "_create", "_create_collection", "_replace", "_stage", "_verify")
-)
+__getattr__, __dir__ = lazy_face(__name__)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
         segments,
         users,
     )
+
+    # Used by the rest of this package, and no part of the public face; so is Session.
     from airflow_vectordb.rest import driver as driver
     from airflow_vectordb.rest import index as index
     from airflow_vectordb.rest import schema as schema
@@ -54,32 +56,8 @@ DEFAULT_RETRIES = 4
 #: Seconds: operating systems take no time-outs that are much longer, and clocks cannot be moved by such a time.
 LONGEST_TIMEOUT = 1e9
 
-_MODULES = (
-    "aliases",
-    "collections",
-    "compactions",
-    "databases",
-    "entities",
-    "errors",
-    "fields",
-    "filters",
-    "functions",
-    "import_jobs",
-    "indexes",
-    "partitions",
-    "privilege_groups",
-    "quota_center",
-    "resource_groups",
-    "roles",
-    "segments",
-    "users",
-)
-#: Used by the rest of this package, and no part of the public face; so is Session.
-_INTERNAL = ("driver", "index", "schema", "spelling", "text", "wording")
-
 __getattr__, __dir__ = lazy_face(
     __name__,
-    (*_MODULES, *_INTERNAL),
     {
         "AsyncClient": "http.async_client",
         "Client": "http.client",

@@ -142,6 +142,3 @@ def class_of_status(http_status: int) -> type[errors.MilvusError] | None:
     if http_status == 408 or (http_status >= 500 and http_status not in (501, 505)):
         return errors.GatewayError
     return None
-
-
-__all__ = ["CODES", "HINTS", "class_of", "class_of_status", "explain", "is_transient", "limiter_interval"]

@@ -76,6 +76,3 @@ async def adrive(steps: Generator[Step | Sleep, Any, T], perform: Callable[[Step
     except StopIteration as stop:
         result: T = stop.value
         return result
-
-
-__all__ = ["Log", "Sleep", "adrive", "drive"]

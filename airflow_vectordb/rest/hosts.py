@@ -110,6 +110,3 @@ def read_proxy(given: str) -> Proxy:
 def _unusable(why: str) -> ConnectError:
     reason = f"the proxy settings ({_VARIABLES}) cannot be used: {why}"
     return ConnectError(reason, hint="Correct them, or set NO_PROXY.", transient=False)
-
-
-__all__ = ["Proxy", "host_problem", "proxy_for", "read_proxy"]

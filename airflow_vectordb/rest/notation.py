@@ -172,6 +172,3 @@ def _check_size(value: Any) -> None:
             raise UnreadableTextError(_TOO_LARGE)
         if isinstance(part, dict | list | tuple):
             stack += [(inner, depth + 1) for inner in (part.values() if isinstance(part, dict) else part)]
-
-
-__all__ = ["UnreadableTextError", "read_text"]

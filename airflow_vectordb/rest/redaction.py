@@ -186,5 +186,3 @@ _RARE_ESCAPE = re.compile(r"""\\[ux'\\]""")
 _ENCODED = re.compile(r"""%[0-9a-fA-F]{2}|&|\\[ux'\\/]""")
 _ESCAPES = re.compile(r"""((?:\\u[0-9a-fA-F]{4})+)|((?:\\x[0-9a-fA-F]{2})+)|\\(["'\\/])""")
 _DECODERS: tuple[Callable[[str], str], ...] = (_from_json, _from_url, _from_html)
-
-__all__ = ["Redactor", "redactor_of"]

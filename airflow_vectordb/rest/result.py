@@ -16,6 +16,3 @@ class Result(dict[str, Any]):
 
     def __post_init__(self) -> None:
         self.update({name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()})
-
-
-__all__ = ["Result"]

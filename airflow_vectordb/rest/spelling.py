@@ -144,10 +144,3 @@ def _edits(one: str, other: str, most: int) -> int:
                 cost = min(cost, last[j - 2] + 1)
             row.append(cost)
     return row[-1]
-
-
-# fmt: off
-__all__ = [
-    "article", "check_name", "describe_value", "has_template", "is_nothing", "near_miss", "normalize_key", "show",
-    "suggest",
-]

@@ -28,6 +28,3 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
-
-
-__all__ = ["LONGEST_LINE", "printable", "sanitize_text"]

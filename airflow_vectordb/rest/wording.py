@@ -222,6 +222,3 @@ def names_in(words: str) -> dict[str, str]:
     elif named := _PRIVILEGE.search(words):
         found["privilege"] = named[1]
     return found
-
-
-__all__ = ["HEAD", "Where", "duration", "error_text", "fit", "gist", "in_words", "names_in", "sentence", "shorten"]

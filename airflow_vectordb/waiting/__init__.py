@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __getattr__, __dir__ = lazy_face(
     __name__,
-    ("conditions", "polling"),
     {
         **dict.fromkeys(("Condition", "Done", "Memory", "Pending", "PollResult", "Progress"), "base"),
         **dict.fromkeys(("CollectionLoaded", "CollectionReleased"), "collections"),

@@ -108,6 +108,3 @@ class Report:
 def still_waiting(name: object, error: MilvusError) -> str:
     """Describe an error that does not end a wait."""
     return f"{str(error).rstrip('.')}; still waiting for {name}"
-
-
-__all__ = ["REPORT_INTERVAL", "Report", "still_waiting"]

@@ -91,6 +91,3 @@ class SealedRows:
                 raise
             return 0
         return alive
-
-
-__all__ = ["LONGEST_LAG", "LONGEST_SETTLING_TIME", "SETTLING_TIME", "STANDSTILL", "SealedRows"]

@@ -77,39 +77,39 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
         (said("unhealthy"), f"unhealthy, last heartbeat {BEAT}"),
         (said(None, None), "none has ever been there"),
         (said("unhealthy", database="unhealthy"), ""),
-        (b"<html>", ""),
-        (b"", ""),
-        ([], ""),
-        ({"triggerer": {}}, ""),
-        ({"triggerer": None, "metadatabase": None}, ""),
-        (b"[" * 100_000, ""),
+        (b"<html>", None),
+        (b"", None),
+        ([], None),
+        ({"triggerer": {}}, None),
+        ({"triggerer": None, "metadatabase": None}, None),
+        (b"[" * 100_000, None),
     ],
 )
-def test_what_it_means(answer: Any, words: str, api: Api) -> None:
+def test_what_it_means(answer: Any, words: str | None, api: Api) -> None:
     api.answer = answer
-    assert health.missing_triggerer() == words
+    assert health.triggerer_problem() == words
     assert api.asked == ["/api/v2/monitor/health"]
 
 
 @pytest.mark.parametrize("status", [302, 401, 404, 500])
 def test_no_answer_is_no_news(status: int, api: Api) -> None:
     api.status, api.answer = status, b""
-    assert health.missing_triggerer() == ""
+    assert health.triggerer_problem() is None
 
 
 def test_nobody_there_is_no_news() -> None:
-    assert health.missing_triggerer() == ""
+    assert health.triggerer_problem() is None
 
 
 def test_the_execution_api_is_asked_first(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     api.answer = said("unhealthy")
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://127.0.0.1:1/airflow")
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", f"{api.url}/team/execution/")
-    assert health.missing_triggerer()
+    assert health.triggerer_problem()
     assert api.asked == ["/team/api/v2/monitor/health"]
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", "http://127.0.0.1:1/execution/")
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", api.url)
-    assert health.missing_triggerer()
+    assert health.triggerer_problem()
 
 
 # What a task says of it ---------------------------------------------------------------------------------------------

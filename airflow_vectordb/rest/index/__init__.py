@@ -9,6 +9,6 @@ from airflow_vectordb import lazy_face
 if TYPE_CHECKING:
     from airflow_vectordb.rest.index import parsing, plan, spec, types
 
-__getattr__, __dir__ = lazy_face(__name__, ("parsing", "plan", "spec", "types"))
+__getattr__, __dir__ = lazy_face(__name__)
 
 __all__ = ["parsing", "plan", "spec", "types"]

@@ -9,6 +9,6 @@ from airflow_vectordb import lazy_face
 if TYPE_CHECKING:
     from airflow_vectordb.rest.schema import compare, parsing, properties, propose, spec
 
-__getattr__, __dir__ = lazy_face(__name__, ("compare", "parsing", "properties", "propose", "spec"))
+__getattr__, __dir__ = lazy_face(__name__)
 
 __all__ = ["compare", "parsing", "properties", "propose", "spec"]
