@@ -32,19 +32,17 @@ class IndexMethods(HookBase):
         :raises MilvusError: when they cannot be created, when another index is there, or when it takes longer
         """
         with translate_errors():
-            specs, parsed = rest.index.spec.read_index_params(index_params)
-            if parsed.problems:
-                raise rest.errors.InvalidParametersError(parsed.problems, "index parameters")
+            specs = rest.index.spec.parse_index_params(index_params)
             described = self.send(rest.collections.describe(collection_name))
             specs = rest.index.plan.resolve_all(specs, described)
-            plan = rest.index.plan.plan_indexes(collection_name, specs, self._describe_indexes(collection_name))
+            plan = rest.index.plan.plan_indexes(collection_name, specs, self.describe_indexes(collection_name))
             if plan.to_create:
                 try:
                     self.send(rest.indexes.create(collection_name, plan.to_create))
                 except rest.errors.MilvusError as error:
                     fields = [field.name for field in described.fields]
                     raise plan.explain(error, fields) from error.__cause__
-            found = plan.find(self._describe_indexes(collection_name))
+            found = plan.find(self.describe_indexes(collection_name))
         if wait:
             names = tuple(description.index_name for description in found)
             built: list[dict[str, Any]] = self._wait_for(waiting.IndexesBuilt(collection_name, names), timeout)
@@ -54,6 +52,14 @@ class IndexMethods(HookBase):
     def describe_index(self, collection_name: str, index_name: str) -> IndexDescription:
         """Describe an index (:class:`~airflow_vectordb.rest.indexes.IndexDescription`)."""
         return self.send(rest.indexes.describe(collection_name, index_name))[0]
+
+    def describe_indexes(self, collection_name: str) -> list[IndexDescription]:
+        """Describe all indexes of a collection."""
+        found: list[IndexDescription] = []
+        for name in self.send(rest.indexes.list_(collection_name)):
+            with suppress(rest.errors.IndexNotFoundError):  # dropped since it was listed
+                found += self.send(rest.indexes.describe(collection_name, name))
+        return found
 
     def list_indexes(self, collection_name: str) -> list[str]:
         """List the names of a collection's indexes."""
@@ -71,13 +77,6 @@ class IndexMethods(HookBase):
     def drop_index(self, collection_name: str, index_name: str) -> None:
         """Drop an index. If it is on vectors, the collection must be released."""
         self.send(rest.indexes.drop(collection_name, index_name))
-
-    def _describe_indexes(self, collection_name: str) -> list[IndexDescription]:
-        found: list[IndexDescription] = []
-        for name in self.send(rest.indexes.list_(collection_name)):
-            with suppress(rest.errors.IndexNotFoundError):  # dropped since it was listed
-                found += self.send(rest.indexes.describe(collection_name, name))
-        return found
 
 
 __all__ = ["IndexMethods"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from airflow_vectordb import rest
+from airflow_vectordb import rest, waiting
+from airflow_vectordb.deferral import ResumeState, wait_for
 
 if TYPE_CHECKING:
     from airflow_vectordb.hooks.milvus import MilvusHook
@@ -46,7 +46,7 @@ class IndexCreation:
         self._replacement = replacement
         self._fail_on_same = fail_on_same
         self._specs = specs
-        self._existing = self._describe_all()
+        self._existing = self._hook.describe_indexes(self._collection)
         self._plan = self._make_plan()
         for name in self._plan.existing:
             task.log.info("%s/%s is there already", self._collection, rest.text.sanitize_text(name, 255))
@@ -99,7 +99,7 @@ class IndexCreation:
         except rest.errors.IndexMismatchError:
             if self._fail_on_same:
                 raise
-            self._existing = self._describe_all()  # another client may have been faster
+            self._existing = self._hook.describe_indexes(self._collection)  # another client may have been faster
             self._plan = self._make_plan()
             refused = {
                 spec.name: (description, ", ".join(self._plan.unverified[spec.name].unverifiable))
@@ -128,14 +128,34 @@ class IndexCreation:
             return False
         return True
 
-    def _describe_all(self) -> list[IndexDescription]:
-        existing: list[IndexDescription] = []
-        for name in self._hook.send(rest.indexes.list_(self._collection)):
-            with suppress(rest.errors.IndexNotFoundError):  # dropped since it was listed
-                existing += self._hook.send(rest.indexes.describe(self._collection, name))
-        return existing
-
     def _describe_planned(self) -> list[IndexDescription]:
         if not all(spec.named for spec in self._plan.specs):  # the server has chosen a name
-            return self._plan.find(self._describe_all())
+            return self._plan.find(self._hook.describe_indexes(self._collection))
         return [self._hook.send(rest.indexes.describe(self._collection, s.name))[0] for s in self._plan.specs]
+
+
+def wait_until_built(
+    task: CreateIndexOperator | CreateCollectionOperator,
+    hook: MilvusHook,
+    state: ResumeState,
+    found: list[IndexDescription],
+    *,
+    min_rows: int = 0,
+    flushed_rows: int | None = None,
+) -> None:
+    """
+    Wait for indexes, unless the task shall not; their descriptions are in ``state.results["built"]`` then.
+
+    :param found: what was read back when they were created
+    :param flushed_rows: rows at a flush, 0 if unknown; None: there was none
+    """
+    names = tuple(description.index_name for description in found)
+    condition = waiting.IndexesBuilt(task.collection_name, names, min_rows=min_rows, flushed_rows=flushed_rows)
+    seen = condition.judge(found)
+    if isinstance(seen, waiting.Done):
+        state.results["built"] = seen.result
+    elif task.wait_for_completion:
+        # What was read before a flush took effect says nothing.
+        wait_for(task, hook, state, "built", condition, initial_result=seen if flushed_rows is None else None)
+    else:
+        state.results["built"] = [description.as_json() for description in found]

@@ -10,13 +10,12 @@ from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb._compat import is_retry
 from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.operators._literals import validate_new_name
-from airflow_vectordb.validation import validate_rendered
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
-    from airflow_vectordb.operators.collection import CreateCollectionOperator, DropCollectionOperator
+    from airflow_vectordb.operators.collection import CreateCollectionOperator
     from airflow_vectordb.rest.collections import Collection
     from airflow_vectordb.rest.index.spec import IndexSpec
     from airflow_vectordb.rest.schema.compare import Difference
@@ -119,7 +118,7 @@ class _Creation:
         operators._aliases.refuse_aliases(self._hook, existing, "Move it first.")
         self._rehearse()
         lines = "; ".join(map(str, differences))
-        self._task.log.warning("Dropping %s with %s: %s", self._name, _rows_in_words(self._hook, existing), lines)
+        self._task.log.warning("Dropping %s with %s: %s", self._name, rows_in_words(self._hook, existing), lines)
         self._hook.send(rest.collections.drop(self._name))
         return self._create(replaced=True)
 
@@ -221,14 +220,7 @@ def _index_and_load(
         except rest.errors.IndexMismatchError as error:
             hint = 'CreateIndexOperator(if_exists="replace") replaces it.'
             raise error.with_context(hint=hint) from error.__cause__
-        condition = waiting.IndexesBuilt(name, tuple(description.index_name for description in found))
-        seen = condition.judge(found)
-        if isinstance(seen, waiting.Done):
-            results["built"] = seen.result
-        elif task.wait_for_completion:
-            wait_for(task, hook, state, "built", condition, initial_result=seen)
-        else:
-            results["built"] = [description.as_json() for description in found]
+        operators._create.wait_until_built(task, hook, state, found)
     if "asked_to_load" not in results:
         task.log.info("Loading %s", name)
         hook.send(rest.collections.load(name))
@@ -240,32 +232,7 @@ def _index_and_load(
     return {"indexes": results["built"], **loading}
 
 
-def drop_collection(task: DropCollectionOperator, hook: MilvusHook, context: Context) -> bool:
-    """Do what ``DropCollectionOperator`` is for."""
-    name = task.collection_name
-    problems = validate_rendered(collection_name=name)
-    if problems:
-        raise rest.errors.InvalidParametersError(problems)
-    with task.error_context(hook, task.describe_target()):
-        try:
-            described = hook.send(rest.collections.describe(name))
-        except rest.errors.CollectionNotFoundError as error:
-            if task.if_missing == "fail" and not is_retry(context):
-                raise error.with_context(hint='Set if_missing="skip" if that is fine.') from error.__cause__
-            task.log.info("%s: nothing to drop", name)
-            return False
-        aliases = operators._aliases.aliases_of(hook, described)
-        if name in aliases or not task.drop_aliases:
-            operators._aliases.refuse_aliases(hook, described, "Move it first, or set drop_aliases=True.")
-        for alias in aliases:
-            task.log.info("Dropping alias %s", alias)
-            hook.send(rest.aliases.drop(alias))
-        task.log.info("Dropping %s with %s", name, _rows_in_words(hook, described))
-        hook.send(rest.collections.drop(name))
-    return True
-
-
-def _rows_in_words(hook: MilvusHook, described: Collection) -> str:
+def rows_in_words(hook: MilvusHook, described: Collection) -> str:
     """Return how many rows a collection has, for the log; that nobody knows is no reason to fail."""
     loaded = described.load == "LoadStateLoaded"
     try:

@@ -238,11 +238,7 @@ class IndexReplacement:
 
     def _restore(self, collection: str, old: list[dict[str, Any]]) -> list[str]:
         """Create old indexes in whose place there is none now, or one that is of no use."""
-        existing = [
-            description.as_json()
-            for name in self._hook.send(rest.indexes.list_(collection))
-            for description in self._hook.send(rest.indexes.describe(collection, name))
-        ]
+        existing = [description.as_json() for description in self._hook.describe_indexes(collection)]
         rejected = self._state.results.get("rejected", ())
         restored: list[str] = []
         for index in old:

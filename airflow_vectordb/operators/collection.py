@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import operators, rest, waiting
+from airflow_vectordb._compat import is_retry
 from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.operators._literals import check_indexes_of_schema, check_new_name
 from airflow_vectordb.operators.base import MilvusOperator, WaitingOperator
@@ -21,6 +22,7 @@ from airflow_vectordb.validation import (
     check_rows,
     check_schema,
     parse_names,
+    validate_rendered,
 )
 
 if TYPE_CHECKING:
@@ -143,10 +145,28 @@ class DropCollectionOperator(MilvusOperator):
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> bool:
         """Drop the collection, if it exists."""
-        dropped = operators._create_collection.drop_collection(self, hook, context)
-        if dropped:
-            self.emit_asset_events(hook, context, {"dropped_collection": self.collection_name})
-        return dropped
+        problems = validate_rendered(collection_name=self.collection_name)
+        if problems:
+            raise rest.errors.InvalidParametersError(problems)
+        with self.error_context(hook, self.describe_target()):
+            try:
+                described = hook.send(rest.collections.describe(self.collection_name))
+            except rest.errors.CollectionNotFoundError as error:
+                if self.if_missing == "fail" and not is_retry(context):
+                    raise error.with_context(hint='Set if_missing="skip" if that is fine.') from error.__cause__
+                self.log.info("%s: nothing to drop", self.collection_name)
+                return False
+            aliases = operators._aliases.aliases_of(hook, described)
+            if self.collection_name in aliases or not self.drop_aliases:
+                operators._aliases.refuse_aliases(hook, described, "Move it first, or set drop_aliases=True.")
+            for alias in aliases:
+                self.log.info("Dropping alias %s", alias)
+                hook.send(rest.aliases.drop(alias))
+            rows = operators._create_collection.rows_in_words(hook, described)
+            self.log.info("Dropping %s with %s", self.collection_name, rows)
+            hook.send(rest.collections.drop(self.collection_name))
+        self.emit_asset_events(hook, context, {"dropped_collection": self.collection_name})
+        return True
 
 
 class VerifyCollectionOperator(MilvusOperator):

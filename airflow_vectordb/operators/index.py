@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_vectordb import operators, rest, waiting
+from airflow_vectordb import operators, rest
 from airflow_vectordb._compat import is_retry
-from airflow_vectordb.deferral import ResumeState, wait_for
+from airflow_vectordb.deferral import ResumeState
 from airflow_vectordb.operators.base import MilvusOperator, WaitingOperator
 from airflow_vectordb.validation import (
     check_choice,
@@ -123,7 +123,12 @@ class CreateIndexOperator(WaitingOperator):
             specs, min_rows = self._read_arguments(hook)
             with self.error_context(hook, self.describe_target()):
                 found = self._create(hook, state, specs, replacement, retried=is_retry(context))
-                state.results["built"] = self._wait(hook, state, found, min_rows)
+                if not self.flush and any((index.total_rows or 0) < max(min_rows, 1) for index in found):
+                    self.log.info(
+                        "Rows that were inserted and are not sealed are in no index yet: flush=True seals them first"
+                    )
+                flushed = state.results.get("flushed")
+                operators._create.wait_until_built(self, hook, state, found, min_rows=min_rows, flushed_rows=flushed)
         if replacement is not None:
             with self.error_context(hook, self.describe_target()):
                 replacement.reload()
@@ -210,29 +215,6 @@ class CreateIndexOperator(WaitingOperator):
         counted = f", with {rows:,} rows in memory" if rows else ""
         self.log.info("%s: flushed%s; sealing goes on in the server", self.collection_name, counted)
         return rows
-
-    def _wait(
-        self, hook: MilvusHook, state: ResumeState, found: list[IndexDescription], min_rows: int
-    ) -> list[dict[str, Any]]:
-        condition = waiting.IndexesBuilt(
-            self.collection_name,
-            tuple(description.index_name for description in found),
-            min_rows=min_rows,
-            flushed_rows=state.results.get("flushed"),
-        )
-        seen = condition.judge(found)
-        if not self.flush and any((description.total_rows or 0) < max(min_rows, 1) for description in found):
-            self.log.info("Rows that were inserted and are not sealed are in no index yet: flush=True seals them first")
-        result: list[dict[str, Any]]
-        if isinstance(seen, waiting.Done):
-            result = seen.result
-        elif self.wait_for_completion:
-            # What was read before a flush took effect says nothing.
-            initial_result = None if self.flush else seen
-            result = wait_for(self, hook, state, "built", condition, initial_result=initial_result)
-        else:
-            result = [description.as_json() for description in found]
-        return result
 
 
 class DropIndexOperator(MilvusOperator):
