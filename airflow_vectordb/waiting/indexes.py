@@ -14,6 +14,7 @@ from airflow_vectordb.rest.errors import (
 )
 from airflow_vectordb.rest.indexes import IndexDescription
 from airflow_vectordb.rest.text import sanitize_text
+from airflow_vectordb.rest.wording import duration
 from airflow_vectordb.waiting.base import Done, Memory, Pending, Poll, PollResult, Progress
 from airflow_vectordb.waiting.sealed_rows import STANDSTILL, SealedRows
 
@@ -109,7 +110,7 @@ class IndexesBuilt:
 
     def _too_few(self, rows: int) -> WaitTimeoutError:
         return WaitTimeoutError(
-            f"nothing has changed for {STANDSTILL:g} s; waited for: {self}",
+            f"nothing has changed for {duration(STANDSTILL)}; waited for: {self}",
             cause=f"{rows:,} rows are flushed and indexed, fewer than min_rows={self.min_rows:,}",
             hint="Do rows share keys? Lower it then.",
         )

@@ -19,8 +19,9 @@ LONGEST_SETTLING_TIME = 3 * SETTLING_TIME
 #: rows since the flush, which are counted too, and are in no index until they are sealed. Milvus 2.6.3 reported 2.9 s
 #: after a flush what it sealed.
 LONGEST_LAG = 60.0
-#: Seconds after which no more rows are expected of a flush, when all that are counted are indexed.
-STANDSTILL = 120.0
+#: Seconds after which no more rows are expected, when all that are counted are indexed. Rows that came after the flush
+#: are counted before that: Milvus by itself seals what nobody has added to for ten minutes.
+STANDSTILL = 900.0
 
 
 class SealedRows:
