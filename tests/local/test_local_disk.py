@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sqlite3
 import stat
@@ -325,28 +324,6 @@ def test_a_flush_that_fails_loses_nothing(engine: Engine, monkeypatch: pytest.Mo
         engine.collections.drop("default", "c")
     assert engine.collections.names("default") == []
     engine.collections.create("default", SPEC)
-
-
-def test_an_index_of_an_earlier_version_is_the_same_as_one_that_is_created_now(tmp_path: Path) -> None:
-    """They kept its build parameters one by one, as texts."""
-    engine = lite_engine(tmp_path)
-    engine.collections.create("default", SPEC)
-    params = {"index_type": "HNSW", "metric_type": "L2", "params": '{"M":8,"efConstruction":16}'}
-    engine.indexes.create("default", "c", "vector", "", params)
-    engine.close(5)
-    before = {"index_type": "HNSW", "metric_type": "L2", "M": "8", "efConstruction": "16"}
-    with sqlite3.connect(tmp_path / "catalog.sqlite") as sql:
-        ((document,),) = sql.execute("SELECT document FROM collections")
-        kept = json.loads(document)
-        assert kept["indexes"]["vector"]["params"] == params
-        kept["indexes"]["vector"]["params"] = before
-        sql.execute("UPDATE collections SET document = ?", (json.dumps(kept),))
-    sql.close()
-    engine = lite_engine(tmp_path)
-    engine.indexes.create("default", "c", "vector", "", params)
-    (index,) = engine.indexes.describe("default", "c")
-    assert index.params == params
-    engine.close(5)
 
 
 def full(catalog: Catalog) -> Callable[[], object]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import accumulate, pairwise
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 COUNT = "count(*)"
 """The output field that stands for the number of rows."""
@@ -92,3 +95,7 @@ class SearchResult:
     given: int
     rows: list[int]
     counts: list[int]
+
+    def by_query(self, hits: list[T]) -> list[list[T]]:
+        """Return the hits of each query vector, whatever stands for a hit."""
+        return [hits[start:end] for start, end in pairwise([0, *accumulate(self.counts)])]

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from airflow_vectordb.local.engine.lite.disk import Reserve
-from airflow_vectordb.local.engine.literals import json_text
 from airflow_vectordb.local.engine.model import CollectionSpec, DatabaseInfo, ImportFile, ImportInfo
 from airflow_vectordb.local.errors import ApiError, alias_not_found, collection_not_found, database_not_found, no_space
 
@@ -31,7 +30,6 @@ CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NU
 """
 # Ids are handed out from a block that is written down first, so that none is handed out twice after a crash.
 _ID_BLOCK = 1 << 30
-_INDEX_KEYS = ("index_type", "metric_type", "params")
 
 
 @dataclass
@@ -45,22 +43,6 @@ class IndexRecord:
     field: str
     params: dict[str, str]
     properties: dict[str, str] = dataclasses.field(default_factory=dict)
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> IndexRecord:
-        params = {key: document["params"][key] for key in _INDEX_KEYS if key in document["params"]}
-        # Those of earlier versions, which kept the text of each build parameter.
-        beside = {key: value for key, value in document["params"].items() if key not in _INDEX_KEYS}
-        if beside:
-            params["params"] = json_text({key: _value(text) for key, text in beside.items()})
-        return cls(**{**document, "params": params})
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 @dataclass
@@ -104,7 +86,7 @@ class CollectionRecord:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> CollectionRecord:
-        indexes = {name: IndexRecord.from_json(entry) for name, entry in document["indexes"].items()}
+        indexes = {name: IndexRecord(**entry) for name, entry in document["indexes"].items()}
         return cls(**{**document, "spec": CollectionSpec.from_json(document["spec"]), "indexes": indexes})
 
 

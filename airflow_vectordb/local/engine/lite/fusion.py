@@ -51,7 +51,7 @@ def check_strategy(call: HybridCall) -> None:
 
 def fuse(call: HybridCall, found: list[SearchResult], metrics: list[str]) -> list[list[Ranked]]:
     """Return all hits of all searches for each query vector, best first; each search has its metric."""
-    lists: list[list[list[Ranked]]] = [_by_query(one) for one in found]
+    lists: list[list[list[Ranked]]] = [_ranked(one) for one in found]
     if call.strategy == "rrf":
         k = float(call.params.get("k", _RRF_K))
         scores = [[[1 / (k + rank) for rank, _ in enumerate(hits, 1)] for hits in one] for one in lists]
@@ -75,14 +75,9 @@ def fuse(call: HybridCall, found: list[SearchResult], metrics: list[str]) -> lis
     return fused
 
 
-def _by_query(found: SearchResult) -> list[list[Ranked]]:
+def _ranked(found: SearchResult) -> list[list[Ranked]]:
     ids: Sequence[int | str] = found.ids
-    hits = [Ranked(key, score) for key, score in zip(ids, found.scores, strict=True)]
-    lists, start = [], 0
-    for count in found.counts:
-        lists.append(hits[start : start + count])
-        start += count
-    return lists
+    return found.by_query([Ranked(key, score) for key, score in zip(ids, found.scores, strict=True)])
 
 
 def _turns(metrics: list[str], *, normalize: bool) -> tuple[list[Callable[[float], float]], bool]:

@@ -62,7 +62,7 @@ class Searches:
         if call.grouping_field:
             return self._grouped(record, call, wide)
         found = self._result(record, wide)
-        return _only(found, [rows[call.offset : call.offset + call.limit] for rows in _by_query(found)])
+        return _only(found, [rows[call.offset : call.offset + call.limit] for rows in found.by_query(found.rows)])
 
     def _result(self, record: CollectionRecord, call: SearchCall) -> SearchResult:
         results = self._driver.search(record, call)
@@ -84,7 +84,7 @@ class Searches:
         values = values_of(column_of(columns, field))
         if field not in fields and "*" not in fields:
             columns = [column for column in columns if column.field_name != field]
-        kept = [group(rows, values.__getitem__, call) for rows in _by_query(found)]
+        kept = [group(rows, values.__getitem__, call) for rows in found.by_query(found.rows)]
         return _only(dataclasses.replace(found, columns=columns), kept)
 
     # --- by several ---
@@ -174,18 +174,9 @@ def _by_key(found: SearchResult) -> SearchResult:
         found,
         [
             [row for _, tied in groupby(rows, key=scores.__getitem__) for row in sorted(tied, key=ids.__getitem__)]
-            for rows in _by_query(found)
+            for rows in found.by_query(found.rows)
         ],
     )
-
-
-def _by_query(found: SearchResult) -> list[list[int]]:
-    """Return the rows that are hits of each query vector."""
-    lists, start = [], 0
-    for count in found.counts:
-        lists.append(found.rows[start : start + count])
-        start += count
-    return lists
 
 
 def _only(found: SearchResult, kept: list[list[int]]) -> SearchResult:
