@@ -10,6 +10,8 @@ import pytest
 from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home
 from airflow_vectordb.demo.processes import Processes, Stopped, StopSignals
+from airflow_vectordb.local import LocalMilvus
+from airflow_vectordb.rest import Client, MilvusConfig
 from tests.support.builds import RETRIES, TOKEN, Builds
 from tests.support.running_airflow import Run, RunningAirflow, processes_of
 
@@ -23,6 +25,19 @@ def pytest_exception_interact(call: pytest.CallInfo[Any]) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests with Airflows of their own come first, so that these do not run beside the one of the other tests."""
     items.sort(key=lambda item: item.path.name not in ("test_browser.py", "test_celery.py"))
+
+
+@pytest.fixture(scope="module")
+def milvus() -> Iterator[LocalMilvus]:
+    """A Milvus for the tests of one module, who put a proxy before it."""
+    with LocalMilvus(token=TOKEN) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(milvus: LocalMilvus) -> Iterator[Client]:
+    with Client(MilvusConfig(milvus.uri, token=TOKEN)) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

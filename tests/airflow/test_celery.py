@@ -19,12 +19,12 @@ from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home
 from airflow_vectordb.demo.processes import Processes, StopSignals
 from airflow_vectordb.local import LocalMilvus
-from airflow_vectordb.rest import Client, MilvusConfig, collections, entities, indexes
+from airflow_vectordb.rest import Client, collections, entities, indexes
 from tests.support.builds import TOKEN, Builds
 from tests.support.celery_airflow import CONCURRENCY, TRIGGERERS, WORKERS, CeleryAirflow, what_is_missing
 from tests.support.editions import missing
 from tests.support.running_airflow import Run, processes_of, seconds
-from tests.support.watched_milvus import WatchedMilvus
+from tests.support.watched_milvus import STEPS, WatchedMilvus
 
 FILES, ROWS, BATCH = 16, 1_000, 100
 #: Seconds for what begins with a task that is given up, after 20 s without a heartbeat.
@@ -37,12 +37,6 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "names": {"autoID": True, "fields": [NUMBER, NAME, VECTOR]},
 }
 HNSW = {"fieldName": "vector", "metricType": "COSINE", "indexType": "HNSW", "params": {"M": 16, "efConstruction": 64}}
-STEPS = {
-    "release": "collections/release",
-    "drop": "indexes/drop",
-    "create": "indexes/create",
-    "load": "collections/load",
-}
 _RANDOM = Random(12)
 
 
@@ -99,18 +93,11 @@ class Watched(WatchedMilvus):
             self._released.set()
 
 
-@pytest.fixture(scope="module")
-def milvus() -> Iterator[LocalMilvus]:
+@pytest.fixture(scope="module", autouse=True)
+def services() -> None:
+    """Skip these tests where there is no PostgreSQL or Redis."""
     if absent := what_is_missing():
         missing(f"not there: {absent}")
-    with LocalMilvus(token=TOKEN) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(milvus: LocalMilvus) -> Iterator[Client]:
-    with Client(MilvusConfig(milvus.uri, token=TOKEN)) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -12,17 +12,11 @@ from typing import Any
 import pytest
 
 from airflow_vectordb.local import LocalMilvus
-from airflow_vectordb.rest import Client, MilvusConfig, collections, entities, indexes
+from airflow_vectordb.rest import Client, collections, entities, indexes
+from tests.support.builds import TOKEN
 from tests.support.running_airflow import Run, RunningAirflow
-from tests.support.watched_milvus import WatchedMilvus
+from tests.support.watched_milvus import STEPS, WatchedMilvus
 
-TOKEN = "root:kill me not"
-STEPS = {
-    "release": "collections/release",
-    "drop": "indexes/drop",
-    "create": "indexes/create",
-    "load": "collections/load",
-}
 SCHEMA = {
     "fields": [
         {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
@@ -56,18 +50,6 @@ class Proxy(WatchedMilvus):
             os.kill(pid, signal.SIGKILL)
             self.killed.setdefault(collection, []).append((path, pid))
             return False
-
-
-@pytest.fixture(scope="module")
-def milvus() -> Iterator[LocalMilvus]:
-    with LocalMilvus(token=TOKEN) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(milvus: LocalMilvus) -> Iterator[Client]:
-    with Client(MilvusConfig(milvus.uri, token=TOKEN)) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

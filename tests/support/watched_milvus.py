@@ -13,6 +13,14 @@ from threading import Thread
 from types import TracebackType
 from typing import Any
 
+#: The replacement of an index, step -> path.
+STEPS = {
+    "release": "collections/release",
+    "drop": "indexes/drop",
+    "create": "indexes/create",
+    "load": "collections/load",
+}
+
 
 class WatchedMilvus(ThreadingHTTPServer):
     """
