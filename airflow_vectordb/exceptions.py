@@ -14,7 +14,6 @@ from typing import Any, cast
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.rest.errors import MilvusError, rebuild
-from airflow_vectordb.rest.wording import error_text
 
 _MADE: dict[tuple[type[Any], type[Any]], type[Any]] = {}
 
@@ -26,7 +25,7 @@ class _Failure:
     _kinds: tuple[type[MilvusError], type[AirflowException]]
 
     def __str__(self) -> str:
-        return error_text(cast("MilvusError", self), self.task_id)
+        return cast("MilvusError", self).text(self.task_id)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (*self._kinds, dict(self.__dict__)))

@@ -42,18 +42,10 @@ class CollectionMethods(IndexMethods):
         and loads the collection. With a schema and ``index_params``, indexes are created and waited for, and the
         collection is loaded.
 
-        :param collection_name: name of the collection
-        :param dimension: of the vectors, in place of a schema
         :param schema: as ``CreateCollectionOperator`` takes it: ``{"fields": [{"fieldName", "dataType", "isPrimary",
             …}], …}`` in any spelling, or JSON or YAML of it; checked before the request
         :param index_params: as for ``CreateIndexOperator``
-        :param primary_field_name: without a schema: name of the primary key; None: ``id``
-        :param id_type: without a schema: type of the primary key; None: ``Int64``
-        :param vector_field_name: without a schema: name of the vector field; None: ``vector``
-        :param metric_type: without a schema: metric of the index; None: ``COSINE``
-        :param auto_id: without a schema: whether the server makes the keys
         :param properties: settings, for example ``{"shardsNum": 2, "ttlSeconds": 86400}``
-        :param description: a description for people
         :param timeout: seconds for the indexes, and again for loading
         """
         with translate_errors():

@@ -27,7 +27,7 @@ from airflow_vectordb.rest import DEFAULT_PORT, errors
 from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.hosts import proxy_for
 from airflow_vectordb.rest.text import sanitize_text
-from airflow_vectordb.rest.wording import duration, error_text
+from airflow_vectordb.rest.wording import duration
 
 #: Seconds for the whole test, looking up the host's name included.
 LONGEST = 6.0
@@ -146,9 +146,7 @@ def explain(error: errors.MilvusError, config: MilvusConfig, advice: str | None 
 
     :param advice: what to do about it; None: what is usually to be done about such an error
     """
-    return error_text(error.with_context(hint=advice or _advice(error, config)), longest=LONGEST_CAUSE).replace(
-        "\n", " "
-    )
+    return error.with_context(hint=advice or _advice(error, config)).text(longest=LONGEST_CAUSE).replace("\n", " ")
 
 
 def _advice(error: errors.MilvusError, config: MilvusConfig) -> str:

@@ -68,31 +68,9 @@ class IngestMethods(HookBase):
         """
         Write rows into a collection: checked, in batches, several at once, in constant memory.
 
-        Operators keep the progress for a retry; a ``@task`` that wants that gives ``progress`` and ``save``.
+        The arguments are those of :class:`~airflow_vectordb.operators.ingest.IngestOperator`, which keeps its progress
+        for a retry; a ``@task`` that wants that gives ``progress`` and ``save``.
 
-        :param collection_name: the collection (or an alias: what it leads to at the beginning)
-        :param rows: an iterable of mappings, a function that returns one, a pandas or Polars frame, Arrow data, or what
-            an embedding task returns (its ``chunks``)
-        :param source: in place of rows: paths or globs of files, one or several, local or anything that Airflow's
-            ``ObjectStoragePath`` reads: JSON lines, CSV, Parquet, Arrow, ``.npy``, ``.npz``; also ``.gz``, ``.zst``
-        :param source_conn_id: Airflow connection for them; None: the default one of their storage
-        :param mode: ``upsert`` or ``insert``; None: ``insert`` where the server makes the keys, else ``upsert``
-        :param field_mapping: name in the source -> name of the field; None in place of one drops the column. A name
-            like ``metadata.page`` is what ``metadata`` has under ``page``
-        :param key_field: a field that tells rows apart, where the server makes the keys
-        :param replace_documents: name of the field that has a row's document: afterwards, each document that came has
-            exactly the rows that came with it
-        :param documents: further documents, which get no rows unless some come
-        :param on_bad_row: what to do about a row that cannot be sent, ``fail`` or ``skip``
-        :param max_bad_rows: rows that may be skipped; None: any number
-        :param bad_rows_path: file for what was skipped, as JSON lines with ``source``, ``row``, ``field``, ``reason``
-        :param batch_bytes: bytes of rows in one request, at most about 60 MiB
-        :param batch_rows: rows in one request
-        :param max_in_flight: requests on their way at once
-        :param min_rows: fewer rows than these are an error
-        :param flush: whether to seal the rows at the end
-        :param allow_missing: whether a file that does not exist, or a glob that matches nothing, has no rows
-        :param partition_name: the partition that rows go to; None: the default one
         :param progress: what ``save`` was last called with in an earlier try; None: nothing
         :param save: keeps the progress where a retry finds it; called with JSON-ready data
         :return: ``{"collection_name", "rows", "batches", "skipped", "bytes", "seconds"}``

@@ -217,20 +217,14 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
         deadline: Deadline,
         *,
         poll_interval: float,
-        started: float | None = None,
         initial_result: Pending | None = None,
         server_confirmed: bool = False,
     ) -> Any:
         """
         Wait until something is done, with progress in the log.
 
-        :param condition: what, a condition of ``airflow_vectordb.waiting``
-        :param deadline: when to give up
-        :param poll_interval: seconds, the longest pause between two polls
-        :param started: seconds since the epoch: when the wait began; None: now
-        :param initial_result: the result of a poll that has just been made; None: begin with one
-        :param server_confirmed: whether Milvus has answered before: then an answer that is not Milvus's is an outage,
-            and not the wrong address
+        The arguments are those of :func:`~airflow_vectordb.waiting.polling.poll_until_done`.
+
         :return: what the wait returns, JSON-ready
         :raises MilvusError: when it failed, or was not done by the deadline
         """
@@ -238,7 +232,7 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
             condition,
             deadline,
             poll_interval=poll_interval,
-            started=time.time() if started is None else started,
+            started=time.time(),
             initial_result=initial_result,
             server_confirmed=server_confirmed,
         )

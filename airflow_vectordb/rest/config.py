@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -82,10 +82,6 @@ class MilvusConfig:
         """Seconds after which a connection is no longer waited for."""
         # Less than all the time, so that a connection that never comes is no answer that never does.
         return min(CONNECT_TIMEOUT, 0.8 * self.socket_timeout)
-
-    def with_database(self, database: str | None) -> MilvusConfig:
-        """Return the same instance with another database; None: the one that it has."""
-        return self if database is None else replace(self, database=database)
 
     def serialize(self) -> Any:
         """Refuse to become an XCom, which Airflow asks for by this name: the token would be readable in it."""

@@ -39,7 +39,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar, TypeVar
 
-from airflow_vectordb.rest.wording import Where, error_text
+from airflow_vectordb.rest.error_text import ErrorText
+from airflow_vectordb.rest.wording import Where
 
 E = TypeVar("E", bound="MilvusError")
 
@@ -47,7 +48,7 @@ E = TypeVar("E", bound="MilvusError")
 _FACTS = ("message", "code", "http_status", "cause", "hint", "retry_after", "transient", "attempts")
 
 
-class MilvusError(Exception):
+class MilvusError(ErrorText, Exception):
     """
     Base of all errors of this provider. Its text has the cause, the advice, where, and the server's code and words.
 
@@ -64,9 +65,6 @@ class MilvusError(Exception):
     transient: bool = False
     #: Whether the call certainly had no effect, so that even one that is not idempotent may be retried.
     not_executed: ClassVar[bool] = False
-    #: What the error means; the first line of the docstring, where the call does not name all that is in it.
-    cause_template: ClassVar[str] = ""
-    advice: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -115,13 +113,10 @@ class MilvusError(Exception):
         copy.__cause__ = self.__cause__  # and not this error, of which a traceback would say the same again
         return copy.with_traceback(self.__traceback__)
 
-    def __str__(self) -> str:
-        return error_text(self)
-
     def as_json(self) -> dict[str, Any]:
         """Return JSON-ready data, for :func:`error_from`."""
-        where = None if self.where is None else asdict(self.where)
-        return {"error": type(self).__name__, "where": where, **{name: getattr(self, name) for name in _FACTS}}
+        facts = {name: getattr(self, name) for name in _FACTS}
+        return {"error": type(self).__name__, "where": self.where and asdict(self.where), **facts}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return rebuild, (type(self), vars(self).copy())

@@ -1,4 +1,4 @@
-"""Calls on ``/v2/vectordb/roles``."""
+"""Calls on ``/v2/vectordb/roles``. Without ``database``, they are about the configured one."""
 
 from __future__ import annotations
 
@@ -66,13 +66,7 @@ def grant_privilege(
 def revoke_privilege(
     role: str, privilege: str, object_type: str, object_name: str, *, database: str | None = None
 ) -> Call[None]:
-    """
-    Take back what :func:`grant_privilege` gave.
-
-    :param privilege: as ``Search``
-    :param object_type: ``Global``, ``Collection`` or ``User``
-    :param object_name: name of the collection or user; ``*``: all
-    """
+    """Take back what :func:`grant_privilege` gave."""
     return Call("roles/revoke_privilege", _v1(role, privilege, object_type, object_name, database), parse_none)
 
 
@@ -89,13 +83,7 @@ def grant_privilege_v2(role: str, privilege: str, collection: str, *, database: 
 
 
 def revoke_privilege_v2(role: str, privilege: str, collection: str, *, database: str | None = None) -> Call[None]:
-    """
-    Take back what :func:`grant_privilege_v2` gave.
-
-    :param privilege: a privilege, or a group of them
-    :param collection: name of a collection; ``*``: all
-    :param database: name of its database; ``*``: all; None: the configured one
-    """
+    """Take back what :func:`grant_privilege_v2` gave."""
     body = build_body(database, roleName=role, privilege=privilege, collectionName=collection)
     return Call("roles/revoke_privilege_v2", body, parse_none)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,7 +30,7 @@ def milvus() -> Iterator[LocalMilvus]:
     with LocalMilvus(token=f"root:{PASSWORD}") as server:
         with Client(MilvusConfig(server.uri, token=server.token, timeout=60)) as client:
             client.send(databases.create("books"))
-            with Client(client.config.with_database("books")) as books:
+            with Client(replace(client.config, database="books")) as books:
                 books.send(collections.create("novels", dimension=4))
         yield server
 

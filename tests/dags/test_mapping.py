@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def clients(server: LocalMilvus) -> Iterator[dict[str, Client]]:
 
 def within(client: Client, database: str) -> Client:
     """Make a client for a database."""
-    return Client(client.config.with_database(database))
+    return Client(replace(client.config, database=database))
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from airflow_vectordb.exceptions import as_airflow_exception
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.rest import collections, errors
 from airflow_vectordb.rest.errors import MilvusError, Where
-from airflow_vectordb.rest.wording import error_text
 from airflow_vectordb.waiting import IndexesBuilt
 from airflow_vectordb.waiting.polling import Deadline
 from tests.support.drivers import DeferrableOperator
@@ -43,12 +42,12 @@ def test_an_instance_of_both(kind: type[MilvusError], exception: type[AirflowExc
         assert isinstance(found, kind)
         assert isinstance(found, exception)
         assert isinstance(found, AirflowFailException) is (exception is AirflowFailException)
-        assert str(found) == error_text(given, "index")
+        assert str(found) == given.text("index")
         assert str(given) == re.sub("[ \n]task index$", "", str(found).replace("task index: ", ""))
         assert found.as_json() == given.as_json()
         assert errors.error_from(found.as_json()).as_json() == given.as_json()
         shown = "".join(traceback.format_exception_only(found))
-        assert shown.startswith(f"airflow_vectordb.rest.errors.{kind.__name__}: {error_text(given, 'index')[:50]}")
+        assert shown.startswith(f"airflow_vectordb.rest.errors.{kind.__name__}: {given.text('index')[:50]}")
     assert made.serialize() == (f"{exception.__module__}.{exception.__name__}", (str(made),), {})
 
 

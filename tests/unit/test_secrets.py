@@ -8,6 +8,7 @@ import json
 import pickle
 import traceback
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -135,7 +136,7 @@ def test_logs_of_all_levels(
 
 def test_reprs() -> None:
     config = MilvusConfig("http://localhost:19530", token=TOKEN)
-    shown = [config, config.with_database("shop"), Client(config), AsyncClient(config), MilvusHook()]
+    shown = [config, replace(config, database="shop"), Client(config), AsyncClient(config), MilvusHook()]
     for one in shown:
         assert_clean(f"{one!r} {one}")
 

@@ -10,8 +10,9 @@ from airflow_vectordb.exceptions import as_airflow_exception
 from airflow_vectordb.operators.collection import VerifyCollectionOperator
 from airflow_vectordb.rest import MilvusConfig, collections, entities, errors, indexes, partitions
 from airflow_vectordb.rest.codes import CODES
+from airflow_vectordb.rest.error_text import HEAD, gist
 from airflow_vectordb.rest.errors import MilvusError, Where
-from airflow_vectordb.rest.wording import HEAD, duration, fit, gist, in_words, shorten
+from airflow_vectordb.rest.wording import duration, fit, in_words, shorten
 from tests.support.harness import Logged, Operating, Pauses, Transport
 from tests.support.scripted import Answer, Behaviour, CutOff, Serve, error, ok, page
 

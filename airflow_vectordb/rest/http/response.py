@@ -11,9 +11,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from airflow_vectordb.rest import codes, errors
+from airflow_vectordb.rest.error_text import names_in
 from airflow_vectordb.rest.http.call import Answer, Call
 from airflow_vectordb.rest.text import sanitize_text
-from airflow_vectordb.rest.wording import duration, names_in
+from airflow_vectordb.rest.wording import duration
 
 #: Bytes of an answer that describes or lists things: 65,536 names of collections, say.
 MEDIUM_ANSWER = 32 * 1024 * 1024
