@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -53,6 +54,9 @@ def problems(index_type: str | None = None, /, **more: Any) -> list[str]:
         ("MARISA_TRIE", "marisa-trie"),
         ("FIASS", "FAISS"),
         ("FLATT", "FLAT"),
+        ("IVF_P", "IVF_PQ"),
+        ("IVFP_Q", "IVF_PQ"),
+        ("HNSWS_Q", "HNSW_SQ"),
     ],
 )
 def test_near_misses_of_index_types_are_refused(given: str, meant: str) -> None:
@@ -121,6 +125,15 @@ def test_metrics_that_are_not_known_are_sent() -> None:
         ("HNSW", "mmap.enable", "mmap.enabled"),
         ("INVERTED", "json_cast_typ", "json_cast_type"),
         ("VAMANA", "max_degre", "max_degree"),
+        # A letter is missing in one part of the name.
+        ("DISKANN", "disk_p_dims", "disk_pq_dims"),
+        ("DISKANN", "pq_code_budget_g", "pq_code_budget_gb"),
+        ("AISAQ", "inline_q", "inline_pq"),
+        ("HNSW_SQ", "q_type", "sq_type"),
+        ("MINHASH_LSH", "m_lsh_band", "mh_lsh_band"),
+        ("SPARSE_INVERTED_INDEX", "bm25_k", "bm25_k1"),
+        ("SPARSE_INVERTED_INDEX", "sindi_windw_size", "sindi_window_size"),  # of a family that grows
+        ("HNSW", "emb_list_stratgy", "emb_list_strategy"),
     ],
 )
 def test_near_misses_of_parameters_are_refused(index_type: str, given: str, meant: str) -> None:
@@ -198,11 +211,17 @@ def test_no_two_known_names_are_in_doubt() -> None:
         ("IVF_RABITQ", {"nlist": 128, "rbq_bits": 2}),
         ("IVF_PQ", {"nlist": 128, "m": 8, "nbits": 8, "refine": True, "refine_type": "fp16"}),
         ("MINHASH_LSH", {"mh_lsh_band": 8, "mh_lsh_aligned_block_size": 4096}),
+        # Near others.
+        ("SPARSE_INVERTED_INDEX_CC", {"drop_ratio_build": 0.2}),
+        ("SPARSE_WAND_CC", {}),
+        ("AISAQ", {"inline_pq": -1, "pq_cache_size": 0, "pq_read_page_cache_size": 8}),
+        ("DISKANN", {"warm_up": True, "use_bfs_cache": False, "num_load_thread": 8}),
+        ("GPU_CAGRA", {"cache_dataset_on_device": "true", "adapt_for_cpu": "false", "nn_descent_niter": 20}),
     ],
 )
 def test_documented_parameters_pass(index_type: str | None, params: dict[str, Any]) -> None:
     spec = read(index_type, params=params)
-    assert spec.params == params
+    assert (spec.index_type, spec.params) == (index_type or "AUTOINDEX", params)
     assert spec.warnings == ()
 
 
@@ -277,10 +296,18 @@ def test_truth(given: Any) -> None:
         ("HNSW", {"M": Fraction(10**400)}, "M is too large"),
         ("HNSW", {"M": object}, "M must be an integer"),
         ("HNSW", {"M": None}, "M is empty"),
-        ("HNSW", {"M": ""}, "M is empty"),
+        ("HNSW", {"M": ""}, "M is empty: its template rendered to nothing?"),
         ("HNSW", {"M": "None"}, "M is 'None', a missing value rendered to text"),
         ("INVERTED", {"json_path": "None"}, "json_path is 'None', a missing value rendered to text"),
         ("INVERTED", {"json_path": ["a"]}, "json_path must be a text, not ['a']"),
+        *(
+            ("HNSW_SQ", {"sq_type": value}, "sq_type must be a text, not ")
+            for value in (8, 1.5, True, np.int64(8), Decimal(8))
+        ),
+        *(
+            ("GPU_CAGRA", {"adapt_for_cpu": value}, "adapt_for_cpu must be true or false")
+            for value in (1, "yes", 0.5, [])
+        ),
         ("HNSW_SQ", {"refine": "maybe"}, "refine must be true or false, not 'maybe'"),
         ("HNSW_SQ", {"refine": 1}, "refine must be true or false, not 1"),
         ("SPARSE_WAND", {"drop_ratio_build": 1.5}, "drop_ratio_build must be a number from 0 to 1, not 1.5"),
@@ -330,7 +357,8 @@ def test_a_parameter_in_two_spellings(params: dict[str, Any], config: dict[str, 
 
 # Other shapes -------------------------------------------------------------------------------------------------------
 
-HNSW = IndexSpec("v", None, "HNSW", "L2", {"M": 16, "efConstruction": 200})
+BUILD = {"M": 16, "efConstruction": 200}
+HNSW = IndexSpec("v", None, "HNSW", "L2", BUILD)
 
 
 @pytest.mark.parametrize(
@@ -360,6 +388,10 @@ HNSW = IndexSpec("v", None, "HNSW", "L2", {"M": 16, "efConstruction": 200})
             "field_name": "v",
             "index_params": {"index_type": "HNSW", "metric_type": "L2", "params": {"M": 16, "efConstruction": 200}},
         },
+        *(
+            {"field_name": "v", "index_params": write({"index_type": "HNSW", "metric_type": "L2", "params": BUILD})}
+            for write in (json.dumps, str)
+        ),
     ],
 )
 def test_parameters_beside_the_type_as_pymilvus_has_them(given: dict[str, Any]) -> None:

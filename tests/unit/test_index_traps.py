@@ -53,67 +53,15 @@ def pairs(**params: Any) -> list[dict[str, str]]:
 # Names --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("index_type", "given", "meant"),
-    [
-        ("DISKANN", "disk_p_dims", "disk_pq_dims"),
-        ("DISKANN", "pq_code_budget_g", "pq_code_budget_gb"),
-        ("AISAQ", "inline_q", "inline_pq"),
-        ("HNSW_SQ", "q_type", "sq_type"),
-        ("MINHASH_LSH", "m_lsh_band", "mh_lsh_band"),
-        ("SPARSE_INVERTED_INDEX", "bm25_k", "bm25_k1"),
-        ("SPARSE_INVERTED_INDEX", "sindi_windw_size", "sindi_window_size"),  # of a family that grows
-        ("HNSW", "emb_list_stratgy", "emb_list_strategy"),
-    ],
-)
-def test_a_letter_is_missing_in_one_part_of_a_name(index_type: str, given: str, meant: str) -> None:
-    (problem,) = problems({"fieldName": "v", "indexType": index_type, "params": {given: 1}})
-    assert f"did you mean {meant!r}?" in problem
-
-
-@pytest.mark.parametrize(("given", "meant"), [("IVF_P", "IVF_PQ"), ("IVFP_Q", "IVF_PQ"), ("HNSWS_Q", "HNSW_SQ")])
-def test_a_letter_or_an_underscore_is_not_where_it_belongs(given: str, meant: str) -> None:
-    (problem,) = problems({"fieldName": "v", "indexType": given})
-    assert f"did you mean {meant!r}?" in problem
-
-
-@pytest.mark.parametrize(
-    ("index_type", "params"),
-    [
-        ("SPARSE_INVERTED_INDEX_CC", {"drop_ratio_build": 0.2}),
-        ("SPARSE_WAND_CC", {}),
-        ("AISAQ", {"inline_pq": -1, "pq_cache_size": 0, "pq_read_page_cache_size": 8}),
-        ("DISKANN", {"warm_up": True, "use_bfs_cache": False, "num_load_thread": 8}),
-        ("GPU_CAGRA", {"cache_dataset_on_device": "true", "adapt_for_cpu": "false", "nn_descent_niter": 20}),
-        ("HNSW", {"emb_list_strategy": "muvera", "muvera_num_repeats": 7}),
-    ],
-)
-def test_real_names_that_are_near_others_are_sent_as_they_are(index_type: str, params: dict[str, Any]) -> None:
-    spec = read(index_type, **params)
-    assert (spec.index_type, spec.params, spec.warnings) == (index_type, params, ())
-
-
 def test_what_weighs_a_score_is_left_to_the_server() -> None:
     spec = read("AUTOINDEX", bm25_k1=1.2, bm25_b=0.75)
     assert spec.params == {"bm25_k1": 1.2, "bm25_b": 0.75}
     assert len(spec.warnings) == 2
 
 
-@pytest.mark.parametrize("value", [8, 1.5, True, np.int64(8), Decimal(8)])
-def test_a_number_is_no_text(value: Any) -> None:
-    (problem,) = problems({"fieldName": "v", "indexType": "HNSW_SQ", "params": {"sq_type": value}})
-    assert problem.startswith("sq_type must be a text, not ")
-
-
 @pytest.mark.parametrize(("value", "sent"), [(True, "true"), ("False", "false"), (" TRUE", "true"), (np.True_, "true")])
 def test_a_flag_that_is_documented_as_a_text(value: Any, sent: str) -> None:
     assert read("GPU_IVF_FLAT", cache_dataset_on_device=value).params == {"cache_dataset_on_device": sent}
-
-
-@pytest.mark.parametrize("value", [1, "yes", 0.5, []])
-def test_what_is_no_flag(value: Any) -> None:
-    (problem,) = problems({"fieldName": "v", "indexType": "GPU_CAGRA", "params": {"adapt_for_cpu": value}})
-    assert problem.startswith("adapt_for_cpu must be true or false")
 
 
 def test_minhash_has_one_metric() -> None:
@@ -130,11 +78,6 @@ def test_a_key_of_the_index_among_its_parameters(key: str) -> None:
     assert problems({"fieldName": "v", "indexType": "HNSW", "params": {key: "x", "M": 16}}) == [
         f"{key!r} belongs beside params, and not into it"
     ]
-
-
-def test_a_parameter_among_the_keys_that_is_not_known() -> None:
-    (problem,) = problems({"field_name": "v", "index_type": "HNSW", "new_param": 5})
-    assert problem.startswith("unknown key 'new_param'; build parameters go into params")
 
 
 def test_two_paths_of_a_field_without_names() -> None:
@@ -169,13 +112,6 @@ def test_numbers_within_what_jinja_makes_of_a_mapping(value: Any) -> None:
 def test_truth_within_what_jinja_makes_of_a_mapping() -> None:
     (spec,) = parse_index_params(str({"fieldName": "v", "indexType": "SCANN", "params": {"with_raw_data": np.True_}}))
     assert spec.params == {"with_raw_data": True}
-
-
-@pytest.mark.parametrize("write", [lambda inner: inner, json.dumps, str], ids=["mapping", "JSON", "Python"])
-def test_the_body_of_pymilvus_with_its_parameters_as_a_text(write: Callable[[Any], Any]) -> None:
-    inner = {"index_type": "HNSW", "metric_type": "COSINE", "params": {"M": 16}}
-    (spec,) = parse_index_params({"field_name": "v", "index_params": write(inner)})
-    assert spec == IndexSpec("v", None, "HNSW", "COSINE", {"M": 16})
 
 
 # Reading back -------------------------------------------------------------------------------------------------------
