@@ -6,10 +6,14 @@ import ast
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_vectordb.rest.spelling import show
+
+#: What each refusal of something that a newer server may know says.
+SWITCH = "allow_unknown=True sends it as it is"
 
 #: Characters. A hundred indexes are a fifth of it.
 LONGEST = 100_000
@@ -30,6 +34,27 @@ _TOKEN = re.compile(
 )
 #: Numbers within it of NumPy, and decimal ones.
 _NUMBER = re.compile(r"""\b(?:np\.\w+|Decimal)\(['"]?([-+.0-9eE]{1,50})['"]?\)|\bnp\.(True|False)_(?!\w)""")
+
+
+@dataclass
+class Parsed:
+    """
+    What was parsed of what a user gave, as far as possible.
+
+    :param problems: everything that is wrong, one sentence each
+    :param malformed: those of them that are about keys, names and structure, which no template mends
+    :param envelope: ``collectionName`` and ``dbName`` of a whole request body, those of the two that are given
+    """
+
+    problems: list[str] = field(default_factory=list)
+    malformed: list[str] = field(default_factory=list)
+    envelope: Mapping[str, str] = field(default_factory=dict)
+
+    def refuse(self, problem: str, *, malformed: bool = True) -> None:
+        """Add one sentence about what is wrong."""
+        self.problems.append(problem)
+        if malformed:
+            self.malformed.append(problem)
 
 
 class UnreadableTextError(ValueError):

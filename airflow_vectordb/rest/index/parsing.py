@@ -24,7 +24,7 @@ from airflow_vectordb.rest.index.types import (
     Kind,
 )
 from airflow_vectordb.rest.index.values import check_value, format_value, values_equal
-from airflow_vectordb.rest.notation import UnreadableTextError, read_text
+from airflow_vectordb.rest.notation import SWITCH, Parsed, UnreadableTextError, read_text
 from airflow_vectordb.rest.spelling import (
     describe_value,
     has_template,
@@ -35,8 +35,6 @@ from airflow_vectordb.rest.spelling import (
     suggest,
 )
 
-#: What each refusal of something that a newer server may know says.
-SWITCH = "allow_unknown=True sends it as it is"
 _MOST_INDEXES = 1_000
 #: Keys of a whole request body.
 _ENVELOPE = {"indexparams": "indexParams", "collectionname": "collectionName", "dbname": "dbName"}
@@ -67,26 +65,14 @@ class ParsedIndex:
 
 
 @dataclass
-class ParsedParams:
+class ParsedParams(Parsed):
     """
     What was parsed of a user's index parameters.
 
     :param indexes: those whose field is known, by their position, those with :attr:`problems` included
-    :param problems: everything that is wrong, one sentence each
-    :param malformed: those of them that are about keys, names and structure, which no template mends
-    :param envelope: ``collectionName`` and ``dbName`` of a whole request body, those of the two that are given
     """
 
     indexes: dict[int, ParsedIndex] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    malformed: list[str] = field(default_factory=list)
-    envelope: Mapping[str, str] = field(default_factory=dict)
-
-    def add_problem(self, problem: str, *, malformed: bool = True) -> None:
-        """Add one sentence about what is wrong."""
-        self.problems.append(problem)
-        if malformed:
-            self.malformed.append(problem)
 
 
 def parse(raw: Any, *, allow_unknown: bool = False) -> ParsedParams:
@@ -95,13 +81,13 @@ def parse(raw: Any, *, allow_unknown: bool = False) -> ParsedParams:
     try:
         items = _items(raw, parsed)
     except RecursionError:
-        parsed.add_problem(TOO_DEEP)
+        parsed.refuse(TOO_DEEP)
         return parsed
     if len(items) > _MOST_INDEXES:
-        parsed.add_problem(f"index_params names {len(items):,} indexes; no collection has more than {_MOST_INDEXES:,}")
+        parsed.refuse(f"index_params names {len(items):,} indexes; no collection has more than {_MOST_INDEXES:,}")
         return parsed
     if not items and not parsed.problems:
-        parsed.add_problem("index_params is empty: it names no index to create")
+        parsed.refuse("index_params is empty: it names no index to create")
     for number, item in enumerate(items):
         where = f"index_params[{number}]: " if len(items) > 1 else ""
         if index := _IndexParser(where, allow_unknown, parsed).parse(item):
@@ -116,13 +102,13 @@ def _items(raw: Any, parsed: ParsedParams) -> list[Any]:
         try:
             value = read_text(raw) if raw.strip() else None
         except UnreadableTextError as error:
-            parsed.add_problem(str(error))
+            parsed.refuse(str(error))
             return []
         if value is None or (isinstance(value, str) and is_nothing(value)):
-            parsed.add_problem("index_params is empty: the template or file rendered to nothing")
+            parsed.refuse("index_params is empty: the template or file rendered to nothing")
             return []
         if not isinstance(value, Mapping | list | tuple):
-            parsed.add_problem(f"index_params must hold a mapping or a list of mappings, not {describe_value(value)}")
+            parsed.refuse(f"index_params must hold a mapping or a list of mappings, not {describe_value(value)}")
             return []
     if isinstance(value, Mapping):
         keys = {normalize_key(str(key)): key for key in value}
@@ -134,7 +120,7 @@ def _items(raw: Any, parsed: ParsedParams) -> list[Any]:
             return [{**inner, **beside}] if isinstance(inner, Mapping) else [{"params": inner, **beside}]
         for key, original in keys.items():
             if key not in _ENVELOPE:
-                parsed.add_problem(f"unknown key {show(original)}{suggest(str(original), _ENVELOPE.values())}")
+                parsed.refuse(f"unknown key {show(original)}{suggest(str(original), _ENVELOPE.values())}")
         parsed.envelope = {
             _ENVELOPE[key]: str(name) for key, name in beside.items() if key in _ENVELOPE and name not in (None, "")
         }
@@ -143,9 +129,9 @@ def _items(raw: Any, parsed: ParsedParams) -> list[Any]:
         # The elements may be texts too: one file for each index.
         return [one for item in value for one in (_items(item, parsed) if isinstance(item, str) else [item])]
     if value is None:
-        parsed.add_problem("index_params is None: it names no index to create")
+        parsed.refuse("index_params is None: it names no index to create")
     else:
-        parsed.add_problem(
+        parsed.refuse(
             f"index_params must be a mapping, a list of mappings, or JSON or YAML of them, not {describe_value(value)}"
         )
     return []
@@ -333,7 +319,7 @@ class _IndexParser:
         self._warnings.append(f"{self._where}{what}: sent as it is; what the server makes of it is read back")
 
     def _refuse(self, what: str, *, malformed: bool = True) -> None:
-        self._parsed.add_problem(f"{self._where}{what}", malformed=malformed)
+        self._parsed.refuse(f"{self._where}{what}", malformed=malformed)
 
     def _text(self, value: Any, what: str) -> str | None:
         if value is None:

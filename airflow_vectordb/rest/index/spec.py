@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb.rest.errors import InvalidParametersError
-from airflow_vectordb.rest.index.parsing import SWITCH, ParsedParams, parse
+from airflow_vectordb.rest.index.parsing import ParsedParams, parse
 from airflow_vectordb.rest.index.types import (
     ALL_METRICS,
     AUTOINDEX,
@@ -21,6 +21,7 @@ from airflow_vectordb.rest.index.types import (
     SCALAR,
 )
 from airflow_vectordb.rest.index.values import format_value, values_equal
+from airflow_vectordb.rest.notation import SWITCH
 from airflow_vectordb.rest.spelling import article, suggest
 from airflow_vectordb.rest.text import sanitize_text
 

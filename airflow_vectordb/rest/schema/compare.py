@@ -64,13 +64,14 @@ def compare(
         Difference(f"{field.name}: {field} -> not there") for field in there.values() if not asked & {field.name}
     ]
     key: Mapping[str, Any] = next((item for item in found.values() if item.get("primaryKey")), {})
-    known = key.get("autoId", raw.get("autoId"))
-    if known is not None and bool(known) != spec.auto_id:
-        differences.append(Difference(f"autoID: {_flag(known)} -> {_flag(spec.auto_id)}"))
-    if "enableDynamicField" in raw and bool(raw["enableDynamicField"]) != spec.enable_dynamic_field:
-        differences.append(
-            Difference(f"enableDynamicField: {_flag(raw['enableDynamicField'])} -> {_flag(spec.enable_dynamic_field)}")
-        )
+    flags = {
+        "autoID": (key.get("autoId", raw.get("autoId")), spec.auto_id),
+        "enableDynamicField": (raw.get("enableDynamicField"), spec.enable_dynamic_field),
+    }
+    for name_of_flag, (has, asked_for) in flags.items():
+        if has is not None and bool(has) != asked_for:
+            text = f"{name_of_flag}: {format_value(bool(has))} -> {format_value(asked_for)}"
+            differences.append(Difference(text))
     differences += _compare_functions(spec, raw)
     differences += _compare_properties(name, raw, properties or {})
     return differences
@@ -162,10 +163,6 @@ def _compare_properties(name: str, raw: Mapping[str, Any], asked: Mapping[str, A
         if key not in there or not values_equal(there[key], value):
             alter = partial(collections.alter_properties, name, {key: value})
             yield Difference(f"{key}: {_known(there.get(key))} -> {format_value(value)}", alter, key not in there)
-
-
-def _flag(value: Any) -> str:
-    return "true" if value else "false"
 
 
 def _known(value: Any) -> str:

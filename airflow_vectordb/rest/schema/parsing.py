@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from airflow_vectordb.rest.errors import InvalidParametersError
-from airflow_vectordb.rest.notation import UnreadableTextError, read_text
+from airflow_vectordb.rest.notation import SWITCH, Parsed, UnreadableTextError, read_text
 from airflow_vectordb.rest.schema.keys import (
     DESCRIBED_FIELD_KEYS,
     DESCRIPTION_KEYS,
@@ -27,9 +27,6 @@ from airflow_vectordb.rest.spelling import (
     suggest,
 )
 
-#: What each refusal of something that a newer server may know says.
-SWITCH = "allow_unknown=True sends it as it is"
-
 #: Fields of arrays of structs: sent as they are.
 _PASSED_ON = ("structFields", "structArrayFields")
 _ENVELOPE = {"schema": "schema", "collectionname": "collectionName", "dbname": "dbName"}
@@ -38,20 +35,14 @@ _FLAGS = ("isPrimary", "autoID", "isPartitionKey", "isClusteringKey", "nullable"
 
 
 @dataclass
-class ParsedSchema:
+class ParsedSchema(Parsed):
     """
-    What was read of a user's schema.
+    What was parsed of a user's schema.
 
     :param spec: the schema; None: nothing could be made of it
-    :param problems: everything that is wrong, one sentence each
-    :param malformed: those of them that are about keys and structure, which no template mends
-    :param envelope: ``collectionName`` and ``dbName`` of a whole request body, those of the two that are given
     """
 
     spec: SchemaSpec | None = None
-    problems: list[str] = field(default_factory=list)
-    malformed: list[str] = field(default_factory=list)
-    envelope: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_schema(raw: Any, *, allow_unknown: bool = False) -> SchemaSpec:
@@ -92,13 +83,9 @@ def read_quick(dimension: Any) -> ParsedSchema:
 class _Parser:
     def __init__(self, allow_unknown: bool) -> None:
         self.parsed = ParsedSchema()
+        self.refuse = self.parsed.refuse
         self._allow_unknown = allow_unknown
         self._warnings: list[str] = []
-
-    def refuse(self, problem: str, *, malformed: bool = True) -> None:
-        self.parsed.problems.append(problem)
-        if malformed:
-            self.parsed.malformed.append(problem)
 
     def parse(self, raw: Any) -> None:
         given = self._schema_keys(self._mapping_of(raw))
@@ -242,8 +229,7 @@ class _Parser:
 
     def _params(self, raw: Any, beside: Mapping[str, Any], where: str) -> tuple[dict[str, Any], set[str]]:
         """Return the parameters, and the names of those that are given, but cannot be used."""
-        if isinstance(raw, list):  # as the server describes them
-            raw = {pair["key"]: pair.get("value") for pair in raw if isinstance(pair, Mapping) and "key" in pair}
+        raw = _from_pairs(raw)
         params: dict[str, Any] = {}
         refused: set[str] = set()
         if raw is not None and not isinstance(raw, Mapping):
@@ -287,9 +273,7 @@ class _Parser:
         inputs, outputs = (
             self._names(given.get(key), f"{where}: {key}") for key in ("inputFieldNames", "outputFieldNames")
         )
-        params = given.get("params") or {}
-        if isinstance(params, list):
-            params = {pair["key"]: pair.get("value") for pair in params if isinstance(pair, Mapping) and "key" in pair}
+        params = _from_pairs(given.get("params") or {})
         if not isinstance(params, Mapping):
             self.refuse(f"{where}: params must be a mapping, not {describe_value(params)}", malformed=False)
             params = {}
@@ -371,6 +355,13 @@ _PARAM_NAMES = {normalize_key(name): name for name in FIELD_PARAMS}
 
 def _param_name(key: Any) -> str | None:
     return _PARAM_NAMES.get(normalize_key(str(key)).replace("mmapenabled", "mmap.enabled"))
+
+
+def _from_pairs(raw: Any) -> Any:
+    """Return parameters as a mapping where they are a list of pairs, as the server describes them."""
+    if not isinstance(raw, list):
+        return raw
+    return {pair["key"]: pair.get("value") for pair in raw if isinstance(pair, Mapping) and "key" in pair}
 
 
 def _plain_default(value: Any) -> Any:
