@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import logging
 import os
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -25,10 +26,13 @@ from airflow_vectordb.rest import filters
 
 if TYPE_CHECKING:
     from airflow_vectordb.rest import MilvusConfig
+    from airflow_vectordb.rest.http.call import Call
 
 _log = logging.getLogger(__name__)
 #: Rows that one request deletes.
 DELETED_AT_ONCE = 1000
+#: Seconds for which a limiter of flushes is waited out: of many tasks that write into a collection, each has its turn.
+FLUSH_PATIENCE = 1800.0
 
 
 class IngestMethods(HookBase):
@@ -101,7 +105,7 @@ class IngestMethods(HookBase):
         done = run.ingest(
             sources,
             collection,
-            lambda: rest.Client(self.config),
+            lambda: rest.Client(self.config, server_confirmed=True),
             mode=mode,
             field_mapping=field_mapping,
             key_field=key_field,
@@ -183,11 +187,21 @@ class IngestMethods(HookBase):
 
     def _flush(self, collection_name: str) -> None:
         try:
-            self.send(rest.collections.flush(collection_name))
+            self._flush_in_turn(rest.collections.flush(collection_name))
         except (rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError) as error:
             raise error.with_context(
                 cause="this server cannot flush over REST", hint="The rows are there; flush=True needs Milvus 2.5."
             ) from error.__cause__
+
+    def _flush_in_turn(self, flush: Call[None]) -> None:
+        until = time.time() + FLUSH_PATIENCE
+        while True:
+            try:
+                return self.send(flush)
+            except rest.errors.RateLimitError as error:
+                if time.time() >= until:
+                    raise
+                time.sleep(error.retry_after or 1.0)
 
     def _count(self, collection_name: str, selected: str, partition_name: str | None) -> int:
         call = rest.entities.query(

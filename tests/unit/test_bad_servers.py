@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import time
 from collections.abc import Iterator
@@ -287,9 +288,15 @@ def test_messages_stay_readable(transport: Transport, serve: Serve, message: str
 PATHS = ["collections/describe", "indexes/list", "indexes/create", "indexes/describe"]
 
 
-@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
-    "case", ["wrong token", "no privilege", "no collection", "bad parameter", "a code on no list", "HTML", "plain 404"]
+    ("path", "case"),
+    [
+        (PATHS[0], "HTML"),
+        *itertools.product(
+            PATHS,
+            ("wrong token", "no privilege", "no collection", "bad parameter", "a code on no list", "plain 404"),
+        ),
+    ],
 )
 def test_a_permanent_error_ends_the_task_at_once(path: str, case: str, serve: Serve, operating: Operating) -> None:
     behaviour, _, code, _, words = PERMANENT[case]
@@ -332,6 +339,29 @@ def test_a_transient_error_that_passes_is_not_seen(
 
     assert index["index_type"] == "HNSW"
     assert server.paths.count(path) == 3
+
+
+@pytest.mark.parametrize("path", PATHS[1:])
+@pytest.mark.parametrize("pages", [1, 3])
+def test_a_page_in_the_place_of_milvus_that_has_answered_is_an_outage(
+    path: str, pages: int, serve: Serve, operating: Operating, pauses: list[float]
+) -> None:
+    """Before it has, it is the wrong address; waits tell the two apart in the same way."""
+    server = serve(FakeMilvus(faults={path: [page()] * pages}))
+    if pages == 1:
+        (index,) = operating.create(server)
+        assert index["index_type"] == "HNSW"
+    else:
+        with pytest.raises(AirflowException) as caught:
+            operating.create(server)
+        assert not isinstance(caught.value, AirflowFailException)
+        assert "It was Milvus before: a retry may help." in str(caught.value)[:130]
+
+
+def test_an_answer_of_an_unknown_shape_is_no_outage(serve: Serve, operating: Operating) -> None:
+    server = serve(FakeMilvus(faults={"indexes/list": [ok({"names": 1})]}))
+    with pytest.raises(AirflowFailException, match="has not the shape"):
+        operating.create(server)
 
 
 def test_nobody_there(serve: Serve, operating: Operating, pauses: list[float]) -> None:

@@ -34,10 +34,13 @@ class Client:
     redirects are not followed: the token must go to that server and nowhere else. Cookies are not kept.
 
     :param config: where the calls go
+    :param server_confirmed: whether Milvus has answered there before: then a page in its place is an outage, and not
+        the wrong address
     """
 
-    def __init__(self, config: MilvusConfig) -> None:
+    def __init__(self, config: MilvusConfig, *, server_confirmed: bool = False) -> None:
         self.config = config
+        self._server_confirmed = server_confirmed
         self._session: requests.Session | None = None
 
     def __enter__(self) -> Client:
@@ -68,7 +71,19 @@ class Client:
         :raises MilvusError: when the server refuses, or when it does not answer after all attempts
         """
         steps = request_flow(self.config, call, retries=retries)
-        return drive(steps, lambda request: request.read(self._post(request, until)), log)
+        return drive(steps, lambda request: self._answer(request, until), log)
+
+    def _answer(self, request: Request, until: float | None) -> Any:
+        try:
+            answer = request.read(self._post(request, until))
+        except errors.NotMilvusError as error:
+            # One without a status is Milvus's, in a shape that is not known here: another attempt gets the same.
+            if not self._server_confirmed or type(error) is not errors.NotMilvusError or error.http_status is None:
+                raise
+            hint = "It was Milvus before: a retry may help."
+            raise error.with_context(transient=True, hint=hint) from error.__cause__
+        self._server_confirmed = True
+        return answer
 
     def _post(self, request: Request, until: float | None) -> RawResponse:
         import requests
