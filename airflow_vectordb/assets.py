@@ -64,15 +64,7 @@ def milvus_asset(
 
 
 def asset_uri(host: str, port: int | None, database: str | None, collection: str) -> str:
-    """
-    Return the URI of a collection's asset.
-
-    :param host: host name of the server, or its URL
-    :param port: None: that of the URL, else the default
-    :param database: None: ``default``
-    :param collection: name of the collection
-    :raises ValueError: when host or collection is empty, or no name of a server
-    """
+    """Return the URI of a collection's asset; arguments and errors are those of :func:`milvus_asset`."""
     given = host.strip()
     if "@" in given:
         raise ValueError(NO_SECRETS)

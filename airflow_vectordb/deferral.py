@@ -64,11 +64,7 @@ class ResumeState:
     _ends = math.inf
 
     def deadline_for(self, task: WaitingTask) -> Deadline:
-        """
-        Return the one deadline of all waits; the first of them sets it.
-
-        :param task: has the limits
-        """
+        """Return the one deadline of all waits; the first of them sets it."""
         if self.deadline is None:
             self.deadline = asdict(deadline_of(task, self.began))
             self._ends = time.monotonic() + self.deadline["at"] - time.time()

@@ -91,11 +91,7 @@ def take_times(arguments: dict[str, Any], *names: str) -> list[str]:
 
 
 def raise_if_invalid(task_id: str, *problems: str) -> None:
-    """
-    Refuse arguments when the DAG is parsed.
-
-    :raises ValueError: with everything that is wrong
-    """
+    """Refuse arguments when the DAG is parsed, by a ValueError with everything that is wrong."""
     if problems:
         raise ValueError(f"task {task_id}: {'; '.join(problems)}")
 
@@ -140,9 +136,7 @@ def check_literals(**values: Any) -> list[str]:
     problems: list[str] = []
     for argument, value in values.items():
         if isinstance(value, list | tuple | set | frozenset):
-            if not value:
-                problems.append(_is_empty(argument))
-            problems += check_literal(**{f"{argument}[{position}]": name for position, name in enumerate(value)})
+            problems += check_literal(**_by_position(argument, value)) if value else [_is_empty(argument)]
         elif value is not None:
             problems += check_literal(**{argument: value})
     return problems
@@ -155,20 +149,16 @@ def parse_names(argument: str, given: str | Iterable[str] | None, **others: Any)
     :param others: further arguments that must be a name, by the argument's name
     :raises InvalidParametersError: with everything that is wrong
     """
-    problems = validate_rendered(**others)
-    names: list[Any] = []
+    names: dict[str, Any] = {} if given is None else {argument: given}
     if isinstance(given, Iterable) and not isinstance(given, str | bytes | dict):
-        names = list(given)
-        if not names:
-            # A list that was made, and nothing found to put into it: that does not mean everything.
-            problems.append(_is_empty(argument))
-        problems += validate_rendered(**{f"{argument}[{position}]": name for position, name in enumerate(names)})
-    elif given is not None:
-        names = [given]
-        problems += validate_rendered(**{argument: given})
+        names = _by_position(argument, given)
+    problems = validate_rendered(**others, **names)
+    if given is not None and not names:
+        # A list that was made, and nothing found to put into it: that does not mean everything.
+        problems.append(_is_empty(argument))
     if problems:
         raise rest.errors.InvalidParametersError(problems)
-    return tuple(map(str, names))
+    return tuple(map(str, names.values()))
 
 
 def check_index_params(raw: Any, extensions: Sequence[str], *, allow_unknown: bool = False) -> list[str]:
@@ -278,6 +268,10 @@ def _rows_hint(value: Any) -> str:
     if isinstance(value, dict | list | tuple) or text[:1] in ("{", "["):
         return ": name the number in it, or the key that it has there"
     return ""
+
+
+def _by_position(argument: str, values: Iterable[Any]) -> dict[str, Any]:
+    return {f"{argument}[{position}]": value for position, value in enumerate(values)}
 
 
 def _is_empty(argument: str) -> str:

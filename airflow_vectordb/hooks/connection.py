@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Union
 from urllib.parse import quote, urlsplit
@@ -97,8 +97,8 @@ def config_from_connection(
     """
     problems: list[str] = []
     config = _config(connection, database, problems)
-    if warn:
-        _warn(connection)
+    for text in _oddities(connection) if warn else ():
+        _log.warning("connection %r: %s", connection.conn_id, text)
     if config is None or problems:
         # From here: the variables of this function, which tracebacks may show, have no secret, as `extra` may.
         raise rest.errors.InvalidParametersError(problems, f"connection {connection.conn_id!r}")
@@ -130,13 +130,13 @@ def ca_bundle_of(connection: AnyConnection) -> str | None:
 
 
 def _config(connection: AnyConnection, database: str | None, problems: list[str]) -> MilvusConfig | None:
-    extra = _extra(connection, problems)
-    secure = _flag(extra.get("secure"), "secure", False, problems)
-    timeout = _number(extra.get("timeout"), "timeout", DEFAULT_TIMEOUT, problems)
-    retries = _number(extra.get("retries"), "retries", DEFAULT_RETRIES, problems)
+    extra = {key: value for key, value in _extra(connection, problems).items() if value not in (None, "")}
+    secure = _flag(extra.get("secure", False), "secure", problems)
+    timeout = _number(extra.get("timeout", DEFAULT_TIMEOUT), "timeout", problems)
+    retries = _number(extra.get("retries", DEFAULT_RETRIES), "retries", problems)
     if not retries.is_integer():
         problems.append(f"extra `retries` must be a whole number, not {retries:g}")
-        retries = float(DEFAULT_RETRIES)
+        retries = 1.0
     url = _url(connection, secure, problems)
     login, password = connection.login or "", connection.password or ""
     if login and not password:
@@ -186,29 +186,18 @@ def _host_of(url: str) -> str:
         return ""
 
 
-def _warn(connection: AnyConnection) -> None:
+def _oddities(connection: AnyConnection) -> Iterator[str]:
+    """Yield what works, but is surely not meant."""
     extra = _extra(connection, [])
-    if connection.conn_type != CONNECTION_TYPE:
-        _log.warning(
-            "connection %r: its type should be %r, not %r: only that one has the form and the Test button",
-            connection.conn_id,
-            CONNECTION_TYPE,
-            connection.conn_type or "",
-        )
+    if (kind := connection.conn_type or "") != CONNECTION_TYPE:
+        yield f"its type should be {CONNECTION_TYPE!r}, not {kind!r}: only that one has the form and the Test button"
     console = str(extra.get("console_url") or "")
     if console and not console.lower().startswith(("http://", "https://")):
-        _log.warning(
-            "connection %r: extra 'console_url' makes no link: it has to begin with http:// or https://",
-            connection.conn_id,
-        )
+        yield "extra 'console_url' makes no link: it has to begin with http:// or https://"
     if "@" in console:
-        _log.warning(
-            "connection %r: user and password in extra 'console_url' are left out of links", connection.conn_id
-        )
+        yield "user and password in extra 'console_url' are left out of links"
     known = [field.name for field in EXTRA_FIELDS]
-    for key in extra:
-        if key not in known:
-            _log.warning("connection %r: extra %r has no meaning here%s", connection.conn_id, key, suggest(key, known))
+    yield from (f"extra {key!r} has no meaning here{suggest(key, known)}" for key in extra if key not in known)
 
 
 def _url(connection: AnyConnection, secure: bool, problems: list[str]) -> str | None:
@@ -262,14 +251,11 @@ def _is_port(value: Any) -> bool:
     return text.isascii() and text.isdigit() and 1 <= int(text) <= 65535
 
 
-def _flag(value: Any, name: str, default: bool, problems: list[str]) -> bool:
-    if value is None or value == "":
-        return default
+def _flag(value: Any, name: str, problems: list[str]) -> bool:
     flag = _as_flag(value)
     if flag is None:
         problems.append(f"extra `{name}` must be true or false, not {value!r}")
-        return default
-    return flag
+    return flag or False
 
 
 def _verify(value: Any) -> bool | str:
@@ -284,13 +270,11 @@ def _as_flag(value: Any) -> bool | None:
     return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(str(value).lower())
 
 
-def _number(value: Any, name: str, default: float, problems: list[str]) -> float:
-    if value is None or value == "":
-        return float(default)
+def _number(value: Any, name: str, problems: list[str]) -> float:
     try:
         if isinstance(value, bool):
             raise ValueError
         return float(value)
     except (TypeError, ValueError, OverflowError):
         problems.append(f"extra `{name}` must be a number, not {str(value)[:100]!r}")
-        return float(default)
+        return 1.0  # with which nothing else is wrong

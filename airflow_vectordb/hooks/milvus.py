@@ -123,12 +123,7 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
         return config
 
     async def aconfig(self) -> MilvusConfig:
-        """
-        Return the same as :attr:`config`, from an event loop.
-
-        :raises InvalidParametersError: when the connection cannot be used as it is
-        :raises AirflowNotFoundException: when there is none, after a few attempts
-        """
+        """Return the same as :attr:`config`, from an event loop."""
         config = self._config_from(await rest.driver.adrive(self._reading(), lambda _: self._aread(), self._report))
         if config.token:
             await amask_secret(config.token)
@@ -184,17 +179,15 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
             self._client.close()
             self._client = None
 
-    def send(self, call: Call[T], *, retries: int | None = None) -> T:
+    def send(self, call: Call[T], *, retries: int | None = None, until: float | None = None) -> T:
         """
         Make a call.
 
         :param call: made by a function of ``airflow_vectordb.rest.indexes``, ``collections``, …
         :param retries: attempts after the first; None: the connection's
+        :param until: until when, by ``time.monotonic``, an answer is of use; None: always
         :raises MilvusError: when the server refuses, or when it does not answer after all attempts
         """
-        return self._send(call, retries, None)
-
-    def _send(self, call: Call[T], retries: int | None, until: float | None) -> T:
         call.body  # noqa: B018 - which makes it one that was sent, even if the connection turns out to be missing
         with translate_errors():
             return self.get_conn().send(call, retries=retries, until=until)
@@ -245,7 +238,7 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
             self._report(level, self.config.sanitize_text(text, rest.text.LONGEST_LINE))
 
         with translate_errors():
-            return rest.driver.drive(steps, lambda call: self._send(call, retries, until), log)
+            return rest.driver.drive(steps, lambda call: self.send(call, retries=retries, until=until), log)
 
     @staticmethod
     def schema_from(file: str, *, key: str | None = None, source_conn_id: str | None = None) -> dict[str, Any]:
