@@ -55,8 +55,8 @@ test-all: setup ## run the slow ones too: kills, fuzzing, the demo, all DAGs of 
 test-engine: setup ## run the tests against a real Milvus, whose wheel goes into .engine; skips where it cannot be had
 	@export $(airflow_home); exec $(python) -m pytest tests/engine $(ARGS)
 
-test-airflow: setup ## run the tests under a real scheduler and triggerer, under Celery, and in a browser
-	@$(install) --group browser --group celery
+test-airflow: setup ## run the tests under a real scheduler and triggerer, under Celery, in a browser, and with S3
+	@$(install) --group browser --group celery --group s3
 	@export $(airflow_home); exec $(python) -m pytest tests/airflow $(ARGS)
 
 matrix: setup ## run unit tests, DAG tests and the demo on each Airflow from 3.1 on and each Python that is here

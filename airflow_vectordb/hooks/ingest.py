@@ -21,6 +21,7 @@ from airflow_vectordb.ingest.batches import MAX_BYTES, MAX_ROWS
 from airflow_vectordb.ingest.files import open_file
 from airflow_vectordb.ingest.memory import source_of
 from airflow_vectordb.ingest.source import Source
+from airflow_vectordb.ingest.storage import package_for, storage_errors
 from airflow_vectordb.ingest.writer import MAX_IN_FLIGHT, Mode, Progress
 from airflow_vectordb.rest import filters
 
@@ -268,27 +269,41 @@ def _is_path(value: Any) -> bool:
 def _sibling_finder(path: Any) -> Callable[[str], Any]:
     def find(name: str) -> Any:
         sibling = path.parent / name
-        return sibling if sibling.exists() else None
+        with storage_errors(sibling):
+            return sibling if sibling.fs.exists(sibling.path) else None
 
     return find
 
 
 def _find(given: Any, conn_id: str | None) -> list[Any]:
     path = object_path(given, conn_id)
-    if not glob.has_magic(str(given)):
-        return [path] if path.exists() else []
-    names = sorted(path.fs.glob(path.path))
-    return [found for name in names if not (found := object_path(path.fs.unstrip_protocol(name), conn_id)).is_dir()]
+    fs = path.fs
+    with storage_errors(path):
+        # What a listing said earlier in this process may be so no longer.
+        fs.invalidate_cache()
+        if not glob.has_magic(str(given)):
+            return [path] if fs.exists(path.path) else []
+        found = fs.glob(path.path, detail=True)
+    names = sorted(name for name, about in found.items() if about["type"] != "directory")
+    return [object_path(fs.unstrip_protocol(name), path.conn_id) for name in names]
 
 
 def object_path(given: Any, conn_id: str | None) -> Any:
-    """Return an ``ObjectStoragePath``."""
+    """Return an ``ObjectStoragePath``, whose storage can be reached with what is installed."""
     from airflow.sdk import ObjectStoragePath  # loads fsspec
 
-    if isinstance(given, ObjectStoragePath):
-        return given
-    text = os.fspath(given)
-    return ObjectStoragePath(text if "://" in text else f"file://{os.path.abspath(text)}", conn_id=conn_id)
+    try:
+        path = given
+        if not isinstance(given, ObjectStoragePath):
+            text = os.fspath(given)
+            path = ObjectStoragePath(text if "://" in text else f"file://{os.path.abspath(text)}", conn_id=conn_id)
+        with storage_errors(path):
+            path.fs  # noqa: B018
+    except (ImportError, ValueError) as error:
+        scheme = str(given).partition("://")[0]
+        problem = f"{scheme}://: install {package_for(scheme)} to use {given} ({error})"
+        raise rest.errors.InvalidParametersError([problem], "path") from error
+    return path
 
 
 def _parts(values: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -7,6 +7,7 @@ import logging
 from typing import Any, Literal
 
 from airflow_vectordb.ingest.batches import BadRow
+from airflow_vectordb.ingest.storage import storage_errors
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.text import sanitize_text
 
@@ -41,10 +42,13 @@ class BadRows:
         self._count = before
         self._lines: list[str] = []
         self._first: BadRow | None = None
-        if path is not None and path.exists():
-            # What comes after the position is read again, and reported again.
-            lines = path.read_text().splitlines(keepends=True)
-            path.write_text("".join(line for line in lines if begins and _place(line) < begins))
+        if path is None:
+            return
+        with storage_errors(path):
+            if path.exists():
+                # What comes after the position is read again, and reported again.
+                lines = path.read_text().splitlines(keepends=True)
+                path.write_text("".join(line for line in lines if begins and _place(line) < begins))
 
     def __call__(self, bad: BadRow) -> None:
         """
@@ -82,12 +86,13 @@ class BadRows:
         if not self._lines:
             return
         text, self._lines = "".join(self._lines), []
-        try:
-            with self._path.open("a") as file:
-                file.write(text)
-        except (ValueError, NotImplementedError):  # object stores that cannot append
-            before = self._path.read_text() if self._path.exists() else ""
-            self._path.write_text(before + text)
+        with storage_errors(self._path):
+            try:
+                with self._path.open("a") as file:
+                    file.write(text)
+            except (ValueError, NotImplementedError):  # object stores that cannot append
+                before = self._path.read_text() if self._path.exists() else ""
+                self._path.write_text(before + text)
 
 
 def _line(bad: BadRow, problem: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import IO
 
 from airflow_vectordb.ingest.source import Block, Path
+from airflow_vectordb.ingest.storage import storage_errors
 from airflow_vectordb.rest.errors import InvalidParametersError
 
 
@@ -20,6 +21,8 @@ class File(ABC):
     """
 
     is_text = False
+    #: Whether it is read from its beginning to its end.
+    is_sequential = False
 
     def __init__(self, path: Path, open_: Callable[[], AbstractContextManager[IO[bytes]]]) -> None:
         self.path = path
@@ -31,10 +34,12 @@ class File(ABC):
         return self.path.name
 
     def fingerprint(self) -> str | None:
-        """Return size and time of the last change."""
-        stat = self.path.stat()
-        time = getattr(stat, "st_mtime", None)
-        return f"{stat.st_size} bytes" + (f", {time}" if time else "")
+        """Return size and ETag, or time of the last change where there is none."""
+        with storage_errors(self.path):
+            stat = self.path.stat()
+        etag = stat.get("ETag") if isinstance(stat, Mapping) else None
+        changed = etag or getattr(stat, "st_mtime", None)
+        return f"{stat.st_size} bytes" + (f", {changed}" if changed else "")
 
     def columns(self) -> Sequence[str] | None:
         """Return None: rows differ."""

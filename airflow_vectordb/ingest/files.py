@@ -18,16 +18,21 @@ from airflow_vectordb.ingest.arrays import Npy, Npz
 from airflow_vectordb.ingest.arrow import blocks_of_batches
 from airflow_vectordb.ingest.file import File
 from airflow_vectordb.ingest.source import BLOCK_ROWS, Block, Path, Row, Source, Unreadable
+from airflow_vectordb.ingest.storage import is_remote, open_to_read
 from airflow_vectordb.rest.errors import InvalidParametersError
 
 #: Bytes of text read at a time, at least one line.
 BLOCK_BYTES = 4 * 1024 * 1024
 #: Bytes read at a time of a column of Parquet: few enough to stay in a processor's cache.
 COLUMN_BYTES = 1024 * 1024
+#: The same of a file on an object storage, where each time is a request; of text, too.
+REQUEST_BYTES = 8 * 1024 * 1024
 
 
 class JsonLines(File):
     """A JSON object a line. Empty lines are passed over, and count."""
+
+    is_sequential = True
 
     def blocks(self, first: int = 0) -> Iterator[Block]:
         """Read the rows; see :class:`Source`."""
@@ -71,6 +76,7 @@ class Csv(File):
     """A header with the names of the fields, and a row a line. An empty value is null; vectors are JSON lists."""
 
     is_text = True
+    is_sequential = True
     _separator = ","
 
     def columns(self) -> Sequence[str]:
@@ -167,7 +173,8 @@ class Parquet(File):
         try:
             # By pieces: a row group may be as large as the file.
             stream = stack.enter_context(self._open())
-            return stack.enter_context(parquet.ParquetFile(stream, pre_buffer=False, buffer_size=COLUMN_BYTES))
+            size = REQUEST_BYTES if is_remote(self.path) else COLUMN_BYTES
+            return stack.enter_context(parquet.ParquetFile(stream, pre_buffer=False, buffer_size=size))
         except (pyarrow.ArrowException, OSError) as error:
             raise self._invalid(error) from error
 
@@ -237,13 +244,15 @@ def open_file(path: Path, siblings: Callable[[str], Path | None], vector_field: 
     if suffix == ".npy":
         tables = (siblings(f"{stem}{ending}{packed}") for ending in FORMATS for packed in ("", *_COMPRESSIONS))
         table = next((found for found in tables if found is not None), None)
-        return Npy(path, _opener(path, compression), open_file(table, siblings) if table else None, vector_field)
+        opener = _opener(path, compression, is_sequential=True)
+        return Npy(path, opener, open_file(table, siblings) if table else None, vector_field)
     if suffix not in FORMATS:
         known = ", ".join([*FORMATS, ".npy"])
         raise InvalidParametersError(
             [f"{path.name}: its name ends in no known format ({known}; each also with .gz or .zst)"], "file"
         )
-    return FORMATS[suffix](path, _opener(path, compression))
+    kind = FORMATS[suffix]
+    return kind(path, _opener(path, compression, is_sequential=kind.is_sequential))
 
 
 def _parse_name(name: str) -> tuple[str, str, str]:
@@ -252,10 +261,12 @@ def _parse_name(name: str) -> tuple[str, str, str]:
     return (stem if dot else suffix), f"{dot}{suffix}".lower() if dot else "", compression
 
 
-def _opener(path: Path, compression: str) -> Callable[[], AbstractContextManager[IO[bytes]]]:
+def _opener(path: Path, compression: str, *, is_sequential: bool) -> Callable[[], AbstractContextManager[IO[bytes]]]:
     @contextmanager
     def open_() -> Iterator[IO[bytes]]:
-        with path.open("rb") as stream:
+        with open_to_read(path) as file:
+            is_buffered = is_remote(path) and (is_sequential or compression)
+            stream = io.BufferedReader(file, REQUEST_BYTES) if is_buffered else file
             if compression == ".gz":
                 with gzip.GzipFile(fileobj=stream) as unpacked:
                     yield io.BufferedReader(unpacked)

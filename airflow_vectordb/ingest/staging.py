@@ -186,6 +186,8 @@ class _Part:
         self._writer.close()
         self.size = self._sink.tell() if not self._sink.closed else self.size
         self._sink.close()
+        if not getattr(self._sink, "autocommit", True):
+            self._sink.commit()  # type: ignore[attr-defined]
 
     def abandon(self) -> None:
         """Let go of the file after an error; a retry writes it again, under the same name."""
@@ -193,6 +195,8 @@ class _Part:
             self._writer.close()
         with suppress(Exception):
             self._sink.close()
+            if not getattr(self._sink, "autocommit", True):
+                self._sink.discard()  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from airflow_vectordb.hooks.ingest import object_path, open_sources
 from airflow_vectordb.ingest.bad_rows import BadRows
 from airflow_vectordb.ingest.memory import source_of
 from airflow_vectordb.ingest.staging import stage
+from airflow_vectordb.ingest.storage import is_remote, open_to_write
 from airflow_vectordb.ingest.writer import Progress
 
 if TYPE_CHECKING:
@@ -46,12 +47,10 @@ def write_parts(task: ImportOperator, hook: MilvusHook, kept: RetryState, rows: 
         begins=(earlier.source, earlier.row + 1) if earlier else None,
     )
     target = _folder(task, folder)
-    try:
-        target.fs  # noqa: B018
-    except ValueError as error:
-        problem = f"stage_to={task.stage_to!r}: {error}: install Airflow's provider for it"
-        raise rest.errors.InvalidParametersError([problem]) from error
-    target.mkdir(parents=True, exist_ok=True)
+    if is_remote(target):
+        _abort_uploads(task, target)
+    else:
+        target.mkdir(parents=True, exist_ok=True)  # on an object storage it would make the bucket
 
     def save(progress: dict[str, Any]) -> None:
         bad_rows.write()  # first: the position says that they have been dealt with
@@ -61,7 +60,7 @@ def write_parts(task: ImportOperator, hook: MilvusHook, kept: RetryState, rows: 
     done = stage(
         sources,
         collection,
-        lambda number: target.joinpath(_name(number)).open("wb"),
+        lambda number: open_to_write(target / _name(number)),
         bad_rows,
         field_mapping=task.field_mapping,
         progress=earlier,
@@ -89,8 +88,11 @@ def paths_for_server(task: ImportOperator, staged: Mapping[str, Any]) -> tuple[t
     """Return the parts' paths as the server sees them, each a group of its own."""
     prefix = task.files_prefix
     if prefix is None:
-        path = object_path(task.stage_to, task.stage_conn_id)
-        prefix = path.key if path.bucket else path.path
+        scheme, _, place = str(task.stage_to).rpartition("://")
+        if scheme in ("", "file", "local"):
+            prefix = object_path(task.stage_to, task.stage_conn_id).path
+        else:
+            prefix = place.partition("/")[2]  # behind the bucket
     parts = [part for part in (prefix.rstrip("/"), staged["folder"]) if part]
     return tuple(("/".join([*parts, _name(number)]),) for number in range(staged["parts"]))
 
@@ -99,10 +101,23 @@ def remove_parts(task: ImportOperator, staged: Mapping[str, Any]) -> None:
     """Remove what is staged. The rows are there: nothing that goes wrong here fails the task."""
     folder = _folder(task, staged["folder"])
     try:
-        if folder.exists():  # an object store may have no folders
-            folder.rmdir(recursive=True)
+        folder.fs.invalidate_cache()
+        if folder.fs.exists(folder.path):  # an object store may have no folders
+            folder.fs.rm(folder.path, recursive=True)
     except Exception as error:  # noqa: BLE001
         task.log.warning("The rows are imported; the parts below %s could not be removed: %s", folder, error)
+
+
+def _abort_uploads(task: ImportOperator, folder: Any) -> None:
+    """Abort what a killed try has left: S3 keeps, and charges for, uploads that nobody completes."""
+    if not hasattr(folder.fs, "list_multipart_uploads"):
+        return
+    try:
+        for upload in folder.fs.list_multipart_uploads(folder.bucket):
+            if upload["Key"].startswith(f"{folder.key}/"):
+                folder.fs.abort_mpu(folder.bucket, upload["Key"], upload["UploadId"])
+    except Exception as error:  # noqa: BLE001
+        task.log.debug("Uploads below %s that a killed try has left could not be looked for: %s", folder, error)
 
 
 def _folder(task: ImportOperator, name: str) -> Any:

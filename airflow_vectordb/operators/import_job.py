@@ -43,10 +43,11 @@ class ImportOperator(WaitingOperator):
         files of all fields. No files are no rows. Templated.
     :param rows: in place of files, with ``stage_to``: rows, as IngestOperator takes them. Templated.
     :param source: in place of files, with ``stage_to``: paths or globs, as IngestOperator takes them. Templated.
-    :param source_conn_id: Airflow connection for the source; None: the default one of its storage. Templated.
+    :param source_conn_id: Airflow connection for the source; None: its storage's library finds credentials by itself
+        (environment variables, an instance's role). Templated.
     :param stage_to: folder for the parts, in the server's bucket: anything that Airflow's ``ObjectStoragePath`` writes,
         as ``s3://milvus-bucket/staging``. Each task instance makes a folder of its own there. Templated.
-    :param stage_conn_id: Airflow connection for ``stage_to``; None: the default one of its storage. Templated.
+    :param stage_conn_id: Airflow connection for ``stage_to``; None: as for the source. Templated.
     :param files_prefix: the path of ``stage_to`` as the server sees it; None: the path within the bucket. Templated.
     :param keep_staged: whether the parts stay after the import
     :param part_bytes: bytes of a part, about; default 256 MiB

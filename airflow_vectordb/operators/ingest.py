@@ -68,7 +68,8 @@ class IngestOperator(MilvusOperator):
     :param source: in place of rows: paths or globs of files, one or several, local or anything that Airflow's
         ``ObjectStoragePath`` reads: JSON lines, CSV, Parquet, Arrow, ``.npy``, ``.npz``; each also ``.gz`` or ``.zst``.
         Templated.
-    :param source_conn_id: Airflow connection for the files; None: the default one of their storage. Templated.
+    :param source_conn_id: Airflow connection for the files; None: their storage's library finds credentials by itself
+        (environment variables, an instance's role). Templated.
     :param mode: ``upsert`` or ``insert``; None: ``insert`` where the server makes the keys, else ``upsert``
     :param field_mapping: name in the source -> name of the field; None in place of one drops the column. A name like
         ``metadata.page`` is what ``metadata`` has under ``page``. Templated.
