@@ -6,7 +6,7 @@ import dataclasses
 
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord
 from airflow_vectordb.local.engine.lite.schema_rules import MMAP, check_schema
-from airflow_vectordb.local.engine.lite.store import DATABASES, Store, altered
+from airflow_vectordb.local.engine.lite.store import DATABASES, Part, altered
 from airflow_vectordb.local.engine.model import CollectionInfo, CollectionSpec
 from airflow_vectordb.local.engine.schema_rules import ISOLATION, check_isolation
 from airflow_vectordb.local.errors import ApiError, already_loaded, not_here, unexpected
@@ -17,12 +17,7 @@ _DYNAMIC = "dynamicfield.enabled"
 _UNLOADED = frozenset({MMAP, "lazyload.enabled"})
 
 
-class Collections:
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._catalog = store.catalog
-        self._driver = store.driver
-
+class Collections(Part):
     def names(self, database: str) -> list[str]:
         return [record.name for record in self._catalog.collections(database)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord
 from airflow_vectordb.local.engine.lite.rpc import LiteRpc
-from airflow_vectordb.local.engine.lite.store import DATABASES, Store, altered
+from airflow_vectordb.local.engine.lite.store import DATABASES, Part, Store, altered
 from airflow_vectordb.local.engine.messages import milvus_pb2
 from airflow_vectordb.local.engine.model import DatabaseInfo
 from airflow_vectordb.local.engine.requests import pairs
@@ -61,12 +61,8 @@ class Databases:
             self._drop(name)
 
 
-class Aliases:
+class Aliases(Part):
     """Other names of collections. The engine does not know them: it would forget whose they are."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._catalog = store.catalog
 
     def names(self, database: str, collection: str) -> list[str]:
         self._catalog.database(database)

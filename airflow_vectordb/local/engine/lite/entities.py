@@ -10,7 +10,7 @@ from airflow_vectordb.local.engine.calls import COUNT, QueryCall, Written
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord
 from airflow_vectordb.local.engine.lite.filters import count_keys, unchain
 from airflow_vectordb.local.engine.lite.reading import check_window, key_values, output_fields, readable
-from airflow_vectordb.local.engine.lite.store import Store, check_partitions
+from airflow_vectordb.local.engine.lite.store import Part, check_partitions
 from airflow_vectordb.local.engine.literals import literal
 from airflow_vectordb.local.engine.messages import milvus_pb2, schema_pb2
 from airflow_vectordb.local.engine.model import TYPE_NUMBERS
@@ -18,11 +18,7 @@ from airflow_vectordb.local.engine.requests import ids_of, write_fields
 from airflow_vectordb.local.errors import collection_not_loaded, invalid, unexpected
 
 
-class Entities:
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._driver = store.driver
-
+class Entities(Part):
     # --- writing ---
 
     def insert(self, database: str, collection: str, partition: str, columns: list[Any], count: int) -> Written:
@@ -52,7 +48,7 @@ class Entities:
     def _made_ids(self, record: CollectionRecord, count: int) -> Any:
         primary = record.spec.primary
         column = schema_pb2.FieldData(field_name=primary.name, type=TYPE_NUMBERS[primary.type])
-        ids = self._store.catalog.ids(count)
+        ids = self._catalog.ids(count)
         if primary.type == "VarChar":
             column.scalars.string_data.data.extend(str(value) for value in ids)
         else:

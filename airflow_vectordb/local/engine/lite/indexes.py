@@ -6,16 +6,13 @@ import dataclasses
 
 from airflow_vectordb.local.engine.index_rules import check, check_buildable, indexed_field
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord, IndexRecord
-from airflow_vectordb.local.engine.lite.store import Store, altered
+from airflow_vectordb.local.engine.lite.store import Part, altered
 from airflow_vectordb.local.engine.model import IndexInfo
 from airflow_vectordb.local.engine.names import check_index_name
 from airflow_vectordb.local.errors import already_loaded, index_not_found, unexpected
 
 
-class Indexes:
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
+class Indexes(Part):
     def create(self, database: str, collection: str, field: str, name: str, params: dict[str, str]) -> None:
         with self._store.writing(database, collection) as record:
             check_index_name(name)
@@ -27,12 +24,12 @@ class Indexes:
                 index = dataclasses.replace(index, name=on_field.name if on_field else field)
             if _exists(record, index):
                 return
-            self._store.driver.create_index(record, index)
+            self._driver.create_index(record, index)
             record.indexes[index.name] = index
-            self._store.catalog.put_collection(record)
+            self._catalog.put_collection(record)
 
     def describe(self, database: str, collection: str) -> list[IndexInfo]:
-        record = self._store.catalog.collection(database, collection)
+        record = self._catalog.collection(database, collection)
         rows = record.flushed
         return [
             IndexInfo(index.name, index.field, {**index.params, **index.properties}, total=rows, indexed=rows)
@@ -49,7 +46,7 @@ class Indexes:
                     record.name, "can't alter index on loaded collection, please release the collection first"
                 )
             index.properties = altered(index.properties, properties, drop)
-            self._store.catalog.put_collection(record)
+            self._catalog.put_collection(record)
 
     def drop(self, database: str, collection: str, name: str) -> None:
         with self._store.writing(database, collection) as record:
@@ -60,8 +57,8 @@ class Indexes:
             if record.loaded and entry is not None and entry.is_vector:
                 raise unexpected("index cannot be dropped, collection is loaded, please release it first")
             del record.indexes[name]
-            self._store.catalog.put_collection(record)
-            self._store.driver.drop_index(record, index.field)
+            self._catalog.put_collection(record)
+            self._driver.drop_index(record, index.field)
 
 
 def _exists(record: CollectionRecord, wanted: IndexRecord) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord
-from airflow_vectordb.local.engine.lite.store import Store, check_partitions, refuse_partition_key
+from airflow_vectordb.local.engine.lite.store import Part, check_partitions, refuse_partition_key
 from airflow_vectordb.local.engine.model import LoadInfo
 from airflow_vectordb.local.errors import (
     ApiError,
@@ -16,16 +16,13 @@ from airflow_vectordb.local.errors import (
 )
 
 
-class Loading:
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
+class Loading(Part):
     def load(self, database: str, collection: str) -> None:
         with self._store.writing(database, collection) as record:
             _check_loadable(record)
-            self._store.driver.load(record)
+            self._driver.load(record)
             record.loaded, record.loaded_partitions = True, []
-            self._store.catalog.put_collection(record)
+            self._catalog.put_collection(record)
 
     def load_partitions(self, database: str, collection: str, names: list[str]) -> None:
         with self._store.writing(database, collection) as record:
@@ -34,11 +31,11 @@ class Loading:
             _check_loadable(record)
             if record.loaded and not record.loaded_partitions:
                 return
-            self._store.driver.load(record)
+            self._driver.load(record)
             before = record.loaded_partitions if record.loaded else []
             record.loaded_partitions = sorted({*before, *names})
             record.loaded = True
-            self._store.catalog.put_collection(record)
+            self._catalog.put_collection(record)
 
     def refresh(self, database: str, collection: str) -> None:
         with self._store.reading(database, collection) as record:
@@ -60,13 +57,13 @@ class Loading:
     def _keep(self, record: CollectionRecord, partitions: list[str]) -> None:
         """Keep these partitions loaded, and release the others."""
         record.loaded, record.loaded_partitions = bool(partitions), partitions
-        self._store.catalog.put_collection(record)
+        self._catalog.put_collection(record)
         if not record.loaded:
-            self._store.driver.release(record)
+            self._driver.release(record)
 
     def state(self, database: str, collection: str, partitions: list[str]) -> LoadInfo:
         try:
-            record = self._store.catalog.collection(database, collection)
+            record = self._catalog.collection(database, collection)
         except ApiError:
             raise no_load_state(collection) from None
         if not record.loaded:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from airflow_vectordb.local.engine.lite.store import Store, refuse_partition_key
+from airflow_vectordb.local.engine.lite.store import Part, refuse_partition_key
 from airflow_vectordb.local.engine.model import DEFAULT_PARTITION
 from airflow_vectordb.local.errors import invalid, unexpected
 
 _MOST = 1024
 
 
-class Partitions:
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
+class Partitions(Part):
     def create(self, database: str, collection: str, name: str) -> None:
         with self._store.writing(database, collection) as record:
             refuse_partition_key(record, "create")
@@ -21,9 +18,9 @@ class Partitions:
                 return
             if len(existing) >= _MOST:
                 raise invalid(f"partition number ({len(existing)}) exceeds max configuration ({_MOST})")
-            self._store.driver.create_partition(record, name)
-            record.partitions = self._store.driver.partitions(record)
-            self._store.catalog.put_collection(record)
+            self._driver.create_partition(record, name)
+            record.partitions = self._driver.partitions(record)
+            self._catalog.put_collection(record)
 
     def drop(self, database: str, collection: str, name: str) -> None:
         with self._store.writing(database, collection) as record:
@@ -34,9 +31,9 @@ class Partitions:
                 return
             if record.loaded and name in (record.loaded_partitions or [name]):
                 raise unexpected("partition cannot be dropped, partition is loaded, please release it first")
-            self._store.driver.drop_partition(record, name)
-            record.partitions = self._store.driver.partitions(record)
+            self._driver.drop_partition(record, name)
+            record.partitions = self._driver.partitions(record)
             record.flushed -= record.flushed_by_partition.pop(name, 0)
-            self._store.catalog.put_collection(record)
+            self._catalog.put_collection(record)
             # The engine wrote out what was in memory first; no flush has counted that.
             self._store.unflushed.add(record.id)

@@ -6,22 +6,17 @@ import dataclasses
 
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord
 from airflow_vectordb.local.engine.lite.schema_rules import MMAP, check_added, check_field, check_params
-from airflow_vectordb.local.engine.lite.store import DATABASES, Store, check_alteration
+from airflow_vectordb.local.engine.lite.store import DATABASES, Part, check_alteration
 from airflow_vectordb.local.engine.model import FieldSpec, FunctionSpec
 from airflow_vectordb.local.errors import ApiError, already_loaded, invalid, not_here
 
 
-class Schemas:
+class Schemas(Part):
     """A field is added by writing a copy of the collection that has it, and putting that in its place.
 
     What the catalog says counts: until it says that the copy takes the place, a crash leaves the collection as it was;
     from then on the next start completes it.
     """
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._catalog = store.catalog
-        self._driver = store.driver
 
     def add_field(self, database: str, collection: str, field: FieldSpec) -> None:
         # Databases stay while the copy is on its way from one name to the other.

@@ -17,7 +17,7 @@ from airflow_vectordb.local.engine.lite.reading import (
     output_fields,
     readable,
 )
-from airflow_vectordb.local.engine.lite.store import Store
+from airflow_vectordb.local.engine.lite.store import Part
 from airflow_vectordb.local.engine.literals import literal
 from airflow_vectordb.local.engine.requests import ids_of
 from airflow_vectordb.local.errors import ApiError, collection_not_loaded, invalid, unexpected
@@ -26,11 +26,7 @@ _GROUPED = frozenset({"Bool", "Int8", "Int16", "Int32", "Int64", "VarChar"})
 _MOST_SEARCHES = 1024
 
 
-class Searches:
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._driver = store.driver
-
+class Searches(Part):
     # --- by one field ---
 
     def search(self, database: str, collection: str, call: SearchCall) -> SearchResult:

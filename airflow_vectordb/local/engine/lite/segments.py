@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord
-from airflow_vectordb.local.engine.lite.store import Store
+from airflow_vectordb.local.engine.lite.store import Part
 from airflow_vectordb.local.engine.model import CompactionInfo
 from airflow_vectordb.local.errors import not_here, partition_not_found
 
 
-class Segments:
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._catalog = store.catalog
-        self._driver = store.driver
-
+class Segments(Part):
     def flush(self, database: str, collection: str) -> None:
         with self._store.writing(database, collection) as record:
             if record.id in self._store.unflushed:

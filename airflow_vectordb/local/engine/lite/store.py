@@ -68,6 +68,15 @@ class Store:
             record.loaded = False
 
 
+class Part:
+    """A part of the engine."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._catalog = store.catalog
+        self._driver = store.driver
+
+
 def check_alteration(properties: dict[str, str], drop: Sequence[str] = ()) -> None:
     if not properties and not drop:
         raise invalid("the properties to alter and the keys to delete must not be empty at the same time")

@@ -88,3 +88,10 @@ class Backend:
 
     def described(self, database: str, collection: str) -> Any:
         return self.call_in(database, "DescribeCollection", collection_name=collection)
+
+
+class Part:
+    """A part of the engine."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from airflow_vectordb.local.engine.model import DatabaseInfo
-from airflow_vectordb.local.engine.remote.backend import Backend
+from airflow_vectordb.local.engine.remote.backend import Part
 from airflow_vectordb.local.engine.requests import pairs, unpaired
 
 _DESCRIBED_SINCE = (2, 4)
 _PROPERTIES = {"properties of a database": (2, 4)}
 
 
-class Databases:
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-
+class Databases(Part):
     def names(self) -> list[str]:
         return self._backend.databases()
 
@@ -39,10 +36,7 @@ class Databases:
         self._backend.drop("DropDatabase", 800, db_name=name)
 
 
-class Aliases:
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-
+class Aliases(Part):
     def names(self, database: str, collection: str) -> list[str]:
         self._backend.check_database(database)
         return sorted(self._backend.call("ListAliases", db_name=database, collection_name=collection).aliases)

@@ -7,14 +7,11 @@ from typing import Any
 
 from airflow_vectordb.local.engine.calls import HybridCall, QueryCall, SearchCall, SearchResult, Written
 from airflow_vectordb.local.engine.messages import schema_pb2
-from airflow_vectordb.local.engine.remote.backend import Backend
+from airflow_vectordb.local.engine.remote.backend import Part
 from airflow_vectordb.local.engine.requests import hybrid_request, ids_of, query_request, search_request, write_fields
 
 
-class Entities:
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-
+class Entities(Part):
     def insert(self, database: str, collection: str, partition: str, columns: list[Any], count: int) -> Written:
         answer = self._backend.call("Insert", **write_fields(database, collection, partition, columns, count))
         return Written(answer.insert_cnt, ids_of(answer.IDs))
@@ -40,10 +37,7 @@ class Entities:
         return _asked(answer.fields_data, call.output_fields)
 
 
-class Searches:
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-
+class Searches(Part):
     def search(self, database: str, collection: str, call: SearchCall) -> SearchResult:
         if call.grouping_field:
             self._backend.require({"grouping": (2, 4)} | ({"group sizes": (2, 5)} if call.group_size > 1 else {}))

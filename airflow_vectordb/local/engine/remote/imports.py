@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow_vectordb.local.engine.messages import common_pb2
 from airflow_vectordb.local.engine.model import ImportFile, ImportInfo
-from airflow_vectordb.local.engine.remote.backend import Backend
+from airflow_vectordb.local.engine.remote.backend import Part
 from airflow_vectordb.local.engine.requests import pairs, unpaired
 from airflow_vectordb.local.errors import ApiError, import_not_found, not_there
 
@@ -22,11 +22,8 @@ _STATES = {
 }
 
 
-class Imports:
+class Imports(Part):
     """The import jobs of the Milvus, which reads the files from its own storage."""
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
 
     def create(
         self, database: str, collection: str, partition: str, files: list[list[str]], options: dict[str, str]

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from airflow_vectordb.local.engine.messages import common_pb2
 from airflow_vectordb.local.engine.model import LoadInfo
-from airflow_vectordb.local.engine.remote.backend import Backend
+from airflow_vectordb.local.engine.remote.backend import Part
 from airflow_vectordb.local.errors import ApiError, no_load_state
 
 # That a partition does not exist or is not loaded, or that the collection has been released since.
 _NO_PROGRESS = (101, 200, 201)
 
 
-class Loading:
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-
+class Loading(Part):
     def load(self, database: str, collection: str) -> None:
         self._backend.call_in(database, "LoadCollection", collection_name=collection)
 

@@ -6,15 +6,12 @@ All by calls that came with later versions: one that a Milvus does not know is r
 from __future__ import annotations
 
 from airflow_vectordb.local.engine.model import FieldSpec, FunctionSpec
-from airflow_vectordb.local.engine.remote.backend import Backend
+from airflow_vectordb.local.engine.remote.backend import Part
 from airflow_vectordb.local.engine.requests import pairs
 from airflow_vectordb.local.engine.schema import field_message, function_message
 
 
-class Schemas:
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-
+class Schemas(Part):
     def add_field(self, database: str, collection: str, field: FieldSpec) -> None:
         schema = field_message(field, engine_makes_ids=True).SerializeToString()
         self._backend.call_in(database, "AddCollectionField", collection_name=collection, schema=schema)

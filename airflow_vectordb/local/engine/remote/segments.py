@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from airflow_vectordb.local.engine.messages import common_pb2
 from airflow_vectordb.local.engine.model import CompactionInfo
-from airflow_vectordb.local.engine.remote.backend import Backend
+from airflow_vectordb.local.engine.remote.backend import Part
 from airflow_vectordb.local.engine.requests import row_count
 
 
-class Segments:
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-
+class Segments(Part):
     def flush(self, database: str, collection: str) -> None:
         # Like Milvus's REST API it does not wait until what was sealed is written, and counted.
         self._backend.call_in(database, "Flush", collection_names=[collection])
