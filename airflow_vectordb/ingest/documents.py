@@ -80,6 +80,18 @@ class DocumentKeys:
                     conditions.append(f"{key_field} not in {literal(part)}")
                 yield " and ".join(conditions)
 
+    def own_filters(self, key_field: str) -> Iterator[tuple[str, int]]:
+        """
+        Make filters that select, together, the rows that came, and say how many each of them selects.
+
+        :param key_field: name of the primary key
+        """
+        for _, keys in self._groups():
+            own = list(dict.fromkeys(keys))
+            for start in range(0, len(own), KEYS_AT_ONCE):
+                part = own[start : start + KEYS_AT_ONCE]
+                yield is_one_of(key_field, part), len(part)
+
     def _groups(self) -> Iterator[tuple[list[Any], list[Any]]]:
         """Yield documents that one request can be about, and the sorted keys of all of their rows."""
         rows = self._rows()

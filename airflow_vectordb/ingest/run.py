@@ -18,7 +18,7 @@ from airflow_vectordb.ingest.values import key_converter
 from airflow_vectordb.ingest.writer import MAX_IN_FLIGHT, PATIENCE, Mode, Progress, Sender, Target, Writer
 from airflow_vectordb.rest import entities
 from airflow_vectordb.rest.collections import Collection, Field
-from airflow_vectordb.rest.errors import InvalidParametersError
+from airflow_vectordb.rest.errors import ConflictError, InvalidParametersError
 from airflow_vectordb.rest.spelling import describe_value, suggest
 
 _log = logging.getLogger(__name__)
@@ -151,7 +151,17 @@ def ingest(
             keys.name(documents)
             sender = open_sender()
             stack.callback(sender.close)
-            _delete_stale(sender, target, keys, replace_documents or "", primary_key(collection).name)
+            key = primary_key(collection).name
+            _delete_stale(sender, target, keys, replace_documents or "", key)
+            if not _all_there(sender, target, keys, key):
+                # The rows are to be written again, whatever their keys are.
+                save(replace(done, source=0, row=0, reserved=_ALL, rows=0, batches=0, skipped=0, size=0).as_json())
+                raise ConflictError(
+                    "rows that came are not there any more",
+                    cause="Another task replaces the same documents, and has deleted these rows",
+                    hint="A retry writes them.",
+                    transient=True,
+                )
     return done
 
 
@@ -162,6 +172,15 @@ def _delete_stale(sender: Sender, target: Target, keys: DocumentKeys, document_f
     for requests, selected in enumerate(keys.stale_filters(document_field, key), start=1):  # noqa: B007
         sender.send(entities.delete(target.collection, selected, partition=target.partition, database=target.database))
     _log.info("%s: stale rows of documents are deleted, in %d requests", target.collection, requests)
+
+
+def _all_there(sender: Sender, target: Target, keys: DocumentKeys, key: str) -> bool:
+    """Return whether the rows that came are there: to another such ingest of the same documents they are stale."""
+    partitions = [target.partition] if target.partition else None
+    return all(
+        sender.send(entities.count(target.collection, filter=own, partitions=partitions, database=target.database)) >= n
+        for own, n in keys.own_filters(key)
+    )
 
 
 def _add_written(keys: DocumentKeys, source: Source, checker: RowChecker, document_field: str, upto: int) -> None:

@@ -14,6 +14,7 @@ from pyarrow import feather, parquet
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.ingest import run
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.operators.ingest import DeleteOperator, IngestOperator
 from airflow_vectordb.rest import collections, entities
@@ -125,6 +126,40 @@ class TestDocuments:
         assert (result["collection_name"], result["rows"]) == ("live", 3)
         assert there(hook) == {"a": [[1, 0]], "c": [[1, 0], [1, 1]]}
         assert there(hook, "other") == {"a": [[0, 0], [0, 1], [0, 2]], "b": [[0, 0]]}
+
+    @pytest.mark.parametrize("auto_id", [False, True])
+    @pytest.mark.parametrize("mode", [None, "insert"])
+    def test_two_at_once_do_not_leave_a_document_without_rows(
+        self, hook: MilvusHook, auto_id: bool, mode: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """To each of them the rows of the other one are stale."""
+        make(hook, auto_id=auto_id)
+        given: dict[str, Any] = {"replace_documents": "doc", "mode": mode}
+        kept: list[dict[str, Any]] = []
+        delete_stale = run._delete_stale
+
+        def deleting(*arguments: Any) -> None:
+            monkeypatch.setattr(run, "_delete_stale", delete_stale)
+            others = rows(("a", 2), version=1, auto_id=auto_id)
+            hook.ingest("docs", others if auto_id else [{**row, "id": row["id"] + 1} for row in others], **given)
+            delete_stale(*arguments)
+
+        monkeypatch.setattr(run, "_delete_stale", deleting)
+        mine = rows(("a", 3), auto_id=auto_id)
+        with pytest.raises(
+            MilvusError, match=r"^Another task replaces the same documents, .*\. A retry writes"
+        ) as caught:
+            hook.ingest("docs", mine, save=kept.append, **given)
+        assert not isinstance(caught.value, AirflowFailException)
+        assert hook.ingest("docs", mine, progress=json.loads(json.dumps(kept[-1])), **given)["rows"] == 3
+        assert there(hook) == {"a": [[0, 0], [0, 1], [0, 2]]}
+
+    def test_a_key_that_goes_from_document_to_document_is_one_row(self, hook: MilvusHook) -> None:
+        make(hook)
+        places = ((1, "a"), (2, "a"), (3, "b"), (1, "b"))
+        data = [{"id": key, "doc": name, "vector": [0, key]} for key, name in places]
+        hook.ingest("docs", data, replace_documents="doc", batch_rows=2)
+        assert there(hook) == {"a": [[0, 2]], "b": [[0, 1], [0, 3]]}
 
     def test_many_keys_are_divided_among_requests(self, hook: MilvusHook, monkeypatch: pytest.MonkeyPatch) -> None:
         make(hook)
