@@ -77,11 +77,7 @@ def _supervisor() -> Any:
 
 
 def is_retry(context: Any) -> bool:
-    """
-    Return whether an earlier try of this task instance may have done something.
-
-    :param context: the task's context; without a task instance, as in unit tests, it is the first try
-    """
+    """Return whether an earlier try may have done something; without a task instance, there was none."""
     number = getattr((context or {}).get("ti"), "try_number", 1)
     return isinstance(number, int) and number > 1
 

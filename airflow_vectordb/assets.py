@@ -111,11 +111,7 @@ def check_assets(assets: Iterable[Any]) -> list[str]:
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
-    """
-    Return OpenLineage's dataset of an asset.
-
-    :return: namespace ``milvus://host:port``, name ``database.collection``
-    """
+    """Return OpenLineage's dataset of an asset: namespace ``milvus://host:port``, name ``database.collection``."""
     from airflow.providers.common.compat.openlineage.facet import Dataset
 
     del lineage_context

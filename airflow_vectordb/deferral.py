@@ -80,8 +80,6 @@ def deadline_of(task: WaitingTask, began: float) -> Deadline:
 
     That is ``timeout`` from now on, or ``execution_timeout`` from the beginning of the task on, whichever is earlier;
     without either, in 24 h.
-
-    :param began: seconds since the epoch: when Airflow called ``execute``
     """
     now = time.time()
     limits = []
@@ -164,12 +162,7 @@ def wait_for(
 def poll_once(
     hook: MilvusHook, condition: Condition, *, server_confirmed: bool, deadline: Deadline | None = None
 ) -> PollResult | MilvusError:
-    """
-    Poll once, without retries.
-
-    :return: the result, or an error in spite of which the wait goes on
-    :raises MilvusError: an error that ends the wait
-    """
+    """Poll once, without retries; return the result, or an error in spite of which the wait goes on."""
     try:
         return hook.poll(condition, retries=0, deadline=deadline)
     except rest.errors.MilvusError as error:

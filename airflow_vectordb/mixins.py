@@ -83,11 +83,7 @@ class MilvusTaskMixin(_Task):
 
     @abstractmethod
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> Any:
-        """
-        Do what the task is for, and return its result.
-
-        :raises MilvusError: which becomes Airflow's
-        """
+        """Do what the task is for, and return its result; a MilvusError becomes Airflow's."""
 
     def on_failure(self, hook: MilvusHook, context: Context, state: ResumeState, error: MilvusError) -> MilvusError:
         """

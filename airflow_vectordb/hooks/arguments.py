@@ -62,11 +62,7 @@ def _problems_of_vectors(name: str, data: Any) -> list[str]:
 
 
 def list_keys(ids: Any, *, texts: bool) -> list[Any]:
-    """
-    Return primary keys, given as several or as one.
-
-    :param texts: whether a text is one key; else it is refused, as it might be meant as a filter
-    """
+    """Return primary keys, given as several or as one; a text is one where it cannot be meant as a filter."""
     if (not isinstance(ids, bool) and isinstance(ids, Integral)) or (texts and isinstance(ids, str)):
         return [ids]
     if is_list(ids):

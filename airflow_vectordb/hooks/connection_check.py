@@ -27,11 +27,7 @@ _VERSIONS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """
-    A line of the report.
-
-    :param state: ``failed`` makes the check fail, ``warning`` does not
-    """
+    """A line of the report; one that ``failed`` makes the check fail, a ``warning`` does not."""
 
     subject: str
     state: State

@@ -8,11 +8,7 @@ from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS
 
 
 def form_widgets() -> dict[str, Any]:
-    """
-    Return the form's fields for the keys of ``extra``.
-
-    :return: WTForms fields by key; Airflow's API server replaces WTForms by fields of its own where it is not installed
-    """
+    """Return the form's WTForms fields; where that is not installed, Airflow's API server has stand-ins for it."""
     from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
     from flask_babel import lazy_gettext
     from wtforms import BooleanField, IntegerField, StringField

@@ -141,11 +141,7 @@ def connection_in_environment(conn_id: str) -> Connection | None:
 
 
 def explain(error: errors.MilvusError, config: MilvusConfig, advice: str | None = None) -> str:
-    """
-    Word an error for the form.
-
-    :param advice: what to do about it; None: what is usually to be done about such an error
-    """
+    """Word an error for the form, with some advice; None: what is usually to be done about such an error."""
     return error.with_context(hint=advice or _advice(error, config)).text(longest=LONGEST_CAUSE).replace("\n", " ")
 
 

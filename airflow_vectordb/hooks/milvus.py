@@ -263,11 +263,7 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
             return rest.schema.propose.schema_from(stream, path.name, key=key)
 
     def test_connection(self) -> tuple[bool, str]:
-        """
-        Check the connection, for the Test button of the Connections page.
-
-        :return: whether it works, and what was reached or what is wrong
-        """
+        """Return whether the connection works, and what was reached or what is wrong, for the Test button."""
         try:
             connection: Any = self.get_connection(self.milvus_conn_id)
         except AirflowNotFoundException as error:

@@ -7,24 +7,17 @@ from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse
 
 def create(alias: str, collection: str, *, database: str | None = None) -> Call[None]:
     """
-    Create an alias.
+    Create an alias of a collection.
 
     It fails with code 1602 if the alias exists, so the call is not repeated: that could fail because of its own
     success.
-
-    :param collection: the collection that it points to
     """
     body = build_body(database, aliasName=alias, collectionName=collection)
     return Call("aliases/create", body, parse_none, idempotent=False)
 
 
 def alter(alias: str, collection: str, *, database: str | None = None) -> Call[None]:
-    """
-    Move an alias to another collection, atomically.
-
-    :param alias: name of the alias, which must exist
-    :param collection: the collection that it points to
-    """
+    """Move an alias, which must exist, to another collection, atomically."""
     return Call("aliases/alter", build_body(database, aliasName=alias, collectionName=collection), parse_none)
 
 
@@ -34,11 +27,7 @@ def describe(alias: str, *, database: str | None = None) -> Call[str]:
 
 
 def list_(collection: str | None = None, *, database: str | None = None) -> Call[list[str]]:
-    """
-    List aliases.
-
-    :param collection: those of this collection; None: all of the database
-    """
+    """List the aliases of a collection; None: those of the whole database."""
     body = build_body(database, collectionName=collection)
     return Call("aliases/list", body, parse_names)
 

@@ -135,11 +135,7 @@ def create(
 
 
 def describe(name: str, *, database: str | None = None) -> Call[Collection]:
-    """
-    Describe a collection.
-
-    :param name: name of the collection, or an alias
-    """
+    """Describe a collection, which may be called by an alias."""
     return Call("collections/describe", build_body(database, collectionName=name), _collection)
 
 
@@ -176,21 +172,13 @@ def truncate(name: str, *, database: str | None = None) -> Call[None]:
 
 
 def alter_properties(name: str, properties: Mapping[str, Any], *, database: str | None = None) -> Call[None]:
-    """
-    Set properties of a collection.
-
-    :param properties: for example ``{"collection.ttl.seconds": 86400}``; others stay as they are
-    """
+    """Set properties, as ``{"collection.ttl.seconds": 86400}``; others stay as they are."""
     body = build_body(database, collectionName=name, properties=property_values(properties))
     return Call("collections/alter_properties", body, parse_none)
 
 
 def drop_properties(name: str, keys: Sequence[str], *, database: str | None = None) -> Call[None]:
-    """
-    Set properties of a collection back to their defaults.
-
-    :param keys: for example ``["collection.ttl.seconds"]``
-    """
+    """Set properties, as ``["collection.ttl.seconds"]``, back to their defaults."""
     return Call(
         "collections/drop_properties", build_body(database, collectionName=name, propertyKeys=list(keys)), parse_none
     )

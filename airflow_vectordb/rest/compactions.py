@@ -28,12 +28,11 @@ class Compaction(Result):
 
 def compact(collection: str, *, clustering: bool = False, database: str | None = None) -> Call[int]:
     """
-    Merge small segments, and take deleted rows out of them. The call returns before it is done.
+    Merge small segments, and take deleted rows out of them; return an id for :func:`describe`.
 
-    A second call starts a second compaction, so the call is not repeated.
+    The call returns before it is done. A second one starts a second compaction, so the call is not repeated.
 
     :param clustering: whether rows are sorted into segments by the clustering key
-    :return: id for :func:`describe`
     """
     body = build_body(database, collectionName=collection, isClustering=clustering or None)
     return Call("collections/compact", body, lambda a: int(a.data["compactionID"]), idempotent=False)

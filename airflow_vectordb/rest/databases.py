@@ -11,11 +11,9 @@ from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse
 
 def create(name: str, *, properties: Mapping[str, Any] | None = None) -> Call[None]:
     """
-    Create a database.
+    Create a database, with properties as ``{"database.max.collections": 10}``.
 
     It fails if the database exists, so the call is not repeated: that could fail because of its own success.
-
-    :param properties: for example ``{"database.max.collections": 10}``
     """
     values = None if properties is None else property_values(properties)
     return Call("databases/create", build_body(name, properties=values), parse_none, idempotent=False)
@@ -27,20 +25,12 @@ def describe(name: str) -> Call[dict[str, Any]]:
 
 
 def alter_properties(name: str, properties: Mapping[str, Any]) -> Call[None]:
-    """
-    Set properties of a database. Milvus 2.6 takes ``databases/alter`` for it, too.
-
-    :param properties: for example ``{"database.max.collections": 10}``; others stay as they are
-    """
+    """Set properties; others stay as they are. Milvus 2.6 takes ``databases/alter`` for it, too."""
     return Call("databases/alter_properties", build_body(name, properties=property_values(properties)), parse_none)
 
 
 def drop_properties(name: str, keys: Sequence[str]) -> Call[None]:
-    """
-    Set properties of a database back to their defaults.
-
-    :param keys: for example ``["database.max.collections"]``
-    """
+    """Set properties, as ``["database.max.collections"]``, back to their defaults."""
     return Call("databases/drop_properties", build_body(name, propertyKeys=list(keys)), parse_none)
 
 

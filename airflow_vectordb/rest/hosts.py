@@ -14,11 +14,7 @@ _VARIABLES = "ALL_PROXY, HTTPS_PROXY, HTTP_PROXY"
 
 
 def host_problem(host: str) -> str | None:
-    """
-    Return what is wrong with a host name or address; libraries find it late, and each in its own way.
-
-    :param host: an IPv6 address without its brackets
-    """
+    """Return what is wrong with a host's name or bare address; libraries find it late, and each in its own way."""
     if ":" in host:
         try:
             IPv6Address(host)
@@ -46,11 +42,7 @@ def host_problem(host: str) -> str | None:
 
 @dataclass(frozen=True)
 class Proxy:
-    """
-    A proxy.
-
-    :param authorization: value of the header ``Proxy-Authorization``; None: no such header
-    """
+    """A proxy: scheme, host and port, and the value of the header ``Proxy-Authorization``, if it wants one."""
 
     url: str
     authorization: str | None = field(default=None, repr=False)

@@ -109,11 +109,7 @@ def get_progress(job_id: str, *, database: str | None = None) -> Call[ImportJob]
 
 
 def list_(collection: str | None = None, *, database: str | None = None) -> Call[list[ImportJob]]:
-    """
-    List import jobs.
-
-    :param collection: those of this collection; None: all of the database
-    """
+    """List the import jobs of a collection; None: those of the whole database."""
 
     def read(answer: Answer) -> list[ImportJob]:
         data = answer.data or {}

@@ -60,11 +60,7 @@ def list_(collection: str, *, database: str | None = None) -> Call[list[str]]:
 def alter_properties(
     collection: str, index_name: str, properties: Mapping[str, Any], *, database: str | None = None
 ) -> Call[None]:
-    """
-    Set properties of an index. The collection must be released.
-
-    :param properties: ``{"mmap.enabled": True}``; what it was built with cannot be altered
-    """
+    """Set properties, as ``{"mmap.enabled": True}``, not what it was built with. The collection must be released."""
     body = build_body(database, collectionName=collection, indexName=index_name, properties=dict(properties))
     return Call("indexes/alter_properties", body, parse_none)
 
@@ -72,11 +68,7 @@ def alter_properties(
 def drop_properties(
     collection: str, index_name: str, keys: Sequence[str], *, database: str | None = None
 ) -> Call[None]:
-    """
-    Set properties of an index back to their defaults. The collection must be released.
-
-    :param keys: ``["mmap.enabled"]``
-    """
+    """Set properties, as ``["mmap.enabled"]``, back to their defaults. The collection must be released."""
     body = build_body(database, collectionName=collection, indexName=index_name, propertyKeys=list(keys))
     return Call("indexes/drop_properties", body, parse_none)
 

@@ -34,21 +34,13 @@ def list_(collection: str, *, database: str | None = None) -> Call[list[str]]:
 
 
 def load(collection: str, partitions: Sequence[str], *, database: str | None = None) -> Call[None]:
-    """
-    Load partitions into memory, so that they can be searched. The call returns before they are loaded.
-
-    :param partitions: names of the partitions, at least one
-    """
+    """Load partitions, at least one, so that they can be searched. The call returns before they are loaded."""
     body = build_body(database, collectionName=collection, partitionNames=list(partitions))
     return Call("partitions/load", body, parse_none)
 
 
 def release(collection: str, partitions: Sequence[str], *, database: str | None = None) -> Call[None]:
-    """
-    Take partitions out of memory. The call returns before they are released.
-
-    :param partitions: names of the partitions, at least one
-    """
+    """Take partitions, at least one, out of memory. The call returns before they are released."""
     body = build_body(database, collectionName=collection, partitionNames=list(partitions))
     return Call("partitions/release", body, parse_none)
 

@@ -18,30 +18,18 @@ def drop(group: str) -> Call[None]:
 
 
 def list_() -> Call[dict[str, list[str]]]:
-    """
-    List all groups of privileges.
-
-    :return: name of the group -> its privileges
-    """
+    """List all groups: name -> privileges."""
     return Call("privilege_groups/list", build_body(), _groups)
 
 
 def add_privileges(group: str, privileges: Sequence[str]) -> Call[None]:
-    """
-    Put privileges into a group.
-
-    :param privileges: for example ``["Query", "Search"]``
-    """
+    """Put privileges, as ``["Query", "Search"]``, into a group."""
     body = build_body(privilegeGroupName=group, privileges=list(privileges))
     return Call("privilege_groups/add_privileges_to_group", body, parse_none)
 
 
 def remove_privileges(group: str, privileges: Sequence[str]) -> Call[None]:
-    """
-    Take privileges out of a group.
-
-    :param privileges: for example ``["Query", "Search"]``
-    """
+    """Take privileges, as ``["Query", "Search"]``, out of a group."""
     body = build_body(privilegeGroupName=group, privileges=list(privileges))
     return Call("privilege_groups/remove_privileges_from_group", body, parse_none)
 

@@ -18,21 +18,13 @@ def create(name: str, *, config: Mapping[str, Any] | None = None) -> Call[None]:
 
 
 def alter(configs: Mapping[str, Mapping[str, Any]]) -> Call[None]:
-    """
-    Set the configuration of resource groups.
-
-    :param configs: name of the group -> what :func:`create` calls ``config``
-    """
+    """Set the configuration of resource groups, by name; each is what :func:`create` calls ``config``."""
     body = build_body(resource_groups={name: dict(config) for name, config in configs.items()})
     return Call("resource_groups/alter", body, parse_none)
 
 
 def describe(name: str) -> Call[dict[str, Any]]:
-    """
-    Describe a resource group.
-
-    :return: as the server spells it
-    """
+    """Describe a resource group, as the server spells it."""
     return Call("resource_groups/describe", build_body(name=name), lambda a: dict(a.data))
 
 

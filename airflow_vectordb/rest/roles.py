@@ -32,11 +32,7 @@ def create(role: str) -> Call[None]:
 
 
 def describe(role: str, *, database: str | None = None) -> Call[list[Grant]]:
-    """
-    Return what a role may do.
-
-    :param database: what it may do there; None: in the configured one
-    """
+    """Return what a role may do in a database."""
     return Call("roles/describe", build_body(database, roleName=role), _grants)
 
 

@@ -11,12 +11,7 @@ from airflow_vectordb.rest.http.call import Answer, Call, build_body
 def describe(
     collection_id: int, segment_ids: Sequence[int], *, database: str | None = None
 ) -> Call[list[dict[str, Any]]]:
-    """
-    Describe segments of a collection (Milvus 2.5 and later).
-
-    :param collection_id: ``collectionID`` of its description
-    :return: a description for each, as the server spells it
-    """
+    """Describe segments of a collection, by the ``collectionID`` of its description (Milvus 2.5 and later)."""
     body = build_body(database, collectionID=collection_id, segmentIDs=list(segment_ids))
     return Call("segments/describe", body, _segments)
 

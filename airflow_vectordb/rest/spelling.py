@@ -31,8 +31,6 @@ def near_miss(name: str, known: Iterable[str]) -> str | None:
 
     The shorter a name is, the less it takes to make another one of it: up to four letters allow for one slip, a name of
     a single letter for none. Where names have several parts (``HNSW_SQ``), that holds for each of them.
-
-    :return: the nearest one; None if none is near
     """
     given = _parts(name)
     found = [(slips, candidate) for candidate in known if (slips := _slips(given, _parts(candidate))) <= _MOST_SLIPS]
@@ -40,11 +38,7 @@ def near_miss(name: str, known: Iterable[str]) -> str | None:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """
-    Suggest what a misspelt name may have meant.
-
-    :return: for example ``; did you mean 'vector'?``, or the known names if none is near
-    """
+    """Suggest what a misspelt name may have meant: ``; did you mean 'vector'?``, or the known names if none is near."""
     from difflib import get_close_matches  # not for every DAG file
 
     names = list(dict.fromkeys(known))
@@ -72,11 +66,7 @@ def is_nothing(text: str) -> bool:
 
 
 def check_name(argument: str, name: str) -> list[str]:
-    """
-    Check the name of a collection or an alias that is to be created: what Milvus never accepts.
-
-    :return: what is wrong
-    """
+    """Return what is wrong with the name of a collection or an alias to be created: what Milvus never accepts."""
     name = name.strip()
     if _NAME.fullmatch(name):
         return []

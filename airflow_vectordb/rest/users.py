@@ -6,21 +6,12 @@ from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse
 
 
 def create(user: str, password: str) -> Call[None]:
-    """
-    Create a user. It fails if the user exists, so the call is not repeated.
-
-    :param password: 6 to 72 characters
-    """
+    """Create a user, with 6 to 72 characters of password. It fails if the user exists, so the call is not repeated."""
     return Call("users/create", build_body(userName=user, password=password), parse_none, idempotent=False)
 
 
 def update_password(user: str, password: str, new_password: str) -> Call[None]:
-    """
-    Change a password. A repeated call would have the wrong old password, so it is not repeated.
-
-    :param password: the present password
-    :param new_password: 6 to 72 characters
-    """
+    """Change a password. A repeated call would have the wrong old one, so it is not repeated."""
     body = build_body(userName=user, password=password, newPassword=new_password)
     return Call("users/update_password", body, parse_none, idempotent=False)
 

@@ -91,11 +91,7 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
 
     @abstractmethod
     def condition(self) -> Condition:
-        """
-        Return what is waited for.
-
-        :raises InvalidParametersError: with everything that is wrong
-        """
+        """Return what is waited for, or raise InvalidParametersError with everything that is wrong."""
 
     @abstractmethod
     def found(self, result: Any) -> Iterable[str]:
