@@ -63,7 +63,7 @@ def float_rows(dim: int, vectors: list[Any]) -> Any:
     """Return lists of numbers as an array of float64, a row each; None where not all are lists of ``dim`` numbers."""
     if not set(map(type, vectors)) <= {list}:
         return None
-    flat = np.empty((len(vectors), dim))
+    flat: Any = np.empty((len(vectors), dim))
     pack_into = struct.Struct(f"{dim}d").pack_into
     try:
         for row, vector in zip(flat, vectors, strict=True):
@@ -77,8 +77,8 @@ def float_rows(dim: int, vectors: list[Any]) -> Any:
 
 def float_array(flat: Any) -> bytes:
     """Return an array of float32 as a ``FloatArray`` message, which has them in a row behind their length in bytes."""
-    raw, size = flat.astype("<f4", copy=False).tobytes(), flat.size * 4
-    head = bytearray(b"\x0a")
+    raw: bytes = flat.astype("<f4", copy=False).tobytes()
+    size, head = len(raw), bytearray(b"\x0a")
     while size > 0x7F:
         head.append(size & 0x7F | 0x80)
         size >>= 7

@@ -14,12 +14,17 @@ from typing import Any
 
 import numpy as np
 
+from airflow_vectordb.local.engine.messages import schema_pb2
 from airflow_vectordb.local.engine.model import TYPE_NUMBERS
+from airflow_vectordb.local.engine.vectors import float_array
 
 NAMES = {
     "adapter.grpc.translators.records": ["_build_field_data", "_extract_vector_column"],
     "engine.collection": ["validate_record"],
-    "storage.memtable": ["MemTable", "MemTable._build_data_table", "MemTable.to_search_snapshot"],
+    "storage.memtable": [
+        *("MemTable", "MemTable._build_data_table", "MemTable._row_to_dict", "MemTable.to_search_snapshot"),
+    ],
+    "storage.segment": ["Segment", "Segment.row_to_dict"],
 }
 """What is replaced, by module of ``milvus_lite``."""
 
@@ -36,10 +41,13 @@ def replace_functions(lite: SimpleNamespace) -> None:
         return
     records = importlib.import_module("milvus_lite.adapter.grpc.translators.records")
     collection = importlib.import_module("milvus_lite.engine.collection")
+    vars(records)["_build_field_data"] = _sending_arrays(lite._build_field_data)
     vars(records)["_extract_vector_column"] = _reading_arrays(lite._extract_vector_column)
     vars(collection)["validate_record"] = _validating_arrays(lite.validate_record)
     lite.MemTable._build_data_table = _taking_rows(lite.MemTable._build_data_table)
+    lite.MemTable._row_to_dict = _reading_rows(lite.MemTable._row_to_dict)
     lite.MemTable.to_search_snapshot = _searching_arrays(lite.MemTable.to_search_snapshot)
+    lite.Segment.row_to_dict = _reading_stored_rows(lite.Segment.row_to_dict)
 
 
 def _reading_arrays(plain: Any) -> Any:
@@ -110,6 +118,71 @@ def _searching_arrays(plain: Any) -> Any:
             return keys, sequence, vectors, rows, table
 
     return to_search_snapshot
+
+
+class _Columns:
+    """Columns of rows, of which those of vectors give arrays."""
+
+    def __init__(self, table: Any) -> None:
+        self.schema = table.schema
+        self._table = table
+
+    def column(self, name: str) -> Any:
+        column = self._table.column(name)
+        return _Vectors(column) if hasattr(column.type, "list_size") else column
+
+
+class _Vectors:
+    def __init__(self, column: Any) -> None:
+        self._column = column
+
+    def __getitem__(self, row: int) -> _Vector:
+        return _Vector(self._column[row])
+
+
+class _Vector:
+    def __init__(self, scalar: Any) -> None:
+        self._scalar = scalar
+
+    def as_py(self) -> Any:
+        numbers = self._scalar.values
+        return None if numbers is None else numbers.to_numpy(zero_copy_only=False)
+
+
+def _reading_rows(plain: Any) -> Any:
+    """Have vectors of rows in memory as arrays."""
+
+    @functools.wraps(plain)
+    def row_to_dict(self: Any, batch: Any, row: int) -> Any:
+        return plain(self, _Columns(batch), row)
+
+    return row_to_dict
+
+
+def _reading_stored_rows(plain: Any) -> Any:
+    """Have vectors of rows in files as arrays."""
+
+    @functools.wraps(plain)
+    def row_to_dict(self: Any, row: int) -> Any:
+        return plain(SimpleNamespace(table=_Columns(self.table)), row)
+
+    return row_to_dict
+
+
+def _sending_arrays(plain: Any) -> Any:
+    """Answer with arrays as they are."""
+
+    @functools.wraps(plain)
+    def build_field_data(name: str, field: Any, column: list[Any]) -> Any:
+        dense = field.dtype.name == "FLOAT_VECTOR" and {type(vector) for vector in column} == {np.ndarray}
+        if not dense or {len(vector) for vector in column} != {field.dim}:
+            return plain(name, field, column)
+        data = schema_pb2.FieldData(field_name=name, type=TYPE_NUMBERS["FloatVector"])
+        data.vectors.dim = field.dim
+        data.vectors.float_vector.MergeFromString(float_array(np.concatenate(column)))
+        return data
+
+    return build_field_data
 
 
 def _taken(memory: Any, rows: list[tuple[int, int]], names: list[str]) -> Any:
