@@ -12,7 +12,7 @@ from airflow_vectordb import hooks, rest, triggers
 from airflow_vectordb._compat import AirflowException, TaskDeferralTimeout
 from airflow_vectordb.assets import emit_asset_events
 from airflow_vectordb.deferral import DEFER_TIMEOUT_MARGIN, ResumeState
-from airflow_vectordb.validation import check_common, check_seconds, raise_if_invalid, validate_target
+from airflow_vectordb.validation import check_common, raise_if_invalid, validate_target
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator as _Task
@@ -73,12 +73,9 @@ class MilvusTaskMixin(_Task):
 
         :raises ValueError: with what is wrong among those that all classes have
         """
-        times = [*check_seconds("execution_timeout", given.get("execution_timeout"))]
-        times += check_seconds("max_wait", given.get("max_wait"))
         # None is what `deferrable` and `database` are by default, and are no more in a task that is made.
-        raise_if_invalid(
-            str(given.get("task_id")), *times, *check_common({k: v for k, v in given.items() if v is not None})
-        )
+        known = {name: value for name, value in given.items() if value is not None}
+        raise_if_invalid(str(given.get("task_id")), *check_common(known))
         return super().partial(**given)
 
     @abstractmethod

@@ -70,7 +70,8 @@ def check_common(given: Mapping[str, Any]) -> list[str]:
     problems += check_flags(**{name: given[name] for name in FLAGS + FLAGS_OF_SENSORS if name in given})
     for name in ("poll_interval", "poke_interval"):
         problems += check_seconds(name, given.get(name), SHORTEST_POLL_INTERVAL)
-    problems += check_seconds("timeout", given.get("timeout"))
+    for name in ("timeout", "execution_timeout", "max_wait"):
+        problems += check_seconds(name, given.get(name))
     return problems + check_assets(assets)
 
 
