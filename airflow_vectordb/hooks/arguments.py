@@ -1,13 +1,13 @@
-"""Arguments that are lists. Python would iterate over a text letter by letter: it is refused in place of one."""
+"""Arguments of the hook that are lists, as its methods name them; the rule is that of ``rest.lists``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
-from numbers import Integral, Number
-from typing import TYPE_CHECKING, Any, TypeGuard
+from collections.abc import Iterable, Sequence
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb.exceptions import as_airflow_exception
+from airflow_vectordb.rest import lists
 from airflow_vectordb.rest.errors import InvalidParametersError, MilvusError
 from airflow_vectordb.rest.spelling import describe_value
 
@@ -18,54 +18,30 @@ if TYPE_CHECKING:
 _LISTED = 10
 
 
-def is_list(value: Any) -> TypeGuard[Iterable[Any]]:
-    """Return whether a value may be iterated over as a list: not a text, bytes, a mapping or a frame."""
-    return (
-        isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping) and not hasattr(value, "columns")
-    )
-
-
 def check_names(**given: Any) -> None:
     """Refuse what is not a list of names."""
     _refuse(
-        f"{name} must be a list of names, not {describe_value(value)}"
-        + (f": give [{value!r}]" if isinstance(value, str) and len(value) < 100 else "")
-        for name, value in given.items()
-        if value is not None and not is_list(value)
+        problem for name, value in given.items() if value is not None for problem in lists.problems_of_list(name, value)
     )
 
 
 def check_searches(reqs: Any) -> None:
     """Refuse what is not a list of searches, each with a list of vectors."""
-    if not is_list(reqs) or not all(isinstance(one, Mapping) for one in reqs):
-        _refuse(['reqs must be a list of mappings: [{"data": [vector], "annsField": …}, …]'])
-    _refuse(
-        problem
-        for number, one in enumerate(reqs)
-        if "data" in one
-        for problem in _problems_of_vectors(f"reqs[{number}]['data']", one["data"])
-    )
+    _refuse(lists.problems_of_searches("reqs", reqs))
 
 
 def list_vectors(data: Any) -> list[Any]:
     """Return a list of vectors as a list. One vector by itself is refused."""
-    vectors = list(data) if is_list(data) else data
-    _refuse(_problems_of_vectors("data", vectors))
+    vectors = list(data) if lists.is_list(data) else data
+    _refuse(lists.problems_of_vectors("data", vectors))
     return list(vectors)
-
-
-def _problems_of_vectors(name: str, data: Any) -> list[str]:
-    if not is_list(data):
-        return [f"{name} is {describe_value(data)}: give a list of vectors: [vector]"]
-    wrong = ((at, one) for at, one in enumerate(data) if one is None or isinstance(one, Number))
-    return [f"{name}[{at}] is {describe_value(one)}: give a list of vectors: [vector]" for at, one in islice(wrong, 1)]
 
 
 def list_keys(ids: Any, *, texts: bool) -> list[Any]:
     """Return primary keys, given as several or as one; a text is one where it cannot be meant as a filter."""
     if (not isinstance(ids, bool) and isinstance(ids, Integral)) or (texts and isinstance(ids, str)):
         return [ids]
-    if is_list(ids):
+    if lists.is_list(ids):
         return list(ids)
     advice = "" if texts else "; for a filter say filter=…"
     raise _error([f"ids must be a list of keys{advice}: it is {describe_value(ids)}"])

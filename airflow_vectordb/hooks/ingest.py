@@ -245,7 +245,7 @@ def open_sources(source: Any, conn_id: str | None, collection: Any, *, allow_mis
     """
     vectors = [field.name for field in collection.fields if field.type.endswith("Vector")]
     given = [source] if _is_path(source) else source
-    if not arguments.is_list(given) or not all(map(_is_path, given := list(given))):
+    if not rest.lists.is_list(given) or not all(map(_is_path, given := list(given))):
         problem = f"source must be a path or a list of paths, not {rest.spelling.describe_value(source)}"
         raise rest.errors.InvalidParametersError([problem], "source")
     missing: list[str] = []

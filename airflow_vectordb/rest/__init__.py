@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     # Used by the rest of this package, and no part of the public face; so is Session.
     from airflow_vectordb.rest import driver as driver
     from airflow_vectordb.rest import index as index
+    from airflow_vectordb.rest import lists as lists
     from airflow_vectordb.rest import schema as schema
     from airflow_vectordb.rest import spelling as spelling
     from airflow_vectordb.rest import text as text

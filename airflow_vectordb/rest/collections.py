@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from airflow_vectordb.rest.http.call import Answer, Call, build_body, parse_names, parse_none, property_values
+from airflow_vectordb.rest.lists import as_list, as_list_or_none
 from airflow_vectordb.rest.result import Result
 
 #: Types of primary keys.
@@ -121,7 +122,7 @@ def create(
         database,
         collectionName=name,
         schema=schema,
-        indexParams=index_params,
+        indexParams=as_list_or_none("index_params", index_params, "mappings"),
         dimension=dimension,
         metricType=metric_type,
         idType=id_type,
@@ -179,9 +180,8 @@ def alter_properties(name: str, properties: Mapping[str, Any], *, database: str 
 
 def drop_properties(name: str, keys: Sequence[str], *, database: str | None = None) -> Call[None]:
     """Set properties, as ``["collection.ttl.seconds"]``, back to their defaults."""
-    return Call(
-        "collections/drop_properties", build_body(database, collectionName=name, propertyKeys=list(keys)), parse_none
-    )
+    body = build_body(database, collectionName=name, propertyKeys=as_list("keys", keys))
+    return Call("collections/drop_properties", body, parse_none)
 
 
 def refresh_load(name: str, *, database: str | None = None) -> Call[None]:
@@ -220,7 +220,7 @@ def load_state(name: str, partitions: Sequence[str] = (), *, database: str | Non
             state = "LoadStateNotLoad"
         return LoadState(state, None, message)
 
-    body = build_body(database, collectionName=name, partitionNames=list(partitions) or None)
+    body = build_body(database, collectionName=name, partitionNames=as_list("partitions", partitions) or None)
     return Call("collections/get_load_state", body, read)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_vectordb.rest import DEFAULT_DATABASE
 from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse_none, property_values
+from airflow_vectordb.rest.lists import as_list
 
 
 def create(name: str, *, properties: Mapping[str, Any] | None = None) -> Call[None]:
@@ -31,7 +32,7 @@ def alter_properties(name: str, properties: Mapping[str, Any]) -> Call[None]:
 
 def drop_properties(name: str, keys: Sequence[str]) -> Call[None]:
     """Set properties, as ``["database.max.collections"]``, back to their defaults."""
-    return Call("databases/drop_properties", build_body(name, propertyKeys=list(keys)), parse_none)
+    return Call("databases/drop_properties", build_body(name, propertyKeys=as_list("keys", keys)), parse_none)
 
 
 def list_() -> Call[list[str]]:

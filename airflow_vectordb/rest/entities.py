@@ -18,6 +18,14 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from airflow_vectordb.rest.http.call import Answer, Call, build_body
+from airflow_vectordb.rest.lists import (
+    as_list,
+    as_list_or_none,
+    check_list,
+    problems_of_searches,
+    problems_of_vectors,
+    refuse,
+)
 from airflow_vectordb.rest.result import Result
 
 Row = Mapping[str, Any]
@@ -52,6 +60,7 @@ def insert(
         changed. One request may have about 64 MiB.
     :param partition: name of a partition; None: the default one
     """
+    check_list("rows", rows, "row objects")
     body = build_body(database, collectionName=collection, partitionName=partition, data=rows)
     return Call("entities/insert", body, lambda a: _written(a, "insert"), idempotent=False)
 
@@ -71,6 +80,7 @@ def upsert(
     :param partition: name of a partition; None: the default one
     :param partial: whether fields that a row does not have keep their values (Milvus 2.6)
     """
+    check_list("rows", rows, "row objects")
     body = build_body(
         database, collectionName=collection, partitionName=partition, data=rows, partialUpdate=partial or None
     )
@@ -120,11 +130,11 @@ def query(
         database,
         collectionName=collection,
         filter=filter,
-        outputFields=_list(output_fields),
+        outputFields=as_list_or_none("output_fields", output_fields),
         limit=limit,
         offset=offset,
         exprParams=filter_params,
-        partitionNames=_list(partitions),
+        partitionNames=as_list_or_none("partitions", partitions),
         **dict(params or {}),
     )
     return Call("entities/query", body, _rows)
@@ -145,7 +155,7 @@ def count(
         filter=filter,
         exprParams=filter_params,
         outputFields=["count(*)"],
-        partitionNames=_list(partitions),
+        partitionNames=as_list_or_none("partitions", partitions),
         consistencyLevel="Strong",
     )
     return Call("entities/query", body, lambda a: int(a.data[0]["count(*)"]))
@@ -164,9 +174,9 @@ def get(
     body = build_body(
         database,
         collectionName=collection,
-        id=list(ids),
-        outputFields=_list(output_fields),
-        partitionNames=_list(partitions),
+        id=as_list("ids", ids, "keys"),
+        outputFields=as_list_or_none("output_fields", output_fields),
+        partitionNames=as_list_or_none("partitions", partitions),
         **dict(params or {}),
     )
     return Call("entities/get", body, _rows)
@@ -200,6 +210,7 @@ def search(
     :param options: further fields of the request, for example ``{"groupingField": "doc"}``
     :return: for each vector its hits, nearest first: primary key under its own name, ``distance``, output fields
     """
+    refuse(problems_of_vectors("vectors", vectors))
     searching = dict(search_params or {})
     if params:
         searching["params"] = {**dict(searching.get("params") or {}), **params}
@@ -212,8 +223,8 @@ def search(
         offset=offset,
         filter=filter,
         exprParams=filter_params,
-        outputFields=_list(output_fields),
-        partitionNames=_list(partitions),
+        outputFields=as_list_or_none("output_fields", output_fields),
+        partitionNames=as_list_or_none("partitions", partitions),
         searchParams=searching or None,
         **dict(options or {}),
     )
@@ -243,6 +254,7 @@ def hybrid_search(
     :param limit: hits in all for each vector
     :return: for each vector its hits, best first: primary key under its own name, ``distance``, output fields
     """
+    refuse(problems_of_searches("searches", searches))
     body = build_body(
         database,
         collectionName=collection,
@@ -250,8 +262,8 @@ def hybrid_search(
         rerank=dict(rerank or {"strategy": "rrf", "params": {"k": 60}}),
         limit=limit,
         offset=offset,
-        outputFields=_list(output_fields),
-        partitionNames=_list(partitions),
+        outputFields=as_list_or_none("output_fields", output_fields),
+        partitionNames=as_list_or_none("partitions", partitions),
         **dict(options or {}),
     )
     vectors = len(searches[0].get("data") or ()) if searches else 0
@@ -287,10 +299,6 @@ def _deleted(answer: Answer) -> int | None:
 
 def _rows(answer: Answer) -> list[dict[str, Any]]:
     return [dict(row) for row in answer.data or []]
-
-
-def _list(names: Sequence[str] | None) -> list[str] | None:
-    return None if names is None else list(names)
 
 
 __all__ = ["Row", "Written", "count", "delete", "get", "hybrid_search", "insert", "query", "search", "upsert"]

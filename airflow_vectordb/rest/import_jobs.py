@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_vectordb.rest.http.call import Answer, Call, build_body
+from airflow_vectordb.rest.lists import as_list
 from airflow_vectordb.rest.result import Result
 
 
@@ -92,7 +93,7 @@ def create(
         database,
         collectionName=collection,
         partitionName=partition,
-        files=[list(group) for group in files],
+        files=[as_list(f"files[{n}]", group, "paths") for n, group in enumerate(as_list("files", files, "groups"))],
         options=options,
     )
     return Call("jobs/import/create", body, lambda a: str(a.data["jobId"]), idempotent=False)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_vectordb.rest.errors import IndexNotFoundError
 from airflow_vectordb.rest.http.call import Answer, Call, build_body, parse_names, parse_none
 from airflow_vectordb.rest.index.description import IndexDescription, parse_description
+from airflow_vectordb.rest.lists import as_list
 
 if TYPE_CHECKING:
     from airflow_vectordb.rest.index.spec import IndexSpec
@@ -28,7 +29,7 @@ def create(
     :param specs: what to create, at least one
     :param type_in_params: see :meth:`~airflow_vectordb.rest.index.spec.IndexSpec.body`
     """
-    items = [spec.body(type_in_params=type_in_params) for spec in specs]
+    items = [spec.body(type_in_params=type_in_params) for spec in as_list("specs", specs, "specs")]
     body = build_body(database, collectionName=collection, indexParams=items)
     return Call("indexes/create", body, parse_none)
 
@@ -69,7 +70,7 @@ def drop_properties(
     collection: str, index_name: str, keys: Sequence[str], *, database: str | None = None
 ) -> Call[None]:
     """Set properties, as ``["mmap.enabled"]``, back to their defaults. The collection must be released."""
-    body = build_body(database, collectionName=collection, indexName=index_name, propertyKeys=list(keys))
+    body = build_body(database, collectionName=collection, indexName=index_name, propertyKeys=as_list("keys", keys))
     return Call("indexes/drop_properties", body, parse_none)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse_none
+from airflow_vectordb.rest.lists import as_list
 
 
 def create(collection: str, partition: str, *, database: str | None = None) -> Call[None]:
@@ -35,13 +36,13 @@ def list_(collection: str, *, database: str | None = None) -> Call[list[str]]:
 
 def load(collection: str, partitions: Sequence[str], *, database: str | None = None) -> Call[None]:
     """Load partitions, at least one, so that they can be searched. The call returns before they are loaded."""
-    body = build_body(database, collectionName=collection, partitionNames=list(partitions))
+    body = build_body(database, collectionName=collection, partitionNames=as_list("partitions", partitions))
     return Call("partitions/load", body, parse_none)
 
 
 def release(collection: str, partitions: Sequence[str], *, database: str | None = None) -> Call[None]:
     """Take partitions, at least one, out of memory. The call returns before they are released."""
-    body = build_body(database, collectionName=collection, partitionNames=list(partitions))
+    body = build_body(database, collectionName=collection, partitionNames=as_list("partitions", partitions))
     return Call("partitions/release", body, parse_none)
 
 

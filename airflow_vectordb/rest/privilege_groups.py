@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from airflow_vectordb.rest.http.call import Answer, Call, build_body, parse_none
+from airflow_vectordb.rest.lists import as_list
 
 
 def create(group: str) -> Call[None]:
@@ -24,13 +25,13 @@ def list_() -> Call[dict[str, list[str]]]:
 
 def add_privileges(group: str, privileges: Sequence[str]) -> Call[None]:
     """Put privileges, as ``["Query", "Search"]``, into a group."""
-    body = build_body(privilegeGroupName=group, privileges=list(privileges))
+    body = build_body(privilegeGroupName=group, privileges=as_list("privileges", privileges))
     return Call("privilege_groups/add_privileges_to_group", body, parse_none)
 
 
 def remove_privileges(group: str, privileges: Sequence[str]) -> Call[None]:
     """Take privileges, as ``["Query", "Search"]``, out of a group."""
-    body = build_body(privilegeGroupName=group, privileges=list(privileges))
+    body = build_body(privilegeGroupName=group, privileges=as_list("privileges", privileges))
     return Call("privilege_groups/remove_privileges_from_group", body, parse_none)
 
 

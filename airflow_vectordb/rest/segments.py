@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_vectordb.rest.http.call import Answer, Call, build_body
+from airflow_vectordb.rest.lists import as_list
 
 
 def describe(
     collection_id: int, segment_ids: Sequence[int], *, database: str | None = None
 ) -> Call[list[dict[str, Any]]]:
     """Describe segments of a collection, by the ``collectionID`` of its description (Milvus 2.5 and later)."""
-    body = build_body(database, collectionID=collection_id, segmentIDs=list(segment_ids))
+    body = build_body(database, collectionID=collection_id, segmentIDs=as_list("segment_ids", segment_ids, "ids"))
     return Call("segments/describe", body, _segments)
 
 

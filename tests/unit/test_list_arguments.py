@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
+from airflow_vectordb import rest
 from airflow_vectordb._compat import AirflowFailException
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.operators.ingest import DeleteOperator
@@ -18,7 +20,7 @@ Use = Callable[[MilvusHook], Any]
 
 
 def described(kind: str) -> Any:
-    return ok({"collectionName": "docs", "fields": [{"name": "id", "type": kind, "primaryKey": True}]})
+    return ok({"collectionName": "docs", "aliases": [], "fields": [{"name": "id", "type": kind, "primaryKey": True}]})
 
 
 @pytest.fixture(params=["VarChar"])
@@ -136,7 +138,11 @@ def test_sources_that_are_no_paths(hook: MilvusHook, source: Any) -> None:
 def test_documents_of_a_dynamic_field(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     fields = [{"name": "id", "type": "Int64", "primaryKey": True}]
     server = serve(
-        {"collections/describe": ok({"collectionName": "docs", "fields": fields, "enableDynamicField": True})}
+        {
+            "collections/describe": ok(
+                {"collectionName": "docs", "aliases": [], "fields": fields, "enableDynamicField": True}
+            )
+        }
     )
     monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", f"milvus://127.0.0.1:{server.port}")
     with MilvusHook() as hook, pytest.raises(InvalidParametersError) as refused:
@@ -202,3 +208,35 @@ def test_one_key_is_read_as_one(hook: MilvusHook, server: ScriptedServer) -> Non
     for wrong in (b"ab", {"a": 1}, None):
         with pytest.raises(InvalidParametersError, match="ids must be a list of keys"):
             hook.get("docs", wrong)  # type: ignore[arg-type]
+
+
+def lists_of_calls() -> Iterator[Any]:
+    """Return each list that a function of ``rest`` takes, with a use of the function."""
+    for module in vars(rest)["__all__"]:
+        for name in getattr(getattr(rest, module), "__all__", ()):
+            function = getattr(getattr(rest, module), name)
+            if not inspect.isfunction(function) or "Call[" not in str(function.__annotations__.get("return")):
+                continue
+            parameters = inspect.signature(function).parameters.values()
+            needed: dict[str, Any] = {
+                one.name: [] if "Sequence" in one.annotation else {} if "Mapping" in one.annotation else "x"
+                for one in parameters
+                if one.default is one.empty
+            }
+            for one in parameters:
+                if "Sequence[" in one.annotation:
+                    yield pytest.param(function, needed, one.name, id=f"{module}.{name}-{one.name}")
+
+
+@pytest.mark.parametrize(("function", "needed", "name"), [*lists_of_calls()])
+@pytest.mark.parametrize("value", ["ab", b"ab", {"a": 1}, 5, Frame(["id"])], ids=repr)
+def test_every_call_refuses_what_is_no_list(
+    function: Callable[..., Any], needed: dict[str, Any], name: str, value: Any
+) -> None:
+    with pytest.raises(InvalidParametersError, match=rf"{name} (must be|is).* list of"):
+        function(**{**needed, name: value})
+
+
+def test_a_group_of_files_is_a_list() -> None:
+    with pytest.raises(InvalidParametersError, match=r"files\[1\] must be a list of paths, .*: give \['b.json'\]"):
+        rest.import_jobs.create("docs", [["a.json"], "b.json"])
