@@ -1,17 +1,21 @@
-"""A schema from data: what a Parquet or Arrow file needs, to be read by a person and kept."""
+"""A schema from data: what a Parquet or Arrow file needs, to be read by a person and kept.
+
+Loaded when a schema is proposed, and then pyarrow is needed: no DAG file pays for it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.schema.parsing import parse_schema
 from airflow_vectordb.rest.spelling import suggest
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _LONGEST_TEXT = 65_535
 _LARGEST_ARRAY = 4_096
@@ -33,8 +37,6 @@ def schema_from(stream: IO[bytes], name: str, *, key: str | None = None) -> dict
     :return: a schema in the API's spelling, as ``CreateCollectionOperator`` takes it
     :raises InvalidParametersError: when the file cannot be read, or a column fits no type
     """
-    import pyarrow as pa
-
     try:
         schema, batches = _open(stream)
         columns = [_Column(column.name, column.type) for column in schema]
@@ -65,9 +67,6 @@ def schema_from(stream: IO[bytes], name: str, *, key: str | None = None) -> dict
 
 
 def _open(stream: IO[bytes]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     magic = stream.read(6)
     stream.seek(0)
     if magic.startswith(b"PAR1"):
@@ -99,9 +98,6 @@ class _Column:
     keys: set[Any] | None = field(default_factory=set)
 
     def add(self, values: pa.Array) -> None:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
         if pa.types.is_dictionary(values.type):
             values = values.cast(values.type.value_type)
             self.type = values.type
@@ -121,7 +117,7 @@ class _Column:
         self._add_keys(values)
 
     def _add_keys(self, values: pa.Array) -> None:
-        if self.keys is None or not (_is_text(self.type) or _is_integer(self.type)):
+        if self.keys is None or not (_is_text(self.type) or pa.types.is_integer(self.type)):
             self.keys = None
         elif self.rows <= _ROWS_OF_KEYS and (self.name in _KEY_NAMES or self.name.endswith("_id")):
             self.keys.update(values.to_pylist())
@@ -136,15 +132,13 @@ class _Column:
     def field_type(self, key: _Column | None) -> dict[str, Any]:
         """Return type and flags as a field has them; ValueError says why there are none."""
         if self is key:  # integers of other sizes are no keys
-            return {**({"dataType": "Int64"} if _is_integer(self.type) else self._type()), "isPrimary": True}
+            return {**({"dataType": "Int64"} if pa.types.is_integer(self.type) else self._type()), "isPrimary": True}
         return {**self._type(), **({"nullable": True} if self.nulls else {})}
 
     def not_vectors(self) -> str | None:
         """Return why lists of numbers that look like vectors are none; None: they do not."""
-        import pyarrow as pa
-
         if not _is_list(self.type) or not (
-            pa.types.is_floating(self.type.value_type) or _is_integer(self.type.value_type)
+            pa.types.is_floating(self.type.value_type) or pa.types.is_integer(self.type.value_type)
         ):
             return None
         if len(self.lengths) == 1:
@@ -158,8 +152,6 @@ class _Column:
         return f"lists of {found} numbers{nulls}; vectors of a field have one length, and none is null"
 
     def _type(self) -> dict[str, Any]:
-        import pyarrow as pa
-
         types, kind = pa.types, self.type
         if types.is_fixed_size_binary(kind):
             return _with_params("BinaryVector", dim=8 * kind.byte_width)
@@ -172,8 +164,6 @@ class _Column:
         return self._scalar_type(kind)
 
     def _list_type(self, element: Any) -> dict[str, Any]:
-        import pyarrow as pa
-
         if len(self.lengths) == 1 and pa.types.is_floating(element) and min(self.lengths) > 1:
             if self.nulls:
                 raise ValueError("has vectors that are null")
@@ -184,8 +174,6 @@ class _Column:
         return {"dataType": "Array", "elementDataType": inner["dataType"], "elementTypeParams": params}
 
     def _scalar_type(self, kind: Any) -> dict[str, Any]:
-        import pyarrow as pa
-
         types = pa.types
         if _is_text(kind):
             return _with_params("VarChar", max_length=_roomy(self.longest, _LONGEST_TEXT, "bytes"))
@@ -214,21 +202,11 @@ def _roomy(most: int, limit: int, unit: str) -> int:
 
 
 def _is_list(kind: Any) -> bool:
-    import pyarrow as pa
-
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _is_text(kind: Any) -> bool:
-    import pyarrow as pa
-
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _is_integer(kind: Any) -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_integer(kind))
 
 
 def _choose_key(columns: Iterable[_Column], asked: str | None, name: str) -> _Column | None:
