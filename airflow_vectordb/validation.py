@@ -132,6 +132,19 @@ def check_literal(**values: Any) -> list[str]:
     return validate_rendered(**known)
 
 
+def check_new_name(**values: Any) -> list[str]:
+    """Check names of what is to be created, when the DAG is parsed."""
+    problems = check_literal(**values)
+    texts = {name: v for name, v in values.items() if isinstance(v, str) and not rest.spelling.has_template(v)}
+    return problems or [problem for name, v in texts.items() for problem in rest.spelling.check_name(name, v)]
+
+
+def validate_new_name(**values: Any) -> list[str]:
+    """Check names of what is to be created, after rendering."""
+    problems = validate_rendered(**values)
+    return problems or [problem for name, v in values.items() for problem in rest.spelling.check_name(name, v)]
+
+
 def check_literals(**values: Any) -> list[str]:
     """Check arguments that must be a name, or several; None is fine."""
     problems: list[str] = []
@@ -198,21 +211,50 @@ def check_schema(schema: Any, dimension: Any, extensions: Sequence[str], *, allo
         return ["schema or dimension is needed" if schema is None else "schema and dimension exclude each other"]
     parsing = rest.schema.parsing
     if dimension is not None:
-        if parsing.is_later(dimension):
+        if rest.spelling.is_later(dimension):
             return []
         return [problem.replace("vector: dim", "dimension") for problem in parsing.read_quick(dimension).problems]
-    if isinstance(schema, str) and (parsing.is_later(schema) or schema.endswith(tuple(extensions))):
+    if isinstance(schema, str) and (rest.spelling.is_later(schema) or schema.endswith(tuple(extensions))):
         return []
     if hasattr(schema, "resolve"):
         return []
     parsed = parsing.read_schema(schema, allow_unknown=allow_unknown)
-    return parsed.malformed if parsing.is_later(schema) else parsed.problems
+    return parsed.malformed if rest.spelling.is_later(schema) else parsed.problems
+
+
+def check_indexes_of_schema(
+    schema: Any, index_params: Any, extensions: Sequence[str], *, allow_unknown: bool = False
+) -> list[str]:
+    """Check index parameters against the schema that the collection will have, if both are known by now."""
+    if _is_later(schema, extensions) or _is_later(index_params, extensions):
+        return []
+    parsed = rest.schema.parsing.read_schema(schema, allow_unknown=allow_unknown)
+    specs, indexes = rest.index.spec.read_index_params(index_params, allow_unknown=allow_unknown)
+    # Of structs nothing is known here; what is malformed is refused in any case.
+    if parsed.spec is None or parsed.problems or parsed.spec.extra or indexes.malformed:
+        return []
+    problems = list(indexes.problems)
+    try:
+        rest.index.plan.resolve_all(specs, parsed.spec.as_collection("schema"))
+    except rest.errors.InvalidParametersError as error:
+        problems += [problem for problem in error.problems if problem not in problems]
+    return problems
+
+
+def _is_later(value: Any, extensions: Sequence[str]) -> bool:
+    if value is None or rest.spelling.is_later(value):
+        return True
+    if isinstance(value, str):
+        return value.endswith(tuple(extensions))
+    if isinstance(value, Mapping):
+        return False
+    return isinstance(value, list | tuple) and any(_is_later(one, extensions) for one in value)
 
 
 def check_properties(properties: Any, extensions: Sequence[str]) -> list[str]:
     """Check properties of a collection, as they stand in the DAG file."""
     is_file = isinstance(properties, str) and properties.endswith(tuple(extensions))
-    if properties is None or is_file or rest.schema.parsing.is_later(properties):
+    if properties is None or is_file or rest.spelling.is_later(properties):
         return []
     return rest.schema.properties.read_properties(properties)[1]
 
@@ -228,9 +270,7 @@ def check_range(name: str, value: Any, least: float, most: float, kind: type[int
 
 def check_rows(name: str, value: Any) -> list[str]:
     """Check an argument that is a number of rows."""
-    if (isinstance(value, str) and rest.spelling.has_template(value)) or hasattr(value, "resolve"):
-        return []
-    return parse_rows(name, value)[1]
+    return [] if rest.spelling.is_later(value) else parse_rows(name, value)[1]
 
 
 def parse_rows(name: str, value: Any) -> tuple[int, list[str]]:

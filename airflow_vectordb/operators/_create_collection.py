@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb._compat import is_retry
 from airflow_vectordb.deferral import ResumeState, wait_for
-from airflow_vectordb.operators._literals import validate_new_name
+from airflow_vectordb.validation import validate_new_name
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

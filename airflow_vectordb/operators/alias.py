@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb.deferral import ResumeState, wait_for
-from airflow_vectordb.operators._literals import check_new_name, validate_new_name
 from airflow_vectordb.operators.base import WaitingOperator
-from airflow_vectordb.validation import check_flags, check_literal, check_rows, parse_rows, validate_rendered
+from airflow_vectordb.validation import (
+    check_flags,
+    check_literal,
+    check_new_name,
+    check_rows,
+    parse_rows,
+    validate_new_name,
+    validate_rendered,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

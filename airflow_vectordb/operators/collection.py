@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb._compat import is_retry
 from airflow_vectordb.deferral import ResumeState, wait_for
-from airflow_vectordb.operators._literals import check_indexes_of_schema, check_new_name
 from airflow_vectordb.operators.base import MilvusOperator, WaitingOperator
 from airflow_vectordb.operators.index import IfExists, IfMissing
 from airflow_vectordb.validation import (
     check_choice,
     check_index_params,
+    check_indexes_of_schema,
     check_literal,
     check_literals,
+    check_new_name,
     check_properties,
     check_range,
     check_rows,

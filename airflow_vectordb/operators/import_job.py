@@ -290,11 +290,9 @@ def _check_files(files: Any) -> list[str]:
         return [f"files must be a path or a list of paths, not {rest.spelling.show(files)}"]
     if not groups:
         return ["files is empty"]
-    return _wrong_paths([["known later" if _is_known_later(path) else path for path in group] for group in groups])
-
-
-def _is_known_later(path: Any) -> bool:
-    return hasattr(path, "resolve") or (isinstance(path, str) and rest.spelling.has_template(path))
+    return _wrong_paths(
+        [["known later" if rest.spelling.is_later(path) else path for path in group] for group in groups]
+    )
 
 
 __all__ = ["ImportOperator"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -58,6 +58,15 @@ def suggest(name: str, known: Iterable[str]) -> str:
 def has_template(text: str) -> bool:
     """Return whether a text of a DAG file is one that Jinja renders into another."""
     return any(mark in text for mark in _JINJA)
+
+
+def is_later(value: Any) -> bool:
+    """Return whether a value is known only when a task runs: it comes from another task, or has a template in it."""
+    if isinstance(value, Mapping):
+        return any(map(is_later, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(is_later, value))
+    return has_template(value) if isinstance(value, str) else hasattr(value, "resolve")
 
 
 def is_nothing(text: str) -> bool:

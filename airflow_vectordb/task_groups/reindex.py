@@ -12,7 +12,6 @@ from airflow.sdk import TaskGroup
 
 from airflow_vectordb import operators, rest
 from airflow_vectordb._compat import AirflowSkipException
-from airflow_vectordb.operators._literals import check_indexes_of_schema, check_new_name
 from airflow_vectordb.operators.alias import SwitchAliasOperator
 from airflow_vectordb.operators.base import MilvusOperator
 from airflow_vectordb.operators.collection import (
@@ -22,7 +21,7 @@ from airflow_vectordb.operators.collection import (
 )
 from airflow_vectordb.operators.index import CreateIndexOperator
 from airflow_vectordb.operators.ingest import IngestOperator
-from airflow_vectordb.validation import raise_if_invalid
+from airflow_vectordb.validation import check_indexes_of_schema, check_new_name, raise_if_invalid
 
 if TYPE_CHECKING:
     from datetime import timedelta

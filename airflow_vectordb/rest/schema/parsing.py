@@ -20,6 +20,7 @@ from airflow_vectordb.rest.schema.spec import DATA_TYPES, ELEMENT_TYPES, FieldSp
 from airflow_vectordb.rest.spelling import (
     describe_value,
     has_template,
+    is_later,
     is_nothing,
     near_miss,
     normalize_key,
@@ -335,15 +336,6 @@ class _Parser:
         if value is not None and not isinstance(value, bool):
             self.refuse(f"{where} must be true or false, not {describe_value(value)}", malformed=False)
         return value is True
-
-
-def is_later(value: Any) -> bool:
-    """Return whether a value is known only when a task runs: it comes from another task, or has a template in it."""
-    if isinstance(value, Mapping):
-        return any(map(is_later, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(is_later, value))
-    return has_template(value) if isinstance(value, str) else hasattr(value, "resolve")
 
 
 #: Other names of types: pymilvus's, without underscores.
