@@ -64,9 +64,17 @@ class IndexCreation:
             texts = (f"{self._collection}/{spec.name}: {spec}" for spec in self._plan.to_create)
             self._task.log.info("Asking for %s", ", ".join(texts))
             self._create_missing()
-        found = (
-            self._describe_planned() if missing or reread else [self._plan.existing[s.name] for s in self._plan.specs]
-        )
+        if missing or reread:
+            try:
+                found = self._describe_planned()
+            except rest.errors.IndexNotFoundError as error:
+                raise error.with_context(
+                    cause="Somebody else has dropped what was just created",
+                    hint="A retry creates it again.",
+                    transient=True,
+                ) from error.__cause__
+        else:
+            found = [self._plan.existing[s.name] for s in self._plan.specs]
         plan = self._plan.with_names(found)
         try:
             warnings = plan.read_back(found, strict=self._task.strict)

@@ -117,6 +117,10 @@ class _Creation:
             raise self._mismatch(differences)
         operators._aliases.refuse_aliases(self._hook, existing, "Move it first.")
         self._rehearse()
+        now = self._describe(self._name)
+        if now is None or _id_of(now) != _id_of(existing):
+            self._task.log.info("Another task has replaced %s meanwhile", self._name)
+            return self.run()
         lines = "; ".join(map(str, differences))
         self._task.log.warning("Dropping %s with %s: %s", self._name, rows_in_words(self._hook, existing), lines)
         self._hook.send(rest.collections.drop(self._name))
@@ -178,7 +182,12 @@ class _Creation:
         self._hook.send(create)
         created = self._describe(name)
         if created is None:
-            raise rest.errors.CollectionNotFoundError(f"collection {name!r} was dropped since it was created")
+            raise rest.errors.CollectionNotFoundError(
+                f"collection {name!r} was dropped since it was created",
+                cause="Somebody else has dropped what was just created",
+                hint="A retry creates it again.",
+                transient=True,
+            )
         differences = self._compare(created)
         wrong = [difference for difference in differences if not difference.unset]
         if wrong:
@@ -195,6 +204,10 @@ class _Creation:
                 self._task.log.info("Altering %s: %s", self._name, difference)
                 self._hook.send(difference.alter())
         return [str(difference) for difference in differences]
+
+
+def _id_of(existing: Collection) -> Any:
+    return existing.raw.get("collectionID")
 
 
 def _first(differences: list[Difference]) -> str:

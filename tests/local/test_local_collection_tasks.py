@@ -13,6 +13,7 @@ import pytest
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.local import LocalMilvus
+from airflow_vectordb.operators import _create_collection
 from airflow_vectordb.operators.collection import (
     CreateCollectionOperator,
     DropCollectionOperator,
@@ -168,6 +169,34 @@ class TestReplace:
             create(refused, if_exists="replace")
         assert fields_of(api, name) == {"id": "", "title": "256", "v": "4"}
         assert not api.ok("collections/has", collectionName=f"{name}__rehearsal")["has"]
+
+    def test_another_task_that_replaces_it_at_the_same_time(
+        self, create: Create, api: Api, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What that one has made is left alone, with the rows that may be in it by now."""
+        create()
+        rehearse = _create_collection._Creation._rehearse
+
+        def rehearsing(creation: Any) -> None:
+            rehearse(creation)
+            monkeypatch.setattr(_create_collection._Creation, "_rehearse", rehearse)
+            create(changed(2, dim=8), if_exists="replace")
+            api.ok("entities/insert", collectionName=name, data=[{"id": 1, "title": "a", "v": [0.5] * 8}])
+            api.ok("collections/flush", collectionName=name)
+
+        monkeypatch.setattr(_create_collection._Creation, "_rehearse", rehearsing)
+        assert create(changed(2, dim=8), if_exists="replace") == NOTHING_DONE
+        assert api.ok("collections/get_stats", collectionName=name) == {"rowCount": 1}
+
+    def test_what_another_task_has_dropped_is_left_to_a_retry(
+        self, create: Create, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_create_collection._Creation, "_describe", lambda *_: None)
+        with pytest.raises(
+            AirflowException, match=r"^Somebody else has dropped what was just created\. A re"
+        ) as caught:
+            create()
+        assert not isinstance(caught.value, AirflowFailException)
 
     def test_killed_between_drop_and_creation(
         self, create: Create, api: Api, name: str, monkeypatch: pytest.MonkeyPatch

@@ -140,6 +140,19 @@ def test_an_index_that_is_dropped_while_it_is_looked_at(serve: Serve, operating:
     assert server.paths.count("indexes/create") == 1
 
 
+def test_an_index_that_is_dropped_as_soon_as_it_is_created(serve: Serve, operating: Operating) -> None:
+    milvus = FakeMilvus(faults={"indexes/describe": [error(700, "index not found[index=vector]")]})
+    server = serve(milvus)
+
+    with pytest.raises(AirflowException, match=r"^Somebody else has dropped what was just created\. A re") as caught:
+        operating.create(server)
+
+    assert not isinstance(caught.value, AirflowFailException)
+    milvus.indexes.clear()
+    (index,) = operating.create(server, try_number=2)
+    assert index["index_type"] == "HNSW"
+
+
 def test_another_index_in_the_way(serve: Serve, operating: Operating) -> None:
     milvus = FakeMilvus()
     milvus.add("vector", "HNSW", "L2", M=32, efConstruction=200)
