@@ -63,10 +63,11 @@ def _add_serve(commands: Any) -> None:
     )
     parser.add_argument(
         "--pace",
-        default=None,
+        default=argparse.SUPPRESS,
         type=_pace,
-        help="how long flushes, index builds and loads take: immediate (the default), real for about as long as on a "
-        "cluster, or real,build=8,flush_interval=0 with seconds of your own",
+        help="how long flushes, index builds and loads take: quick (the default with --data), immediate (the default "
+        "with --backend), real for about as long as on a cluster, or real,build=8,flush_interval=0 with seconds of "
+        "your own",
     )
     parser.set_defaults(run=_serve)
 
@@ -91,6 +92,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: os._exit(0))
     try:
+        from airflow_vectordb.local.pace import Pace
         from airflow_vectordb.local.server import CannotServeError, Settings, configure_logging, leave, run
     except ModuleNotFoundError as error:
         print(f"airflow-vectordb serve needs {error.name}: pip install 'airflow-vectordb[local]'", file=sys.stderr)
@@ -107,11 +109,12 @@ def _serve(arguments: argparse.Namespace) -> int:
         arguments.port,
         backend=arguments.backend,
         allowed_hosts=arguments.allow_host,
-        pace=arguments.pace,
+        pace=arguments.pace if "pace" in arguments else Pace.of(None, backend=arguments.backend is not None),
     )
+    takes_time = "pace" in arguments and arguments.pace is not None
 
     def announce(uri: str) -> None:
-        print(_announcement(uri, token, shown=bool(arguments.token), takes_time=arguments.pace is not None), flush=True)
+        print(_announcement(uri, token, shown=bool(arguments.token), takes_time=takes_time), flush=True)
 
     try:
         run(settings, announce)

@@ -7,7 +7,8 @@
     with LocalMilvus() as server:
         print(server.uri, server.token)
 
-With ``pace="real"`` (``serve --pace real``) it takes its time for flushes, builds and loads, as a cluster does.
+As on a cluster, flushes and loads return before they are done: here for a moment, with ``pace="real"`` (``serve --pace
+real``) for the time of a cluster, with ``pace="immediate"`` not at all.
 
 It needs the extra ``local`` (``pip install 'airflow-vectordb[local]'``).
 """

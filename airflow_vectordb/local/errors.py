@@ -113,6 +113,8 @@ def import_failed(why: str) -> ApiError:
 
 
 def import_not_found(job: str) -> ApiError:
+    if not job.isdecimal():
+        return import_failed(f'parse job id failed: strconv.ParseInt: parsing "{job}": invalid syntax')
     return import_failed(f"import job does not exist, jobID={job}")
 
 

@@ -50,8 +50,9 @@ class LocalMilvus:
         place of a data directory.
     :param allowed_hosts: names that callers use for it besides ``host``, ``localhost`` and loopback addresses; to any
         other it answers HTTP 403.
-    :param pace: how long things take: None or ``immediate`` for no time, ``real`` for that of a cluster, or a
-        :class:`~airflow_vectordb.local.pace.Pace`.
+    :param pace: how long flushes, builds and loads take: ``quick`` for a moment, ``real`` for the time of a cluster,
+        ``immediate`` for none, or a :class:`~airflow_vectordb.local.pace.Pace`; None for ``quick``, or for
+        ``immediate`` with a backend.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class LocalMilvus:
         self._start_timeout = start_timeout
         self._backend = backend
         self._allowed_hosts = list(allowed_hosts)
-        self._pace = Pace.of(pace)
+        self._pace = Pace.of(pace, backend=backend is not None)
         self._uri = ""
         self._pid = 0
         self._keeper: subprocess.Popen[bytes] | None = None

@@ -22,7 +22,8 @@ from tests.support.local_api import SCHEMA, Api, Json, fill, make_rows
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[LocalMilvus]:
-    with LocalMilvus() as running:
+    # What a flush or a load has begun shows at once, since most of these tests are about other things.
+    with LocalMilvus(pace="immediate") as running:
         yield running
 
 

@@ -289,7 +289,7 @@ def test_all_of_it_survives_a_crash(tmp_path: Path, connect: Callable[[LocalMilv
             "emptied": api.ok("entities/query", collectionName="emptied", **COUNT),
         }
 
-    with LocalMilvus(tmp_path) as running:
+    with LocalMilvus(tmp_path, pace="immediate") as running:
         api = connect(running)
         for name in ("first", "emptied"):
             api.ok("collections/create", collectionName=name, schema=SCHEMA)

@@ -11,7 +11,8 @@ import pytest
 
 from airflow_vectordb._compat import AirflowFailException
 from airflow_vectordb.hooks.milvus import MilvusHook
-from airflow_vectordb.local.pytest_plugin import milvus_connection, milvus_server  # noqa: F401 - fixtures
+from airflow_vectordb.local import LocalMilvus
+from airflow_vectordb.local.pytest_plugin import milvus_connection  # noqa: F401 - a fixture
 from airflow_vectordb.rest import errors, import_jobs
 
 SCHEMA = {
@@ -23,6 +24,13 @@ SCHEMA = {
     ],
 }
 INDEX = {"fieldName": "vector", "indexName": "v", "indexType": "FLAT", "metricType": "L2"}
+
+
+@pytest.fixture(scope="session")
+def milvus_server() -> Iterator[LocalMilvus]:
+    # These calls wait for nothing.
+    with LocalMilvus(pace="immediate") as running:
+        yield running
 
 
 @pytest.fixture

@@ -23,6 +23,11 @@ PACE = Pace(
     row_count=1, total_rows=3, issue=2, build=4, build_per_1000=2, load=2, load_per_1000=1, flush_interval=10
 )  # fmt: skip
 
+# Nothing is counted or loaded when the call returns, and everything soon after.
+QUICK = Pace(
+    row_count=0.2, total_rows=0.5, issue=0, build=0, build_per_1000=0, load=0.1, load_per_1000=0, flush_interval=0
+)  # fmt: skip
+
 LOADED = LoadInfo("LoadStateLoaded", 100)
 
 
@@ -339,15 +344,15 @@ def test_a_flush_of_nothing_changes_nothing(world: World) -> None:
         world.clock.move(1)
 
 
-def test_rows_that_came_without_a_flush_are_counted_after_they_were_first_seen(world: World) -> None:
-    """Import jobs seal what they wrote by themselves."""
+def test_rows_of_an_import_are_counted_when_it_is_complete(world: World) -> None:
     world.index()
-    world.truth.flushed["c"]["_default"] = 500
-    assert (world.count(), world.described()) == (0, ("Finished", 0, 0, 0))
+    world.truth.written["c"]["_default"] = world.truth.flushed["c"]["_default"] = 500
+    assert (world.count(), world.described()) == (500, ("Finished", 500, 500, 0))
+    world.insert(10)
+    world.flush()
+    assert (world.count(), world.described()) == (500, ("Finished", 500, 500, 0))
     world.clock.move(1)
-    assert world.count() == 500
-    world.clock.move(2)
-    assert world.described() == ("Finished", 500, 0, 500)
+    assert world.count() == 510
 
 
 def test_fewer_rows_are_told_at_once(world: World) -> None:
@@ -621,21 +626,28 @@ def test_it_shows_no_more_than_there_is_and_all_of_it_in_the_end(steps: list[tup
     [
         ("immediate", None),
         ("real", Pace()),
+        ("quick", QUICK),
+        ("quick,load=5", dataclasses.replace(QUICK, load=5)),
         ("real,build=8", Pace(build=8)),
         (" real , flush_interval = 0 ,load=.5", Pace(flush_interval=0, load=0.5)),
     ],
 )
 def test_a_pace_as_text(text: str, pace: Pace | None) -> None:
     assert Pace.of(text) == Pace.parse(text) == pace
-    assert Pace.of(pace) is pace
+
+
+def test_the_default_is_quick_but_before_an_engine_that_takes_time_of_its_own() -> None:
+    assert Pace.of(None) == QUICK
+    assert Pace.of(None, backend=True) is None
+    assert Pace.of(QUICK, backend=True) is QUICK
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "immediate, real"),
-        ("fast", "immediate, real"),
-        ("immediate,build=1", "immediate, real"),
+        ("", "immediate, quick or real"),
+        ("fast", "immediate, quick or real"),
+        ("immediate,build=1", "immediate, quick or real"),
         ("real,biuld=1", "'biuld'; build?"),
         ("real,x=1", "row_count, total_rows"),
         ("real,build", "number of seconds"),

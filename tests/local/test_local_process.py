@@ -275,7 +275,7 @@ def test_everything_survives_a_restart_and_a_crash(
             "collections": api.ok("collections/list"),
         }
 
-    running = LocalMilvus(tmp_path).start()
+    running = LocalMilvus(tmp_path, pace="immediate").start()
     try:
         api = connect(running)
         api.ok("databases/create", dbName="lab", properties={"a": "b"})

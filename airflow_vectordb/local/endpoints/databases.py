@@ -59,4 +59,5 @@ def drop_database_properties(context: RequestContext, request: DropDatabasePrope
 @endpoint("databases/drop", DatabaseReqRequiredName)
 def drop_database(context: RequestContext, request: DatabaseReqRequiredName) -> None:
     """Drop an empty database."""
+    check_database_name(request.db_name)
     context.engine.databases.drop(request.db_name)

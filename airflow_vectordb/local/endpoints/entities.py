@@ -13,7 +13,7 @@ from airflow_vectordb.local.endpoints.table import Answer, RequestContext, endpo
 from airflow_vectordb.local.engine import rows
 from airflow_vectordb.local.engine.caller import CONSISTENCY
 from airflow_vectordb.local.engine.calls import COUNT, QueryCall
-from airflow_vectordb.local.engine.literals import literal
+from airflow_vectordb.local.engine.literals import go_integer, literal
 from airflow_vectordb.local.engine.model import CONSISTENCY_LEVELS, CollectionSpec, FieldSpec
 from airflow_vectordb.local.errors import ApiError, invalid, unexpected
 
@@ -49,7 +49,8 @@ class ReadReq(CollectionNameReq):
         level = self.consistency
         if level and level not in CONSISTENCY_LEVELS:
             raise invalid(
-                f"parameter:'{level}' is incorrect, please check it: consistencyLevel is one of {CONSISTENCY_LEVELS}"
+                f"consistencyLevel can only be [{', '.join(CONSISTENCY_LEVELS)}], default: Bounded, "
+                f"err:parameter:'{level}' is incorrect, please check it"
             )
         CONSISTENCY.set(level)
         spec = context.engine.collections.spec(context.database, self.collection_name)
@@ -155,30 +156,16 @@ def get(context: RequestContext, request: CollectionIDReq) -> Answer:
     return {"cost": 0, "data": read_rows(context, request.collection_name, spec, call)}
 
 
-_OCTAL = re.compile(r"[+-]?0_?[0-7][0-7_]*")
-
-
 def key_literal(primary: FieldSpec, value: Any) -> str:
     """Return a primary key as a literal of Milvus's filter language, to which a number is no text but an empty one."""
     if primary.type == "VarChar":
         return literal(value if type(value) is str else "")
     text = value if isinstance(value, str) else json.dumps(value)
-    number = _parse_int(text)
+    number = go_integer(text)
     if number is None:
         why = f'unable to cast "{text[:60]}" of type string to int64'
         raise ApiError(1806, f"please check the primary key and its' type can only in [int, string], error: {why}")
     return str(number)
-
-
-def _parse_int(text: str) -> int | None:
-    """Return the integer that Go reads in a text, where a prefix may name the base; None for what is none."""
-    if not text.isascii() or text != text.strip():
-        return None
-    try:
-        number = int(text, 8 if _OCTAL.fullmatch(text) else 0)
-    except ValueError:
-        return None
-    return number if -(2**63) <= number < 2**63 else None
 
 
 @endpoint("entities/query", QueryReq, limiter=(200,))
@@ -222,7 +209,8 @@ def filled(text: str, values: dict[str, Any]) -> str:
         if name is None:
             return match.group(0)
         if name not in values:
-            raise invalid(f"the value of expression template variable name {{{name}}} is not found")
+            why = f"the value of expression template variable name {{{name}}} is not found"
+            raise invalid(f"failed to create query plan: {why}")
         return literal(values[name])
 
     return _TEMPLATE.sub(fill, text) if "{" in text else text

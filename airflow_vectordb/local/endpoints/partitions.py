@@ -8,7 +8,7 @@ from airflow_vectordb.local.body import required
 from airflow_vectordb.local.endpoints.bodies import CollectionNameReq, PartitionReq
 from airflow_vectordb.local.endpoints.table import Answer, RequestContext, endpoint
 from airflow_vectordb.local.engine.names import check_partition_name
-from airflow_vectordb.local.errors import ApiError, collection_not_found, invalid, unexpected
+from airflow_vectordb.local.errors import ApiError, collection_not_found, not_expected, unexpected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ def release_partitions(context: RequestContext, request: PartitionsReq) -> None:
     """Release partitions from memory."""
     if not request.partition_names:
         context.engine.collections.spec(context.database, request.collection_name)
-        raise invalid("no partition specified to release")
+        raise not_expected("no partition specified to release", "any partition", "empty partition list")
     context.engine.loading.release_partitions(context.database, request.collection_name, request.partition_names)
 
 

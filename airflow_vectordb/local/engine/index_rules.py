@@ -98,7 +98,7 @@ def check(spec: CollectionSpec, field: FieldSpec, index: dict[str, str], *, stri
     if kind:
         _check_mmap(wanted)
         if kind not in _KNOWN and strict:
-            raise ApiError(1100, f"invalid index type: {kind}: invalid parameter[expected=valid index][actual={kind}]")
+            raise ApiError(1100, f"invalid parameter[expected=valid index][actual=invalid index type: {kind}]")
     if not field.is_vector:
         _check_scalar(field, kind, wanted)
         return index

@@ -82,7 +82,8 @@ class Ledger:
         grown = 0 if self.rows is None else rows - self.rows
         self.version += rows != self.rows
         self.rows = rows
-        grown = max(0, grown)
+        # More than was written here came with imports, which are not complete before it is counted and built over.
+        grown = min(max(0, grown), self.written.total() + self.sealing.total())
         if not grown and not self.sealing:
             return
         # Rows that came in place of others are built over, though they are no more than there were.

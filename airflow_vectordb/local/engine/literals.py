@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from decimal import Decimal
 from typing import Any
 
 _HTML = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+_OCTAL = re.compile(r"[+-]?0_?[0-7][0-7_]*")
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
@@ -38,6 +40,17 @@ def float64(number: float) -> float:
     """Return a number as a float64, which is an ``int`` where Milvus writes no fraction: 2^53 + 1 becomes 2^53."""
     number = float(number)
     return int(number) if number.is_integer() and abs(number) < 1e21 else number
+
+
+def go_integer(text: str) -> int | None:
+    """Return the integer that Go reads in a text, where a prefix may name the base; None for what is none."""
+    if not text.isascii() or text != text.strip():
+        return None
+    try:
+        number = int(text, 8 if _OCTAL.fullmatch(text) else 0)
+    except ValueError:
+        return None
+    return number if -(2**63) <= number < 2**63 else None
 
 
 def normalize(params: dict[str, Any]) -> dict[str, str]:

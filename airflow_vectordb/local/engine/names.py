@@ -6,6 +6,19 @@ from airflow_vectordb.local.errors import ApiError, invalid, unexpected
 
 _LONGEST = 255
 _FIRST = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
+_KEYWORDS = frozenset(
+    {"like", "exists", "EXISTS", "and", "or", "not", "in", "true", "True", "TRUE", "false", "False", "FALSE"}
+    | {
+        spelled
+        for word in (
+            *("json_contains", "json_contains_all", "json_contains_any"),
+            *("array_contains", "array_contains_all", "array_contains_any", "array_length"),
+            *("text_match", "phrase_match", "random_sample"),
+        )
+        for spelled in (word, word.upper())
+    }
+)
+"""What has a meaning in filters, and so names no field."""
 _REST = _FIRST | frozenset("0123456789")
 
 
@@ -56,8 +69,11 @@ def check_field_name(name: str) -> None:
     """
     name = name.strip()
     why = _problem("field name", name)
-    if why:
-        shown = f"Invalid field name: {name[:_LONGEST]}. {why[0].upper()}{why[1:]}." if name else why
+    if name in _KEYWORDS:
+        shown = f"Invalid field name: {name}. {name} is keyword in milvus."
+    else:
+        shown = f"Invalid field name: {name[:_LONGEST]}. {why[0].upper()}{why[1:]}." if name and why else why
+    if shown:
         raise ApiError(1701, f"{shown}: field name invalid[field={name[:_LONGEST]}]")
 
 

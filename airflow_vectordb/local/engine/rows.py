@@ -16,16 +16,23 @@ from typing import Any
 
 import numpy as np
 
-from airflow_vectordb.local.engine.literals import float64
+from airflow_vectordb.local.engine.literals import float64, go_integer
 from airflow_vectordb.local.engine.messages import schema_pb2
 from airflow_vectordb.local.engine.model import SCALAR_SLOTS, TYPE_NUMBERS, CollectionSpec, FieldSpec
 from airflow_vectordb.local.engine.vectors import PACKED, dense_bytes, float_array, float_rows, numbers
 from airflow_vectordb.local.errors import ApiError
 
 _META = "$meta"
-_INTEGER = re.compile(r"[+-]?[0-9]+")
+_INTEGER = re.compile(r"[+-]?0*[0-9]{1,19}", re.ASCII)
+_REAL = re.compile(r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _LONG = re.compile(rb"[0-9]{16}")
 _INT_RANGES = {"Int8": 8, "Int16": 16, "Int32": 32, "Int64": 64}
+_ELEMENTS: dict[str, tuple[tuple[type, ...], Any]] = {
+    "Bool": ((bool,), False),
+    "VarChar": ((str,), ""),
+    **dict.fromkeys(_INT_RANGES, ((int,), 0)),
+    **dict.fromkeys(("Float", "Double"), ((int, float), 0.0)),
+}
 _SLOTS = SCALAR_SLOTS | {"JSON": "json_data", "Geometry": "geometry_wkt_data", "Timestamptz": "string_data"}
 
 
@@ -49,8 +56,9 @@ def encode(spec: CollectionSpec, rows: Sequence[dict[str, Any]], *, with_ids: bo
         skipped = entry.is_primary and entry.auto_id and not with_ids
         if skipped or entry.is_function_output:
             if any(entry.name in row for row in rows):
-                why = "autoID is on" if skipped else "it is the output of a function"
-                raise bad_row(f"field {entry.name} is not to be passed, {why}")
+                if skipped:
+                    raise bad_row(f"no need to pass pk field({entry.name}) when autoid==true in insert")
+                raise bad_row(f"field {entry.name} is not to be passed, it is the output of a function")
             continue
         if partial and not entry.is_primary and not any(entry.name in row for row in rows):
             continue
@@ -189,7 +197,7 @@ def sparse_pairs(value: Any) -> list[tuple[int, float]]:
 
 def _fill_arrays(column: Any, entry: FieldSpec, values: list[Any]) -> None:
     column.scalars.array_data.element_type = TYPE_NUMBERS[entry.element_type]
-    convert = _converter(entry.name, entry.element_type)
+    convert = _element_converter(entry.name, entry.element_type)
     for value in values:
         with contextlib.suppress(ValueError):
             value = _from_text(value)
@@ -200,35 +208,55 @@ def _fill_arrays(column: Any, entry: FieldSpec, values: list[Any]) -> None:
         slot.data.extend([convert(item) for item in value])
 
 
+def _refusal(name: str, kind: str, value: Any) -> ApiError:
+    text = value if isinstance(value, str) else json.dumps(value)
+    why = f"the value {json.dumps(value)[:60]} of field {name} is not a valid {kind}"
+    return bad_row(f"{why}: invalid parameter[expected={kind}][actual={text[:60]}]")
+
+
+def _element_converter(name: str, kind: str) -> Callable[[Any], Any]:
+    """How one element of an array is read: of its own JSON type, where null is Go's zero."""
+    types, zero = _ELEMENTS[kind]
+    convert = _converter(name, kind)
+
+    def element(value: Any) -> Any:
+        if value is None:
+            return zero
+        if type(value) not in types:
+            raise _refusal(name, kind, value)
+        return convert(value)
+
+    return element
+
+
 def _converter(name: str, kind: str) -> Callable[[Any], Any]:
     """How one scalar of ``kind`` is read from JSON; as leniently as by Milvus, which reads numbers from strings too."""
 
     def refuse(value: Any) -> ApiError:
-        shown = repr(value)
-        return bad_row(f"the value {shown[:60]} of field {name} is not a valid {kind}")
+        return _refusal(name, kind, value)
 
     def integer(value: Any) -> int:
-        bits = _INT_RANGES[kind]
+        number = value
         if type(value) is float and value.is_integer():
-            value = int(value)
-        elif type(value) is str:
-            if not _INTEGER.fullmatch(value):
-                raise refuse(value)
-            value = int(value)
-        if type(value) is not int or not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
+            number = int(value)
+        elif type(value) is str and kind != "Int64":
+            number = go_integer(value)
+        elif type(value) is str and _INTEGER.fullmatch(value):
+            number = int(value)
+        bits = _INT_RANGES[kind]
+        if type(number) is not int or not -(2 ** (bits - 1)) <= number < 2 ** (bits - 1):
             raise refuse(value)
-        return value
+        return number
 
     def real(value: Any) -> float:
-        if type(value) is str:
-            try:
-                value = float(value)
-            except ValueError:
-                raise refuse(value) from None
+        number = value
+        if type(value) is str and _REAL.fullmatch(value):
+            with contextlib.suppress(ValueError):
+                number = float(value)
         limit = float(np.finfo(np.float32 if kind == "Float" else np.float64).max)
-        if type(value) not in (int, float) or not -limit <= value <= limit:
+        if type(number) not in (int, float) or not -limit <= number <= limit:
             raise refuse(value)
-        return float(value)
+        return float(number)
 
     def boolean(value: Any) -> bool:
         if type(value) is bool:

@@ -185,6 +185,7 @@ FACTS: dict[str, list[Fact]] = {
         Fact("collections/has", _C, data=_ABSENT),
         # These have no database, whatever it is.
         Fact("jobs/import/describe", {"dbName": 5, "jobId": "123"}, 2100, over="lite"),
+        Fact("jobs/import/describe", {"jobId": "x"}, 2100, says="parse job id failed"),
         Fact("collections/get_compaction_state", {"dbName": [], "jobID": 1}, over="lite"),
         Fact("databases/list", {"dbName": 5}),
     ],

@@ -28,7 +28,7 @@ FACTS: dict[str, list[Fact]] = {
         Fact(_STATE, {**_C, "partitionNames": ["nope"]}, data=_NOT_LOADED),
         Fact("entities/search", {**_C, "data": [[0.5, 1.0]]}, 101),
         Fact("partitions/load", {**_C, "partitionNames": []}, 65535, says="due to no partition specified"),
-        Fact("partitions/release", {**_C, "partitionNames": []}, 1100),
+        Fact("partitions/release", {**_C, "partitionNames": []}, 1100, says="[actual=empty partition list]"),
         Fact("partitions/load", {**_C, "partitionNames": ["p1", "nope"]}, 200, says="nope"),
         Fact("partitions/load", {**_C, "partitionNames": ["p1"]}, data={}),
         Fact(_STATE, {**_C, "partitionNames": ["p1"]}, data=_LOADED, beside={"message": ""}, eventually=True),

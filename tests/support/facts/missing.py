@@ -172,7 +172,8 @@ FACTS: dict[str, list[Fact]] = {
             for path in ("aliases/create", "aliases/alter", "aliases/describe", "aliases/drop")
         ),
         *(
-            Fact("databases/create", {"dbName": name}, 802, says=why)
+            Fact(f"databases/{path}", {"dbName": name}, 802, says=why)
+            for path in ("create", "drop")
             for name, why in (
                 (
                     "a-b",

@@ -17,6 +17,7 @@ _SCHEMA: Json = {
         {"fieldName": "j", "dataType": "JSON"},
     ],
 }
+_MOST = {"max_capacity": 3, "max_length": 8}
 _INDEX: Json = {"fieldName": "v", "indexName": "v", "metricType": "L2", "indexType": "FLAT"}
 _LOADED = (
     Fact("collections/create", {**_C, "schema": _SCHEMA}),
@@ -24,6 +25,14 @@ _LOADED = (
     Fact("collections/load", _C),
     Fact("collections/get_load_state", _C, whole=False, data={"loadState": "LoadStateLoaded"}, eventually=True),
 )
+
+
+def _arrays(**kinds: str) -> Fact:
+    fields = [
+        {"fieldName": name, "dataType": "Array", "elementDataType": kind, "elementTypeParams": _MOST}
+        for name, kind in kinds.items()
+    ]
+    return Fact("collections/create", {**_C, "schema": {"fields": [*_SCHEMA["fields"][:2], *fields]}})
 
 
 def _row(key: int, **change: object) -> Json:
@@ -93,6 +102,50 @@ FACTS: dict[str, list[Fact]] = {
             {"id": 8, "x": 1, "t": "y", "f": 1.5, "l": [1, 2], "o": {"a": 1}, "many": 2**53},
         ),
     ],
+    "numbers as texts": [
+        *_LOADED,
+        *(_insert(_row(1 + i, n=text)) for i, text in enumerate(("0x10", "010", "-7"))),
+        _query("id < 4", ["n"], {"id": 1, "n": 16}, {"id": 2, "n": 8}, {"id": 3, "n": -7}),
+        *(_refused(_row(4, n=text), says="[expected=Int32]") for text in ("7.0", " 7", "1e3", "")),
+        _refused(_row(4, n=True), says="the value true of field n is not a valid Int32"),
+        *(_refused({**_row(4), "id": key}, says="[expected=Int64]") for key in ("0x10", "7.0", " 7")),
+        _insert({**_row(10), "id": "010"}, 10),
+    ],
+    "elements of arrays": [
+        _arrays(i="Int32", t="VarChar", b="Bool", d="Double"),
+        Fact("indexes/create", {**_C, "indexParams": [_INDEX]}),
+        Fact("collections/load", _C),
+        Fact("collections/get_load_state", _C, whole=False, data={"loadState": "LoadStateLoaded"}, eventually=True),
+        *(
+            _refused({"id": 1, "v": _V, "i": [1], "t": ["a"], "b": [True], "d": [0.5], **change})
+            for change in (
+                *({"i": value} for value in ([1.5], [2.0], ["1"], [True], [[1]], [2**31], 1, "x", {"a": 1}, None)),
+                *({"t": value} for value in ([1], [True], [["a"]], "a", None)),
+                *({"b": value} for value in ([1], ["true"], True)),
+                *({"d": value} for value in (["1"], [True], 0.5)),
+            )
+        ),
+        _insert({"id": 1, "v": _V, "i": [None, 2], "t": [None, "b"], "b": [None, True], "d": [None, 1]}),
+        _insert({"id": 2, "v": _V, "i": "[1, 2]", "t": '["a"]', "b": [], "d": [0.5]}),
+        _query(
+            "id < 3",
+            ["i", "t", "b", "d"],
+            *(
+                {
+                    "id": key,
+                    "i": {"Data": {"IntData": {"data": i}}},
+                    "t": {"Data": {"StringData": {"data": t}}},
+                    "b": {"Data": {"BoolData": {"data": b}}},
+                    "d": {"Data": {"DoubleData": {"data": d}}},
+                }
+                for key, i, t, b, d in (
+                    (1, [0, 2], ["", "b"], [False, True], [0, 1]),
+                    (2, [1, 2], ["a"], [], [0.5]),
+                )
+            ),
+            over=LITE,
+        ),
+    ],
     "documents": [
         *_LOADED,
         _insert(_row(1)),
@@ -115,7 +168,7 @@ FACTS: dict[str, list[Fact]] = {
         _query("id < 2", ["id"], {"id": 0}, {"id": 1}, offset=-1),
         _query("", ["count(*)"], {"count(*)": 6}),
         _query("id < 3", ["count(*)"], {"count(*)": 3}, limit=1),
-        Fact("entities/query", {**_C, "limit": 16385}, 65535, says="16384"),
+        Fact("entities/query", {**_C, "limit": 16385}, 65535, says="(offset+limit) should be in range [1, 16384]"),
         Fact("entities/query", {**_C, "filter": "id <"}, 1100, says="cannot parse expression: id <"),
         Fact("entities/query", {**_C, "filter": "id < 3", "partitionNames": ["nope"]}, 1807, says="partition"),
         Fact(
@@ -135,7 +188,9 @@ FACTS: dict[str, list[Fact]] = {
         ),
         Fact("entities/search", {**_C, "data": [_V, _V], "filter": "id > 9"}, data=[], beside={"cost": 0}),
         *(_search(65535, f"topk [{limit}] is invalid", limit=limit) for limit in (0, -1, 16385)),
-        _search(65535, "17000", limit=16000, offset=1000),
+        _search(65535, "offset+topk [17000] is invalid", limit=16000, offset=1000),
+        _search(1100, "consistencyLevel can only be [Strong,", consistencyLevel="strong"),
+        Fact("entities/query", {**_C, "filter": "id == 9999999999999999999"}, 1100, says="cannot parse expression"),
         _search(65535, "nq [0] is invalid", data=[]),
         _search(1802, data=None),
         *(_search(1801, data=data) for data in ([[1.0]], [["1", "2"]], ["x"], [1.0, 2.0], [None])),

@@ -125,6 +125,10 @@ _BAD_SCHEMAS: list[tuple[list[Json], int, str]] = [
     ([_ID, _V, {"fieldName": "n", "dataType": "None"}], 65535, "data type None is not valid"),
     ([_ID, _V, {"fieldName": "n", "dataType": "String"}], 65535, "string data type not supported yet"),
     ([_ID, _with(_V, fieldName="a-b")], 1701, "Invalid field name: a-b. Field name can only contain numbers"),
+    *(
+        ([_ID, _with(_V, fieldName=word)], 1701, f"{word} is keyword in milvus")
+        for word in ("in", "true", "text_match", "JSON_CONTAINS")
+    ),
     ([_ID, _with(_V, fieldName="1a")], 1701, "The first character of a field name must be an underscore or letter."),
     ([_ID, _with(_V, fieldName="Timestamp")], 1100, "schema contains system field: RowID, Timestamp, $meta"),
     ([_ID, {"fieldName": "v", "dataType": "FloatVector", "dim": 4}], 65535, _NO_DIM),

@@ -228,7 +228,7 @@ def _filtered(filter: str) -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        if error.code == 1100 and filter:
+        if filter and (error.code == 1100 or "int too large" in error.message):
             raise invalid(
                 f"failed to create query plan: cannot parse expression: {filter}, error: {error.message}"
             ) from error

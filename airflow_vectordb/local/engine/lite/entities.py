@@ -9,7 +9,7 @@ from typing import Any
 from airflow_vectordb.local.engine.calls import COUNT, QueryCall, Written
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord
 from airflow_vectordb.local.engine.lite.filters import count_keys, unchain
-from airflow_vectordb.local.engine.lite.reading import check_window, key_values, output_fields, readable
+from airflow_vectordb.local.engine.lite.reading import check_query_window, key_values, output_fields, readable
 from airflow_vectordb.local.engine.lite.store import Part, check_partitions
 from airflow_vectordb.local.engine.literals import literal
 from airflow_vectordb.local.engine.messages import milvus_pb2, schema_pb2
@@ -106,7 +106,7 @@ class Entities(Part):
                 return [self._count(record, call)]
             call = dataclasses.replace(call, output_fields=output_fields(record, call.output_fields))
             if call.limit is not None:
-                check_window(call.limit, call.offset)
+                check_query_window(call.limit, call.offset)
             # "iterator" has the engine sort by key, as Milvus does, and respect limit and offset for "key in […]" too.
             return self._driver.query(record, call, iterator="True")
 

@@ -37,11 +37,13 @@ def output_fields(record: CollectionRecord, names: list[str]) -> list[str]:
     return [entry.name for entry in record.spec.fields if entry.name not in made] + dynamic
 
 
-def check_window(limit: int, offset: int, what: str = "limit") -> None:
-    if not 1 <= limit <= MOST:
-        raise unexpected(f"{what} [{limit}] is invalid, it should be in range [1, {MOST}], but got {limit}")
-    if not 0 <= offset <= MOST:
-        raise unexpected(f"offset [{offset}] is invalid, it should be in range [0, {MOST}], but got {offset}")
+def check_search_window(limit: int, offset: int) -> None:
+    for what, value, least in (("topk", limit, 1), ("offset", offset, 0), ("offset+topk", offset + limit, 1)):
+        if not least <= value <= MOST:
+            raise unexpected(f"{what} [{value}] is invalid, it should be in range [{least}, {MOST}], but got {value}")
+
+
+def check_query_window(limit: int, offset: int) -> None:
     if limit + offset > MOST:
         raise unexpected(
             f"invalid max query result window, (offset+limit) should be in range [1, {MOST}], but got {limit + offset}"

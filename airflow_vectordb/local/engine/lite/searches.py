@@ -11,7 +11,7 @@ from airflow_vectordb.local.engine.index_rules import effective
 from airflow_vectordb.local.engine.lite.catalog import CollectionRecord
 from airflow_vectordb.local.engine.lite.fusion import Ranked, check_strategy, fuse, group, values_of
 from airflow_vectordb.local.engine.lite.reading import (
-    check_window,
+    check_search_window,
     column_of,
     key_values,
     output_fields,
@@ -39,7 +39,7 @@ class Searches(Part):
             partitions=readable(record, call.partitions),
             output_fields=output_fields(record, call.output_fields),
         )
-        check_window(call.limit, call.offset, "topk")
+        check_search_window(call.limit, call.offset)
         call = dataclasses.replace(call, metric=_metric(record, call))
         try:
             ranged = _check_range(call)
@@ -91,7 +91,7 @@ class Searches(Part):
             raise invalid(f"maximum of ann search requests is {_MOST_SEARCHES}")
         if len({len(search.vectors) for search in call.searches}) > 1:
             raise invalid("the searches of a hybrid search must have equally many vectors")
-        check_window(call.limit, call.offset, "topk")
+        check_search_window(call.limit, call.offset)
         with self._store.reading(database, collection) as record:
             wanted = output_fields(record, call.output_fields)
             if call.grouping_field:
