@@ -19,6 +19,7 @@ from airflow_vectordb.local.engine.vectors import dense_bytes
 from airflow_vectordb.local.errors import bad_format, invalid, missing, not_here, unexpected
 
 _MOST_VECTORS = 16384
+_MOST_IN_GROUP = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,12 @@ class HitsReq(ReadReq):
         return super().begin(context)
 
     def hits(self) -> dict[str, Any]:
-        """Return the arguments that the calls of engines have for it."""
+        """Return the arguments that the calls of engines have for it.
+
+        :raises ApiError: 1100 for groups larger than Milvus's.
+        """
+        if self.grouping_field and self.group_size > _MOST_IN_GROUP:
+            raise invalid(f"input group size:{self.group_size} exceeds configured max group size:{_MOST_IN_GROUP}")
         return {
             "limit": self.limit,
             "offset": self.offset,

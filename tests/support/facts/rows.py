@@ -189,6 +189,7 @@ FACTS: dict[str, list[Fact]] = {
         Fact("entities/search", {**_C, "data": [_V, _V], "filter": "id > 9"}, data=[], beside={"cost": 0}),
         *(_search(65535, f"topk [{limit}] is invalid", limit=limit) for limit in (0, -1, 16385)),
         _search(65535, "offset+topk [17000] is invalid", limit=16000, offset=1000),
+        _search(1100, "exceeds configured max group size:10", groupingField="word", groupSize=11),
         _search(1100, "consistencyLevel can only be [Strong,", consistencyLevel="strong"),
         Fact("entities/query", {**_C, "filter": "id == 9999999999999999999"}, 1100, says="cannot parse expression"),
         _search(65535, "nq [0] is invalid", data=[]),
