@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -72,7 +73,7 @@ class MilvusConfig:
             headers["Authorization"] = f"Bearer {self.token}"
         return headers
 
-    @property
+    @cached_property
     def socket_timeout(self) -> float:
         """Seconds after which an answer is no longer waited for."""
         return math.ceil(self.timeout) + SOCKET_ALLOWANCE

@@ -58,7 +58,7 @@ class Redactor:
         """Do as :func:`sanitize_text` does, without the token. What is not shown is hardly looked at."""
         enough = 4 * longest
         if len(text) <= enough + self._margin:
-            return sanitize_text(self(text), longest)
+            return sanitize_text(self._redacted(text, self._pattern), longest)
         # What is cut off may have been the second half of a secret: its first half goes with the margin.
         text = self(text[: enough + self._margin])[: -self._margin]
         return sanitize_text(text, longest).removesuffix("…") + "…"

@@ -15,4 +15,8 @@ class Result(dict[str, Any]):
     """
 
     def __post_init__(self) -> None:
-        self.update({name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()})
+        fields = vars(self)
+        self.update(fields)
+        for name, value in fields.items():
+            if type(value) is tuple:
+                self[name] = list(value)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -130,12 +131,14 @@ class MilvusTrigger(BaseTrigger):
             reported=self.reported,
         )
 
+        write = self.log.log  # looked up once, since it is made anew each time
+
         def log(level: int, text: str) -> None:
-            self.log.log(level, "%s", config.sanitize_text(text, rest.text.LONGEST_LINE))
+            write(level, "%s", config.sanitize_text(text, rest.text.LONGEST_LINE))
 
         try:
             async with shared_client(config) as client:
-                return await rest.driver.adrive(steps, lambda call: client.send(call, retries=0, until=until), log)
+                return await rest.driver.adrive(steps, partial(client.send, retries=0, until=until), log)
         except rest.errors.MilvusError as error:  # the reason of a failed build is the server's words
             raise error.with_context(redact=config.redact) from error.__cause__
 

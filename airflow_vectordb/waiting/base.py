@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from airflow_vectordb.rest.http.call import Call
@@ -38,12 +38,11 @@ class Progress(Result):
     unit: str = "rows"
 
     def __str__(self) -> str:
-        state = in_words(self.state)
         if self.done is None or self.total is None:
-            return f"{self.label}: {state}"
+            return f"{self.label}: {in_words(self.state)}"
         share = f"{100 * self.done // self.total}%"
         if self.unit == "%":
-            return f"{self.label}: {state}, {share}"
+            return f"{self.label}: {in_words(self.state)}, {share}"
         return f"{self.label}: {self.done:,} of {self.total:,} {self.unit} ({share})"
 
 
@@ -75,11 +74,13 @@ class Memory:
     :param clock: the present time, in seconds
     :param sealed: what is known of the rows that a flush sealed; None: nothing yet
     :param had_min_rows: whether all indexes were reported to have ``min_rows`` at the same time
+    :param calls: those that each poll makes, by what they are about
     """
 
     clock: Callable[[], float] = time.monotonic
     sealed: SealedRows | None = None
     had_min_rows: bool = False
+    calls: dict[str, Call[Any]] = field(default_factory=dict)
 
 
 #: One poll: yields calls, is sent their results (or thrown their errors), and returns the result.

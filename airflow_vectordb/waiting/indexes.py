@@ -76,7 +76,9 @@ class IndexesBuilt:
             yield from flushed.poll()
         found: list[IndexDescription] = []
         for name in self.index_names or (yield indexes.list_(self.collection, database=self.database)):
-            found += yield indexes.describe(self.collection, name, database=self.database)
+            if name not in memory.calls:
+                memory.calls[name] = indexes.describe(self.collection, name, database=self.database)
+            found += yield memory.calls[name]
         if not found:
             raise IndexNotFoundError(f"collection {self.collection!r} has no index")
         self._raise_if_failed(found)
@@ -95,7 +97,7 @@ class IndexesBuilt:
             enough = max(min_rows, flushed.sealed)
             if min_rows and flushed.stands_still_below(min_rows):
                 raise self._too_few(described)
-        if all(_has_rows(d, required) and (is_built(d) or 0 < enough < (d.covered_rows or 0)) for d in found):
+        if all((is_built(d) or 0 < enough < (d.covered_rows or 0)) and _has_rows(d, required) for d in found):
             return _done(found)
         if not required and all(map(_may_be_empty, found)):
             # Nothing sealed, and not issued: either the collection is empty, and there is nothing to build, or the
@@ -135,22 +137,24 @@ class IndexesBuilt:
 
     def _raise_if_failed(self, found: Sequence[IndexDescription]) -> None:
         for description in found:
-            name = f"index {description.index_name!r} of {self.collection!r}"
             if description.state == "Failed":
                 reason = sanitize_text(description.fail_reason, 2000) or "the server gives no reason"
-                raise IndexFailedError(f"{name} could not be built: {reason}")
+                raise IndexFailedError(f"{self._named(description)} could not be built: {reason}")
             if description.state == "Deleted":
-                raise IndexNotFoundError(f"{name} was dropped while its build was waited for")
+                raise IndexNotFoundError(f"{self._named(description)} was dropped while its build was waited for")
 
     def _progress(self, description: IndexDescription, required: int) -> Progress:
         total = description.total_rows or 0
-        if not _has_rows(description, required):
+        if total < required:
             return Progress(self._label(description), f"{total:,} of at least {required:,} rows are sealed")
         done = description.covered_rows
         if done is not None:
             done = min(max(0, done), total)  # counts that are out of step with each other
         state = sanitize_text(description.state, 100) or "unknown state"
         return Progress(self._label(description), state, done if total else None, total or None)
+
+    def _named(self, description: IndexDescription) -> str:
+        return f"index {description.index_name!r} of {self.collection!r}"
 
     def _label(self, description: IndexDescription) -> str:
         return f"{self.collection}/{description.index_name}"

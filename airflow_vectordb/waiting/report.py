@@ -23,10 +23,10 @@ class Report:
     _pending: Pending | None = None
     _error: MilvusError | None = None
     _interval: float = REPORT_INTERVAL
-    # Of progress:
-    _progress: tuple[Progress, ...] = ()
+    # Of progress, in words:
+    _progress: str = ""
     _unchanged_since: float = 0.0
-    _recent: deque[tuple[Progress, ...]] = field(default_factory=lambda: deque(maxlen=8))
+    _recent: deque[str] = field(default_factory=lambda: deque(maxlen=8))
     _reported_at: float = float("-inf")
     _first_counts: dict[str, tuple[float, int]] = field(default_factory=dict)
     # Of errors:
@@ -36,10 +36,11 @@ class Report:
 
     def continue_after(self, reported: tuple[Progress, ...], now: float) -> None:
         """Continue a wait whose log has some progress already."""
-        self._progress, self._reported_at, self._unchanged_since = reported, now, now
-        self._recent.append(reported)
-        for item in reported:
-            self._describe(item, now)
+        texts = list(map(str, reported))
+        self._progress, self._reported_at, self._unchanged_since = "; ".join(texts), now, now
+        self._recent.append(self._progress)
+        for item, text in zip(reported, texts, strict=True):
+            self._with_time_left(item, text, now)
 
     def line(self, now: float, found: Pending | MilvusError) -> tuple[int, str]:
         """Return log level and text for what a poll found; an empty text is for nothing new."""
@@ -74,12 +75,16 @@ class Report:
     def _of_progress(self, now: float, progress: tuple[Progress, ...]) -> str:
         back = "the server answers again; " if self._failing else ""
         self._failing = False
-        if progress != self._progress:
-            self._progress, self._unchanged_since = progress, now
-        if progress not in self._recent:  # counts may go back and forth
-            self._recent.append(progress)
+        texts = list(map(str, progress))
+        found = "; ".join(texts)
+        if found != self._progress:
+            self._progress, self._unchanged_since = found, now
+        if found not in self._recent:  # counts may go back and forth
+            self._recent.append(found)
             self._reported_at, self._interval = now, REPORT_INTERVAL
-            return back + "; ".join(self._describe(item, now) for item in progress)
+            for number, item in enumerate(progress):
+                texts[number] = self._with_time_left(item, texts[number], now)
+            return back + "; ".join(texts)
         if not back:
             if now - self._reported_at < self._interval:
                 return ""
@@ -88,10 +93,9 @@ class Report:
         since = f"unchanged for {duration(now - self._unchanged_since)}"
         if now <= self._unchanged_since:
             since = f"after {duration(now - self.started)}"
-        return f"{back}{'; '.join(map(str, progress))} ({since})"
+        return f"{back}{found} ({since})"
 
-    def _describe(self, item: Progress, now: float) -> str:
-        text = str(item)
+    def _with_time_left(self, item: Progress, text: str, now: float) -> str:
         if item.done is None or item.total is None:
             return text
         first = self._first_counts.get(item.label)

@@ -7,6 +7,7 @@ import asyncio
 import os
 import re
 import ssl
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -66,24 +67,24 @@ class AsyncClient:
     async def send(self, call: Call[T], *, retries: int | None = None, until: float | None = None) -> T:
         """Make a call, as :meth:`Client.send <airflow_vectordb.rest.http.client.Client.send>` does."""
         steps = request_flow(self.config, call, retries=retries)
-        return await adrive(steps, lambda request: self._exchange(request, until), log)
+        return await adrive(steps, partial(self._exchange, until=until), log)
 
-    async def _exchange(self, request: Request, until: float | None) -> Any:
-        reply = await self._post(request, until)
-        return await asyncio.to_thread(request.read, reply) if _takes_long(reply) else request.read(reply)
-
-    async def _post(self, request: Request, until: float | None) -> RawResponse:
+    async def _exchange(self, request: Request, *, until: float | None) -> Any:
         import aiohttp
 
         try:
-            return await self._session.post(request, until)
+            reply = await self._session.post(request, until)
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
             failure = translate(error, self.config, _rules(self._session.proxy))
+        else:
+            if len(reply.body) > LARGEST_PACKED_IN_LOOP and _takes_long(reply):
+                return await asyncio.to_thread(request.read, reply)
+            return request.read(reply)
         raise failure  # without the library's error, which holds the request
 
 
 def _takes_long(reply: RawResponse) -> bool:
-    return len(reply.body) > (LARGEST_PACKED_IN_LOOP if "content-encoding" in reply.headers else LARGEST_IN_LOOP)
+    return len(reply.body) > LARGEST_IN_LOOP or "content-encoding" in reply.headers
 
 
 class Session:
@@ -97,6 +98,8 @@ class Session:
         self.config = config
         self._http: aiohttp.ClientSession | None = None
         self.proxy: Proxy | None = None
+        #: The same for all requests.
+        self._options: dict[str, Any] = {}
         # A request that has to queue for a connection is not late: its time-out begins when it has one.
         self._gate = Gate(MOST_CONNECTIONS)
         self._opening = asyncio.Lock()
@@ -118,20 +121,26 @@ class Session:
         :raises asyncio.TimeoutError: when it takes longer than the configuration allows
         :raises MilvusError: when it cannot be sent, or the answer is of no use any more
         """
-        http = await self._open()
-        await self._gate.enter(until)
+        http = self._http or await self._open()
+        if not self._gate.try_enter():
+            await self._gate.enter(until)
         answered: bool | None = None
+        left = None
         try:
-            arguments = self._arguments(request)
+            options = self._options
             if (left := transport.seconds_left(self.config, until)) is not None:
-                arguments["timeout"] = self._timeout(left)
-            async with http.post(request.url, data=request.body, allow_redirects=False, **arguments) as response:
-                # aiohttp's headers are found whatever the case of their names.
-                reply = RawResponse(response.status, response.headers, *await _read(response, request.largest_answer))
+                options = {**options, "timeout": self._timeout(left)}
+            response = await http.post(request.url, data=request.body, **options)
+            try:
+                body, whole = await _read(response.content, request.largest_answer)
+            finally:
+                if not response.closed:  # it is when it was read to its end, and its connection is free already
+                    response.close()
             answered = True
-            return reply
+            # aiohttp's headers are found whatever the case of their names.
+            return RawResponse(response.status, response.headers, body, whole)
         except (asyncio.TimeoutError, TimeoutError):
-            if "timeout" in arguments:
+            if left is not None:
                 raise transport.after_deadline() from None
             answered = False
             raise
@@ -140,14 +149,6 @@ class Session:
             raise
         finally:
             self._gate.leave(answered)
-
-    def _arguments(self, request: Request) -> dict[str, Any]:
-        if self.proxy is None:
-            return {"headers": request.headers}
-        way = {"proxy": self.proxy.url}
-        if request.url.lower().startswith("https"):  # tunnelled: the proxy is to see no more than the host
-            return {**way, "headers": request.headers, "proxy_headers": self.proxy.headers}
-        return {**way, "headers": {**request.headers, **self.proxy.headers}}
 
     def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
         import aiohttp
@@ -169,6 +170,15 @@ class Session:
         tls, self.proxy = await asyncio.to_thread(_prepare, self.config)
         import aiohttp
 
+        # With each request: those of aiohttp's session would go to the proxy of a tunnel too, and the token with them.
+        headers = self.config.headers()
+        self._options = {"headers": headers, "allow_redirects": False}
+        if self.proxy is not None:
+            self._options["proxy"] = self.proxy.url
+            if self.config.url.lower().startswith("https"):  # tunnelled: the proxy is to see no more than the host
+                self._options["proxy_headers"] = self.proxy.headers
+            else:
+                headers |= self.proxy.headers
         timeout = aiohttp.ClientTimeout(total=self.config.socket_timeout, sock_connect=self.config.connect_timeout)
         connector = aiohttp.TCPConnector(ssl=tls, limit=MOST_CONNECTIONS)
         # trust_env would also read .netrc: proxies are looked up here instead.
@@ -189,10 +199,11 @@ def _prepare(config: MilvusConfig) -> tuple[ssl.SSLContext | bool, Proxy | None]
     return _tls(config), proxy_for(config.url)
 
 
-async def _read(response: aiohttp.ClientResponse, largest: int) -> tuple[bytes, bool]:
+async def _read(content: aiohttp.StreamReader, largest: int) -> tuple[bytes, bool]:
     pieces: list[bytes] = []
     size = 0
-    while piece := await response.content.readany():
+    while not content.at_eof():
+        piece = await content.readany()
         pieces.append(piece)
         size += len(piece)
         if size > largest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from airflow_vectordb.rest.http.unsent import WarnsUnsent
@@ -47,7 +48,7 @@ class Call(WarnsUnsent, Generic[T_co]):
         # Without the body, which may have a password, or many rows.
         return f"Call({self.path!r}, {self.target()!r})"
 
-    @property
+    @cached_property
     def has_rows(self) -> bool:
         """Whether the answer has rows, which are the caller's own, and not the server's words."""
         return self.path.startswith("entities/")

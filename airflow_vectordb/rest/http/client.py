@@ -97,8 +97,6 @@ class Client:
             with self._open().post(
                 request.url,
                 data=body,
-                # Bytes: http.client would encode a header as Latin-1, and a password may have any character.
-                headers={name: value.encode() for name, value in request.headers.items()},
                 timeout=(min(self.config.connect_timeout, seconds), seconds),
                 verify=transport.ca_bundle(self.config),
                 allow_redirects=False,
@@ -123,6 +121,8 @@ class Client:
             session = requests.Session()
             # It would also read .netrc: what is wanted of the environment is looked up here instead.
             session.trust_env = False
+            # Bytes: http.client would encode a header as Latin-1, and a password may have any character.
+            session.headers.update({name: value.encode() for name, value in self.config.headers().items()})
             for scheme in ("http://", "https://"):
                 session.mount(scheme, DeadlineAdapter(proxy.headers if proxy else {}))
             if proxy:

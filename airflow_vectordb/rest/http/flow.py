@@ -37,20 +37,18 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
     """
     An HTTP POST to send.
 
     :param url: where to
-    :param headers: with the token
-    :param body: JSON
+    :param body: JSON; the headers are :meth:`MilvusConfig.headers <airflow_vectordb.rest.config.MilvusConfig.headers>`
     :param read: makes the call's result of what comes back; raises MilvusError
     :param largest_answer: bytes of the answer's body that are read at most, as they come
     """
 
     url: str
-    headers: dict[str, str] = field(repr=False)
     body: bytes | bytearray = field(repr=False)
     read: Callable[[RawResponse], Any] = field(repr=False)
     largest_answer: int
@@ -78,31 +76,28 @@ def request_flow(
     :return: what the call's ``read`` makes of the answer
     :raises MilvusError: the last attempt's error, with where it happened
     """
-    body = dict(call.body)
-    if config.database is not None:
-        body.setdefault("dbName", config.database)
+    body = call.body if config.database is None else {"dbName": config.database, **call.body}
+    largest = largest_answer(call)
     try:
-        request = Request(
-            config.url_of(call.path), config.headers(), encode(body), partial(_read, call, config), largest_answer(call)
-        )
+        request = Request(config.url_of(call.path), encode(body), partial(_read, call, config, largest), largest)
     except InvalidParametersError as error:
         raise error.with_context(where=_where(config, call)) from None
-    policy = RetryPolicy(config.retries if retries is None else retries)
+    retries = config.retries if retries is None else retries
     reported: dict[object, int] = {}
     for attempt in count(1):
         try:
             result: T = yield request
             return result
         except MilvusError as error:
-            pause = policy.pause(attempt, error, idempotent=call.idempotent, random=random)
+            pause = RetryPolicy(retries).pause(attempt, error, idempotent=call.idempotent, random=random)
             if pause is None:
                 raise error.with_context(where=_where(config, call), attempts=attempt) from error.__cause__
             kind = (type(error), error.code, error.http_status, error.message)
             if first := reported.get(kind):
-                text = f"attempt {attempt} of {policy.retries + 1} failed in the same way as attempt {first}"
+                text = f"attempt {attempt} of {retries + 1} failed in the same way as attempt {first}"
             else:
                 words = sentence(str(error.with_context(where=_where(config, call))))
-                text = f"{words} Attempt {attempt} of {policy.retries + 1}"
+                text = f"{words} Attempt {attempt} of {retries + 1}"
             reported.setdefault(kind, attempt)
         yield Sleep(pause, logging.WARNING, f"{text}; next in {duration(pause)}")
     raise AssertionError("unreachable: count() does not end")
@@ -117,8 +112,7 @@ def _where(config: MilvusConfig, call: Call[Any]) -> Where:
     return Where(call.path, call.target(config.database), config.url, call.names(config.database))
 
 
-def _read(call: Call[T], config: MilvusConfig, reply: RawResponse) -> T:
-    largest = largest_answer(call)
+def _read(call: Call[T], config: MilvusConfig, largest: int, reply: RawResponse) -> T:
     reply = decompressed(reply, largest)
     if not has_room_for(call, reply.body):
         if reply.status == 200:
@@ -138,8 +132,10 @@ def _misshapen(what: str) -> NotMilvusError:
 
 def _redacted(answer: Answer, reply: RawResponse, call: Call[Any], config: MilvusConfig) -> Answer:
     """Take the token out of names and parameters, which go to XComs, logs and events."""
-    redactor = redactor_of(config.token) if config.token is not None else None
-    if redactor is None or not redactor.finds(reply.body.decode("utf-8", "replace")):
+    if config.token is None:
+        return answer
+    redactor = redactor_of(config.token)
+    if not redactor.finds(reply.body.decode("utf-8", "replace")):
         return answer
     sent = {value for value in call.body.values() if isinstance(value, str)}
     envelope = redactor.data(answer.envelope, sent)

@@ -26,6 +26,13 @@ class Gate:
         self._hangs = False
         self._queue: deque[asyncio.Future[None]] = deque()
 
+    def try_enter(self) -> bool:
+        """Take a turn, which ends with :meth:`leave`, if there is one now; return whether there is."""
+        if self._inside >= (1 if self._hangs else self._width):
+            return False
+        self._inside += 1
+        return True
+
     async def enter(self, until: float | None) -> None:
         """
         Wait for a turn, which ends with :meth:`leave`.
@@ -33,8 +40,7 @@ class Gate:
         :param until: when it is of no use any more, by ``time.monotonic``; None: never
         :raises ConnectError: when it does not come: nothing was sent
         """
-        if self._open():
-            self._inside += 1
+        if self.try_enter():
             return
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
@@ -62,14 +68,12 @@ class Gate:
         if answered is False:
             while self._queue:
                 self._refuse(self._queue.popleft())
-        while self._queue and self._open():
+        while self._queue and self.try_enter():
             turn = self._queue.popleft()
-            if not turn.done():
-                self._inside += 1
+            if turn.done():
+                self._inside -= 1
+            else:
                 turn.set_result(None)
-
-    def _open(self) -> bool:
-        return self._inside < (1 if self._hangs else self._width)
 
     def _refuse(self, turn: asyncio.Future[None]) -> None:
         if not turn.done():

@@ -85,7 +85,7 @@ def parse_response(reply: RawResponse, show: Show = sanitize_text, *, largest: i
     code = envelope.get("code") if envelope is not None else None
     if envelope is None or not isinstance(code, int) or isinstance(code, bool):
         raise _not_milvus(reply, show, largest)
-    if code in SUCCESS and reply.status == 200 and not _says_no(envelope):
+    if code in SUCCESS and reply.status == 200 and (code == 0 or not _says_no(envelope)):
         return Answer(envelope.get("data"), envelope)
     raise _failure(reply, code, envelope, show)
 

@@ -31,9 +31,12 @@ class WarnsUnsent:
             return self.__dict__[name]
 
     def __post_init__(self) -> None:
-        # Until they are read, they are kept elsewhere: that is how a call that is dropped unsent is known.
-        self.__dict__["_unread"] = {name: self.__dict__.pop(name) for name in ("body", "read")}
-        self.__dict__["_made_by"] = _made_by(sys._getframe(2))
+        line, makers = _made_by(sys._getframe(2))
+        if makers:
+            # Until they are read, they are kept elsewhere: that is how a call that is dropped unsent is known.
+            fields = self.__dict__
+            fields["_unread"] = {name: fields.pop(name) for name in ("body", "read")}
+            fields["_made_by"] = line, makers
 
     def __del__(self) -> None:
         unread = self.__dict__.get("_unread")
@@ -41,7 +44,7 @@ class WarnsUnsent:
             return
         with suppress(AttributeError, KeyError, TypeError, ValueError):  # no frame, no mapping, or not all made
             line, makers = self.__dict__["_made_by"]
-            if makers and _is_dropped(sys._getframe(1), makers):
+            if _is_dropped(sys._getframe(1), makers):
                 collection = unread["body"].get("collectionName")
                 about = f" (collection {collection!r})" if collection else ""
                 text = f"{self.path}{about} was made and never sent, so it did nothing: `hook.send(…)` sends a call"

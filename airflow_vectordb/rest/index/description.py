@@ -78,36 +78,35 @@ def parse_description(item: Mapping[str, Any]) -> IndexDescription:
     :raises KeyError: when it has no name or field
     :raises ValueError: when it cannot be read
     """
-    pairs = {str(pair["key"]): pair.get("value") for pair in item.get("indexParams") or ()}
+    params = {str(pair["key"]): pair.get("value") for pair in item.get("indexParams") or ()}
     # What the request had under "params" is there as one JSON text, its own index_type and metric_type included.
-    nested = pairs.pop("params", None)
+    nested = params.pop("params", None)
     if isinstance(nested, str) and nested:
         try:
             nested = json.loads(nested)
         except RecursionError:
             raise ValueError("the parameters of the index are nested too deeply") from None
-    if not isinstance(nested, Mapping):
+    if not isinstance(nested, dict):
         nested = {}
-    index_type = str(item.get("indexType") or pairs.get("index_type") or "")
+    index_type = str(item.get("indexType") or params.get("index_type") or "")
     if index_type.upper() != AUTOINDEX:  # Milvus builds what is said in params, whatever is said beside them
         index_type = str(nested.get("index_type") or index_type)
-    metric = str(nested.get("metric_type") or item.get("metricType") or pairs.get("metric_type") or "")
+    metric = str(nested.get("metric_type") or item.get("metricType") or params.get("metric_type") or "")
     # Properties that were altered later are beside the parameters; empty: not set.
-    altered = {key: item[key] for key in INDEX_PROPERTIES if item.get(key) not in (None, "")}
-    params = {**nested, **pairs, **altered}
+    params = {**nested, **params}
+    for key in INDEX_PROPERTIES:
+        if item.get(key) not in (None, ""):
+            params[key] = item[key]
+    total, indexed, pending = item.get("totalRows"), item.get("indexedRows"), item.get("pendingRows")
     return IndexDescription(
         index_name=str(item["indexName"]),
         field_name=str(item["fieldName"]),
         index_type=index_type,
         metric_type="" if metric.upper() == "NONE" else metric,  # some engines' word for a scalar index's
         state=str(item.get("indexState") or ""),
-        total_rows=_rows(item.get("totalRows")),
-        indexed_rows=_rows(item.get("indexedRows")),
-        pending_rows=_rows(item.get("pendingRows")),
+        total_rows=None if total is None else int(total),
+        indexed_rows=None if indexed is None else int(indexed),
+        pending_rows=None if pending is None else int(pending),
         fail_reason=str(item.get("failReason") or ""),
         params={key: parse_value(key, value) for key, value in params.items() if key not in _NOT_PARAMS},
     )
-
-
-def _rows(value: Any) -> int | None:
-    return None if value is None else int(value)
