@@ -1,9 +1,10 @@
 """Everything that this package uses of Milvus Lite's insides; what it uses of its gRPC service is in ``driver``.
 
 Milvus Lite has no public call for closing a collection without a last write, for a log that a crash left behind, or for
-another field of a collection that exists. Its modules, attributes and files that serve for that are named here and
-nowhere else. Another version may lack some of them: :data:`NAMES` are checked when a data directory is opened, the rest
-by ``tests/local/test_local_internals.py``. Until that passes, ``pyproject.toml`` caps the version.
+another field of a collection that exists. Its modules, attributes and files that serve for that are named here, and
+those that are replaced for speed in ``milvus_lite_arrays``. Another version may lack some of them: :data:`NAMES` are
+checked when a data directory is opened, the rest by ``tests/local/test_local_internals.py``. Until that passes,
+``pyproject.toml`` caps the version.
 """
 
 from __future__ import annotations
