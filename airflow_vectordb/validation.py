@@ -268,6 +268,27 @@ def check_range(name: str, value: Any, least: float, most: float, kind: type[int
     return [f"{name} must be {what} from {least:,g} to {most:,g}, not {rest.spelling.show(value)}"]
 
 
+def check_size(name: str, value: Any, most: int = 2**31) -> list[str]:
+    """Check an argument that is a number of things, at least one."""
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
+        return []
+    return [f"{name} must be a whole number from 1 to {most:,}, not {rest.spelling.show(value)}"]
+
+
+def check_list(name: str, value: Any) -> list[str]:
+    """Check an argument that is a list, after rendering: Python would iterate over a text or a mapping, too."""
+    if not isinstance(value, str | bytes | Mapping):
+        return []
+    return [f"{name} is {rest.spelling.show(value)}, and must be a list: pass a task's output itself"]
+
+
+def check_mapping(name: str, value: Any) -> list[str]:
+    """Check an argument that is a mapping, after rendering; None is fine."""
+    if value is None or isinstance(value, Mapping):
+        return []
+    return [f"{name} is {rest.spelling.show(value)}, and must be a mapping"]
+
+
 def check_rows(name: str, value: Any) -> list[str]:
     """Check an argument that is a number of rows."""
     return [] if rest.spelling.is_later(value) else parse_rows(name, value)[1]

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.operators.base import WaitingOperator
-from airflow_vectordb.operators.ingest import OnBadRow, RowsFunction, check_mapping, check_size
-from airflow_vectordb.validation import check_choice, check_flags, check_literal, check_rows, validate_rendered
+from airflow_vectordb.operators.ingest import OnBadRow, RowsFunction
+from airflow_vectordb.validation import (
+    check_choice,
+    check_flags,
+    check_literal,
+    check_mapping,
+    check_rows,
+    check_size,
+    validate_rendered,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -198,10 +206,7 @@ class ImportOperator(WaitingOperator):
         problems = validate_rendered(collection_name=self.collection_name)
         names = ("source_conn_id", "stage_conn_id", "bad_rows_path", "partition_name")
         problems += validate_rendered(**{name: vars(self)[name] for name in names if vars(self)[name] is not None})
-        options: Any = self.options
-        if not isinstance(options, Mapping | None):
-            problems.append(f"options is {rest.spelling.show(options)}, and must be a mapping")
-        problems += check_mapping(self.field_mapping)
+        problems += check_mapping("options", self.options) + check_mapping("field_mapping", self.field_mapping)
         if self.files is not None:
             groups = _as_groups(self.files)
             text = f"files is {rest.spelling.show(self.files)}, and must be a path or a list of paths"

@@ -12,8 +12,11 @@ from airflow_vectordb.operators.base import MilvusOperator
 from airflow_vectordb.validation import (
     check_choice,
     check_flags,
+    check_list,
     check_literal,
+    check_mapping,
     check_rows,
+    check_size,
     parse_rows,
     validate_rendered,
 )
@@ -180,7 +183,7 @@ class IngestOperator(MilvusOperator):
         """Write the rows that an earlier try has not written."""
         min_rows, problems = parse_rows("min_rows", self.min_rows)
         problems += validate_rendered(collection_name=self.collection_name)
-        problems += _check_documents(self.documents) + check_mapping(self.field_mapping)
+        problems += check_list("documents", self.documents) + check_mapping("field_mapping", self.field_mapping)
         if problems:
             raise rest.errors.InvalidParametersError(problems)
         from airflow_vectordb.retry_state import RetryState  # only a running task needs it
@@ -302,8 +305,8 @@ class DeleteOperator(MilvusOperator):
             problems.append("give either filter or ids")
         if isinstance(filter, str) and not filter.strip():
             problems.append("filter is empty, and would select all rows")
-        if not (isinstance(ids, str) and rest.spelling.has_template(ids)):
-            problems += _check_ids(ids)
+        if not rest.spelling.is_later(ids):
+            problems += check_list("ids", ids)
         if filter_params is not None and filter is None:
             problems.append("filter_params are for filter")
         problems += check_size("batch_rows", batch_rows, MAX_DELETED_AT_ONCE) + check_flags(dry_run=dry_run)
@@ -311,7 +314,7 @@ class DeleteOperator(MilvusOperator):
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Delete the rows, or count them."""
-        problems = validate_rendered(collection_name=self.collection_name) + _check_ids(self.ids)
+        problems = validate_rendered(collection_name=self.collection_name) + check_list("ids", self.ids)
         if problems:
             raise rest.errors.InvalidParametersError(problems)
         with self.error_context(hook, self.describe_target()):
@@ -329,30 +332,6 @@ class DeleteOperator(MilvusOperator):
         if not self.only_count:
             self.emit_asset_events(hook, context, {"delete": result})
         return result
-
-
-def check_size(name: str, value: Any, most: int = 2**31) -> list[str]:
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
-        return []
-    return [f"{name} must be a whole number from 1 to {most:,}, not {rest.spelling.show(value)}"]
-
-
-def _check_ids(ids: Any) -> list[str]:
-    if not isinstance(ids, str | bytes | Mapping):
-        return []
-    return [f"ids is {rest.spelling.show(ids)}, and must be a list: pass a task's output itself"]
-
-
-def _check_documents(documents: Any) -> list[str]:
-    if documents is None or (isinstance(documents, Iterable) and not isinstance(documents, str | bytes | Mapping)):
-        return []
-    return [f"documents is {rest.spelling.show(documents)}, and must be a list: pass a task's output itself"]
-
-
-def check_mapping(mapping: Any) -> list[str]:
-    if mapping is None or isinstance(mapping, Mapping):
-        return []
-    return [f"field_mapping is {rest.spelling.show(mapping)}, and must be a mapping"]
 
 
 __all__ = ["DeleteOperator", "IngestOperator"]
