@@ -24,6 +24,7 @@ from starlette.requests import ClientDisconnect
 import airflow_vectordb
 from airflow_vectordb.local.body import decode, json_schema, read
 from airflow_vectordb.local.endpoints import (
+    access,
     aliases,
     collections,
     databases,
@@ -43,7 +44,7 @@ from airflow_vectordb.local.guard import MAX_BODY, AllowedHosts, Guard, discard_
 from airflow_vectordb.local.pages import add_pages
 
 # Importing them fills the table of endpoints.
-_MODULES = (aliases, collections, databases, entities, imports, indexes, partitions, schemas, search, storage)
+_MODULES = (access, aliases, collections, databases, entities, imports, indexes, partitions, schemas, search, storage)
 
 _ROOT = "/v2/vectordb/"
 _DEFAULT_TIMEOUT = 30.0

@@ -168,6 +168,7 @@ class Engine:
     """The parts of an engine.
 
     :param close: writes out and lets go of everything, unless a call is still at work after so many seconds.
+    :param call: calls a method of ``milvus.proto``, for what has no part here; None over an engine without users.
     """
 
     databases: Databases
@@ -182,3 +183,4 @@ class Engine:
     searches: Searches
     imports: Imports
     close: Callable[[float], None]
+    call: Callable[..., Any] | None = None

@@ -36,4 +36,5 @@ def remote_engine(target: Target) -> Engine:
         imports=Imports(backend),
         # What the Milvus acknowledged is the Milvus's to keep.
         close=lambda timeout: rpc.close(),
+        call=backend.call,
     )
