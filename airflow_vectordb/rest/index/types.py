@@ -116,62 +116,77 @@ _DISK = {
 _JSON_PATH = {"json_path": TEXT, "json_cast_type": TEXT, "json_cast_function": TEXT}
 _BITMAP = {"bitmap_cardinality_limit": SIZE}
 
-#: Index type, as Milvus spells it -> its build parameters.
+#: Kinds of fields -> index types for them, as Milvus spells them -> their build parameters.
+_TYPES_BY_KIND: Mapping[tuple[str, ...], Mapping[str, Mapping[str, Kind]]] = {
+    (FLOAT, BINARY): {"HNSW": _HNSW, "GPU_CAGRA": _CAGRA},
+    (FLOAT,): {
+        "FLAT": {},
+        "IVF_FLAT": _IVF,
+        "IVF_FLAT_CC": {**_IVF, "ssize": COUNT},
+        "IVF_SQ8": _IVF,
+        "IVF_SQ_CC": {**_IVF, **_REFINE, "ssize": COUNT, "code_size": COUNT, "raw_data_store_prefix": TEXT},
+        "IVF_PQ": {**_IVF, **_PQ, **_REFINE},
+        "IVF_RABITQ": _RABITQ,
+        "IVF_RABITQ_FASTSCAN": _RABITQ,
+        "SCANN": {**_IVF, "with_raw_data": BOOL},
+        "SCANN_DVR": {**_IVF, **_REFINE, "with_raw_data": BOOL},
+        "HNSW_SQ": {**_HNSW, **_REFINE, "sq_type": TEXT},
+        "HNSW_PQ": {**_HNSW, **_REFINE, **_PQ},
+        "HNSW_PRQ": {**_HNSW, **_REFINE, **_PQ, "nrq": SIZE},
+        "DISKANN": _DISK,
+        "AISAQ": {
+            **_DISK,
+            "inline_pq": Kind("an integer of at least -1", int, -1),
+            "rearrange": BOOL,
+            "num_entry_points": COUNT,
+            "pq_cache_size": COUNT,
+            "pq_read_page_cache_size": COUNT,
+        },
+        "GPU_BRUTE_FORCE": {},
+        "GPU_IVF_FLAT": {**_IVF, **_ON_GPU},
+        "GPU_IVF_PQ": {**_IVF, **_PQ, **_ON_GPU},
+    },
+    (BINARY,): {
+        "BIN_FLAT": {},
+        "BIN_IVF_FLAT": _IVF,
+        "MINHASH_LSH": {
+            "mh_lsh_band": SIZE,
+            "mh_element_bit_width": SIZE,
+            "mh_lsh_aligned_block_size": COUNT,
+            "mh_lsh_code_in_mem": BOOL,
+            "mh_lsh_shared_bloom_filter": BOOL,
+            "mh_lsh_bloom_false_positive_prob": SHARE,
+            "with_raw_data": BOOL,
+        },
+    },
+    (SPARSE,): {
+        "SPARSE_INVERTED_INDEX": _SPARSE,
+        "SPARSE_INVERTED_INDEX_CC": _SPARSE,
+        "SPARSE_WAND": _SPARSE,
+        "SPARSE_WAND_CC": _SPARSE,
+    },
+    (SCALAR,): {
+        "INVERTED": _JSON_PATH,
+        "BITMAP": {**_BITMAP, **_JSON_PATH},
+        "STL_SORT": _JSON_PATH,
+        "TRIE": _JSON_PATH,
+        "Trie": _JSON_PATH,
+        "marisa-trie": _JSON_PATH,
+        "HYBRID": {**_BITMAP, **_JSON_PATH, "low_cardinality_index_type": TEXT, "high_cardinality_index_type": TEXT},
+        "NGRAM": {"min_gram": SIZE, "max_gram": SIZE, **_JSON_PATH},
+        "RTREE": {},
+    },
+}
+
+#: Index type -> its build parameters.
 INDEX_TYPES: Mapping[str, Mapping[str, Kind]] = {
     # Milvus takes no parameters but the metric; Zilliz Cloud takes a build level.
     AUTOINDEX: {"build_level": ANY, **_JSON_PATH},
-    "FLAT": {},
-    "IVF_FLAT": _IVF,
-    "IVF_FLAT_CC": {**_IVF, "ssize": COUNT},
-    "IVF_SQ8": _IVF,
-    "IVF_SQ_CC": {**_IVF, **_REFINE, "ssize": COUNT, "code_size": COUNT, "raw_data_store_prefix": TEXT},
-    "IVF_PQ": {**_IVF, **_PQ, **_REFINE},
-    "IVF_RABITQ": _RABITQ,
-    "IVF_RABITQ_FASTSCAN": _RABITQ,
-    "SCANN": {**_IVF, "with_raw_data": BOOL},
-    "SCANN_DVR": {**_IVF, **_REFINE, "with_raw_data": BOOL},
-    "HNSW": _HNSW,
-    "HNSW_SQ": {**_HNSW, **_REFINE, "sq_type": TEXT},
-    "HNSW_PQ": {**_HNSW, **_REFINE, **_PQ},
-    "HNSW_PRQ": {**_HNSW, **_REFINE, **_PQ, "nrq": SIZE},
-    "DISKANN": _DISK,
-    "AISAQ": {
-        **_DISK,
-        "inline_pq": Kind("an integer of at least -1", int, -1),
-        "rearrange": BOOL,
-        "num_entry_points": COUNT,
-        "pq_cache_size": COUNT,
-        "pq_read_page_cache_size": COUNT,
-    },
-    "GPU_BRUTE_FORCE": {},
-    "GPU_IVF_FLAT": {**_IVF, **_ON_GPU},
-    "GPU_IVF_PQ": {**_IVF, **_PQ, **_ON_GPU},
-    "GPU_CAGRA": _CAGRA,
-    "BIN_FLAT": {},
-    "BIN_IVF_FLAT": _IVF,
-    "MINHASH_LSH": {
-        "mh_lsh_band": SIZE,
-        "mh_element_bit_width": SIZE,
-        "mh_lsh_aligned_block_size": COUNT,
-        "mh_lsh_code_in_mem": BOOL,
-        "mh_lsh_shared_bloom_filter": BOOL,
-        "mh_lsh_bloom_false_positive_prob": SHARE,
-        "with_raw_data": BOOL,
-    },
-    "SPARSE_INVERTED_INDEX": _SPARSE,
-    "SPARSE_INVERTED_INDEX_CC": _SPARSE,
-    "SPARSE_WAND": _SPARSE,
-    "SPARSE_WAND_CC": _SPARSE,
-    "INVERTED": _JSON_PATH,
-    "BITMAP": {**_BITMAP, **_JSON_PATH},
-    "STL_SORT": _JSON_PATH,
-    "TRIE": _JSON_PATH,
-    "Trie": _JSON_PATH,
-    "marisa-trie": _JSON_PATH,
-    "HYBRID": {**_BITMAP, **_JSON_PATH, "low_cardinality_index_type": TEXT, "high_cardinality_index_type": TEXT},
-    "NGRAM": {"min_gram": SIZE, "max_gram": SIZE, **_JSON_PATH},
-    "RTREE": {},
+    **{name: params for types in _TYPES_BY_KIND.values() for name, params in types.items()},
 }
+
+#: Index type -> kinds of fields that it is for; AUTOINDEX takes what the server lets it.
+INDEX_KINDS: Mapping[str, tuple[str, ...]] = {name: kinds for kinds, types in _TYPES_BY_KIND.items() for name in types}
 
 #: Types of Milvus 3.0 of which no more than the name is known here.
 NAMES_ONLY = ("FAISS", "PATTERN")
@@ -221,17 +236,3 @@ SEARCH_PARAMS = frozenset(
         "rbq_query_bits",
     }
 )
-
-_IVFS = ("IVF_FLAT", "IVF_FLAT_CC", "IVF_SQ8", "IVF_SQ_CC", "IVF_PQ", "IVF_RABITQ", "IVF_RABITQ_FASTSCAN")
-_GRAPHS = ("HNSW_SQ", "HNSW_PQ", "HNSW_PRQ", "DISKANN", "AISAQ")
-_DENSE = ("FLAT", *_IVFS, "SCANN", "SCANN_DVR", *_GRAPHS, "GPU_BRUTE_FORCE", "GPU_IVF_FLAT", "GPU_IVF_PQ")
-_SCALARS = ("INVERTED", "BITMAP", "STL_SORT", "TRIE", "Trie", "marisa-trie", "HYBRID", "NGRAM", "RTREE")
-
-#: Index type -> kinds of fields that it is for; one that is not here, such as AUTOINDEX, takes what the server lets it.
-INDEX_KINDS: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(_DENSE, (FLOAT,)),
-    **dict.fromkeys(["HNSW", "GPU_CAGRA"], (FLOAT, BINARY)),
-    **dict.fromkeys(["BIN_FLAT", "BIN_IVF_FLAT", "MINHASH_LSH"], (BINARY,)),
-    **dict.fromkeys([name for name in INDEX_TYPES if name.startswith("SPARSE_")], (SPARSE,)),
-    **dict.fromkeys(_SCALARS, (SCALAR,)),
-}
