@@ -31,7 +31,8 @@ class EncodedRows:
         memory, start = self.memory, self._ends[-1]
         end = start + len(row)
         if end < len(memory):  # of memory that was another's
-            memory[start:end] = row
+            with memoryview(memory) as view:  # a bytearray would copy what is assigned to a part of it twice
+                view[start:end] = row
             memory[end] = _COMMA
         else:
             del memory[start:]
