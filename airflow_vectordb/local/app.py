@@ -36,10 +36,11 @@ from airflow_vectordb.local.endpoints import (
     search,
     storage,
 )
+from airflow_vectordb.local.endpoints.absent import ABSENT
 from airflow_vectordb.local.endpoints.table import ENDPOINTS, Endpoint, RequestContext
 from airflow_vectordb.local.engine.base import Engine
 from airflow_vectordb.local.engine.caller import DEADLINE
-from airflow_vectordb.local.errors import ApiError, bad_format, time_out
+from airflow_vectordb.local.errors import ApiError, bad_format, not_here, time_out
 from airflow_vectordb.local.guard import MAX_BODY, AllowedHosts, Guard, discard_body
 from airflow_vectordb.local.pages import add_pages
 
@@ -101,6 +102,9 @@ async def _not_found(request: Request, error: Exception) -> Response:
     if request.method == "POST" and path != request.url.path and path.removeprefix(_ROOT) in ENDPOINTS:
         query = f"?{request.url.query}" if request.url.query else ""
         return Response(status_code=307, headers={"Location": f"{path}{query}"})
+    if request.method == "POST" and path.removeprefix(_ROOT) in ABSENT:
+        status, _, content = _failure(not_here(path.removeprefix(_ROOT)))
+        return Response(content, status, media_type="application/json; charset=utf-8")
     return PlainTextResponse("404 page not found", status_code=404)
 
 

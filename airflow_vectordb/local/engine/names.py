@@ -48,6 +48,7 @@ def check_partition_name(name: str) -> None:
 
     :raises ApiError: 65535.
     """
+    name = name.strip()
     plain = name.replace("-", "_")
     if why := _problem("partition name", f"_{plain[1:]}" if plain[:1] in _REST - _FIRST else plain):
         raise unexpected(f"Invalid partition name: {name[:_LONGEST]}. {why[0].upper()}{why[1:]}.")
@@ -58,6 +59,7 @@ def check_index_name(name: str) -> None:
 
     :raises ApiError: 65535.
     """
+    name = name.strip()
     if name and (why := _problem("index name", name)):
         raise unexpected(f"Invalid index name: {name[:_LONGEST]}. {why[0].upper()}{why[1:]}.")
 
