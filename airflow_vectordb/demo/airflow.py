@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import base64
 import configparser
-import importlib.metadata
 import io
 import json
 import os
 import secrets
-import shutil
 import socket
 import sys
 from dataclasses import dataclass
@@ -93,25 +91,6 @@ class LocalAirflow:
         """Make the database, or bring a kept one up to date."""
         command = airflow_command("db", "migrate", python=self.python)
         self.processes.finish(self.processes.start("db migrate", command, env=self.env))
-
-    def prepare_database(self) -> None:
-        """Do the same sooner: a copy of the empty database is kept for the next fresh run of the same Airflow."""
-        version = importlib.metadata.version("apache-airflow-core")
-        database = self.home.airflow / "airflow.db"
-        made_by = self.home.airflow / "airflow.db.version"
-        copy = self.home.templates / f"airflow-{version}.db"
-        if database.exists() and made_by.exists() and made_by.read_text() == version:
-            return
-        fresh = not database.exists()
-        if fresh and copy.exists():
-            shutil.copyfile(copy, database)
-        else:
-            self.migrate_database()
-            if fresh:
-                partial = copy.with_suffix(".new")
-                shutil.copyfile(database, partial)
-                partial.replace(copy)
-        made_by.write_text(version)
 
 
 def free_port(preferred: int | None = None) -> int:

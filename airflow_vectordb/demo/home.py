@@ -7,12 +7,11 @@ import os
 import shutil
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 LOCK_PATIENCE = 15.0  # seconds: what ends the processes of a run that was killed may need a moment
 MARKER = "made-by-airflow-vectordb"
-# What a run makes. Only these are ever removed; the templates made of them are kept.
+# What a run makes. Only these are ever removed.
 PARTS = ("airflow", "milvus", "logs", "user")
 
 
@@ -29,7 +28,6 @@ class Home:
         self.milvus = self.path / "milvus"
         self.logs = self.path / "logs"
         self.user = self.path / "user"
-        self.templates = self.path / "templates"
         self._fresh = fresh
         self._lock: IO[str] | None = None
 
@@ -67,12 +65,9 @@ class Home:
             if self._fresh and (self.path / part).exists():
                 shutil.rmtree(self.path / part)
             (self.path / part).mkdir(mode=0o700, exist_ok=True)
-        self.templates.mkdir(exist_ok=True)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         if self._lock is not None:
             self._lock.close()
             self._lock = None

@@ -59,7 +59,7 @@ def bring_up(
         last=True,
     )
     console.step("preparing Airflow's database")
-    airflow.prepare_database()
+    airflow.migrate_database()
     if not store_connection:
         airflow.env[f"AIRFLOW_CONN_{CONNECTION_ID.upper()}"] = json.dumps(connection)
 

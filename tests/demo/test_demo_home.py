@@ -22,11 +22,9 @@ class TestHome:
         with Home(tmp_path / "run", fresh=True) as home:
             (home.airflow / "old").write_text("")
             (home.milvus / "old").write_text("")
-            (home.templates / "kept").write_text("")
             (home.path / "notes").write_text("")
         with Home(tmp_path / "run", fresh=True) as home:
             assert list(home.airflow.iterdir()) == list(home.milvus.iterdir()) == []
-            assert (home.templates / "kept").exists()
             assert (home.path / "notes").exists()
 
     def test_a_kept_one_keeps(self, tmp_path: Path) -> None:
