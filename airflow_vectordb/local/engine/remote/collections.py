@@ -1,4 +1,4 @@
-"""Collections of a Milvus."""
+"""Collections of a Milvus, and their partitions."""
 
 from __future__ import annotations
 
@@ -82,6 +82,25 @@ class Collections:
     def drop(self, database: str, name: str) -> None:
         self._backend.check_database(database)
         self._backend.drop("DropCollection", 100, db_name=database, collection_name=name)
+
+
+class Partitions:
+    def __init__(self, backend: Backend, collections: Collections) -> None:
+        self._backend = backend
+        self._collections = collections
+
+    def create(self, database: str, collection: str, name: str) -> None:
+        # Milvus's REST API takes one that exists for created; over gRPC only newer servers do.
+        if name in self._collections.describe(database, collection).partitions:
+            return
+        self._backend.call_in(database, "CreatePartition", collection_name=collection, partition_name=name)
+
+    def drop(self, database: str, collection: str, name: str) -> None:
+        try:
+            self._backend.call_in(database, "DropPartition", collection_name=collection, partition_name=name)
+        except ApiError as error:
+            if error.code != 200:
+                raise
 
 
 def _spec(answer: Any) -> CollectionSpec:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from airflow_vectordb.local.engine.base import Engine
 from airflow_vectordb.local.engine.remote.backend import Backend
-from airflow_vectordb.local.engine.remote.collections import Collections
+from airflow_vectordb.local.engine.remote.collections import Collections, Partitions
 from airflow_vectordb.local.engine.remote.databases import Aliases, Databases
 from airflow_vectordb.local.engine.remote.entities import Entities, Searches
 from airflow_vectordb.local.engine.remote.imports import Imports
 from airflow_vectordb.local.engine.remote.indexes import Indexes
 from airflow_vectordb.local.engine.remote.loading import Loading
-from airflow_vectordb.local.engine.remote.partitions import Partitions
 from airflow_vectordb.local.engine.remote.rpc import RemoteRpc, Target
 from airflow_vectordb.local.engine.remote.schemas import Schemas
 from airflow_vectordb.local.engine.remote.segments import Segments
