@@ -54,7 +54,7 @@ class MilvusTaskMixin(_Task):
     milvus_console: str | None = None
     #: What is wrong with arguments that Airflow's own classes had to be given in another way.
     _problems: Sequence[str] = ()
-    #: Templated arguments that were given: none of them may render to None.
+    #: Templated arguments that were given: none of them may render to None, and names to nothing.
     _given: Sequence[str] = ()
 
     def raise_if_invalid(self, *problems: str) -> None:
@@ -63,7 +63,10 @@ class MilvusTaskMixin(_Task):
 
         :raises ValueError: with everything that is wrong
         """
-        self._given = [name for name in self.template_fields if vars(self).get(name) is not None]
+        values = ((name, vars(self).get(name)) for name in self.template_fields)
+        self._given = [
+            name for name, value in values if value is not None and not (isinstance(value, str) and not value)
+        ]
         raise_if_invalid(self.task_id, *self._problems, *problems, *check_common(vars(self)))
 
     @classmethod

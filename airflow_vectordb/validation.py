@@ -21,6 +21,11 @@ DEFAULT_POLL_INTERVAL = 30.0
 #: Arguments of operators and sensors, as far as they have them, that are true or false.
 FLAGS = ("wait_for_completion", "deferrable", "flush", "strict", "allow_unknown", "alter", "drop_aliases")
 FLAGS_OF_SENSORS = ("soft_fail", "never_fail", "silent_fail", "exponential_backoff")
+#: Arguments, as far as a class has them, that are one name or path if they are given.
+OPTIONAL_NAMES = (
+    *("database", "partition_name", "key_field", "replace_documents", "anns_field"),
+    *("source_conn_id", "stage_conn_id", "stage_to", "bad_rows_path"),
+)
 #: No server counts as far.
 _MOST_ROWS = 2**63
 
@@ -111,12 +116,15 @@ def validate_target(values: Mapping[str, Any], given: Iterable[str]) -> None:
     """
     Check after rendering what all tasks have in common, and that no argument that was given has got lost.
 
-    :param given: templated arguments that were not None. None means all, or whatever exists: no template means that
+    :param given: templated arguments that were not None or "". That means all, or whatever exists: no template means it
     :raises InvalidParametersError: with everything that is wrong
     """
+    given = list(given)
     lost = {name: None for name in given if values.get(name) is None}
+    # A path may be an object of its own.
+    names = {name: values[name] for name in OPTIONAL_NAMES if name in given and not hasattr(values[name], "open")}
     database = {"database": values["database"]} if values["database"] else {}
-    problems = validate_rendered(**{"milvus_conn_id": values["milvus_conn_id"], **database, **lost})
+    problems = validate_rendered(**{"milvus_conn_id": values["milvus_conn_id"], **database, **names, **lost})
     if problems:
         raise rest.errors.InvalidParametersError(problems)
 

@@ -205,10 +205,8 @@ class IngestMethods(HookBase):
                 time.sleep(error.retry_after or 1.0)
 
     def _count(self, collection_name: str, selected: str, partition_name: str | None) -> int:
-        call = rest.entities.query(
-            collection_name, filter=selected, output_fields=["count(*)"], params=_read_params(partition_name)
-        )
-        return int(self.send(call)[0]["count(*)"])
+        partitions = [partition_name] if partition_name else None
+        return self.send(rest.entities.count(collection_name, filter=selected, partitions=partitions))
 
     def _keys_of(
         self, collection_name: str, key: str, selected: str, partition_name: str | None, limit: int
@@ -221,7 +219,8 @@ class IngestMethods(HookBase):
                 filter=selected,
                 output_fields=[key],
                 limit=limit,
-                params=_read_params(partition_name),
+                partitions=[partition_name] if partition_name else None,
+                params={"consistencyLevel": "Strong"},
             )
             keys = [row[key] for row in self.send(call)]
             if not keys:
@@ -310,10 +309,6 @@ def _parts(values: Iterable[Any], size: int) -> Iterator[list[Any]]:
     rest_of = iter(values)
     while part := list(islice(rest_of, size)):
         yield part
-
-
-def _read_params(partition_name: str | None) -> dict[str, Any]:
-    return {"consistencyLevel": "Strong", **({"partitionNames": [partition_name]} if partition_name else {})}
 
 
 __all__ = ["DELETED_AT_ONCE", "IngestMethods", "object_path", "open_sources"]

@@ -204,8 +204,6 @@ class ImportOperator(WaitingOperator):
 
     def _validate(self) -> None:
         problems = validate_rendered(collection_name=self.collection_name)
-        names = ("source_conn_id", "stage_conn_id", "bad_rows_path", "partition_name")
-        problems += validate_rendered(**{name: vars(self)[name] for name in names if vars(self)[name] is not None})
         problems += check_mapping("options", self.options) + check_mapping("field_mapping", self.field_mapping)
         if self.files is not None:
             groups = _as_groups(self.files)

@@ -315,6 +315,7 @@ class DeleteOperator(MilvusOperator):
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Delete the rows, or count them."""
         problems = validate_rendered(collection_name=self.collection_name) + check_list("ids", self.ids)
+        problems += _check_filter(self.filter) + check_mapping("filter_params", self.filter_params)
         if problems:
             raise rest.errors.InvalidParametersError(problems)
         with self.error_context(hook, self.describe_target()):
@@ -332,6 +333,13 @@ class DeleteOperator(MilvusOperator):
         if not self.only_count:
             self.emit_asset_events(hook, context, {"delete": result})
         return result
+
+
+def _check_filter(selected: Any) -> list[str]:
+    is_text = isinstance(selected, str) and selected.strip() and not rest.spelling.is_nothing(selected)
+    if selected is None or is_text:
+        return []
+    return [f"filter is {rest.spelling.show(selected)}, and must be an expression"]
 
 
 __all__ = ["DeleteOperator", "IngestOperator"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -464,6 +465,41 @@ class TestOperators:
 
         IngestOperator(task_id="t", collection_name="docs", rows=given).execute({"params": {"doc": "z"}})  # type: ignore[arg-type,typeddict-item]
         assert there(hook) == {"z": [[0, 0], [0, 1]]}
+
+    def test_rows_of_a_partition_are_deleted_there(self, hook: MilvusHook) -> None:
+        make(hook)
+        hook.create_partition("docs", "p")
+        hook.ingest("docs", rows(("a", 3)), partition_name="p")
+        hook.ingest("docs", rows(("b", 2)))
+        given: dict[str, Any] = {"filter": "doc != 'x'", "partition_name": "p"}
+        assert hook.delete("docs", dry_run=True, **given)["rows"] == 3
+        assert hook.delete("docs", batch_rows=2, **given)["rows"] == 3
+        assert there(hook) == {"b": [[0, 0], [0, 1]]}
+
+    @pytest.mark.parametrize("value", ["", " ", "None", 5, ["p"], True])
+    @pytest.mark.parametrize(
+        ("kind", "name"),
+        [
+            *itertools.product(
+                [IngestOperator],
+                ("database", "partition_name", "key_field", "replace_documents", "source_conn_id", "bad_rows_path"),
+            ),
+            *itertools.product([DeleteOperator], ("database", "partition_name", "filter", "filter_params")),
+        ],
+    )
+    def test_a_name_that_renders_to_none_is_refused(self, hook: MilvusHook, kind: Any, name: str, value: Any) -> None:
+        """An empty one would mean the whole collection, or another database."""
+        make(hook)
+        hook.ingest("docs", rows(("a", 2)))
+        given: dict[str, Any] = {"rows": rows(("b", 1)), "on_bad_row": "skip"}
+        if kind is DeleteOperator:
+            given = {"filter": "id >= {first}", "filter_params": {"first": 0}}
+        task = kind(task_id="t", collection_name="docs", **{**given, name: "{{ x }}"})
+        setattr(task, name, value)
+        with pytest.raises(AirflowFailException) as caught:
+            task.execute({})
+        assert f"{name} is " in str(caught.value)[:100]
+        assert there(hook) == {"a": [[0, 0], [0, 1]]}
 
     def test_a_value_cannot_change_what_a_filter_means(self, hook: MilvusHook) -> None:
         make(hook)
