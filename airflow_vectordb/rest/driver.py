@@ -10,15 +10,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Generator
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 Step = TypeVar("Step")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Sleep:
+class Sleep(NamedTuple):
     """A time to sleep before the next step, with a line for the log if there is something new to say."""
 
     seconds: float

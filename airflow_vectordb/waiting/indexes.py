@@ -105,7 +105,7 @@ class IndexesBuilt:
             rows = yield collections.row_count(self.collection, database=self.database)
             if rows == 0:
                 return _done(found)
-        return Pending(tuple(self._progress(description, required) for description in found))
+        return Pending(tuple([self._progress(description, required) for description in found]))
 
     def _lacks_rows(self, memory: Memory) -> bool:
         return self.min_rows > 0 and not memory.had_min_rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from airflow_vectordb.rest.http.unsent import WarnsUnsent
 
@@ -13,8 +13,7 @@ T_co = TypeVar("T_co", covariant=True)
 _LARGE = 1_000_000
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """
     A successful answer.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random as _random
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import Any, TypeVar
@@ -118,7 +118,7 @@ def _read(call: Call[T], config: MilvusConfig, largest: int, reply: RawResponse)
         if reply.status == 200:
             start = config.sanitize_text(reply.body[:0x1000].decode("utf-8", "replace"), 100)
             raise _misshapen(f"more than {MOST_PARTS:,} lists and objects: {start}")
-        reply = replace(reply, body=reply.body[:0x10000], whole=False)
+        reply = reply._replace(body=reply.body[:0x10000], whole=False)
     answer = parse_response(reply, config.sanitize_text, largest=largest)
     try:
         return call.read(answer if call.has_rows else _redacted(answer, reply, call, config))

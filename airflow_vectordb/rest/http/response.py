@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_vectordb.rest import codes, errors
 from airflow_vectordb.rest.error_text import names_in
@@ -40,8 +39,7 @@ SUCCESS = (0, 200)
 Show = Callable[[str, int], str]
 
 
-@dataclass(frozen=True)
-class RawResponse:
+class RawResponse(NamedTuple):
     """
     What came back over HTTP.
 
@@ -52,8 +50,8 @@ class RawResponse:
     """
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    headers: Mapping[str, str]
+    body: bytes
     whole: bool = True
 
 
@@ -102,7 +100,7 @@ def decompressed(reply: RawResponse, largest: int) -> RawResponse:
     if encoding in ("", "identity") or not reply.body:
         return reply
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        return replace(reply, body=b"something in a compression that was not asked for")
+        return reply._replace(body=b"something in a compression that was not asked for")
     # "deflate" comes with a header, as it should, or without.
     bare = encoding == "deflate" and (reply.body[0] & 0x0F != 8 or int.from_bytes(reply.body[:2], "big") % 31 != 0)
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)
@@ -111,10 +109,10 @@ def decompressed(reply: RawResponse, largest: int) -> RawResponse:
     except zlib.error:
         raise errors.BrokenAnswerError("the answer cannot be decompressed", http_status=reply.status) from None
     if len(body) > largest:
-        return replace(reply, body=body[:largest], whole=False)
+        return reply._replace(body=body[:largest], whole=False)
     if reply.whole and not unpacker.eof:
         raise errors.BrokenAnswerError("the answer ends in the middle of its compression", http_status=reply.status)
-    return replace(reply, body=body)
+    return reply._replace(body=body)
 
 
 def _object(body: bytes) -> Mapping[str, Any] | None:
