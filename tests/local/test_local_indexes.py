@@ -144,7 +144,7 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "M too small": ({**V, "indexType": "HNSW", "params": {"M": 1}}, 65535, "[2, 2048]"),
     "nlist too large": ({**V, "indexType": "IVF_FLAT", "params": {"nlist": 65537}}, 65535, "nlist"),
     "not in this engine": ({**V, "indexType": "DISKANN"}, 1100, "this local server"),
-    "not in this engine, scalar": ({"fieldName": "rank", "indexType": "STL_SORT"}, 1100, "this local server"),
+    "not in this engine, scalar": ({"fieldName": "label", "indexType": "NGRAM"}, 1100, "this local server"),
     "no such field": ({"fieldName": "vectr"}, 65535, "vectr"),
 }
 

@@ -50,6 +50,8 @@ _VECTOR_INDEXES = {
 _KNOWN = {*_DENSE, *_BINARY, *_SPARSE, *_SCALAR, _AUTOINDEX}
 
 _LITE = frozenset({_AUTOINDEX, "FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "HNSW_SQ", "SPARSE_INVERTED_INDEX", "INVERTED"})
+# On scalars they give the same answers as INVERTED, which is built in their place.
+_AS_INVERTED = frozenset({"STL_SORT", "Trie", "BITMAP"})
 _LITE_SCALARS = frozenset({"Bool", "Int8", "Int16", "Int32", "Int64", "Float", "Double", "VarChar", "Timestamptz"})
 
 _RANGES = {"M": (2, 2048), "efConstruction": (1, 2**31 - 1), "nlist": (1, 65536)}
@@ -185,14 +187,14 @@ def check_buildable(field: FieldSpec, index: dict[str, str]) -> None:
         value = wanted.get(key, "")
         if key in wanted and not (value.isdecimal() and len(value) < 12 and low <= int(value) <= high):
             raise unexpected(f"{key} out of range: [{low}, {high}], got {value:.60}")
-    if kind not in _LITE:
+    if kind not in _LITE | _AS_INVERTED:
         raise _cannot(f"has no {kind} index")
     if not field.is_vector and field.type not in _LITE_SCALARS:
         raise _cannot(f"cannot index a field of type {field.type}")
 
 
 def _cannot(what: str) -> ApiError:
-    names = ", ".join(sorted(_LITE))
+    names = ", ".join(sorted(_LITE | _AS_INVERTED))
     return invalid(f"this local server's engine, Milvus Lite, {what}; a Milvus cluster may. It has {names}")
 
 
@@ -200,8 +202,8 @@ def engine_params(field: FieldSpec, index: dict[str, str]) -> tuple[str, str, di
     """Return index type, metric (empty for scalars) and build parameters for Milvus Lite."""
     wanted = effective(index)
     kind = wanted.get("index_type", _AUTOINDEX)
-    if kind == _AUTOINDEX and not field.is_vector:
-        kind = "INVERTED"
+    if not field.is_vector and kind in {_AUTOINDEX, *_AS_INVERTED}:
+        return "INVERTED", "", {}
     if kind == _AUTOINDEX and field.type == "SparseFloatVector":
         kind = "SPARSE_INVERTED_INDEX"
     beside = {"index_type", "metric_type", *_PROPERTIES, *_TUNING}

@@ -120,6 +120,18 @@ FACTS: dict[str, list[Fact]] = {
         _create({**_HNSW, "params": []}, code=1801),
         Fact("indexes/list", _C, data=[]),
     ],
+    "scalars": [
+        _CREATED,
+        *(
+            fact
+            for field, kind, over in (("n", "STL_SORT", ""), ("word", "Trie", ""), ("word", "BITMAP", LITE))
+            for fact in (
+                _create({"fieldName": field, "indexName": field, "indexType": kind}, over=over),
+                _describe(kind, "", name=field, over=over),
+                _drop(field),
+            )
+        ),
+    ],
     "one index for a field": [
         _CREATED,
         _create(_HNSW, {"fieldName": "nope", "indexName": "x"}, code=1100),
