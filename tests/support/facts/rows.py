@@ -191,6 +191,10 @@ FACTS: dict[str, list[Fact]] = {
         _search(65535, "offset+topk [17000] is invalid", limit=16000, offset=1000),
         _search(1100, "exceeds configured max group size:10", groupingField="word", groupSize=11),
         _search(1100, "consistencyLevel can only be [Strong,", consistencyLevel="strong"),
+        *(
+            Fact("entities/query", {**_C, "filter": text}, 1100, says="this local server's engine", over=LITE)
+            for text in ("id % 2 == 0", "n ** 2 == 4", "random_sample(0.5)")
+        ),
         Fact("entities/query", {**_C, "filter": "id == 9999999999999999999"}, 1100, says="cannot parse expression"),
         _search(65535, "nq [0] is invalid", data=[]),
         _search(1802, data=None),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,11 @@ from airflow_vectordb.local.engine.model import CollectionSpec
 from airflow_vectordb.local.engine.requests import pairs, query_request, row_count, search_request
 from airflow_vectordb.local.engine.schema import schema_message
 from airflow_vectordb.local.errors import ApiError, invalid
+
+# What the engine says to those parts of the filter language that it has not.
+_LACKING = re.compile(
+    r"unexpected (?:character '%'|token '(?:\*|x[0-9a-f]+)')|unknown function '(?:random_sample|phrase_match)'", re.I
+)
 
 
 class Driver:
@@ -228,8 +234,10 @@ def _filtered(filter: str) -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        if filter and (error.code == 1100 or "int too large" in error.message):
-            raise invalid(
-                f"failed to create query plan: cannot parse expression: {filter}, error: {error.message}"
-            ) from error
-        raise
+        if not filter or (error.code != 1100 and "int too large" not in error.message):
+            raise
+        lacking = "this local server's engine, Milvus Lite, has not all of Milvus's language: "
+        whose = lacking if _LACKING.search(error.message) else ""
+        raise invalid(
+            f"failed to create query plan: cannot parse expression: {filter}, error: {whose}{error.message}"
+        ) from error
