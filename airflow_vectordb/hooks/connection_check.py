@@ -84,7 +84,8 @@ def _version(client: rest.Client) -> Finding:
             missing = path
             continue
         # Every Milvus of the newest versions lists users.
-        if not missing and isinstance(_refusal(client, rest.users.list_()), errors.NoSuchEndpointError):
+        without_users = (errors.NoSuchEndpointError, errors.UnsupportedError)
+        if not missing and isinstance(_refusal(client, rest.users.list_()), without_users):
             text = f"the local server, which has no privileges of its own, inferred (it has {path}, and no users/list)"
             return Finding("version", "ok", text)
         later = "" if missing else " or later"
