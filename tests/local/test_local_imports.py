@@ -272,7 +272,7 @@ def test_ids_are_made_and_partitions_chosen(api: Api, server: LocalMilvus, name:
     assert sorted(row["n"] for row in rows_of(api, name)) == sorted([*range(50)] * 2)
     (server.files / "given.json").write_text('[{"id": 1, "vector": [1, 1]}]')
     told = imported(api, name, ["given.json"])
-    assert (told["state"], "autoID" in told["reason"]) == ("Failed", True)
+    assert (told["state"], "autoid" in told["reason"]) == ("Failed", True)
     told = imported(api, name, ["auto.json"], options={"timeout": "0s"})
     assert (told["state"], "timeout" in told["reason"]) == ("Failed", True)
     assert len(rows_of(api, name)) == 100
