@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.support import access_table
+
 __all__ = ["COLLECTION", "ROWS", "SCHEMA", "Row"]
 
 Json = dict[str, Any]
@@ -424,5 +426,19 @@ ROWS: tuple[Row, ...] = (
             {**_PARTITIONS, "partitionNames.0": "string"},
         )
         for action in ("load", "release")
+    ),
+    # --- users, roles and resource groups ---
+    *(
+        Row(
+            path,
+            {name: "x" for name in types if name not in access_table.OPTIONAL},
+            tuple(name for name in types if name not in access_table.OPTIONAL),
+            types,
+            None,
+            None,
+            code=10,
+            why="Milvus Lite has none; those of a Milvus behind the server have tests of their own",
+        )
+        for path, types in access_table.TYPES.items()
     ),
 )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 _ACTIONS = {
-    "users": "list describe create update_password drop grant_role revoke_role",
-    "roles": "list describe create drop grant_privilege revoke_privilege grant_privilege_v2 revoke_privilege_v2",
+    "roles": "grant_privilege_v2 revoke_privilege_v2",
     "privilege_groups": "list create drop add_privileges_to_group remove_privileges_from_group",
-    "resource_groups": "list describe create drop alter transfer_replica",
+    "resource_groups": "alter",
     "segments": "describe",
     "quotacenter": "describe",
     "common": "run_analyzer",

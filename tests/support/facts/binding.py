@@ -94,8 +94,8 @@ FACTS: dict[str, list[Fact]] = {
             Fact(path, _C, None, status=404, says="404 page not found")
             for path in ("collections/nope", "nope/list", "/collections/has", "collections/HAS", "", "nope/list/")
         ),
-        *(Fact(path, {}, 10, says="not implemented") for path in ("users/list", "roles/create", "segments/describe")),
-        Fact("users/list", {}, None, status=404, method="GET"),
+        *(Fact(path, {}, 10, says="not implemented") for path in ("quotacenter/describe", "segments/describe")),
+        Fact("segments/describe", {}, None, status=404, method="GET"),
         *(Fact(_HAS, _C, None, status=404, method=method) for method in ("GET", "PUT", "DELETE", "HEAD", "PATCH")),
         Fact(_HAS, method="OPTIONS", code=None, status=204),
         Fact("nope/list", method="OPTIONS", code=None, status=204),
