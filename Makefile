@@ -53,6 +53,7 @@ test-all: setup ## run the slow ones too: kills, fuzzing, the demo, all DAGs of 
 	@export $(airflow_home); exec $(python) -m pytest -n auto --ignore=tests/airflow --ignore=tests/engine $(ARGS)
 
 test-engine: setup ## run the tests against a real Milvus, whose wheel goes into .engine; skips where it cannot be had
+	@$(install) --group s3
 	@export $(airflow_home); exec $(python) -m pytest tests/engine $(ARGS)
 
 test-airflow: setup ## run the tests under a real scheduler and triggerer, under Celery, in a browser, and with S3

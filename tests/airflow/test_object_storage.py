@@ -335,15 +335,15 @@ class TestStaging:
 
     def test_parts_are_uploaded_piece_by_piece(self, s3: S3Server, hook: MilvusHook, name: str) -> None:
         random = numpy.random.default_rng(0)
-        given = [{"id": i, "text": random.bytes(100).hex()[:200], "vector": [1, 2, 3, 4]} for i in range(120_000)]
+        given = [{"id": i, "text": random.bytes(100).hex()[:200], "vector": [1, 2, 3, 4]} for i in range(60_000)]
         part = object_path(f"s3://{BUCKET}/part", "minio")
         described = hook.send(collections.describe(name))
         done = _stage.stage([source_of(given)], described, lambda _: open_to_write(part), BadRows())
-        assert (done.batches, done.rows) == (1, 120_000)
+        assert (done.batches, done.rows) == (1, 60_000)
         pieces = [path for method, path, _ in s3.asked if method == "PUT" and "partNumber" in path]
         assert len(pieces) == -(-done.size // (8 * 1024 * 1024)) > 1
         content = s3.client.get_object(Bucket=BUCKET, Key="part")["Body"].read()
-        assert parquet.read_table(pyarrow.BufferReader(content))["id"].to_pylist() == list(range(120_000))
+        assert parquet.read_table(pyarrow.BufferReader(content))["id"].to_pylist() == list(range(60_000))
 
     @pytest.mark.parametrize("conn", ["", "minio@"])
     def test_the_server_gets_the_path_within_its_bucket(

@@ -5,7 +5,10 @@ lets us make one, and connections to a port of 127.0.0.1 are handed into that; n
 it then. Where the kernel does not, it listens on free ports, and a root password that is random and users that are
 checked must do (see ``MilvusServer``).
 
-Usage: ``milvus_network.py LISTENER_FD PORT COMMAND...``
+An object storage that it is to use is outside of that network: connections to a port of its 127.0.0.1 are handed out,
+to a Unix socket.
+
+Usage: ``milvus_network.py LISTENER_FD PORT STORAGE COMMAND...``, where STORAGE is ``PORT=SOCKET``, or empty
 """
 
 from __future__ import annotations
@@ -65,9 +68,23 @@ def _hand_in(listener: socket.socket, port: int) -> None:
             outer.close()
             continue
         inner.settimeout(None)
-        for one, other in ((outer, inner), (inner, outer)):
-            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=_pump, args=(one, other), daemon=True).start()
+        for entry in (outer, inner):
+            entry.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _join(outer, inner)
+
+
+def _hand_out(listener: socket.socket, path: str) -> None:
+    """Take connections of the server, and hand each to a Unix socket."""
+    while True:
+        inner, _ = listener.accept()
+        outer = socket.socket(socket.AF_UNIX)
+        outer.connect(path)
+        _join(inner, outer)
+
+
+def _join(one: socket.socket, other: socket.socket) -> None:
+    for pair in ((one, other), (other, one)):
+        threading.Thread(target=_pump, args=pair, daemon=True).start()
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
@@ -80,9 +97,13 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
             entry.shutdown(socket.SHUT_RDWR)
 
 
-def main(descriptor: str, port: str, *command: str) -> None:
+def main(descriptor: str, port: str, storage: str, *command: str) -> None:
     listener = socket.socket(fileno=int(descriptor))
     print("a network of its own" if isolate() else "no network of its own, it listens on all interfaces", flush=True)
+    if storage:
+        storage_port, _, path = storage.partition("=")
+        within = socket.create_server(("127.0.0.1", int(storage_port)))
+        threading.Thread(target=_hand_out, args=(within, path), daemon=True).start()
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     threading.Thread(target=_hand_in, args=(listener, int(port)), daemon=True).start()
     # When it ends, so do we: what it said stays.

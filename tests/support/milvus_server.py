@@ -126,9 +126,10 @@ class MilvusServer:
     ``directory`` is its own; files for it to import can be put there.
 
     :param command: as of :func:`installed`.
+    :param storage: the Unix socket of an object storage, and settings by which it is to be used; None: a directory.
     """
 
-    def __init__(self, command: Path) -> None:
+    def __init__(self, command: Path, storage: tuple[Path, dict[str, str]] | None = None) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="run-", dir=HOME))
         (HOME / "bin").mkdir(exist_ok=True)
         # Half a gigabyte that it would unpack each time.
@@ -136,6 +137,12 @@ class MilvusServer:
         (self.directory / "logs").mkdir()
         ports = dict(zip((*_PORTS, "peer"), free_ports(len(_PORTS) + 1), strict=True))
         peer = ports.pop("peer")
+        hand_out, settings = "", dict(_SETTINGS)
+        if storage is not None:
+            (port,) = free_ports(1)
+            hand_out = f"{port}={storage[0]}"
+            settings |= {"COMMON_STORAGETYPE": "minio", "MINIO_ADDRESS": "127.0.0.1", "MINIO_PORT": str(port)}
+            settings |= storage[1]
         etcd = self.directory / "etcd.yaml"
         etcd.write_text(_ETCD.format(directory=self.directory, client=ports["etcd"], peer=peer))
         flags = [flag for name, port in ports.items() for flag in (f"--{name}-port", str(port))]
@@ -149,7 +156,7 @@ class MilvusServer:
             network = os.fspath(Path(__file__).with_name("milvus_network.py").resolve())
             self.process = start_supervised(
                 [
-                    *(sys.executable, "-I", network, str(listener.fileno()), str(ports["proxy"])),
+                    *(sys.executable, "-I", network, str(listener.fileno()), str(ports["proxy"]), hand_out),
                     *(os.fspath(command), "--data", os.fspath(self.directory), "--authorization-enabled", "true"),
                     *flags,
                 ],
@@ -159,7 +166,7 @@ class MilvusServer:
                 stderr=subprocess.STDOUT,
                 pass_fds=[listener.fileno()],
                 # The server reads any of its settings from here.
-                env={**os.environ, **_SETTINGS, "ETCD_CONFIG_PATH": os.fspath(etcd)},
+                env={**os.environ, **settings, "ETCD_CONFIG_PATH": os.fspath(etcd)},
             )
 
     @property

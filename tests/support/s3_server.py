@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -23,16 +24,23 @@ class S3Server:
 
     ``asked`` is what it was asked for: method, path with query, and the bytes of the answer's body. ``fails`` decides
     by method and path whether to answer with a status and an error code of S3's instead.
+
+    :param socket: path of a Unix socket where it answers, too; None: there is none
     """
 
-    def __init__(self) -> None:
+    def __init__(self, socket: Path | None = None) -> None:
+        self.socket = socket
         self.asked: list[tuple[str, str, int]] = []
         self.fails: Callable[[str, str], tuple[str, str] | None] = lambda method, path: None
         self._app = DomainDispatcherApplication(create_backend_app)
-        self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=_Quiet)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
-        self.uri = f"http://127.0.0.1:{self._server.server_port}"
+        hosts = ["127.0.0.1", *([f"unix://{socket}"] if socket else [])]
+        self._servers = [make_server(host, 0, self._answer, threaded=True, request_handler=_Quiet) for host in hosts]
+        self._threads = [
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}) for server in self._servers
+        ]
+        for thread in self._threads:
+            thread.start()
+        self.uri = f"http://127.0.0.1:{self._servers[0].server_port}"
         self.client = boto3.client("s3", endpoint_url=self.uri, **_credentials(), region_name="us-east-1")
         self.client.create_bucket(Bucket=BUCKET)
 
@@ -71,9 +79,10 @@ class S3Server:
     def stop(self) -> None:
         """Stop it, with all that it has."""
         self.client.close()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        for server, thread in zip(self._servers, self._threads, strict=True):
+            server.shutdown()
+            server.server_close()
+            thread.join()
         moto_api_backend.reset()  # all servers of a process have one memory
 
 
@@ -89,9 +98,9 @@ def _credentials() -> dict[str, str]:
 
 
 @contextmanager
-def s3_server() -> Iterator[S3Server]:
+def s3_server(socket: Path | None = None) -> Iterator[S3Server]:
     """Run one for the length of the block."""
-    server = S3Server()
+    server = S3Server(socket)
     try:
         yield server
     finally:
