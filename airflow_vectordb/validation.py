@@ -19,8 +19,11 @@ from airflow_vectordb.assets import check_assets
 SHORTEST_POLL_INTERVAL = 0.1
 DEFAULT_POLL_INTERVAL = 30.0
 #: Arguments of operators and sensors, as far as they have them, that are true or false.
-FLAGS = ("wait_for_completion", "deferrable", "flush", "strict", "allow_unknown", "alter", "drop_aliases")
-FLAGS_OF_SENSORS = ("soft_fail", "never_fail", "silent_fail", "exponential_backoff")
+FLAGS = (
+    *("wait_for_completion", "deferrable", "flush", "strict", "allow_unknown", "alter", "drop_aliases"),
+    *("allow_missing", "keep_staged", "check_loaded"),
+    *("soft_fail", "never_fail", "silent_fail", "exponential_backoff"),  # of Airflow's sensors
+)
 #: Arguments, as far as a class has them, that are one name or path if they are given.
 OPTIONAL_NAMES = (
     *("database", "partition_name", "key_field", "replace_documents", "anns_field"),
@@ -72,7 +75,7 @@ def check_common(given: Mapping[str, Any]) -> list[str]:
     assets = [part for one in (outlets, inlets) for part in (one if isinstance(one, list | tuple | set) else [one])]
     names = [name for name in ("milvus_conn_id", "database") if name in given and (given[name] or name != "database")]
     problems = check_literal(**{name: given[name] for name in names})
-    problems += check_flags(**{name: given[name] for name in FLAGS + FLAGS_OF_SENSORS if name in given})
+    problems += check_flags(**{name: given[name] for name in FLAGS if name in given})
     for name in ("poll_interval", "poke_interval"):
         problems += check_seconds(name, given.get(name), SHORTEST_POLL_INTERVAL)
     for name in ("timeout", "execution_timeout", "max_wait"):

@@ -9,7 +9,6 @@ from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.operators.base import WaitingOperator
 from airflow_vectordb.validation import (
-    check_flags,
     check_literal,
     check_new_name,
     check_rows,
@@ -70,7 +69,6 @@ class SwitchAliasOperator(WaitingOperator):
             *check_literal(collection_name=collection_name),
             *_check_different(alias, collection_name),
             *check_rows("min_rows", min_rows),
-            *check_flags(check_loaded=check_loaded),
         )
 
     def describe_target(self) -> str:

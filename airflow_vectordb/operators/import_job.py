@@ -11,7 +11,6 @@ from airflow_vectordb.operators.base import WaitingOperator
 from airflow_vectordb.operators.ingest import OnBadRow, RowsFunction
 from airflow_vectordb.validation import (
     check_choice,
-    check_flags,
     check_literal,
     check_mapping,
     check_rows,
@@ -149,8 +148,7 @@ class ImportOperator(WaitingOperator):
         elif self.stage_to is None:
             problems.append("rows and source need stage_to, a folder in the server's bucket")
         problems += check_choice("on_bad_row", self.on_bad_row, OnBadRow)
-        problems += check_rows("max_bad_rows", self.max_bad_rows) + check_size("part_bytes", self.part_bytes)
-        return problems + check_flags(keep_staged=self.keep_staged, allow_missing=self.allow_missing)
+        return problems + check_rows("max_bad_rows", self.max_bad_rows) + check_size("part_bytes", self.part_bytes)
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Stage what is to be staged, start the job unless there is one, and wait for it."""

@@ -177,7 +177,7 @@ class IngestOperator(MilvusOperator):
         problems += check_rows("max_bad_rows", self.max_bad_rows) + check_rows("min_rows", self.min_rows)
         problems += check_size("batch_bytes", self.batch_bytes, MAX_BATCH_BYTES)
         problems += check_size("batch_rows", self.batch_rows) + check_size("max_in_flight", self.max_in_flight, 64)
-        return problems + check_flags(allow_missing=self.allow_missing)
+        return problems
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Write the rows that an earlier try has not written."""
