@@ -265,7 +265,7 @@ def progress_in(collection: Collection, progress: Progress) -> Progress | None:
     :param collection: as described by the server
     :param progress: of the earlier try
     """
-    if progress.collection in ("", _identity(collection)):
+    if progress.collection in ("", collection.identity):
         return progress
     _log.warning(
         "%s is another collection than when the ingest began (made anew, or its alias was moved): beginning from the "
@@ -275,16 +275,12 @@ def progress_in(collection: Collection, progress: Progress) -> Progress | None:
     return None
 
 
-def _identity(collection: Collection) -> str:
-    return str(collection.raw.get("collectionID") or collection.name)
-
-
 def _checked_progress(
     sources: Sequence[Source], progress: Progress | None, target: Target, collection: Collection
 ) -> Progress:
     """Return where to begin: where an earlier try has ended, unless its sources are others than now."""
     fingerprints = tuple(source.fingerprint() for source in sources)
-    fresh = Progress(fingerprints=fingerprints, collection=_identity(collection))
+    fresh = Progress(fingerprints=fingerprints, collection=collection.identity)
     if progress is None or target.doubles_are_stale:
         return fresh
     before = progress.fingerprints

@@ -118,7 +118,7 @@ class _Creation:
         operators._aliases.refuse_aliases(self._hook, existing, "Move it first.")
         self._rehearse()
         now = self._describe(self._name)
-        if now is None or _id_of(now) != _id_of(existing):
+        if now is None or now.identity != existing.identity:
             self._task.log.info("Another task has replaced %s meanwhile", self._name)
             return self.run()
         lines = "; ".join(map(str, differences))
@@ -204,10 +204,6 @@ class _Creation:
                 self._task.log.info("Altering %s: %s", self._name, difference)
                 self._hook.send(difference.alter())
         return [str(difference) for difference in differences]
-
-
-def _id_of(existing: Collection) -> Any:
-    return existing.raw.get("collectionID")
 
 
 def _first(differences: list[Difference]) -> str:

@@ -232,6 +232,12 @@ class ImportOperator(WaitingOperator):
         if name in state.results:
             return str(state.results[name])
         fact = {"jobs": [], "before": None, **(kept.get() or {})}
+        if number == 0:
+            identity = hook.send(rest.collections.describe(self.collection_name)).identity
+            if fact.get("collection", identity) != identity:
+                self.log.warning("%s is another collection than an earlier try imported into", self.collection_name)
+                fact |= {"jobs": [], "before": None}
+            fact["collection"] = identity
         jobs: list[str] = fact["jobs"]
         if number < len(jobs):
             state.results[name] = jobs[number]

@@ -69,6 +69,11 @@ class Collection(Result):
     aliases: tuple[str, ...] | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
+    @property
+    def identity(self) -> str:
+        """What tells it from others, also from a later one of its name; the name, if the server has no id."""
+        return str(self.raw.get("collectionID") or self.name)
+
 
 @dataclass(frozen=True)
 class LoadState(Result):

@@ -148,11 +148,11 @@ class TestFailures:
 
 
 class TestKills:
-    @pytest.mark.parametrize("requests", [1, 2, 3])
+    @pytest.mark.parametrize("requests", [1, 2, 3, 4])
     def test_no_job_is_started_twice(
         self, importing: Run, api: Api, server: LocalMilvus, docs: str, requests: int
     ) -> None:
-        # list, create, describe: the second is the one between the job and its id.
+        # describe, list, create, describe the job: the third is the one between the job and its id.
         worker = importing(files=[write(server.files, f"{docs}/a.json", range(5))])
         with worker.killed_after(requests):
             worker.run()
@@ -177,7 +177,7 @@ class TestKills:
         mine = write(server.files, f"{docs}/mine.json", range(5))
         other = write(server.files, f"{docs}/mine.json.json", range(5, 8))
         worker = importing(files=[mine])
-        with worker.killed_after(1):  # after the list, before the job
+        with worker.killed_after(2):  # after the list, before the job
             worker.run()
         job = api.ok("jobs/import/create", collectionName=docs, files=[[other]])["jobId"]
         ended(api, job)
@@ -191,9 +191,24 @@ class TestKills:
         file = write(server.files, f"{docs}/mine.json", range(5))
         before = importing(files=[file]).run()["job_id"]
         worker = importing(files=[file])
-        with worker.killed_after(1):
+        with worker.killed_after(2):
             worker.run()
         assert worker.run()["job_id"] != before
+
+    @pytest.mark.parametrize("requests", [3, 4])
+    def test_what_another_collection_got_is_imported_again(
+        self, importing: Run, api: Api, server: LocalMilvus, docs: str, requests: int
+    ) -> None:
+        """As when a DAG that makes its collection anew is cleared."""
+        worker = importing(files=[write(server.files, f"{docs}/a.json", range(5))])
+        with worker.killed_after(requests):
+            worker.run()
+        for job in jobs_of(api, docs):
+            ended(api, job["jobId"])
+        api.ok("collections/drop", collectionName=docs)
+        api.ok("collections/create", collectionName=docs, schema=SCHEMA, indexParams=INDEXES)
+        assert worker.run()["rows"] == 5
+        assert ids_of(api, docs) == list(range(5))
 
 
 DETAILS = [

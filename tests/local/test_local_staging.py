@@ -194,12 +194,12 @@ class TestParts:
         # No more is read again than what was in the part that was not finished.
         assert len(opened) <= 600 + (tries - 1) * 200
 
-    @pytest.mark.parametrize("requests", [1, 2, 3, 4])
+    @pytest.mark.parametrize("requests", [1, 2, 3, 4, 5])
     def test_kills_between_requests_start_no_second_job(
         self, staging_run: Run, api: Api, name: str, server: LocalMilvus, requests: int
     ) -> None:
         worker = staging_run(rows=rows(range(50)), part_bytes=4000)
-        with worker.killed_after(requests):  # describe the collection, list, create, describe the job
+        with worker.killed_after(requests):  # describe the collection, twice, list, create, describe the job
             worker.run()
         assert worker.run()["rows"] == 50
         assert len(api.ok("jobs/import/list", collectionName=name)["records"]) == 1
@@ -220,12 +220,12 @@ class TestParts:
         assert (result["rows"], result["job_id"], result["files"]) == (0, None, 0)
         assert api.ok("jobs/import/list", collectionName=name)["records"] == []
 
-    @pytest.mark.parametrize(("requests", "ids"), [(2, [900]), (3, list(range(100)))])
+    @pytest.mark.parametrize(("requests", "ids"), [(3, [900]), (4, list(range(100)))])
     def test_a_source_that_changed_is_staged_again_unless_its_import_has_begun(
         self, staging_run: Run, api: Api, name: str, tmp_path: Path, requests: int, ids: list[int]
     ) -> None:
         worker = staging_run(source=self.source(tmp_path / "in", 100), part_bytes=4000)
-        with worker.killed_after(requests):  # describe the collection, list, create
+        with worker.killed_after(requests):  # describe the collection, twice, list, create
             worker.run()
         (tmp_path / "in/0.jsonl").write_text(json.dumps(rows(range(900, 901))[0]))
         assert worker.run()["rows"] == len(ids)
