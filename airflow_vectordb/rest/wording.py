@@ -10,7 +10,8 @@ from string import Formatter
 _SHORTEST = 12
 #: Characters of a word within a sentence that is too long.
 _LONGEST_WORD = 24
-_UNITS = (("day", 86400), ("h", 3600), ("min", 60))
+#: Units of time in seconds, each with the smaller one that is told beside it.
+_UNITS = (("day", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1))
 _STATES = {
     "LoadStateLoaded": "loaded",
     "LoadStateLoading": "loading",
@@ -51,7 +52,7 @@ def duration(seconds: float) -> str:
     if seconds < 9.95:
         return f"{max(0.0, seconds):.2g} s"
     left = round(seconds)
-    for (unit, size), (smaller, less) in zip(_UNITS, (*_UNITS[1:], ("s", 1)), strict=True):
+    for unit, size, smaller, less in _UNITS:
         if left >= size:
             # To the nearest smaller unit: who waits for days does not count seconds.
             if left % less:

@@ -62,9 +62,7 @@ def largest_answer(call: Call[Any]) -> int:
 
 def has_room_for(call: Call[Any], body: bytes) -> bool:
     """Return whether an answer, as JSON, has no more parts than one to this call can have."""
-    if len(body) <= MOST_PARTS or call.path not in SMALL_ANSWERS:
-        return True
-    return body.count(b"[") + body.count(b"{") <= MOST_PARTS
+    return call.path not in SMALL_ANSWERS or body.count(b"[") + body.count(b"{") <= MOST_PARTS
 
 
 def parse_response(reply: RawResponse, show: Show = sanitize_text, *, largest: int = LARGE_ANSWER) -> Answer:
