@@ -86,7 +86,7 @@ class Pace:
 # Nothing that Milvus does after a call has returned is done before that, but it is done soon.
 _QUICK = {
     "row_count": 0.2,
-    "total_rows": 0.5,
+    "total_rows": 0.8,
     "issue": 0.0,
     "build": 0.0,
     "build_per_1000": 0.0,

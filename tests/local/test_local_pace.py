@@ -25,7 +25,7 @@ PACE = Pace(
 
 # Nothing is counted or loaded when the call returns, and everything soon after.
 QUICK = Pace(
-    row_count=0.2, total_rows=0.5, issue=0, build=0, build_per_1000=0, load=0.1, load_per_1000=0, flush_interval=0
+    row_count=0.2, total_rows=0.8, issue=0, build=0, build_per_1000=0, load=0.1, load_per_1000=0, flush_interval=0
 )  # fmt: skip
 
 LOADED = LoadInfo("LoadStateLoaded", 100)
