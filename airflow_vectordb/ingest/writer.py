@@ -44,6 +44,8 @@ SAVE_ATTEMPTS, SAVE_PAUSE = 12, 5.0
 ASKED_AT_ONCE = 1000
 #: Longest pause, in seconds, after a refusal for lack of memory, disk or quota, which cleaning up may end.
 LONGEST_PAUSE = 60.0
+#: Seconds after which a batch that pauses looks whether it is still wanted.
+LONGEST_NAP = 1.0
 #: Seconds for which such refusals are waited out.
 PATIENCE = 3600.0
 
@@ -177,6 +179,7 @@ class Writer:
         self._senders = _Senders(open_sender)
         self._paused_until = clock()
         self._failed_at: Position | None = None  # the end of a batch that failed
+        self._stopped = False  # nobody asks for results any more
         self._began = self._reported = self._saved = clock()
         self._first = progress
 
@@ -209,6 +212,7 @@ class Writer:
                 self._acknowledge(*in_flight[0])
                 in_flight.popleft()
         finally:
+            self._stopped = True
             pool.shutdown(wait=True, cancel_futures=True)
             self._senders.close()
             kept = self._keep()
@@ -279,8 +283,7 @@ class Writer:
     # --- in the threads -----------------------------------------------------------------------------------------------
 
     def _write(self, batch: Batch, *, doubtful: bool) -> Sequence[Any]:
-        if self._failed_at is not None and self._failed_at < batch.end:
-            raise CancelledError  # the caller is about to hear of the batch that failed, which is an earlier one
+        self._raise_if_cancelled(batch)
         try:
             return self._send(batch, doubtful=doubtful)
         except BaseException:
@@ -298,7 +301,9 @@ class Writer:
                     mode, rows = self._without_written(sender, rows)
                     if not rows:
                         break
-                self._sleep(max(self._paused_until - self._clock(), 0.0))
+                while (left := self._paused_until - self._clock()) > 0:
+                    self._sleep(min(left, LONGEST_NAP))
+                    self._raise_if_cancelled(batch)
                 try:
                     written: entities.Written = sender.send(self._target.call(rows, mode))
                 except (RateLimitError, LimitExceededError) as error:
@@ -322,6 +327,11 @@ class Writer:
                         )
                     return written.ids
             return ()
+
+    def _raise_if_cancelled(self, batch: Batch) -> None:
+        # The caller is about to hear of a batch that failed before this one, or has been stopped itself.
+        if self._stopped or (self._failed_at is not None and self._failed_at < batch.end):
+            raise CancelledError
 
     def _without_written(self, sender: Sender, rows: EncodedRows) -> tuple[Mode, EncodedRows]:
         """Decide how to send rows that may be there already, and which of them."""

@@ -6,7 +6,8 @@ import json
 import random
 import re
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext, suppress
 from typing import Any
 
@@ -316,7 +317,7 @@ def test_a_refusal_for_lack_of_memory_slows_it_down() -> None:
 
     ingest([source_of(rows(3))], DOCS, lambda: milvus, sleep=sleep, clock=lambda: now)
     assert len(milvus.rows) == 3
-    assert [pause for pause in pauses if pause] == [1.0, 2.0]
+    assert sum(pauses) == pytest.approx(1.0 + 2.0)
 
 
 def test_a_refusal_that_does_not_end_fails_it() -> None:
@@ -330,6 +331,34 @@ def test_a_refusal_that_does_not_end_fails_it() -> None:
     with pytest.raises(LimitExceededError):
         ingest([source_of(rows(3))], DOCS, lambda: milvus, sleep=sleep, clock=lambda: now, patience=600)
     assert 500 < now <= 600
+
+
+@pytest.mark.parametrize("ends", ["a time-out of the task", "a batch before them"])
+def test_who_waits_for_a_limit_does_not_outlast_the_ingest(ends: str) -> None:
+    """Airflow raises in the main thread when ``execution_timeout`` is over; the batches in flight must not go on."""
+    naps, waiting = list[float](), threading.Event()
+
+    class Full(Milvus):
+        def send(self, call: Any, *, retries: int | None = None) -> Any:
+            if ends == "a batch before them" and json.loads(encode(call.body))["data"][0]["id"] == 0:
+                waiting.wait(10)
+                raise UnexpectedError("no")
+            raise LimitExceededError("quota exceeded[reason=memory quota exceeded]", code=9)
+
+    def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        waiting.set()
+        time.sleep(0.001)
+
+    def stopping() -> Iterator[dict[str, Any]]:
+        if ends == "a time-out of the task":
+            waiting.wait(10)
+            raise Killed
+        yield from ()
+
+    with pytest.raises((Killed, UnexpectedError)):
+        ingest([source_of(rows(3)), source_of(stopping())], DOCS, Full, sleep=sleep, max_rows=1, clock=lambda: 0.0)
+    assert max(naps) <= 1
 
 
 def test_an_acknowledgement_of_fewer_rows_is_an_error() -> None:
