@@ -73,8 +73,11 @@ def check_common(given: Mapping[str, Any]) -> list[str]:
     """Check the arguments that several classes have, by name; others among them are ignored."""
     outlets, inlets = given.get("outlets"), given.get("inlets")
     assets = [part for one in (outlets, inlets) for part in (one if isinstance(one, list | tuple | set) else [one])]
-    names = [name for name in ("milvus_conn_id", "database") if name in given and (given[name] or name != "database")]
-    problems = check_literal(**{name: given[name] for name in names})
+    needed = {"milvus_conn_id": given["milvus_conn_id"]} if "milvus_conn_id" in given else {}
+    optional = {name: given[name] for name in OPTIONAL_NAMES if given.get(name) is not None}
+    if optional.get("database") == "":  # the connection's
+        del optional["database"]
+    problems = check_literal(**needed, **optional)
     problems += check_flags(**{name: given[name] for name in FLAGS if name in given})
     for name in ("poll_interval", "poke_interval"):
         problems += check_seconds(name, given.get(name), SHORTEST_POLL_INTERVAL)

@@ -137,8 +137,6 @@ class ImportOperator(WaitingOperator):
     def _problems_of_arguments(self) -> list[str]:
         given = vars(self)
         problems = check_literal(collection_name=self.collection_name)
-        names = ("source_conn_id", "stage_conn_id", "bad_rows_path", "partition_name")
-        problems += check_literal(**{name: given[name] for name in names if given[name] is not None})
         if [self.files, self.rows, self.source].count(None) != 2:
             problems.append("give one of files, rows and source")
         elif self.files is not None:

@@ -161,8 +161,6 @@ class IngestOperator(MilvusOperator):
 
     def _problems_of_arguments(self) -> list[str]:
         problems = check_literal(collection_name=self.collection_name)
-        names = ("source_conn_id", "key_field", "replace_documents", "bad_rows_path", "partition_name")
-        problems += check_literal(**{name: vars(self)[name] for name in names if vars(self)[name] is not None})
         if (self.rows is None) == (self.source is None):
             problems.append("give either rows or source")
         if inspect.isgenerator(self.rows):
@@ -299,8 +297,6 @@ class DeleteOperator(MilvusOperator):
         self.batch_rows = batch_rows
         self.only_count = dry_run  # `dry_run` is a method of Airflow's operators
         problems = check_literal(collection_name=collection_name)
-        if partition_name is not None:
-            problems += check_literal(partition_name=partition_name)
         if (filter is None) == (ids is None):
             problems.append("give either filter or ids")
         if isinstance(filter, str) and not filter.strip():
