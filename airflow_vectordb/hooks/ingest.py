@@ -247,7 +247,9 @@ def open_sources(source: Any, conn_id: str | None, collection: Any, *, allow_mis
     if not rest.lists.is_list(given) or not all(map(_is_path, given := list(given))):
         problem = f"source must be a path or a list of paths, not {rest.spelling.describe_value(source)}"
         raise rest.errors.InvalidParametersError([problem], "source")
-    missing: list[str] = []
+    missing = [text for one in given if (text := _not_rendered(one))]
+    if missing:  # which allow_missing does not mean
+        raise rest.errors.InvalidParametersError(missing, "source")
     paths: list[Any] = []
     for one in given:
         found = _find(one, conn_id)
@@ -259,6 +261,15 @@ def open_sources(source: Any, conn_id: str | None, collection: Any, *, allow_mis
         raise rest.errors.InvalidParametersError(missing, "source")
     for path in paths:
         yield open_file(path, _sibling_finder(path), vectors[0] if vectors else "vector")
+
+
+def _not_rendered(path: Any) -> str | None:
+    text = path.strip() if isinstance(path, str) else "a path"
+    if not text or rest.spelling.is_nothing(text):
+        return f"source is {path!r}: did its template render to nothing?"
+    if text.startswith("[") and text.endswith("]"):
+        return f"source is {rest.spelling.show(path)}, a list rendered to text: pass a task's output itself"
+    return None
 
 
 def _is_path(value: Any) -> bool:

@@ -60,7 +60,10 @@ def _read_arguments(task: CreateCollectionOperator, hook: MilvusHook) -> _Reques
         index_params = _QUICK_INDEX if index_params is None else index_params
     else:
         parsed = rest.schema.parsing.read_schema(task.schema, allow_unknown=task.allow_unknown)
-    problems += parsed.problems
+    # In quick setup there is no schema whose vector it could be.
+    problems += (
+        [p.replace("vector: dim", "dimension") for p in parsed.problems] if task.schema is None else parsed.problems
+    )
     given = {"collectionName": task.collection_name, "dbName": hook.config.database or rest.DEFAULT_DATABASE}
     problems += [
         f"schema has {key} {value!r}, but the task's is {given[key]!r}"

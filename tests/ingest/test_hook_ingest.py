@@ -466,6 +466,14 @@ class TestOperators:
         IngestOperator(task_id="t", collection_name="docs", rows=given).execute({"params": {"doc": "z"}})  # type: ignore[arg-type,typeddict-item]
         assert there(hook) == {"z": [[0, 0], [0, 1]]}
 
+    @pytest.mark.parametrize("source", ["", " ", "None", ["a.csv", ""], "['a.csv', 'b.csv']"])
+    def test_a_source_that_renders_to_nothing_is_not_missing(self, hook: MilvusHook, source: Any) -> None:
+        make(hook)
+        task = IngestOperator(task_id="t", collection_name="docs", source="{{ x }}", allow_missing=True)
+        task.source = source
+        with pytest.raises(AirflowFailException, match=r"source is ['\"]"):
+            task.execute({})
+
     def test_rows_of_a_partition_are_deleted_there(self, hook: MilvusHook) -> None:
         make(hook)
         hook.create_partition("docs", "p")
