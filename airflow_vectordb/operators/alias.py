@@ -130,7 +130,7 @@ class SwitchAliasOperator(WaitingOperator):
             self.log.info("%s leads to %s already", self.alias, target)
         else:
             memory.set(result)
-            self._move(hook, current, target)
+            result["previous"] = current = self._move(hook, current, target)
             self.log.info("%s leads to %s now, before: %s", self.alias, target, current or "there was no such alias")
         memory.expire()
         return result
@@ -142,7 +142,8 @@ class SwitchAliasOperator(WaitingOperator):
         except rest.errors.AliasNotFoundError:
             return None
 
-    def _move(self, hook: MilvusHook, current: str | None, target: str) -> None:
+    def _move(self, hook: MilvusHook, current: str | None, target: str) -> str | None:
+        """Create the alias, or move it; return the collection that it led to."""
         if current is None:
             try:
                 hook.send(rest.aliases.create(self.alias, target))
@@ -153,8 +154,10 @@ class SwitchAliasOperator(WaitingOperator):
                 if error.code != _EXISTS:
                     raise
             else:
-                return
-        hook.send(rest.aliases.alter(self.alias, target))  # it exists, or another client was faster to create it
+                return None
+            current = self.find_current(hook)  # another client was faster to create it
+        hook.send(rest.aliases.alter(self.alias, target))
+        return current
 
 
 def _check_different(alias: str, collection_name: str) -> list[str]:
