@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 #: Bytes of a part.
 PART_BYTES = 256 * 1024 * 1024
 #: Bytes of values that are in memory before they are written, as a row group.
-ROW_GROUP_BYTES = 16 * 1024 * 1024
+ROW_GROUP_BYTES = 8 * 1024 * 1024
 #: Name of the column that has the dynamic fields.
 META = "$meta"
 
