@@ -33,7 +33,8 @@ from airflow_vectordb.hooks.connection_fields import (
     PLACEHOLDERS,
 )
 from airflow_vectordb.hooks.entities import EntityMethods
-from airflow_vectordb.hooks.ingest import IngestMethods
+from airflow_vectordb.hooks.ingest import IngestMethods, object_path
+from airflow_vectordb.ingest.storage import open_to_read
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -250,17 +251,14 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
 
         :param file: a path, or a URL that Airflow's ``ObjectStoragePath`` reads
         :param key: the column that is the primary key; None: guessed. If none will do, the server makes the keys
-        :param source_conn_id: id of the Airflow connection to read the URL with; None: by the URL
+        :param source_conn_id: Airflow connection to read the URL with; None: see :meth:`ingest`
         :return: a schema as ``CreateCollectionOperator`` takes it
         :raises InvalidParametersError: when the file cannot be read, or a column fits no type
         """
-        path: Any = Path(file)
-        if "://" in str(file):
-            from airflow.sdk import ObjectStoragePath  # heavy
-
-            path = ObjectStoragePath(str(file), conn_id=source_conn_id)
-        with translate_errors(), path.open("rb") as stream:
-            return rest.schema.propose.schema_from(stream, path.name, key=key)
+        with translate_errors():
+            path = object_path(file, source_conn_id) if "://" in str(file) else Path(file)
+            with open_to_read(path) as stream:
+                return rest.schema.propose.schema_from(stream, path.name, key=key)
 
     def test_connection(self) -> tuple[bool, str]:
         """Return whether the connection works, and what was reached or what is wrong, for the Test button."""

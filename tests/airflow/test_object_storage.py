@@ -80,7 +80,7 @@ def name(hook: MilvusHook) -> str:
 
 
 def rows(ids: range) -> list[Json]:
-    return [{"id": i, "text": f"text {i}", "vector": [i, 1, 0, 0]} for i in ids]
+    return [{"id": i, "text": f"text {i}", "vector": [float(i), 1.0, 0.0, 0.0]} for i in ids]
 
 
 def lines(ids: range) -> bytes:
@@ -134,6 +134,11 @@ class TestIngest:
         assert hook.ingest(name, source=f"s3://minio@{BUCKET}/in/*.jsonl")["rows"] == 5
         path = ObjectStoragePath(f"s3://{BUCKET}/in/*.jsonl", conn_id="minio")
         assert hook.ingest(name, source=path)["rows"] == 5
+
+    def test_a_schema_is_proposed_of_one(self, s3: S3Server, hook: MilvusHook, tmp_path: Path) -> None:
+        source = s3.put("a.parquet", parquet_file(tmp_path / "a", pyarrow.Table.from_pylist(rows(range(3)))))
+        schema = hook.schema_from(source, source_conn_id="minio")
+        assert [field["fieldName"] for field in schema["fields"]] == ["id", "text", "vector"]
 
     def test_files_that_came_since_are_seen(self, s3: S3Server, hook: MilvusHook, name: str) -> None:
         source: Json = {"source": f"s3://{BUCKET}/in/*.jsonl", "source_conn_id": "minio"}
