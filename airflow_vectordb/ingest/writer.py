@@ -358,6 +358,7 @@ class Writer:
                     filter=is_one_of(key_field, values[start : start + ASKED_AT_ONCE]),
                     output_fields=[key_field],
                     limit=16_384,
+                    partitions=[self._target.partition] if self._target.partition else None,
                     params={"consistencyLevel": "Strong"},
                     database=self._target.database,
                 )

@@ -474,6 +474,15 @@ class TestOperators:
         with pytest.raises(AirflowFailException, match=r"source is ['\"]"):
             task.execute({})
 
+    def test_rows_that_another_partition_has_are_not_taken_for_those_of_an_earlier_try(self, hook: MilvusHook) -> None:
+        make(hook, auto_id=True)
+        hook.create_partition("docs", "p")
+        hook.ingest("docs", rows(("a", 1), ("b", 1), auto_id=True))
+        doubtful = {"reserved": 2}  # sent, perhaps, by a try that was killed
+        mine = rows(("b", 1), ("c", 1), auto_id=True)
+        hook.ingest("docs", mine, partition_name="p", key_field="doc", progress=doubtful)
+        assert hook.send(entities.count("docs", partitions=["p"])) == 2
+
     def test_rows_of_a_partition_are_deleted_there(self, hook: MilvusHook) -> None:
         make(hook)
         hook.create_partition("docs", "p")
