@@ -24,7 +24,7 @@ DIMENSION = 768
 #: it takes, through our REST server here and without one there.
 MOST_CPU = {"pymilvus, lists": 0.5, "pymilvus, NumPy": 0.8, "requests": 0.2, "BulkWriter, lists": 0.5}
 LEAST_SPEED = {"pymilvus, lists": 1.0, "requests": 2.0, "BulkWriter, lists": 1.0}
-LEAST_SPEED_INTO_DATABASE = {"pymilvus, lists": 1.0, "pymilvus, NumPy": 0.8}
+LEAST_SPEED_INTO_DATABASE = {"pymilvus, lists": 1.0, "pymilvus, NumPy": 0.6}
 #: Short rows and small requests, for as many requests in as little time.
 SMALL_DIMENSION, SMALL_BATCH = 8, 200
 #: Of such rows into a database, which takes as long for few as for many.
