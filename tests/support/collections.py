@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_vectordb.rest import entities
 from airflow_vectordb.rest.collections import Collection, Field, Function
 
 
@@ -33,3 +34,9 @@ TITLE = field("title", "VarChar", max_length=8)
 VECTOR = field("vector", "FloatVector", dim=4)
 
 DOCS = described(ID, TITLE, VECTOR)
+
+
+def ids_in(hook: Any, name: str) -> list[int]:
+    """Read all primary keys of a small collection."""
+    query = entities.query(name, filter="id >= 0", output_fields=["id"], limit=16384)
+    return sorted(row["id"] for row in hook.send(query))

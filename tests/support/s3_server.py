@@ -15,6 +15,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 BUCKET, KEY, SECRET = "milvus-bucket", "AKIAOFATEST", "s3cret-of-a-test"
+Fails = Callable[[str, str], "tuple[str, str] | None"]
 Reply = Callable[[str, list[tuple[str, str]]], Any]
 
 
@@ -31,7 +32,7 @@ class S3Server:
     def __init__(self, socket: Path | None = None) -> None:
         self.socket = socket
         self.asked: list[tuple[str, str, int]] = []
-        self.fails: Callable[[str, str], tuple[str, str] | None] = lambda method, path: None
+        self.fails: Fails = lambda method, path: None
         self._app = DomainDispatcherApplication(create_backend_app)
         hosts = ["127.0.0.1", *([f"unix://{socket}"] if socket else [])]
         self._servers = [make_server(host, 0, self._answer, threaded=True, request_handler=_Quiet) for host in hosts]
@@ -105,3 +106,16 @@ def s3_server(socket: Path | None = None) -> Iterator[S3Server]:
         yield server
     finally:
         server.stop()
+
+
+def rows(ids: range) -> list[dict[str, Any]]:
+    return [{"id": i, "text": f"text {i}", "vector": [float(i), 1.0, 0.0, 0.0]} for i in ids]
+
+
+def lines(ids: range) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows(ids)).encode()
+
+
+def failing(status: str, code: str, method: str = "", part: str = "") -> Fails:
+    """Fail requests of a method whose path has that part."""
+    return lambda asked, path: (status, code) if method in asked and part in path else None
