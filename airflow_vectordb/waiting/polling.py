@@ -15,6 +15,7 @@ from typing import Any
 from airflow_vectordb.rest.driver import Sleep
 from airflow_vectordb.rest.errors import MilvusError, NotMilvusError, RedirectError, WaitTimeoutError
 from airflow_vectordb.rest.http.call import Call
+from airflow_vectordb.rest.http.response import as_outage
 from airflow_vectordb.rest.wording import duration
 from airflow_vectordb.waiting.base import Condition, Done, Memory, Pending, PollResult, Progress
 from airflow_vectordb.waiting.report import Report
@@ -110,7 +111,7 @@ def poll_until_done(
             except MilvusError as error:
                 if not is_recoverable(error, server_confirmed):
                     raise
-                found = error
+                found = as_outage(error) if server_confirmed else error
         if isinstance(found, Done):
             return found.result
         now = clock()

@@ -17,7 +17,7 @@ from airflow_vectordb.rest.hosts import proxy_for
 from airflow_vectordb.rest.http import transport
 from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.http.flow import Request, log, request_flow
-from airflow_vectordb.rest.http.response import RawResponse
+from airflow_vectordb.rest.http.response import RawResponse, as_outage
 from airflow_vectordb.rest.http.transport import Rule, translate
 
 if TYPE_CHECKING:
@@ -77,11 +77,9 @@ class Client:
         try:
             answer = request.read(self._post(request, until))
         except errors.NotMilvusError as error:
-            # One without a status is Milvus's, in a shape that is not known here: another attempt gets the same.
-            if not self._server_confirmed or type(error) is not errors.NotMilvusError or error.http_status is None:
+            if not self._server_confirmed:
                 raise
-            hint = "It was Milvus before: a retry may help."
-            raise error.with_context(transient=True, hint=hint) from error.__cause__
+            raise as_outage(error) from error.__cause__
         self._server_confirmed = True
         return answer
 

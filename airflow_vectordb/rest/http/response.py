@@ -165,6 +165,18 @@ def _as_text(value: Any) -> str:
         return f"a {type(value).__name__} in place of a message"
 
 
+def as_outage(error: errors.MilvusError) -> errors.MilvusError:
+    """
+    Return the error to raise where Milvus has answered before: a page in its place is an outage, not the wrong address.
+
+    :param error: any. One without a status is Milvus's, in a shape that is not known here: a retry gets the same
+    """
+    if type(error) is not errors.NotMilvusError or error.http_status is None:
+        return error
+    cause = "an answer that is not Milvus's, as of a proxy"
+    return error.with_context(transient=True, cause=cause, hint="It was Milvus before: a retry may help.")
+
+
 def _not_milvus(reply: RawResponse, show: Show, largest: int) -> errors.MilvusError:
     cls = errors.NoSuchEndpointError if reply.status == 404 else codes.class_of_status(reply.status)
     excerpt = _excerpt(reply.body, show)
