@@ -355,6 +355,23 @@ def test_rows_of_an_import_are_counted_when_it_is_complete(world: World) -> None
     assert world.count() == 510
 
 
+@pytest.mark.parametrize("after", [0.0, 0.5])
+def test_rows_that_are_counted_after_someone_has_looked(world: World, after: float) -> None:
+    """While a flush is at work, or in front of a Milvus, which counts what it has sealed somewhat later."""
+    world.index()
+    world.insert(1000)
+    world.truth.flush, flush = lambda *_: None, world.truth.flush  # type: ignore[method-assign]
+    world.flush()
+    assert (world.count(), world.described()) == (0, ("Finished", 0, 0, 0))
+    world.clock.move(after)
+    flush("default", "c")
+    assert (world.count(), world.described()) == (0, ("Finished", 0, 0, 0))
+    world.clock.move(1)
+    assert (world.count(), world.described()) == (1000, ("Finished", 0, 0, 0))
+    world.clock.move(2)
+    assert world.described() == ("Finished", 1000, 0, 1000)
+
+
 def test_fewer_rows_are_told_at_once(world: World) -> None:
     world.index()
     world.insert(1000)

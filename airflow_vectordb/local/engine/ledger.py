@@ -57,6 +57,7 @@ class Ledger:
     :param version: changes with it, so that an older answer is not taken for a newer one.
     :param written: rows by partition that no flush has sealed.
     :param sealing: those of a flush that is at work.
+    :param uncounted: rows that were written here, by which the collection has not grown yet.
     :param builds: over what flushes sealed, one after the other, in every index that was there.
     :param created: the builds that indexes began with.
     :param loads: by partition, or of the whole.
@@ -67,11 +68,17 @@ class Ledger:
     version: int = 0
     written: Counter[str] = field(default_factory=Counter)
     sealing: Counter[str] = field(default_factory=Counter)
+    uncounted: int = 0
     sealed: list[_Sealed] = field(default_factory=list)
     builds: list[_Build] = field(default_factory=list)
     created: dict[str, _Build] = field(default_factory=dict)
     loads: dict[str, _Span] = field(default_factory=dict)
     flushed: float = -math.inf
+
+    def write(self, partition: str, rows: int) -> None:
+        """Take note of rows that were written."""
+        self.written[partition] += rows
+        self.uncounted += rows
 
     def see(self, rows: int, now: float) -> None:
         """Take note of how many rows there are now."""
@@ -83,7 +90,8 @@ class Ledger:
         self.version += rows != self.rows
         self.rows = rows
         # More than was written here came with imports, which are not complete before it is counted and built over.
-        grown = min(max(0, grown), self.written.total() + self.sealing.total())
+        grown = min(max(0, grown), self.uncounted)
+        self.uncounted -= grown
         if not grown and not self.sealing:
             return
         # Rows that came in place of others are built over, though they are no more than there were.

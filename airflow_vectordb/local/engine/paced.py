@@ -160,7 +160,7 @@ class _Entities(_Paced):
 
     def _noted(self, database: str, collection: str, partition: str, done: Written) -> Written:
         with self._ledgers.locked(database, collection) as ledger:
-            ledger.written[partition or DEFAULT_PARTITION] += done.count
+            ledger.write(partition or DEFAULT_PARTITION, done.count)
         return done
 
 
