@@ -20,17 +20,19 @@ from airflow_vectordb.local.engine.literals import float64, go_integer
 from airflow_vectordb.local.engine.messages import schema_pb2
 from airflow_vectordb.local.engine.model import SCALAR_SLOTS, TYPE_NUMBERS, CollectionSpec, FieldSpec
 from airflow_vectordb.local.engine.vectors import PACKED, dense_bytes, float_array, float_rows, numbers
-from airflow_vectordb.local.errors import ApiError
+from airflow_vectordb.local.errors import ApiError, invalid
 
 _META = "$meta"
-_INTEGER = re.compile(r"[+-]?0*[0-9]{1,19}", re.ASCII)
+_INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _REAL = re.compile(r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _LONG = re.compile(rb"[0-9]{16}")
-_INT_RANGES = {"Int8": 8, "Int16": 16, "Int32": 32, "Int64": 64}
+_INTEGERS = {f"Int{bits}": range(-(2 ** (bits - 1)), 2 ** (bits - 1)) for bits in (8, 16, 32, 64)}
+# As elements of arrays they are read as Int32.
+_SMALL = frozenset({"Int8", "Int16"})
 _ELEMENTS: dict[str, tuple[tuple[type, ...], Any]] = {
     "Bool": ((bool,), False),
     "VarChar": ((str,), ""),
-    **dict.fromkeys(_INT_RANGES, ((int,), 0)),
+    **dict.fromkeys(_INTEGERS, ((int,), 0)),
     **dict.fromkeys(("Float", "Double"), ((int, float), 0.0)),
 }
 _SLOTS = SCALAR_SLOTS | {"JSON": "json_data", "Geometry": "geometry_wkt_data", "Timestamptz": "string_data"}
@@ -205,7 +207,17 @@ def _fill_arrays(column: Any, entry: FieldSpec, values: list[Any]) -> None:
             raise bad_row(f"the value of field {entry.name} is not an array")
         slot = getattr(column.scalars.array_data.data.add(), _SLOTS[entry.element_type])
         slot.SetInParent()
-        slot.data.extend([convert(item) for item in value])
+        items = [convert(item) for item in value]
+        if entry.element_type in _SMALL:
+            _check_range(_INTEGERS[entry.element_type], items)
+        slot.data.extend(items)
+
+
+def _check_range(allowed: range, items: list[int]) -> None:
+    """Refuse elements that are too large for their type, as Milvus does once it has read them."""
+    for place, item in enumerate(items):
+        if item not in allowed:
+            raise invalid(f"the {place}th element ({item}) out of range: [{allowed[0]}, {allowed[-1]}]")
 
 
 def _refusal(name: str, kind: str, value: Any) -> ApiError:
@@ -217,7 +229,7 @@ def _refusal(name: str, kind: str, value: Any) -> ApiError:
 def _element_converter(name: str, kind: str) -> Callable[[Any], Any]:
     """How one element of an array is read: of its own JSON type, where null is Go's zero."""
     types, zero = _ELEMENTS[kind]
-    convert = _converter(name, kind)
+    convert = _converter(name, "Int32" if kind in _SMALL else kind)
 
     def element(value: Any) -> Any:
         if value is None:
@@ -242,9 +254,9 @@ def _converter(name: str, kind: str) -> Callable[[Any], Any]:
         elif type(value) is str and kind != "Int64":
             number = go_integer(value)
         elif type(value) is str and _INTEGER.fullmatch(value):
-            number = int(value)
-        bits = _INT_RANGES[kind]
-        if type(number) is not int or not -(2 ** (bits - 1)) <= number < 2 ** (bits - 1):
+            with contextlib.suppress(ValueError):  # Python reads no more than some thousand digits
+                number = int(value)
+        if type(number) is not int or number not in _INTEGERS[kind]:
             raise refuse(value)
         return number
 
@@ -275,7 +287,7 @@ def _converter(name: str, kind: str) -> Callable[[Any], Any]:
         # As on Milvus, a string is taken for the text of a document, and kept even where it is none.
         return text(value).encode()
 
-    if kind in _INT_RANGES:
+    if kind in _INTEGERS:
         return integer
     if kind in ("Float", "Double"):
         return real

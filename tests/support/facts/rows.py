@@ -108,7 +108,7 @@ FACTS: dict[str, list[Fact]] = {
         _query("id < 4", ["n"], {"id": 1, "n": 16}, {"id": 2, "n": 8}, {"id": 3, "n": -7}),
         *(_refused(_row(4, n=text), says="[expected=Int32]") for text in ("7.0", " 7", "1e3", "")),
         _refused(_row(4, n=True), says="the value true of field n is not a valid Int32"),
-        *(_refused({**_row(4), "id": key}, says="[expected=Int64]") for key in ("0x10", "7.0", " 7")),
+        *(_refused({**_row(4), "id": key}, says="[expected=Int64]") for key in ("0x10", "7.0", " 7", "9" * 5000)),
         _insert({**_row(10), "id": "010"}, 10),
     ],
     "elements of arrays": [
@@ -145,6 +145,18 @@ FACTS: dict[str, list[Fact]] = {
             ),
             over=LITE,
         ),
+    ],
+    "elements of small integers": [
+        _arrays(i="Int8", s="Int16"),
+        *(
+            _refused({"id": 1, "v": _V, "i": [1], "s": [1], **change}, says, code)
+            for change, code, says in (
+                ({"i": [0, 128]}, 1100, "the 1th element (128) out of range: [-128, 127]"),
+                ({"s": [-32769]}, 1100, "the 0th element (-32769) out of range: [-32768, 32767]"),
+                *(({"i": [value]}, 1804, "") for value in (2**31, 1.5, "1", True)),
+            )
+        ),
+        _insert({"id": 1, "v": _V, "i": [-128, 127], "s": [-32768, 32767, None]}),
     ],
     "documents": [
         *_LOADED,
