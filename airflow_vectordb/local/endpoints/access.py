@@ -19,12 +19,13 @@ class UserReq:
     user_name: str = required("userName", "The user.")
 
 
-@dataclass(frozen=True, kw_only=True)
+# Without a repr of their own, which would show the passwords.
+@dataclass(frozen=True, kw_only=True, repr=False)
 class PasswordReq(UserReq):
     password: str = required("password", "Its password.")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class NewPasswordReq(PasswordReq):
     new_password: str = required("newPassword", "Its password from now on.")
 
