@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.conformance_table import COLLECTION, ROWS, SCHEMA, Row
+from tests.support.conformance_row import COLLECTION, SCHEMA, Row
+from tests.support.conformance_table import ROWS
 from tests.support.local_api import Api, Json
 
 # A value of each JSON type, none of them empty.

@@ -5,52 +5,10 @@ Written down here by hand, so that a gap in the server shows as a row that fails
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
 from tests.support import access_table
-
-__all__ = ["COLLECTION", "ROWS", "SCHEMA", "Row"]
-
-Json = dict[str, Any]
-
-COLLECTION = "c"
-"""The collection that the bodies name: loaded, of :data:`SCHEMA`, with rows, a partition ``p`` and an alias ``al``."""
-
-SCHEMA: Json = {
-    "fields": [
-        {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
-        {"fieldName": "v", "dataType": "FloatVector", "elementTypeParams": {"dim": 2}},
-        {"fieldName": "t", "dataType": "VarChar", "elementTypeParams": {"max_length": 8}},
-    ]
-}
+from tests.support.conformance_row import COLLECTION, SCHEMA, Json, Row
 
 _ROW: Json = {"id": 9, "v": [1.0, 2.0], "t": "x"}
-
-
-@dataclass(frozen=True)
-class Row:
-    """An endpoint.
-
-    :param body: a valid body.
-    :param required: what it must have; a path with dots leads into objects and lists.
-    :param types: the JSON type of each of its fields, ``any`` where all are taken.
-    :param missing: the code for a collection that is not there; None where no collection is looked for.
-    :param nowhere: the code for a database that is not there; None where none is looked for.
-    :param code: what a valid body gives.
-    :param why: why that is not 0.
-    :param before: calls that must come first, in the database of the test.
-    """
-
-    path: str
-    body: Json
-    required: tuple[str, ...]
-    types: dict[str, str]
-    missing: int | None = 100
-    nowhere: int | None = 800
-    code: int = 0
-    why: str = ""
-    before: tuple[tuple[str, Json], ...] = field(default=())
 
 
 def _named(
@@ -427,18 +385,5 @@ ROWS: tuple[Row, ...] = (
         )
         for action in ("load", "release")
     ),
-    # --- users, roles and resource groups ---
-    *(
-        Row(
-            path,
-            {name: "x" for name in types if name not in access_table.OPTIONAL},
-            tuple(name for name in types if name not in access_table.OPTIONAL),
-            types,
-            None,
-            None,
-            code=10,
-            why="Milvus Lite has none; those of a Milvus behind the server have tests of their own",
-        )
-        for path, types in access_table.TYPES.items()
-    ),
+    *access_table.ROWS,
 )
