@@ -29,8 +29,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def milvus() -> Iterator[LocalMilvus]:
-    """A Milvus for the tests of one module, who put a proxy before it."""
-    with LocalMilvus(token=TOKEN) as running:
+    """A Milvus for the tests of one module, who put a proxy before it; nothing takes time that is not held there."""
+    with LocalMilvus(token=TOKEN, pace="immediate") as running:
         yield running
 
 

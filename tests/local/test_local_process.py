@@ -316,3 +316,4 @@ def test_serve_says_that_it_is_rest_only() -> None:
     assert "root:local-secret" in told.stdout
     assert "root:Milvus" not in told.stdout
     assert LocalMilvus().token == "root:local-secret"
+    assert repr(LocalMilvus()) == "LocalMilvus(stopped)"
