@@ -28,24 +28,23 @@ _IS_A_COLLECTION, _EXISTS = 1601, 1602
 
 class SwitchAliasOperator(WaitingOperator):
     """
-    Let an alias lead to a collection: create the alias, or move it in one step, so that its readers see no gap.
+    Point an alias to a collection: create the alias, or move it atomically, so that its readers see no gap.
 
-    A collection that is not loaded, or has too few rows, is refused, and the alias stays where it is. The result says
-    where the alias led before, also when the task was killed and retried. To roll back, switch to that collection: with
-    this operator, and with the same checks.
-    `Alter Alias <https://milvus.io/api-reference/restful/v2.5.x/v2/Alias%20(v2)/Alter.md>`__
+    A collection that is not loaded, or has too few rows, is refused, and the alias does not change. `Alter Alias
+    <https://milvus.io/api-reference/restful/v2.5.x/v2/Alias%20(v2)/Alter.md>`__
 
     It also takes the arguments of :class:`~airflow_vectordb.operators.base.WaitingOperator`.
 
     :param alias: the alias. Templated.
-    :param collection_name: the collection that it shall lead to; of an alias, the collection that it leads to.
+    :param collection_name: the collection that it will point to; if this is an alias, the collection behind it.
         Templated.
-    :param min_rows: rows that the collection has at least: a number, or a text that is one. They are counted in memory,
-        or, if the collection is not loaded, as far as they are flushed. None: they are not counted. Templated.
+    :param min_rows: minimum number of rows, also as a string. All rows of a loaded collection are counted, otherwise
+        those that are flushed. None: they are not counted. Templated.
     :param check_loaded: whether to refuse a collection that is not loaded, or not with all of its partitions
     :param wait_for_completion: whether to wait for a collection that is being loaded; otherwise it is refused, too
-    :return: ``{"alias", "collection_name", "previous"}``, the last the collection that the alias led to before; None:
-        there was no such alias. The same goes into the ``extra`` of the events of outlet assets, under ``switch``
+    :return: ``{"alias", "collection_name", "previous"}``; ``previous`` is the collection that the alias pointed to
+        before, also if the task was killed and retried; None: there was no such alias. The ``extra`` of events of
+        outlet assets has the same under ``switch``
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database", "alias", "collection_name", "min_rows")

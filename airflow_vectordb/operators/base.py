@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 class MilvusOperator(MilvusTaskMixin, BaseOperator):
     """
-    Base of the operators for Milvus and Zilliz Cloud, which all take these arguments.
+    Base of the operators for Milvus and Zilliz Cloud, with their common arguments.
 
-    A permanent error (a collection that does not exist, bad parameters, wrong credentials, …) fails the task
-    immediately, whatever its ``retries``. After a transient one (no answer, a limiter, a server that is starting) the
-    hook retries, by the connection's ``retries``, and after that Airflow, by the task's.
+    Permanent errors (a collection that does not exist, invalid parameters, wrong credentials, …) fail the task
+    immediately. Transient errors (no answer, a rate limit, a server that is starting) are retried, by the hook up to
+    the connection's ``retries``, then by Airflow up to the task's.
 
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
     :param database: the database; None: the connection's (its schema field). Templated.
     :raises AirflowFailException: for permanent errors
-    :raises AirflowException: for transient errors: no answer, a limiter, a timeout, …
+    :raises AirflowException: for transient errors: no answer, a rate limit, a time-out, …
     :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """
 
@@ -49,15 +49,15 @@ class MilvusOperator(MilvusTaskMixin, BaseOperator):
 
 class WaitingOperator(MilvusOperator):
     """
-    Base of the operators that wait for what they asked for; those of :class:`MilvusOperator` are theirs, too.
+    Base of the operators that wait; they also take the arguments of :class:`MilvusOperator`.
 
-    :param wait_for_completion: whether to wait until it is done
+    :param wait_for_completion: whether to wait until the work is done
     :param deferrable: whether to wait in the triggerer, without a worker slot; None: Airflow's
         ``operators.default_deferrable``
     :param poll_interval: the longest pause between two polls, in seconds or as a timedelta, default 30; the first ones
         are closer together
     :param timeout: for all waits together, in seconds or as a timedelta; the earlier of it and ``execution_timeout``
-        counts; without both, 24 h. What was begun goes on in the server after it, and a retry finds it
+        applies; without either, 24 h. The server continues after that, and a retry continues to wait
     """
 
     def __init__(

@@ -38,35 +38,34 @@ class CreateCollectionOperator(WaitingOperator):
     """
     Create a collection; with ``index_params`` also build its indexes, load it, and wait until it can be searched.
 
-    The schema is checked before the first request, with everything that is wrong at once: Milvus ignores keys that it
-    does not know, such as ``isPrimaryKey``. A collection that is there with the same schema is left alone, so the task
-    can be retried at any point.
-    `Create Collection <https://milvus.io/api-reference/restful/v2.5.x/v2/Collection%20(v2)/Create.md>`__
+    The schema is checked before the first request, and all problems are reported together: Milvus ignores unknown keys,
+    such as ``isPrimaryKey``. Creating a collection that exists with the same schema is a no-op, so the task can be
+    retried at any point. `Create Collection
+    <https://milvus.io/api-reference/restful/v2.5.x/v2/Collection%20(v2)/Create.md>`__
 
     It also takes the arguments of :class:`~airflow_vectordb.operators.base.WaitingOperator`.
 
     :param collection_name: the collection. Templated.
     :param schema: a mapping with ``fields`` (``fieldName``, ``dataType``, ``isPrimary``, ``elementTypeParams``,
-        ``nullable``, …), ``autoID``, ``enableDynamicField`` and ``functions``. names_with_underscores, pymilvus's names
-        and its ``CollectionSchema``, parameters beside the type, and what the server describes are understood as well.
-        Or a text with that in JSON or YAML, or the name of a ``.json``, ``.yaml`` or ``.yml`` file beside the DAG, or a
-        whole request body with a ``schema`` in it. Templated.
-    :param dimension: in place of a schema, quick setup: an Int64 key ``id``, a FloatVector ``vector`` of this
-        dimension, and dynamic fields; with an AUTOINDEX, loaded. Templated.
-    :param index_params: indexes to build, as of :class:`CreateIndexOperator`; then the collection is loaded. None: no
+        ``nullable``, …), ``autoID``, ``enableDynamicField`` and ``functions``. Also accepted: names_with_underscores,
+        pymilvus's names and its ``CollectionSchema``, parameters next to the type, a description by the server, a JSON
+        or YAML string, the name of a ``.json``, ``.yaml`` or ``.yml`` file beside the DAG, and a whole request body
+        that contains a ``schema``. Templated.
+    :param dimension: instead of a schema: create an Int64 key ``id``, a FloatVector ``vector`` of this dimension,
+        dynamic fields and an AUTOINDEX, and load the collection. Templated.
+    :param index_params: indexes to build, as for :class:`CreateIndexOperator`; then the collection is loaded. None: no
         index. Templated.
     :param properties: for example ``{"collection.ttl.seconds": 86400, "mmap.enabled": True}``; also ``shardsNum``,
         ``partitionsNum`` and ``consistencyLevel``. A mapping, or JSON or YAML. Templated.
-    :param if_exists: what to do about a collection that is there. ``skip``: nothing if it has the same schema; fail if
-        it has another one, and say how it differs. ``replace``: nothing if it is the same; drop another one, with its
-        rows, unless an alias leads to it. ``fail``: fail on the same one too, unless an earlier try of this very task
-        instance may have made it.
-    :param alter: alter in place what can be: properties, a ``max_length`` or ``max_capacity`` that becomes larger, new
-        nullable fields (Milvus 2.6)
-    :param strict: fail when the server built AUTOINDEX in place of the index that was asked for
-    :param allow_unknown: send also what looks like a misspelt type or parameter
+    :param if_exists: what to do if the collection exists. ``skip``: succeed if it has the same schema; otherwise fail
+        with the differences. ``replace``: succeed if it has the same schema; otherwise drop it with its rows, unless an
+        alias points to it. ``fail``: fail, unless an earlier try of this task instance may have created it.
+    :param alter: alter in place what is possible: properties, a larger ``max_length`` or ``max_capacity``, new nullable
+        fields (Milvus 2.6)
+    :param strict: fail if the server built AUTOINDEX instead of the requested index
+    :param allow_unknown: also send names that look like misspelt types or parameters
     :return: ``{"collection_name", "created", "replaced", "altered"}``, with ``index_params`` also ``indexes`` and
-        ``load_state``. The same goes into the ``extra`` of the events of outlet assets, under ``collection``
+        ``load_state``. The ``extra`` of events of outlet assets has the same under ``collection``
     """
 
     template_fields: Sequence[str] = (
@@ -118,15 +117,15 @@ class CreateCollectionOperator(WaitingOperator):
 
 class DropCollectionOperator(MilvusOperator):
     """
-    Drop a collection with its rows and indexes, unless an alias leads to it.
+    Drop a collection with its rows and indexes, unless an alias points to it.
 
     `Drop Collection <https://milvus.io/api-reference/restful/v2.5.x/v2/Collection%20(v2)/Drop.md>`__
 
     It also takes the arguments of :class:`~airflow_vectordb.operators.base.MilvusOperator`.
 
     :param collection_name: the collection, by its own name. Templated.
-    :param if_missing: what to do when there is no such collection. ``skip``: nothing; ``fail``: fail
-    :param drop_aliases: drop its aliases first; otherwise a collection that has some is an error
+    :param if_missing: what to do if there is no such collection. ``skip``: succeed; ``fail``: fail
+    :param drop_aliases: whether to drop its aliases first; otherwise the task fails if it has any
     :return: whether a collection was dropped
     """
 
@@ -172,26 +171,25 @@ class DropCollectionOperator(MilvusOperator):
 
 class VerifyCollectionOperator(MilvusOperator):
     """
-    Check a collection before readers get it; fail with the figures of all checks that it does not pass.
+    Check a collection before readers get it; fail with the figures of all failed checks.
 
     It also takes the arguments of :class:`~airflow_vectordb.operators.base.MilvusOperator`.
 
     :param collection_name: the collection (or an alias). Templated.
-    :param min_rows: rows that it has at least: a number, or a text that is one. Templated.
-    :param max_rows: rows that it has at most. Templated.
-    :param sample: number of rows, up to 16,384, that are searched for by their own vectors: their keys must be among
-        the first ``k`` hits. The collection must be loaded. With the metric IP that holds for normalized vectors only
-    :param queries: a list of ``{"vector": […], "ids": […]}``, vectors and the keys of the rows that are nearest to
-        them; or JSON of it, or the name of a ``.json`` file beside the DAG. Templated.
+    :param min_rows: minimum number of rows, also as a string. Templated.
+    :param max_rows: maximum number of rows. Templated.
+    :param sample: number of rows, up to 16,384, to search for by their own vectors: their keys must be among the first
+        ``k`` hits. The collection must be loaded. With the metric IP, vectors must be normalized
+    :param queries: a list of ``{"vector": […], "ids": […]}``, vectors and the keys of their nearest rows; or JSON of
+        it, or the name of a ``.json`` file beside the DAG. Templated.
     :param k: hits of each search
-    :param min_recall: share of the sampled rows that must find themselves, and of the known answers among the hits
+    :param min_recall: minimum share of sampled rows that find themselves, and of known answers among the hits
     :param anns_field: the vector field; None: the first one that fits. Templated.
     :param search_params: ``searchParams`` of the searches, for example ``{"params": {"ef": 64}}``
-    :param check: a function of yours, called with the hook and the collection's name. It fails the task if it raises,
-        or returns False; what else it returns (JSON-ready) is among the figures
-    :return: the figures: ``{"collection_name", "rows"}``, and as far as they were asked for ``sampled``, ``found``,
-        ``queries``, ``recall``, ``check``. The same goes into the ``extra`` of the events of outlet assets, under
-        ``verified``
+    :param check: your own function, called with the hook and the collection's name. The task fails if it raises or
+        returns False; any other result (JSON-ready) is added to the figures
+    :return: the figures: ``{"collection_name", "rows"}``, and if requested ``sampled``, ``found``, ``queries``,
+        ``recall``, ``check``. The ``extra`` of events of outlet assets has the same under ``verified``
     """
 
     template_fields: Sequence[str] = (
@@ -282,7 +280,7 @@ class _LoadingOperator(WaitingOperator):
 
 class LoadCollectionOperator(_LoadingOperator):
     """
-    Load a collection into memory, and wait until it is loaded, so that the tasks after this one can search it.
+    Load a collection into memory, and wait until it can be searched.
 
     Loading a loaded collection is a no-op, so the task can be retried at any point.
     `Load Collection <https://milvus.io/api-reference/restful/v2.5.x/v2/Collection%20(v2)/Load.md>`__
@@ -290,10 +288,9 @@ class LoadCollectionOperator(_LoadingOperator):
     It also takes the arguments of :class:`~airflow_vectordb.operators.base.WaitingOperator`.
 
     :param collection_name: the collection (or an alias), with an index on each of its vector fields. Templated.
-    :param partition_names: a name or several, to load no more than these partitions; None: the whole collection.
-        Templated.
-    :return: ``{"collection_name", "partition_names", "load_state"}``, the last unless it was not waited for. The same
-        goes into the ``extra`` of the events of outlet assets, under ``loading``
+    :param partition_names: one or more partitions to load; None: the whole collection. Templated.
+    :return: ``{"collection_name", "partition_names", "load_state"}``, the last only after a wait. The ``extra`` of
+        events of outlet assets has the same under ``loading``
     """
 
     def _call(self, partitions: tuple[str, ...]) -> Call[None]:
@@ -324,10 +321,9 @@ class ReleaseCollectionOperator(_LoadingOperator):
     It also takes the arguments of :class:`~airflow_vectordb.operators.base.WaitingOperator`.
 
     :param collection_name: the collection (or an alias). Templated.
-    :param partition_names: a name or several, to release no more than these partitions; None: the whole collection.
-        Templated.
-    :return: ``{"collection_name", "partition_names", "load_state"}``, the last unless it was not waited for. The same
-        goes into the ``extra`` of the events of outlet assets, under ``loading``
+    :param partition_names: one or more partitions to release; None: the whole collection. Templated.
+    :return: ``{"collection_name", "partition_names", "load_state"}``, the last only after a wait. The ``extra`` of
+        events of outlet assets has the same under ``loading``
     """
 
     def _call(self, partitions: tuple[str, ...]) -> Call[None]:

@@ -31,47 +31,45 @@ FILES_OF_A_JOB = 1024
 
 class ImportOperator(WaitingOperator):
     """
-    Import files into a collection: the server reads them from its own object storage, and no row passes the worker.
+    Import files into a collection: the server reads them from its own object storage, without the worker.
 
-    The id of the job is kept before it is waited for. So a retry finds the job and waits on, and no job is started
-    twice. A try that ended between the request and its answer has no id; the next one looks among the jobs that
-    started since for one with the same files. `Create Import Jobs
+    A retry finds the job and continues to wait, so that no job is started twice. `Create Import Jobs
     <https://milvus.io/api-reference/restful/v2.5.x/v2/Import%20(v2)/Create.md>`__
 
-    With ``stage_to``, it first writes what IngestOperator would read as Parquet files into the server's bucket: checked
-    against the schema, in parts, in constant memory, resumable after each part.
+    With ``stage_to``, it first writes rows, as IngestOperator reads them, into Parquet files in the server's bucket:
+    checked against the schema, in constant memory, resumable after each part.
 
-    Import does not look for rows that are there already: rows with the same primary key are there twice.
+    Rows are only added: those with the same primary key exist twice.
 
     It also takes the arguments of :class:`~airflow_vectordb.operators.base.WaitingOperator`.
 
     :param collection_name: the collection (or an alias). Templated.
-    :param files: a path in the server's bucket, or several: each one Parquet, JSON or CSV file, or a list of the NumPy
-        files of all fields. No files are no rows. Templated.
-    :param rows: in place of files, with ``stage_to``: rows, as IngestOperator takes them. Templated.
-    :param source: in place of files, with ``stage_to``: paths or globs, as IngestOperator takes them. Templated.
-    :param source_conn_id: Airflow connection for the source; None: its storage's library finds credentials by itself
+    :param files: one or more paths in the server's bucket: each one a Parquet, JSON or CSV file, or a list of the NumPy
+        files of all fields. An empty list imports nothing. Templated.
+    :param rows: instead of files, with ``stage_to``: rows, as IngestOperator takes them. Templated.
+    :param source: instead of files, with ``stage_to``: paths or globs, as IngestOperator takes them. Templated.
+    :param source_conn_id: Airflow connection for the source; None: the storage's library finds credentials itself
         (environment variables, an instance's role). Templated.
-    :param stage_to: folder for the parts, in the server's bucket: anything that Airflow's ``ObjectStoragePath`` writes,
-        as ``s3://milvus-bucket/staging``. Each task instance makes a folder of its own there. Templated.
+    :param stage_to: folder for the parts, in the server's bucket, as a URL of Airflow's ``ObjectStoragePath``, for
+        example ``s3://milvus-bucket/staging``. Each task instance creates its own folder there. Templated.
     :param stage_conn_id: Airflow connection for ``stage_to``; None: as for the source. Templated.
     :param files_prefix: the path of ``stage_to`` as the server sees it; None: the path within the bucket. Templated.
     :param keep_staged: whether the parts stay after the import
-    :param part_bytes: bytes of a part, about; default 256 MiB
-    :param field_mapping: name in the source -> name of the field; None in place of one drops the column. Templated.
-    :param on_bad_row: what to do about a row that does not fit the schema: ``fail``, or ``skip`` it
+    :param part_bytes: approximate size of a part; default 256 MiB
+    :param field_mapping: name in the source -> name of the field; None drops the column. Templated.
+    :param on_bad_row: what to do with a row that does not fit the schema: ``fail`` the task, or ``skip`` the row
     :param max_bad_rows: rows that may be skipped; None: any number
-    :param bad_rows_path: file for what was skipped, as JSON lines with ``source``, ``row``, ``field``, ``reason``.
+    :param bad_rows_path: file for skipped rows, as JSON lines with ``source``, ``row``, ``field``, ``reason``.
         Templated.
     :param allow_missing: whether a file that does not exist, or a glob that matches nothing, has no rows
     :param partition_name: the partition that rows go to; None: the default one, or by the partition key. Templated.
     :param options: of the import, as the server takes them: ``{"timeout": "300s"}``, ``{"sep": ";"}``, … Templated.
-    :param wait_for_completion: whether to wait until the rows are there; otherwise ImportSensor can, and staged parts
-        stay
-    :return: ``{"collection_name", "job_id", "rows", "files"}``; ``files`` is how many there were. Without
-        ``wait_for_completion`` there is no ``rows``; with ``stage_to`` there is ``skipped``, the rows that were. Where
-        several jobs were needed (one takes 1,024 files), ``job_id`` is the last one's. The same goes into the ``extra``
-        of the events of outlet assets, under ``import``
+    :param wait_for_completion: whether to wait until the rows are imported; otherwise ImportSensor can, and staged
+        parts stay
+    :return: ``{"collection_name", "job_id", "rows", "files"}``; ``files`` is their number. Without
+        ``wait_for_completion`` there is no ``rows``; with ``stage_to`` there is also ``skipped``, the number of skipped
+        rows. With more than 1,024 files there are several jobs, and ``job_id`` is the last one's. The ``extra`` of
+        events of outlet assets has the same under ``import``
     """
 
     template_fields: Sequence[str] = (

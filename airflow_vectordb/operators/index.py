@@ -39,12 +39,9 @@ class CreateIndexOperator(WaitingOperator):
     """
     Create one or several indexes of a collection, and wait until they are built.
 
-    The task succeeds only when each index exists, is what was asked for, and has no rows pending; so no task after it
-    runs too early. It can be retried at any point: an index that exists already is not created again, and its build is
-    waited for. `Create Index <https://milvus.io/api-reference/restful/v2.5.x/v2/Index%20(v2)/Create.md>`__
-
-    In this order it describes the collection and its indexes, creates those that are missing in one call, reads them
-    back, and waits.
+    The task succeeds only when each index exists as requested, and has no rows pending. It can be retried at any point:
+    for an index that exists, it only waits. `Create Index
+    <https://milvus.io/api-reference/restful/v2.5.x/v2/Index%20(v2)/Create.md>`__
 
     It also takes the arguments of :class:`~airflow_vectordb.operators.base.WaitingOperator`.
 
@@ -52,33 +49,30 @@ class CreateIndexOperator(WaitingOperator):
     :param index_params: a mapping, or a list of them, one for each index: ``fieldName``, ``indexName`` (default: the
         field's name), ``metricType`` (default: COSINE for float vectors, HAMMING for binary ones, IP for sparse ones,
         BM25 for the output of a BM25 function, none for scalars), ``indexType`` (default: AUTOINDEX), ``params`` (build
-        parameters). The API's older spellings ``params.index_type`` and ``indexConfig`` are understood as well, and
-        names_with_underscores, and build parameters beside the type. Or a text with that in JSON or YAML, or the name
-        of a ``.json``, ``.yaml`` or ``.yml`` file beside the DAG. Or a whole request body with ``indexParams`` in it,
-        or what this operator has returned. Templated.
-    :param if_exists: what to do about an index that exists. ``skip``: nothing if it is the same; if another one is on
-        that field, fail and say how it differs. ``replace``: nothing if it is the same; another one, or one whose build
-        failed, is dropped first: the collection is released for that, and loaded again (and waited for) if it was
-        loaded; meanwhile it cannot be searched. If the server refuses the new index, or cannot build it, the old one is
-        created again, the collection loaded again, and the task fails. A task that was killed, or ran out of time,
-        needs a retry to get to its end: give it some. One task at a time for a collection. ``fail``: fail on the same
-        one too, unless an earlier try of this very task instance may have made it.
-    :param strict: fail when the server built AUTOINDEX in place of what was asked for, as Zilliz Cloud does with
-        every vector index; otherwise that is a warning
-    :param allow_unknown: send also what looks like a misspelt index type, metric or build parameter, and what does not
-        fit the field as far as is known here. A name that is near none that is known is sent in any case, with a
-        warning: servers are newer than this provider
-    :param min_rows: succeed only when each index covers at least so many rows: a number, or what a task that ingests
-        has returned, as ``min_rows=ingest.output`` (of mapped tasks, the sum). The one proof that the rows of a new
-        collection are in its index. None: whatever is sealed. Templated.
-    :param flush: first seal what was inserted so far (Milvus 2.5 and later), and wait until it is counted: rows that
-        are not sealed are in no index, and Milvus answers a flush seconds before it has sealed. The wait takes the row
-        count for complete when it has not changed for 5 s (15 s if others go on writing), and of a loaded collection
-        also when it has the rows that a query counted before the flush. That is no proof: a server that takes longer
-        than that before it begins to count is believed too early. ``min_rows`` does not depend on it
+        parameters). Also accepted: the API's older spellings ``params.index_type`` and ``indexConfig``,
+        names_with_underscores, build parameters next to the type, a JSON or YAML string, the name of a ``.json``,
+        ``.yaml`` or ``.yml`` file beside the DAG, a whole request body that contains ``indexParams``, and the result of
+        this operator. Templated.
+    :param if_exists: what to do if an index exists on the field. ``skip``: wait for it if it is the same; otherwise
+        fail with the differences. ``replace``: wait for it if it is the same; otherwise, or if its build failed,
+        release the collection, drop the index, create the new one, and load the collection again if it was loaded;
+        meanwhile it cannot be searched. If the new index is refused or cannot be built, the old one is restored, and
+        the task fails. Give such a task ``retries``, and run one at a time for a collection. ``fail``: fail, unless an
+        earlier try of this task instance may have created it.
+    :param strict: fail if the server built AUTOINDEX instead of the requested type, as Zilliz Cloud does with every
+        vector index; otherwise log a warning
+    :param allow_unknown: also send names that look like misspelt index types, metrics or build parameters, and
+        parameters that do not seem to fit the field. Names that resemble no known one are always sent, with a warning
+    :param min_rows: succeed only when each index covers at least this many rows: a number, or the result of a task that
+        ingests, as ``min_rows=ingest.output`` (of mapped tasks, the sum). This is the only proof that the rows of a new
+        collection are in its index. None: the sealed rows. Templated.
+    :param flush: whether to seal the rows inserted so far (Milvus 2.5 and later), and wait until they are counted,
+        since unsealed rows are in no index. The wait ends when the row count has not changed for 5 s (15 s while others
+        write), which is no proof that the server has counted all; ``min_rows`` is. For a loaded collection, the rows
+        are also counted by a query before the flush
     :return: a list with a dict for each index, in the order of ``index_params``: ``collection_name``, ``index_name``,
         ``field_name``, ``index_type``, ``metric_type``, ``state``, ``total_rows``, ``indexed_rows``, ``pending_rows``,
-        ``params``. The same goes into the ``extra`` of the events of outlet assets, under ``indexes``
+        ``params``. The ``extra`` of events of outlet assets has the same under ``indexes``
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "index_params", "min_rows")
@@ -228,7 +222,7 @@ class DropIndexOperator(MilvusOperator):
 
     :param collection_name: the collection (or an alias). Templated.
     :param index_name: name of the index. Templated.
-    :param if_missing: what to do when there is no such index. ``skip``: nothing; ``fail``: fail
+    :param if_missing: what to do if there is no such index. ``skip``: succeed; ``fail``: fail
     :return: whether an index was dropped
     """
 

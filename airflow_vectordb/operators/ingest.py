@@ -56,44 +56,44 @@ class RowsFunction:
 
 class IngestOperator(MilvusOperator):
     """
-    Write rows into a collection: checked against its schema, in batches, several at once, in constant memory.
+    Write rows into a collection: checked against its schema, in parallel batches, in constant memory.
 
-    A retry continues where the last acknowledged batch ended, also on another worker, and no row is there twice; see
-    the guide on ingesting. `Upsert <https://milvus.io/api-reference/restful/v2.5.x/v2/Vector%20(v2)/Upsert.md>`__,
-    `Insert <https://milvus.io/api-reference/restful/v2.5.x/v2/Vector%20(v2)/Insert.md>`__
+    A retry continues after the last acknowledged batch, also on another worker; see the guide on ingesting. `Upsert
+    <https://milvus.io/api-reference/restful/v2.5.x/v2/Vector%20(v2)/Upsert.md>`__, `Insert
+    <https://milvus.io/api-reference/restful/v2.5.x/v2/Vector%20(v2)/Insert.md>`__
 
     It also takes the arguments of :class:`~airflow_vectordb.operators.base.MilvusOperator`.
 
     :param collection_name: the collection (or an alias). Templated.
-    :param rows: a list of mappings, a task's output, a function that returns rows or yields them (parameters that are
-        named as values of Airflow's context get these), a pandas or Polars frame, Arrow data, or what an embedding task
-        returns (its ``chunks``). Templated.
-    :param source: in place of rows: paths or globs of files, one or several, local or anything that Airflow's
+    :param rows: a list of mappings, a task's output, a function that returns or yields rows (parameters with names of
+        Airflow's context receive its values), a pandas or Polars frame, Arrow data, or the result of an embedding task
+        (its ``chunks``). Templated.
+    :param source: instead of rows: one or more paths or globs of files, local or on any storage that Airflow's
         ``ObjectStoragePath`` reads: JSON lines, CSV, Parquet, Arrow, ``.npy``, ``.npz``; each also ``.gz`` or ``.zst``.
         Templated.
-    :param source_conn_id: Airflow connection for the files; None: their storage's library finds credentials by itself
+    :param source_conn_id: Airflow connection for the files; None: the storage's library finds credentials itself
         (environment variables, an instance's role). Templated.
-    :param mode: ``upsert`` or ``insert``; None: ``insert`` where the server makes the keys, else ``upsert``
-    :param field_mapping: name in the source -> name of the field; None in place of one drops the column. A name like
-        ``metadata.page`` is what ``metadata`` has under ``page``. Templated.
-    :param key_field: a field that tells rows apart, where the server makes the keys: by it, a retry asks which rows are
-        there. Templated.
-    :param replace_documents: name of the field that has a row's document: afterwards, each document that came has
-        exactly the rows that came with it, and no reader saw it empty. Templated.
-    :param documents: further documents, which get no rows unless some come; a list. Templated.
-    :param on_bad_row: what to do about a row that cannot be sent: ``fail``, or ``skip`` it
+    :param mode: ``upsert`` or ``insert``; None: ``insert`` if the server generates the keys, else ``upsert``
+    :param field_mapping: name in the source -> name of the field; None drops the column. ``metadata.page`` is the value
+        of ``page`` in ``metadata``. Templated.
+    :param key_field: a field with unique values, if the server generates the keys: a retry uses it to find out which
+        rows exist. Templated.
+    :param replace_documents: name of the field that identifies a row's document: afterwards, each document in the
+        source has exactly the rows of the source, and no reader saw it empty. Templated.
+    :param documents: further documents, a list: those without rows in the source lose all their rows. Templated.
+    :param on_bad_row: what to do with a row that cannot be sent: ``fail`` the task, or ``skip`` the row
     :param max_bad_rows: rows that may be skipped; None: any number
-    :param bad_rows_path: file for what was skipped, as JSON lines with ``source``, ``row``, ``field``, ``reason``.
+    :param bad_rows_path: file for skipped rows, as JSON lines with ``source``, ``row``, ``field``, ``reason``.
         Templated.
     :param batch_bytes: bytes of rows in one request, default 8 MiB
     :param batch_rows: rows in one request, default 10,000
-    :param max_in_flight: requests on their way at once, default 4
-    :param min_rows: fewer rows than these fail the task; None: none are fine. Templated.
+    :param max_in_flight: concurrent requests, default 4
+    :param min_rows: minimum number of rows; fewer fail the task. None: no minimum. Templated.
     :param flush: whether to seal the rows at the end (Milvus 2.5 and later)
-    :param allow_missing: whether a file that does not exist, or a glob that matches nothing, has no rows
+    :param allow_missing: whether to ignore files that do not exist, and globs that match nothing
     :param partition_name: the partition that rows go to; None: the default one. Templated.
-    :return: ``{"collection_name", "rows", "batches", "skipped", "bytes", "seconds"}``. The same goes into the ``extra``
-        of the events of outlet assets, under ``ingest``
+    :return: ``{"collection_name", "rows", "batches", "skipped", "bytes", "seconds"}``. The ``extra`` of events of
+        outlet assets has the same under ``ingest``
     """
 
     template_fields: Sequence[str] = (
@@ -248,7 +248,7 @@ class IngestOperator(MilvusOperator):
 
 class DeleteOperator(MilvusOperator):
     """
-    Delete rows of a collection, in batches. Deleting what is gone is a no-op, so the task can be retried at any point.
+    Delete rows of a collection, in batches. Deleting missing rows is a no-op, so the task can be retried at any point.
 
     `Delete <https://milvus.io/api-reference/restful/v2.5.x/v2/Vector%20(v2)/Delete.md>`__
 
@@ -256,14 +256,14 @@ class DeleteOperator(MilvusOperator):
 
     :param collection_name: the collection (or an alias). It must be loaded, unless rows are deleted by ``ids``.
         Templated.
-    :param filter: a boolean expression, as ``doc_id in {docs} and page > 3``. Templated.
-    :param filter_params: values for names in braces in the filter; they are quoted, whatever they are. Templated.
-    :param ids: in place of a filter: primary keys, a list or a task's output. Templated.
+    :param filter: a boolean expression, for example ``doc_id in {docs} and page > 3``. Templated.
+    :param filter_params: values for the ``{names}`` in the filter, which are quoted by type. Templated.
+    :param ids: instead of a filter: primary keys, a list or a task's output. Templated.
     :param partition_name: the partition to delete from; None: all. Templated.
     :param batch_rows: rows in one request, default 1000, at most 16,384
-    :param dry_run: whether to count the rows only
-    :return: ``{"collection_name", "rows", "batches", "dry_run"}``; of ids, ``rows`` is how many were given, unless they
-        were counted. The same goes into the ``extra`` of the events of outlet assets, under ``delete``
+    :param dry_run: whether to only count the rows
+    :return: ``{"collection_name", "rows", "batches", "dry_run"}``; with ``ids``, ``rows`` is their number, unless
+        ``dry_run`` counted them. The ``extra`` of events of outlet assets has the same under ``delete``
     """
 
     template_fields: Sequence[str] = (

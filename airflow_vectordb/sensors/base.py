@@ -44,20 +44,20 @@ NO_RETRY = "Clear the task to wait on. Airflow retries no sensor that timed out;
 
 class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
     """
-    Base of the sensors for Milvus and Zilliz Cloud: waits for one of ``airflow_vectordb.waiting``'s conditions.
+    Base of the sensors for Milvus and Zilliz Cloud: waits for a condition of ``airflow_vectordb.waiting``.
 
-    **How it works:** with ``mode="poke"`` (the default) it waits in its worker, with ``mode="reschedule"`` it is
-    started again for each poll, and with ``deferrable`` it waits in the triggerer; all three poll the same things in
-    the same way. In a worker and in the triggerer the first polls are closer together than ``poke_interval``, which is
-    the longest pause. Transient errors (no answer, a limiter, a server that is starting) do not end the wait.
+    With ``mode="poke"`` (the default) it waits in its worker, with ``mode="reschedule"`` it is restarted for each poll,
+    and with ``deferrable`` it waits in the triggerer. In a worker and in the triggerer the first polls are closer
+    together than ``poke_interval``. Transient errors (no answer, a rate limit, a server that is starting) do not end
+    the wait.
 
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``. Templated.
     :param database: the database, which must exist; None: the connection's (its schema field). Templated.
-    :param deferrable: whether to wait in the triggerer, whatever ``mode`` is; None: Airflow's
+    :param deferrable: whether to wait in the triggerer, whatever the ``mode``; None: Airflow's
         ``operators.default_deferrable``
     :param poke_interval: the longest pause between two polls, in seconds or as a timedelta; default 30
     :param timeout: for the wait, in seconds or as a timedelta; default Airflow's ``sensors.default_timeout``, a week
-    :raises AirflowSensorTimeout: when what it waits for has not come in time
+    :raises AirflowSensorTimeout: if the condition is not met in time
     :raises AirflowFailException: for permanent errors: a build that failed, wrong credentials, …
     :raises ValueError: when the DAG is parsed, for an argument that can never be right
     """

@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 class IndexSensor(MilvusSensor):
     """
-    Wait until indexes of a collection are built: existing, Finished, and with no rows pending.
+    Wait until indexes of a collection exist, are Finished, and have no rows pending.
 
-    For DAGs that did not create the index: an index that does not exist yet, in a collection that may not exist yet
-    either, is waited for. An index whose build failed ends the wait.
+    For DAGs that did not create the index: it also waits for an index, or a collection, that does not exist yet. A
+    failed build ends the wait.
 
     It also takes the arguments of :class:`~airflow_vectordb.sensors.base.MilvusSensor`.
 
     :param collection_name: the collection (or an alias). Templated.
-    :param index_name: name of the index, or of several; None: all that the collection has, and at least one. Templated.
-    :param min_rows: wait until each index covers at least so many rows: a number, or what a task that ingests has
-        returned. None: whatever is sealed. Templated.
-    :return: a list with a description of each index, as CreateIndexOperator's
+    :param index_name: one or more names; None: all indexes of the collection, at least one. Templated.
+    :param min_rows: wait until each index covers at least this many rows: a number, or the result of a task that
+        ingests. None: the sealed rows. Templated.
+    :return: a list with a description of each index, as CreateIndexOperator returns it
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "index_name", "min_rows")
@@ -80,12 +80,12 @@ class CollectionLoadSensor(MilvusSensor):
     """
     Wait until a collection is loaded, so that it can be searched.
 
-    For DAGs that did not load it: a collection that does not exist yet, or is not being loaded yet, is waited for.
+    For DAGs that did not load it: it also waits for a collection that does not exist yet, or is not being loaded yet.
 
     It also takes the arguments of :class:`~airflow_vectordb.sensors.base.MilvusSensor`.
 
     :param collection_name: the collection (or an alias). Templated.
-    :param partition_names: a name or several: these partitions; None: the collection. Templated.
+    :param partition_names: one or more partitions; None: the whole collection. Templated.
     :return: ``{"collection_name", "partition_names", "load_state"}``
     """
 
@@ -116,13 +116,13 @@ class ImportSensor(MilvusSensor):
     """
     Wait until an import job is completed, so that its rows can be read. The log has the progress of each file.
 
-    For jobs that another DAG, or another program, started. A job that failed ends the wait, with the server's reason.
+    For jobs that another DAG or program started. A failed job ends the wait, with the server's reason.
 
     It also takes the arguments of :class:`~airflow_vectordb.sensors.base.MilvusSensor`.
 
     :param job_id: id of the job, as ``jobs/import/create`` or ``ImportOperator(wait_for_completion=False)`` returned
         it. Templated.
-    :param collection_name: its collection, for links; None: not known. Templated.
+    :param collection_name: its collection, for links; None: unknown. Templated.
     :return: ``{"collection_name", "job_id", "rows", "files"}``
     """
 

@@ -1,4 +1,4 @@
-"""Blue/green: a new collection is built beside the one that readers use, and then they are moved to it."""
+"""Blue/green: build a new collection beside the current one, then move readers to it."""
 
 from __future__ import annotations
 
@@ -63,38 +63,32 @@ def blue_green_reindex(
     **kwargs: Any,
 ) -> TaskGroup:
     """
-    Build a new collection, check it, and move the readers of an alias to it, in one step.
+    Build a new collection, check it, and move the readers of an alias to it atomically.
 
-    The tasks are ``create``, the ingest, ``index``, ``load``, ``verify``, ``switch`` and ``drop_old``. Before
-    ``switch``, nothing changes that readers see: a task that fails leaves the alias and its collection as they were.
-    Each task can be killed and retried. Each run has its own collection, named after the alias, the time at which the
-    run was due, and its id. Of two runs at the same time, the one that was due later wins: ``switch`` of the other one
-    is skipped if it comes last.
-
-    ``drop_old`` drops collections of earlier runs, by their names: those whose run did not get to its ``switch``, and
-    of the others all but the last ones. It never drops what an alias leads to, and never the collection of a run that
-    is not over.
+    The tasks are ``create``, the ingest, ``index``, ``load``, ``verify``, ``switch`` and ``drop_old``; see the guide on
+    blue/green. Nothing changes for readers before ``switch``. Each task can be killed and retried. Each run has its own
+    collection, named after the alias, the time at which the run was due, and its id.
 
     :param group_id: id of the group, the prefix of its tasks' ids
     :param alias: the alias that readers use. Templated.
-    :param schema: as of :class:`~airflow_vectordb.operators.collection.CreateCollectionOperator`. Templated.
-    :param index_params: as of :class:`~airflow_vectordb.operators.index.CreateIndexOperator`. Templated.
-    :param source: files to ingest, as of :class:`~airflow_vectordb.operators.ingest.IngestOperator`. Templated.
-    :param ingest: in place of a source: a function that is called with the name of the new collection (a template), and
-        returns the operator or the task that writes rows into it. Its result must be the number of rows, or a mapping
-        with ``rows``, as ``IngestOperator`` returns it
-    :param checks: further arguments of :class:`~airflow_vectordb.operators.collection.VerifyCollectionOperator`, as
-        ``{"sample": 100, "queries": "known.json", "min_recall": 0.95}``
-    :param min_rows: rows that the index covers and the collection has, at least; None: as many as were ingested. Say it
-        if rows replace each other by their keys. Templated.
-    :param keep: collections that remain, the new one included. With 1, the old one is dropped while queries that have
-        begun before the switch may still be running
+    :param schema: as for :class:`~airflow_vectordb.operators.collection.CreateCollectionOperator`. Templated.
+    :param index_params: as for :class:`~airflow_vectordb.operators.index.CreateIndexOperator`. Templated.
+    :param source: files to ingest, as for :class:`~airflow_vectordb.operators.ingest.IngestOperator`. Templated.
+    :param ingest: instead of a source: a function that is called with the name of the new collection (a template), and
+        returns the operator or task that writes rows into it. The task's result must be the number of rows, or a
+        mapping with ``rows``, as ``IngestOperator`` returns it
+    :param checks: further arguments of :class:`~airflow_vectordb.operators.collection.VerifyCollectionOperator`, for
+        example ``{"sample": 100, "queries": "known.json", "min_recall": 0.95}``
+    :param min_rows: minimum number of rows in the index and the collection; None: as many as were ingested. Set it if
+        rows replace each other by their keys. Templated.
+    :param keep: collections to keep, the new one included. With 1, the old one is dropped while queries may still be
+        running on it
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``; None: ``milvus_default``. Templated.
     :param database: the database; None: the connection's (its schema field). Templated.
     :param deferrable: whether to wait in the triggerer; None: Airflow's ``operators.default_deferrable``
     :param timeout: for the waits of each task, in seconds or as a timedelta
-    :param outlets: assets of ``switch``, whose events say ``{"switch": {"alias", "collection_name", "previous"}}``
-    :param kwargs: further arguments of Airflow's ``TaskGroup``, as ``default_args``, ``tooltip``
+    :param outlets: assets of ``switch``, whose events have ``{"switch": {"alias", "collection_name", "previous"}}``
+    :param kwargs: further arguments of Airflow's ``TaskGroup``, such as ``default_args``, ``tooltip``
     :return: the group; the XCom of its task ``switch`` has what
         :class:`~airflow_vectordb.operators.alias.SwitchAliasOperator` returns
     :raises ValueError: for an argument that can never be right

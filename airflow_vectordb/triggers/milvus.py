@@ -23,25 +23,21 @@ if TYPE_CHECKING:
 
 class MilvusTrigger(BaseTrigger):
     """
-    Waits until something is done in Milvus, has failed, or is late.
+    Waits until work in Milvus is done, has failed, or misses its deadline.
 
-    **How it works:** it runs the same loop as a task that waits in its worker: one poll after the other, with pauses
-    that grow with the time waited, until the condition is met. All waits of one triggerer on one connection share one
-    HTTP session, which the last of them closes. Deadline and start are absolute times, so a restarted triggerer
-    continues where the last one ended. Transient errors are warnings until the deadline; others end the wait
-    immediately.
+    It runs the same loop as a task that waits in its worker. All waits of a triggerer on a connection share an HTTP
+    session, which the last of them closes. Deadline and start are absolute times, so a restarted triggerer continues
+    the wait. Transient errors are warnings until the deadline; others end the wait immediately.
 
-    **What is serialized:** the condition, the connection's id, and times. No host, no user, no token.
+    It serializes the condition, the connection's id, and times: no host, no user, no token. The triggerer reads the
+    Airflow connection once, when the wait begins there.
 
-    **What it does not do:** it changes nothing in Milvus. If a task is killed or cleared while it waits, the build
-    continues.
-
-    **Limits:** the triggerer must be able to read the Airflow connection; it is read once, when the wait begins there.
+    It changes nothing in Milvus. If a task is killed or cleared while it waits, the build continues.
 
     The event is ``{"status": "success", "result": …, "resume_kwargs": …}``, or ``{"status": "error"}`` and the error as
     :meth:`~airflow_vectordb.rest.errors.MilvusError.as_json` has it. :func:`result_from_event` reads it.
 
-    :param condition: a condition of ``airflow_vectordb.waiting``, or what ``waiting.conditions.serialize`` returned
+    :param condition: a condition of ``airflow_vectordb.waiting``, or the result of ``waiting.conditions.serialize``
     :param deadline: when to give up, or the same as a dict: ``at`` (seconds since the epoch), ``because`` (which limit
         that is), ``seconds`` (how long it is)
     :param poll_interval: seconds, the longest pause between two polls
@@ -49,9 +45,9 @@ class MilvusTrigger(BaseTrigger):
     :param server_confirmed: whether Milvus has answered the task before, so that the connection is known to lead to it
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``
     :param database: the database; None: the connection's
-    :param resume_kwargs: come back in the event: what the task needs to go on, JSON-ready. ``dag.test()`` gives a task
-        that it resumes the event, and nothing else
-    :param reported: the progress that is in the task's log already, as ``waiting.Pending`` has it
+    :param resume_kwargs: returned in the event: what the task needs to continue, JSON-ready, since ``dag.test()``
+        passes only the event to a resumed task
+    :param reported: the progress that is already in the task's log, as ``waiting.Pending`` has it
     """
 
     def __init__(
