@@ -46,7 +46,7 @@ class CollectionMethods(IndexMethods):
             …}], …}`` in any spelling, or JSON or YAML of it; checked before the request
         :param index_params: as for ``CreateIndexOperator``
         :param properties: settings, for example ``{"shardsNum": 2, "ttlSeconds": 86400}``
-        :param timeout: seconds for the indexes, and again for loading
+        :param timeout: seconds to wait for the indexes, and again for loading
         """
         with translate_errors():
             body = None if schema is None else rest.schema.parsing.parse_schema(schema).body()
@@ -92,7 +92,7 @@ class CollectionMethods(IndexMethods):
         return {"row_count": self.send(rest.collections.row_count(collection_name))}
 
     def alter_collection_properties(self, collection_name: str, properties: Mapping[str, Any]) -> None:
-        """Set properties, for example ``{"collection.ttl.seconds": 86400}``; others stay as they are."""
+        """Set properties, for example ``{"collection.ttl.seconds": 86400}``; others do not change."""
         self.send(rest.collections.alter_properties(collection_name, properties))
 
     def drop_collection_properties(self, collection_name: str, property_keys: Sequence[str]) -> None:
@@ -109,7 +109,7 @@ class CollectionMethods(IndexMethods):
         self.send(rest.fields.alter_properties(collection_name, field_name, field_params))
 
     def flush(self, collection_name: str) -> None:
-        """Seal what was inserted so far, so that it is indexed. Milvus answers before the rows are counted."""
+        """Seal the rows inserted so far, so that they are indexed. Milvus answers before the rows are counted."""
         self.send(rest.collections.flush(collection_name))
 
     def compact(self, collection_name: str, *, is_clustering: bool = False) -> int:
@@ -117,7 +117,7 @@ class CollectionMethods(IndexMethods):
         return self.send(rest.compactions.compact(collection_name, clustering=is_clustering))
 
     def get_compaction_state(self, job_id: int) -> Compaction:
-        """Return how far a compaction is (:class:`~airflow_vectordb.rest.compactions.Compaction`)."""
+        """Return the state of a compaction (:class:`~airflow_vectordb.rest.compactions.Compaction`)."""
         return self.send(rest.compactions.describe(job_id))
 
     # Loading ----------------------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ class CollectionMethods(IndexMethods):
         :param partition_names: names of partitions; None: the whole collection
         :param wait: whether to wait; Milvus itself answers immediately
         :param timeout: seconds to wait at most
-        :raises MilvusError: when the server refuses, or when it is not loaded by then
+        :raises MilvusError: if the server refuses, or the collection is not loaded in time
         """
         names = _names(partition_names)
         load = rest.partitions.load(collection_name, names) if names else rest.collections.load(collection_name)
@@ -153,9 +153,9 @@ class CollectionMethods(IndexMethods):
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
         """
-        Take a collection, or some of its partitions, out of memory, and wait until it is; otherwise as ``load``.
+        Release a collection, or some of its partitions, and wait until it is out of memory; otherwise as ``load``.
 
-        :raises MilvusError: when the server refuses, or when it is not released by then
+        :raises MilvusError: if the server refuses, or the collection is not released in time
         """
         names = _names(partition_names)
         release = (
@@ -166,11 +166,11 @@ class CollectionMethods(IndexMethods):
             self._wait_for(waiting.CollectionReleased(collection_name, names), timeout)
 
     def refresh_load(self, collection_name: str) -> None:
-        """Load what was added to a loaded collection since, by an import for instance."""
+        """Load rows that were added to a loaded collection, for example by an import."""
         self.send(rest.collections.refresh_load(collection_name))
 
     def get_load_state(self, collection_name: str, partition_names: Sequence[str] | None = None) -> LoadState:
-        """Return how far it is loaded (:class:`~airflow_vectordb.rest.collections.LoadState`)."""
+        """Return the load state (:class:`~airflow_vectordb.rest.collections.LoadState`)."""
         return self.send(rest.collections.load_state(collection_name, _names(partition_names)))
 
     # Partitions -------------------------------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ class CollectionMethods(IndexMethods):
         return self.send(rest.databases.describe(db_name))
 
     def alter_database_properties(self, db_name: str, properties: Mapping[str, Any]) -> None:
-        """Set properties, for example ``{"database.max.collections": 10}``; others stay as they are."""
+        """Set properties, for example ``{"database.max.collections": 10}``; others do not change."""
         self.send(rest.databases.alter_properties(db_name, properties))
 
     def drop_database_properties(self, db_name: str, property_keys: Sequence[str]) -> None:

@@ -65,11 +65,11 @@ def fields_of(connection: AnyConnection) -> ConnectionFields:
 
 def read_patiently(pauses: Sequence[float]) -> Generator[Sleep | None, Any, ConnectionFields]:
     """
-    Read a connection, again and again while Airflow says that there is none.
+    Read a connection; retry while Airflow reports that it does not exist.
 
     A generator of steps for ``rest.driver``. None: read the connection; send it in, or throw Airflow's exception.
 
-    :raises AirflowNotFoundException: when the last attempt does not find it either
+    :raises AirflowNotFoundException: if the last attempt does not find it either
     """
     reported = ""
     for pause in pauses:
@@ -92,8 +92,8 @@ def config_from_connection(
     """
     Build a configuration from an Airflow connection.
 
-    :param database: used in place of the connection's schema field; None: that one
-    :raises InvalidParametersError: with everything that is wrong in the connection; no secret is in it
+    :param database: used instead of the connection's schema field; None: that one
+    :raises InvalidParametersError: with all problems of the connection, without secrets
     """
     problems: list[str] = []
     config = _config(connection, database, problems)
@@ -110,7 +110,7 @@ def console_link(connection: AnyConnection, database: str | None, collection: st
     Return the URL of a collection's page in Attu, Milvus WebUI or the Zilliz Cloud console.
 
     :param connection: its extra ``console_url`` is a template; hosts of Zilliz Cloud need none
-    :return: the URL, without user and password, since all who may see the task see it; empty: there is none
+    :return: the URL, without user and password, since everyone who sees the task sees it; empty: there is none
     """
     url = _console_url(connection)
     if not url:

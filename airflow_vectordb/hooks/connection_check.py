@@ -1,4 +1,4 @@
-"""``airflow-vectordb check``: what a connection leads to, and whether tasks could work with it. Nothing is changed."""
+"""``airflow-vectordb check``: report on a connection, and whether tasks can use it, without changing anything."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Finding:
 
 def check(conn_id: str, database: str | None = None, collection: str | None = None) -> Iterator[Finding]:
     """
-    Check a connection, and yield what is found as soon as it is.
+    Check a connection, and yield each finding immediately.
 
-    :param database: in place of the connection's; None: that one
+    :param database: instead of the connection's; None: that one
     :param collection: the collection to try privileges on; None: any
     """
     try:

@@ -1,7 +1,7 @@
 """The Test button of the Connections page.
 
-Someone is waiting in front of the form, so there is one attempt and a limit for all of it. What is wrong is said in the
-error's own words; the advice is about fields of the form.
+A user is waiting, so there is one attempt with an overall time limit. The message has the error's own words, and advice
+about fields of the form.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def check_connection(connection: AnyConnection, database: str | None = None) -> 
     """
     Check a connection by listing the collections of its database, once.
 
-    :param database: in place of the connection's schema field; None: that one
+    :param database: instead of the connection's schema field; None: that one
     :return: whether it works, and what was reached or what is wrong, without secrets
     """
     problems: list[str] = []

@@ -23,15 +23,15 @@ class EntityMethods(HookBase):
     """
     Methods of the hook; the names are those of pymilvus's ``MilvusClient`` where it has them.
 
-    Several take
+    Common arguments:
 
-    - ``collection_name``: the collection (or an alias); what reads rows needs it loaded
+    - ``collection_name``: the collection (or an alias); it must be loaded to read rows
     - ``filter``: a boolean expression, for example ``id in [1, 2]``; None: all rows
     - ``filter_params``: values for the ``{names}`` in the filter
-    - ``output_fields``: names of the fields to read; of rows, None is all
+    - ``output_fields``: names of the fields to read; None: all fields of rows
     - ``offset``: rows or hits to skip
     - ``partition_name``: the partition that rows go to; None: the default one
-    - ``partition_names``: names of the partitions to look into; None: all
+    - ``partition_names``: names of the partitions to read; None: all
     - ``consistency_level``: None: the collection's
     """
 
@@ -39,13 +39,13 @@ class EntityMethods(HookBase):
         """
         Insert rows (:func:`rest.entities.insert <airflow_vectordb.rest.entities.insert>`).
 
-        They go in one request if it is under 8 MiB, else in several, one after the other: an error then leaves the rows
-        before it written. ``ingest`` is for many rows, and for files: it checks them, and continues after a failure.
+        Rows are sent in one request if it is under 8 MiB, else in several, one after the other: after an error, earlier
+        rows remain. For many rows and for files, ``ingest`` also checks rows and resumes after a failure.
 
         :param data: a row, a list or generator of rows, a pandas or Polars frame, Arrow data; vectors as lists or NumPy
             arrays
         :return: ``count`` and ``ids``
-        :raises MilvusError: when the server refuses; an insert is repeated only if it surely had no effect
+        :raises MilvusError: if the server refuses; an insert is retried only if it certainly had no effect
         """
         return self._write(data, lambda rows: rest.entities.insert(collection_name, rows, partition=partition_name))
 
@@ -56,7 +56,7 @@ class EntityMethods(HookBase):
         Insert rows, or replace those with the same primary key; as ``insert`` otherwise.
 
         :param data: rows with their primary keys, as for ``insert``
-        :param partial_update: whether fields that a row does not have keep their values (Milvus 2.6)
+        :param partial_update: whether fields missing in a row keep their values (Milvus 2.6)
         """
         return self._write(
             data,
@@ -91,7 +91,7 @@ class EntityMethods(HookBase):
         Read rows by their primary keys.
 
         :param ids: one primary key, or several
-        :return: the rows that there are, values as the server gives them (JSON fields come as text)
+        :return: the rows that exist, with values as the server sends them (JSON fields as text)
         """
         arguments.check_names(output_fields=output_fields, partition_names=partition_names)
         keys = arguments.list_keys(ids, texts=True)
@@ -114,8 +114,8 @@ class EntityMethods(HookBase):
         """
         Read the rows that a filter selects, at most 16,384; ``query_iterator`` reads any number.
 
-        :param limit: rows at most; None: the server's default, 100
-        :return: rows, values as the server gives them (JSON fields come as text)
+        :param limit: maximum number of rows; None: the server's default, 100
+        :return: rows, with values as the server sends them (JSON fields as text)
         """
         arguments.check_names(output_fields=output_fields, partition_names=partition_names)
         return self.send(
@@ -146,15 +146,14 @@ class EntityMethods(HookBase):
         """
         Read all rows that a filter selects, in the order of their primary keys, in constant memory.
 
-        Each page asks for keys after the last one, so it costs the same however many there were before. A page is read
-        at its own time: rows that are written meanwhile may be in it or not. Keys are taken to
-        be unique: of several rows with one key, which ``insert`` allows, some may be left out.
+        Each page queries the keys after the last one. Rows that are written meanwhile may or may not be included. Keys
+        must be unique: if several rows have the same key, which ``insert`` allows, some may be missing.
 
         :param batch_size: rows of a page, 1 to 16,384
-        :param limit: rows in all; None: no limit
-        :param output_fields: names of the fields to read; None: all. The primary key comes with them.
+        :param limit: total number of rows; None: no limit
+        :param output_fields: names of the fields to read; None: all. The primary key is always included.
         :return: pages of rows, none of them empty
-        :raises UnexpectedError: when the server does not answer in the order of keys: rows would be left out
+        :raises UnexpectedError: if the server does not answer in the order of keys, since rows would be missing
         """
         arguments.check_names(output_fields=output_fields, partition_names=partition_names)
         key = self._primary_key(collection_name)
@@ -218,14 +217,12 @@ class EntityMethods(HookBase):
         """
         Find the nearest rows of each of several vectors (:func:`~airflow_vectordb.rest.entities.search`).
 
-        There is no ``search_iterator``: the API has no search that continues where another one ended.
-
-        :param data: query vectors, a list of them or a NumPy array of two dimensions
+        :param data: query vectors: a list, or a NumPy array of two dimensions
         :param anns_field: the vector field; None: the only one
         :param limit: hits for each vector
         :param search_params: ``{"metric_type": "L2", "params": {"ef": 64}}``, or the parameters alone
         :param group_by_field: one hit for each value of this field
-        :return: for each vector its hits, nearest first: primary key under its own name, ``distance``, output fields
+        :return: for each vector its hits, nearest first, each with the primary key, ``distance`` and the output fields
         """
         arguments.check_names(output_fields=output_fields, partition_names=partition_names)
         vectors = arguments.list_vectors(data)
@@ -259,7 +256,7 @@ class EntityMethods(HookBase):
         consistency_level: ConsistencyLevel | None = None,
     ) -> list[list[dict[str, Any]]]:
         """
-        Search several vector fields, and merge what is found (:func:`~airflow_vectordb.rest.entities.hybrid_search`).
+        Search several vector fields, and merge the hits (:func:`~airflow_vectordb.rest.entities.hybrid_search`).
 
         :param reqs: a search for each field: ``{"data": [vector], "annsField": "dense", "limit": 20, "params": {…}}``
         :param ranker: ``{"strategy": "rrf", "params": {"k": 60}}`` (None), or ``{"strategy": "weighted", "params":

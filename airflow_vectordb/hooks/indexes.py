@@ -22,14 +22,14 @@ class IndexMethods(HookBase):
         self, collection_name: str, index_params: Any, *, wait: bool = True, timeout: float = DEFAULT_TIMEOUT
     ) -> list[dict[str, Any]]:
         """
-        Create what is missing of some indexes, and wait until all are built, as pymilvus does.
+        Create missing indexes, and wait until all are built, as pymilvus does.
 
-        ``CreateIndexOperator`` does more: it flushes, replaces other indexes, survives retries and defers.
+        ``CreateIndexOperator`` can also flush, replace indexes, resume after retries and defer.
 
         :param index_params: as for ``CreateIndexOperator``: a dict, a list of dicts, or JSON or YAML text
         :param wait: whether to wait; Milvus itself answers immediately
         :param timeout: seconds to wait at most
-        :raises MilvusError: when they cannot be created, when another index is there, or when it takes longer
+        :raises MilvusError: if they cannot be created, another index exists, or they are not built in time
         """
         with translate_errors():
             specs = rest.index.spec.parse_index_params(index_params)
@@ -66,7 +66,7 @@ class IndexMethods(HookBase):
         return self.send(rest.indexes.list_(collection_name))
 
     def alter_index_properties(self, collection_name: str, index_name: str, properties: Mapping[str, Any]) -> None:
-        """Set properties, ``{"mmap.enabled": True}``. The collection must be released."""
+        """Set properties, for example ``{"mmap.enabled": True}``. The collection must be released."""
         self.send(rest.indexes.alter_properties(collection_name, index_name, properties))
 
     def drop_index_properties(self, collection_name: str, index_name: str, property_keys: Sequence[str]) -> None:
@@ -75,7 +75,7 @@ class IndexMethods(HookBase):
         self.send(rest.indexes.drop_properties(collection_name, index_name, property_keys))
 
     def drop_index(self, collection_name: str, index_name: str) -> None:
-        """Drop an index. If it is on vectors, the collection must be released."""
+        """Drop an index. For a vector index, the collection must be released."""
         self.send(rest.indexes.drop(collection_name, index_name))
 
 

@@ -1,4 +1,4 @@
-"""The hook's methods that bring rows into collections, and delete them: where Airflow's paths meet the ingest."""
+"""The hook's methods that ingest and delete rows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FLUSH_PATIENCE = 1800.0
 
 
 class IngestMethods(HookBase):
-    """Methods of the hook that bring rows in and delete them."""
+    """Methods of the hook that ingest and delete rows."""
 
     @property
     @abstractmethod
@@ -71,16 +71,16 @@ class IngestMethods(HookBase):
         save: Callable[[dict[str, Any]], None] = lambda progress: None,
     ) -> dict[str, Any]:
         """
-        Write rows into a collection: checked, in batches, several at once, in constant memory.
+        Write rows into a collection: checked, in parallel batches, in constant memory.
 
-        The arguments are those of :class:`~airflow_vectordb.operators.ingest.IngestOperator`, which keeps its progress
-        for a retry; a ``@task`` that wants that gives ``progress`` and ``save``.
+        The arguments are those of :class:`~airflow_vectordb.operators.ingest.IngestOperator`, which also stores its
+        progress for a retry; to do that in a ``@task``, pass ``progress`` and ``save``.
 
-        :param progress: what ``save`` was last called with in an earlier try; None: nothing
-        :param save: keeps the progress where a retry finds it; called with JSON-ready data
+        :param progress: the data that ``save`` last received in an earlier try; None: there is none
+        :param save: a function that stores JSON-ready data where a retry finds it
         :return: ``{"collection_name", "rows", "batches", "skipped", "bytes", "seconds"}``
         :raises InvalidParametersError: for rows that cannot be sent, files that cannot be read, wrong arguments
-        :raises MilvusError: when a batch could not be written
+        :raises MilvusError: if a batch could not be written
         """
         if (rows is None) == (source is None):
             raise rest.errors.InvalidParametersError(["give either rows or source"], "ingest")
@@ -149,19 +149,19 @@ class IngestMethods(HookBase):
         dry_run: bool = False,
     ) -> dict[str, Any]:
         """
-        Delete rows in batches, by their primary keys or by a filter. Deleting again what is gone is a no-op.
+        Delete rows in batches, by their primary keys or by a filter. Deleting missing rows is a no-op.
 
         :param collection_name: the collection (or an alias). It must be loaded, unless rows are deleted by ``ids``
-        :param ids: primary keys, a list of the type that the collection's have; a number is one key
-        :param filter: in place of ids: a boolean expression, as ``doc_id in {docs} and page > 3``
-        :param filter_params: values for names in braces in the filter; they are quoted
+        :param ids: primary keys: a list of the collection's key type, or one number
+        :param filter: instead of ids: a boolean expression, for example ``doc_id in {docs} and page > 3``
+        :param filter_params: values for the ``{names}`` in the filter, which are quoted by type
         :param partition_name: the partition to delete from; None: all
         :param batch_rows: rows in one request, at most 16,384
-        :param dry_run: whether to count the rows only
-        :return: ``{"collection_name", "rows", "batches", "dry_run"}``; of ids, ``rows`` is how many were given, unless
-            they were counted
-        :raises InvalidParametersError: for ids that are no list, as a text is none, or no keys of this collection
-        :raises MilvusError: when the server refuses
+        :param dry_run: whether to only count the rows
+        :return: ``{"collection_name", "rows", "batches", "dry_run"}``; with ids, ``rows`` is their number, unless
+            ``dry_run`` counted them
+        :raises InvalidParametersError: if ids are not a list (a string is not), or not keys of this collection
+        :raises MilvusError: if the server refuses
         """
         if (ids is None) == (filter is None) or (filter is not None and not filter.strip()):
             raise rest.errors.InvalidParametersError(["give either ids or a filter"], "deletion")
@@ -239,8 +239,8 @@ def open_sources(source: Any, conn_id: str | None, collection: Any, *, allow_mis
 
     :param source: paths or globs, one or several
     :param collection: as described by the server: vectors of a ``.npy`` are for its vector field
-    :param allow_missing: whether a file that does not exist, or a glob that matches nothing, has no rows
-    :raises InvalidParametersError: with all that do not exist, and those of an unknown format
+    :param allow_missing: whether to ignore files that do not exist, and globs that match nothing
+    :raises InvalidParametersError: with all files that do not exist or have an unknown format
     """
     vectors = [field.name for field in collection.fields if field.type.endswith("Vector")]
     given = [source] if _is_path(source) else source

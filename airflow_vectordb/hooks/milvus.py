@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
     """
-    Talks to Milvus or Zilliz Cloud over its RESTful API v2.
+    Client of Milvus or Zilliz Cloud, over its RESTful API v2.
 
     In a task::
 
@@ -57,19 +57,18 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
             hook.upsert("docs", rows)
             hits = hook.search("docs", [vector], limit=5)
 
-    What its methods return may be returned from a ``@task``: it is JSON-ready, and the next task gets dicts of it.
+    A ``@task`` may return what its methods return: it is JSON-ready, and the next task receives dicts.
 
-    ``send`` sends any call that the functions of ``airflow_vectordb.rest`` make: ``hook.send(rest.users.list_())``. A
-    call that is made and not sent is a ``RuntimeWarning`` in the log.
+    ``send`` sends any call created by the functions of ``airflow_vectordb.rest``: ``hook.send(rest.users.list_())``. A
+    call that is created and not sent logs a ``RuntimeWarning``.
 
-    What calls raise is in ``airflow_vectordb.rest.errors``, and one of Airflow's exceptions at the same time:
-    ``AirflowFailException`` for permanent errors (Airflow does not retry the task), ``AirflowException`` for transient
-    ones.
+    Errors are those of ``airflow_vectordb.rest.errors``, and also Airflow's: ``AirflowFailException`` for permanent
+    errors (Airflow does not retry the task), ``AirflowException`` for transient ones.
 
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``
     :param database: database of calls that name none; None: the connection's (its schema field)
-    :param patient: whether the connection is known to exist, so that Airflow is asked for 30 s when it says that there
-        is none, and not for 3 s
+    :param patient: whether the connection is known to exist, so that reading it is retried for 30 s instead of 3 s if
+        Airflow reports that it is not defined
     """
 
     conn_name_attr = "milvus_conn_id"
@@ -113,10 +112,10 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
     @cached_property
     def config(self) -> MilvusConfig:
         """
-        Where the connection leads to. Its token is registered with Airflow's secrets masker.
+        The configuration from the connection. Its token is registered with Airflow's secrets masker.
 
-        :raises InvalidParametersError: when the connection cannot be used as it is
-        :raises AirflowNotFoundException: when there is none, after a few attempts
+        :raises InvalidParametersError: if the connection is invalid
+        :raises AirflowNotFoundException: if there is none, after a few attempts
         """
         config = self._config_from(self._connection)
         if config.token:
@@ -165,7 +164,7 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
         return console_link(self._connection, self.database, collection) if "_connection" in vars(self) else None
 
     def get_conn(self) -> Client:
-        """Return the client; the same one each time, until :meth:`close`."""
+        """Return the client; always the same one until :meth:`close`."""
         if self._client is None:
             self._client = rest.Client(self.config)
         return self._client
@@ -186,8 +185,8 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
 
         :param call: made by a function of ``airflow_vectordb.rest.indexes``, ``collections``, …
         :param retries: attempts after the first; None: the connection's
-        :param until: until when, by ``time.monotonic``, an answer is of use; None: always
-        :raises MilvusError: when the server refuses, or when it does not answer after all attempts
+        :param until: deadline for an answer, by ``time.monotonic``; None: none
+        :raises MilvusError: if the server refuses, or does not answer after all attempts
         """
         call.body  # noqa: B018 - which makes it one that was sent, even if the connection turns out to be missing
         with translate_errors():
@@ -197,11 +196,11 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
         """
         Poll once whether something is done.
 
-        :param condition: what, a condition of ``airflow_vectordb.waiting``
+        :param condition: a condition of ``airflow_vectordb.waiting``
         :param retries: attempts of each call after the first; None: the connection's
-        :param deadline: when an answer is of no use any more; None: never
+        :param deadline: deadline for an answer; None: none
         :return: ``Done`` with a result, or ``Pending`` with the progress
-        :raises MilvusError: when it failed, or when the server does not answer
+        :raises MilvusError: if it failed, or the server does not answer
         """
         return self._drive(condition.poll(waiting.Memory()), deadline, retries)
 
@@ -219,8 +218,8 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
 
         The arguments are those of :func:`~airflow_vectordb.waiting.polling.poll_until_done`.
 
-        :return: what the wait returns, JSON-ready
-        :raises MilvusError: when it failed, or was not done by the deadline
+        :return: the result of the condition, JSON-ready
+        :raises MilvusError: if it failed, or was not done by the deadline
         """
         steps = waiting.poll_until_done(
             condition,
@@ -244,16 +243,15 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
     @staticmethod
     def schema_from(file: str, *, key: str | None = None, source_conn_id: str | None = None) -> dict[str, Any]:
         """
-        Propose a schema for the rows of a Parquet or Arrow file, to be printed, corrected and kept.
+        Propose a schema for the rows of a Parquet or Arrow file; see the guide on collections.
 
-        Vectors get their dimension from the lists, texts a ``max_length`` with room for twice the longest; columns with
-        nulls are nullable. The whole file is read, a batch at a time. It needs ``pyarrow``, and no Milvus.
+        The whole file is read, a batch at a time. This needs ``pyarrow``, and no Milvus.
 
         :param file: a path, or a URL that Airflow's ``ObjectStoragePath`` reads
-        :param key: the column that is the primary key; None: guessed. If none will do, the server makes the keys
+        :param key: the column of the primary key; None: guessed. If none fits, the server generates the keys
         :param source_conn_id: Airflow connection to read the URL with; None: see :meth:`ingest`
         :return: a schema as ``CreateCollectionOperator`` takes it
-        :raises InvalidParametersError: when the file cannot be read, or a column fits no type
+        :raises InvalidParametersError: if the file cannot be read, or a column fits no type
         """
         with translate_errors():
             path = object_path(file, source_conn_id) if "://" in str(file) else Path(file)
