@@ -6,9 +6,8 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_vectordb.ingest.encoding import RowEncoder
 from airflow_vectordb.ingest.rows import RowChecker
-from airflow_vectordb.ingest.source import Block, Row, Source, Unreadable
+from airflow_vectordb.ingest.source import Row, Source, Unreadable
 from airflow_vectordb.rest.http.json import EncodedRows
 
 #: Bytes of rows in one request. Milvus takes 64 MiB.
@@ -98,7 +97,6 @@ class Batcher:
         spare: list[bytearray] | None = None,
     ) -> None:
         self._checker = checker
-        self._encoder = RowEncoder({rule.name: rule.floats for rule in checker.rules.values()})
         needed = {document_field: "documents are replaced by it", key_field: "key_field tells rows apart by it"}
         self._needed = {name: why for name, why in needed.items() if name}
         self._document_field = document_field
@@ -115,6 +113,9 @@ class Batcher:
         :param source: its rows
         :param first: number of the row to begin with, from 0
         """
+        import orjson
+
+        options = orjson.OPT_SERIALIZE_NUMPY
         rows = self._no_rows()
         keys: dict[Any, int] = {}
         documents: list[Any] = []
@@ -126,11 +127,19 @@ class Batcher:
             return Batch(rows, tuple(keys), size, Position(number, position), seen, tuple(documents))
 
         for block in source.blocks(first):
-            for position, row, encoded, problems in self._encoded(block):
-                if not problems and key is not None and (twice := keys.get(row[key])) is not None:
-                    problems = [f"{key}: {row[key]!r} is also the key of row {twice + 1:,}"]
-                if len(encoded) > MAX_ROW_BYTES:
-                    problems = [f"{len(encoded):,} bytes, and one request may have {MAX_ROW_BYTES:,}"]
+            fitting = self._checker.fitting(block.matrices)
+            for position, row in enumerate(block.rows, start=block.first):
+                checked, problems = self._checked(row, fitting)
+                if not problems and key is not None and (twice := keys.get(checked[key])) is not None:
+                    problems = [f"{key}: {checked[key]!r} is also the key of row {twice + 1:,}"]
+                encoded = b""
+                if not problems:
+                    try:
+                        encoded = orjson.dumps(checked, option=options)
+                    except orjson.JSONEncodeError as error:
+                        problems = [_unencodable(checked, error)]
+                    if len(encoded) > MAX_ROW_BYTES:
+                        problems = [f"{len(encoded):,} bytes, and one request may have {MAX_ROW_BYTES:,}"]
                 if problems:
                     self._on_bad_row(BadRow(source.name, position + 1, tuple(problems), number))
                     seen += 1
@@ -142,21 +151,11 @@ class Batcher:
                 size += len(encoded) + 1
                 seen += 1
                 if key is not None:
-                    keys[row[key]] = position
+                    keys[checked[key]] = position
                 if document_field:
-                    documents.append(row[document_field])
+                    documents.append(checked[document_field])
             position = block.first + len(block.rows)
         yield batch()
-
-    def _encoded(self, block: Block) -> Iterator[tuple[int, Mapping[str, Any], bytes, list[str]]]:
-        """Yield each row's number, the row, its text, and what is wrong with it."""
-        fitting = self._checker.fitting(block.matrices)
-        for start in range(0, len(block.rows), self._encoder.group_rows):
-            group = [self._checked(row, fitting) for row in block.rows[start : start + self._encoder.group_rows]]
-            texts = self._encoder.encode([row for row, problems in group if not problems])
-            for position, (row, problems) in enumerate(group, start=block.first + start):
-                encoded, unencodable = (b"", []) if problems else next(texts)
-                yield position, row, encoded, problems or unencodable
 
     def _checked(self, row: Row | Unreadable, fitting: Container[str]) -> tuple[dict[str, Any], list[str]]:
         if isinstance(row, Unreadable):
@@ -172,6 +171,17 @@ class Batcher:
 
     def _no_rows(self) -> EncodedRows:
         return EncodedRows(memory=self._spare.pop() if self._spare else None)
+
+
+def _unencodable(row: Mapping[str, Any], error: Exception) -> str:
+    import orjson
+
+    for name, value in row.items():
+        try:
+            orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+        except orjson.JSONEncodeError:
+            return f"{name}: a {type(value).__name__} has no form in JSON"
+    return str(error)
 
 
 __all__ = ["MAX_BYTES", "MAX_ROWS", "BadRow", "Batch", "Batcher", "Position"]
