@@ -69,6 +69,7 @@ with DAG("wait_elsewhere", schedule=None, params=PARAMS, default_args=RETRIES, t
         task_id="index_is_built",
         collection_name=COLLECTION,
         index_name="vector",
+        min_rows=360,  # for seconds after a flush, an index is finished and covers none of its rows
         deferrable=True,
         timeout=timedelta(hours=6),
     )
