@@ -35,7 +35,7 @@ class HookBase:
         """Wait until something is done."""
 
     def _own_name(self, described: Collection) -> str:
-        """Return the name of a collection, which Milvus 2.6 describes by the alias that it was asked for."""
+        """Return the name of a collection: Milvus 2.6 describes it under the requested alias."""
         if described.aliases is None or described.name in described.aliases:
             # A server that does not know the call knows no alias either.
             unknown = (rest.errors.AliasNotFoundError, rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError)
@@ -44,7 +44,7 @@ class HookBase:
         return described.name
 
     def _describe_target(self, name: str) -> Collection:
-        """Describe the collection that a name leads to, by its own name: an alias may lead elsewhere later."""
+        """Describe the collection behind a name, under its own name: an alias may be moved later."""
         described = self.send(rest.collections.describe(name))
         with suppress(rest.errors.PermissionDeniedError):  # to ask about aliases
             return replace(described, name=self._own_name(described))

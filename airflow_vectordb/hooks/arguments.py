@@ -19,26 +19,26 @@ _LISTED = 10
 
 
 def check_names(**given: Any) -> None:
-    """Refuse what is not a list of names."""
+    """Refuse a value that is not a list of names."""
     _refuse(
         problem for name, value in given.items() if value is not None for problem in lists.problems_of_list(name, value)
     )
 
 
 def check_searches(reqs: Any) -> None:
-    """Refuse what is not a list of searches, each with a list of vectors."""
+    """Refuse a value that is not a list of searches, each with a list of vectors."""
     _refuse(lists.problems_of_searches("reqs", reqs))
 
 
 def list_vectors(data: Any) -> list[Any]:
-    """Return a list of vectors as a list. One vector by itself is refused."""
+    """Return vectors as a list. A single vector is refused."""
     vectors = list(data) if lists.is_list(data) else data
     _refuse(lists.problems_of_vectors("data", vectors))
     return list(vectors)
 
 
 def list_keys(ids: Any, *, texts: bool) -> list[Any]:
-    """Return primary keys, given as several or as one; a text is one where it cannot be meant as a filter."""
+    """Return primary keys, given as several or as one; a string is a key if it cannot be meant as a filter."""
     if (not isinstance(ids, bool) and isinstance(ids, Integral)) or (texts and isinstance(ids, str)):
         return [ids]
     if lists.is_list(ids):

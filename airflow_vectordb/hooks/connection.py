@@ -59,7 +59,7 @@ AnyConnection = Union["Connection", ConnectionFields]
 
 
 def fields_of(connection: AnyConnection) -> ConnectionFields:
-    """Copy what is read of an Airflow connection."""
+    """Copy the fields of an Airflow connection that are read."""
     return ConnectionFields(*(getattr(connection, field.name) for field in fields(ConnectionFields)))
 
 
@@ -170,7 +170,7 @@ def _extra(connection: AnyConnection, problems: list[str]) -> Mapping[str, Any]:
 
 
 def _console_url(connection: AnyConnection) -> str | None:
-    """Return the extra ``console_url`` without user and password; None: they cannot be told from the rest."""
+    """Return the extra ``console_url`` without user and password; None: they cannot be separated."""
     url = str(_extra(connection, []).get("console_url") or "")
     scheme, mark, target = url.partition("://")
     end = min((target.find(sign) for sign in "/?#\\" if sign in target), default=len(target))
@@ -187,7 +187,7 @@ def _host_of(url: str) -> str:
 
 
 def _oddities(connection: AnyConnection) -> Iterator[str]:
-    """Yield what works, but is surely not meant."""
+    """Yield settings that work, but are probably not intended."""
     extra = _extra(connection, [])
     if (kind := connection.conn_type or "") != CONNECTION_TYPE:
         yield f"its type should be {CONNECTION_TYPE!r}, not {kind!r}: only that one has the form and the Test button"

@@ -88,7 +88,7 @@ def check_connection(connection: AnyConnection, database: str | None = None) -> 
     Check a connection by listing the collections of its database, once.
 
     :param database: instead of the connection's schema field; None: that one
-    :return: whether it works, and what was reached or what is wrong, without secrets
+    :return: whether it works, and a message, without secrets
     """
     problems: list[str] = []
     config = None
@@ -122,8 +122,8 @@ def connection_in_environment(conn_id: str) -> Connection | None:
     """
     Read a connection that Airflow cannot read.
 
-    The API server puts what is in the form into an environment variable, as a URI. With a port that no URI may have
-    it cannot be read again, and Airflow says that it is not defined.
+    The API server puts the form's values into an environment variable, as a URI. With an invalid port that cannot be
+    read, and Airflow reports that the connection is not defined.
 
     :return: the connection, with the port as it was given; None if there is none, or if it still cannot be read
     """
@@ -141,7 +141,7 @@ def connection_in_environment(conn_id: str) -> Connection | None:
 
 
 def explain(error: errors.MilvusError, config: MilvusConfig, advice: str | None = None) -> str:
-    """Word an error for the form, with some advice; None: what is usually to be done about such an error."""
+    """Word an error for the form, with advice; None: the usual advice for such an error."""
     return error.with_context(hint=advice or _advice(error, config)).text(longest=LONGEST_CAUSE).replace("\n", " ")
 
 

@@ -42,7 +42,7 @@ class IngestMethods(HookBase):
     @property
     @abstractmethod
     def config(self) -> MilvusConfig:
-        """Where the connection leads to."""
+        """The configuration from the connection."""
 
     @translate_errors()
     def ingest(
@@ -299,7 +299,7 @@ def _find(given: Any, conn_id: str | None) -> list[Any]:
 
 
 def object_path(given: Any, conn_id: str | None) -> Any:
-    """Return an ``ObjectStoragePath``, whose storage can be reached with what is installed."""
+    """Return an ``ObjectStoragePath``; check that the packages for its storage are installed."""
     from airflow.sdk import ObjectStoragePath  # loads fsspec
 
     try:

@@ -259,7 +259,7 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
                 return rest.schema.propose.schema_from(stream, path.name, key=key)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Return whether the connection works, and what was reached or what is wrong, for the Test button."""
+        """Return whether the connection works, and a message, for the Test button."""
         try:
             connection: Any = self.get_connection(self.milvus_conn_id)
         except AirflowNotFoundException as error:

@@ -1,4 +1,4 @@
-"""What several operators ask about aliases."""
+"""Questions about aliases that several operators share."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def own_name(hook: MilvusHook, described: Collection) -> str:
-    """Return the name of a collection, which Milvus 2.6 describes by the alias that it was asked for."""
+    """Return the name of a collection: Milvus 2.6 describes it under the requested alias."""
     return hook._own_name(described)
 
 
 def aliases_of(hook: MilvusHook, described: Collection) -> tuple[str, ...]:
-    """Return the aliases of a collection; the name that it was asked for by is among them if it is one."""
+    """Return the aliases of a collection, including the requested name if that is one."""
     if described.aliases is not None:
         return described.aliases
     # A server that does not know the calls knows no aliases either.
@@ -33,7 +33,7 @@ def aliases_of(hook: MilvusHook, described: Collection) -> tuple[str, ...]:
 
 def refuse_aliases(hook: MilvusHook, described: Collection, hint: str) -> None:
     """
-    Refuse to drop a collection that an alias leads to: its readers would be left with nothing.
+    Refuse to drop a collection that an alias points to: its readers would find nothing.
 
     :raises ConflictError: if there is an alias
     """

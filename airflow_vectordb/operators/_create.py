@@ -1,4 +1,4 @@
-"""Creating indexes, so that what exists in the end is what was asked for."""
+"""Creating indexes, and verifying that they are as requested."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 class IndexCreation:
     """
-    Compares what exists with what is asked for, creates what is missing, and reads back what came of it.
+    Compares existing indexes with the request, creates missing ones, and reads back the result.
 
-    :param specs: what is asked for, resolved against the collection
+    :param specs: the requested indexes, resolved against the collection
     :param replacement: makes room for an index that differs from one that exists; None: that is an error
     :param fail_on_same: whether an index that exists already is an error, even if it is the same
-    :raises IndexMismatchError: when other indexes are in the way
+    :raises IndexMismatchError: if other indexes are in the way
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class IndexCreation:
 
     def create(self, *, reread: bool) -> list[IndexDescription]:
         """
-        Create what is missing; return a description of each index, in the order of the specs.
+        Create missing indexes; return a description of each one, in the order of the specs.
 
         :param reread: whether to describe also what existed already, and has changed since
-        :raises IndexMismatchError: when the server has or builds something else
+        :raises IndexMismatchError: if the server has or builds another index
         """
         self._make_room({})
         missing = bool(self._plan.to_create)
@@ -101,7 +101,7 @@ class IndexCreation:
             self._replacement.release_and_drop(in_the_way)
 
     def _create_missing(self) -> None:
-        """Create all that is missing in one call; on a conflict compare again, and find out what is the same."""
+        """Create all missing indexes in one call; on a conflict, compare again."""
         try:
             self._send_plan()
         except rest.errors.IndexMismatchError:

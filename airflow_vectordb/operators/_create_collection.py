@@ -1,4 +1,4 @@
-"""Creating collections, so that what exists in the end is what was asked for."""
+"""Creating collections, and verifying that they are as requested."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _QUICK_INDEX = {"fieldName": "vector"}
 
 @dataclass(frozen=True)
 class _Request:
-    """What is asked for."""
+    """The requested collection."""
 
     schema: SchemaSpec
     properties: Mapping[str, Any]
@@ -88,7 +88,7 @@ def _read_arguments(task: CreateCollectionOperator, hook: MilvusHook) -> _Reques
 
 
 class _Creation:
-    """Compares what exists with what is asked for, and creates, alters or replaces it."""
+    """Compares an existing collection with the request, and creates, alters or replaces it."""
 
     def __init__(self, task: CreateCollectionOperator, hook: MilvusHook, request: _Request, *, retried: bool) -> None:
         self._task = task

@@ -1,4 +1,4 @@
-"""Replacing an index: what has to happen around its drop, so that nothing is lost on the way."""
+"""Replacing an index: release and drop, then load again or restore."""
 
 from __future__ import annotations
 
@@ -35,19 +35,18 @@ class IndexReplacement:
     """
     Makes room for an index, and loads the collection again when the index is built.
 
-    **How it works:** an index of a loaded collection cannot be dropped. So what is loaded, and what is about to be
-    dropped, is written down before anything changes, where a retry of this task instance finds it; then the collection
-    is released, the index dropped and (by the operator) created and waited for, and what was loaded is loaded again.
-    Each step asks the server first, so it can be repeated from any point.
+    **How it works:** an index of a loaded collection cannot be dropped. So the load state and the index to drop are
+    stored first, where a retry of this task instance finds them; then the collection is released, the index dropped and
+    (by the operator) created and waited for, and the collection is loaded again. Each step checks the server's state
+    first, so it can be repeated from any point.
 
-    **If the new index is refused or cannot be built,** the old one is created again, and the collection is loaded
-    again; the task fails all the same. Should even that fail with a transient error, the task fails in a way that
-    Airflow retries: the retry begins with the new index again.
+    **If the new index is refused or cannot be built,** the old one is created and loaded again, and the task fails. If
+    that fails with a transient error, Airflow retries the task, which begins with the new index again.
 
     **Known limits:** between release and load the collection cannot be searched. Replica number, resource groups and
-    load fields are not visible over the RESTful API: the server's defaults are loaded. A run that is never retried to
-    its end leaves the collection released. Two tasks that replace indexes of one collection at the same time are in
-    each other's way, and one of them may fail; but the last one loads what either of them has released.
+    load fields are not visible over the RESTful API: the server's defaults are used. A task that is not retried to its
+    end leaves the collection released. If two tasks replace indexes of one collection at the same time, one of them may
+    fail, but the last one loads what either of them has released.
     """
 
     def __init__(self, task: WaitingOperator, hook: MilvusHook, context: Context, state: ResumeState) -> None:
@@ -131,7 +130,7 @@ class IndexReplacement:
             self._task.log.warning("What was written down for retries could not be deleted: %s", error)
 
     def on_failure(self, error: MilvusError) -> MilvusError:
-        """After a permanent error, restore what was there; return the error to raise, which says what came of it."""
+        """After a permanent error, restore the old index; return the error to raise, with the outcome."""
         build_failed = isinstance(error, rest.errors.IndexFailedError)
         if build_failed:
             error = error.with_context(hint="Another try drops it, and begins again.")

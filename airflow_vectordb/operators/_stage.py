@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def write_parts(task: ImportOperator, hook: MilvusHook, kept: RetryState, rows: Any) -> dict[str, Any]:
-    """Write the rows of a task as parts, but for those that an earlier try has written; return what is staged."""
+    """Write a task's rows as parts, except those of an earlier try; return the staged parts."""
     fact = kept.get() or {}
     if "staged" not in fact:
         folder = f"{task.collection_name}-{uuid.uuid4().hex[:12]}"
@@ -98,7 +98,7 @@ def paths_for_server(task: ImportOperator, staged: Mapping[str, Any]) -> tuple[t
 
 
 def remove_parts(task: ImportOperator, staged: Mapping[str, Any]) -> None:
-    """Remove what is staged. The rows are there: nothing that goes wrong here fails the task."""
+    """Remove the parts. The rows are imported, so errors here do not fail the task."""
     folder = _folder(task, staged["folder"])
     try:
         folder.fs.invalidate_cache()
@@ -109,7 +109,7 @@ def remove_parts(task: ImportOperator, staged: Mapping[str, Any]) -> None:
 
 
 def _abort_uploads(task: ImportOperator, folder: Any) -> None:
-    """Abort what a killed try has left: S3 keeps, and charges for, uploads that nobody completes."""
+    """Abort uploads of a killed try: S3 stores, and charges for, incomplete uploads."""
     if not hasattr(folder.fs, "list_multipart_uploads"):
         return
     try:

@@ -135,14 +135,14 @@ class SwitchAliasOperator(WaitingOperator):
         return result
 
     def find_current(self, hook: MilvusHook) -> str | None:
-        """Return the collection that the alias leads to; None: there is no such alias."""
+        """Return the collection that the alias points to; None: there is no such alias."""
         try:
             return hook.send(rest.aliases.describe(self.alias))
         except rest.errors.AliasNotFoundError:
             return None
 
     def _move(self, hook: MilvusHook, current: str | None, target: str) -> str | None:
-        """Create the alias, or move it; return the collection that it led to."""
+        """Create the alias, or move it; return the collection that it pointed to."""
         if current is None:
             try:
                 hook.send(rest.aliases.create(self.alias, target))

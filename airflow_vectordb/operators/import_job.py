@@ -147,7 +147,7 @@ class ImportOperator(WaitingOperator):
         return problems + check_rows("max_bad_rows", self.max_bad_rows) + check_size("part_bytes", self.part_bytes)
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
-        """Stage what is to be staged, start the job unless there is one, and wait for it."""
+        """Stage the rows, start the job unless it exists, and wait for it."""
         kept = self._retry_state(context)
         earlier = (kept.get() or {}).get("result")
         if earlier is not None:
@@ -266,7 +266,7 @@ class ImportOperator(WaitingOperator):
 
 
 def _as_groups(files: Any) -> list[tuple[str, ...]] | None:
-    """Return groups of paths; None for what is neither a path nor a list."""
+    """Return groups of paths; None for a value that is neither a path nor a list."""
     given = [files] if isinstance(files, str) else files
     if not isinstance(given, Sequence) or isinstance(given, bytes):
         return None
@@ -285,7 +285,7 @@ def _wrong_paths(groups: Sequence[Sequence[Any]]) -> list[str]:
 
 
 def _check_files(files: Any) -> list[str]:
-    """Check the argument when the DAG is parsed; what is rendered later passes."""
+    """Check the argument when the DAG is parsed; values that are rendered later pass."""
     if hasattr(files, "resolve"):  # a task's output
         return []
     groups = _as_groups(files)

@@ -134,7 +134,7 @@ class CreateIndexOperator(WaitingOperator):
         return result
 
     def on_failure(self, hook: MilvusHook, context: Context, state: ResumeState, error: MilvusError) -> MilvusError:
-        """Restore what a replacement took away, if the error is permanent; say what is missing, if it is transient."""
+        """After a replacement, restore the old index if the error is permanent; otherwise log what is missing."""
         if self.if_exists != "replace":
             return error
         return operators._replace.IndexReplacement(self, hook, context, state).on_failure(error)
@@ -190,7 +190,7 @@ class CreateIndexOperator(WaitingOperator):
         return creation.create(reread=self.flush)
 
     def _flush(self, hook: MilvusHook, described: Collection) -> int:
-        """Seal what was inserted so far; return how many rows there are, 0 if only the wait will tell."""
+        """Seal the rows inserted so far; return their number, 0 if it is not known yet."""
         rows = 0
         if described.load == "LoadStateLoaded":
             try:

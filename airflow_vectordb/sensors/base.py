@@ -91,11 +91,11 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
 
     @abstractmethod
     def condition(self) -> Condition:
-        """Return what is waited for, or raise InvalidParametersError with everything that is wrong."""
+        """Return the condition, or raise InvalidParametersError with all problems."""
 
     @abstractmethod
     def found(self, result: Any) -> Iterable[str]:
-        """Return lines for the log that say what was found."""
+        """Return lines for the log that describe the result."""
 
     def execute(self, context: Context) -> Any:
         """Wait."""
@@ -177,7 +177,7 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
                 self.log.info("%s", rest.text.sanitize_text(line, rest.text.LONGEST_LINE))
 
     def airflow_error(self, error: MilvusError, exception: type[AirflowException] | None = None) -> MilvusError:
-        """Return an error that is Airflow's, too: after a timeout, Airflow does not retry a sensor."""
+        """Return an error that is also Airflow's: after a time-out, Airflow does not retry a sensor."""
         if isinstance(error, rest.errors.WaitTimeoutError):
             error, exception = error.with_context(hint=NO_RETRY), AirflowSensorTimeout
         return super().airflow_error(error, exception)
@@ -193,7 +193,7 @@ def _knows_first_poll(ti: Any, context: Context) -> bool:
 
 
 def _skip(why: BaseException) -> AirflowSkipException:
-    """Say why a sensor is skipped: the log of a skipped task has no other trace of it than this text."""
+    """Skip the sensor with the reason: the log of a skipped task shows nothing else."""
     return AirflowSkipException(f"{why}; skipped instead of failed")
 
 

@@ -1,4 +1,4 @@
-"""Sensors: wait for what another DAG, or another program, does in Milvus."""
+"""Sensors: wait for work in Milvus that another DAG or program started."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class IndexSensor(MilvusSensor):
         )
 
     def condition(self) -> Condition:
-        """Return what is waited for: that the indexes are built."""
+        """Return the condition: the indexes are built."""
         names: tuple[str, ...] = ()
         min_rows, problems = parse_rows("min_rows", self.min_rows)
         try:
@@ -102,7 +102,7 @@ class CollectionLoadSensor(MilvusSensor):
         )
 
     def condition(self) -> Condition:
-        """Return what is waited for: that the collection is loaded."""
+        """Return the condition: the collection is loaded."""
         names = parse_names("partition_names", self.partition_names, collection_name=self.collection_name)
         return waiting.CollectionLoaded(self.collection_name, names, wait_if_missing=True)
 
@@ -135,7 +135,7 @@ class ImportSensor(MilvusSensor):
         self.raise_if_invalid(*check_literal(job_id=_text(job_id)), *check_literals(collection_name=collection_name))
 
     def condition(self) -> Condition:
-        """Return what is waited for: that the job is completed."""
+        """Return the condition: the job is completed."""
         job_id = _text(self.job_id)
         if problems := validate_rendered(job_id=job_id):
             raise rest.errors.InvalidParametersError(problems)

@@ -149,7 +149,7 @@ def _check_keys(checks: Any) -> list[str]:
 
 
 class _CreateForAlias(CreateCollectionOperator):
-    """Creates a collection, unless the alias can never lead to it: before all the work, not after it."""
+    """Creates a collection, unless the alias is invalid: that should fail before all the work."""
 
     custom_operator_name = "CreateCollectionOperator"  # on Airflow's pages
     template_fields: Sequence[str] = (*CreateCollectionOperator.template_fields, "alias")
@@ -168,7 +168,7 @@ class _CreateForAlias(CreateCollectionOperator):
 
 
 class _SwitchToNewer(SwitchAliasOperator):
-    """Moves the alias, unless it leads to the collection of a run that was due later."""
+    """Moves the alias, unless it points to the collection of a run that was due later."""
 
     custom_operator_name = "SwitchAliasOperator"  # on Airflow's pages
 
@@ -202,7 +202,7 @@ class _DropOldCollections(MilvusOperator):
         self.raise_if_invalid()
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, list[str]]:
-        """Drop what is not needed any more; return the names of what is kept, and of what was dropped."""
+        """Drop collections that are no longer needed; return the names of those kept and dropped."""
         runs = self._states_of_runs(context)
         kept, dropped = [self.collection_name], []
         published = 1

@@ -42,7 +42,7 @@ class MilvusTrigger(BaseTrigger):
         that is), ``seconds`` (how long it is)
     :param poll_interval: seconds, the longest pause between two polls
     :param started: seconds since the epoch: when the wait began
-    :param server_confirmed: whether Milvus has answered the task before, so that the connection is known to lead to it
+    :param server_confirmed: whether Milvus has answered the task before, so that the connection is known to be right
     :param milvus_conn_id: id of an Airflow connection of type ``milvus``
     :param database: the database; None: the connection's
     :param resume_kwargs: returned in the event: what the task needs to continue, JSON-ready, since ``dag.test()``
