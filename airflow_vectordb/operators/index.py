@@ -134,7 +134,7 @@ class CreateIndexOperator(WaitingOperator):
         return result
 
     def on_failure(self, hook: MilvusHook, context: Context, state: ResumeState, error: MilvusError) -> MilvusError:
-        """After a replacement, restore the old index if the error is permanent; otherwise log what is missing."""
+        """After a failed replacement, restore the old index or report what is missing."""
         if self.if_exists != "replace":
             return error
         return operators._replace.IndexReplacement(self, hook, context, state).on_failure(error)

@@ -178,19 +178,19 @@ def truncate(name: str, *, database: str | None = None) -> Call[None]:
 
 
 def alter_properties(name: str, properties: Mapping[str, Any], *, database: str | None = None) -> Call[None]:
-    """Set properties, as ``{"collection.ttl.seconds": 86400}``; others stay as they are."""
+    """Set properties, for example ``{"collection.ttl.seconds": 86400}``; others do not change."""
     body = build_body(database, collectionName=name, properties=property_values(properties))
     return Call("collections/alter_properties", body, parse_none)
 
 
 def drop_properties(name: str, keys: Sequence[str], *, database: str | None = None) -> Call[None]:
-    """Set properties, as ``["collection.ttl.seconds"]``, back to their defaults."""
+    """Reset properties, for example ``["collection.ttl.seconds"]``, to their defaults."""
     body = build_body(database, collectionName=name, propertyKeys=as_list("keys", keys))
     return Call("collections/drop_properties", body, parse_none)
 
 
 def refresh_load(name: str, *, database: str | None = None) -> Call[None]:
-    """Load what was added to a loaded collection, as by an import. The call returns before it is loaded."""
+    """Load rows that were added to a loaded collection, for example by an import. The call does not wait for that."""
     return Call("collections/refresh_load", build_body(database, collectionName=name), parse_none)
 
 
@@ -200,7 +200,7 @@ def load(name: str, *, database: str | None = None) -> Call[None]:
 
 
 def release(name: str, *, database: str | None = None) -> Call[None]:
-    """Take a collection out of memory. The call returns before it is released."""
+    """Release a collection from memory. The call returns before it is released."""
     return Call("collections/release", build_body(database, collectionName=name), parse_none)
 
 
@@ -243,7 +243,7 @@ def row_count(name: str, *, database: str | None = None) -> Call[int]:
 
 
 def flush(name: str, *, database: str | None = None) -> Call[None]:
-    """Seal what was inserted, so that it is indexed (Milvus 2.5 and later). The call returns before it is counted."""
+    """Seal inserted rows, so that they are indexed (Milvus 2.5 and later). The call returns before they are counted."""
     return Call("collections/flush", build_body(database, collectionName=name), parse_none)
 
 

@@ -28,9 +28,9 @@ class Compaction(Result):
 
 def compact(collection: str, *, clustering: bool = False, database: str | None = None) -> Call[int]:
     """
-    Merge small segments, and take deleted rows out of them; return an id for :func:`describe`.
+    Merge small segments and remove deleted rows; return an id for :func:`describe`.
 
-    The call returns before it is done. A second one starts a second compaction, so the call is not repeated.
+    The call returns before it is done. A second call would start a second compaction, so it is not retried.
 
     :param clustering: whether rows are sorted into segments by the clustering key
     """
@@ -39,7 +39,7 @@ def compact(collection: str, *, clustering: bool = False, database: str | None =
 
 
 def describe(job_id: int) -> Call[Compaction]:
-    """Return how far the compaction is that :func:`compact` started (``collections/get_compaction_state``)."""
+    """Return the state of a compaction that :func:`compact` started (``collections/get_compaction_state``)."""
     return Call("collections/get_compaction_state", build_body(jobID=job_id), _compaction)
 
 

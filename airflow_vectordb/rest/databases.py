@@ -12,7 +12,7 @@ from airflow_vectordb.rest.lists import as_list
 
 def create(name: str, *, properties: Mapping[str, Any] | None = None) -> Call[None]:
     """
-    Create a database, with properties as ``{"database.max.collections": 10}``.
+    Create a database, with properties, for example ``{"database.max.collections": 10}``.
 
     It fails if the database exists, so the call is not repeated: that could fail because of its own success.
     """
@@ -26,12 +26,12 @@ def describe(name: str) -> Call[dict[str, Any]]:
 
 
 def alter_properties(name: str, properties: Mapping[str, Any]) -> Call[None]:
-    """Set properties; others stay as they are. Milvus 2.6 takes ``databases/alter`` for it, too."""
+    """Set properties; others do not change. Milvus 2.6 also has the path ``databases/alter`` for this."""
     return Call("databases/alter_properties", build_body(name, properties=property_values(properties)), parse_none)
 
 
 def drop_properties(name: str, keys: Sequence[str]) -> Call[None]:
-    """Set properties, as ``["database.max.collections"]``, back to their defaults."""
+    """Reset properties, for example ``["database.max.collections"]``, to their defaults."""
     return Call("databases/drop_properties", build_body(name, propertyKeys=as_list("keys", keys)), parse_none)
 
 

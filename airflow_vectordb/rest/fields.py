@@ -22,7 +22,7 @@ def add(collection: str, field: Mapping[str, Any], *, database: str | None = Non
 def alter_properties(
     collection: str, field_name: str, params: Mapping[str, Any], *, database: str | None = None
 ) -> Call[None]:
-    """Set parameters of a field: ``max_length``, ``max_capacity`` or ``mmap.enabled``, as ``{"max_length": 512}``."""
+    """Set ``max_length``, ``max_capacity`` or ``mmap.enabled`` of a field, for example ``{"max_length": 512}``."""
     body = build_body(database, collectionName=collection, fieldName=field_name, fieldParams=dict(params))
     return Call("collections/fields/alter_properties", body, parse_none)
 

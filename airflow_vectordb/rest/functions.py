@@ -13,7 +13,7 @@ from airflow_vectordb.rest.http.call import Call, build_body, parse_none
 
 def add(collection: str, function: Mapping[str, Any], *, database: str | None = None) -> Call[None]:
     """
-    Add a function. It fails if the function exists, so the call is not repeated.
+    Add a function. It fails if the function exists, so the call is not retried.
 
     :param function: ``{"name", "type", "inputFieldNames", "outputFieldNames", "params"}``
     """
@@ -22,13 +22,13 @@ def add(collection: str, function: Mapping[str, Any], *, database: str | None = 
 
 
 def alter(collection: str, name: str, function: Mapping[str, Any], *, database: str | None = None) -> Call[None]:
-    """Alter a function: ``function`` has all of it, as for :func:`add`."""
+    """Alter a function: ``function`` is the whole definition, as for :func:`add`."""
     body = build_body(database, collectionName=collection, functionName=name, function=dict(function))
     return Call("collections/alter_function", body, parse_none)
 
 
 def drop(collection: str, name: str, *, database: str | None = None) -> Call[None]:
-    """Drop a function of a collection. A repeated call would find none, so it is not repeated."""
+    """Drop a function of a collection. It fails if there is none, so the call is not retried."""
     body = build_body(database, collectionName=collection, FunctionName=name)
     return Call("collections/drop_function", body, parse_none, idempotent=False)
 

@@ -100,12 +100,12 @@ def create(
 
 
 def describe(job_id: str, *, database: str | None = None) -> Call[ImportJob]:
-    """Return how far a job is (Milvus 2.5 and later; :func:`get_progress` before)."""
+    """Return the progress of a job (Milvus 2.5 and later; :func:`get_progress` before)."""
     return Call("jobs/import/describe", build_body(database, jobId=job_id), _job)
 
 
 def get_progress(job_id: str, *, database: str | None = None) -> Call[ImportJob]:
-    """Return how far a job is, in the spelling of Milvus 2.4."""
+    """Return the progress of a job, over the path of Milvus 2.4."""
     return Call("jobs/import/get_progress", build_body(database, jobId=job_id), _job)
 
 

@@ -61,7 +61,7 @@ def list_(collection: str, *, database: str | None = None) -> Call[list[str]]:
 def alter_properties(
     collection: str, index_name: str, properties: Mapping[str, Any], *, database: str | None = None
 ) -> Call[None]:
-    """Set properties, as ``{"mmap.enabled": True}``, not what it was built with. The collection must be released."""
+    """Set properties (not build parameters), as ``{"mmap.enabled": True}``. The collection must be released."""
     body = build_body(database, collectionName=collection, indexName=index_name, properties=dict(properties))
     return Call("indexes/alter_properties", body, parse_none)
 
@@ -69,7 +69,7 @@ def alter_properties(
 def drop_properties(
     collection: str, index_name: str, keys: Sequence[str], *, database: str | None = None
 ) -> Call[None]:
-    """Set properties, as ``["mmap.enabled"]``, back to their defaults. The collection must be released."""
+    """Reset properties, as ``["mmap.enabled"]``, to their defaults. The collection must be released."""
     body = build_body(database, collectionName=collection, indexName=index_name, propertyKeys=as_list("keys", keys))
     return Call("indexes/drop_properties", body, parse_none)
 

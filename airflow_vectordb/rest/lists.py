@@ -1,4 +1,4 @@
-"""Arguments that are lists. Python would iterate over a text letter by letter: it is refused in place of one."""
+"""Arguments that are lists. A string is refused, since Python would iterate over its letters."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def problems_of_list(name: str, value: Any, of: str = "names") -> list[str]:
 
 
 def problems_of_vectors(name: str, data: Any) -> list[str]:
-    """Return what is wrong with a list of vectors. One vector by itself is no such list."""
+    """Return what is wrong with a list of vectors. A single vector is refused."""
     if not is_list(data):
         return [f"{name} is {describe_value(data)}: give a list of vectors: [vector]"]
     wrong = ((at, one) for at, one in enumerate(data) if one is None or isinstance(one, Number))

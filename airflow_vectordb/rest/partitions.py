@@ -41,7 +41,7 @@ def load(collection: str, partitions: Sequence[str], *, database: str | None = N
 
 
 def release(collection: str, partitions: Sequence[str], *, database: str | None = None) -> Call[None]:
-    """Take partitions, at least one, out of memory. The call returns before they are released."""
+    """Release partitions, at least one, from memory. The call returns before they are released."""
     body = build_body(database, collectionName=collection, partitionNames=as_list("partitions", partitions))
     return Call("partitions/release", body, parse_none)
 

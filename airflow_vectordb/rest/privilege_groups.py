@@ -9,7 +9,7 @@ from airflow_vectordb.rest.lists import as_list
 
 
 def create(group: str) -> Call[None]:
-    """Create a group of privileges. It fails if the group exists, so the call is not repeated."""
+    """Create a group of privileges. It fails if the group exists, so the call is not retried."""
     return Call("privilege_groups/create", build_body(privilegeGroupName=group), parse_none, idempotent=False)
 
 
@@ -24,13 +24,13 @@ def list_() -> Call[dict[str, list[str]]]:
 
 
 def add_privileges(group: str, privileges: Sequence[str]) -> Call[None]:
-    """Put privileges, as ``["Query", "Search"]``, into a group."""
+    """Add privileges, for example ``["Query", "Search"]``, to a group."""
     body = build_body(privilegeGroupName=group, privileges=as_list("privileges", privileges))
     return Call("privilege_groups/add_privileges_to_group", body, parse_none)
 
 
 def remove_privileges(group: str, privileges: Sequence[str]) -> Call[None]:
-    """Take privileges, as ``["Query", "Search"]``, out of a group."""
+    """Remove privileges, for example ``["Query", "Search"]``, from a group."""
     body = build_body(privilegeGroupName=group, privileges=as_list("privileges", privileges))
     return Call("privilege_groups/remove_privileges_from_group", body, parse_none)
 

@@ -18,7 +18,7 @@ def create(name: str, *, config: Mapping[str, Any] | None = None) -> Call[None]:
 
 
 def alter(configs: Mapping[str, Mapping[str, Any]]) -> Call[None]:
-    """Set the configuration of resource groups, by name; each is what :func:`create` calls ``config``."""
+    """Set the configuration of resource groups, by name, each as ``config`` of :func:`create`."""
     body = build_body(resource_groups={name: dict(config) for name, config in configs.items()})
     return Call("resource_groups/alter", body, parse_none)
 

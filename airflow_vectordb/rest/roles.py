@@ -27,12 +27,12 @@ class Grant(Result):
 
 
 def create(role: str) -> Call[None]:
-    """Create a role. It fails if the role exists, so the call is not repeated."""
+    """Create a role. It fails if the role exists, so the call is not retried."""
     return Call("roles/create", build_body(roleName=role), parse_none, idempotent=False)
 
 
 def describe(role: str, *, database: str | None = None) -> Call[list[Grant]]:
-    """Return what a role may do in a database."""
+    """Return the privileges of a role in a database."""
     return Call("roles/describe", build_body(database, roleName=role), _grants)
 
 
@@ -42,7 +42,7 @@ def list_() -> Call[list[str]]:
 
 
 def drop(role: str) -> Call[None]:
-    """Drop a role. A repeated call would find none, so it is not repeated."""
+    """Drop a role. It fails if there is none, so the call is not retried."""
     return Call("roles/drop", build_body(roleName=role), parse_none, idempotent=False)
 
 
@@ -62,7 +62,7 @@ def grant_privilege(
 def revoke_privilege(
     role: str, privilege: str, object_type: str, object_name: str, *, database: str | None = None
 ) -> Call[None]:
-    """Take back what :func:`grant_privilege` gave."""
+    """Revoke a privilege that :func:`grant_privilege` granted."""
     return Call("roles/revoke_privilege", _v1(role, privilege, object_type, object_name, database), parse_none)
 
 
@@ -79,7 +79,7 @@ def grant_privilege_v2(role: str, privilege: str, collection: str, *, database: 
 
 
 def revoke_privilege_v2(role: str, privilege: str, collection: str, *, database: str | None = None) -> Call[None]:
-    """Take back what :func:`grant_privilege_v2` gave."""
+    """Revoke a privilege that :func:`grant_privilege_v2` granted."""
     body = build_body(database, roleName=role, privilege=privilege, collectionName=collection)
     return Call("roles/revoke_privilege_v2", body, parse_none)
 

@@ -6,12 +6,12 @@ from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse
 
 
 def create(user: str, password: str) -> Call[None]:
-    """Create a user, with 6 to 72 characters of password. It fails if the user exists, so the call is not repeated."""
+    """Create a user, with a password of 6 to 72 characters. It fails if the user exists, so it is not retried."""
     return Call("users/create", build_body(userName=user, password=password), parse_none, idempotent=False)
 
 
 def update_password(user: str, password: str, new_password: str) -> Call[None]:
-    """Change a password. A repeated call would have the wrong old one, so it is not repeated."""
+    """Change a password. It fails with a wrong old password, so the call is not retried."""
     body = build_body(userName=user, password=password, newPassword=new_password)
     return Call("users/update_password", body, parse_none, idempotent=False)
 
@@ -32,12 +32,12 @@ def drop(user: str) -> Call[None]:
 
 
 def grant_role(user: str, role: str) -> Call[None]:
-    """Give a role to a user."""
+    """Grant a role to a user."""
     return Call("users/grant_role", build_body(userName=user, roleName=role), parse_none)
 
 
 def revoke_role(user: str, role: str) -> Call[None]:
-    """Take a role from a user."""
+    """Revoke a role from a user."""
     return Call("users/revoke_role", build_body(userName=user, roleName=role), parse_none)
 
 
