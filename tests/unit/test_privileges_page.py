@@ -81,10 +81,11 @@ TASKS: dict[str, list[Task]] = {
     "`IngestOperator`": [
         (IngestOperator, {"rows": ROWS, "flush": True}, {}),
         (IngestOperator, {"rows": ROWS, "mode": "insert"}, {}),
+        (IngestOperator, {"rows": ROWS}, {"aliases": ("docs",)}),
     ],
     "`DeleteOperator`": [
         (DeleteOperator, {"filter": "id > 3", "dry_run": True}, {}),
-        (DeleteOperator, {"ids": [1]}, {}),
+        (DeleteOperator, {"ids": [1]}, {"aliases": ("docs",)}),
     ],
     "`ImportOperator`": [
         (ImportOperator, {"files": "a.parquet"}, {}),
