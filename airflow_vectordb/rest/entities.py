@@ -24,7 +24,7 @@ from airflow_vectordb.rest.lists import (
     check_list,
     problems_of_searches,
     problems_of_vectors,
-    refuse,
+    raise_if_invalid,
 )
 from airflow_vectordb.rest.result import Result
 
@@ -210,7 +210,7 @@ def search(
     :param options: further fields of the request, for example ``{"groupingField": "doc"}``
     :return: for each vector its hits, nearest first: primary key under its own name, ``distance``, output fields
     """
-    refuse(problems_of_vectors("vectors", vectors))
+    raise_if_invalid(problems_of_vectors("vectors", vectors))
     searching = dict(search_params or {})
     if params:
         searching["params"] = {**dict(searching.get("params") or {}), **params}
@@ -254,7 +254,7 @@ def hybrid_search(
     :param limit: hits in all for each vector
     :return: for each vector its hits, best first: primary key under its own name, ``distance``, output fields
     """
-    refuse(problems_of_searches("searches", searches))
+    raise_if_invalid(problems_of_searches("searches", searches))
     body = build_body(
         database,
         collectionName=collection,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_vectordb.rest.errors import InvalidParametersError
+from airflow_vectordb.rest.lists import as_list
 
 _STRINGS_AND_NAMES = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|\{\s*(\w+)\s*\}""", re.DOTALL)
 
@@ -68,7 +69,7 @@ def is_one_of(field: str, values: Iterable[Any]) -> str:
 
     :param values: text or numbers
     """
-    return f"{field} in {literal(list(values))}"
+    return f"{field} in {literal(as_list('values', values, 'texts or numbers'))}"
 
 
 __all__ = ["fill", "is_one_of", "literal"]

@@ -26,7 +26,7 @@ def check_list(name: str, value: Any, of: str = "names") -> None:
     :param of: what it is a list of, for the message
     :raises InvalidParametersError: when it is none
     """
-    refuse(problems_of_list(name, value, of))
+    raise_if_invalid(problems_of_list(name, value, of))
 
 
 def as_list(name: str, value: Any, of: str = "names") -> list[Any]:
@@ -68,7 +68,7 @@ def problems_of_searches(name: str, searches: Any) -> list[str]:
     ]
 
 
-def refuse(problems: list[str]) -> None:
+def raise_if_invalid(problems: list[str]) -> None:
     """Raise what is wrong with arguments, if anything is."""
     if problems:
         raise InvalidParametersError(problems, "arguments")
@@ -82,5 +82,5 @@ __all__ = [
     "problems_of_list",
     "problems_of_searches",
     "problems_of_vectors",
-    "refuse",
+    "raise_if_invalid",
 ]

@@ -210,27 +210,31 @@ def test_one_key_is_read_as_one(hook: MilvusHook, server: ScriptedServer) -> Non
             hook.get("docs", wrong)  # type: ignore[arg-type]
 
 
-def lists_of_calls() -> Iterator[Any]:
+def is_a_list(parameter: inspect.Parameter) -> bool:
+    return "Sequence[" in parameter.annotation or "Iterable[" in parameter.annotation
+
+
+def lists_of_functions() -> Iterator[Any]:
     """Return each list that a function of ``rest`` takes, with a use of the function."""
     for module in vars(rest)["__all__"]:
         for name in getattr(getattr(rest, module), "__all__", ()):
             function = getattr(getattr(rest, module), name)
-            if not inspect.isfunction(function) or "Call[" not in str(function.__annotations__.get("return")):
+            if not inspect.isfunction(function):
                 continue
             parameters = inspect.signature(function).parameters.values()
             needed: dict[str, Any] = {
-                one.name: [] if "Sequence" in one.annotation else {} if "Mapping" in one.annotation else "x"
+                one.name: [] if is_a_list(one) else {} if "Mapping" in one.annotation else "x"
                 for one in parameters
                 if one.default is one.empty
             }
             for one in parameters:
-                if "Sequence[" in one.annotation:
+                if is_a_list(one):
                     yield pytest.param(function, needed, one.name, id=f"{module}.{name}-{one.name}")
 
 
-@pytest.mark.parametrize(("function", "needed", "name"), [*lists_of_calls()])
+@pytest.mark.parametrize(("function", "needed", "name"), [*lists_of_functions()])
 @pytest.mark.parametrize("value", ["ab", b"ab", {"a": 1}, 5, Frame(["id"])], ids=repr)
-def test_every_call_refuses_what_is_no_list(
+def test_every_function_refuses_what_is_no_list(
     function: Callable[..., Any], needed: dict[str, Any], name: str, value: Any
 ) -> None:
     with pytest.raises(InvalidParametersError, match=rf"{name} (must be|is).* list of"):
