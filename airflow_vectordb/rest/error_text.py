@@ -6,7 +6,7 @@ import re
 from typing import ClassVar
 
 from airflow_vectordb.rest.text import printable
-from airflow_vectordb.rest.wording import Where, fields_of, fit, sentence, shorten
+from airflow_vectordb.rest.wording import Where, fit, part_names, sentence, shorten
 
 #: Characters for cause and advice together: what Airflow's log page shows of a line.
 HEAD = 100
@@ -64,7 +64,7 @@ class ErrorText:
             return cause, words if cause == self.cause else f"{self.cause}; {words}"
         answered = self.code is not None or self.http_status is not None
         template, parts, words = self.cause_template, self._parts(), self._words()
-        fields = fields_of(template)
+        fields = part_names(template)
         known = fields <= parts.keys()
         if template and (answered or (known and "words" in fields)):
             meant = (self.__doc__ or self.message).strip().partition("\n")[0].rstrip(".")

@@ -88,7 +88,7 @@ def fit(template: str, room: int, **parts: str) -> str:
 
     :param room: characters at most, as long as some are left of each part
     """
-    used = sorted(fields_of(template), key=lambda name: len(parts[name]))
+    used = sorted(part_names(template), key=lambda name: len(parts[name]))
     left = room - len(template.format_map(dict.fromkeys(used, "")))
     shares = {}
     for place, name in enumerate(used):
@@ -97,7 +97,7 @@ def fit(template: str, room: int, **parts: str) -> str:
     return template.format_map(shares)
 
 
-def fields_of(template: str) -> set[str]:
+def part_names(template: str) -> set[str]:
     """Return the names of a template's parts."""
     return {name for _, name, _, _ in Formatter().parse(template) if name}
 
