@@ -124,6 +124,7 @@ class MilvusTaskMixin(_Task):
         self, context: Context, state: ResumeState, wait_name: str = "", event: Any = None, *, resumed: bool = False
     ) -> Any:
         with self.open_hook(patient=resumed) as hook:
+            hook.server_confirmed = resumed
             try:
                 if resumed:
                     result = self._result(hook, event)

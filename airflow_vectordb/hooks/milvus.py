@@ -98,6 +98,8 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
         self.milvus_conn_id = milvus_conn_id
         self.database = database
         self.patient = patient
+        #: Whether Milvus has answered the task: a page in its place is an outage then, and not the wrong address.
+        self.server_confirmed = False
         self._client: Client | None = None
         self._warned = patient
 
@@ -166,7 +168,7 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
     def get_conn(self) -> Client:
         """Return the client; always the same one until :meth:`close`."""
         if self._client is None:
-            self._client = rest.Client(self.config)
+            self._client = rest.Client(self.config, server_confirmed=self.server_confirmed)
         return self._client
 
     async def get_async_conn(self) -> AsyncClient:
@@ -249,7 +251,7 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
 
         :param file: a path, or a URL that Airflow's ``ObjectStoragePath`` reads
         :param key: the column of the primary key; None: guessed. If none fits, the server generates the keys
-        :param source_conn_id: Airflow connection to read the URL with; None: see :meth:`ingest`
+        :param source_conn_id: Airflow connection to read the URL with; None: as for ``IngestOperator``
         :return: a schema as ``CreateCollectionOperator`` takes it
         :raises InvalidParametersError: if the file cannot be read, or a column fits no type
         """

@@ -20,7 +20,7 @@ from tests.support.loading_milvus import (
     maker,
     milvus,
 )
-from tests.support.scripted import Answer, Behaviour, Request, Serve, error
+from tests.support.scripted import Answer, Behaviour, Request, Serve, error, page
 
 ALL = ["collections/release", "indexes/drop", "indexes/create", "collections/load"]
 SLOW = {"release": 20.0, "build": 300.0, "load": 40.0}
@@ -51,6 +51,14 @@ def test_order_and_end(serve: Serve, worker: Make, clock: Clock, deferrable: boo
     assert 360 <= clock.elapsed <= 400
     assert running.deferrals == (["CollectionReleased", "IndexesBuilt", "CollectionLoaded"] if deferrable else [])
     assert running.store == {}
+
+
+def test_a_page_in_the_place_of_milvus_is_an_outage_after_a_deferral_too(
+    serve: Serve, worker: Make, deferrable: bool
+) -> None:
+    fake = milvus(takes=dict(SLOW), faults={path: [None, page()] for path in ("collections/describe", "indexes/list")})
+    worker(serve(fake), deferrable=deferrable).run()
+    assert (fake.changes, m(fake)) == (ALL, "32")
 
 
 def test_a_fast_server_is_asked_little(serve: Serve, worker: Make, clock: Clock) -> None:
