@@ -43,7 +43,7 @@ class HookBase:
                 return self.send(rest.aliases.describe(described.name))
         return described.name
 
-    def _describe_target(self, name: str) -> Collection:
+    def _describe_by_own_name(self, name: str) -> Collection:
         """Describe the collection behind a name, under its own name: an alias may be moved later."""
         described = self.send(rest.collections.describe(name))
         with suppress(rest.errors.PermissionDeniedError):  # to ask about aliases

@@ -84,7 +84,7 @@ class IngestMethods(HookBase):
         """
         if (rows is None) == (source is None):
             raise rest.errors.InvalidParametersError(["give either rows or source"], "ingest")
-        collection = self._describe_target(collection_name)
+        collection = self._describe_by_own_name(collection_name)
         sources = (
             [source_of(rows() if callable(rows) else rows)]
             if source is None
@@ -167,7 +167,7 @@ class IngestMethods(HookBase):
             raise rest.errors.InvalidParametersError(["give either ids or a filter"], "deletion")
         filled = None if filter is None else filters.fill(filter, filter_params)
         keys = [] if ids is None else arguments.list_keys(ids, texts=False)
-        collection = self._describe_target(collection_name)
+        collection = self._describe_by_own_name(collection_name)
         field, name = run.primary_key(collection), collection.name
         key, keys = field.name, arguments.check_keys(keys, field)
         if dry_run:
@@ -247,10 +247,11 @@ def open_sources(source: Any, conn_id: str | None, collection: Any, *, allow_mis
     if not rest.lists.is_list(given) or not all(map(_is_path, given := list(given))):
         problem = f"source must be a path or a list of paths, not {rest.spelling.describe_value(source)}"
         raise rest.errors.InvalidParametersError([problem], "source")
-    missing = [text for one in given if (text := _not_rendered(one))]
-    if missing:  # which allow_missing does not mean
-        raise rest.errors.InvalidParametersError(missing, "source")
+    unrendered = [text for one in given if (text := _not_rendered(one))]
+    if unrendered:  # which allow_missing does not mean
+        raise rest.errors.InvalidParametersError(unrendered, "source")
     paths: list[Any] = []
+    missing: list[str] = []
     for one in given:
         found = _find(one, conn_id)
         paths += found
@@ -294,7 +295,12 @@ def _find(given: Any, conn_id: str | None) -> list[Any]:
         if not glob.has_magic(str(given)):
             return [path] if fs.exists(path.path) else []
         found = fs.glob(path.path, detail=True)
-    names = sorted(name for name, about in found.items() if about["type"] != "directory")
+        # A local listing does not say of a link that it leads to a folder.
+        names = sorted(
+            name
+            for name, about in found.items()
+            if about["type"] != "directory" and not (about.get("islink") and fs.isdir(name))
+        )
     return [object_path(fs.unstrip_protocol(name), path.conn_id) for name in names]
 
 

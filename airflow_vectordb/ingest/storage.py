@@ -89,10 +89,7 @@ class Stream:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stream.close()
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._stream)
+        self.close()
 
 
 def open_to_read(path: Any) -> Any:

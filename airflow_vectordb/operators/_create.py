@@ -68,8 +68,9 @@ class IndexCreation:
             try:
                 found = self._describe_planned()
             except rest.errors.IndexNotFoundError as error:
+                what = "was just created" if missing else "was there"
                 raise error.with_context(
-                    cause="Somebody else has dropped what was just created",
+                    cause=f"Somebody else has dropped what {what}",
                     hint="A retry creates it again.",
                     transient=True,
                 ) from error.__cause__

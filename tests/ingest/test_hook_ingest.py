@@ -272,6 +272,19 @@ class TestSources:
         with pytest.raises(InvalidParametersError, match="0 rows came, and min_rows is 1"):
             hook.ingest("docs", source=source, allow_missing=True, min_rows=1)
 
+    def test_what_a_glob_matches(self, hook: MilvusHook, tmp_path: Path) -> None:
+        """Files and links to files; folders, and links to them, are passed over."""
+        make(hook)
+        there_too = tmp_path / "there"
+        night = tmp_path / "night"
+        for folder in (there_too, night, night / "folder"):
+            folder.mkdir()
+        for place, row in zip((night / "a.jsonl", there_too / "b.jsonl"), rows(("a", 2)), strict=True):
+            place.write_text(json.dumps(row))
+        (night / "b.jsonl").symlink_to(there_too / "b.jsonl")
+        (night / "latest").symlink_to(there_too)
+        assert hook.ingest("docs", source=str(night / "*"))["rows"] == 2
+
     def test_an_object_store(self, hook: MilvusHook) -> None:
         import fsspec
         from airflow.sdk import ObjectStoragePath
