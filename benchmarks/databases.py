@@ -64,7 +64,8 @@ class Database:
                 client.send(collections.drop(COLLECTION))
                 client.send(collections.create(COLLECTION, schema=_schema(dimension)))
             return
-        other = MilvusClient(url, token=self.token or "")
+        # A connection of its own, which close() closes: a shared one pings on, and servers end one that only pings.
+        other = MilvusClient(url, token=self.token or "", dedicated=True)
         other.drop_collection(COLLECTION)
         schema = other.create_schema()
         schema.add_field(KEY, DataType.INT64, is_primary=True)
