@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 
 from airflow_vectordb.local import LocalMilvus
-from airflow_vectordb.local.body import read
-from airflow_vectordb.local.endpoints.access import NewPasswordReq
 from airflow_vectordb.rest import Client, MilvusConfig, users
 from airflow_vectordb.rest.errors import UnsupportedError
 from tests.support.every_call import functions_of_calls, outcomes, table
@@ -22,13 +20,6 @@ def test_users_are_refused_in_clear_words(server: LocalMilvus) -> None:
         pytest.raises(UnsupportedError, match="users, roles and resource groups: not implemented by this local server"),
     ):
         client.send(users.list_())
-
-
-def test_passwords_are_no_part_of_what_a_request_shows() -> None:
-    request = read(NewPasswordReq, {"userName": "ada", "password": "Lovelace1", "newPassword": "Lovelace2"})
-    assert (request.password, request.new_password) == ("Lovelace1", "Lovelace2")
-    assert "ada" in repr(request)
-    assert "Lovelace" not in repr(request)
 
 
 def test_the_table_says_what_milvus_lite_does(server: LocalMilvus) -> None:
