@@ -54,7 +54,7 @@ def milvus_asset(
     :param name: name of the asset; None: its URI
     :param group: group of the asset; None: Airflow's default
     :param extra: JSON-ready; kept with the asset
-    :raises ValueError: when host or collection is empty, or no name of a server
+    :raises ValueError: if host or collection is empty, or host is not a server's name
     """
     given: dict[str, Any] = {"name": name, "group": group, "extra": extra}
     return sdk.Asset(
@@ -84,7 +84,7 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
     Return the one spelling of a collection's URI; Airflow calls it for each asset of this scheme.
 
     :param uri: ``milvus://host:port/database/collection``; without a port, 19530 (Zilliz Cloud: 443)
-    :raises ValueError: when something is missing
+    :raises ValueError: if a part is missing
     """
     if "@" in unquote(uri.netloc) or "@" in uri.geturl():
         raise ValueError(NO_SECRETS)
@@ -103,7 +103,7 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 
 
 def check_assets(assets: Iterable[Any]) -> list[str]:
-    """Check outlets and inlets when a DAG is parsed: of a URI with a password in it, Airflow makes the asset's name."""
+    """Check outlets and inlets when a DAG is parsed: Airflow would show a URI's password in the asset's name."""
     # A reference to an asset has its name or its URI.
     names = (str(getattr(asset, what, "")).strip().lower() for asset in assets for what in ("name", "uri"))
     has_secret = any(name.startswith(f"{SCHEME}://") and "@" in unquote(name) for name in names)

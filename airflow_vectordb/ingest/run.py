@@ -58,26 +58,26 @@ def ingest(
     :param sources: read one after the other
     :param collection: as described by the server
     :param open_sender: makes a client; called once for each batch in flight
-    :param mode: ``upsert`` or ``insert``; None: ``insert`` where the server makes the keys, else ``upsert``
-    :param field_mapping: name in the sources -> name of the field; None in place of one drops the column
-    :param key_field: a field that tells rows apart, where the server makes the keys
-    :param replace_documents: name of the field that has a row's document: afterwards, each document that came has
-        exactly the rows that came with it
-    :param documents: further documents, which get no rows unless some come
+    :param mode: ``upsert`` or ``insert``; None: ``insert`` if the server generates the keys, else ``upsert``
+    :param field_mapping: name in the sources -> name of the field; None drops the column
+    :param key_field: a field with unique values, if the server generates the keys
+    :param replace_documents: name of the field that identifies a row's document: afterwards, each document in the
+        sources has exactly the rows of the sources
+    :param documents: further documents: those without rows in the sources lose all their rows
     :param partition: name of a partition; None: the default one
     :param database: None: the configured one
     :param on_bad_row: is called with each row that cannot be sent; raises to end the ingest; None: raises
-    :param progress: what an earlier try has done; None: nothing
-    :param save: keeps the progress where a retry finds it; called with JSON-ready data
+    :param progress: the data that ``save`` last received in an earlier try; None: there is none
+    :param save: stores JSON-ready data where a retry finds it
     :param max_bytes: bytes of rows in one request
     :param max_rows: rows in one request
-    :param max_in_flight: requests on their way at once
-    :param patience: seconds for which refusals for lack of memory, disk or quota are waited out
+    :param max_in_flight: concurrent requests
+    :param patience: seconds for which calls refused for lack of memory, disk or quota are retried
     :param clock: the present time, in seconds
     :param sleep: sleeps for so many seconds
     :return: the progress at the end
-    :raises InvalidParametersError: when the sources do not fit the collection, or have changed since an earlier try
-    :raises MilvusError: when a batch could not be written
+    :raises InvalidParametersError: if the sources do not fit the collection, or have changed since an earlier try
+    :raises MilvusError: if a batch could not be written
     """
     auto_id = has_auto_ids(collection)
     mode = mode or ("insert" if auto_id else "upsert")
@@ -250,7 +250,7 @@ def primary_key(collection: Collection) -> Field:
 
 def has_auto_ids(collection: Collection) -> bool:
     """
-    Return whether the server makes a collection's keys.
+    Return whether the server generates a collection's keys.
 
     :param collection: as described by the server
     """
@@ -260,7 +260,7 @@ def has_auto_ids(collection: Collection) -> bool:
 
 def progress_in(collection: Collection, progress: Progress) -> Progress | None:
     """
-    Return what an earlier try has done, if it was in this collection.
+    Return the progress of an earlier try, if it was in this collection.
 
     :param collection: as described by the server
     :param progress: of the earlier try

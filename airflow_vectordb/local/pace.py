@@ -1,4 +1,4 @@
-"""How long things take on a local server that answers in the time of a cluster."""
+"""The timing of a local server."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """What a cluster takes its time for, in seconds; the defaults are near those that were seen on Milvus 2.6.
+    """Times of a cluster, in seconds; the defaults are close to those observed on Milvus 2.6.
 
-    A flush returns immediately, and the rest follows: ``rowCount`` first, then the counts of index descriptions, then
-    the builds. It changes what is reported, and never what exists: rows are found as without it.
+    A flush returns immediately; then ``rowCount`` follows, then the counts of index descriptions, then the builds. Only
+    reported states change: rows are always found.
 
-    :param row_count: from a flush until ``get_stats`` counts what it sealed.
-    :param total_rows: from a flush until index descriptions count it, and builds over it begin.
-    :param issue: how long an index that is created over rows is ``Unissued``.
-    :param build: how long a build takes, however few its rows are.
-    :param build_per_1000: what it takes more for each 1,000 rows.
-    :param load: how long loading takes, however few the rows are.
-    :param load_per_1000: what it takes more for each 1,000 rows.
+    :param row_count: from a flush until ``get_stats`` counts its rows.
+    :param total_rows: from a flush until index descriptions count its rows, and builds begin.
+    :param issue: time for which an index that is created over rows is ``Unissued``.
+    :param build: minimum time of a build.
+    :param build_per_1000: additional time for each 1,000 rows.
+    :param load: minimum time of loading.
+    :param load_per_1000: additional time for each 1,000 rows.
     :param flush_interval: from a flush until the same collection may be flushed again; 0 for no limit.
-    :raises ValueError: for what is no number of seconds.
+    :raises ValueError: if a value is not a number of seconds.
     """
 
     row_count: float = 0.6

@@ -36,22 +36,21 @@ class LocalMilvus:
             requests.post(f"{server.uri}/v2/vectordb/collections/list", json={},
                           headers={"Authorization": f"Bearer {server.token}"})
 
-    The process ends with the block, and also when the process that started it dies. It can be started again after it
-    was stopped; with ``data`` given, on the same data.
+    The process ends with the block, or with the process that started it. It can be restarted after it was stopped; with
+    ``data``, on the same data.
 
     :param data: the data directory; None for a new one that is removed at the end.
-    :param token: what callers must send (``user:password`` or a key); None lets everybody on this machine in.
-        With a backend it goes on to that, as what callers send always does; None leaves it to the backend to check.
+    :param token: the token that callers must send (``user:password`` or a key); None gives access to everyone on this
+        machine. With a backend, the callers' token is passed on, and None leaves the check to the backend.
     :param host: the address to listen on; without a token only a loopback one.
     :param port: the port; 0 for a free one.
     :param start_timeout: seconds that the start may take.
-    :param backend: ``http://host:port`` or ``https://host:port`` of a Milvus that speaks gRPC, to be served in the
-        place of a data directory.
-    :param allowed_hosts: names that callers use for it besides ``host``, ``localhost`` and loopback addresses; to any
-        other it answers HTTP 403.
-    :param pace: how long flushes, builds and loads take: ``quick`` for a moment, ``real`` for the time of a cluster,
-        ``immediate`` for none, or a :class:`~airflow_vectordb.local.pace.Pace`; None for ``quick``, or for
-        ``immediate`` with a backend.
+    :param backend: ``http://host:port`` or ``https://host:port`` of a Milvus that speaks gRPC, instead of a data
+        directory.
+    :param allowed_hosts: host names that callers use besides ``host``, ``localhost`` and loopback addresses; others get
+        HTTP 403.
+    :param pace: how long flushes, builds and loads take: ``quick``, ``real`` (as on a cluster), ``immediate``, or a
+        :class:`~airflow_vectordb.local.pace.Pace`; None for ``quick``, with a backend for ``immediate``.
     """
 
     def __init__(
@@ -107,7 +106,7 @@ class LocalMilvus:
 
     @property
     def files(self) -> Path:
-        """The folder that its import jobs read files from, by their path from there.
+        """The folder from which its import jobs read files.
 
         :raises LocalMilvusError: when it is not running, or on a backend, which reads files of its own.
         """
@@ -117,7 +116,7 @@ class LocalMilvus:
         return data / "files"
 
     def log(self) -> str:
-        """Return what it has logged so far: one line per request, and what went wrong. Holds no token and no rows."""
+        """Return its log so far: one line per request, and errors, without tokens or rows."""
         if self._log is None:
             return ""
         # Not read(): the server writes where the file's one position is.
@@ -127,7 +126,7 @@ class LocalMilvus:
     def start(self) -> LocalMilvus:
         """Start it, and return once it answers requests.
 
-        :raises LocalMilvusError: when it does not come up, with the reason.
+        :raises LocalMilvusError: if it does not start, with the reason.
         """
         if self._keeper is not None:
             raise LocalMilvusError("the local server is running already")
@@ -178,11 +177,11 @@ class LocalMilvus:
         return "; the end of its log:\n" + "\n".join(lines) if lines else ""
 
     def stop(self) -> None:
-        """Stop it: ask first, and kill it when it does not end within a few seconds. No-op when it is stopped."""
+        """Stop it; kill it if it does not end within a few seconds. A no-op if it is stopped."""
         self._end(stop_supervised)
 
     def kill(self) -> None:
-        """End it as a crash would (SIGKILL); what it acknowledged is there when it starts on the same data again."""
+        """End it like a crash (SIGKILL); acknowledged writes survive in the same data directory."""
         self._end(kill_supervised)
 
     def _end(self, end: Callable[[subprocess.Popen[bytes]], None]) -> None:

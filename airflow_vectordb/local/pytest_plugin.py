@@ -1,14 +1,14 @@
-"""Fixtures for the tests of your own DAGs and tasks: a Milvus to run them against, on this machine.
+"""Fixtures for tests of your own DAGs and tasks, with a local Milvus.
 
 In your ``conftest.py``::
 
     pytest_plugins = ["airflow_vectordb.local.pytest_plugin"]
 
-- ``milvus_server``: a local server for the whole run, started when the first test wants it.
-- ``milvus_connection``: for one test, an empty database on that server, and Airflow's connection ``milvus_default``
-  leading there.
+- ``milvus_server``: a local server for the whole session, started when a test first uses it.
+- ``milvus_connection``: for one test, an empty database on that server, and Airflow's connection ``milvus_default`` to
+  it.
 
-It needs the extra ``local`` (``pip install 'airflow-vectordb[local]'``) and pytest, and is never loaded by itself.
+It needs the extra ``local`` (``pip install 'airflow-vectordb[local]'``) and pytest, and is not loaded automatically.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class MilvusConfig:
     :param verify: True: verify TLS certificates; False: do not; a string: path of a CA bundle (PEM)
     :param timeout: seconds that the server gets for one call
     :param retries: attempts after the first
-    :raises InvalidParametersError: with everything that is wrong
+    :raises InvalidParametersError: with all problems
     """
 
     url: str
@@ -89,7 +89,7 @@ class MilvusConfig:
         raise TypeError("a MilvusConfig holds a token, and so it can be no task's result: return its url or database")
 
     def redact(self, text: str) -> str:
-        """Take the token out of a text, for servers that repeat what they were sent."""
+        """Remove the token from a text, since servers may repeat it."""
         return text if self.token is None else redactor_of(self.token)(text)
 
     def sanitize_text(self, text: str, longest: int) -> str:

@@ -3,7 +3,7 @@
 ::
 
     MilvusError                     .code .message .http_status .transient
-    ├── NoAnswerError               nobody answered, or not to the end             transient
+    ├── NoAnswerError               no answer, or an incomplete one                transient
     │   ├── ConnectError            refused, unreachable, unknown host: not executed
     │   ├── AnswerTimeoutError      silence until the time-out
     │   ├── BrokenAnswerError       the connection ended before the answer did
@@ -13,7 +13,7 @@
     │   └── RedirectError           the token must not follow it
     ├── UnavailableError            not ready, out of resources, timed out         transient
     │   ├── GatewayError            408, 5xx from a proxy, without a Milvus code
-    │   └── RateLimitError          rejected by a limiter: not executed
+    │   └── RateLimitError          rejected by a rate limit: not executed
     ├── AuthenticationError         wrong or missing credentials                   permanent, as all that follow
     ├── PermissionDeniedError       right credentials, not enough privileges
     ├── NotFoundError
@@ -26,7 +26,7 @@
     ├── UnsupportedError            this server cannot do it
     ├── UnexpectedError             code 65535, a panic, or a code on no list
     ├── InvalidParametersError      refused here, before any request               (also a ValueError)
-    ├── IndexMismatchError          what exists is not what was asked for
+    ├── IndexMismatchError          the existing index differs from the request
     ├── IndexFailedError, ImportFailedError   the server gave up
     └── WaitTimeoutError            not done by the deadline                       transient
 
@@ -159,7 +159,7 @@ class NoAnswerError(MilvusError):
 
 
 class ConnectError(NoAnswerError):
-    """No connection came about: nothing was sent."""
+    """No connection was made: nothing was sent."""
 
     not_executed = True
     cause_template = "No connection to {server}: {words}"
@@ -225,7 +225,7 @@ class GatewayError(UnavailableError):
 
 
 class RateLimitError(UnavailableError):
-    """Rejected by a limiter, before any work was done."""
+    """Rejected by a rate limit, before any work was done."""
 
     not_executed = True
     cause_template = "A rate limit rejects the call"
@@ -233,7 +233,7 @@ class RateLimitError(UnavailableError):
 
 
 class AuthenticationError(MilvusError):
-    """The server does not accept the credentials, or wants some."""
+    """The server rejects the credentials, or requires some."""
 
     cause_template = "Milvus does not accept the credentials"
     advice = "Check login and password (an API key: password alone)."
@@ -323,7 +323,7 @@ class LimitExceededError(MilvusError):
 
 
 class UnsupportedError(MilvusError):
-    """This server cannot do what was asked."""
+    """This server does not support the request."""
 
     cause_template = "This Milvus cannot do it: {words}"
     advice = "Use what it has, or a newer one."
@@ -366,7 +366,7 @@ class InvalidParametersError(MilvusError, ValueError):
 
 
 class IndexMismatchError(ConflictError):
-    """The index that exists is not the one that was asked for."""
+    """The existing index differs from the request."""
 
     cause_template = ""
     advice = "Drop it first, or ask for what is there."
@@ -379,7 +379,7 @@ class IndexFailedError(MilvusError):
 
 
 class WaitTimeoutError(MilvusError):
-    """What was waited for was not done by the deadline."""
+    """The wait did not end by its deadline."""
 
     transient = True
     advice = "A retry waits on."

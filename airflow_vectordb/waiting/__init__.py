@@ -1,4 +1,4 @@
-"""Waiting for what takes a server its time, with no Airflow in it: conditions, and the loop that polls them."""
+"""Waiting without Airflow: conditions, and the loop that polls them."""
 
 from __future__ import annotations
 

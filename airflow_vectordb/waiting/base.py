@@ -1,4 +1,4 @@
-"""What a condition is: something to wait for, as data, and one poll of it without I/O.
+"""Conditions: what to wait for, as data, and a poll of it without I/O.
 
 A poll yields the calls that it needs, is sent their results, and returns ``Pending`` with the progress or ``Done`` with
 a result. Operators and the hook (sync), sensors (poke) and the trigger (async) drive the same polls.
@@ -24,11 +24,11 @@ class Progress(Result):
     """
     The progress of one thing.
 
-    :param label: what, as ``docs/vector_hnsw``
+    :param label: name, for example ``docs/vector_hnsw``
     :param state: the server's word for it
-    :param done: how much is done; None when the server does not say
-    :param total: how much there is in all; None when the server does not say
-    :param unit: what is counted: ``rows``, or ``%`` of 100
+    :param done: amount done; None: not reported
+    :param total: total amount; None: not reported
+    :param unit: ``rows``, or ``%`` of 100
     """
 
     label: str
@@ -89,10 +89,10 @@ Poll = Generator[Call[Any], Any, PollResult]
 
 class Condition(Protocol):
     """
-    Something to wait for: a frozen dataclass whose fields are JSON-ready, but for tuples.
+    Something to wait for: a frozen dataclass whose fields are JSON-ready, except tuples.
 
-    To add one, write such a class, and list it in ``conditions.CONDITIONS``: operators, sensors and the trigger can
-    wait for it then::
+    To add one, write such a class, and list it in ``conditions.CONDITIONS``; then operators, sensors and the trigger
+    can wait for it::
 
         @dataclass(frozen=True)
         class AliasExists:
@@ -119,7 +119,7 @@ class Condition(Protocol):
         """
         Poll the server once.
 
-        :raises MilvusError: when it has failed for good
+        :raises MilvusError: if it has failed permanently
         """
 
     def __str__(self) -> str:

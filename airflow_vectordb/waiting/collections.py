@@ -1,4 +1,4 @@
-"""The conditions that a collection is in memory, or out of it."""
+"""The conditions that a collection is loaded, or released."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_vectordb.waiting.base import Done, Memory, Pending, Poll, Progress
 @dataclass(frozen=True)
 class CollectionLoaded:
     """
-    A collection, or some of its partitions, is in memory, so that it can be searched.
+    A collection, or some of its partitions, is loaded, so that it can be searched.
 
     :param collection: name of the collection
     :param partitions: names of partitions; empty: the whole collection
@@ -101,7 +101,7 @@ class CollectionLoaded:
 @dataclass(frozen=True)
 class CollectionReleased:
     """
-    A collection, or some of its partitions, is out of memory, so that its indexes can be dropped.
+    A collection, or some of its partitions, is released, so that its indexes can be dropped.
 
     :param collection: name of the collection
     :param partitions: names of partitions; empty: the whole collection
@@ -114,9 +114,9 @@ class CollectionReleased:
 
     def poll(self, memory: Memory) -> Poll:
         """
-        Get the load state, of each partition by itself.
+        Get the load state of each partition separately.
 
-        Of several together the server reports no more than whether all of them are loaded.
+        For several together, the server reports only whether all of them are loaded.
 
         :raises CollectionNotFoundError: when the collection is gone
         """

@@ -35,7 +35,7 @@ class ImportCompleted:
         """
         Describe the job.
 
-        :raises ImportFailedError: when it failed, with the server's reason, or when there is no such job
+        :raises ImportFailedError: if it failed, with the server's reason, or does not exist
         """
         try:
             job = yield from _describe(self.job_id, self.database)
@@ -65,14 +65,14 @@ class ImportCompleted:
 @dataclass(frozen=True)
 class ImportFound:
     """
-    It is known whether an import job with certain files has been created since some moment.
+    It is known whether an import job with certain files was created since some moment.
 
-    A server lists jobs without their files, and says nothing of the files of a job that it has not begun; so a new job
-    is waited for until it does.
+    A server lists jobs without their files, and does not report the files of a job that it has not started; so the wait
+    continues until it does.
 
     :param collection: name of the collection
     :param files: groups of paths, as they were given to the job
-    :param before: ids of the jobs that there were at that moment
+    :param before: ids of the jobs that existed at that moment
     :param database: None: the configured one
     """
 

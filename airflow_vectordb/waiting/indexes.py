@@ -22,23 +22,23 @@ from airflow_vectordb.waiting.sealed_rows import STANDSTILL, SealedRows
 @dataclass(frozen=True)
 class IndexesBuilt:
     """
-    Indexes are built: Finished, nothing pending, *and*, where that is asked for, covering the rows.
+    Indexes are built: Finished, nothing pending, *and* covering the rows, if that is requested.
 
     A server reports ``Finished`` while hundreds of thousands of rows are still pending (milvus#40580, pymilvus#3049),
     and for seconds after a flush while its rows are not even counted. ``indexedRows`` is not used: it may stay below
-    ``totalRows`` for good, since small segments get no index.
+    ``totalRows`` forever, since small segments get no index.
 
-    **After a flush** nothing shows when its rows are counted. So the wait goes on until the collection's row count has
-    not changed for a while, and each index is reported to have that many rows (see ``sealed_rows.py``). If others go on
-    writing, something may always be pending: then an index also counts as built when it covers more rows than were
-    flushed.
+    **After a flush** the server does not report when its rows are counted. So the wait continues until the collection's
+    row count has not changed for a while, and each index is reported to have that many rows (see ``sealed_rows.py``).
+    If others keep writing, rows may always be pending: then an index also counts as built when it covers more rows than
+    were flushed.
 
-    **``min_rows``** are covered once they were there: an upsert leaves the rows that it replaces in place until a
-    compaction, so the counts fall later. Where all rows are flushed and indexed, and there are fewer, more time brings
-    no more of them: the wait ends with an error.
+    **``min_rows``** are covered as soon as they were reported once: an upsert leaves replaced rows in place until a
+    compaction, so the counts fall later. If all rows are flushed and indexed, and there are fewer, the wait ends with
+    an error.
 
     :param collection: name of the collection
-    :param index_names: names of the indexes; empty: all that the collection has, and at least one
+    :param index_names: names of the indexes; empty: all indexes of the collection, at least one
     :param database: None: the configured one
     :param wait_if_missing: whether to wait for an index, or a collection, that does not exist yet; otherwise that is an
         error
@@ -57,10 +57,10 @@ class IndexesBuilt:
         """
         Describe each index.
 
-        :raises IndexFailedError: when the server gave up on one of them
-        :raises IndexNotFoundError: when one of them is gone
-        :raises CollectionNotFoundError: when the collection is gone
-        :raises WaitTimeoutError: when all rows are flushed and indexed for long, and are fewer than ``min_rows``
+        :raises IndexFailedError: if the build of one of them failed
+        :raises IndexNotFoundError: if one of them no longer exists
+        :raises CollectionNotFoundError: if the collection no longer exists
+        :raises WaitTimeoutError: if all rows have long been flushed and indexed, and are fewer than ``min_rows``
         """
         try:
             return (yield from self._poll(memory))
@@ -170,7 +170,7 @@ class IndexesBuilt:
 
 
 def is_built(description: IndexDescription) -> bool:
-    """Return whether nothing is left to do for an index."""
+    """Return whether an index is built."""
     if description.state != "Finished":
         return False
     if description.pending_rows is not None:

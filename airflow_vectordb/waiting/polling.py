@@ -1,7 +1,7 @@
 """The one loop: poll, report, sleep, until a condition is done, has failed, or its deadline has passed.
 
 :func:`poll_until_done` yields the calls to make and the times to sleep, and does no I/O. The hook (sync) and the
-trigger (async) do what it yields, and so share all that is decided.
+trigger (async) execute them, and so share all decisions.
 """
 
 from __future__ import annotations
@@ -78,15 +78,15 @@ def poll_until_done(
     """
     Wait: yield calls to make (once each, without retries) and times to sleep, in turn.
 
-    Send in the result of each call, or throw in its error. Transient errors neither end the wait nor reset it: the
-    next poll is the retry. So are answers that are not Milvus's, once Milvus has answered. Other errors end it.
+    Send in the result of each call, or throw in its error. Transient errors neither end the wait nor reset it: the next
+    poll is the retry. The same holds for answers that are not Milvus's, once Milvus has answered. Other errors end it.
 
     :param poll_interval: seconds, the longest pause between two polls
     :param started: seconds since the epoch: when the wait began, perhaps in another process
     :param initial_result: the result of a poll that was just made; None: begin with one
     :param server_confirmed: whether Milvus has answered the task before, so that this is not the wrong address
-    :param resumed: whether it continues what a task began. When a triggerer starts again, many waits do so at the same
-        time: they poll one after the other, within the pause that is due
+    :param resumed: whether it continues a wait that a task began. When a triggerer restarts, many waits resume at the
+        same time: they spread their first polls over the pause that is due
     :param reported: the progress that the log has already
     :param clock: the present time; None: a :func:`steady_clock`
     :param random: returns numbers from 0 to 1, for the jitter
