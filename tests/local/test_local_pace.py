@@ -289,6 +289,18 @@ def test_an_index_that_was_not_there_covers_nothing_of_what_is_not_sealed(world:
     assert (state, total, pending > 900) == ("Finished", 1000, True)
 
 
+@pytest.mark.parametrize("rows", [0, 1000])
+def test_a_build_of_no_time_may_begin_late(rows: int) -> None:
+    world = World(dataclasses.replace(QUICK, issue=2))
+    world.insert(rows)
+    world.flush()
+    world.clock.move(1)
+    world.index()
+    assert world.described() == ("Unissued" if rows else "Finished", rows, 0, rows)
+    world.clock.move(2)
+    assert world.described() == ("Finished", rows, rows, 0)
+
+
 def test_an_index_over_nothing_is_finished(world: World) -> None:
     world.index()
     assert world.described() == ("Finished", 0, 0, 0)

@@ -25,7 +25,9 @@ class _Span:
 
     def done(self, now: float) -> float:
         """How much of it has passed, from 0 to 1."""
-        return 1.0 if now >= self.end else max(0.0, (now - self.start) / (self.end - self.start))
+        if now >= self.end:
+            return 1.0
+        return 0.0 if now <= self.start else (now - self.start) / (self.end - self.start)
 
 
 @dataclass(frozen=True)
