@@ -26,11 +26,12 @@ def test_the_engine_checks_who_calls(front: LocalMilvus, token: str) -> None:
 def test_a_user_without_privileges_is_told_so(api: Api, front: LocalMilvus, milvus: MilvusServer, filled: str) -> None:
     milvus.ask(
         "CreateCredential",
-        milvus_pb2.CreateCredentialRequest(username="ada", password=b64encode(b"Lovelace1").decode()),
+        milvus_pb2.CreateCredentialRequest(username="grace", password=b64encode(b"Hopper1").decode()),
     )
-    ada = Api(front.uri, "ada:Lovelace1")
-    with ada.session:
-        response = ada.post("entities/query", collectionName=filled, filter="id > 0")
+    grace = Api(front.uri, "grace:Hopper1")
+    with grace.session:
+        response = grace.post("entities/query", collectionName=filled, filter="id > 0")
+    milvus.ask("DeleteCredential", milvus_pb2.DeleteCredentialRequest(username="grace"))
     answer = response.json()
     assert (response.status_code, answer["code"]) == (403, 65535)
     assert answer["message"].startswith("rpc error: code = PermissionDenied desc = PrivilegeQuery: permission deny")
