@@ -61,7 +61,9 @@ def test_children_end_too(start: Start) -> None:
 
 
 def test_orphans_end_with_the_process(start: Start) -> None:
-    keeper, started = start(SLEEP, "", "sys.exit(7)")
+    blocked = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})"
+    keeper, started = start(SLEEP, blocked, "signal.sigwait({signal.SIGUSR1}); sys.exit(7)")
+    started[0].send_signal(signal.SIGUSR1)
     assert keeper.wait(30) == 7
     assert running(started) == []
     stop_supervised(keeper)
