@@ -55,6 +55,12 @@ def default_deferrable() -> bool:
     return bool(configuration().getboolean("operators", "default_deferrable", fallback=False))
 
 
+def connection_of_path(path: Any) -> str | None:
+    """Return the id of the Airflow connection of an ``ObjectStoragePath``; None: it has none."""
+    conn_id = path.storage_options.get("conn_id")  # of Airflow 3.1, whose paths have no conn_id
+    return conn_id if conn_id is not None else getattr(path, "conn_id", None)
+
+
 def is_dag_test() -> bool:
     """
     Return whether tasks and triggers run in one process, as with ``dag.test()``, ``airflow dags test``, ``tasks test``.

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import rest
+from airflow_vectordb._compat import connection_of_path
 from airflow_vectordb.exceptions import translate_errors
 from airflow_vectordb.hooks import arguments
 from airflow_vectordb.hooks._base import HookBase
@@ -301,7 +302,7 @@ def _find(given: Any, conn_id: str | None) -> list[Any]:
             for name, about in found.items()
             if about["type"] != "directory" and not (about.get("islink") and fs.isdir(name))
         )
-    return [object_path(fs.unstrip_protocol(name), path.conn_id) for name in names]
+    return [object_path(fs.unstrip_protocol(name), connection_of_path(path)) for name in names]
 
 
 def object_path(given: Any, conn_id: str | None) -> Any:

@@ -13,7 +13,7 @@ import pyarrow
 import pytest
 from pyarrow import feather, parquet
 
-from airflow_vectordb._compat import AirflowException, AirflowFailException
+from airflow_vectordb._compat import AirflowException, AirflowFailException, connection_of_path
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.ingest import run
 from airflow_vectordb.local import LocalMilvus
@@ -284,6 +284,19 @@ class TestSources:
         (night / "b.jsonl").symlink_to(there_too / "b.jsonl")
         (night / "latest").symlink_to(there_too)
         assert hook.ingest("docs", source=str(night / "*"))["rows"] == 2
+
+    @pytest.mark.parametrize(
+        ("url", "given", "conn_id"),
+        [
+            ("s3://minio@bucket/docs", {}, "minio"),
+            ("s3://bucket/docs", {"conn_id": "aws"}, "aws"),
+            ("file:///d", {}, None),
+        ],
+    )
+    def test_the_connection_of_a_path(self, url: str, given: dict[str, str], conn_id: str | None) -> None:
+        from airflow.sdk import ObjectStoragePath
+
+        assert connection_of_path(ObjectStoragePath(url, **given)) == conn_id
 
     def test_an_object_store(self, hook: MilvusHook) -> None:
         import fsspec
