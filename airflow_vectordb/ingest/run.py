@@ -268,8 +268,8 @@ def progress_in(collection: Collection, progress: Progress) -> Progress | None:
     if progress.collection in ("", collection.identity):
         return progress
     _log.warning(
-        "%s is another collection than when the ingest began (made anew, or its alias was moved): beginning from the "
-        "first row again",
+        "%s is not the collection that the ingest started with (it was recreated, or its alias was moved): starting "
+        "over from the first row",
         collection.name,
     )
     return None
@@ -298,7 +298,7 @@ def _checked_progress(
     if sent and target.mode == "insert" and not target.has_keys and target.key_field is None:
         hint = f"{progress.rows:,} rows are written; delete them, then ingest in a new run (key_field= would tell)"
         raise InvalidParametersError([*changes, hint], "retry of an ingest")
-    _log.warning("%s: beginning from the first row again", "; ".join(changes))
+    _log.warning("%s: starting over from the first row", "; ".join(changes))
     return replace(fresh, reserved=_ALL if sent else 0)
 
 

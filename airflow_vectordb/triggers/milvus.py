@@ -127,7 +127,7 @@ class MilvusTrigger(BaseTrigger):
             reported=self.reported,
         )
 
-        write = self.log.log  # looked up once, since it is made anew each time
+        write = self.log.log  # looked up once, since each lookup creates it
 
         def log(level: int, text: str) -> None:
             write(level, "%s", config.sanitize_text(text, rest.text.LONGEST_LINE))

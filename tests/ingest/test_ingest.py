@@ -288,7 +288,7 @@ def test_a_source_that_has_changed_since_is_noticed_and_read_from_its_beginning(
         ingest([source_of(rows(5))], DOCS, lambda: milvus, save=saved.append, max_in_flight=1, **options)
     progress = Progress.from_json(saved[-1])
     done = ingest([source_of(rows(6))], DOCS, lambda: milvus, progress=progress, **options)
-    assert re.search(CHANGED + ": beginning from the first row again", caplog.text)
+    assert re.search(CHANGED + ": starting over from the first row", caplog.text)
     assert sorted(row["id"] for row in milvus.rows) == list(range(6))
     assert done.rows == 6
 

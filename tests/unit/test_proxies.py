@@ -231,4 +231,6 @@ def test_settings_that_are_not_for_this_server_do_no_harm(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", MALFORMED[0])
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    transport.send(MilvusConfig(serve(ok([])).url), LIST)
+    server = serve(ok([]))
+    transport.send(MilvusConfig(server.url), LIST)
+    assert len(server.requests) == 1

@@ -1,7 +1,7 @@
 """Milvus Lite's own functions that look at each number of each vector, done on whole arrays.
 
-They are put in the place of Milvus Lite's when it is imported, do the same, and leave to those what is not a plain
-vector of float32. Without them a row of 768 floats takes a millisecond on its way into a data file, most of it for
+They replace Milvus Lite's when it is imported, give the same results, and call the originals for anything but plain
+float32 vectors. Without them a row of 768 floats takes a millisecond on its way into a data file, most of it for
 checking in Python that floats are floats.
 """
 
