@@ -120,7 +120,7 @@ def _where_to_begin(sources: Sequence[Source], progress: Progress | None) -> Pro
     if progress is not None and progress.fingerprints == fingerprints:
         return progress
     if progress is not None:
-        _log.warning("the sources have changed since an earlier try: beginning from the first row again")
+        _log.warning("the sources have changed since an earlier try: starting over from the first row")
     return Progress(fingerprints=fingerprints)
 
 
