@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +28,17 @@ if TYPE_CHECKING:
 
 #: Groups of files that Milvus takes in one job.
 FILES_OF_A_JOB = 1024
+#: Seconds after the time-out of a request in which Milvus may still create the job that it asked for.
+LATE_CREATION = 60.0
 
 
 class ImportOperator(WaitingOperator):
     """
     Import files into a collection: the server reads them from its own object storage, without the worker.
 
-    A retry finds the job and continues to wait, so that no job is started twice. `Create Import Jobs
+    A retry finds the job and continues to wait, so that no job is started twice: where the answer to a request for a
+    job was lost, another one is requested only when the first can no longer appear, a minute after its time-out. If one
+    appears even later, the task fails, and names both. `Create Import Jobs
     <https://milvus.io/api-reference/restful/v2.5.x/v2/Import%20(v2)/Create.md>`__
 
     With ``stage_to``, it first writes rows, as IngestOperator reads them, into Parquet files in the server's bucket:
@@ -211,11 +216,13 @@ class ImportOperator(WaitingOperator):
     ) -> dict[str, Any]:
         result = {"collection_name": self.collection_name, "job_id": None, "rows": 0, "files": len(groups)}
         for number, start in enumerate(range(0, len(groups), FILES_OF_A_JOB)):
-            job_id = self._job(hook, state, kept, number, groups[start : start + FILES_OF_A_JOB])
+            files = groups[start : start + FILES_OF_A_JOB]
+            job_id = self._job(hook, state, kept, number, files)
             result["job_id"] = job_id
             if self.wait_for_completion:
                 condition = waiting.ImportCompleted(self.collection_name, job_id)
                 result["rows"] += wait_for(self, hook, state, f"imported {number}", condition)["rows"]
+            self._raise_if_twice(hook, state, kept, number, files)
         if not self.wait_for_completion:
             del result["rows"]
         return result
@@ -227,26 +234,30 @@ class ImportOperator(WaitingOperator):
         name = f"job {number}"
         if name in state.results:
             return str(state.results[name])
-        fact = {"jobs": [], "before": None, **(kept.get() or {})}
+        fact = {"jobs": [], "before": None, "in_doubt": {}, **(kept.get() or {})}
         if number == 0:
             identity = hook.send(rest.collections.describe(self.collection_name)).identity
             if fact.get("collection", identity) != identity:
                 self.log.warning("%s is another collection than an earlier try imported into", self.collection_name)
-                fact |= {"jobs": [], "before": None}
+                fact |= {"jobs": [], "before": None, "in_doubt": {}}
             fact["collection"] = identity
         jobs: list[str] = fact["jobs"]
         if number < len(jobs):
             state.results[name] = jobs[number]
             return jobs[number]
         job_id: str | None = None
+        unstarted = fact
         if fact["before"] is not None:
             # An earlier try may have started it, and did not learn its id.
-            condition = waiting.ImportFound(self.collection_name, files, tuple(fact["before"]))
+            until = min(fact.get("asked", 0.0), time.time()) + hook.config.timeout + LATE_CREATION
+            condition = waiting.ImportFound(self.collection_name, files, tuple(fact["before"]), until=until)
             job_id = wait_for(self, hook, state, f"found {number}", condition)["job_id"]
+            fact = {**fact, "in_doubt": {**fact["in_doubt"], str(number): fact["before"]}}
         else:
             listed = hook.send(rest.import_jobs.list_(self.collection_name))
-            kept.set({**fact, "before": [job.job_id for job in listed]})
+            fact = {**fact, "before": [job.job_id for job in listed]}
         if job_id is None:
+            kept.set({**fact, "asked": time.time()})
             try:
                 job_id = hook.send(
                     rest.import_jobs.create(
@@ -255,7 +266,7 @@ class ImportOperator(WaitingOperator):
                 )
             except rest.errors.MilvusError as error:
                 if error.not_executed or not error.transient:
-                    kept.set({**fact, "before": None})  # there is no job
+                    kept.set(unstarted)  # this request has led to no job
                 raise
             self.log.info("%s: import job %s of %d files is started", self.collection_name, job_id, len(files))
         else:
@@ -263,6 +274,27 @@ class ImportOperator(WaitingOperator):
         kept.set({**fact, "jobs": [*jobs, job_id], "before": None})
         state.results[name] = job_id
         return job_id
+
+    def _raise_if_twice(
+        self, hook: MilvusHook, state: ResumeState, kept: RetryState, number: int, files: tuple[tuple[str, ...], ...]
+    ) -> None:
+        """Look for a job that an earlier try asked for, and that appeared after this one had been started."""
+        fact = kept.get() or {}
+        before = fact.get("in_doubt", {}).get(str(number))
+        if before is None:
+            return
+        job_id = state.results[f"job {number}"]
+        condition = waiting.ImportFound(self.collection_name, files, (*before, job_id))
+        other = wait_for(self, hook, state, f"other {number}", condition)
+        if other["job_id"] is None or other["state"] == "Failed":
+            return
+        # It is said once: a task that is cleared, when its rows are put right, is done.
+        kept.set({**fact, "in_doubt": {}})
+        raise rest.errors.MilvusError(
+            f"an earlier try asked for job {other['job_id']}, which appeared after this try had started {job_id}",
+            cause=f"import jobs {other['job_id']} and {job_id} have the same files",
+            hint="Their rows are there twice. Delete those of one, then clear the task: it imports nothing again.",
+        )
 
 
 def _as_groups(files: Any) -> list[tuple[str, ...]] | None:

@@ -71,13 +71,13 @@ class Memory:
     """
     What a wait remembers from one poll to the next. A wait that continues in another process starts with an empty one.
 
-    :param clock: the present time, in seconds
+    :param clock: the present time, in seconds since the epoch
     :param sealed: what is known of the rows that a flush sealed; None: nothing yet
     :param had_min_rows: whether all indexes were reported to have ``min_rows`` at the same time
     :param calls: those that each poll makes, by what they are about
     """
 
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = lambda: time.time()
     sealed: SealedRows | None = None
     had_min_rows: bool = False
     calls: dict[str, Call[Any]] = field(default_factory=dict)

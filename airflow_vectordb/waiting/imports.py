@@ -68,33 +68,47 @@ class ImportFound:
     It is known whether an import job with certain files was created since some moment.
 
     A server lists jobs without their files, and does not report the files of a job that it has not started; so the wait
-    continues until it does.
+    continues until it does. It may also create a job after the client has given up: so the wait continues until no such
+    job can appear any more.
 
     :param collection: name of the collection
     :param files: groups of paths, as they were given to the job
     :param before: ids of the jobs that existed at that moment
     :param database: None: the configured one
+    :param until: seconds since the epoch: until then, a job may still appear
     """
 
     collection: str
     files: tuple[tuple[str, ...], ...]
     before: tuple[str, ...]
     database: str | None = None
+    until: float = 0.0
 
     def poll(self, memory: Memory) -> Poll:
         """List the collection's jobs, and describe the new ones."""
         listed: list[ImportJob] = yield import_jobs.list_(self.collection, database=self.database)
+        failed: ImportJob | None = None
         unknown = []
         for job_id in sorted({job.job_id for job in listed} - set(self.before)):
             job = yield from _describe(job_id, self.database)
             if job.has_files(self.files):
-                return Done({"job_id": job_id})
-            if not job.files and job.state != "Failed":
+                if job.state != "Failed":
+                    return _found(job)
+                failed = job
+            elif not job.files and job.state != "Failed":
                 unknown.append(Progress(f"import job {job_id}", "its files are not known yet"))
-        return Pending(tuple(unknown)) if unknown else Done({"job_id": None})
+        if unknown:
+            return Pending(tuple(unknown))
+        if failed is None and memory.clock() < self.until:
+            return Pending((Progress(str(self), "none so far; one that was asked for may still appear"),))
+        return _found(failed)
 
     def __str__(self) -> str:
         return f"the files of new import jobs of collection {self.collection!r}"
+
+
+def _found(job: ImportJob | None) -> Done:
+    return Done({"job_id": None, "state": None} if job is None else {"job_id": job.job_id, "state": job.state})
 
 
 def _describe(job_id: str, database: str | None) -> Generator[Call[Any], Any, ImportJob]:

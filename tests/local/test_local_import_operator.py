@@ -60,6 +60,9 @@ def connection(server: LocalMilvus, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=[False, True], ids=["in the worker", "deferred"])
 def importing(request: pytest.FixtureRequest, docs: str, connection: None, monkeypatch: pytest.MonkeyPatch) -> Run:
+    # This server creates a job before it answers: none appears later.
+    monkeypatch.setattr(import_job, "LATE_CREATION", -3600.0)
+
     def make(**arguments: Any) -> Worker:
         given = {"collection_name": docs, "deferrable": request.param, "poll_interval": 0.1, **arguments}
         return Worker(lambda: ImportOperator(task_id="import", **given), monkeypatch)
@@ -254,6 +257,6 @@ class TestConditions:
             return ended_with.value.value
 
         assert isinstance(poll_with(job_of(state="Pending")), Pending)
-        assert poll_with(job_of(state="Failed")) == Done({"job_id": None})
+        assert poll_with(job_of(state="Failed")) == Done({"job_id": None, "state": None})
         mine = job_of(state="Pending", details=[{"fileName": "a.json", "state": "Pending"}])
-        assert poll_with(mine) == Done({"job_id": "7"})
+        assert poll_with(mine) == Done({"job_id": "7", "state": "Pending"})

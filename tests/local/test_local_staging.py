@@ -13,6 +13,7 @@ import pytest
 
 from airflow_vectordb.ingest import staging
 from airflow_vectordb.local import LocalMilvus
+from airflow_vectordb.operators import import_job
 from airflow_vectordb.operators.import_job import ImportOperator
 from airflow_vectordb.rest.errors import ImportFailedError, InvalidParametersError
 from tests.support.import_jobs import rows_of
@@ -75,6 +76,9 @@ def connection(server: LocalMilvus, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def staging_run(server: LocalMilvus, name: str, connection: None, monkeypatch: pytest.MonkeyPatch) -> Run:
+    # This server creates a job before it answers: none appears later.
+    monkeypatch.setattr(import_job, "LATE_CREATION", -3600.0)
+
     def make(**arguments: Any) -> Worker:
         given = {
             "collection_name": name,

@@ -26,7 +26,7 @@ EXAMPLES: dict[str, list[Condition]] = {
     "CollectionLoaded": [CollectionLoaded("docs"), CollectionLoaded("docs", ("p",), "books", wait_if_missing=True)],
     "CollectionReleased": [CollectionReleased("docs"), CollectionReleased("docs", ("p", "q"), "books")],
     "ImportCompleted": [ImportCompleted("docs", "7"), ImportCompleted("", "7", "books")],
-    "ImportFound": [ImportFound("docs", (("a.parquet",), ("b.json", "c.json")), ("7",), "books")],
+    "ImportFound": [ImportFound("docs", (("a.parquet",), ("b.json", "c.json")), ("7",), "books", 1.5e9)],
 }
 
 
