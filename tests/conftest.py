@@ -1,13 +1,26 @@
-"""What all tests share: how they are spread over processes."""
+"""What all tests share: how they are spread over processes, Airflow's home, and a hook."""
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.local import LocalMilvus
+
+if "airflow" not in sys.modules:  # it reads its home directory once
+    os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
+    atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 #: What takes longest comes first, so that no process is left alone with it in the end.
 ORDER = ("dags", "local", "demo")
@@ -43,3 +56,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     config.option.loadscopereorder = False
     return Scheduler(config, log)
+
+
+@pytest.fixture
+def hook(server: LocalMilvus, monkeypatch: pytest.MonkeyPatch) -> Iterator[MilvusHook]:
+    """A hook whose connection leads to ``server``, which is empty again after the test."""
+    from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.rest import collections
+    from tests.support.local_api import connection_to
+
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", connection_to(server.uri, server.token))
+    with MilvusHook() as opened:
+        yield opened
+        for alias in opened.list_aliases():
+            opened.drop_alias(alias)
+        for name in opened.send(collections.list_()):
+            opened.send(collections.drop(name))

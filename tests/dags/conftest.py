@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import importlib.util
 import json
-import os
-import shutil
-import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -16,12 +11,9 @@ from typing import Any
 
 import pytest
 
-if "airflow" not in sys.modules:  # it reads its home directory once
-    os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
-    atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
-
 from airflow_vectordb.local import LocalMilvus
 from tests.support.airflow_process import AirflowProcess
+from tests.support.local_api import connection_to
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "dags_examples"
 
@@ -68,11 +60,11 @@ def airflow(started: AirflowProcess, parsed: Any) -> AirflowProcess:
 @pytest.fixture(scope="session")
 def run_dags(airflow: AirflowProcess, server: LocalMilvus) -> Callable[..., Any]:
     """Run DAGs, with ``server`` as the default connection: directory, runs, and variables -> what came of each run."""
-    user, _, password = (server.token or "").partition(":")
-    connection = {"conn_type": "milvus", "host": server.uri, "login": user, "password": password}
+    connection = connection_to(server.uri, server.token)
+    password = (server.token or "").partition(":")[2]
 
     def run(directory: Path, runs: Iterable[tuple[str, str | None, dict[str, Any]]], **variables: str) -> Any:
-        variables = {"AIRFLOW_CONN_MILVUS_DEFAULT": json.dumps(connection), **variables}
+        variables = {"AIRFLOW_CONN_MILVUS_DEFAULT": connection, **variables}
         found, printed = airflow.call("dag_runs.run", str(directory), list(runs), **variables)
         assert password not in printed
         assert password not in json.dumps(found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.rest import Client, MilvusConfig, aliases, collections, entities
 from airflow_vectordb.rest.errors import MilvusError
 from tests.support.airflow_process import AirflowProcess
+from tests.support.local_api import connection_to
 
 pytestmark = pytest.mark.slow
 
@@ -145,9 +145,7 @@ def test_killed_at_each_request_of_each_task(
 ) -> None:
     run("reindex_killed")
     before = run("reindex_killed")["returned"]["reindex.switch"]["collection_name"]
-    user, _, password = (server.token or "").partition(":")
-    connection = {"conn_type": "milvus", "host": server.uri, "login": user, "password": password}
-    environment = {"AIRFLOW_CONN_MILVUS_DEFAULT": json.dumps(connection)}
+    environment = {"AIRFLOW_CONN_MILVUS_DEFAULT": connection_to(server.uri, server.token)}
     with reading(config, "killed", vectors) as seen:
         found, _ = airflow.call("reindex_runs.run_killed", str(FOLDER), "reindex_killed", {}, **environment)
     print(f"{seen.answers} answers in {seen.seconds:.1f} s; kills: {found['kills']}")

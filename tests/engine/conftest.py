@@ -11,24 +11,15 @@
 
 from __future__ import annotations
 
-import atexit
 import itertools
-import os
-import shutil
-import sys
-import tempfile
 from collections.abc import Generator, Iterator
 
 import pytest
 
-from tests.support.milvus_server import CannotHaveError, MilvusServer, free_ports, installed
-
-if "airflow" not in sys.modules:  # it reads its home directory once
-    os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
-    atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
-
 from airflow_vectordb.local import LocalMilvus
-from tests.support.engine_api import SCHEMA, Api, await_loaded, connection_to, drop_collection, make_big_collection
+from tests.support.engine_api import SCHEMA, Api, await_loaded, drop_collection, make_big_collection
+from tests.support.local_api import connection_to
+from tests.support.milvus_server import CannotHaveError, MilvusServer, free_ports, installed
 
 _NONE = pytest.StashKey[str]()
 _FIGURES = pytest.StashKey[list[str]]()

@@ -16,6 +16,7 @@ from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.operators.import_job import ImportOperator
 from airflow_vectordb.rest import IndexSpec, collections, entities, import_jobs, indexes
+from tests.support.local_api import connection_to
 from tests.support.milvus_server import CannotHaveError, MilvusServer, installed
 from tests.support.s3_server import BUCKET, KEY, SECRET, S3Server, s3_server
 
@@ -60,9 +61,7 @@ def front_on_s3(milvus_on_s3: MilvusServer) -> Iterator[LocalMilvus]:
 def hook(
     s3: S3Server, milvus_on_s3: MilvusServer, front_on_s3: LocalMilvus, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[MilvusHook]:
-    user, _, password = milvus_on_s3.token.partition(":")
-    connection = {"conn_type": "milvus", "host": front_on_s3.uri, "login": user, "password": password}
-    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", json.dumps(connection))
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", connection_to(front_on_s3.uri, milvus_on_s3.token))
     monkeypatch.setenv("AIRFLOW_CONN_BUCKET", s3.connection())
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with MilvusHook() as opened:

@@ -21,7 +21,8 @@ import orjson
 import pytest
 
 from airflow_vectordb.local import LocalMilvus
-from tests.support.engine_api import HNSW, Api, await_counted, await_loaded, connection_to, drop_collection
+from tests.support.engine_api import HNSW, Api, await_counted, await_loaded, drop_collection
+from tests.support.local_api import connection_to
 from tests.support.milvus_server import MilvusServer
 
 PROGRAM = Path(__file__).with_name("replacing_task.py")

@@ -22,6 +22,7 @@ from pyarrow import parquet
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.rest import Client, MilvusConfig, collections, entities
 from tests.support import ingest_process
+from tests.support.local_api import connection_to
 
 pytestmark = pytest.mark.slow
 KILLS, ROWS, BATCH = 20, 3000, 50
@@ -44,12 +45,6 @@ class Ingests:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[LocalMilvus]:
-    with LocalMilvus() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def client(server: LocalMilvus) -> Iterator[Client]:
     with Client(MilvusConfig(server.uri, token=server.token)) as made:
         yield made
@@ -57,12 +52,10 @@ def client(server: LocalMilvus) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def ingests(server: LocalMilvus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingests]:
-    user, _, password = (server.token or "").partition(":")
-    connection = {"conn_type": "milvus", "host": server.uri, "login": user, "password": password}
     env = {
         **os.environ,
         "AIRFLOW_HOME": str(tmp_path_factory.mktemp("airflow")),
-        "AIRFLOW_CONN_MILVUS_DEFAULT": json.dumps(connection),
+        "AIRFLOW_CONN_MILVUS_DEFAULT": connection_to(server.uri, server.token),
         "NO_PROXY": "*",
     }
     command = [sys.executable, "-m", ingest_process.__name__]

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import itertools
-import os
-import shutil
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
 
 import pytest
-
-if "airflow" not in sys.modules:  # it reads its home directory once
-    os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
-    atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 from airflow_vectordb.local import LocalMilvus
 from tests.support.local_api import SCHEMA, Api, Json, fill, make_rows

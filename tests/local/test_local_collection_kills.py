@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.operators.collection import CreateCollectionOperator, DropCollectionOperator
 from tests.support.loading_milvus import Worker
-from tests.support.local_api import Api
+from tests.support.local_api import Api, connection_to
 
 pytestmark = pytest.mark.slow
 PACE = "real,row_count=.1,total_rows=.2,build=.4,load=.4"
@@ -42,9 +41,7 @@ def api(cluster: LocalMilvus) -> Iterator[Api]:
 
 @pytest.fixture(autouse=True)
 def connection(cluster: LocalMilvus, monkeypatch: pytest.MonkeyPatch) -> None:
-    user, _, password = (cluster.token or "").partition(":")
-    fields = {"conn_type": "milvus", "host": cluster.uri, "login": user, "password": password, "extra": {"retries": 0}}
-    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", json.dumps(fields))
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", connection_to(cluster.uri, cluster.token, extra={"retries": 0}))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 

@@ -21,7 +21,7 @@ from airflow_vectordb.operators.collection import (
 )
 from airflow_vectordb.rest.errors import ConflictError, InvalidParametersError, NoAnswerError
 from airflow_vectordb.rest.http.call import Call
-from tests.support.local_api import Api
+from tests.support.local_api import Api, connection_to
 
 SCHEMA: dict[str, Any] = {
     "fields": [
@@ -42,9 +42,7 @@ def changed(field: int, **params: Any) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def connection(server: LocalMilvus, monkeypatch: pytest.MonkeyPatch) -> None:
-    user, _, password = (server.token or "").partition(":")
-    fields = {"conn_type": "milvus", "host": server.uri, "login": user, "password": password, "extra": {"retries": 0}}
-    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", json.dumps(fields))
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", connection_to(server.uri, server.token, extra={"retries": 0}))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
@@ -252,50 +250,6 @@ class TestIndexes:
         assert "no field 'vector'" in str(caught.value)
         assert "did you mean 'Strong'?" in str(caught.value)
         assert not api.ok("collections/has", collectionName=name)["has"]
-
-
-class TestArguments:
-    @pytest.mark.parametrize(
-        ("arguments", "words"),
-        [
-            ({}, "schema or dimension is needed"),
-            ({"schema": SCHEMA, "dimension": 4}, "exclude each other"),
-            ({"dimension": 1}, "dimension must be from 2 to 32,768, not 1"),
-            ({"schema": {"fields": [{"fieldName": "id", "isPrimaryKey": True}]}}, "did you mean 'isPrimary'?"),
-            (
-                {"schema": {"fields": [{"fieldName": "{{ id }}", "isPrimaryKey": True}]}},
-                "did you mean 'isPrimary'?",
-            ),
-            ({"schema": SCHEMA, "if_exists": "drop"}, "if_exists must be 'skip' or 'replace' or 'fail'"),
-            ({"schema": SCHEMA, "alter": "yes"}, "alter must be True or False"),
-            ({"schema": SCHEMA, "properties": {"shardsNum": 0}}, "shardsNum must be an integer"),
-        ],
-    )
-    def test_what_can_never_be_right_is_refused_when_the_dag_is_parsed(
-        self, arguments: dict[str, Any], words: str
-    ) -> None:
-        with pytest.raises(ValueError, match="task t: ") as caught:
-            CreateCollectionOperator(task_id="t", collection_name="docs", **arguments)
-        assert words in str(caught.value)
-
-    @pytest.mark.parametrize("schema", ["schema.yaml", "{{ params.schema }}", {"fields": "{{ params.fields }}"}])
-    def test_what_is_known_later_passes(self, schema: Any) -> None:
-        CreateCollectionOperator(task_id="t", collection_name="docs", schema=schema)
-
-    @pytest.mark.parametrize(
-        ("arguments", "words"),
-        [
-            ({"k": 0}, "k must be an integer from 1 to 16,384, not 0"),
-            ({"sample": -1}, "sample must be an integer from 0"),
-            ({"min_recall": 2}, "min_recall must be a number from 0 to 1, not 2"),
-            ({"min_rows": -1}, "min_rows must be a number of rows"),
-            ({"check": "count"}, "check must be a function"),
-        ],
-    )
-    def test_of_the_verification(self, arguments: dict[str, Any], words: str) -> None:
-        with pytest.raises(ValueError, match="task t: ") as caught:
-            VerifyCollectionOperator(task_id="t", collection_name="docs", **arguments)
-        assert words in str(caught.value)
 
 
 class TestDrop:

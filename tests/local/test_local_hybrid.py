@@ -8,15 +8,11 @@ from typing import Any
 import pytest
 
 from airflow_vectordb.local.engine.lite.filters import unchain
-from tests.support.local_api import Api, Json
+from tests.support.local_api import Api, Json, ids
 
 DENSE: Json = {"annsField": "v", "data": [[3, 1, 0, 0]], "limit": 3}  # finds 3, then 2 and 4 at distance 1
 SPARSE: Json = {"annsField": "s", "data": [{"5": 2.0}], "limit": 3}  # finds 3 alone, at 2
 RRF: Json = {"strategy": "rrf"}
-
-
-def ids(rows: list[Json]) -> list[Any]:
-    return [row["id"] for row in rows]
 
 
 def hybrid(api: Api, collection: str, search: list[Json], **body: Any) -> list[Json]:

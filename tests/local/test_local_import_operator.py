@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -21,7 +20,7 @@ from airflow_vectordb.waiting import Done, ImportCompleted, Memory, Pending
 from tests.support.harness import airflows
 from tests.support.import_jobs import ended, rows_of
 from tests.support.loading_milvus import Worker
-from tests.support.local_api import SCHEMA, Api, Json
+from tests.support.local_api import SCHEMA, Api, Json, connection_to
 
 INDEXES = [{"fieldName": "v", "metricType": "L2"}, {"fieldName": "s"}]
 Run = Callable[..., Worker]
@@ -51,10 +50,7 @@ def docs(api: Api, name: str) -> str:
 
 @pytest.fixture
 def connection(server: LocalMilvus, monkeypatch: pytest.MonkeyPatch) -> None:
-    address = urlsplit(server.uri)
-    user, _, password = (server.token or "").partition(":")
-    fields = {"conn_type": "milvus", "host": address.hostname, "port": address.port}
-    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", json.dumps({**fields, "login": user, "password": password}))
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", connection_to(server.uri, server.token))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from airflow_vectordb.local import LocalMilvus
-from tests.support.local_api import INDEX, SPARSE, Api, make, make_rows
+from tests.support.local_api import INDEX, SPARSE, Api, connection_to, make, make_rows
 
 # Quicker than a cluster, but slower than a task that does not wait.
 PACE = "real,row_count=.3,total_rows=1.5,build=1,load=.7,flush_interval=3"
@@ -26,10 +23,7 @@ def cluster() -> Iterator[Api]:
 
 @pytest.fixture
 def connection(cluster: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    address = urlsplit(cluster.uri)
-    user, _, password = cluster.session.headers["Authorization"].removeprefix("Bearer ").partition(":")  # type: ignore[union-attr]
-    given: dict[str, Any] = {"conn_type": "milvus", "host": address.hostname, "port": address.port}
-    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", json.dumps({**given, "login": user, "password": password}))
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", connection_to(cluster.uri, cluster.token))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 

@@ -7,7 +7,6 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -18,7 +17,7 @@ from airflow_vectordb.operators.import_job import ImportOperator
 from airflow_vectordb.rest.errors import ImportFailedError, InvalidParametersError
 from tests.support.import_jobs import rows_of
 from tests.support.loading_milvus import Worker
-from tests.support.local_api import SCHEMA, Api, Json
+from tests.support.local_api import SCHEMA, Api, Json, connection_to
 
 Run = Callable[..., Worker]
 SCALARS: dict[str, list[Any]] = {
@@ -67,10 +66,7 @@ VECTORS: dict[str, Callable[[int], Any]] = {
 
 @pytest.fixture
 def connection(server: LocalMilvus, monkeypatch: pytest.MonkeyPatch) -> None:
-    address = urlsplit(server.uri)
-    user, _, password = (server.token or "").partition(":")
-    fields = {"conn_type": "milvus", "host": address.hostname, "port": address.port}
-    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", json.dumps({**fields, "login": user, "password": password}))
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", connection_to(server.uri, server.token))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -39,12 +38,6 @@ class Api:
         assert answer["code"] != 0, f"{path} was not refused: {answer}"
         assert response.status_code == 200, answer
         return answer["code"], answer["message"]
-
-
-def connection_to(uri: str, token: str) -> str:
-    """An Airflow connection to a REST server of ours, as its environment variable has it."""
-    login, password = token.split(":")
-    return json.dumps({"conn_type": "milvus", "host": uri, "login": login, "password": password})
 
 
 ROWS, DIM, BATCH = 50_000, 128, 10_000

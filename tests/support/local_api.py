@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,17 @@ SPARSE = {"fieldName": "s", "indexType": "SPARSE_INVERTED_INDEX", "metricType": 
 def make(api: Api, collection: str) -> None:
     api.ok("collections/create", collectionName=collection, schema=SCHEMA)
     api.ok("entities/insert", collectionName=collection, data=make_rows())
+
+
+def ids(rows: list[Json]) -> list[Any]:
+    """Return the primary keys of rows."""
+    return [row["id"] for row in rows]
+
+
+def connection_to(uri: str, token: str | None, **more: Any) -> str:
+    """Return an Airflow connection to a server of ours, as its environment variable has it."""
+    login, _, password = (token or "").partition(":")
+    return json.dumps({"conn_type": "milvus", "host": uri, "login": login, "password": password, **more})
 
 
 def cpu_seconds(pid: int) -> float:

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import logging
 import os
-import shutil
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
-if "airflow" not in sys.modules:  # it reads its home directory once
-    os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
-    atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
-
 import structlog
 
 from airflow_vectordb.hooks.milvus import MilvusHook

@@ -9,70 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
-from airflow_vectordb.rest import collections
 from airflow_vectordb.rest.errors import InvalidParametersError
-from airflow_vectordb.rest.http.call import Answer
-from airflow_vectordb.rest.schema.compare import compare
 from airflow_vectordb.rest.schema.parsing import parse_schema, read_quick, read_schema
 from airflow_vectordb.rest.schema.properties import creation_params, read_properties
-
-ID = {"fieldName": "id", "dataType": "Int64", "isPrimary": True}
-TITLE = {"fieldName": "title", "dataType": "VarChar", "elementTypeParams": {"max_length": 256}}
-VECTOR = {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": 8}}
-DOCS = {"autoID": False, "enableDynamicField": False, "fields": [ID, TITLE, VECTOR]}
-
-
-def with_fields(*fields: Any, **more: Any) -> dict[str, Any]:
-    return {"fields": [ID, VECTOR, *fields], **more}
+from tests.support.schemas import DOCS, ID, VECTOR, described, with_fields
 
 
 def problems(schema: Any) -> list[str]:
     return read_schema(schema).problems
-
-
-def described(schema: dict[str, Any] | None = None, **more: Any) -> collections.Collection:
-    """What Milvus 2.6.3 describes of a collection."""
-    spec = parse_schema(schema or DOCS)
-    fields = [
-        {
-            "name": field.name,
-            "id": 100 + number,
-            "type": field.type,
-            "primaryKey": field.is_primary,
-            "partitionKey": field.is_partition_key,
-            "clusteringKey": field.is_clustering_key,
-            "autoId": field.is_primary and spec.auto_id,
-            "nullable": field.nullable,
-            "description": "",
-            **({"elementType": field.element_type} if field.element_type else {}),
-            **({"params": [{"key": k, "value": str(v)} for k, v in field.params.items()]} if field.params else {}),
-            **({"defaultValue": {"Data": {"LongData": field.default}}} if field.default is not None else {}),
-        }
-        for number, field in enumerate(spec.fields)
-    ]
-    functions = [function.body() for function in spec.functions]
-    data = {
-        "collectionName": "docs",
-        "collectionID": 1,
-        "aliases": [],
-        "autoId": spec.auto_id,
-        "description": "",
-        "fields": fields,
-        "functions": functions,
-        "indexes": [],
-        "load": "LoadStateNotLoad",
-        "shardsNum": 1,
-        "enableDynamicField": spec.enable_dynamic_field,
-        "properties": [],
-        "consistencyLevel": "Bounded",
-        **more,
-    }
-    return collections.describe("docs").read(Answer(data, {}))
-
-
-def differences(schema: Any, existing: collections.Collection, properties: Any = None) -> list[tuple[str, bool]]:
-    found = compare("docs", parse_schema(schema), existing, properties)
-    return [(str(difference), difference.alter is not None) for difference in found]
 
 
 class TestSpellings:
@@ -289,120 +233,6 @@ class TestProblems:
         assert spec is not None
         assert spec.body()["fields"][2]["elementTypeParams"] == {"dimm": 8}
         assert len(spec.warnings) == 2
-
-
-class TestComparison:
-    def test_the_same(self) -> None:
-        assert differences(DOCS, described()) == []
-
-    def test_what_a_server_adds_is_no_difference(self) -> None:
-        existing = described(properties=[{"key": "timezone", "value": "UTC"}])
-        assert differences({**DOCS, "description": "for people"}, existing) == []
-
-    def test_what_an_old_server_does_not_describe_is_no_difference(self) -> None:
-        existing = described()
-        for field in existing.raw["fields"]:
-            del field["nullable"], field["clusteringKey"]
-        nullable = {**DOCS, "fields": [ID, {**TITLE, "nullable": True}, VECTOR]}
-        assert differences(nullable, existing) == []
-
-    @pytest.mark.parametrize(
-        ("schema", "expected"),
-        [
-            (
-                [ID, {**TITLE, "elementTypeParams": {"max_length": 512}}, VECTOR],
-                ("title: VarChar(256) -> VarChar(512)", True),
-            ),
-            (
-                [ID, {**TITLE, "elementTypeParams": {"max_length": 99}}, VECTOR],
-                ("title: VarChar(256) -> VarChar(99)", False),
-            ),
-            (
-                [ID, TITLE, {**VECTOR, "elementTypeParams": {"dim": 4}}],
-                ("vector: FloatVector(8) -> FloatVector(4)", False),
-            ),
-            ([ID, VECTOR], ("title: VarChar(256) -> not there", False)),
-            (
-                [ID, TITLE, VECTOR, {"fieldName": "year", "dataType": "Int32", "nullable": True}],
-                ("year: not there -> Int32, nullable", True),
-            ),
-            (
-                [ID, TITLE, VECTOR, {"fieldName": "year", "dataType": "Int32"}],
-                ("year: not there -> Int32 (only a nullable field can be added)", False),
-            ),
-            ([ID, {**TITLE, "nullable": True}, VECTOR], ("title: not nullable -> nullable", False)),
-            ([{**ID, "autoID": True}, TITLE, VECTOR], ("autoID: false -> true", False)),
-            (
-                [ID, {**TITLE, "elementTypeParams": {"max_length": 256, "mmap.enabled": True}}, VECTOR],
-                ("title: mmap.enabled not set -> true", True),
-            ),
-        ],
-    )
-    def test_fields(self, schema: list[Any], expected: tuple[str, bool]) -> None:
-        assert differences({"fields": schema}, described()) == [expected]
-
-    def test_defaults(self) -> None:
-        year = {"fieldName": "year", "dataType": "Int64", "defaultValue": 5}
-        existing = described(with_fields(year))
-        assert differences(with_fields(year), existing) == []
-        assert differences(with_fields({**year, "defaultValue": 6}), existing) == [("year: default 5 -> 6", False)]
-
-    def test_arrays(self) -> None:
-        tags = {
-            "fieldName": "tags",
-            "dataType": "Array",
-            "elementDataType": "VarChar",
-            "max_length": 8,
-            "max_capacity": 4,
-        }
-        existing = described(with_fields(tags))
-        assert differences(with_fields(tags), existing) == []
-        larger = with_fields({**tags, "max_capacity": 9})
-        assert differences(larger, existing) == [("tags: Array<VarChar(8)>(4) -> Array<VarChar(8)>(9)", True)]
-
-    def test_functions_and_the_dynamic_field(self) -> None:
-        fields = [
-            {"fieldName": "text", "dataType": "VarChar", "max_length": 9, "enable_analyzer": True},
-            {"fieldName": "sparse", "dataType": "SparseFloatVector"},
-        ]
-        function = {"name": "bm25", "type": "BM25", "inputFieldNames": ["text"], "outputFieldNames": ["sparse"]}
-        with_function = with_fields(*fields, functions=[function])
-        existing = described(with_function)
-        assert differences(with_function, existing) == []
-        other = with_fields(*fields, enableDynamicField=True)
-        assert differences(other, existing) == [
-            ("enableDynamicField: false -> true", False),
-            ("function bm25: BM25 -> not there", False),
-        ]
-
-    def test_properties(self) -> None:
-        existing = described(properties=[{"key": "collection.ttl.seconds", "value": "60"}])
-        asked, wrong = read_properties({"ttlSeconds": 60, "consistency_level": "bounded", "num_shards": "1"})
-        assert wrong == []
-        assert differences(DOCS, existing, asked) == []
-        asked = {"collection.ttl.seconds": 90, "mmap.enabled": True, "consistencyLevel": "Strong"}
-        assert differences(DOCS, existing, asked) == [
-            ("consistencyLevel: Bounded -> Strong", False),
-            ("collection.ttl.seconds: 60 -> 90", True),
-            ("mmap.enabled: not set -> true", True),
-        ]
-
-    def test_each_difference_has_the_call_that_alters_it(self) -> None:
-        schema = [ID, {**TITLE, "elementTypeParams": {"max_length": 512}}, VECTOR]
-        schema.append({"fieldName": "year", "dataType": "Int32", "nullable": True})
-        found = compare("docs", parse_schema(schema), described(), {"mmap.enabled": True})
-        calls = [difference.alter() for difference in found if difference.alter is not None]
-        assert [(call.path, dict(call.body)) for call in calls] == [
-            (
-                "collections/fields/alter_properties",
-                {"collectionName": "docs", "fieldName": "title", "fieldParams": {"max_length": 512}},
-            ),
-            (
-                "collections/fields/add",
-                {"collectionName": "docs", "schema": {"fieldName": "year", "dataType": "Int32", "nullable": True}},
-            ),
-            ("collections/alter_properties", {"collectionName": "docs", "properties": {"mmap.enabled": True}}),
-        ]
 
 
 @pytest.mark.parametrize(

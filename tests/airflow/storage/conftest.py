@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -41,15 +40,6 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.setattr(store, "_STORE_CACHE", {})
         yield running
-
-
-@pytest.fixture
-def hook(server: LocalMilvus, monkeypatch: pytest.MonkeyPatch) -> Iterator[MilvusHook]:
-    user, _, password = (server.token or "").partition(":")
-    connection = {"conn_type": "milvus", "host": server.uri, "login": user, "password": password}
-    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", json.dumps(connection))
-    with MilvusHook() as opened:
-        yield opened
 
 
 @pytest.fixture
