@@ -23,13 +23,16 @@ if "airflow" not in sys.modules:  # it reads its home directory once
     atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 #: What takes longest comes first, so that no process is left alone with it in the end.
-ORDER = ("dags", "local", "demo")
+LONGEST = ("dags", "ingest/test_kills.py", "demo/test_demo_run.py", "local")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    ranks = {here / name: rank for rank, name in enumerate(ORDER)}
-    items.sort(key=lambda item: ranks.get(item.path.parent, len(ORDER)))
+    places = [Path(__file__).parent / name for name in LONGEST]
+
+    def rank(item: pytest.Item) -> int:
+        return next((rank for rank, place in enumerate(places) if item.path.is_relative_to(place)), len(places))
+
+    items.sort(key=rank)
 
 
 def pytest_collection_finish() -> None:
