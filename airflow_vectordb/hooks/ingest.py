@@ -84,7 +84,8 @@ class IngestMethods(HookBase):
         :raises MilvusError: if a batch could not be written
         """
         if (rows is None) == (source is None):
-            raise rest.errors.InvalidParametersError(["give either rows or source"], "ingest")
+            problem = "rows or source is missing" if rows is None else "rows and source exclude each other"
+            raise rest.errors.InvalidParametersError([problem], "ingest")
         collection = self._describe_by_own_name(collection_name)
         sources = (
             [source_of(rows() if callable(rows) else rows)]
@@ -124,7 +125,7 @@ class IngestMethods(HookBase):
         bad_rows.warn(collection_name, done.skipped)
         if done.rows < min_rows:
             raise rest.errors.InvalidParametersError(
-                [f"{done.rows:,} rows came, and min_rows is {min_rows:,}"], f"rows for collection {collection_name!r}"
+                [f"{done.rows:,} rows, but min_rows is {min_rows:,}"], f"rows for collection {collection_name!r}"
             )
         if flush and done.rows:
             self._flush(collection.name)
@@ -165,7 +166,7 @@ class IngestMethods(HookBase):
         :raises MilvusError: if the server refuses
         """
         if (ids is None) == (filter is None) or (filter is not None and not filter.strip()):
-            raise rest.errors.InvalidParametersError(["give either ids or a filter"], "deletion")
+            raise rest.errors.InvalidParametersError(["pass either ids or a filter"], "deletion")
         filled = None if filter is None else filters.fill(filter, filter_params)
         keys = [] if ids is None else arguments.list_keys(ids, texts=False)
         collection = self._describe_by_own_name(collection_name)
@@ -252,15 +253,17 @@ def open_sources(source: Any, conn_id: str | None, collection: Any, *, allow_mis
     if unrendered:  # which allow_missing does not mean
         raise rest.errors.InvalidParametersError(unrendered, "source")
     paths: list[Any] = []
-    missing: list[str] = []
+    problems: list[str] = []
     for one in given:
         found = _find(one, conn_id)
         paths += found
         if not found and not allow_missing:
             what = "matches no file" if glob.has_magic(str(one)) else "does not exist"
-            missing.append(f"{one}: {what}; set allow_missing=True if that is fine")
-    if missing:
-        raise rest.errors.InvalidParametersError(missing, "source")
+            problems.append(f"{one}: {what}; set allow_missing=True if that is fine")
+        elif found and not glob.has_magic(str(one)) and _is_directory(found[0]):
+            problems.append(f"{one} is a directory; name its files, for example {str(one).rstrip('/')}/*.parquet")
+    if problems:
+        raise rest.errors.InvalidParametersError(problems, "source")
     for path in paths:
         yield open_file(path, _sibling_finder(path), vectors[0] if vectors else "vector")
 
@@ -285,6 +288,11 @@ def _sibling_finder(path: Any) -> Callable[[str], Any]:
             return sibling if sibling.fs.exists(sibling.path) else None
 
     return find
+
+
+def _is_directory(path: Any) -> bool:
+    with storage_errors(path):
+        return bool(path.fs.isdir(path.path))
 
 
 def _find(given: Any, conn_id: str | None) -> list[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from airflow_vectordb.ingest.rows import RowChecker
 from airflow_vectordb.ingest.source import Row, Source, Unreadable
 from airflow_vectordb.rest.http.json import EncodedRows
+from airflow_vectordb.rest.spelling import article
 
 #: Bytes of rows in one request. Milvus takes 64 MiB.
 MAX_BYTES = 8 * 1024 * 1024
@@ -180,7 +181,7 @@ def _unencodable(row: Mapping[str, Any], error: Exception) -> str:
         try:
             orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
         except orjson.JSONEncodeError:
-            return f"{name}: a {type(value).__name__} has no form in JSON"
+            return f"{name}: {article(type(value).__name__)} cannot be written as JSON"
     return str(error)
 
 

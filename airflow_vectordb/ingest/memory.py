@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb.ingest.arrow import blocks_of_batches
 from airflow_vectordb.ingest.source import BLOCK_ROWS, Block, Row, Source, Unreadable
 from airflow_vectordb.rest.errors import InvalidParametersError
+from airflow_vectordb.rest.spelling import describe_value
 
 if TYPE_CHECKING:
     import pyarrow
@@ -51,7 +53,7 @@ class Rows:
 
 
 def _as_row(value: Any) -> Row | Unreadable:
-    return value if isinstance(value, Mapping) else Unreadable(f"a row is a mapping, not a {type(value).__name__}")
+    return value if isinstance(value, Mapping) else Unreadable(f"a row must be a mapping, not {describe_value(value)}")
 
 
 def _has_chunks(value: Any) -> bool:
@@ -111,8 +113,15 @@ def source_of(rows: Any) -> Source:
     elif isinstance(rows, Sequence) and rows and all(_has_chunks(one) for one in rows):
         rows = [row for one in rows for row in one[CHUNKS]]
     if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
+        hint = (
+            "; for files, pass source"
+            if isinstance(rows, str | os.PathLike)
+            else "; [] means no rows"
+            if rows is None
+            else ""
+        )
         raise InvalidParametersError(
-            [f"rows are a list of mappings, a frame or Arrow data, not a {type(rows).__name__}"], "rows"
+            [f"rows must be a list of mappings, a frame or Arrow data, not {describe_value(rows)}{hint}"], "rows"
         )
     return Rows(rows)
 

@@ -97,13 +97,22 @@ class RowChecker:
         names = [name for column in known if (name := self._mapping.get(column, column)) is not None]
         # What is not mapped is missing under one name and too much under another: so the cause comes first.
         problems = [
-            f"field_mapping has {name!r}, and no column is named so{suggest(name, columns)}"
+            f"field_mapping has {name!r}, but there is no such column{suggest(name, columns)}"
             for name in self._mapping
             if name not in known
         ]
         problems += [text for name in names if (text := self._surplus(name))]
         absent = [rule.name for rule in self.rules.values() if rule.required and rule.name not in names]
         return problems + [self._absent(name, names) for name in absent]
+
+    def problems_of_mapping(self) -> list[str]:
+        """Return which targets of the mapping are not fields: as when it is the wrong way round."""
+        return [
+            f"field_mapping[{column!r}] is {name!r}, but the collection has no such field: it maps names in the source "
+            f"to fields{suggest(name, self.rules)}"
+            for column, name in self._mapping.items()
+            if name is not None and name not in self._forbidden and self._surplus(name)
+        ]
 
     def fitting(self, matrices: Mapping[str, Any]) -> frozenset[str]:
         """
@@ -146,7 +155,7 @@ class RowChecker:
                 continue
             if value is None:
                 if not rule.nullable:
-                    problems.append(f"{name}: null, and the field is not nullable")
+                    problems.append(f"{name}: null, but the field is not nullable")
                 continue
             try:
                 # What comes from a file beside the text, as vectors of a .npy do, is none.
@@ -167,11 +176,11 @@ class RowChecker:
             return f"{name}: {self._forbidden[name]}"
         if name in self.rules or self._dynamic or name in self._structs:
             return None
-        return f"{name}: the collection has no such field, and no dynamic ones{suggest(name, self.rules)}"
+        return f"{name}: the collection has neither this field nor dynamic fields{suggest(name, self.rules)}"
 
     def _absent(self, name: str, present: Sequence[str]) -> str:
         near = near_miss(name, [other for other in present if other not in self.rules])
-        return f"{name}: missing" + (f"; field_mapping={{{near!r}: {name!r}}} if that is it" if near else "")
+        return f"{name}: missing" + (f"; is it {near!r}? Then set field_mapping={{{near!r}: {name!r}}}" if near else "")
 
 
 def problems_of_sources(sources: Sequence[Source], checkers: Sequence[RowChecker]) -> list[str]:
@@ -185,7 +194,7 @@ def problems_of_sources(sources: Sequence[Source], checkers: Sequence[RowChecker
     found: dict[str, list[str]] = {}
     for source, checker in zip(sources, checkers, strict=True):
         columns = source.columns()
-        for problem in checker.problems_of_columns(columns) if columns is not None else ():
+        for problem in checker.problems_of_mapping() if columns is None else checker.problems_of_columns(columns):
             found.setdefault(problem, []).append(source.name)
     return [f"{_several(names)}: {problem}" for problem, names in found.items()]
 

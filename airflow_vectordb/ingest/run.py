@@ -202,7 +202,7 @@ def _problems_of_field(collection: Collection, argument: str, name: str | None) 
     types = {field.name: field.type for field in collection.fields}
     if types.get(name, "VarChar" if collection.enable_dynamic_field else "") in _COMPARABLE:
         return []
-    return [f"{argument}={name!r}: the collection has no such field of text or integers{suggest(name, types)}"]
+    return [f"{argument}={name!r}: the collection has no such VarChar or integer field{suggest(name, types)}"]
 
 
 def _problems_of_replacing(collection: Collection, document_field: str | None, mode: Mode) -> list[str]:
@@ -227,7 +227,9 @@ def _checked_documents(collection: Collection, name: str, documents: Any) -> tup
     kind = next((field.type for field in collection.fields if field.name == name), None)
     if kind not in _COMPARABLE:  # a dynamic field, whose documents may be of either kind
         wrong = [one for one in given if isinstance(one, bool) or not isinstance(one, str | int)]
-        return given, [f"documents: {describe_value(one)} is no text or integer" for one in wrong[:_LISTED]]
+        return given, [
+            f"documents: {describe_value(one)} is neither a string nor an integer" for one in wrong[:_LISTED]
+        ]
     found: list[Any] = []
     problems: list[str] = []
     convert = key_converter(kind)

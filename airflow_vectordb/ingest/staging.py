@@ -305,7 +305,7 @@ def _to_json(value: Any) -> str:
     try:
         return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
     except orjson.JSONEncodeError as error:
-        raise ValueError(f"has no form in JSON: {error}") from error
+        raise ValueError(f"cannot be written as JSON: {error}") from error
 
 
 def _document(value: Any) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow_vectordb.rest.collections import Field
+from airflow_vectordb.rest.spelling import article
 
 #: Vectors of floats, which all take float32.
 FLOAT_VECTORS = ("FloatVector", "Float16Vector", "BFloat16Vector")
@@ -16,7 +17,7 @@ _FLOAT32_MAX = 3.4028234663852886e38
 _BYTES_EACH = {"Float16Vector": 2, "BFloat16Vector": 2}
 _INT_BITS = {"Int8": 8, "Int16": 16, "Int32": 32, "Int64": 64}
 _TRUE, _FALSE = ("true", "t", "1"), ("false", "f", "0")
-_NOT_INT8 = "has what is no integer from -128 to 127"
+_NOT_INT8 = "all elements must be integers from -128 to 127"
 
 Convert = Callable[[Any], Any]
 
@@ -102,7 +103,7 @@ def _integer(kind: str) -> Convert:
     def convert(value: Any) -> int:
         if type(value) is not int:
             if isinstance(value, bool) or not (hasattr(value, "__index__") or _is_whole(value)):
-                raise ValueError(f"{_shown(value)} is no {kind}")
+                raise ValueError(_mismatch(value, article(kind)))
             value = int(value)
         if not low <= value <= high:
             raise ValueError(f"{value} is out of the range of {kind}")
@@ -118,7 +119,7 @@ def _is_whole(value: Any) -> bool:
 def _real(most: float) -> Convert:
     def convert(value: Any) -> float:
         if isinstance(value, bool) or not (isinstance(value, int | float) or hasattr(value, "__float__")):
-            raise ValueError(f"{_shown(value)} is no number")
+            raise ValueError(_mismatch(value, "a number"))
         number = float(value)
         if not math.isfinite(number):
             raise ValueError(f"{number} is not a finite number")
@@ -138,9 +139,9 @@ def _bool(value: Any) -> bool:
 def _text(most: int) -> Convert:
     def convert(value: Any) -> str:
         if not isinstance(value, str):
-            raise ValueError(f"{_shown(value)} is no text")
+            raise ValueError(_mismatch(value, "a string"))
         if most and len(value) * 4 > most and (length := len(value.encode())) > most:
-            raise ValueError(f"{length} bytes, and max_length is {most}")
+            raise ValueError(f"{length} bytes, but max_length is {most}")
         return value
 
     return convert
@@ -149,9 +150,9 @@ def _text(most: int) -> Convert:
 def _array(convert_element: Convert, most: int) -> Convert:
     def convert(value: Any) -> list[Any]:
         if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__len__"):
-            raise ValueError(f"{_shown(value)} is no list")
+            raise ValueError(_mismatch(value, "a list"))
         if most and len(value) > most:
-            raise ValueError(f"{len(value)} elements, and max_capacity is {most}")
+            raise ValueError(f"{len(value)} elements, but max_capacity is {most}")
         return [convert_element(element) for element in value]
 
     return convert
@@ -163,7 +164,7 @@ def _dense(dim: int, *, integers: bool, bytes_each: int | None) -> Convert:
             _check_length(len(value), dim * bytes_each, "bytes")
             return base64.b64encode(value).decode()
         if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__len__"):
-            raise ValueError(f"{_shown(value)} is no vector")
+            raise ValueError(_mismatch(value, "a list of numbers"))
         _check_length(len(value), dim, "numbers")
         if hasattr(value, "dtype"):
             return _checked_array(value, integers=integers)
@@ -173,7 +174,7 @@ def _dense(dim: int, *, integers: bool, bytes_each: int | None) -> Convert:
             at = next(
                 i for i, number in enumerate(value) if isinstance(number, bool) or not hasattr(number, "__float__")
             )
-            raise ValueError(f"[{at}] is {_shown(value[at])}, no number") from None
+            raise ValueError(f"[{at}] is {_shown(value[at])}, not a number") from None
         if not finite:
             at = next(i for i, number in enumerate(value) if not math.isfinite(number))
             raise ValueError(f"[{at}] is {value[at]}, not a finite number")
@@ -186,7 +187,7 @@ def _dense(dim: int, *, integers: bool, bytes_each: int | None) -> Convert:
 
 def _checked_array(value: Any, *, integers: bool) -> Any:
     if value.ndim != 1 or value.dtype.kind not in "fiu":
-        raise ValueError(f"an array of shape {value.shape} and type {value.dtype} is no vector")
+        raise ValueError(f"an array of shape {value.shape} and type {value.dtype} is not a vector")
     if integers and (value.dtype.kind == "f" or not -128 <= value.min() <= value.max() <= 127):
         raise ValueError(_NOT_INT8)
     if value.dtype.kind == "f":
@@ -208,11 +209,11 @@ def _checked_array(value: Any, *, integers: bool) -> Any:
 def _binary(dim: int) -> Convert:
     def convert(value: Any) -> list[int]:
         if isinstance(value, str | Mapping) or not hasattr(value, "__len__"):
-            raise ValueError(f"{_shown(value)} is no binary vector")
+            raise ValueError(_mismatch(value, "a binary vector"))
         numbers = [int(number) for number in value]
         _check_length(len(numbers), dim // 8, "bytes")
         if any(not 0 <= number <= 255 for number in numbers):
-            raise ValueError("has what is no byte, 0 to 255, of eight dimensions each")
+            raise ValueError("all elements must be bytes (0 to 255) of eight dimensions each")
         return numbers
 
     return convert
@@ -220,7 +221,7 @@ def _binary(dim: int) -> Convert:
 
 def _check_length(length: int, wanted: int, unit: str) -> None:
     if wanted and length != wanted:
-        raise ValueError(f"{length} {unit}, and the field has {wanted}")
+        raise ValueError(f"{length} {unit} instead of {wanted}")
 
 
 def _sparse(value: Any) -> dict[str, float]:
@@ -231,7 +232,7 @@ def _sparse(value: Any) -> dict[str, float]:
     elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
         value = dict(value)  # pairs, as Arrow's maps are
     if not isinstance(value, Mapping):
-        raise ValueError(f"{_shown(value)} is no sparse vector: index -> weight")
+        raise ValueError(_mismatch(value, "a sparse vector (index -> weight)"))
     out: dict[str, float] = {}
     for index, weight in value.items():
         number = int(index)
@@ -242,6 +243,14 @@ def _sparse(value: Any) -> dict[str, float]:
             raise ValueError(f"the weight of {index} is {weight}, and must be 0 or more")
         out[str(number)] = weight
     return out
+
+
+def _mismatch(value: Any, wanted: str) -> str:
+    """Say what a value should be, and for dates and times how to convert it."""
+    if hasattr(value, "isoformat"):
+        method = "isoformat" if wanted == "a string" else "timestamp"
+        return f"{article(type(value).__name__)} is not {wanted}; convert it, for example with {method}()"
+    return f"{_shown(value)} is not {wanted}"
 
 
 def _shown(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_vectordb import rest
@@ -162,7 +163,7 @@ class IngestOperator(MilvusOperator):
     def _problems_of_arguments(self) -> list[str]:
         problems = check_literal(collection_name=self.collection_name)
         if (self.rows is None) == (self.source is None):
-            problems.append("give either rows or source")
+            problems.append("pass either rows or source")
         if inspect.isgenerator(self.rows):
             problems.append("rows is a generator, which only one try could read: give the function that makes it")
         if self.mode is not None:
@@ -223,7 +224,7 @@ class IngestOperator(MilvusOperator):
         with self.error_context(hook, self.describe_target()):
             return hook.ingest(
                 self.collection_name,
-                self.rows.call(context) if isinstance(self.rows, RowsFunction) else self.rows,
+                partial(self.rows.call, context) if isinstance(self.rows, RowsFunction) else self.rows,
                 source=self.source,
                 source_conn_id=self.source_conn_id,
                 mode=self.mode,
@@ -298,7 +299,7 @@ class DeleteOperator(MilvusOperator):
         self.only_count = dry_run  # `dry_run` is a method of Airflow's operators
         problems = check_literal(collection_name=collection_name)
         if (filter is None) == (ids is None):
-            problems.append("give either filter or ids")
+            problems.append("pass either filter or ids")
         if isinstance(filter, str) and not filter.strip():
             problems.append("filter is empty, and would select all rows")
         if not rest.spelling.is_later(ids):

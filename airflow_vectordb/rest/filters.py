@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.lists import as_list
+from airflow_vectordb.rest.spelling import show
 
 _STRINGS_AND_NAMES = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|\{\s*(\w+)\s*\}""", re.DOTALL)
 
@@ -25,7 +26,9 @@ def literal(value: Any) -> str:
     if hasattr(value, "item") and not isinstance(value, str):  # a NumPy scalar
         value = value.item()
     if not isinstance(value, str | int | float) or value != value or value in (float("inf"), -float("inf")):
-        raise ValueError(f"{value!r} has no form in a filter")
+        raise ValueError(
+            f"{show(value)} cannot be used in a filter; pass a string, a number, a boolean or a list of them"
+        )
     return json.dumps(value, ensure_ascii=False)
 
 

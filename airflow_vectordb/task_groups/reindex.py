@@ -95,7 +95,7 @@ def blue_green_reindex(
     """
     problems = []
     if (source is None) == (ingest is None):
-        problems.append("give either source or ingest")
+        problems.append("pass either source or ingest")
     if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
         problems.append(f"keep must be a whole number, 1 or more, not {rest.spelling.show(keep)}")
     problems += check_new_name(alias=alias)

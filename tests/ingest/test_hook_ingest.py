@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -125,16 +126,16 @@ class TestDocuments:
 
 
 BAD = {
-    "type": ('{"id": "x", "doc": "a", "vector": [1, 2]}', "id", "'x' (str) is no Int64"),
-    "dimension": ('{"id": 7, "doc": "a", "vector": [1, 2, 3]}', "vector", "3 numbers, and the field has 2"),
+    "type": ('{"id": "x", "doc": "a", "vector": [1, 2]}', "id", "'x' (str) is not an Int64"),
+    "dimension": ('{"id": 7, "doc": "a", "vector": [1, 2, 3]}', "vector", "3 numbers instead of 2"),
     "missing": ('{"id": 7, "vector": [1, 2]}', "doc", "missing"),
-    "null": ('{"id": 7, "doc": null, "vector": [1, 2]}', "doc", "null, and the field is not nullable"),
+    "null": ('{"id": 7, "doc": null, "vector": [1, 2]}', "doc", "null, but the field is not nullable"),
     "surplus": (
         '{"id": 7, "doc": "a", "vector": [1, 2], "x": 1}',
         "x",
-        "the collection has no such field, and no dynamic ones",
+        "the collection has neither this field nor dynamic fields",
     ),
-    "length": (f'{{"id": 7, "doc": "{21 * "a"}", "vector": [1, 2]}}', "doc", "21 bytes, and max_length is 20"),
+    "length": (f'{{"id": 7, "doc": "{21 * "a"}", "vector": [1, 2]}}', "doc", "21 bytes, but max_length is 20"),
     "number": ('{"id": 7, "doc": "a", "vector": [1, 1e400]}', None, "is not JSON"),
     "no JSON": ('{"id": 7, "doc": "a"', None, "is not JSON"),
     "no object": ("7", None, "is JSON, but not an object"),
@@ -203,6 +204,23 @@ class TestBadRows:
 
 
 class TestSources:
+    def test_a_directory_is_refused_with_the_glob_that_was_meant(self, hook: MilvusHook, tmp_path: Path) -> None:
+        make(hook)
+        with pytest.raises(InvalidParametersError, match=r"is a directory; name its files, for example .*/\*\.parquet"):
+            hook.ingest("docs", source=tmp_path)
+
+    @pytest.mark.parametrize(
+        ("given", "advice"),
+        [
+            (lambda: None, "Arrow data, not None; [] means no rows"),
+            ("part.parquet", "not a str ('part.parquet'); for files, pass source"),
+        ],
+    )
+    def test_what_is_not_rows_is_refused(self, hook: MilvusHook, given: Any, advice: str) -> None:
+        make(hook)
+        with pytest.raises(InvalidParametersError, match=re.escape(advice)):
+            hook.ingest("docs", given)
+
     def test_files_that_do_not_exist(self, hook: MilvusHook, tmp_path: Path) -> None:
         make(hook)
         source = [str(tmp_path / "*.jsonl"), str(tmp_path / "part.csv")]
@@ -213,7 +231,7 @@ class TestSources:
             "/part.csv: does not exist; set allow_missing=True if that is fine",
         ]
         assert hook.ingest("docs", source=source, allow_missing=True)["rows"] == 0
-        with pytest.raises(InvalidParametersError, match="0 rows came, and min_rows is 1"):
+        with pytest.raises(InvalidParametersError, match="0 rows, but min_rows is 1"):
             hook.ingest("docs", source=source, allow_missing=True, min_rows=1)
 
     def test_what_a_glob_matches(self, hook: MilvusHook, tmp_path: Path) -> None:

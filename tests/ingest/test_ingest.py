@@ -58,7 +58,7 @@ def test_each_row_is_there_once_where_a_field_tells_them_apart(
 
 def test_a_field_that_tells_rows_apart_exists_and_each_row_has_it() -> None:
     milvus = Milvus(key="doc")
-    with pytest.raises(InvalidParametersError, match=r"key_field='dok': the collection has no such field.*'doc'"):
+    with pytest.raises(InvalidParametersError, match=r"key_field='dok': no such VarChar or integer field.*'doc'"):
         ingest([source_of(auto_rows(1))], AUTO, lambda: milvus, key_field="dok")
     nullable = described(AUTO_ID, field("doc", "VarChar", nullable=True, max_length=16), VECTOR)
     with pytest.raises(InvalidParametersError, match="row 2: doc: missing, and key_field tells rows apart by it"):
@@ -294,7 +294,7 @@ def test_a_bad_row_ends_it_with_its_place_and_all_that_is_wrong() -> None:
     with pytest.raises(InvalidParametersError) as caught:
         ingest([source_of(data)], DOCS, Milvus)
     assert caught.value.problems == (
-        "rows, row 4: id: 'x' (str) is no Int64; vector: 1 numbers, and the field has 4; title: missing",
+        "rows, row 4: id: 'x' (str) is not an Int64; vector: 1 numbers instead of 4; title: missing",
     )
 
 
@@ -304,7 +304,7 @@ def test_bad_rows_are_passed_over_where_that_is_wanted() -> None:
     data[0], data[3], data[5] = 7, {**data[3], "vector": [float("nan")] * 4}, {**data[5], "id": 4}
     progress = ingest([source_of(data)], DOCS, lambda: milvus, on_bad_row=bad.append)
     assert [str(one) for one in bad] == [
-        "rows, row 1: a row is a mapping, not a int",
+        "rows, row 1: a row must be a mapping, not an int (7)",
         "rows, row 4: vector: [0] is nan, not a finite number",
         "rows, row 6: id: 4 is also the key of row 5",
     ]
@@ -314,7 +314,7 @@ def test_bad_rows_are_passed_over_where_that_is_wanted() -> None:
 
 def test_a_value_without_a_form_in_json_is_named() -> None:
     collection = described(ID, VECTOR, dynamic=True)
-    with pytest.raises(InvalidParametersError, match="row 1: what: a object has no form in JSON"):
+    with pytest.raises(InvalidParametersError, match="row 1: what: an object cannot be written as JSON"):
         ingest([source_of([{"id": 1, "vector": [1, 2, 3, 4], "what": object()}])], collection, Milvus)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
 import pyarrow
 import pytest
 
-from airflow_vectordb.ingest.memory import ArrowData
+from airflow_vectordb.ingest.memory import ArrowData, Rows
 from airflow_vectordb.ingest.rows import RowChecker, problems_of_sources
 from airflow_vectordb.rest.collections import Function
 from tests.support.collections import AUTO_ID, DOCS, ID, TITLE, VECTOR, described, field
@@ -52,38 +53,48 @@ def test_a_value_that_fits_goes_out(spec: dict[str, Any], given: Any, sent: Any)
     [
         (field("n", "Int8"), 128, "n: 128 is out of the range of Int8"),
         (field("n", "Int64"), 2**63, "n: 9223372036854775808 is out of the range of Int64"),
-        (field("n", "Int64"), True, "n: True (bool) is no Int64"),
-        (field("n", "Int64"), 1.5, "n: 1.5 (float) is no Int64"),
-        (field("n", "Int64"), "7", "n: '7' (str) is no Int64"),
+        (field("n", "Int64"), True, "n: True (bool) is not an Int64"),
+        (field("n", "Int64"), 1.5, "n: 1.5 (float) is not an Int64"),
+        (field("n", "Int64"), "7", "n: '7' (str) is not an Int64"),
         (field("n", "Float"), 1e40, "n: 1e+40 is out of the range of a 32-bit float"),
         (field("n", "Double"), float("nan"), "n: nan is not a finite number"),
-        (field("n", "Double"), "x", "n: 'x' (str) is no number"),
+        (field("n", "Double"), "x", "n: 'x' (str) is not a number"),
         (field("n", "Bool"), 1, "n: 1 (int) is neither true nor false"),
-        (field("n", "VarChar", max_length=3), "üü", "n: 4 bytes, and max_length is 3"),
-        (field("n", "VarChar", max_length=3), 5, "n: 5 (int) is no text"),
-        (field("n", "Int64"), None, "n: null, and the field is not nullable"),
-        (field("n", "Array", elementType="Int32", max_capacity=1), [1, 2], "n: 2 elements, and max_capacity is 1"),
+        (field("n", "VarChar", max_length=3), "üü", "n: 4 bytes, but max_length is 3"),
+        (field("n", "VarChar", max_length=3), 5, "n: 5 (int) is not a string"),
+        (
+            field("n", "VarChar"),
+            date(2026, 1, 1),
+            "n: a date is not a string; convert it, for example with isoformat()",
+        ),
+        (
+            field("n", "Int64"),
+            datetime(2026, 1, 1),
+            "n: a datetime is not an Int64; convert it, for example with timestamp()",
+        ),
+        (field("n", "Int64"), None, "n: null, but the field is not nullable"),
+        (field("n", "Array", elementType="Int32", max_capacity=1), [1, 2], "n: 2 elements, but max_capacity is 1"),
         (field("n", "Array", elementType="Int8", max_capacity=2), [1, 300], "n: 300 is out of the range of Int8"),
-        (field("n", "Array", elementType="Int8", max_capacity=2), "ab", "n: 'ab' (str) is no list"),
-        (field("n", "FloatVector", dim=2), [1.0], "n: 1 numbers, and the field has 2"),
-        (field("n", "FloatVector", dim=2), [1.0, None], "n: [1] is None (NoneType), no number"),
+        (field("n", "Array", elementType="Int8", max_capacity=2), "ab", "n: 'ab' (str) is not a list"),
+        (field("n", "FloatVector", dim=2), [1.0], "n: 1 numbers instead of 2"),
+        (field("n", "FloatVector", dim=2), [1.0, None], "n: [1] is None (NoneType), not a number"),
         (field("n", "FloatVector", dim=2), [1.0, float("inf")], "n: [1] is inf, not a finite number"),
         (field("n", "FloatVector", dim=2), np.array([np.nan, 1]), "n: [0] is nan, not a finite number"),
         (field("n", "FloatVector", dim=2), np.array([1e300, 1]), "n: has a number out of the range of a 32-bit float"),
         (
             field("n", "FloatVector", dim=2),
             np.ones((2, 2)),
-            "n: an array of shape (2, 2) and type float64 is no vector",
+            "n: an array of shape (2, 2) and type float64 is not a vector",
         ),
-        (field("n", "FloatVector", dim=2), "[1, 2]", "n: '[1, 2]' (str) is no vector"),
-        (field("n", "Int8Vector", dim=2), [1, 128], "n: has what is no integer from -128 to 127"),
-        (field("n", "Int8Vector", dim=2), np.array([1, -129]), "n: has what is no integer from -128 to 127"),
-        (field("n", "Int8Vector", dim=2), np.array([1, 0.5]), "n: has what is no integer from -128 to 127"),
-        (field("n", "BinaryVector", dim=16), b"\x01", "n: 1 bytes, and the field has 2"),
-        (field("n", "BinaryVector", dim=8), [256], "n: has what is no byte, 0 to 255, of eight dimensions each"),
+        (field("n", "FloatVector", dim=2), "[1, 2]", "n: '[1, 2]' (str) is not a list of numbers"),
+        (field("n", "Int8Vector", dim=2), [1, 128], "n: all elements must be integers from -128 to 127"),
+        (field("n", "Int8Vector", dim=2), np.array([1, -129]), "n: all elements must be integers from -128 to 127"),
+        (field("n", "Int8Vector", dim=2), np.array([1, 0.5]), "n: all elements must be integers from -128 to 127"),
+        (field("n", "BinaryVector", dim=16), b"\x01", "n: 1 bytes instead of 2"),
+        (field("n", "BinaryVector", dim=8), [256], "n: all elements must be bytes (0 to 255) of eight dimensions each"),
         (field("n", "SparseFloatVector"), {-1: 1.0}, "n: index -1 is not from 0 to 4,294,967,294"),
         (field("n", "SparseFloatVector"), {1: -0.5}, "n: the weight of 1 is -0.5, and must be 0 or more"),
-        (field("n", "SparseFloatVector"), 5, "n: 5 (int) is no sparse vector: index -> weight"),
+        (field("n", "SparseFloatVector"), 5, "n: 5 (int) is not a sparse vector (index -> weight)"),
     ],
 )
 def test_a_value_that_does_not_fit_is_named_with_its_field(spec: dict[str, Any], given: Any, problem: str) -> None:
@@ -128,10 +139,10 @@ def test_vectors_are_checked_together_and_one_by_one_where_not_all_fit(matrix: A
 def test_everything_that_is_wrong_with_a_row_is_reported() -> None:
     problems = RowChecker(DOCS).check({"id": "x", "titel": "a", "vector": [1.0]})[1]
     assert problems == [
-        "id: 'x' (str) is no Int64",
-        "titel: the collection has no such field, and no dynamic ones; did you mean 'title'?",
-        "vector: 1 numbers, and the field has 4",
-        "title: missing; field_mapping={'titel': 'title'} if that is it",
+        "id: 'x' (str) is not an Int64",
+        "titel: the collection has neither this field nor dynamic fields; did you mean 'title'?",
+        "vector: 1 numbers instead of 4",
+        "title: missing; is it 'titel'? Then set field_mapping={'titel': 'title'}",
     ]
 
 
@@ -191,9 +202,9 @@ def test_text_of_a_csv_file_becomes_the_fields_type(spec: dict[str, Any], text: 
 def test_columns_are_compared_with_the_schema_before_a_row_is_read() -> None:
     checker = RowChecker(DOCS, {"nope": "title"})
     assert checker.problems_of_columns(["id", "titel", "vector"]) == [
-        "field_mapping has 'nope', and no column is named so; known: id, titel, vector",
-        "titel: the collection has no such field, and no dynamic ones; did you mean 'title'?",
-        "title: missing; field_mapping={'titel': 'title'} if that is it",
+        "field_mapping has 'nope', but there is no such column; known: id, titel, vector",
+        "titel: the collection has neither this field nor dynamic fields; did you mean 'title'?",
+        "title: missing; is it 'titel'? Then set field_mapping={'titel': 'title'}",
     ]
 
 
@@ -204,10 +215,10 @@ def test_what_is_wrong_with_several_files_is_said_once() -> None:
     checkers = [RowChecker(DOCS, {"embeding": "vector"})] * 4
     same = "part-0.parquet and 3 more files"
     assert problems_of_sources([*parts, other], checkers) == [
-        f"{same}: field_mapping has 'embeding', and no column is named so; did you mean 'embedding'?",
-        f"{same}: embedding: the collection has no such field, and no dynamic ones; known: id, title, vector",
+        f"{same}: field_mapping has 'embeding', but there is no such column; did you mean 'embedding'?",
+        f"{same}: embedding: the collection has neither this field nor dynamic fields; known: id, title, vector",
         f"{same}: vector: missing",
-        "other.parquet: x: the collection has no such field, and no dynamic ones; known: id, title, vector",
+        "other.parquet: x: the collection has neither this field nor dynamic fields; known: id, title, vector",
     ]
     assert problems_of_sources(parts[:2], checkers[:2])[0].startswith("part-0.parquet and 1 more file: field_mapping")
 
@@ -222,3 +233,11 @@ def test_vectors_beside_text_are_no_text() -> None:
     checker = RowChecker(DOCS, is_text=True)
     vector = np.ones(4, np.float32)
     assert checker.check({"id": "1", "title": "a", "vector": vector}) == ({"id": 1, "title": "a", "vector": vector}, [])
+
+
+def test_a_mapping_the_wrong_way_round_is_reported_before_a_row_is_read() -> None:
+    checker = RowChecker(DOCS, {"title": "heading"})
+    assert problems_of_sources([Rows([{"heading": "a"}])], [checker]) == [
+        "rows: field_mapping['title'] is 'heading', but the collection has no such field: it maps names in the source "
+        "to fields; known: id, title, vector"
+    ]

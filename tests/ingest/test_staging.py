@@ -139,7 +139,7 @@ def test_text_that_is_json_is_a_document(value: Any, text: str) -> None:
     ("spec", "value", "problem"),
     [
         (field("v", "Float16Vector", dim=2), [1e6, 0.0], "rows, row 1: v: has a number out of the range of a 16-bit"),
-        (field("v", "JSON"), {"a": object()}, "rows, row 1: v: has no form in JSON"),
+        (field("v", "JSON"), {"a": object()}, "rows, row 1: v: cannot be written as JSON"),
         (field("v", "Int8"), 300, "rows, row 1: v: 300 is out of the range"),
     ],
 )

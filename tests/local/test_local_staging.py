@@ -247,7 +247,7 @@ class TestBadRows:
     def test_they_fail_the_task_before_any_import(self, staging_run: Run, api: Api, name: str) -> None:
         make(api, name)
         given = [*rows(range(3)), {**rows(range(1))[0], "v": [1.0]}]
-        with pytest.raises(InvalidParametersError, match="row 4: v: 1 numbers, and the field has 4"):
+        with pytest.raises(InvalidParametersError, match="row 4: v: 1 numbers instead of 4"):
             staging_run(rows=given).run()
         assert api.ok("jobs/import/list", collectionName=name)["records"] == []
 

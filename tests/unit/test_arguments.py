@@ -252,8 +252,8 @@ def test_everything_is_said_at_once() -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({}, "give either rows or source"),
-        ({"rows": [], "source": "x.csv"}, "give either rows or source"),
+        ({}, "pass either rows or source"),
+        ({"rows": [], "source": "x.csv"}, "pass either rows or source"),
         ({"rows": (row for row in ())}, "rows is a generator"),
         ({"rows": [], "mode": "replace"}, "mode must be 'upsert' or 'insert'"),
         ({"rows": [], "on_bad_row": "ignore"}, "on_bad_row must be 'fail' or 'skip'"),

@@ -36,11 +36,11 @@ class TestArguments:
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
-            ({"source": None}, "give either source or ingest"),
-            ({"ingest": lambda name: None}, "give either source or ingest"),
+            ({"source": None}, "pass either source or ingest"),
+            ({"ingest": lambda name: None}, "pass either source or ingest"),
             ({"keep": 0}, "keep must be a whole number"),
             ({"keep": True}, "keep must be a whole number"),
-            ({"keep": "2", "source": None}, "give either source or ingest; keep must be"),
+            ({"keep": "2", "source": None}, "pass either source or ingest; keep must be"),
             ({"checks": {"k": 0}}, "k must be"),
             ({"schema": {"fields": []}}, "fields"),
             ({"checks": {"smaple": 5}}, r"checks has 'smaple'; did you mean 'sample'\?"),
