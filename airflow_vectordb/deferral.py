@@ -15,7 +15,7 @@ from airflow_vectordb.validation import seconds_of
 if TYPE_CHECKING:
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.rest.errors import MilvusError
-    from airflow_vectordb.waiting import Condition, Deadline, Pending, PollResult
+    from airflow_vectordb.waiting import Condition, Deadline, Memory, Pending, PollResult
 
 #: Seconds that a wait may take when neither ``timeout`` nor ``execution_timeout`` is set: a day.
 DEFAULT_WAIT_TIMEOUT = 24 * 3600.0
@@ -131,7 +131,10 @@ def wait_for(
 
     started = time.time()
     # The next poll, in the triggerer, is the retry.
-    found = initial_result or poll_once(hook, condition, server_confirmed=server_confirmed, deadline=deadline)
+    memory = waiting.Memory()
+    found = initial_result or poll_once(
+        hook, condition, server_confirmed=server_confirmed, deadline=deadline, memory=memory
+    )
     if isinstance(found, waiting.Done):
         state.results[name] = found.result
         return found.result
@@ -143,7 +146,7 @@ def wait_for(
     resume_kwargs = {"state": asdict(state), "wait_name": name}
     return task.defer(
         trigger=triggers.milvus.MilvusTrigger(
-            condition=condition,
+            condition=memory.remaining or condition,
             deadline=deadline,
             poll_interval=seconds_of(task.poll_interval),
             started=started,
@@ -160,11 +163,16 @@ def wait_for(
 
 
 def poll_once(
-    hook: MilvusHook, condition: Condition, *, server_confirmed: bool, deadline: Deadline | None = None
+    hook: MilvusHook,
+    condition: Condition,
+    *,
+    server_confirmed: bool,
+    deadline: Deadline | None = None,
+    memory: Memory | None = None,
 ) -> PollResult | MilvusError:
     """Poll once, without retries; return the result, or an error in spite of which the wait goes on."""
     try:
-        return hook.poll(condition, retries=0, deadline=deadline)
+        return hook.poll(condition, retries=0, deadline=deadline, memory=memory)
     except rest.errors.MilvusError as error:
         if not waiting.is_recoverable(error, server_confirmed):
             raise

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from airflow_vectordb.rest import AsyncClient, Client, MilvusConfig
     from airflow_vectordb.rest.driver import Sleep
     from airflow_vectordb.rest.http.call import Call
-    from airflow_vectordb.waiting import Condition, Deadline, Pending, PollResult
+    from airflow_vectordb.waiting import Condition, Deadline, Memory, Pending, PollResult
 
 T = TypeVar("T")
 
@@ -194,17 +194,25 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
         with translate_errors():
             return self.get_conn().send(call, retries=retries, until=until)
 
-    def poll(self, condition: Condition, *, retries: int | None = None, deadline: Deadline | None = None) -> PollResult:
+    def poll(
+        self,
+        condition: Condition,
+        *,
+        retries: int | None = None,
+        deadline: Deadline | None = None,
+        memory: Memory | None = None,
+    ) -> PollResult:
         """
         Poll once whether something is done.
 
         :param condition: a condition of ``airflow_vectordb.waiting``
         :param retries: attempts of each call after the first; None: the connection's
         :param deadline: deadline for an answer; None: none
+        :param memory: takes what a later poll has to know; None: there is none
         :return: ``Done`` with a result, or ``Pending`` with the progress
         :raises MilvusError: if it failed, or the server does not answer
         """
-        return self._drive(condition.poll(waiting.Memory()), deadline, retries)
+        return self._drive(condition.poll(memory or waiting.Memory()), deadline, retries)
 
     def wait(
         self,

@@ -165,6 +165,7 @@ def wait_until_built(
         state.results["built"] = seen.result
     elif task.wait_for_completion:
         # What was read before a flush took effect says nothing.
-        wait_for(task, hook, state, "built", condition, initial_result=seen if flushed_rows is None else None)
+        initial = seen if flushed_rows is None else None
+        wait_for(task, hook, state, "built", condition.after(found), initial_result=initial)
     else:
         state.results["built"] = [description.as_json() for description in found]

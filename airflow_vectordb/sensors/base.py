@@ -152,7 +152,8 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
         ):
             condition = self.condition()
             # The next poke is the retry.
-            found = poll_once(hook, condition, server_confirmed=earlier)
+            memory = waiting.Memory()
+            found = poll_once(hook, condition, server_confirmed=earlier, memory=memory)
             if isinstance(found, waiting.Done):
                 self._log_result(found.result)
                 return PokeReturnValue(is_done=True, xcom_value=found.result)
@@ -161,7 +162,7 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
             self._log_once(logging.INFO if pending else logging.WARNING, text)
             deadline = waiting.Deadline(0.0, "timeout", float(self.timeout))
             seen = text if pending else f"the last error was: {found}"
-            self._timeout_error = waiting.not_done(condition, deadline, seen).with_context(
+            self._timeout_error = waiting.not_done(condition, deadline, seen, memory).with_context(
                 where=self.error_location(hook, target)
             )
         return False
@@ -179,7 +180,8 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
     def airflow_error(self, error: MilvusError, exception: type[AirflowException] | None = None) -> MilvusError:
         """Return an error that is also Airflow's: after a time-out, Airflow does not retry a sensor."""
         if isinstance(error, rest.errors.WaitTimeoutError):
-            error, exception = error.with_context(hint=NO_RETRY), AirflowSensorTimeout
+            hint = NO_RETRY if error.hint == error.advice else f"{error.hint} {NO_RETRY}"
+            error, exception = error.with_context(hint=hint), AirflowSensorTimeout
         return super().airflow_error(error, exception)
 
 

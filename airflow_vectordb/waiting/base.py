@@ -73,13 +73,19 @@ class Memory:
 
     :param clock: the present time, in seconds since the epoch
     :param sealed: what is known of the rows that a flush sealed; None: nothing yet
-    :param had_min_rows: whether all indexes were reported to have ``min_rows`` at the same time
+    :param remaining: what another process that continues the wait has to wait for; None: the condition itself
+    :param alive_rows: rows of the collection by ``count(*)``; None: not counted
+    :param alive_rows_at: when they were counted
+    :param diagnosis: why the latest poll was not done, and what to do, where that is known
     :param calls: those that each poll makes, by what they are about
     """
 
     clock: Callable[[], float] = lambda: time.time()
     sealed: SealedRows | None = None
-    had_min_rows: bool = False
+    remaining: Condition | None = None
+    alive_rows: int | None = None
+    alive_rows_at: float = float("-inf")
+    diagnosis: tuple[str, str] | None = None
     calls: dict[str, Call[Any]] = field(default_factory=dict)
 
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from airflow_vectordb.rest import collections, indexes
+from airflow_vectordb.rest import collections, entities, indexes
 from airflow_vectordb.rest.errors import (
     CollectionNotFoundError,
     IndexFailedError,
     IndexNotFoundError,
+    MilvusError,
     WaitTimeoutError,
 )
+from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.indexes import IndexDescription
 from airflow_vectordb.rest.text import sanitize_text
 from airflow_vectordb.rest.wording import duration
 from airflow_vectordb.waiting.base import Done, Memory, Pending, Poll, PollResult, Progress
 from airflow_vectordb.waiting.sealed_rows import STANDSTILL, SealedRows
+
+#: Seconds from one count of the rows to the next, where an index lacks some.
+COUNT_INTERVAL = 300.0
 
 
 @dataclass(frozen=True)
@@ -34,8 +40,9 @@ class IndexesBuilt:
     were flushed.
 
     **``min_rows``** are covered as soon as they were reported once: an upsert leaves replaced rows in place until a
-    compaction, so the counts fall later. If all rows are flushed and indexed, and there are fewer, the wait ends with
-    an error.
+    compaction, so the counts fall later. Where they are not covered, and nothing is pending, the progress has the
+    number of rows by ``count(*)``, and what to do. If all rows are flushed and indexed, and there are fewer, the wait
+    ends with an error.
 
     :param collection: name of the collection
     :param index_names: names of the indexes; empty: all indexes of the collection, at least one
@@ -82,7 +89,8 @@ class IndexesBuilt:
         if not found:
             raise IndexNotFoundError(f"collection {self.collection!r} has no index")
         self._raise_if_failed(found)
-        memory.had_min_rows = memory.had_min_rows or all(_has_rows(d, self.min_rows) for d in found)
+        if self._lacks_rows(memory) and self._has_min_rows(found):
+            memory.remaining = self.after(found)
         min_rows = self.min_rows if self._lacks_rows(memory) else 0
         required, enough = min_rows, 0
         if flushed is not None:
@@ -105,10 +113,33 @@ class IndexesBuilt:
             rows = yield collections.row_count(self.collection, database=self.database)
             if rows == 0:
                 return _done(found)
-        return Pending(tuple([self._progress(description, required) for description in found]))
+        memory.diagnosis = None
+        if min_rows and all(is_built(d) or _may_be_empty(d) for d in found):
+            rows = min(d.total_rows or 0 for d in found)
+            yield from self._count(memory, rows)
+            memory.diagnosis = _why_too_few(rows, memory.alive_rows, min_rows, flushed=flushed is not None)
+        return Pending(tuple([self._progress(description, required, memory.diagnosis) for description in found]))
 
     def _lacks_rows(self, memory: Memory) -> bool:
-        return self.min_rows > 0 and not memory.had_min_rows
+        return self.min_rows > 0 and memory.remaining is None
+
+    def _count(self, memory: Memory, indexed: int) -> Generator[Call[Any], Any, None]:
+        now = memory.clock()
+        if now - memory.alive_rows_at < COUNT_INTERVAL and (memory.alive_rows is None or memory.alive_rows >= indexed):
+            return
+        memory.alive_rows, memory.alive_rows_at = None, now
+        try:
+            memory.alive_rows = yield entities.count(self.collection, database=self.database)
+        except MilvusError as error:  # the collection is not loaded, for instance: the wait does not depend on it
+            if error.transient:
+                memory.alive_rows_at = float("-inf")
+
+    def _has_min_rows(self, found: Sequence[IndexDescription]) -> bool:
+        return all(_has_rows(description, self.min_rows) for description in found)
+
+    def after(self, found: Sequence[IndexDescription]) -> IndexesBuilt:
+        """Return what is left to wait for after indexes were described: ``min_rows`` count once."""
+        return replace(self, min_rows=0) if self._has_min_rows(found) else self
 
     def _too_few(self, rows: int) -> WaitTimeoutError:
         return WaitTimeoutError(
@@ -143,10 +174,11 @@ class IndexesBuilt:
             if description.state == "Deleted":
                 raise IndexNotFoundError(f"{self._named(description)} was dropped while its build was waited for")
 
-    def _progress(self, description: IndexDescription, required: int) -> Progress:
+    def _progress(self, description: IndexDescription, required: int, why: tuple[str, str] | None = None) -> Progress:
         total = description.total_rows or 0
         if total < required:
-            return Progress(self._label(description), f"{total:,} of at least {required:,} rows are sealed")
+            text = f"{total:,} of at least {required:,} rows are sealed"
+            return Progress(self._label(description), text if why is None else f"{text} ({': '.join(why)})")
         done = description.covered_rows
         if done is not None:
             done = min(max(0, done), total)  # counts that are out of step with each other
@@ -167,6 +199,15 @@ class IndexesBuilt:
             return f"the indexes of collection {self.collection!r}"
         names = ", ".join(map(repr, self.index_names))
         return f"index{'es' if len(self.index_names) > 1 else ''} {names} of collection {self.collection!r}"
+
+
+def _why_too_few(indexed: int, alive: int | None, min_rows: int, *, flushed: bool) -> tuple[str, str]:
+    """Explain an index that has fewer rows than ``min_rows``, and nothing to do; and say what helps."""
+    if alive is None:
+        return f"{indexed:,} rows are indexed, fewer than min_rows={min_rows:,}", "Flush if there are more, or lower it"
+    if alive < min_rows:
+        return f"{alive:,} rows exist, fewer than min_rows={min_rows:,}", "Insert the others, or lower it"
+    return f"{alive:,} rows exist, {indexed:,} of them sealed", "Flush again" if flushed else "Flush the collection"
 
 
 def is_built(description: IndexDescription) -> bool:

@@ -117,7 +117,7 @@ def poll_until_done(
         now = clock()
         level, text = report.line(now, found)
         if now >= deadline.at:
-            raise not_done(condition, deadline, report.summary())
+            raise not_done(condition, deadline, report.summary(), memory)
         pause = pause_after(now - started, poll_interval, random)
         if isinstance(found, MilvusError) and found.retry_after is not None:
             pause = max(pause, min(found.retry_after, max(LONGEST_REQUESTED_PAUSE, poll_interval)))
@@ -166,14 +166,18 @@ def is_recoverable(error: MilvusError, server_confirmed: bool) -> bool:
     return server_confirmed and isinstance(error, NotMilvusError) and not isinstance(error, RedirectError)
 
 
-def not_done(condition: Condition, deadline: Deadline, seen: str) -> WaitTimeoutError:
+def not_done(condition: Condition, deadline: Deadline, seen: str, memory: Memory) -> WaitTimeoutError:
     """
     Return the error of a wait that was not done by its deadline.
 
     :param seen: how far it was, and what went wrong
+    :param memory: of the wait
     """
+    cause, hint = memory.diagnosis or (None, None)
     return WaitTimeoutError(
-        f"not done within {deadline}: {seen}. The server goes on by itself; waited for: {condition}"
+        f"not done within {deadline}: {seen}. The server goes on by itself; waited for: {condition}",
+        cause=cause,
+        hint=hint and f"{hint}.",
     )
 
 

@@ -1,0 +1,125 @@
+"""Fewer rows than ``min_rows``: what a wait says about them, and what it remembers when it leaves the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from airflow_vectordb.rest.errors import WaitTimeoutError
+from tests.support.drivers import Driver
+from tests.support.fake_milvus import FakeMilvus
+from tests.support.harness import Clock, Logged
+from tests.support.scripted import Behaviour, Request, ScriptedServer, Serve, error, ok
+
+NOT_LOADED = error(101, "collection not loaded[database=default][collection=docs]")
+DENIED = error(65535, "rpc error: code = PermissionDenied desc = PrivilegeQuery: permission deny to ada", 403)
+
+
+@dataclass
+class Counting(FakeMilvus):
+    """Has sealed ``rows``, and counts all."""
+
+    count: Callable[[], Behaviour] = lambda: ok([{"count(*)": 100}], cost=0)
+
+    def __call__(self, request: Request) -> Behaviour:
+        return self.count() if request.path == "entities/query" else super().__call__(request)
+
+
+def kept(rows: int) -> Callable[[], Behaviour]:
+    return lambda: ok([{"count(*)": rows}], cost=0)
+
+
+def run(driver: Driver, server: ScriptedServer) -> Any:
+    """Wait for 6,000 rows, for up to 1,000 s."""
+    driver.operating.connect(server)
+    task = driver.task(timeout=1_000)
+    task.min_rows = 6_000
+    return driver.finish(task)
+
+
+@pytest.mark.parametrize(
+    ("sealed", "count", "cause", "advice"),
+    [
+        (4_000, kept(4_000), "4,000 rows exist, fewer than min_rows=6,000", "Insert the others, or lower it"),
+        (4_000, kept(5_000), "5,000 rows exist, fewer than min_rows=6,000", "Insert the others, or lower it"),
+        (5_999, kept(3_000), "3,000 rows exist, fewer than min_rows=6,000", "Insert the others, or lower it"),
+        (4_000, kept(6_000), "6,000 rows exist, 4,000 of them sealed", "Flush the collection"),
+        (0, kept(0), "0 rows exist, fewer than min_rows=6,000", "Insert the others, or lower it"),
+        (
+            0,
+            lambda: NOT_LOADED,
+            "0 rows are indexed, fewer than min_rows=6,000",
+            "Flush if there are more, or lower it",
+        ),
+        (9, lambda: DENIED, "9 rows are indexed, fewer than min_rows=6,000", "Flush if there are more, or lower it"),
+    ],
+)
+def test_why_there_are_too_few_is_in_the_log_and_in_the_error(
+    sealed: int,
+    count: Callable[[], Behaviour],
+    cause: str,
+    advice: str,
+    serve: Serve,
+    driver: Driver,
+    clock: Clock,
+    logged: Logged,
+) -> None:
+    server = serve(Counting(rows=sealed, count=count, indexes={"vector": _index()}))
+    with pytest.raises(WaitTimeoutError) as caught:
+        run(driver, server)
+    assert 1_000 <= clock.elapsed <= 1_031
+    head = str(caught.value)[:100]
+    assert cause in head
+    assert advice in head
+    line = f"docs/vector: {sealed:,} of at least 6,000 rows are sealed ({cause}: {advice})"
+    assert any(line in text for text in logged.of("info"))
+
+
+def test_rows_are_seldom_counted(serve: Serve, driver: Driver, clock: Clock) -> None:
+    server = serve(Counting(rows=4_000, count=kept(5_000), indexes={"vector": _index()}))
+    with pytest.raises(WaitTimeoutError):
+        run(driver, server)
+    # Rescheduled, each poll is a process of its own.
+    assert server.paths.count("entities/query") <= (40 if driver.rescheduled else 5)
+
+
+def test_a_count_that_fails_ends_nothing(serve: Serve, driver: Driver, clock: Clock) -> None:
+    milvus = Counting(rows=4_000, indexes={"vector": _index()})
+
+    def arrives() -> Behaviour:
+        if clock.elapsed > 300:
+            milvus.rows = 6_000
+        return error(1807, "request is rejected by limiter, retry later: rate limit exceeded[rate=1]")
+
+    milvus.count = arrives
+    (index,) = run(driver, serve(milvus))
+    assert index["total_rows"] == 6_000
+
+
+def test_rows_that_the_worker_has_seen_are_not_waited_for_again(serve: Serve, driver: Driver, clock: Clock) -> None:
+    """Upserted rows stand beside those that they replace until a compaction, which comes after the task has left."""
+    milvus = Counting(rows=6_000, indexes={"vector": _index()})
+    polls = 0
+
+    def told(name: str) -> dict[str, Any]:
+        nonlocal polls
+        polls += 1
+        counts = {"totalRows": 6_000, "indexedRows": 10, "pendingRows": 5_990, "indexState": "InProgress"}
+        return counts if polls == 1 else {"totalRows": 3_000, "indexedRows": 3_000, "pendingRows": 0}
+
+    milvus.progress = told
+    if driver.rescheduled:  # it starts over with each poll
+        with pytest.raises(WaitTimeoutError, match="lower it"):
+            run(driver, serve(milvus))
+        return
+    (index,) = run(driver, serve(milvus))
+    assert index["total_rows"] == 3_000
+    assert clock.elapsed < 60
+
+
+def _index() -> dict[str, Any]:
+    params = {"M": "16", "efConstruction": "200"}
+    return {"fieldName": "vector", "indexType": "HNSW", "metricType": "COSINE", "params": params}
