@@ -222,7 +222,7 @@ def check_index_params(raw: Any, extensions: Sequence[str], *, allow_unknown: bo
 def check_schema(schema: Any, dimension: Any, extensions: Sequence[str], *, allow_unknown: bool = False) -> list[str]:
     """Check a schema, or the dimension in place of one. If a part of it is known later, only its keys are checked."""
     if (schema is None) == (dimension is None):
-        return ["schema or dimension is needed" if schema is None else "schema and dimension exclude each other"]
+        return ["schema or dimension is missing" if schema is None else "schema and dimension exclude each other"]
     parsing = rest.schema.parsing
     if dimension is not None:
         if rest.spelling.is_later(dimension):
@@ -358,9 +358,8 @@ def _not_a_name(argument: str, value: Any) -> str | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return f"{argument} is {value!r}: did its template render to nothing?"
     if not isinstance(value, str):
-        return (
-            f"{argument} is {rest.spelling.show(value)} ({rest.spelling.article(type(value).__name__)}): names are text"
-        )
+        kind = rest.spelling.article(type(value).__name__)
+        return f"{argument} is {rest.spelling.show(value)} ({kind}): names are strings"
     text = value.strip()
     if rest.spelling.is_nothing(text):
         return (

@@ -42,7 +42,7 @@ def refuse_aliases(hook: MilvusHook, described: Collection, hint: str) -> None:
         return
     shown = rest.text.sanitize_text(", ".join(map(repr, aliases[:5])), 200)
     verb = "alias" if len(aliases) == 1 else "aliases"
-    cause = f"{verb} {shown} lead{'s' if len(aliases) == 1 else ''} to this collection"
+    cause = f"{verb} {shown} point{'s' if len(aliases) == 1 else ''} to this collection"
     if described.name in aliases:
         cause, hint = f"{described.name!r} is an alias", "Name the collection itself."
     raise rest.errors.ConflictError(f"{verb} {shown}; nothing was dropped", cause=cause, hint=hint)

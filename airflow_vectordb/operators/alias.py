@@ -126,11 +126,11 @@ class SwitchAliasOperator(WaitingOperator):
             earlier = memory.get()
             if earlier and {**earlier, "previous": current} == result:
                 result = earlier
-            self.log.info("%s leads to %s already", self.alias, target)
+            self.log.info("%s already points to %s", self.alias, target)
         else:
             memory.set(result)
             result["previous"] = current = self._move(hook, current, target)
-            self.log.info("%s leads to %s now, before: %s", self.alias, target, current or "there was no such alias")
+            self.log.info("%s now points to %s (before: %s)", self.alias, target, current or "no such alias")
         memory.expire()
         return result
 
@@ -161,7 +161,7 @@ class SwitchAliasOperator(WaitingOperator):
 
 def _check_different(alias: str, collection_name: str) -> list[str]:
     same = alias == collection_name
-    return [f"alias and collection_name are both {alias!r}: an alias leads to a collection"] if same else []
+    return [f"alias and collection_name are both {alias!r}: an alias points to a collection"] if same else []
 
 
 __all__ = ["SwitchAliasOperator"]

@@ -110,7 +110,7 @@ def explain(words: str) -> tuple[str | None, str | None]:
         return f"The filter does not parse: {found[1].strip()}", None
     if found := _ALIASES.search(words):
         aliases = re.findall(r"\w+", found[1])
-        verb = "alias {} leads" if len(aliases) == 1 else "aliases {} lead"
+        verb = "alias {} points" if len(aliases) == 1 else "aliases {} point"
         return f"{verb.format(', '.join(map(repr, aliases)))} to it", "Switch or drop the alias."
     return None, None
 

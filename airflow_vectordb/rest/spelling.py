@@ -84,8 +84,8 @@ def check_name(argument: str, name: str) -> list[str]:
     legal = re.sub(r"\W", "_", name, flags=re.ASCII)
     legal = legal if _NAME.fullmatch(legal) else f"_{legal}"[:_LONGEST_NAME]
     return [
-        f"{argument} {show(name, 30)}: names have letters, digits and underscores, and begin with no digit, "
-        f"as {show(legal, 30)}"
+        f"{argument} {show(name, 30)}: use letters, digits and underscores, and no leading digit, as in "
+        f"{show(legal, 30)}"
     ]
 
 

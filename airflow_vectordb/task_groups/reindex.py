@@ -94,6 +94,12 @@ def blue_green_reindex(
     :raises ValueError: for an argument that can never be right
     """
     problems = []
+    function: Any = ingest
+    if function is not None and not callable(function):
+        problems.append("ingest must be a function of the collection's name that returns the task, not the task itself")
+    if unknown := kwargs.keys() - inspect.signature(TaskGroup).parameters.keys():
+        names = ", ".join(sorted(unknown))
+        problems.append(f"{names}: not an argument of the group; arguments of its tasks go into default_args")
     if (source is None) == (ingest is None):
         problems.append("pass either source or ingest")
     if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
@@ -112,6 +118,8 @@ def blue_green_reindex(
             if ingest is None
             else ingest(name)
         )
+        if not hasattr(getattr(written, "operator", written), "task_id"):
+            raise_if_invalid(group_id, f"ingest must return a task, not {rest.spelling.describe_value(written)}")
         rows = _ROWS.format(getattr(written, "operator", written).task_id) if min_rows is None else min_rows
         index = CreateIndexOperator(
             task_id="index", collection_name=name, index_params=index_params, flush=True, min_rows=rows, **waits
@@ -177,7 +185,7 @@ class _SwitchToNewer(SwitchAliasOperator):
             current = self.find_current(hook)
         found, mine = _parse(self.alias, current or ""), _parse(self.alias, self.collection_name)
         if found is not None and mine is not None and found["due"] > mine["due"]:
-            raise AirflowSkipException(f"{self.alias} leads to {current} already, of a run that was due later")
+            raise AirflowSkipException(f"{self.alias} already points to {current}, of a run that was due later")
         return super().run_task(hook, context, state)
 
 
@@ -246,7 +254,7 @@ class _DropOldCollections(MilvusOperator):
             return True
         if aliases:
             shown = rest.text.sanitize_text(", ".join(aliases), 200)
-            self.log.info("%s stays: %s leads to it", name, shown)
+            self.log.info("%s stays: alias %s points to it", name, shown)
         return not aliases
 
 

@@ -155,7 +155,7 @@ class TestReplace:
     def test_not_if_an_alias_leads_there(self, create: Create, api: Api, name: str) -> None:
         create()
         api.ok("aliases/create", aliasName=f"{name}_live", collectionName=name)
-        with pytest.raises(ConflictError, match=f"alias '{name}_live' leads to this collection"):
+        with pytest.raises(ConflictError, match=f"alias '{name}_live' points to this collection"):
             create(changed(2, dim=8), if_exists="replace")
         assert fields_of(api, name) == {"id": "", "title": "256", "v": "4"}
 
@@ -268,7 +268,7 @@ class TestDrop:
         create()
         alias = f"{name}_live"
         api.ok("aliases/create", aliasName=alias, collectionName=name)
-        with pytest.raises(ConflictError, match=f"alias '{alias}' leads to this collection"):
+        with pytest.raises(ConflictError, match=f"alias '{alias}' points to this collection"):
             execute(DropCollectionOperator(task_id="t", collection_name=name))
         with pytest.raises(ConflictError, match=r"is an alias\. Name the collection itself"):
             execute(DropCollectionOperator(task_id="t", collection_name=alias, drop_aliases=True))

@@ -17,7 +17,7 @@ class TestArguments:
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
-            ({}, "schema or dimension is needed"),
+            ({}, "schema or dimension is missing"),
             ({"schema": DOCS, "dimension": 4}, "exclude each other"),
             ({"dimension": 1}, "dimension must be from 2 to 32,768, not 1"),
             ({"schema": {"fields": [{"fieldName": "id", "isPrimaryKey": True}]}}, "did you mean 'isPrimary'?"),
@@ -48,6 +48,7 @@ class TestArguments:
             ({"sample": -1}, "sample must be an integer from 0"),
             ({"min_recall": 2}, "min_recall must be a number from 0 to 1, not 2"),
             ({"min_rows": -1}, "min_rows must be a number of rows"),
+            ({"min_rows": 5, "max_rows": 1}, "min_rows is 5, but max_rows is 1"),
             ({"check": "count"}, "check must be a function"),
         ],
     )

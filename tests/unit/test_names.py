@@ -92,12 +92,12 @@ def test_what_jinja_makes_of_other_values_is_refused_unsent(
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (123, "collection_name is 123 (an int): names are text"),
-        (1.5, "collection_name is 1.5 (a float): names are text"),
-        (True, "collection_name is True (a bool): names are text"),
-        (b"docs", "collection_name is b'docs' (a bytes): names are text"),
-        (["docs"], "collection_name is ['docs'] (a list): names are text"),
-        pytest.param(10**5000, "collection_name is (too large to be shown) (an int): names are text", id="long"),
+        (123, "collection_name is 123 (an int): names are strings"),
+        (1.5, "collection_name is 1.5 (a float): names are strings"),
+        (True, "collection_name is True (a bool): names are strings"),
+        (b"docs", "collection_name is b'docs' (a bytes): names are strings"),
+        (["docs"], "collection_name is ['docs'] (a list): names are strings"),
+        pytest.param(10**5000, "collection_name is (too large to be shown) (an int): names are strings", id="long"),
         ("docs_{{ ds }}", "collection_name is 'docs_{{ ds }}': its template was not rendered"),
     ],
 )
@@ -141,9 +141,9 @@ def test_what_is_known_later_passes_until_then(later: Any) -> None:
 
 #: Names that Milvus never accepts -> what is said of them.
 ILLEGAL = {
-    "my-coll": "'my-coll': names have letters, digits and underscores, and begin with no digit, as 'my_coll'",
-    "2026_docs": "'2026_docs': .*, as '_2026_docs'",
-    "dócs": "'dócs': .*, as 'd_cs'",
+    "my-coll": "'my-coll': use letters, digits and underscores, and no leading digit, as in 'my_coll'",
+    "2026_docs": "'2026_docs': .*, as in '_2026_docs'",
+    "dócs": "'dócs': .*, as in 'd_cs'",
     "d" * 256: "has 256 characters; a name has 255 at most",
 }
 NEW_NAMES: dict[str, Callable[[str], Any]] = {

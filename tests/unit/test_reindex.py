@@ -38,6 +38,9 @@ class TestArguments:
         [
             ({"source": None}, "pass either source or ingest"),
             ({"ingest": lambda name: None}, "pass either source or ingest"),
+            ({"ingest": "rows.jsonl", "source": None}, "ingest must be a function of the collection's name"),
+            ({"ingest": lambda name: None, "source": None}, "ingest must return a task, not None"),
+            ({"retries": 3}, "retries: not an argument of the group; arguments of its tasks go into default_args"),
             ({"keep": 0}, "keep must be a whole number"),
             ({"keep": True}, "keep must be a whole number"),
             ({"keep": "2", "source": None}, "pass either source or ingest; keep must be"),
@@ -46,7 +49,7 @@ class TestArguments:
             ({"checks": {"smaple": 5}}, r"checks has 'smaple'; did you mean 'sample'\?"),
             ({"checks": {"task_id": "check"}}, "checks has 'task_id'; known: min_rows, "),
             ({"checks": ["sample"]}, "checks must be a mapping, not a list"),
-            ({"alias": "my-docs"}, r"alias 'my-docs': names have letters, digits and underscores, .*'my_docs'"),
+            ({"alias": "my-docs"}, r"alias 'my-docs': use letters, digits and underscores, .*'my_docs'"),
             ({"index_params": {"fieldName": "vectr"}}, "no field 'vectr' in schema; did you mean 'vector'"),
             (
                 {"index_params": [{"fieldName": "vector", "indexType": "HNSW", "params": {"M": "many"}}]},

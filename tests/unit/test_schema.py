@@ -84,6 +84,13 @@ class TestSpellings:
         assert body["autoID"] is True
         assert "autoID" not in body["fields"][0]
 
+    def test_pymilvus_writes_the_type_of_a_field_as_dtype(self) -> None:
+        fields = [
+            {"name": "id", "dtype": "INT64", "is_primary": True},
+            {"name": "v", "dtype": "FLOAT_VECTOR", "dim": 4},
+        ]
+        assert [field["dataType"] for field in parse_schema(fields).body()["fields"]] == ["Int64", "FloatVector"]
+
     def test_quick_setup(self) -> None:
         spec = read_quick("768").spec
         assert spec is not None
@@ -138,7 +145,7 @@ class TestProblems:
         [
             ({"dataType": "Int64"}, "fields[2]: fieldName is missing"),
             ({"fieldName": "x"}, "x: dataType is missing"),
-            ({"fieldName": "a-b", "dataType": "Int64"}, "a-b: names have letters, digits and underscores"),
+            ({"fieldName": "a-b", "dataType": "Int64"}, "a-b: use letters, digits and underscores"),
             ({"fieldName": "x", "dataType": "Int64", "isPartitionKey": True, "nullable": True}, "cannot be nullable"),
             ({"fieldName": "x", "dataType": "Bool", "isPartitionKey": True}, "partition key is an Int64 or a VarChar"),
             ({"fieldName": "x", "dataType": "Array", "max_capacity": 5}, "x: an Array needs elementDataType"),

@@ -145,12 +145,12 @@ CAUSES = {
     "an alias": (
         collections.drop("docs"),
         error(65535, "unable to drop the collection [docs] because it has associated aliases [live], please remove"),
-        "alias 'live' leads to it. Switch or drop the alias.",
+        "alias 'live' points to it. Switch or drop the alias.",
     ),
     "two aliases": (
         collections.drop("docs"),
         error(65535, "unable to drop the collection [docs] because it has associated aliases [live next]"),
-        "aliases 'live', 'next' lead to it. Switch or drop the alias.",
+        "aliases 'live', 'next' point to it. Switch or drop the alias.",
     ),
     "a page": (collections.load("docs"), page(200), "What answers at {} is not Milvus: the answer"),
     "another page": (collections.load("docs"), page(503), "HTTP 503 from something before Milvus. A retry may help"),

@@ -10,7 +10,7 @@ SCHEMA_KEYS = {"autoid": "autoID", "enabledynamicfield": "enableDynamicField", "
 SCHEMA_KEYS |= {"functions": "functions", "description": "description", "name": "name"}
 FIELD_KEYS = {
     **dict.fromkeys(("fieldname", "name"), "fieldName"),
-    **dict.fromkeys(("datatype", "type"), "dataType"),
+    **dict.fromkeys(("datatype", "type", "dtype"), "dataType"),
     **dict.fromkeys(("elementdatatype", "elementtype"), "elementDataType"),
     **dict.fromkeys(("elementtypeparams", "params", "typeparams"), "elementTypeParams"),
     "isprimary": "isPrimary",

@@ -51,7 +51,7 @@ def check_field(field: FieldSpec, refused: Collection[str] = ()) -> tuple[list[s
 
 def _problems(field: FieldSpec, refused: Collection[str]) -> Iterable[str]:
     if not _NAME.fullmatch(field.name):
-        yield "names have letters, digits and underscores, begin with no digit, and are no longer than 255"
+        yield "use letters, digits and underscores, no leading digit, and at most 255 characters"
     needed = []
     if field.type in DENSE_VECTORS:
         needed.append("dim")
