@@ -116,7 +116,7 @@ class MilvusTaskMixin(_Task):
             text = (
                 f"no triggerer ended the wait in time, {DEFER_TIMEOUT_MARGIN:.0f} s of grace included: is one running "
                 f"(`airflow triggerer`), and does it have this provider? The wait was about {self.describe_target()}; "
-                "the server goes on by itself."
+                "the server continues by itself."
             )
             raise type(error)(f"task {self.task_id}: {text}") from error
 

@@ -49,7 +49,7 @@ class IndexCreation:
         self._existing = self._hook.describe_indexes(self._collection)
         self._plan = self._make_plan()
         for name in self._plan.existing:
-            task.log.info("%s/%s is there already", self._collection, rest.text.sanitize_text(name, 255))
+            task.log.info("%s/%s already exists", self._collection, rest.text.sanitize_text(name, 255))
 
     def create(self, *, reread: bool) -> list[IndexDescription]:
         """
@@ -62,7 +62,7 @@ class IndexCreation:
         missing = bool(self._plan.to_create)
         if missing:
             texts = (f"{self._collection}/{spec.name}: {spec}" for spec in self._plan.to_create)
-            self._task.log.info("Asking for %s", ", ".join(texts))
+            self._task.log.info("Creating index %s", ", ".join(texts))
             self._create_missing()
         if missing or reread:
             try:

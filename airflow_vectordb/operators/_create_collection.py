@@ -110,7 +110,7 @@ class _Creation:
                 hint='Set if_exists="skip" if that is fine.',
             )
         if not differences:
-            self._task.log.info("%s is there already, with this schema", self._name)
+            self._task.log.info("%s already exists with this schema", self._name)
             return _done()
         # An earlier try may have been killed between the creation and the properties that come after it.
         own = self._retried and all(difference.unset for difference in differences)

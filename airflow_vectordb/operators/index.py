@@ -207,7 +207,7 @@ class CreateIndexOperator(WaitingOperator):
                 hint="flush=True needs Milvus 2.5; min_rows works with all.",
             ) from error.__cause__
         counted = f", with {rows:,} rows in memory" if rows else ""
-        self.log.info("%s: flushed%s; sealing goes on in the server", self.collection_name, counted)
+        self.log.info("%s: flushed%s; the server seals the rows in the background", self.collection_name, counted)
         return rows
 
 

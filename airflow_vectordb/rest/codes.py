@@ -35,7 +35,7 @@ CODES = {code: cls for cls, codes in _CODES_OF.items() for code in codes}
 
 #: What to do, where the class's own advice is not the best.
 HINTS = {
-    702: "Drop that index first, or ask for what is there.",
+    702: "Drop that index first, or request the existing one.",
     10001: "Raise the connection's `timeout`; it may still be done.",
 }
 

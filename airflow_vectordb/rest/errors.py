@@ -191,7 +191,7 @@ class TlsError(NoAnswerError):
 class NotMilvusError(MilvusError):
     """Something answered that is not Milvus's RESTful API."""
 
-    cause_template = "What answers at {server} is not Milvus: {words}"
+    cause_template = "The server at {server} is not Milvus: {words}"
     advice = "Check host and port."
 
 
@@ -297,8 +297,8 @@ class AliasNotFoundError(NotFoundError):
 class ConflictError(MilvusError):
     """Something of that name or on that field exists already, and is another."""
 
-    cause_template = "Milvus has it already: {words}"
-    advice = "Use another name, or drop what is there."
+    cause_template = "It already exists: {words}"
+    advice = "Use another name, or drop the existing one."
 
 
 class NotLoadedError(MilvusError):
@@ -325,8 +325,8 @@ class LimitExceededError(MilvusError):
 class UnsupportedError(MilvusError):
     """This server does not support the request."""
 
-    cause_template = "This Milvus cannot do it: {words}"
-    advice = "Use what it has, or a newer one."
+    cause_template = "This Milvus does not support it: {words}"
+    advice = "Use a feature that it has, or a newer Milvus."
 
 
 class ImportFailedError(MilvusError):
@@ -369,7 +369,7 @@ class IndexMismatchError(ConflictError):
     """The existing index differs from the request."""
 
     cause_template = ""
-    advice = "Drop it first, or ask for what is there."
+    advice = "Drop it first, or request the existing one."
 
 
 class IndexFailedError(MilvusError):
@@ -382,7 +382,7 @@ class WaitTimeoutError(MilvusError):
     """The wait did not end by its deadline."""
 
     transient = True
-    advice = "A retry waits on."
+    advice = "A retry continues to wait."
 
 
 # fmt: off

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from airflow_vectordb.waiting import Condition
 
 #: What to do about a sensor that waited too long.
-NO_RETRY = "Clear the task to wait on. Airflow retries no sensor that timed out; a longer timeout may help."
+NO_RETRY = "Clear the task to wait again. Airflow does not retry sensors that timed out; a longer timeout may help."
 
 
 class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):

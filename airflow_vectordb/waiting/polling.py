@@ -175,7 +175,7 @@ def not_done(condition: Condition, deadline: Deadline, seen: str, memory: Memory
     """
     cause, hint = memory.diagnosis or (None, None)
     return WaitTimeoutError(
-        f"not done within {deadline}: {seen}. The server goes on by itself; waited for: {condition}",
+        f"not done within {deadline}: {seen}. The server continues by itself; waited for: {condition}",
         cause=cause,
         hint=hint and f"{hint}.",
     )

@@ -77,6 +77,6 @@ def goes_on(airflow: RunningAirflow, run: Run, builds: Builds, task_id: str) -> 
     assert build.count("indexes/create") == 1
     assert build.count("indexes/drop") == 0
     assert list(build.milvus.indexes) == ["vector"]
-    assert f"kills_{task_id}/vector is there already" in run.log(task_id, 2)
+    assert f"kills_{task_id}/vector already exists" in run.log(task_id, 2)
     (description,) = run.xcom(task_id)
     assert (description["index_name"], description["state"]) == ("vector", "Finished")

@@ -66,7 +66,7 @@ def test_the_index_of_another_dag(airflow: RunningAirflow, sensed: Run, builds: 
     ],
 )
 def test_time_out(sensed: Run, builds: Builds, task_id: str, kind: str, told: str) -> None:
-    # Airflow retries no sensor that timed out; ours is Milvus's error as well, and named so.
+    # Airflow does not retry sensors that timed out; ours is Milvus's error as well, and named so.
     sensed.until(task_id, "failed", attempt=1)
     log = sensed.log(task_id)
     assert re.search(told, log), log

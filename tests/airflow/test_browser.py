@@ -215,7 +215,7 @@ def test_the_test_button_tells_what_it_reached(edition: Edition, filled: Filled)
 
 def test_the_log_shows_the_index_and_no_token(edition: Edition, run: Run) -> None:
     edition.pages.task(DAG, run.run_id, "create_index")
-    html = edition.pages.shows("Asking for docs/vector_hnsw: HNSW", f"Finished, {ROWS:,} of {ROWS:,} rows indexed")
+    html = edition.pages.shows("Creating index docs/vector_hnsw: HNSW", f"Finished, {ROWS:,} of {ROWS:,} rows indexed")
     edition.pages.picture(edition.picture("task"), width=1440, height=470)
     assert NEEDLE not in html
     # Airflow takes texts in the extra for secrets, and would warn of those that are too short to be masked.

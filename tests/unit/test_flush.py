@@ -121,7 +121,7 @@ def test_it_ends_when_the_flushed_rows_are_indexed(
     assert (index["total_rows"], index["pending_rows"]) == (sealed + 6_000, 0)
     assert milvus.builds <= milvus.since <= milvus.builds * 1.1 + 1
     lines = logged.of("info")
-    assert any("docs: flushed; sealing goes on in the server" in line for line in lines)
+    assert any("docs: flushed; the server seals the rows in the background" in line for line in lines)
     assert any("waiting until flushed rows are counted" in line for line in lines)
 
 

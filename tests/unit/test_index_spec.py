@@ -184,7 +184,7 @@ def test_another_index_may_be_replaced(fail_on_same: bool) -> None:
         )
     assert str(caught.value) == (
         'another index is there: docs/vector: M: 32 -> 16. Set if_exists="replace", or drop it first. '
-        "(What is there -> what is asked for.)"
+        "(existing -> requested)"
     )
 
 

@@ -236,7 +236,7 @@ def test_what_does_not_pass_until_the_deadline(case: str, scene: Scene) -> None:
     scene.play(rows(500), answer=lambda elapsed: PASSING[case] if elapsed > 9 else None, timeout=200)
 
     words = ["3 min 20 s (timeout)"] + ([] if scene.driver.rescheduled else ["99,500 of 100,000 rows (99%)"])
-    hint = "Airflow retries no sensor" if scene.driver.sensor else "A retry waits on"
+    hint = "Airflow does not retry sensors" if scene.driver.sensor else "A retry continues to wait"
     scene.fails(scene.late, range(7, 80), "'vector'", "the last error was: ", scene.server.url, hint, *words)
     assert 200 <= scene.clock.elapsed <= (231 if scene.driver.rescheduled else 201)
     scene.warned(outages=1, looks=len(scene.seen.times) - 1)
@@ -256,7 +256,7 @@ def test_what_never_was_milvus_after_an_outage(scene: Scene) -> None:
         return  # operators wait for what they asked Milvus for
     scene.play(answer=lambda elapsed: page(200) if elapsed > 60 else page(502), timeout=600)
     if scene.driver.rescheduled:  # each of its processes takes it that an earlier one got an answer
-        scene.fails(scene.late, 22, "the last error was: What answers at")
+        scene.fails(scene.late, 22, "the last error was: The server at")
     else:
         scene.fails(AirflowFailException, range(10, 60), "host and port", "'vector'")
         assert 60 < scene.clock.elapsed < 70

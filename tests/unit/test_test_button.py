@@ -75,7 +75,7 @@ def test_a_real_server(milvus: LocalMilvus, button: Callable[..., Any]) -> None:
             f"does not accept the credentials. Check {LABELS['login']} and {LABELS['password']}.",
         ),
         ({"login": None}, "does not accept the credentials. Check"),
-        ({"login": None, "password": None}, f"does not accept the credentials. Fill in {LABELS['login']}"),
+        ({"login": None, "password": None}, f"requires credentials; none were sent. Fill in {LABELS['login']}"),
         ({"schema": "books"}, f"Database 'books' does not exist. Check {LABELS['schema']}"),
     ):
         worked, message = button(host, port=port, extra=patient, **fields)

@@ -152,7 +152,7 @@ CAUSES = {
         error(65535, "unable to drop the collection [docs] because it has associated aliases [live next]"),
         "aliases 'live', 'next' point to it. Switch or drop the alias.",
     ),
-    "a page": (collections.load("docs"), page(200), "What answers at {} is not Milvus: the answer"),
+    "a page": (collections.load("docs"), page(200), "The server at {} is not Milvus: the answer"),
     "another page": (collections.load("docs"), page(503), "HTTP 503 from something before Milvus. A retry may help"),
     "a page of a proxy": (collections.load("docs"), page(403), "HTTP 403 from something before Milvus. May this"),
     "a panic": (collections.load("docs"), error(500, "panic", 500), "HTTP 500 from {}. A retry may help"),
@@ -310,7 +310,7 @@ def test_what_a_server_wraps_its_reasons_in() -> None:
     ("answer", "cause"),
     [
         (error(1800, "user hasn't authenticated"), "Milvus does not accept the credentials"),
-        (page(200), "What answers at "),
+        (page(200), "The server at "),
         (None, "No connection to "),
     ],
 )

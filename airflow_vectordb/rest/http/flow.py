@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.driver import Sleep
-from airflow_vectordb.rest.errors import InvalidParametersError, MilvusError, NotMilvusError, Where
+from airflow_vectordb.rest.errors import AuthenticationError, InvalidParametersError, MilvusError, NotMilvusError, Where
 from airflow_vectordb.rest.http.call import Answer, Call
 from airflow_vectordb.rest.http.json import encode
 from airflow_vectordb.rest.http.response import (
@@ -35,6 +35,9 @@ from airflow_vectordb.rest.wording import duration, sentence
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
+
+_UNAUTHENTICATED = "Milvus requires credentials; none were sent"
+_SET_CREDENTIALS = "Set login and password (an API key: password alone)."
 
 
 @dataclass
@@ -90,6 +93,8 @@ def request_flow(
             return result
         except MilvusError as error:
             pause = RetryPolicy(retries).pause(attempt, error, idempotent=call.idempotent, random=random)
+            if isinstance(error, AuthenticationError) and config.token is None:
+                error = error.with_context(cause=_UNAUTHENTICATED, hint=_SET_CREDENTIALS)
             if pause is None:
                 raise error.with_context(where=_where(config, call), attempts=attempt) from error.__cause__
             kind = (type(error), error.code, error.http_status, error.message)

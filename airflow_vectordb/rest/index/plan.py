@@ -25,7 +25,7 @@ from airflow_vectordb.rest.text import sanitize_text
 if TYPE_CHECKING:
     from airflow_vectordb.rest.collections import Collection
 
-_ARROW = "(What is there -> what is asked for.)"
+_ARROW = "(existing -> requested)"
 #: What to do about another index in place of the one that is asked for.
 _REPLACE = 'Set if_exists="replace", or drop it first.'
 _NO_FIELD = re.compile(r"json index must specify|only supports? vector data type|non-exist field|field not found", re.I)
