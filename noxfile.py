@@ -11,12 +11,12 @@ import nox
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
 os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")
-# Beside the running Python there may be others that are not on PATH: pyenv has only shims there.
+# Other Pythons may be installed next to the running one without being on PATH: pyenv puts only shims there.
 os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *map(str, Path(sys.base_prefix).parent.glob("3.*/bin"))])
 
-#: Each Airflow once, and each Python that ``make test`` does not run on. The newest Airflow has constraints.txt.
+#: Each Airflow once, and each Python that ``make test`` does not use. The newest Airflow uses constraints.txt.
 PAIRS = [("3.10", "3.1"), ("3.12", "3.2"), ("3.13", "3.3")]
-# The local server is tested through the DAGs and the demo only, and what is slow not at all: `make test-all` does both.
+# Without the tests of the local server and the slow ones, which `make test-all` runs.
 PYTEST = ("pytest", "-q", "-n", "auto", "-p", "no:cacheprovider", "-m", "not slow")
 TESTS = ("tests/unit", "tests/ingest", "tests/dags")
 
