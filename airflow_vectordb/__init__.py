@@ -12,11 +12,11 @@ __version__ = "0.1.0"
 
 def _require_airflow() -> None:
     """
-    Refuse to be imported beside an Airflow that is too old, whose own error would name a module and no reason.
+    Refuse to be imported with an Airflow that is too old, whose own error would only name a module.
 
-    Where no Airflow is installed, ``airflow_vectordb.rest`` works by itself.
+    Without Airflow, ``airflow_vectordb.rest`` still works.
 
-    :raises ImportError: naming the version that is needed and the one that is there
+    :raises ImportError: with the required and the installed version
     """
     import re
     from importlib.metadata import PackageNotFoundError, version
@@ -38,17 +38,17 @@ def lazy_face(
     """
     Return the ``__getattr__`` and ``__dir__`` of a package whose modules are loaded when they are first used (PEP 562).
 
-    So a DAG file pays for no others. It is here, and not in a module of its own, which each DAG file would load.
+    So a DAG file loads only the modules that it uses. Defined here, since every DAG file would load a separate module.
 
     :param package: its name
-    :param names: attributes that are no modules, and the module of the package that has each of them
+    :param names: attributes that are not modules, and the module that defines each
     """
     names = names or {}
 
     def get(name: str) -> Any:
         if name in names:
             found = getattr(import_module(f"{package}.{names[name]}"), name)
-            setattr(sys.modules[package], name, found)  # the next time, it is not looked for
+            setattr(sys.modules[package], name, found)  # cached for the next access
             return found
         try:
             return import_module(f"{package}.{name}")

@@ -1,4 +1,4 @@
-"""What differs between Airflow 3.1 and later versions, and what else is asked of Airflow's insides."""
+"""Differences between Airflow 3.1 and later versions, and other uses of Airflow's internals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def amask_secret(secret: str) -> None:
     """Register a secret with Airflow's masker, from an event loop."""
     try:
         from airflow.sdk.log import amask_secret as mask
-    except ImportError:  # Airflow before 3.2.2: from an event loop, it tells this process and not the supervisor
+    except ImportError:  # Airflow before 3.2.2: registers it with this process, not the supervisor
         mask_secret(secret)
     else:
         await mask(secret)
@@ -65,19 +65,19 @@ def is_dag_test() -> bool:
     """
     Return whether tasks and triggers run in one process, as with ``dag.test()``, ``airflow dags test``, ``tasks test``.
 
-    What stands in for Airflow's supervisor there cannot be asked from an event loop.
+    Airflow's supervisor is replaced there by an object that cannot be used from an event loop.
     """
     supervisor = _supervisor()
     return supervisor is not None and not hasattr(supervisor, "asend")
 
 
 def is_run_by_airflow() -> bool:
-    """Return whether Airflow runs this task, by whatever means; unit tests of DAGs call ``execute`` themselves."""
+    """Return whether Airflow runs this task; unit tests of DAGs call ``execute`` themselves."""
     return _supervisor() is not None
 
 
 def _supervisor() -> Any:
-    from airflow.sdk.execution_time import task_runner  # heavy, and loaded wherever a task runs
+    from airflow.sdk.execution_time import task_runner  # expensive, but already loaded when a task runs
 
     return getattr(task_runner, "SUPERVISOR_COMMS", None)
 

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from airflow_vectordb.hooks.milvus import MilvusHook
 
 SCHEME = "milvus"
-#: Names and URIs of assets are shown to all, and kept.
+#: Names and URIs of assets are stored, and visible to everyone.
 NO_SECRETS = "user and password have no place in an asset of Milvus: leave out what stands before the @ of its host"
-#: Hosts whose port, unless it is named, is that of https.
+#: Hosts whose default port is that of https.
 _CLOUD = tuple(CLOUD_CONSOLES)
 
 
@@ -72,7 +72,7 @@ def asset_uri(host: str, port: int | None, database: str | None, collection: str
     if not parts.hostname or not collection:
         raise ValueError(f"an asset of Milvus needs a host and a collection, not {host!r} and {collection!r}")
     if port is None:
-        # As the hook reads a connection: a URL's own port, a scheme's, Milvus's.
+        # In the hook's order: the URL's port, the scheme's, Milvus's.
         port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
     names = "/".join(quote(part, safe="") for part in (database or DEFAULT_DATABASE, collection))
     authority = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
@@ -81,7 +81,7 @@ def asset_uri(host: str, port: int | None, database: str | None, collection: str
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
     """
-    Return the one spelling of a collection's URI; Airflow calls it for each asset of this scheme.
+    Normalize a collection's URI; Airflow calls this for each asset of this scheme.
 
     :param uri: ``milvus://host:port/database/collection``; without a port, 19530 (Zilliz Cloud: 443)
     :raises ValueError: if a part is missing
@@ -104,7 +104,7 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 
 def check_assets(assets: Iterable[Any]) -> list[str]:
     """Check outlets and inlets when a DAG is parsed: Airflow would show a URI's password in the asset's name."""
-    # A reference to an asset has its name or its URI.
+    # A reference to an asset has a name or a URI.
     names = (str(getattr(asset, what, "")).strip().lower() for asset in assets for what in ("name", "uri"))
     has_secret = any(name.startswith(f"{SCHEME}://") and "@" in unquote(name) for name in names)
     return [NO_SECRETS] if has_secret else []
@@ -130,7 +130,7 @@ def emit_asset_events(
     asset, with ``extra``. Lineage collectors (OpenLineage) get the collection without any outlet, too.
     """
     uri = asset_uri(hook.config.url, None, hook.config.database, collection)
-    events: Any = (context or {}).get("outlet_events")  # unit tests of DAGs give none
+    events: Any = (context or {}).get("outlet_events")  # unit tests of DAGs pass none
     for outlet in (outlets or ()) if events is not None else ():
         if isinstance(outlet, sdk.AssetAlias):
             events[outlet].add(sdk.Asset(uri), extra=extra)

@@ -1,7 +1,7 @@
 """``airflow-vectordb``: the commands of this package.
 
-Each command is one function that adds its parser and sets what runs it. The local server is imported when it runs:
-it is an extra, and heavy.
+Each command is a function that adds a parser and sets the function to run. The local server is imported only when
+needed: it is an extra, and slow to import.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _pace(text: str) -> Any:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    # Until the server is up there is nothing to stop in an orderly way, and the imports below take a while.
+    # Until the server runs, nothing needs an orderly shutdown, and the imports below take a while.
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: os._exit(0))
     try:
@@ -98,7 +98,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         print(f"airflow-vectordb serve needs {error.name}: pip install 'airflow-vectordb[local]'", file=sys.stderr)
         return 2
     configure_logging(logging.INFO)
-    # Taken out of the environment: nothing that this process starts needs it.
+    # Removed from the environment: child processes do not need it.
     from_environment = os.environ.pop(TOKEN_VARIABLE, None)
     token = arguments.token or from_environment or None
     data = None if arguments.data is None else Path(arguments.data)
@@ -129,7 +129,7 @@ def _announcement(uri: str, token: str | None, *, shown: bool, takes_time: bool)
     """
     Return what ``serve`` prints: the URI, and the connection for Airflow.
 
-    A token that may be shown stands in it once, and never in a command, whose arguments other users can read.
+    A token that may be shown appears once, and never in a command, whose arguments other users can read.
     """
     pace = ["Flushes, index builds and loads take their time, as on a cluster."] if takes_time else []
     host, _, port = uri.partition("://")[2].rpartition(":")

@@ -1,4 +1,4 @@
-"""How a task waits: in its worker, or deferred, in the triggerer; and what it has to know when it is resumed."""
+"""How a task waits: in its worker, or deferred in the triggerer; and the state with which it is resumed."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from airflow_vectordb.rest.errors import MilvusError
     from airflow_vectordb.waiting import Condition, Deadline, Memory, Pending, PollResult
 
-#: Seconds that a wait may take when neither ``timeout`` nor ``execution_timeout`` is set: a day.
+#: Seconds; the limit of a wait without ``timeout`` and ``execution_timeout``: a day.
 DEFAULT_WAIT_TIMEOUT = 24 * 3600.0
-#: Seconds after the deadline at which Airflow itself ends a deferred task, should no triggerer be there to do it.
+#: Seconds after the deadline at which Airflow itself ends a deferred task, if no triggerer does.
 DEFER_TIMEOUT_MARGIN = 120.0
-#: What to do when no triggerer is there.
+#: Advice if no triggerer is running.
 START_A_TRIGGERER = "Start one (`airflow triggerer`): without it nothing wakes this task before its time is over."
 
 
 class WaitingTask(Protocol):
-    """What waiting has to know of a task."""
+    """The attributes of a task that waiting uses."""
 
     @property
     def deferrable(self) -> bool: ...
@@ -49,10 +49,10 @@ class WaitingTask(Protocol):
 @dataclass
 class ResumeState:
     """
-    How far a task has got; JSON-ready, since it has to outlast deferrals.
+    The progress of a task; JSON-ready, since it is kept across deferrals.
 
     :param began: seconds since the epoch: when Airflow called ``execute``
-    :param deadline: of all waits together, as ``polling.Deadline`` has it; None: no wait has begun yet
+    :param deadline: of all waits together, as a ``polling.Deadline``; None: no wait has begun yet
     :param results: what the waits that ended returned, by name
     """
 
@@ -60,7 +60,7 @@ class ResumeState:
     deadline: dict[str, Any] | None = None
     results: dict[str, Any] = field(default_factory=dict)
 
-    # The deadline by `time.monotonic` of the process that set it. No field: it means nothing elsewhere.
+    # The deadline by `time.monotonic` of the process that set it. Not a field: it is meaningless in other processes.
     _ends = math.inf
 
     def deadline_for(self, task: WaitingTask) -> Deadline:
@@ -88,7 +88,7 @@ def deadline_of(task: WaitingTask, began: float) -> Deadline:
         limits.append(waiting.Deadline(now + seconds, "timeout", seconds))
     if task.execution_timeout is not None:
         seconds = task.execution_timeout.total_seconds()
-        # In a worker Airflow ends the task at that moment, with no word about the index: be a little earlier.
+        # In a worker, Airflow ends the task at that moment without mentioning the index: end a little earlier.
         margin = 0.0 if task.deferrable else min(1.0, 0.05 * seconds)
         limits.append(waiting.Deadline(began + seconds - margin, "execution_timeout", seconds))
     unlimited = "neither timeout nor execution_timeout is set"
@@ -170,7 +170,7 @@ def poll_once(
     deadline: Deadline | None = None,
     memory: Memory | None = None,
 ) -> PollResult | MilvusError:
-    """Poll once, without retries; return the result, or an error in spite of which the wait goes on."""
+    """Poll once, without retries; return the result, or an error that does not end the wait."""
     try:
         return hook.poll(condition, retries=0, deadline=deadline, memory=memory)
     except rest.errors.MilvusError as error:
@@ -185,7 +185,7 @@ def describe_poll(condition: Condition, found: Pending | MilvusError) -> str:
 
 
 def _warn_without_triggerer(task: WaitingTask) -> None:
-    from airflow_vectordb.health import triggerer_problem  # only a task that defers pays for it
+    from airflow_vectordb.health import triggerer_problem  # only needed by tasks that defer
 
     if not is_dag_test() and (why := triggerer_problem()):
         task.log.warning("No triggerer is alive, by Airflow's health (%s). %s", why, START_A_TRIGGERER)

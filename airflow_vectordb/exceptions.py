@@ -1,8 +1,8 @@
 """
-What the hook and tasks raise: Milvus's error and Airflow's exception in one.
+The exceptions of the hook and of tasks: a Milvus error and an Airflow exception in one.
 
-Airflow decides by ``AirflowFailException`` and its like whether a task is tried again. Callbacks and, on Airflow 3.3, a
-``retry_policy`` decide by what happened: so it is also an instance of its class in ``airflow_vectordb.rest.errors``,
+Airflow uses the class (``AirflowFailException``, …) to decide whether to retry a task. Callbacks and, on Airflow 3.3, a
+``retry_policy`` need the cause: so each exception is also an instance of a class in ``airflow_vectordb.rest.errors``,
 with ``code``, ``message``, ``http_status``, ``transient`` and ``retry_after``.
 """
 
@@ -31,14 +31,14 @@ class _Failure:
         return (_rebuild, (*self._kinds, dict(self.__dict__)))
 
     def serialize(self) -> tuple[str, tuple[str], dict[str, Any]]:
-        """Let Airflow serialize it as the exception of its own that it is."""
+        """Let Airflow serialize it as the Airflow exception that it is."""
         kind = self._kinds[1]
         return f"{kind.__module__}.{kind.__name__}", (str(self),), {}
 
 
 def _both(kind: type[MilvusError], exception: type[AirflowException]) -> type[Any]:
     if (kind, exception) not in _MADE:
-        # Tracebacks and logs name it as the error that it is.
+        # Tracebacks and logs show the name of the Milvus error.
         space = {name: getattr(kind, name) for name in ("__module__", "__qualname__", "__doc__")}
         _MADE[kind, exception] = type(
             kind.__name__, (_Failure, kind, exception), {**space, "_kinds": (kind, exception)}
@@ -62,7 +62,7 @@ def as_airflow_exception(
     """
     Make an error that is one of Airflow's exceptions too.
 
-    To be raised in place of the first, as if it were it::
+    Raise it in place of the original::
 
         raise as_airflow_exception(error) from error.__cause__
 
@@ -74,7 +74,7 @@ def as_airflow_exception(
     kind = error._kinds[0] if isinstance(error, _Failure) else type(error)
     state = {**error.__dict__, **({"task_id": task_id} if task_id else {})}
     made = _rebuild(kind, exception or exception_for(error), state)
-    # A second traceback, of the first error, would say nothing more.
+    # A second traceback, of the original, would add nothing.
     return made.with_traceback(error.__traceback__)
 
 

@@ -1,4 +1,4 @@
-"""What Airflow reads to know this provider (entry point ``apache_airflow_provider``)."""
+"""Metadata of this provider for Airflow (entry point ``apache_airflow_provider``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asks Airflow's API server whether a triggerer is alive to wait for a task that is about to defer."""
+"""Ask Airflow's API server whether a triggerer is alive, before a task defers."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 from airflow_vectordb._compat import configuration
 
-#: Seconds for a connection, and for an answer: short, since the answer is only a hint.
+#: Seconds for the connection and for the answer: short, since the answer is only a hint.
 TIMEOUT = (1.0, 2.0)
-#: Bytes that are read of an answer, which has a few hundred.
+#: Bytes to read of an answer; it usually has a few hundred.
 LARGEST = 1 << 16
 
 
 def triggerer_problem() -> str | None:
     """
-    Ask Airflow's health endpoint, which needs no login, what is wrong with the triggerer.
+    Ask Airflow's health endpoint, which needs no login, about the triggerer.
 
-    :return: what Airflow says when there is none; empty: one is alive, or Airflow does not know; None: nothing answers
+    :return: Airflow's answer if none is alive; empty: one is alive, or Airflow does not know; None: no answer
     """
     import requests
 

@@ -1,4 +1,4 @@
-"""What operators and sensors share: their arguments' checks, the connection, Airflow's errors, and being resumed."""
+"""What operators and sensors share: checks of arguments, the connection, Airflow's exceptions, resuming."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ else:
 
 
 class _ExtraLinks:
-    """The extra links, of the class and of its instances: importing operators does not load them."""
+    """The extra links of the class and its instances, loaded at first use."""
 
     def __get__(self, instance: object, owner: type | None = None) -> tuple[Any, ...]:
         from airflow_vectordb.links import MilvusConsoleLink  # Airflow asks for it when it serializes a DAG
@@ -40,8 +40,8 @@ class MilvusTaskMixin(_Task):
     **How waiting works:** a subclass does its work in :meth:`run_task`, from top to bottom, and calls
     :func:`airflow_vectordb.deferral.wait_for` where it has to wait. In a worker, that returns when the wait is over.
     With ``deferrable``, the task leaves its worker there; when the trigger's event arrives, :meth:`run_task` is called
-    again, and must find by its :class:`~airflow_vectordb.deferral.ResumeState`, and by asking the server, what is done
-    already. A retry after a kill finds it in the same way.
+    again, and must find out from its :class:`~airflow_vectordb.deferral.ResumeState` and from the server what is
+    already done. A retry after a kill does the same.
     """
 
     operator_extra_links: Any = _ExtraLinks()
@@ -50,11 +50,11 @@ class MilvusTaskMixin(_Task):
     milvus_conn_id: str
     database: str | None
     collection_name: str = ""
-    #: Where people look at the collection; None: the connection has not been read.
+    #: URL of the collection in the console; None: the connection has not been read.
     milvus_console: str | None = None
-    #: What is wrong with arguments that Airflow's own classes had to be given in another way.
+    #: Problems with arguments that had to be replaced before Airflow's own classes received them.
     _problems: Sequence[str] = ()
-    #: Templated arguments that were given: none of them may render to None, and names to nothing.
+    #: Templated arguments that were passed: none may render to None, and no name to an empty string.
     _given: Sequence[str] = ()
 
     def raise_if_invalid(self, *problems: str) -> None:
@@ -72,11 +72,11 @@ class MilvusTaskMixin(_Task):
     @classmethod
     def partial(cls, **given: Any) -> Any:
         """
-        Begin a mapped task. Airflow makes its instances when it runs, too late to refuse what can never be right.
+        Begin a mapped task, and check its arguments: Airflow creates the instances only when it runs.
 
-        :raises ValueError: with what is wrong among those that all classes have
+        :raises ValueError: for invalid arguments among those that all classes share
         """
-        # None is what `deferrable` and `database` are by default, and are no more in a task that is made.
+        # None is the default of `deferrable` and `database`, which instances replace.
         known = {name: value for name, value in given.items() if value is not None}
         raise_if_invalid(str(given.get("task_id")), *check_common(known))
         return super().partial(**given)
@@ -89,7 +89,7 @@ class MilvusTaskMixin(_Task):
         """
         Clean up after an error of :meth:`run_task`. Subclasses that change something on the way override it.
 
-        :return: the error to raise: the same one, or a copy that says what came of it
+        :return: the error to raise: the same one, or a copy that describes the outcome
         """
         return error
 
@@ -141,11 +141,11 @@ class MilvusTaskMixin(_Task):
         except rest.errors.MilvusError:
             raise
         except ValueError as error:
-            # May be a triggerer of another version; that is transient, and to go on would be to go on too early.
+            # Possibly from a triggerer of another version: transient, but continuing would be too early.
             raise AirflowException(f"task {self.task_id}: {error}") from error
 
     def describe_target(self) -> str:
-        """Name what the task is about, for messages: as ``collection 'docs'``."""
+        """Describe the task's target for messages, for example ``collection 'docs'``."""
         return f"collection {self.collection_name!r}"
 
     @contextmanager
@@ -169,7 +169,7 @@ class MilvusTaskMixin(_Task):
             raise self.airflow_error(self._with_connection(error)) from error.__cause__
 
     def _with_connection(self, error: MilvusError) -> MilvusError:
-        """Return an error that the connection may be the reason for with the connection's id."""
+        """Add the connection's id to errors that it may have caused."""
         errors = rest.errors
         of_it = (errors.AuthenticationError, errors.PermissionDeniedError, errors.NoAnswerError, errors.NotMilvusError)
         if error.where is None or not isinstance(error, of_it):
@@ -178,21 +178,21 @@ class MilvusTaskMixin(_Task):
 
     def airflow_error(self, error: MilvusError, exception: type[AirflowException] | None = None) -> MilvusError:
         """Return what the task raises for an error: one that is Airflow's, too."""
-        from airflow_vectordb.exceptions import as_airflow_exception  # only a running task needs it
+        from airflow_vectordb.exceptions import as_airflow_exception  # only needed by running tasks
 
         return as_airflow_exception(error, exception, self.task_id)
 
     @contextmanager
     def error_context(self, hook: MilvusHook, target: str) -> Iterator[None]:
-        """Add to errors of a ``with`` block what they are about, unless they say so already."""
+        """Add the target to errors of a ``with`` block that do not have one."""
         try:
             yield
         except rest.errors.MilvusError as error:
             located = error
-            # What happened matters more than where: a connection that cannot be read now must not hide it.
+            # The error matters more than its location: it must not be hidden by a connection that cannot be read.
             with suppress(AirflowException, rest.errors.MilvusError):
                 where = error.where or self.error_location(hook, target)
-                # The reason of a failed build is the server's words, too.
+                # The reason of a failed build also comes from the server.
                 located = error.with_context(where=where, redact=hook.config.redact)
             raise located from located.__cause__
 
@@ -207,7 +207,7 @@ class MilvusTaskMixin(_Task):
         """
         Report to Airflow what this task did to its collection: see :func:`airflow_vectordb.assets.emit_asset_events`.
 
-        The work is done: nothing that goes wrong here fails the task.
+        The work is done: errors here do not fail the task.
 
         :param collection: name of another one, or an alias; None: the task's
         """

@@ -1,4 +1,4 @@
-"""What a task instance has to remember from one try to the next."""
+"""What a task instance remembers from one try to the next."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-#: How long Airflow's task state store keeps it: longer than any wait, whatever the deployment's default is.
+#: How long Airflow's task state store keeps it: longer than any wait, regardless of the deployment's default.
 RETENTION = timedelta(days=365)
 
 
 class RetryState:
     """
-    Keeps one fact of a task instance where its next try finds it, even if this one is killed.
+    Stores one fact of a task instance for its next try, even if this one is killed.
 
     **How it works:** on Airflow 3.3 and later in the task state store; before that in an Airflow Variable whose name is
-    made from the task instance's, and which :meth:`delete` deletes. XComs would not do: Airflow deletes those of a task
-    instance before each try.
+    made from the task instance's, and which :meth:`delete` deletes. XComs are unsuitable: Airflow deletes those of a
+    task instance before each try.
 
-    **Known limits:** on Airflow 3.1 and 3.2 the Variable stays if the task instance never comes to its end, and a try
-    that ends before Airflow has its result is done again.
+    **Known limits:** on Airflow 3.1 and 3.2 the Variable stays if the task instance never ends, and a try
+    that ends before Airflow has its result is repeated.
 
     **Without a task instance, or without Airflow,** as unit tests of DAGs call operators, there is no next try: it is
     kept in a dict.
@@ -49,17 +49,17 @@ class RetryState:
 
     def get(self) -> Any:
         """
-        Return the fact; None when there is none. Where an earlier try has come to its end, it is ``{"result": …}``.
+        Return the fact; None if there is none. If an earlier try has completed, it is ``{"result": …}``.
 
-        :raises AirflowException: when Airflow does not say
+        :raises AirflowException: if Airflow cannot be asked
         """
         fact = self._store.get(self._key)
-        # A task that is cleared gets more tries: then the work is done again.
+        # A cleared task gets more tries: then the work is repeated.
         return None if isinstance(fact, dict) and fact.get("max_tries", self._max_tries) != self._max_tries else fact
 
     def set(self, fact: Any) -> None:
         """
-        Store the fact. It is there when this returns.
+        Store the fact durably.
 
         :param fact: JSON-ready, not None
         :raises AirflowException: when it could not be stored
@@ -68,9 +68,9 @@ class RetryState:
 
     def finish(self, result: Any) -> None:
         """
-        Store the task's result in place of the fact: until Airflow has it, there may be another try.
+        Store the task's result in place of the fact, since there may be another try until Airflow has it.
 
-        Variables, which nobody else would delete, and what is kept without Airflow are deleted.
+        Variables, which would never be deleted otherwise, and facts kept without Airflow are deleted.
         """
         if isinstance(self._store, _VariableStore | _DictStore):
             self.delete()
@@ -82,7 +82,7 @@ class RetryState:
         self._store.delete(self._key)
 
     def expire(self) -> None:
-        """Delete the fact unless the store does so in time: until Airflow has the result, there may be another try."""
+        """Delete the fact, unless the store expires it: there may be another try until Airflow has the result."""
         if isinstance(self._store, _VariableStore):
             self.delete()
 
@@ -110,7 +110,7 @@ class _VariableStore:
     def __init__(self, ti: Any, *, retried: bool) -> None:
         identity = (ti.dag_id, ti.run_id, ti.task_id, getattr(ti, "map_index", -1))
         self._owner = "task {2} of DAG {0}, run {1}, map index {3}".format(*identity)
-        # Run ids have characters that not every release takes in a Variable's name.
+        # Run ids have characters that some releases do not allow in a Variable's name.
         self._suffix = "." + hashlib.sha256("\n".join(map(str, identity)).encode()).hexdigest()[:32]
         self._retried = retried
 
@@ -118,7 +118,7 @@ class _VariableStore:
         name = key + self._suffix
         fact = self._read(name)
         if fact is None and self._retried:
-            # Airflow takes a Variable that it could not read for one that is not there. One that surely is there
+            # Airflow treats a Variable that it could not read like a missing one. A Variable that certainly exists
             # tells the two apart.
             self._write(f"{name}.probe", True)
             fact = self._read(name)
@@ -137,15 +137,15 @@ class _VariableStore:
 
     def _write(self, name: str, fact: Any) -> None:
         sdk.Variable.set(name, fact, description=f"kept for the next try of {self._owner}", serialize_json=True)
-        if self._read(name) != fact:  # Airflow logs what goes wrong, and goes on
+        if self._read(name) != fact:  # Airflow logs errors, and continues
             raise AirflowException(f"Airflow Variable {name!r} could not be written; see the log above")
 
 
 class SharedNote:
     """
-    Passes on to tasks that work on the same thing at the same time what one of them has found, by an Airflow Variable.
+    Shares one task's observation with tasks that work on the same thing at the same time, in an Airflow Variable.
 
-    It is a help and no promise: a task goes on without it when Airflow cannot be asked, and logs that.
+    It is best effort: if Airflow cannot be asked, a task logs that and continues without it.
     """
 
     def __init__(self, log: Any, *thing: str) -> None:
@@ -154,7 +154,7 @@ class SharedNote:
         self._name = f"airflow_vectordb.replacing.{hashlib.sha256(repr(thing).encode()).hexdigest()[:32]}"
 
     def read(self) -> Any:
-        """Return the note; None when there is none."""
+        """Return the note; None if there is none."""
         return self._try(lambda: sdk.Variable.get(self._name, default=None, deserialize_json=True))
 
     def write(self, note: Any) -> None:
