@@ -1,4 +1,4 @@
-"""Operators. What only a running task needs is loaded when it is first used, so that a DAG file does not pay for it."""
+"""Operators. Modules that only running tasks need are loaded at first use, to keep DAG parsing fast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions about aliases that several operators share."""
+"""Look-ups of aliases, shared by several operators."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def aliases_of(hook: MilvusHook, described: Collection) -> tuple[str, ...]:
     """Return the aliases of a collection, including the requested name if that is one."""
     if described.aliases is not None:
         return described.aliases
-    # A server that does not know the calls knows no aliases either.
+    # A server without these calls has no aliases.
     unknown = (rest.errors.AliasNotFoundError, rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError)
     with suppress(*unknown):
         hook.send(rest.aliases.describe(described.name))
@@ -56,7 +56,7 @@ def refuse_collection(hook: MilvusHook, alias: str) -> None:
     """
     try:
         named = own_name(hook, hook.send(rest.collections.describe(alias)))
-    # Who may not ask hears of it when the alias is created.
+    # Without the privilege, creating the alias will fail if it has to.
     except (rest.errors.CollectionNotFoundError, rest.errors.PermissionDeniedError):
         return
     if named == alias:

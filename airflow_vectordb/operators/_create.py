@@ -108,7 +108,7 @@ class IndexCreation:
         except rest.errors.IndexMismatchError:
             if self._fail_on_same:
                 raise
-            self._existing = self._hook.describe_indexes(self._collection)  # another client may have been faster
+            self._existing = self._hook.describe_indexes(self._collection)  # possibly created by another client
             self._plan = self._make_plan()
             refused = {
                 spec.name: (description, ", ".join(self._plan.unverified[spec.name].unverifiable))
@@ -153,7 +153,7 @@ def wait_until_built(
     flushed_rows: int | None = None,
 ) -> None:
     """
-    Wait for indexes, unless the task shall not; their descriptions are in ``state.results["built"]`` then.
+    Wait for indexes, if the task should; then their descriptions are in ``state.results["built"]``.
 
     :param found: what was read back when they were created
     :param flushed_rows: rows at a flush, 0 if unknown; None: there was none
@@ -164,7 +164,7 @@ def wait_until_built(
     if isinstance(seen, waiting.Done):
         state.results["built"] = seen.result
     elif task.wait_for_completion:
-        # What was read before a flush took effect says nothing.
+        # Descriptions from before the flush took effect are useless.
         initial = seen if flushed_rows is None else None
         wait_for(task, hook, state, "built", condition.after(found), initial_result=initial)
     else:

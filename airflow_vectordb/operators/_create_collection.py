@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_vectordb.rest.schema.compare import Difference
     from airflow_vectordb.rest.schema.spec import SchemaSpec
 
-#: What quick setup builds: an index that the server chooses, with COSINE.
+#: The index of quick setup: AUTOINDEX with COSINE.
 _QUICK_INDEX = {"fieldName": "vector"}
 
 
@@ -37,7 +37,7 @@ class _Request:
 def create_collection(
     task: CreateCollectionOperator, hook: MilvusHook, context: Context, state: ResumeState
 ) -> dict[str, Any]:
-    """Do what ``CreateCollectionOperator`` is for, from where an earlier part of the task ended."""
+    """Run ``CreateCollectionOperator``, continuing after an earlier part of the task."""
     request = _read_arguments(task, hook)
     with task.error_context(hook, task.describe_target()):
         if "collection" not in state.results:
@@ -52,7 +52,7 @@ def create_collection(
 
 
 def _read_arguments(task: CreateCollectionOperator, hook: MilvusHook) -> _Request:
-    """Check what templates rendered to, and raise one error with everything that is wrong."""
+    """Check rendered templates, and raise one error with all problems."""
     problems = validate_new_name(collection_name=task.collection_name)
     index_params = task.index_params
     if task.dimension is not None:
@@ -60,7 +60,7 @@ def _read_arguments(task: CreateCollectionOperator, hook: MilvusHook) -> _Reques
         index_params = _QUICK_INDEX if index_params is None else index_params
     else:
         parsed = rest.schema.parsing.read_schema(task.schema, allow_unknown=task.allow_unknown)
-    # In quick setup there is no schema whose vector it could be.
+    # Quick setup has no schema with a vector field.
     problems += (
         [p.replace("vector: dim", "dimension") for p in parsed.problems] if task.schema is None else parsed.problems
     )
@@ -158,14 +158,14 @@ class _Creation:
             existing = self._describe(self._name)
             if existing is None or not (differences := self._compare(existing)):
                 raise
-            raise self._mismatch(differences) from error  # another client was faster
+            raise self._mismatch(differences) from error  # created by another client
         self._alter(differences)
         return _done(created=True, replaced=replaced)
 
     def _rehearse(self) -> None:
-        """Create the collection under another name, so that no rows are dropped for one that the server refuses."""
+        """Create the collection under another name, so that no rows are dropped if the server refuses the schema."""
         name = f"{self._name[:200]}__rehearsal"
-        self._hook.send(rest.collections.drop(name))  # of a task that was killed
+        self._hook.send(rest.collections.drop(name))  # left by a killed task
         try:
             self._create_as(name)
         finally:
@@ -175,7 +175,7 @@ class _Creation:
                 self._task.log.warning("%s is empty, and could not be dropped: %s", name, error)
 
     def _create_as(self, name: str) -> list[Difference]:
-        """Create the collection; return the properties that are to be set later, since the creation ignores them."""
+        """Create the collection; return the properties that have to be set later, since creation ignores them."""
         request = self._request
         params = rest.schema.properties.creation_params(request.properties)
         schema = request.schema
@@ -245,7 +245,7 @@ def _index_and_load(
 
 
 def rows_in_words(hook: MilvusHook, described: Collection) -> str:
-    """Return how many rows a collection has, for the log; that nobody knows is no reason to fail."""
+    """Return how many rows a collection has, for the log; errors are ignored."""
     loaded = described.load == "LoadStateLoaded"
     try:
         if loaded:

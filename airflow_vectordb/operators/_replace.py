@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Original:
-    """What was there before the first try; JSON-ready. ``loaded`` is None: nothing; empty: all; else the partitions."""
+    """The state before the first try; JSON-ready. ``loaded``: None: nothing; empty: everything; else the partitions."""
 
     collection: str
     loaded: list[str] | None
@@ -58,7 +58,7 @@ class IndexReplacement:
 
     def begin(self, collection: str) -> None:
         """
-        Set the collection, and finish what an earlier try began on another one.
+        Set the collection, and finish an earlier try's work on another one.
 
         :param collection: its own name, not an alias: that could lead elsewhere when the task is retried
         """
@@ -71,7 +71,7 @@ class IndexReplacement:
             self._forget(original)
 
     def release_and_drop(self, to_drop: Mapping[str, tuple[IndexDescription, str]]) -> None:
-        """Release the collection if it is loaded, and drop indexes: description, and why it has to go, by name."""
+        """Release the collection if it is loaded, and drop indexes, given as name -> description and reason."""
         loaded = self._loaded()
         note = self._note(self._collection)
         if loaded is not None:
@@ -165,7 +165,7 @@ class IndexReplacement:
 
     def _write_down(self, loaded: list[str] | None, dropped: list[IndexDescription]) -> None:
         before = self._recall() or _Original(self._collection, None, [])
-        # What an earlier try saw counts: after a kill nothing is loaded, and what is in that place may be its own.
+        # The earlier try's observation counts: after a kill nothing is loaded, and the present index may be its own.
         known = {_place(index) for index in before.indexes}
         added = [index for index in (description.as_json() for description in dropped) if _place(index) not in known]
         now = replace(
@@ -182,7 +182,7 @@ class IndexReplacement:
         if fact is not None:
             return _Original(**fact)
         if "noted" in self._state.results:
-            # To go on without it would be to forget about loading, silently.
+            # Without it, the collection would silently stay released.
             raise AirflowException(f"task {self._task.task_id}: what it wrote down for its own retries is gone")
         return None
 
@@ -213,7 +213,7 @@ class IndexReplacement:
         return [name for name in names if is_loaded((name,))]
 
     def _load(self, original: _Original) -> tuple[str, ...] | None:
-        """Load what was loaded; return the partitions to wait for, or None when none of them exists any more."""
+        """Load what was loaded; return the partitions to wait for, or None if none of them exists any longer."""
         collection = original.collection
         if not original.loaded:
             self._hook.send(rest.collections.load(collection))
@@ -236,7 +236,7 @@ class IndexReplacement:
         return restored
 
     def _restore(self, collection: str, old: list[dict[str, Any]]) -> list[str]:
-        """Create old indexes in whose place there is none now, or one that is of no use."""
+        """Create old indexes that are missing or were replaced by unusable ones."""
         existing = [description.as_json() for description in self._hook.describe_indexes(collection)]
         rejected = self._state.results.get("rejected", ())
         restored: list[str] = []
@@ -254,7 +254,7 @@ class IndexReplacement:
 
 def _spec_of(index: Mapping[str, Any]) -> IndexSpec:
     params, autoindex = index["params"], rest.index.types.AUTOINDEX
-    if index["index_type"].upper() == autoindex:  # it takes few, although servers report more
+    if index["index_type"].upper() == autoindex:  # the request accepts only some of the reported parameters
         params = {key: value for key, value in params.items() if key in rest.index.types.INDEX_TYPES[autoindex]}
     return rest.IndexSpec(
         index["field_name"], index["index_name"], index["index_type"], index["metric_type"] or None, params

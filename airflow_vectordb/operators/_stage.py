@@ -1,4 +1,4 @@
-"""The parts that ImportOperator writes for the server to import, and how it removes them."""
+"""Writing and removing the parts that ImportOperator stages for the server."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def write_parts(task: ImportOperator, hook: MilvusHook, kept: RetryState, rows: 
     if is_remote(target):
         _abort_uploads(task, target)
     else:
-        target.mkdir(parents=True, exist_ok=True)  # on an object storage it would make the bucket
+        target.mkdir(parents=True, exist_ok=True)  # on object storage this would create the bucket
 
     def save(progress: dict[str, Any]) -> None:
-        bad_rows.write()  # first: the position says that they have been dealt with
+        bad_rows.write()  # first, since the position marks them as handled
         fact["staged"] = {"folder": folder, "progress": progress}
         kept.set(fact)
 
@@ -92,7 +92,7 @@ def paths_for_server(task: ImportOperator, staged: Mapping[str, Any]) -> tuple[t
         if scheme in ("", "file", "local"):
             prefix = object_path(task.stage_to, task.stage_conn_id).path
         else:
-            prefix = place.partition("/")[2]  # behind the bucket
+            prefix = place.partition("/")[2]  # without the bucket
     parts = [part for part in (prefix.rstrip("/"), staged["folder"]) if part]
     return tuple(("/".join([*parts, _name(number)]),) for number in range(staged["parts"]))
 
@@ -102,7 +102,7 @@ def remove_parts(task: ImportOperator, staged: Mapping[str, Any]) -> None:
     folder = _folder(task, staged["folder"])
     try:
         folder.fs.invalidate_cache()
-        if folder.fs.exists(folder.path):  # an object store may have no folders
+        if folder.fs.exists(folder.path):  # object stores may have no folders
             folder.fs.rm(folder.path, recursive=True)
     except Exception as error:  # noqa: BLE001
         task.log.warning("The rows are imported; the parts below %s could not be removed: %s", folder, error)

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 _WINDOW = 16_384
 #: Vectors in one search.
 _BATCH = 50
-#: Types whose vectors come back from a query as they go into a search.
+#: Types whose queried vectors can be used in a search as they are.
 _SEARCHABLE = ("FloatVector", "SparseFloatVector")
 
 
 class Verification:
-    """Makes the checks of a ``VerifyCollectionOperator``, and reports all that fail together."""
+    """Runs the checks of a ``VerifyCollectionOperator``, and reports all failures together."""
 
     def __init__(self, task: VerifyCollectionOperator, hook: MilvusHook) -> None:
         self._task = task
@@ -90,7 +90,7 @@ class Verification:
             self._failed.append(f"{rows:,} {kind}, more than max_rows={max_rows:,}")
 
     def _find_sample(self, described: Collection) -> None:
-        """Search for vectors of some rows, which should be found again."""
+        """Search for the vectors of some rows, and count the rows that are found."""
         key, field = self._fields(described)
         size = min(self._task.sample, _WINDOW)
         spare = max(min(self._figures["rows"], _WINDOW) - size, 0)

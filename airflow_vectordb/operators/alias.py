@@ -122,7 +122,7 @@ class SwitchAliasOperator(WaitingOperator):
         current = self.find_current(hook)
         result = {"alias": self.alias, "collection_name": target, "previous": current}
         if current == target:
-            # An earlier try may have moved it, and was killed before Airflow got its result.
+            # An earlier try may have moved it and been killed before Airflow got its result.
             earlier = memory.get()
             if earlier and {**earlier, "previous": current} == result:
                 result = earlier
@@ -154,7 +154,7 @@ class SwitchAliasOperator(WaitingOperator):
                     raise
             else:
                 return None
-            current = self.find_current(hook)  # another client was faster to create it
+            current = self.find_current(hook)  # created by another client meanwhile
         hook.send(rest.aliases.alter(self.alias, target))
         return current
 

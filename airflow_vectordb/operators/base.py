@@ -1,4 +1,4 @@
-"""What all operators have in common."""
+"""Base classes of all operators."""
 
 from __future__ import annotations
 

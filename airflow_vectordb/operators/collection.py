@@ -99,7 +99,7 @@ class CreateCollectionOperator(WaitingOperator):
         self.alter = alter
         self.strict = strict
         self.allow_unknown = allow_unknown
-        # Rendering replaces it; error messages name it.
+        # Error messages name the file, which rendering replaces by its content.
         self.schema_source = schema if isinstance(schema, str) else None
         self.raise_if_invalid(
             *check_choice("if_exists", if_exists, IfExists),
@@ -236,7 +236,7 @@ class VerifyCollectionOperator(MilvusOperator):
         )
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
-        """Make the checks."""
+        """Run the checks."""
         return operators._verify.Verification(self, hook).run(context)
 
 
@@ -247,7 +247,7 @@ def _check_bounds(least: Any, most: Any) -> list[str]:
 
 
 class _LoadingOperator(WaitingOperator):
-    """Base of the two below: makes a call, and waits for the load state that follows."""
+    """Base of the two operators below: makes a call, and waits for the resulting load state."""
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "partition_names")
 
@@ -268,7 +268,7 @@ class _LoadingOperator(WaitingOperator):
     def _condition(self, partitions: tuple[str, ...]) -> Condition: ...
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
-        """Make the call, and wait for its effect."""
+        """Make the call, and wait until it has taken effect."""
         partitions = parse_names("partition_names", self.partition_names, collection_name=self.collection_name)
         with self.error_context(hook, self.describe_target()):
             if "asked" not in state.results:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from airflow_vectordb.rest.errors import MilvusError
     from airflow_vectordb.retry_state import RetryState
 
-#: Groups of files that Milvus takes in one job.
+#: Groups of files that one job of Milvus may have.
 FILES_OF_A_JOB = 1024
-#: Seconds after the time-out of a request in which Milvus may still create the job that it asked for.
+#: Seconds after a request has timed out during which Milvus may still create its job.
 LATE_CREATION = 60.0
 
 
@@ -230,7 +230,7 @@ class ImportOperator(WaitingOperator):
     def _job(
         self, hook: MilvusHook, state: ResumeState, kept: RetryState, number: int, files: tuple[tuple[str, ...], ...]
     ) -> str:
-        """Return the id of the job, which is kept."""
+        """Return the id of the job, and store it for a retry."""
         name = f"job {number}"
         if name in state.results:
             return str(state.results[name])
@@ -248,7 +248,7 @@ class ImportOperator(WaitingOperator):
         job_id: str | None = None
         unstarted = fact
         if fact["before"] is not None:
-            # An earlier try may have started it, and did not learn its id.
+            # An earlier try may have started it without receiving its id.
             until = min(fact.get("asked", 0.0), time.time()) + hook.config.timeout + LATE_CREATION
             condition = waiting.ImportFound(self.collection_name, files, tuple(fact["before"]), until=until)
             job_id = wait_for(self, hook, state, f"found {number}", condition)["job_id"]
@@ -266,7 +266,7 @@ class ImportOperator(WaitingOperator):
                 )
             except rest.errors.MilvusError as error:
                 if error.not_executed or not error.transient:
-                    kept.set(unstarted)  # this request has led to no job
+                    kept.set(unstarted)  # this request created no job
                 raise
             self.log.info("%s: import job %s of %d files is started", self.collection_name, job_id, len(files))
         else:

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from airflow_vectordb.rest.index.spec import IndexSpec
     from airflow_vectordb.rest.indexes import IndexDescription
 
-#: What to do about an index that exists.
+#: Policies for an existing index.
 IfExists = Literal["skip", "replace", "fail"]
-#: What to do when there is no such index.
+#: Policies for a missing index.
 IfMissing = Literal["skip", "fail"]
 
 
@@ -99,7 +99,7 @@ class CreateIndexOperator(WaitingOperator):
         self.allow_unknown = allow_unknown
         self.min_rows = min_rows
         self.flush = flush
-        # Rendering replaces it; error messages name it.
+        # Error messages name the file, which rendering replaces by its content.
         self._index_params_source = index_params if isinstance(index_params, str) else None
         self.raise_if_invalid(
             *check_choice("if_exists", if_exists, IfExists),
@@ -140,7 +140,7 @@ class CreateIndexOperator(WaitingOperator):
         return operators._replace.IndexReplacement(self, hook, context, state).on_failure(error)
 
     def _read_arguments(self, hook: MilvusHook) -> tuple[list[IndexSpec], int]:
-        """Check and return what templates rendered to, and raise one error with everything that is wrong."""
+        """Check and return the rendered templates, and raise one error with all problems."""
         problems = validate_rendered(collection_name=self.collection_name)
         named = not problems
         min_rows, wrong = parse_rows("min_rows", self.min_rows)
@@ -159,7 +159,7 @@ class CreateIndexOperator(WaitingOperator):
         if not problems:
             return specs, min_rows
         if specs and named:
-            with suppress(rest.errors.MilvusError):  # what is wrong without the schema is reported in any case
+            with suppress(rest.errors.MilvusError):  # problems that need no schema are reported in any case
                 described = hook.send(rest.collections.describe(self.collection_name), retries=0)
                 try:
                     rest.index.plan.resolve_all(specs, described)

@@ -30,24 +30,24 @@ if TYPE_CHECKING:
 
 Mode = Literal["upsert", "insert"]
 OnBadRow = Literal["fail", "skip"]
-#: One request may have about 64 MiB.
+#: The server's limit for a request is about 64 MiB.
 MAX_BATCH_BYTES = 60 * 1024 * 1024
-#: Milvus answers a query with 16,384 rows at most.
+#: Milvus returns at most 16,384 rows for a query.
 MAX_DELETED_AT_ONCE = 16_384
 
 
 class RowsFunction:
-    """A function that returns rows. Airflow would call it with arguments of its own where templates are rendered."""
+    """A function that returns rows, wrapped because Airflow calls functions itself when it renders templates."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
 
     def __str__(self) -> str:
-        # Shown by Airflow, and the same each time the DAG is parsed.
+        # Shown by Airflow; must not change between parses of the DAG.
         return f"<callable {getattr(self._function, '__qualname__', type(self._function).__qualname__)}>"
 
     def call(self, context: Context) -> Any:
-        """Call it with those values of the context that it has parameters for."""
+        """Call it with the context's values for its parameters."""
         given: Mapping[str, Any] = context or {}
         parameters = inspect.signature(self._function).parameters.values()
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
@@ -179,13 +179,13 @@ class IngestOperator(MilvusOperator):
         return problems
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
-        """Write the rows that an earlier try has not written."""
+        """Write the rows that no earlier try has written."""
         min_rows, problems = parse_rows("min_rows", self.min_rows)
         problems += validate_rendered(collection_name=self.collection_name)
         problems += check_list("documents", self.documents) + check_mapping("field_mapping", self.field_mapping)
         if problems:
             raise rest.errors.InvalidParametersError(problems)
-        from airflow_vectordb.retry_state import RetryState  # only a running task needs it
+        from airflow_vectordb.retry_state import RetryState  # only needed by running tasks
 
         kept = RetryState(context, "ingest", self._progress)
         progress = kept.get() or {}
@@ -210,7 +210,7 @@ class IngestOperator(MilvusOperator):
     def _ingest(
         self, hook: MilvusHook, context: Context, kept: RetryState, progress: Mapping[str, Any], min_rows: int
     ) -> dict[str, Any]:
-        from airflow_vectordb.ingest.writer import NotKeptError  # only a running task needs it
+        from airflow_vectordb.ingest.writer import NotKeptError  # only needed by running tasks
 
         def save(progress: dict[str, Any]) -> None:
             try:

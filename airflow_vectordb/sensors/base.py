@@ -1,4 +1,4 @@
-"""What all sensors have in common."""
+"""Base class of all sensors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from airflow_vectordb.rest.errors import MilvusError, WaitTimeoutError
     from airflow_vectordb.waiting import Condition
 
-#: What to do about a sensor that waited too long.
+#: Advice for a sensor that timed out.
 NO_RETRY = "Clear the task to wait again. Airflow does not retry sensors that timed out; a longer timeout may help."
 
 
@@ -82,11 +82,11 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
         self.milvus_conn_id = milvus_conn_id
         self.database = database
         self.deferrable = default_deferrable() if deferrable is None else deferrable
-        # Airflow's base has made it seconds.
+        # Airflow's base class has converted it to seconds.
         self.poll_interval = self.poke_interval
-        # What to raise if the latest poll turns out to be the last one.
+        # The error to raise if the latest poll turns out to be the last one.
         self._timeout_error: WaitTimeoutError | None = None
-        # What the latest poll has put into the log.
+        # What the latest poll has logged.
         self._logged = ""
 
     @abstractmethod
@@ -107,7 +107,8 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
                     raise _skip(error) from error
                 raise
         if not _knows_first_poll((context or {}).get("ti"), context):
-            # As unit tests of DAGs call it. Airflow's base asks a task instance when its first poll was: now.
+            # Called by a unit test of a DAG. Airflow's base class asks the task instance for the time of its first
+            # poll: now.
             ti = SimpleNamespace(try_number=1, get_first_reschedule_date=lambda context: None)
             context = cast("Context", {**(context if isinstance(context, Mapping) else {}), "ti": ti})
         try:
@@ -129,7 +130,7 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowSkipException as error:
-            if error.__cause__ is None or isinstance(error.__cause__, AirflowSkipException):  # it says why
+            if error.__cause__ is None or isinstance(error.__cause__, AirflowSkipException):  # has the reason
                 raise
             raise _skip(error.__cause__) from error
 
@@ -142,7 +143,7 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Poll once; return the result, for XCom, when it is done."""
-        # Rescheduled: an earlier poll has read the connection, and was answered.
+        # Rescheduled: an earlier poll has read the connection and got an answer.
         ti: Any = (context or {}).get("ti")
         earlier = self.reschedule and ti is not None and ti.get_first_reschedule_date(context) is not None
         target = self.describe_target()
@@ -168,12 +169,12 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
         return False
 
     def _log_once(self, level: int, text: str) -> None:
-        if self.reschedule or text != self._logged:  # rescheduled, each poke is a process of its own
+        if self.reschedule or text != self._logged:  # when rescheduled, each poke is a separate process
             self.log.log(level, "%s", text)
         self._logged = text
 
     def _log_result(self, result: Any) -> None:
-        with suppress(Exception):  # the wait is over: it does not fail of its own log
+        with suppress(Exception):  # errors in logging must not fail a finished wait
             for line in self.found(result):
                 self.log.info("%s", rest.text.sanitize_text(line, rest.text.LONGEST_LINE))
 
@@ -186,16 +187,16 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
 
 
 def _knows_first_poll(ti: Any, context: Context) -> bool:
-    """Return whether a task instance knows when the first poll was; one of a unit test may say anything."""
+    """Return whether a task instance knows the time of the first poll; a unit test's mock may not."""
     if is_run_by_airflow():
-        return True  # which asks it itself
+        return True  # which asks for it itself
     return hasattr(ti, "get_first_reschedule_date") and isinstance(
         ti.get_first_reschedule_date(context), datetime | None
     )
 
 
 def _skip(why: BaseException) -> AirflowSkipException:
-    """Skip the sensor with the reason: the log of a skipped task shows nothing else."""
+    """Skip the sensor, with the reason, which the log would not show otherwise."""
     return AirflowSkipException(f"{why}; skipped instead of failed")
 
 

@@ -151,7 +151,7 @@ class ImportSensor(MilvusSensor):
 
 
 def _text(job_id: Any) -> Any:
-    """Return an id as text: where templates are rendered to native objects, Airflow makes a number of it."""
+    """Return an id as a string: if templates are rendered to native objects, it becomes a number."""
     return str(job_id) if type(job_id) is int else job_id
 
 

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from airflow_vectordb.deferral import ResumeState
     from airflow_vectordb.hooks.milvus import MilvusHook
 
-#: What follows the alias in the name of a run's collection: when the run was due, and its id in short.
+#: The suffix of a run's collection after the alias: the time at which the run was due, and its short id.
 _SUFFIX = "_{{ dag_run.run_after | ts_nodash }}_{{ macros.uuid.uuid5(macros.uuid.NAMESPACE_OID, run_id).hex[:8] }}"
 _SUFFIX_PATTERN = r"_(?P<due>\d{8}T\d{6})_(?P<run>[0-9a-f]{8})"
-#: Rows that a task has returned: a number, ``{"rows": …}`` as ``IngestOperator`` does, or one of either for each
-#: mapped instance.
+#: The number of rows that a task returned: a number, ``{"rows": …}`` like ``IngestOperator``, or a list of these for a
+#: mapped task.
 _ROWS = (
     "{{% set done = ti.xcom_pull(task_ids='{0}') %}}{{{{ done.rows if done is mapping else done if done is number else "
     "done | sum if done and done[0] is number else done | sum(attribute='rows') }}}}"
@@ -131,7 +131,7 @@ def blue_green_reindex(
         verify = VerifyCollectionOperator(
             task_id="verify", collection_name=name, **{"min_rows": rows, **target, **(checks or {})}
         )
-        # Readers of an empty collection would find nothing.
+        # An empty collection must not get readers.
         switch = _SwitchToNewer(
             task_id="switch", alias=alias, collection_name=name, min_rows=1, outlets=outlets, **waits
         )
@@ -143,7 +143,7 @@ def blue_green_reindex(
 
 
 def _check_keys(checks: Any) -> list[str]:
-    """Return which checks are no arguments of the operator that makes them."""
+    """Return the checks that are not arguments of VerifyCollectionOperator."""
     if not isinstance(checks, Mapping):
         return [f"checks must be a mapping, not {rest.spelling.describe_value(checks)}"]
     made = [vars(cls)["__init__"] for cls in VerifyCollectionOperator.__mro__ if "__init__" in vars(cls)]
@@ -157,7 +157,7 @@ def _check_keys(checks: Any) -> list[str]:
 
 
 class _CreateForAlias(CreateCollectionOperator):
-    """Creates a collection, unless the alias is invalid: that should fail before all the work."""
+    """Creates a collection, after checking that the alias is usable: this should fail before all the work."""
 
     custom_operator_name = "CreateCollectionOperator"  # on Airflow's pages
     template_fields: Sequence[str] = (*CreateCollectionOperator.template_fields, "alias")
@@ -216,7 +216,7 @@ class _DropOldCollections(MilvusOperator):
         published = 1
         with self.error_context(hook, f"collections of alias {self.alias!r}"):
             for name, run in self._earlier(hook):
-                had_readers = name == self.previous or runs.get(run, "success") == "success"  # or nobody knows
+                had_readers = name == self.previous or runs.get(run, "success") == "success"  # or the run is unknown
                 failed = not had_readers and runs[run] in _ENDED_WITHOUT_SUCCESS
                 published += had_readers
                 if (failed or (had_readers and published > self.keep)) and self._drop(hook, name):
@@ -235,7 +235,7 @@ class _DropOldCollections(MilvusOperator):
         }
 
     def _earlier(self, hook: MilvusHook) -> list[tuple[str, str]]:
-        """Return names and runs of the collections that earlier runs have made, the last one that had readers first."""
+        """Return names and runs of the collections of earlier runs, latest first, beginning with the previous one."""
         mine = _parse(self.alias, self.collection_name)
         latest = mine["due"] if mine else ""
         found = []
@@ -250,7 +250,7 @@ class _DropOldCollections(MilvusOperator):
             aliases = hook.send(rest.aliases.list_(name))
             if not aliases:
                 hook.send(rest.collections.drop(name))
-        except rest.errors.CollectionNotFoundError:  # another run was faster
+        except rest.errors.CollectionNotFoundError:  # dropped by another run
             return True
         if aliases:
             shown = rest.text.sanitize_text(", ".join(aliases), 200)
@@ -259,7 +259,7 @@ class _DropOldCollections(MilvusOperator):
 
 
 def _parse(alias: str, name: str) -> re.Match[str] | None:
-    """Return when a collection's run was due, and its short id; None: it is none of this alias."""
+    """Parse a collection's name into its run's due time and short id; None: it does not belong to this alias."""
     return re.fullmatch(re.escape(alias) + _SUFFIX_PATTERN, name)
 
 

@@ -1,4 +1,4 @@
-"""The trigger, which is loaded when it is first used."""
+"""The trigger, loaded at first use."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class MilvusTrigger(BaseTrigger):
         try:
             self.condition = waiting.conditions.deserialize(condition) if isinstance(condition, dict) else condition
         except ValueError as error:
-            # Anything but a TypeError here would end Airflow's triggerer, and with it all that waits there.
+            # Any error but a TypeError here would end Airflow's triggerer, and all waits in it.
             raise TypeError(f"{error}; is the triggerer's airflow-vectordb older than the worker's?") from error
         self.deadline = waiting.Deadline(**deadline) if isinstance(deadline, dict) else deadline
         self.poll_interval = poll_interval
@@ -127,7 +127,7 @@ class MilvusTrigger(BaseTrigger):
             reported=self.reported,
         )
 
-        write = self.log.log  # looked up once, since each lookup creates it
+        write = self.log.log  # each lookup creates it
 
         def log(level: int, text: str) -> None:
             write(level, "%s", config.sanitize_text(text, rest.text.LONGEST_LINE))
@@ -135,7 +135,7 @@ class MilvusTrigger(BaseTrigger):
         try:
             async with shared_client(config) as client:
                 return await rest.driver.adrive(steps, partial(client.send, retries=0, until=until), log)
-        except rest.errors.MilvusError as error:  # the reason of a failed build is the server's words
+        except rest.errors.MilvusError as error:  # the reason of a failed build comes from the server
             raise error.with_context(redact=config.redact) from error.__cause__
 
 
@@ -153,9 +153,9 @@ _sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[MilvusConfig, _Shar
 @asynccontextmanager
 async def shared_client(config: MilvusConfig) -> AsyncIterator[AsyncClient]:
     """
-    Use the one session that this event loop has for a server and a token; the last to leave closes it.
+    Share this event loop's session for a server and a token; the last user closes it.
 
-    :param config: where the calls go; configurations that differ in nothing but the database share a session
+    :param config: where the calls go; configurations that differ only in the database share a session
     """
     sessions = _sessions.setdefault(asyncio.get_running_loop(), {})
     key = replace(config, database=None, retries=0)
@@ -169,7 +169,7 @@ async def shared_client(config: MilvusConfig) -> AsyncIterator[AsyncClient]:
         shared.users -= 1
         if shared.users == 0:
             del sessions[key]
-            # The wait may be ending because it is cancelled, which must not keep the connections open.
+            # Close the connections even if the wait is being cancelled.
             await asyncio.shield(shared.session.close())
 
 

@@ -1,7 +1,7 @@
 """Conditions: what to wait for, as data, and a poll of it without I/O.
 
-A poll yields the calls that it needs, is sent their results, and returns ``Pending`` with the progress or ``Done`` with
-a result. Operators and the hook (sync), sensors (poke) and the trigger (async) drive the same polls.
+A poll yields the calls to make, receives their results, and returns ``Pending`` with the progress or ``Done`` with a
+result. Operators and the hook (sync), sensors (poke) and the trigger (async) drive the same polls.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ PollResult = Pending | Done
 @dataclass
 class Memory:
     """
-    What a wait remembers from one poll to the next. A wait that continues in another process starts with an empty one.
+    A wait's state between polls. A wait that continues in another process starts with an empty one.
 
     :param clock: the present time, in seconds since the epoch
     :param sealed: what is known of the rows that a flush sealed; None: nothing yet
@@ -89,7 +89,7 @@ class Memory:
     calls: dict[str, Call[Any]] = field(default_factory=dict)
 
 
-#: One poll: yields calls, is sent their results (or thrown their errors), and returns the result.
+#: One poll: yields calls, receives their results or errors, and returns the result.
 Poll = Generator[Call[Any], Any, PollResult]
 
 
@@ -129,7 +129,7 @@ class Condition(Protocol):
         """
 
     def __str__(self) -> str:
-        """Name what is waited for, as ``index 'v' of collection 'docs'``."""
+        """Describe the condition, for example ``index 'v' of collection 'docs'``."""
 
 
 __all__ = ["Condition", "Done", "Memory", "Pending", "Poll", "PollResult", "Progress"]

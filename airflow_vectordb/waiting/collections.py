@@ -60,7 +60,7 @@ class CollectionLoaded:
             # A collection is reported as loaded, 100%, as soon as one of its partitions is.
             found = (yield from self._state_of_all_partitions()) or found
             loaded = found.state == "LoadStateLoaded"
-            if found.state == "LoadStateNotLoad":  # the message names one of them, mostly by its number
+            if found.state == "LoadStateNotLoad":  # the message contains one of them, usually its id
                 state = "some of its partitions are not loaded"
         if loaded:
             return _done(self.collection, self.partitions, found.state)
@@ -87,7 +87,7 @@ class CollectionLoaded:
             )
 
     def _partition_names(self) -> Generator[Call[Any], Any, list[str]]:
-        """List the partitions; none if the user may not, who has to do with what is reported without their names."""
+        """List the partitions; none if the user lacks the privilege: then the reported state alone decides."""
         try:
             names: list[str] = yield partitions.list_(self.collection, database=self.database)
         except PermissionDeniedError:

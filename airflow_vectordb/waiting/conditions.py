@@ -1,4 +1,4 @@
-"""All conditions by name, and how they pass as JSON from a worker to the triggerer."""
+"""All conditions by name, and their serialization from a worker to the triggerer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def serialize(condition: Condition) -> dict[str, Any]:
 
 def deserialize(data: Mapping[str, Any]) -> Condition:
     """
-    Return the condition that :func:`serialize` made data of.
+    Return the condition that :func:`serialize` serialized.
 
     :raises ValueError: for a kind of condition, or fields of one, that are not known here
     """

@@ -1,4 +1,4 @@
-"""The conditions that an import job is completed, and that it is known whether there is one."""
+"""Conditions: an import job is completed; it is known whether a job exists."""
 
 from __future__ import annotations
 

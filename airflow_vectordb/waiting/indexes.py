@@ -21,7 +21,7 @@ from airflow_vectordb.rest.wording import duration
 from airflow_vectordb.waiting.base import Done, Memory, Pending, Poll, PollResult, Progress
 from airflow_vectordb.waiting.sealed_rows import STANDSTILL, SealedRows
 
-#: Seconds from one count of the rows to the next, where an index lacks some.
+#: Seconds between counts of the rows while an index covers too few.
 COUNT_INTERVAL = 300.0
 
 
@@ -79,7 +79,7 @@ class IndexesBuilt:
     def _poll(self, memory: Memory) -> Poll:
         flushed = self._flushed(memory)
         if flushed is not None and (not flushed.covered or self._lacks_rows(memory)):
-            # Before the descriptions: what is counted here must be in them.
+            # Before the descriptions, which must cover the rows counted here.
             yield from flushed.poll()
         found: list[IndexDescription] = []
         for name in self.index_names or (yield indexes.list_(self.collection, database=self.database)):
@@ -108,8 +108,8 @@ class IndexesBuilt:
         if all((is_built(d) or 0 < enough < (d.covered_rows or 0)) and _has_rows(d, required) for d in found):
             return _done(found)
         if not required and all(map(_may_be_empty, found)):
-            # Nothing sealed, and not issued: either the collection is empty, and there is nothing to build, or the
-            # server has not counted yet.
+            # No sealed rows, and not issued: either the collection is empty, with nothing to build, or the server has
+            # not counted yet.
             rows = yield collections.row_count(self.collection, database=self.database)
             if rows == 0:
                 return _done(found)
@@ -155,7 +155,7 @@ class IndexesBuilt:
 
     def judge(self, found: Sequence[IndexDescription]) -> PollResult:
         """
-        Decide from descriptions that were just read whether all are built.
+        Return whether all indexes are built, by their current descriptions.
 
         :return: ``Pending`` if only a further poll can decide
         :raises IndexFailedError: when the server gave up on one of them
@@ -181,7 +181,7 @@ class IndexesBuilt:
             return Progress(self._label(description), text if why is None else f"{text} ({': '.join(why)})")
         done = description.covered_rows
         if done is not None:
-            done = min(max(0, done), total)  # counts that are out of step with each other
+            done = min(max(0, done), total)  # inconsistent counts
         state = sanitize_text(description.state, 100) or "unknown state"
         return Progress(self._label(description), state, done if total else None, total or None)
 
@@ -202,7 +202,7 @@ class IndexesBuilt:
 
 
 def _why_too_few(indexed: int, alive: int | None, min_rows: int, *, flushed: bool) -> tuple[str, str]:
-    """Explain an index that has fewer rows than ``min_rows``, and nothing to do; and say what helps."""
+    """Explain an idle index that has fewer rows than ``min_rows``, with advice."""
     if alive is None:
         return f"{indexed:,} rows are indexed, fewer than min_rows={min_rows:,}", "Flush if there are more, or lower it"
     if alive < min_rows:
@@ -216,7 +216,7 @@ def is_built(description: IndexDescription) -> bool:
         return False
     if description.pending_rows is not None:
         return description.pending_rows <= 0
-    # Servers that do not count what is pending: their Finished has to do, unless their other counts deny it.
+    # Servers without pending counts: Finished counts, unless their other counts contradict it.
     total, done = description.total_rows, description.indexed_rows
     return total is None or done is None or done >= total
 

@@ -20,24 +20,23 @@ from airflow_vectordb.rest.wording import duration
 from airflow_vectordb.waiting.base import Condition, Done, Memory, Pending, PollResult, Progress
 from airflow_vectordb.waiting.report import Report
 
-#: Seconds: no two polls are closer together (but for the jitter, and the last one at the deadline), whatever the server
-#: answers, unless ``poll_interval`` is shorter still.
+#: Seconds: the shortest pause between polls (except for jitter and the last poll at the deadline), unless
+#: ``poll_interval`` is shorter.
 SHORTEST_PAUSE = 0.5
-#: The pause grows with the time waited, so that what ends after t seconds is noticed within a tenth of t; the calls
-#: themselves take time too.
+#: The pause grows with the time waited: the end of a wait of t seconds is noticed within t/10, calls included.
 PAUSE_SHARE = 0.08
-#: Seconds: a ``Retry-After`` above this (and above ``poll_interval``) is not waited out in full.
+#: Seconds; a longer ``Retry-After`` is shortened to this, or to ``poll_interval`` if that is longer.
 LONGEST_REQUESTED_PAUSE = 60.0
-#: Seconds that the last poll gets, which is made at the deadline.
+#: Seconds for the last poll, at the deadline.
 LAST_POLL_TIME = 0.5
-#: Seconds that all polls together get of a wait that begins late.
+#: Seconds for all polls of a wait that begins after its deadline.
 SHORTEST_POLLING_TIME = 2.0
 
 
 @dataclass(frozen=True)
 class Deadline:
     """
-    When waiting ends. An absolute time, so that a restart does not start it over.
+    When waiting ends, as an absolute time, so that a restart does not extend it.
 
     :param at: seconds since the epoch
     :param because: which limit it is, as ``timeout`` or ``execution_timeout``
@@ -131,7 +130,7 @@ def steady_clock(
     now: Callable[[], float] | None = None, ticks: Callable[[], float] = time.monotonic
 ) -> Callable[[], float]:
     """
-    Return a clock that shows the time of day, and goes on evenly when the system's is set.
+    Return a clock that starts at the time of day, and is not affected when the system's clock is set.
 
     :param now: the time of day, in seconds since the epoch, which is asked once; None: ``time.time``
     :param ticks: seconds, from any moment on, that cannot be set
@@ -141,7 +140,7 @@ def steady_clock(
 
 
 def last_moment(deadline: Deadline) -> float:
-    """Return until when an answer is of use, by ``time.monotonic``: after the deadline there is one last poll."""
+    """Return the last moment for an answer, by ``time.monotonic``: one last poll follows the deadline."""
     return time.monotonic() + max(deadline.at - time.time() + LAST_POLL_TIME, SHORTEST_POLLING_TIME)
 
 
@@ -152,17 +151,17 @@ def pause_after(elapsed: float, poll_interval: float, random: Callable[[], float
     :param random: returns numbers from 0 to 1: of many waits that begin together, few poll together
     """
     longest = min(poll_interval, max(SHORTEST_PAUSE, PAUSE_SHARE * max(0.0, elapsed)))
-    # Below the longest pause, so that with the time of the poll itself nothing is noticed later than that.
+    # Less than the longest pause, to allow for the time of the poll itself.
     return longest * (0.8 + 0.15 * random())
 
 
 def is_recoverable(error: MilvusError, server_confirmed: bool) -> bool:
-    """Return whether a wait goes on in spite of an error."""
-    if isinstance(error, WaitTimeoutError):  # of the condition itself: more time is of no use
+    """Return whether a wait continues after an error."""
+    if isinstance(error, WaitTimeoutError):  # raised by the condition itself: waiting longer does not help
         return False
     if error.transient:
         return True
-    # A page of a proxy's between two good answers is an outage. Before the first one, it is the wrong address.
+    # After an answer of Milvus, a proxy's page is an outage; before the first one, it means a wrong address.
     return server_confirmed and isinstance(error, NotMilvusError) and not isinstance(error, RedirectError)
 
 

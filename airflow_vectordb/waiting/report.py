@@ -1,4 +1,4 @@
-"""What a wait reports to people: progress when it changes, errors when they are new, and now and then that it waits."""
+"""What a wait logs: progress when it changes, new errors, and occasionally that it is still waiting."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from airflow_vectordb.rest.errors import MilvusError
 from airflow_vectordb.rest.wording import duration
 from airflow_vectordb.waiting.base import Pending, Progress
 
-#: Seconds from the first report of an outage, or of a standstill, to the second; from report to report it doubles.
+#: Seconds between the first two reports of an outage or a standstill; the interval doubles with each report.
 REPORT_INTERVAL = 300.0
 
 
 @dataclass
 class Report:
-    """Turns the polls of one wait into lines for its log."""
+    """Turns the polls of one wait into log lines."""
 
     name: str
     started: float
     _pending: Pending | None = None
     _error: MilvusError | None = None
     _interval: float = REPORT_INTERVAL
-    # Of progress, in words:
+    # Progress, as text:
     _progress: str = ""
     _unchanged_since: float = 0.0
     _recent: deque[str] = field(default_factory=lambda: deque(maxlen=8))
     _reported_at: float = float("-inf")
     _first_counts: dict[str, tuple[float, int]] = field(default_factory=dict)
-    # Of errors:
+    # Errors:
     _failing: bool = False
     _kinds: set[object] = field(default_factory=set)
     _warned_at: float = float("-inf")
 
     def continue_after(self, reported: tuple[Progress, ...], now: float) -> None:
-        """Continue a wait whose log has some progress already."""
+        """Continue a wait whose log already has some progress."""
         texts = list(map(str, reported))
         self._progress, self._reported_at, self._unchanged_since = "; ".join(texts), now, now
         self._recent.append(self._progress)
@@ -43,7 +43,7 @@ class Report:
             self._with_time_left(item, text, now)
 
     def line(self, now: float, found: Pending | MilvusError) -> tuple[int, str]:
-        """Return log level and text for what a poll found; an empty text is for nothing new."""
+        """Return log level and text for a poll; the text is empty if there is nothing new."""
         if isinstance(found, MilvusError):
             self._error = found
             return logging.WARNING, self._of_error(now, found)
@@ -79,7 +79,7 @@ class Report:
         found = "; ".join(texts)
         if found != self._progress:
             self._progress, self._unchanged_since = found, now
-        if found not in self._recent:  # counts may go back and forth
+        if found not in self._recent:  # counts may fluctuate
             self._recent.append(found)
             self._reported_at, self._interval = now, REPORT_INTERVAL
             for number, item in enumerate(progress):
@@ -99,7 +99,7 @@ class Report:
         if item.done is None or item.total is None:
             return text
         first = self._first_counts.get(item.label)
-        if first is None or item.done < first[1]:  # counts move backwards while segments are compacted
+        if first is None or item.done < first[1]:  # counts decrease during compactions
             self._first_counts[item.label] = (now, item.done)
             return text
         since, before = first

@@ -1,4 +1,4 @@
-"""How many rows a flush sealed: the server does not say when it has counted them, so that is learnt poll by poll."""
+"""How many rows a flush sealed: inferred from polls, since the server does not report when it has counted them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from airflow_vectordb.rest import collections, entities
 from airflow_vectordb.rest.errors import MilvusError
 from airflow_vectordb.rest.http.call import Call
 
-#: Seconds that the row count must have stayed the same before it is taken for all that a flush sealed. The server
-#: answers a flush before it counts, and reports nowhere when it is done: on Milvus 2.6.3 its count was right after 0.4
-#: to 0.75 s.
+#: Seconds for which the row count must be stable before it counts as final. The server answers a flush before it
+#: counts, and does not report when it is done: on Milvus 2.6.3 the count was right after 0.4 to 0.75 s.
 SETTLING_TIME = 5.0
-#: Seconds after which the row count is taken as it is: others go on writing, and so it does not settle.
+#: Seconds after which the current row count is used: if others keep writing, it never settles.
 LONGEST_SETTLING_TIME = 3 * SETTLING_TIME
 #: Seconds after which indexes that are built are believed to have fewer rows than are counted: others may have inserted
 #: rows since the flush, which are counted too, and are in no index until they are sealed. Milvus 2.6.3 reported 2.9 s
@@ -26,9 +25,9 @@ STANDSTILL = 900.0
 
 class SealedRows:
     """
-    Learns, poll by poll, how many rows of a collection are sealed since it was flushed.
+    Tracks how many rows of a collection are sealed since it was flushed.
 
-    :param flushed_rows: rows that it had when it was flushed; 0: not known
+    :param flushed_rows: its rows when it was flushed; 0: unknown
     """
 
     def __init__(self, collection: str, database: str | None, flushed_rows: int, clock: Callable[[], float]) -> None:
@@ -37,11 +36,11 @@ class SealedRows:
         self._expected = flushed_rows
         self._clock = clock
         self._began = self._unchanged_since = clock()
-        #: The last row count that the server reported; None: it has not been asked.
+        #: The server's last row count; None: not requested yet.
         self.counted: int | None = None
-        #: Rows that the flush sealed; None: not known yet.
+        #: Rows that the flush sealed; None: unknown.
         self.sealed: int | None = None
-        #: Whether all indexes are reported to have so many rows.
+        #: Whether all indexes are reported to have that many rows.
         self.covered = False
         self._described = 0
         self._described_since = clock()
@@ -55,15 +54,15 @@ class SealedRows:
         settled = now - self._unchanged_since >= SETTLING_TIME
         if not settled and (self.sealed is not None or now - self._began < LONGEST_SETTLING_TIME):
             return
-        if self._expected > rows:  # they are not counted yet, or were deleted meanwhile
+        if self._expected > rows:  # not counted yet, or deleted meanwhile
             self._expected = min(self._expected, (yield from self._alive_rows()))
         sealed = max(rows, self._expected)
-        # It never rises: what others write later was not flushed. Deletions and compactions lower it.
+        # It never increases: later writes were not flushed. Deletions and compactions lower it.
         self.sealed = sealed if self.sealed is None else min(self.sealed, sealed)
 
     def compare(self, described: int, *, built: bool) -> None:
         """
-        Take note of what indexes are reported to have.
+        Record the row counts of the indexes.
 
         :param described: rows that each of them has at least
         """
@@ -75,16 +74,16 @@ class SealedRows:
 
     def stands_still_below(self, rows: int) -> bool:
         """
-        Return whether the server has counted fewer rows for long, and has nothing left to do for its indexes.
+        Return whether the row count has long been too low, with no work left for the indexes.
 
-        :param rows: how many are asked for
+        :param rows: the requested number
         """
         since = max(self._unchanged_since, self._described_since)
         counted = max(self.counted or 0, self.sealed or 0)
         return counted < rows and self.covered and self._clock() - since >= STANDSTILL
 
     def _alive_rows(self) -> Generator[Call[Any], Any, int]:
-        """Count the rows exactly; 0 if that cannot be done: the collection is not loaded any more, for instance."""
+        """Count the rows exactly; 0 if that is not possible, for example because the collection was released."""
         try:
             alive: int = yield entities.count(self._collection, database=self._database)
         except MilvusError as error:
