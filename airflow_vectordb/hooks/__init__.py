@@ -1,4 +1,4 @@
-"""The hook, and what it makes of an Airflow connection. Each module is loaded when it is first used."""
+"""The hook, and its handling of Airflow connections. Modules are loaded at first use."""
 
 from __future__ import annotations
 

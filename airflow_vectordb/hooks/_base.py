@@ -1,4 +1,4 @@
-"""What the hook's methods are made of: sending calls, and waiting."""
+"""The basis of the hook's methods: sending calls, and waiting."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds that ``load``, ``release`` and ``create_index`` of the hook wait at most.
+#: Seconds; the limit for waits of the hook's ``load``, ``release`` and ``create_index``.
 DEFAULT_TIMEOUT = 3600.0
 #: Seconds, the longest pause between two polls.
 POLL_INTERVAL = 30.0
@@ -37,7 +37,7 @@ class HookBase:
     def _own_name(self, described: Collection) -> str:
         """Return the name of a collection: Milvus 2.6 describes it under the requested alias."""
         if described.aliases is None or described.name in described.aliases:
-            # A server that does not know the call knows no alias either.
+            # A server without this call has no aliases.
             unknown = (rest.errors.AliasNotFoundError, rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError)
             with suppress(*unknown):
                 return self.send(rest.aliases.describe(described.name))

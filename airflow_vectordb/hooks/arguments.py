@@ -1,4 +1,4 @@
-"""Arguments of the hook that are lists, as its methods name them; the rule is that of ``rest.lists``."""
+"""Checks of the hook's list arguments, by the rules of ``rest.lists``, with the names of the hook's methods."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_vectordb.rest.spelling import describe_value
 if TYPE_CHECKING:
     from airflow_vectordb.rest.collections import Field
 
-#: Problems that an error lists.
+#: The maximum number of problems in an error.
 _LISTED = 10
 
 
@@ -38,7 +38,7 @@ def list_vectors(data: Any) -> list[Any]:
 
 
 def list_keys(ids: Any, *, texts: bool) -> list[Any]:
-    """Return primary keys, given as several or as one; a string is a key if it cannot be meant as a filter."""
+    """Return primary keys as a list; a single string is a key unless it looks like a filter."""
     if (not isinstance(ids, bool) and isinstance(ids, Integral)) or (texts and isinstance(ids, str)):
         return [ids]
     if lists.is_list(ids):

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
     from airflow_vectordb.rest import MilvusConfig
 
-#: Seconds between attempts to read a connection. Airflow says that there is none while its database is away, too.
+#: Seconds between attempts to read a connection. Airflow also reports it as missing while its database is down.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
-#: Those for one that has not been read before: its id may be misspelt, and a user reads the log.
+#: The same for one that has not been read before: its id may be misspelt, so fail sooner.
 FIRST_PAUSES = PAUSES[:2]
-#: What to do when there is no Airflow connection.
+#: Advice for a missing Airflow connection.
 UNDEFINED = (
     f"Add it on Airflow's Connections page (type \"{HOOK_NAME}\") or by `airflow connections add`, or set the task's "
     "`milvus_conn_id` to an existing one."
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class ConnectionFields:
-    """What is read of an Airflow connection, without the secrets that Airflow's own class shows in tracebacks."""
+    """The fields of an Airflow connection. Airflow's own class shows secrets in tracebacks."""
 
     conn_id: Any
     conn_type: Any
@@ -59,7 +59,7 @@ AnyConnection = Union["Connection", ConnectionFields]
 
 
 def fields_of(connection: AnyConnection) -> ConnectionFields:
-    """Copy the fields of an Airflow connection that are read."""
+    """Copy the relevant fields of an Airflow connection."""
     return ConnectionFields(*(getattr(connection, field.name) for field in fields(ConnectionFields)))
 
 
@@ -67,7 +67,8 @@ def read_patiently(pauses: Sequence[float]) -> Generator[Sleep | None, Any, Conn
     """
     Read a connection; retry while Airflow reports that it does not exist.
 
-    A generator of steps for ``rest.driver``. None: read the connection; send it in, or throw Airflow's exception.
+    A generator of steps for ``rest.driver``. When it yields None, read the connection and send it in, or throw
+    Airflow's exception.
 
     :raises AirflowNotFoundException: if the last attempt does not find it either
     """
@@ -100,7 +101,7 @@ def config_from_connection(
     for text in _oddities(connection) if warn else ():
         _log.warning("connection %r: %s", connection.conn_id, text)
     if config is None or problems:
-        # From here: the variables of this function, which tracebacks may show, have no secret, as `extra` may.
+        # Raised here, since tracebacks may show variables: this function's contain no secret, unlike `extra`.
         raise rest.errors.InvalidParametersError(problems, f"connection {connection.conn_id!r}")
     return config
 
@@ -124,7 +125,7 @@ def console_link(connection: AnyConnection, database: str | None, collection: st
 
 
 def ca_bundle_of(connection: AnyConnection) -> str | None:
-    """Return the path of the CA bundle in the extra ``verify``; None: there is none in it."""
+    """Return the path of the CA bundle in the extra ``verify``; None if there is none."""
     verify = _verify(_extra(connection, []).get("verify"))
     return verify if isinstance(verify, str) else None
 
@@ -157,7 +158,7 @@ def _config(connection: AnyConnection, database: str | None, problems: list[str]
 
 def _extra(connection: AnyConnection, problems: list[str]) -> Mapping[str, Any]:
     try:
-        # Not `extra_dejson`: it ignores what is not JSON, and talks to Airflow's supervisor (to mask what Airflow has
+        # Not `extra_dejson`, which ignores invalid JSON and calls Airflow's supervisor (to mask what Airflow has
         # already masked), which must not be waited for in an event loop.
         extra = json.loads(connection.extra or "{}") if connection.extra != "null" else {}
     except ValueError as error:
@@ -175,14 +176,14 @@ def _console_url(connection: AnyConnection) -> str | None:
     scheme, mark, target = url.partition("://")
     end = min((target.find(sign) for sign in "/?#\\" if sign in target), default=len(target))
     bare = f"{scheme}{mark}{target[:end].rpartition('@')[2]}{target[end:]}"
-    # An @ behind that may be the end of a password with one of those signs in it.
+    # A later @ may end a password that contains one of those characters.
     return None if "@" in bare else bare or None
 
 
 def _host_of(url: str) -> str:
     try:
         return (urlsplit(url).hostname or "").lower()
-    except ValueError:  # no usable URL
+    except ValueError:  # unusable URL
         return ""
 
 
@@ -211,7 +212,7 @@ def _url(connection: AnyConnection, secure: bool, problems: list[str]) -> str | 
     if "@" in host:
         return host  # MilvusConfig says what is wrong with it
     if "://" not in host and str(connection.conn_type).lower() == "https":
-        host = f"https://{host}"  # a URI of that scheme: its token must not go out in the clear
+        host = f"https://{host}"  # a URI of that scheme: its token must not be sent unencrypted
     if "://" in host:
         try:
             has_port = urlsplit(host).port is not None
@@ -266,7 +267,7 @@ def _verify(value: Any) -> bool | str:
 
 
 def _as_flag(value: Any) -> bool | None:
-    # A connection given as a URI has texts only.
+    # A connection defined as a URI has only strings.
     return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(str(value).lower())
 
 
@@ -277,4 +278,4 @@ def _number(value: Any, name: str, problems: list[str]) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         problems.append(f"extra `{name}` must be a number, not {str(value)[:100]!r}")
-        return 1.0  # with which nothing else is wrong
+        return 1.0  # a valid placeholder

@@ -16,8 +16,7 @@ from airflow_vectordb.rest.text import sanitize_text
 
 State = Literal["ok", "warning", "failed"]
 
-#: A path that came with a version, the latest first. It is called without the name that it needs, so all that it does
-#: is to refuse.
+#: Paths that a version introduced, the latest first. They are called without a required name, so they have no effect.
 _VERSIONS = (
     ("3.0", "collections/truncate"),
     ("2.6", "collections/fields/add"),
@@ -27,7 +26,7 @@ _VERSIONS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """A line of the report; one that ``failed`` makes the check fail, a ``warning`` does not."""
+    """A line of the report; only ``failed`` makes the check fail."""
 
     subject: str
     state: State
@@ -62,7 +61,7 @@ def check(conn_id: str, database: str | None = None, collection: str | None = No
 
 
 def _read(conn_id: str) -> AnyConnection:
-    # Outside of tasks only Airflow's own models read its database, too.
+    # Outside of tasks, only Airflow's own models also read its database.
     from airflow.models.connection import Connection
 
     found: Any = Connection.get_connection_from_secrets(conn_id)
@@ -83,7 +82,7 @@ def _version(client: rest.Client) -> Finding:
         if isinstance(_refusal(client, Call(path, {}, parse_none)), errors.NoSuchEndpointError):
             missing = path
             continue
-        # Every Milvus of the newest versions lists users.
+        # All current versions of Milvus can list users.
         without_users = (errors.NoSuchEndpointError, errors.UnsupportedError)
         if not missing and isinstance(_refusal(client, rest.users.list_()), without_users):
             text = f"the local server, which has no privileges of its own, inferred (it has {path}, and no users/list)"
@@ -95,7 +94,7 @@ def _version(client: rest.Client) -> Finding:
 
 
 def _refusal(client: rest.Client, call: Call[Any]) -> errors.MilvusError | None:
-    """Make a call, and return the error that the server refuses it with; None: it does not."""
+    """Make a call, and return the server's error; None if it succeeds."""
     try:
         client.send(call)
     except errors.MilvusError as error:
@@ -133,7 +132,7 @@ def _privileges(client: rest.Client, collection: str | None) -> Finding:
         refusal = _refusal(client, call)
         if isinstance(refusal, errors.CollectionNotFoundError | errors.DatabaseNotFoundError):
             raise refusal
-        # Of another refusal it is not the user that is the reason: it is not loaded, for instance.
+        # Other refusals have other reasons, such as a collection that is not loaded.
         (denied if isinstance(refusal, errors.PermissionDeniedError) else allowed).append(privilege)
     missing = f" Missing: {', '.join(denied)}." if denied else ""
     text = f"on {name}: {', '.join(allowed) or 'none'}.{missing} Calls that write were not tried"

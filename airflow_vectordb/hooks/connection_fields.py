@@ -1,7 +1,7 @@
-"""What an Airflow connection to Milvus consists of, as one table.
+"""The fields of an Airflow connection to Milvus, in one table.
 
 The Connections page (from ``get_provider_info`` on Airflow 3.2 and later, from the hook's form widgets on 3.1), the
-hook that reads a connection, and the documentation are all made from here. This module imports next to nothing,
+hook that reads a connection, and the documentation are all generated from it. This module imports almost nothing,
 since Airflow loads it at the start of every process.
 """
 
@@ -69,7 +69,7 @@ STANDARD_FIELDS = (
     StandardField("schema", "Database", DEFAULT_DATABASE, "The database that calls use unless they name another."),
 )
 
-#: What Airflow's form writes beside its own fields, and into them.
+#: Labels and placeholders of Airflow's standard fields in the form.
 LABELS = {field.name: field.label for field in STANDARD_FIELDS}
 PLACEHOLDERS = {field.name: field.placeholder for field in STANDARD_FIELDS}
 
@@ -83,8 +83,8 @@ EXTRA_FIELDS = (
     ExtraField(
         "verify",
         "Verify TLS certificate",
-        # With a second type Airflow 3.3 shows six lines. Without a default, because Airflow takes the texts of an extra
-        # for secrets, and warns in the log of each task of one as short as "true".
+        # With a second type, Airflow 3.3 shows a field of six lines. No default, because Airflow treats strings in an
+        # extra as secrets, and warns in each task's log about one as short as "true".
         {"type": ["string", "null"]},
         "Empty or true: it is verified. false: it is not. Or the path of a CA bundle (PEM) on the workers.",
     ),

@@ -1,4 +1,4 @@
-"""The connection form on Airflow 3.1, which asks the hook's class for it; later versions read the provider info."""
+"""The connection form for Airflow 3.1, which gets it from the hook's class; later versions read the provider info."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS
 
 
 def form_widgets() -> dict[str, Any]:
-    """Return the form's WTForms fields; where that is not installed, Airflow's API server has stand-ins for it."""
+    """Return the form's WTForms fields, or those of the stand-ins that Airflow's API server has for WTForms."""
     from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
     from flask_babel import lazy_gettext
     from wtforms import BooleanField, IntegerField, StringField

@@ -1,7 +1,7 @@
 """The Test button of the Connections page.
 
-A user is waiting, so there is one attempt with an overall time limit. The message has the error's own words, and advice
-about fields of the form.
+A user is waiting, so there is one attempt, with an overall time limit. The message has the error, and advice about the
+form's fields.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from airflow_vectordb.rest.hosts import proxy_for
 from airflow_vectordb.rest.text import sanitize_text
 from airflow_vectordb.rest.wording import duration
 
-#: Seconds for the whole test, looking up the host's name included.
+#: Seconds for the whole test, including the look-up of the host's name.
 LONGEST = 6.0
-#: Seconds for an answer; less than the whole, so that the message says what happened and not only that it took long.
+#: Seconds for an answer; shorter, so that the message can say what happened and not only that it took too long.
 LONGEST_ANSWER = 4.0
-#: Seconds to find out what else a port speaks.
+#: Seconds to find out which protocol a port speaks.
 LONGEST_PROBE = 1.0
-#: Characters of the error's first sentence: a form has more room than a line of a log.
+#: Characters of the error's first sentence: the page has more room than a log line.
 LONGEST_CAUSE = 500
 #: The port of Milvus's health checks, metrics and WebUI.
 MANAGEMENT_PORT = 9091
@@ -46,7 +46,7 @@ _SECURE, _VERIFY = _LABELS["secure"], _LABELS["verify"]
 _ADDRESS = f"Check {_HOST} and {_PORT}: Milvus listens on {DEFAULT_PORT}."
 _API_KEY = f"An API key goes into {_PASSWORD}, with {_USER} left empty."
 
-#: What to do about an error, by its class or the nearest of its bases.
+#: Advice by the error's class or nearest base class.
 _ADVICE: dict[type[errors.MilvusError], str] = {
     errors.ConnectError: f"Is Milvus up? {_ADDRESS} The API server and the workers must be able to resolve the name.",
     errors.NoAnswerError: f"Is it Milvus's port, is Milvus up, and is there no firewall between? {_ADDRESS}",
@@ -62,7 +62,7 @@ _ADVICE: dict[type[errors.MilvusError], str] = {
     errors.DatabaseNotFoundError: f"Check {_DATABASE} (empty: default), or create it.",
     errors.MilvusError: f"Check {_DATABASE} and {_USER}, and see Milvus's log.",
 }
-#: What to do about an error of TLS: one of the words in its message -> advice.
+#: Advice for TLS errors: pattern in the message -> advice.
 _TLS_ADVICE = (
     ("ca bundle", f"Set {_VERIFY} to true, false, or the path of a readable file of certificates (PEM)."),
     (
@@ -108,7 +108,7 @@ def check_connection(connection: AnyConnection, database: str | None = None) -> 
     if config.token:
         mask_secret(config.token)
 
-    # In a thread of its own, since nothing else ends the look-up of a name. The thread ends by itself, later.
+    # In a thread, since a name look-up cannot be interrupted. The thread ends later, by itself.
     results: SimpleQueue[tuple[bool, str]] = SimpleQueue()
     arguments = (config, connection.host or "", connection.login or "", results.put)
     threading.Thread(target=_check, args=arguments, name="milvus-connection-test", daemon=True).start()
@@ -122,13 +122,13 @@ def connection_in_environment(conn_id: str) -> Connection | None:
     """
     Read a connection that Airflow cannot read.
 
-    The API server puts the form's values into an environment variable, as a URI. With an invalid port that cannot be
-    read, and Airflow reports that the connection is not defined.
+    The API server stores the form's values in an environment variable, as a URI. If the port is invalid, Airflow cannot
+    parse it, and reports that the connection is not defined.
 
     :return: the connection, with the port as it was given; None if there is none, or if it still cannot be read
     """
     given = os.environ.get(f"AIRFLOW_CONN_{conn_id.upper()}", "")
-    # All else is quoted: what stands between a colon and the path is the port.
+    # Everything else is quoted, so the text between a colon and the path is the port.
     found = re.fullmatch(r"([^?]*?):(-?\d+)((?:/[^/?]*)?(?:\?.*)?)", given, re.DOTALL)
     if found is None:
         return None
@@ -141,7 +141,7 @@ def connection_in_environment(conn_id: str) -> Connection | None:
 
 
 def explain(error: errors.MilvusError, config: MilvusConfig, advice: str | None = None) -> str:
-    """Word an error for the form, with advice; None: the usual advice for such an error."""
+    """Return an error's text for the form, with advice; None: the usual advice for it."""
     return error.with_context(hint=advice or _advice(error, config)).text(longest=LONGEST_CAUSE).replace("\n", " ")
 
 
@@ -203,7 +203,7 @@ def _protocol_advice(config: MilvusConfig, url_given: bool) -> str:
 
 
 def _is_other_protocol(error: errors.MilvusError, config: MilvusConfig) -> bool:
-    """Return whether the port speaks TLS where it was not tried, or the other way round. The token is not sent."""
+    """Return whether the port speaks TLS although it was not tried, or the reverse. The token is not sent."""
     words = error.message.lower()
     if isinstance(error, errors.TlsError):
         plain = any(sign in words for sign in ("wrong_version_number", "http_request", "unknown_protocol"))
@@ -249,7 +249,7 @@ def _speaks_http(config: MilvusConfig) -> bool:
             answer = sock.recv(4096)
     except (OSError, ValueError):
         return False
-    # Servers that speak TLS say in plain HTTP that they do.
+    # TLS servers answer plain HTTP with such a message.
     return answer.startswith(b"HTTP/") and b"HTTPS" not in answer
 
 

@@ -169,7 +169,7 @@ class EntityMethods(HookBase):
                 partition_names=partition_names,
                 consistency_level=consistency_level,
             )
-            if not page:  # one that is merely short does not say that it is the last
+            if not page:  # a short page is not necessarily the last one
                 return
             keys = [int(row[key.name]) if key.type == "Int64" else row[key.name] for row in page]
             if sorted(keys, key=_order) != keys or (last is not None and _order(keys[0]) <= _order(last)):
@@ -285,8 +285,8 @@ class EntityMethods(HookBase):
 
 
 def _batches(data: Any) -> Iterator[Any]:
-    """Encode rows, and divide them by what one request should have."""
-    from airflow_vectordb.ingest.batches import MAX_BYTES, MAX_ROWS  # loaded by who writes rows only
+    """Encode rows, and divide them into requests."""
+    from airflow_vectordb.ingest.batches import MAX_BYTES, MAX_ROWS  # only needed to write rows
     from airflow_vectordb.ingest.memory import source_of
     from airflow_vectordb.ingest.source import Unreadable
     from airflow_vectordb.rest.http.json import EncodedRows, encode
@@ -308,14 +308,14 @@ def _batches(data: Any) -> Iterator[Any]:
 
 
 def _search_params(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return what the API calls ``searchParams``: the metric, and all parameters of the index in ``params``."""
+    """Return the API's ``searchParams``: the metric, and the search parameters in ``params``."""
     if not given:
         return None
     found = dict(given)
     metric = found.pop("metric_type", None) or found.pop("metricType", None)
     inner = dict(found.pop("params", None) or {})
     params = {**found, **inner}
-    # The API reference has the one, Milvus 2.6 looks at the other.
+    # The API reference documents one place, Milvus 2.6 reads the other.
     metrics = {"metricType": metric, "metric_type": metric} if metric else {}
     return {**metrics, **({"params": params} if params else {})}
 
@@ -325,7 +325,7 @@ def _consistency(level: ConsistencyLevel | None) -> dict[str, str]:
 
 
 def _order(key: Any) -> Any:
-    """Return what servers compare keys by: text by its bytes."""
+    """Return a key's sort key on the server: strings are compared by bytes."""
     return key.encode() if isinstance(key, str) else key
 
 

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from airflow_vectordb.rest.http.call import Call
 
 _log = logging.getLogger(__name__)
-#: Rows that one request deletes.
+#: Rows deleted by one request.
 DELETED_AT_ONCE = 1000
-#: Seconds for which a limiter of flushes is waited out: of many tasks that write into a collection, each has its turn.
+#: Seconds to wait for a rate limit of flushes: many tasks that write into one collection take turns.
 FLUSH_PATIENCE = 1800.0
 
 
@@ -102,7 +102,7 @@ class IngestMethods(HookBase):
         )
 
         def save_both(done: dict[str, Any]) -> None:
-            bad_rows.write()  # first: the position says that they have been dealt with
+            bad_rows.write()  # first, since the position marks them as handled
             save(done)
 
         done = run.ingest(
@@ -213,7 +213,7 @@ class IngestMethods(HookBase):
     def _keys_of(
         self, collection_name: str, key: str, selected: str, partition_name: str | None, limit: int
     ) -> Iterator[Sequence[Any]]:
-        """Yield keys of rows that there are, until there are none: who takes them deletes them."""
+        """Yield keys of existing rows until there are none; the caller deletes them."""
         before: set[Any] = set()
         while True:
             call = rest.entities.query(
@@ -250,7 +250,7 @@ def open_sources(source: Any, conn_id: str | None, collection: Any, *, allow_mis
         problem = f"source must be a path or a list of paths, not {rest.spelling.describe_value(source)}"
         raise rest.errors.InvalidParametersError([problem], "source")
     unrendered = [text for one in given if (text := _not_rendered(one))]
-    if unrendered:  # which allow_missing does not mean
+    if unrendered:  # allow_missing does not cover this
         raise rest.errors.InvalidParametersError(unrendered, "source")
     paths: list[Any] = []
     problems: list[str] = []
@@ -299,12 +299,12 @@ def _find(given: Any, conn_id: str | None) -> list[Any]:
     path = object_path(given, conn_id)
     fs = path.fs
     with storage_errors(path):
-        # What a listing said earlier in this process may be so no longer.
+        # Listings cached earlier in this process may be outdated.
         fs.invalidate_cache()
         if not glob.has_magic(str(given)):
             return [path] if fs.exists(path.path) else []
         found = fs.glob(path.path, detail=True)
-        # A local listing does not say of a link that it leads to a folder.
+        # A local listing does not tell whether a link points to a folder.
         names = sorted(
             name
             for name, about in found.items()

@@ -98,7 +98,7 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
         self.milvus_conn_id = milvus_conn_id
         self.database = database
         self.patient = patient
-        #: Whether Milvus has answered the task: a page in its place is an outage then, and not the wrong address.
+        #: Whether Milvus has answered the task: if so, a page in its place is an outage, not a wrong address.
         self.server_confirmed = False
         self._client: Client | None = None
         self._warned = patient
@@ -141,14 +141,14 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
         except AirflowNotFoundException:
             if not is_dag_test():
                 raise
-        # There, Airflow's database can be asked from tasks, and not from an event loop.
+        # There, Airflow's database is accessible to tasks, but not from an event loop.
         return await asyncio.to_thread(self.get_connection, self.milvus_conn_id)
 
     def _reading(self) -> Generator[Sleep | None, Any, ConnectionFields]:
         return read_patiently(PAUSES if self.patient else FIRST_PAUSES)
 
     def _config_from(self, connection: ConnectionFields) -> MilvusConfig:
-        # A connection that cannot be used is read more than once; one warning is enough.
+        # An unusable connection is read more than once; warn only once.
         warn, self._warned = not self._warned, True
         with translate_errors():
             return config_from_connection(connection, self.database, warn=warn)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Npz(File):
-    """NumPy arrays in one ``.npz``: an array a field, by its name, with a row each along the first axis."""
+    """NumPy arrays in one ``.npz``: one array per field, named after it, with the rows along the first axis."""
 
     def columns(self) -> Sequence[str]:
         """Return the names of the arrays."""
@@ -52,7 +52,7 @@ class Npz(File):
 
 class Npy(File):
     """
-    A NumPy array of vectors, one a row, beside a table of the same name with the other fields.
+    A NumPy array with one vector per row, next to a table of the same name with the other fields.
 
     :param path: where it is
     :param open_: opens it
@@ -73,7 +73,7 @@ class Npy(File):
         self.is_text = table is not None and table.is_text
 
     def fingerprint(self) -> str:
-        """Return those of both files."""
+        """Return the fingerprints of both files."""
         return f"{super().fingerprint()}; {self._table.fingerprint() if self._table else None}"
 
     def columns(self) -> Sequence[str] | None:
@@ -121,7 +121,7 @@ class Npy(File):
 
 class NpyStream:
     """
-    An array of a ``.npy`` file, read row by row and never as a whole.
+    An array of a ``.npy`` file, read in pieces and never as a whole.
 
     :param stream: at the file's beginning
     :raises ValueError: when it is no such file, has Python objects, or is stored by columns
@@ -147,7 +147,7 @@ class NpyStream:
         self._left = self.shape[0]
 
     def skip(self, rows: int) -> None:
-        """Pass over rows."""
+        """Skip rows."""
         while rows > 0:
             rows -= len(self.read(min(rows, BLOCK_ROWS))) or rows
 

@@ -47,7 +47,7 @@ def _values(column: pyarrow.Array) -> Any:
     if not is_list or not (types.is_floating(kind.value_type) or types.is_integer(kind.value_type)):
         return column.to_pylist()
     if types.is_fixed_size_list(kind):
-        # `flatten` leaves the values of nulls out, and `values` knows no slice.
+        # `flatten` omits the values of nulls, and `values` ignores slices.
         numbers = column.values.slice(column.offset * kind.list_size, len(column) * kind.list_size)
         bounds = numpy.arange(len(column) + 1) * kind.list_size
     else:

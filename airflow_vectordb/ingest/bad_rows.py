@@ -1,4 +1,4 @@
-"""Rows that cannot be sent: refused, or passed over and written to a file."""
+"""Rows that cannot be sent: refused, or skipped and written to a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OnBadRow = Literal["fail", "skip"]
 
 class BadRows:
     """
-    What is done with rows that cannot be sent.
+    Refuses or skips rows that cannot be sent.
 
     :param policy: ``fail`` or ``skip``
     :param most: rows that may be passed over; None: any number
@@ -46,13 +46,13 @@ class BadRows:
             return
         with storage_errors(path):
             if path.exists():
-                # What comes after the position is read again, and reported again.
+                # Rows after the position are read and reported again.
                 lines = path.read_text().splitlines(keepends=True)
                 path.write_text("".join(line for line in lines if begins and _place(line) < begins))
 
     def __call__(self, bad: BadRow) -> None:
         """
-        Take a row that cannot be sent.
+        Handle a row that cannot be sent.
 
         :raises InvalidParametersError: when it may not be passed over
         """
@@ -70,7 +70,7 @@ class BadRows:
 
     def warn(self, collection: str, skipped: int) -> None:
         """
-        Log at the end which rows are missing.
+        Log at the end how many rows were skipped.
 
         :param collection: name of the collection that they were for
         :param skipped: how many were passed over, by earlier tries too
@@ -82,7 +82,7 @@ class BadRows:
         _log.warning("%s: %s skipped, %s%s", collection, "1 row" if skipped == 1 else f"{skipped:,} rows", where, first)
 
     def write(self) -> None:
-        """Write what has been passed over since the last time."""
+        """Write the rows skipped since the last call."""
         if not self._lines:
             return
         text, self._lines = "".join(self._lines), []
@@ -97,7 +97,7 @@ class BadRows:
 
 def _line(bad: BadRow, problem: str) -> str:
     field, colon, reason = problem.partition(": ")
-    if not colon or " " in field:  # about the row as a whole
+    if not colon or " " in field:  # a problem of the whole row
         field, reason = "", problem
     entry = {"number": bad.number, "source": bad.source, "row": bad.row, "field": field or None, "reason": reason}
     return json.dumps(entry, ensure_ascii=False) + "\n"
@@ -107,7 +107,7 @@ def _place(line: str) -> tuple[int, int]:
     try:
         entry = json.loads(line)
         return entry["number"], entry["row"]
-    except (ValueError, KeyError):  # the end of a line that a kill cut short
+    except (ValueError, KeyError):  # a line cut short by a kill
         return 2**62, 0
 
 

@@ -11,11 +11,11 @@ from airflow_vectordb.ingest.source import Row, Source, Unreadable
 from airflow_vectordb.rest.http.json import EncodedRows
 from airflow_vectordb.rest.spelling import article
 
-#: Bytes of rows in one request. Milvus takes 64 MiB.
+#: Bytes of rows in one request. Milvus accepts 64 MiB.
 MAX_BYTES = 8 * 1024 * 1024
 #: Rows in one request.
 MAX_ROWS = 10_000
-#: Bytes that one row may have: it would be refused by itself.
+#: Largest size of a row in bytes; Milvus would refuse a larger one.
 MAX_ROW_BYTES = 60 * 1024 * 1024
 
 
@@ -108,7 +108,7 @@ class Batcher:
 
     def batches(self, number: int, source: Source, first: int = 0) -> Iterator[Batch]:
         """
-        Read a source to its end. The last batch may be empty: it says that the source is done.
+        Read a source to its end. The last batch may be empty, to mark the source as done.
 
         :param number: of the source
         :param source: its rows

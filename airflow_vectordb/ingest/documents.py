@@ -1,11 +1,11 @@
-"""Documents that are replaced: after an ingest, a document has exactly the rows that came with it.
+"""Replacement of documents: after an ingest, a document has exactly the rows of the sources.
 
 **No reader sees a document without rows.** The new rows are written first. Then those rows of each document that are
 not among the new ones, by their primary keys, are deleted.
 
-**Memory is bounded:** the keys of the new rows are in a temporary database on the disk. A retry makes it again: from
-the sources where rows carry their keys; where the server makes them, it begins from the first row again, and what the
-earlier try wrote is stale itself.
+**Memory is bounded:** the keys of the new rows are in a temporary database on disk. A retry creates it again from the
+sources, if their rows have keys. If the server generates the keys, a retry starts over, and the rows of the earlier try
+are stale themselves.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from airflow_vectordb.rest.filters import is_one_of, literal
 
-#: Documents that one request is about, and keys that it names.
+#: The maximum numbers of documents and of keys in one request.
 DOCUMENTS_AT_ONCE, KEYS_AT_ONCE = 200, 2000
 _ROWS_READ = 1000
 
@@ -37,7 +37,7 @@ class DocumentKeys:
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="ingest-"))
         database = sqlite3.connect(Path(folder, "keys"), isolation_level=None)
         self._stack.callback(database.close)
-        # A file that nothing reads after this process needs no journal.
+        # The file is not needed after this process, so it needs no journal.
         database.execute("PRAGMA journal_mode = OFF")
         database.execute("PRAGMA synchronous = OFF")
         database.execute("CREATE TABLE keys (document, key, PRIMARY KEY (document, key)) WITHOUT ROWID")
@@ -61,7 +61,7 @@ class DocumentKeys:
 
     def stale_filters(self, document_field: str, key_field: str) -> Iterator[str]:
         """
-        Make filters that select, together, the rows of all documents that did not come with them.
+        Return filters that together select the stale rows of all documents.
 
         :param document_field: name of the field that has the document
         :param key_field: name of the primary key
@@ -70,7 +70,7 @@ class DocumentKeys:
             of_documents = is_one_of(document_field, documents)
             parts = [keys[start : start + KEYS_AT_ONCE] for start in range(0, len(keys), KEYS_AT_ONCE)] or [[]]
             for number, part in enumerate(parts):
-                # The parts divide all keys that there can be among them: up to a part's last key, and the rest.
+                # The parts cover all possible keys: each up to its last key, and the last part the rest.
                 conditions = [of_documents]
                 if number:
                     conditions.append(f"{key_field} > {literal(parts[number - 1][-1])}")
@@ -82,7 +82,7 @@ class DocumentKeys:
 
     def own_filters(self, key_field: str) -> Iterator[tuple[str, int]]:
         """
-        Make filters that select, together, the rows that came, and say how many each of them selects.
+        Return filters that together select the new rows, each with the number of rows it selects.
 
         :param key_field: name of the primary key
         """
@@ -93,7 +93,7 @@ class DocumentKeys:
                 yield is_one_of(key_field, part), len(part)
 
     def _groups(self) -> Iterator[tuple[list[Any], list[Any]]]:
-        """Yield documents that one request can be about, and the sorted keys of all of their rows."""
+        """Yield groups of documents for one request, with the sorted keys of all their rows."""
         rows = self._rows()
         documents: list[Any] = []
         keys: list[Any] = []

@@ -1,4 +1,4 @@
-"""What the formats of files have in common."""
+"""The base of the file formats."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class File(ABC):
     """
 
     is_text = False
-    #: Whether it is read from its beginning to its end.
+    #: Whether it is read sequentially.
     is_sequential = False
 
     def __init__(self, path: Path, open_: Callable[[], AbstractContextManager[IO[bytes]]]) -> None:
@@ -34,7 +34,7 @@ class File(ABC):
         return self.path.name
 
     def fingerprint(self) -> str | None:
-        """Return size and ETag, or time of the last change where there is none."""
+        """Return size and ETag, or the modification time if there is no ETag."""
         with storage_errors(self.path):
             stat = self.path.stat()
         etag = stat.get("ETag") if isinstance(stat, Mapping) else None
@@ -46,7 +46,7 @@ class File(ABC):
         return None
 
     def row_count(self) -> int | None:
-        """Return None: only reading tells."""
+        """Return None: unknown without reading the file."""
         return None
 
     @abstractmethod

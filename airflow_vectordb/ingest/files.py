@@ -1,4 +1,4 @@
-"""Files as sources, by the endings of their names.
+"""Files as sources; the ending of the name determines the format.
 
 Paths are whatever has ``name``, ``open`` and ``stat``: :class:`pathlib.Path`, or Airflow's ``ObjectStoragePath``.
 """
@@ -23,14 +23,14 @@ from airflow_vectordb.rest.errors import InvalidParametersError
 
 #: Bytes of text read at a time, at least one line.
 BLOCK_BYTES = 4 * 1024 * 1024
-#: Bytes read at a time of a column of Parquet: few enough to stay in a processor's cache.
+#: Bytes read at a time of a Parquet column: small enough for a processor's cache.
 COLUMN_BYTES = 1024 * 1024
-#: The same of a file on an object storage, where each time is a request; of text, too.
+#: The same for Parquet and text on object storage, where each read is a request.
 REQUEST_BYTES = 8 * 1024 * 1024
 
 
 class JsonLines(File):
-    """A JSON object a line. Empty lines are passed over, and count."""
+    """One JSON object per line. Empty lines are skipped, but counted."""
 
     is_sequential = True
 
@@ -73,7 +73,7 @@ def _parse_line(line: bytes) -> Row | Unreadable:
 
 
 class Csv(File):
-    """A header with the names of the fields, and a row a line. An empty value is null; vectors are JSON lists."""
+    """A header with the names of the fields, and one row per line. An empty value is null; vectors are JSON lists."""
 
     is_text = True
     is_sequential = True
@@ -98,7 +98,7 @@ class Csv(File):
                 raise self._invalid(f"cannot be read on after row {first}: {error}") from error
 
     def _reader(self, text: IO[str]) -> Iterator[list[str]]:
-        csv.field_size_limit(64 * 1024 * 1024)  # a vector as text is longer than the default, 128 KiB
+        csv.field_size_limit(64 * 1024 * 1024)  # a vector as text may be longer than the default, 128 KiB
         return csv.reader(text, delimiter=self._separator, strict=True)
 
     def _header(self, reader: Iterator[list[str]]) -> list[str]:
@@ -114,7 +114,7 @@ def _as_text(stream: IO[bytes]) -> IO[str]:
 
 
 class Tsv(Csv):
-    """The same with tabs."""
+    """The same, separated by tabs."""
 
     _separator = "\t"
 
@@ -129,7 +129,7 @@ class Parquet(File):
     """A Parquet file, read within row groups."""
 
     def fingerprint(self) -> str:
-        """Return the size and a checksum of the footer, which has the place and statistics of each column."""
+        """Return the size and a checksum of the footer, which has the position and statistics of each column."""
         with self._open() as stream:
             size = stream.seek(0, io.SEEK_END)
             stream.seek(max(size - 8, 0))
@@ -160,7 +160,7 @@ class Parquet(File):
             if not groups:
                 return
             try:
-                # Decoding is waited for: with threads it would only take more processor time.
+                # Threads would not be faster here, since the caller waits, and would use more processor time.
                 batches = file.iter_batches(BLOCK_ROWS, list(groups), use_threads=False)
                 yield from blocks_of_batches(batches, first - begin, begin)
             except (pyarrow.ArrowException, OSError) as error:
@@ -171,7 +171,7 @@ class Parquet(File):
         from pyarrow import parquet
 
         try:
-            # By pieces: a row group may be as large as the file.
+            # In pieces, since a row group may be as large as the file.
             stream = stack.enter_context(self._open())
             size = REQUEST_BYTES if is_remote(self.path) else COLUMN_BYTES
             return stack.enter_context(parquet.ParquetFile(stream, pre_buffer=False, buffer_size=size))
@@ -233,7 +233,7 @@ _COMPRESSIONS = (".gz", ".zst")
 
 def open_file(path: Path, siblings: Callable[[str], Path | None], vector_field: str = "vector") -> Source:
     """
-    Choose a file's format by its name.
+    Open a file in the format given by its name.
 
     :param path: the file, compressed where its name ends in ``.gz`` or ``.zst``
     :param siblings: finds the file of a name beside it; None: there is none

@@ -15,7 +15,7 @@ from airflow_vectordb.rest.spelling import describe_value
 if TYPE_CHECKING:
     import pyarrow
 
-#: Under this, the output of Airflow's embedding operator (``common.ai``) has its rows.
+#: The key of the rows in the output of Airflow's embedding operator (``common.ai``).
 CHUNKS = "chunks"
 
 
@@ -33,7 +33,7 @@ class Rows:
         self._rows = rows
 
     def fingerprint(self) -> str | None:
-        """Return the number of rows, as far as it is known."""
+        """Return the number of rows, if it is known."""
         count = self.row_count()
         return None if count is None else f"{count} rows"
 
@@ -74,7 +74,7 @@ class ArrowData:
         self._data = data
 
     def fingerprint(self) -> str | None:
-        """Return the number of rows, as far as it is known."""
+        """Return the number of rows, if it is known."""
         count = self.row_count()
         return None if count is None else f"{count} rows"
 

@@ -1,4 +1,4 @@
-"""A row against the schema: what is wrong with it, and the values that go out."""
+"""Checks rows against the schema, and converts their values for the request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_vectordb.rest.spelling import near_miss, suggest
 @dataclass(frozen=True)
 class FieldRule:
     """
-    What a field takes.
+    What a field accepts.
 
     :param name: its name
     :param convert: turns a value into what goes out; raises ValueError with what is wrong
@@ -59,7 +59,7 @@ class RowChecker:
         raw = {str(item.get("name")): item for item in collection.raw.get("fields") or ()}
         filled = {name for function in collection.functions for name in function.output_fields}
         self.rules: dict[str, FieldRule] = {}
-        #: Fields that no row may have, and why.
+        #: Fields that rows must not have, and why.
         self._forbidden: dict[str, str] = dict.fromkeys(filled, "a function of the collection fills it")
         self.key: str | None = None
         for field in collection.fields:
@@ -95,7 +95,7 @@ class RowChecker:
         nested = [name for name, path in self._nested if name not in columns and path[0] in columns]
         known = [*columns, *nested]
         names = [name for column in known if (name := self._mapping.get(column, column)) is not None]
-        # What is not mapped is missing under one name and too much under another: so the cause comes first.
+        # A wrong mapping causes both a missing and an unknown field, so report it first.
         problems = [
             f"field_mapping has {name!r}, but there is no such column{suggest(name, columns)}"
             for name in self._mapping
@@ -116,7 +116,7 @@ class RowChecker:
 
     def fitting(self, matrices: Mapping[str, Any]) -> frozenset[str]:
         """
-        Return the columns whose vectors all go out as they are: checked together, in a tenth of the time.
+        Return the columns whose vectors need no conversion: checked together, in a tenth of the time.
 
         :param matrices: name in the source -> a two-dimensional NumPy array, a vector a row
         """
@@ -158,7 +158,7 @@ class RowChecker:
                     problems.append(f"{name}: null, but the field is not nullable")
                 continue
             try:
-                # What comes from a file beside the text, as vectors of a .npy do, is none.
+                # Values from a second file, such as vectors of a .npy, are not text.
                 out[name] = rule.convert(rule.from_text(value) if self._is_text and isinstance(value, str) else value)
             except (ValueError, TypeError, OverflowError) as error:
                 problems.append(f"{name}: {error}")

@@ -1,4 +1,4 @@
-"""An ingest from its sources to its end."""
+"""The ingest: reads sources, and writes their rows into a collection."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from airflow_vectordb.rest.errors import ConflictError, InvalidParametersError
 from airflow_vectordb.rest.spelling import describe_value, suggest
 
 _log = logging.getLogger(__name__)
-#: Types of fields whose values filters name exactly.
+#: Types of fields whose values can be compared exactly in filters.
 _COMPARABLE = ("VarChar", "String", "Int8", "Int16", "Int32", "Int64")
-#: Problems with documents that an error lists.
+#: The maximum number of problems with documents in an error.
 _LISTED = 10
-#: More rows than there are: any of them may have been sent.
+#: A number larger than any number of rows: any row may have been sent.
 _ALL = 2**62
 
 
@@ -154,7 +154,7 @@ def ingest(
             key = primary_key(collection).name
             _delete_stale(sender, target, keys, replace_documents or "", key)
             if not _all_there(sender, target, keys, key):
-                # The rows are to be written again, whatever their keys are.
+                # All rows have to be written again.
                 save(replace(done, source=0, row=0, reserved=_ALL, rows=0, batches=0, skipped=0, size=0).as_json())
                 raise ConflictError(
                     "rows that came are not there any more",
@@ -166,7 +166,7 @@ def ingest(
 
 
 def _delete_stale(sender: Sender, target: Target, keys: DocumentKeys, document_field: str, key: str) -> None:
-    # A deletion sees what a strongly consistent read before it has seen: all that has been written so far.
+    # A deletion sees everything that the strongly consistent read before it has seen, so all writes so far.
     sender.send(entities.count(target.collection, database=target.database))
     requests = 0
     for requests, selected in enumerate(keys.stale_filters(document_field, key), start=1):  # noqa: B007
@@ -175,7 +175,7 @@ def _delete_stale(sender: Sender, target: Target, keys: DocumentKeys, document_f
 
 
 def _all_there(sender: Sender, target: Target, keys: DocumentKeys, key: str) -> bool:
-    """Return whether the rows that came are there: to another such ingest of the same documents they are stale."""
+    """Return whether the new rows still exist: another ingest of the same documents would delete them as stale."""
     partitions = [target.partition] if target.partition else None
     return all(
         sender.send(entities.count(target.collection, filter=own, partitions=partitions, database=target.database)) >= n
@@ -184,7 +184,7 @@ def _all_there(sender: Sender, target: Target, keys: DocumentKeys, key: str) -> 
 
 
 def _add_written(keys: DocumentKeys, source: Source, checker: RowChecker, document_field: str, upto: int) -> None:
-    """Read again which rows an earlier try has written."""
+    """Add the rows that an earlier try has written, by reading the source again."""
     if not upto:
         return
     for block in source.blocks():
@@ -219,13 +219,13 @@ def _problems_of_replacing(collection: Collection, document_field: str | None, m
 
 
 def _checked_documents(collection: Collection, name: str, documents: Any) -> tuple[list[Any], list[str]]:
-    """Return documents as their field has them, and what is wrong: found later, rows would have been written."""
+    """Return documents in their field's type, and problems, which must be found before rows are written."""
     if isinstance(documents, str | bytes | Mapping) or not isinstance(documents, Iterable):
-        # The rows of documents that are named as the letters of a text would be deleted.
+        # A string would delete the documents named by its letters.
         return [], [f"documents must be a list, not {describe_value(documents)}"]
     given = list(documents)
     kind = next((field.type for field in collection.fields if field.name == name), None)
-    if kind not in _COMPARABLE:  # a dynamic field, whose documents may be of either kind
+    if kind not in _COMPARABLE:  # a dynamic field, which may have strings and integers
         wrong = [one for one in given if isinstance(one, bool) or not isinstance(one, str | int)]
         return given, [
             f"documents: {describe_value(one)} is neither a string nor an integer" for one in wrong[:_LISTED]
@@ -280,7 +280,7 @@ def progress_in(collection: Collection, progress: Progress) -> Progress | None:
 def _checked_progress(
     sources: Sequence[Source], progress: Progress | None, target: Target, collection: Collection
 ) -> Progress:
-    """Return where to begin: where an earlier try has ended, unless its sources are others than now."""
+    """Return where to begin: at the end of an earlier try, unless the sources have changed since."""
     fingerprints = tuple(source.fingerprint() for source in sources)
     fresh = Progress(fingerprints=fingerprints, collection=collection.identity)
     if progress is None or target.doubles_are_stale:

@@ -1,4 +1,4 @@
-"""What a source of rows is."""
+"""Sources of rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Row = Mapping[str, Any]
 @dataclass(frozen=True)
 class Unreadable:
     """
-    What stands where a row should be.
+    Takes the place of a row that cannot be read.
 
     :param reason: why it cannot be read, as ``5 columns, and the header has 4``
     """
@@ -39,23 +39,23 @@ class Block:
 
 
 class Source(Protocol):
-    """Something that has rows, in an order that does not change."""
+    """A source of rows in a fixed order."""
 
     @property
     def name(self) -> str:
         """Name for messages, as ``part-0.parquet``."""
 
-    #: Whether values are text whatever their field's type is, as in CSV.
+    #: Whether all values are text, as in CSV.
     is_text: bool
 
     def fingerprint(self) -> str | None:
-        """Return what changes when the content does; None: nothing tells."""
+        """Return a text that changes with the content; None: unknown."""
 
     def columns(self) -> Sequence[str] | None:
-        """Return the names of the columns, where each row has the same ones; None: rows differ."""
+        """Return the names of the columns, if all rows have the same ones; None: rows differ."""
 
     def row_count(self) -> int | None:
-        """Return the number of rows; None: only reading tells."""
+        """Return the number of rows; None: unknown without reading."""
 
     def blocks(self, first: int = 0) -> Iterator[Block]:
         """
@@ -67,7 +67,7 @@ class Source(Protocol):
 
 
 class Path(Protocol):
-    """What is needed of a path."""
+    """The methods of a path that are used."""
 
     @property
     def name(self) -> str: ...

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 #: Bytes of a part.
 PART_BYTES = 256 * 1024 * 1024
-#: Bytes of values that are in memory before they are written, as a row group.
+#: Bytes of values kept in memory until they are written as a row group.
 ROW_GROUP_BYTES = 8 * 1024 * 1024
-#: Name of the column that has the dynamic fields.
+#: The column of the dynamic fields.
 META = "$meta"
 
 
@@ -127,7 +127,7 @@ def _where_to_begin(sources: Sequence[Source], progress: Progress | None) -> Pro
 def _encode(
     row: Row | Unreadable, checker: RowChecker, fitting: Container[str], columns: Sequence[_Column]
 ) -> tuple[list[Any], list[str]]:
-    """Return what is collected of a row, by column, and what is wrong with the row."""
+    """Return a row's values by column, and its problems."""
     if isinstance(row, Unreadable):
         return [], [row.reason]
     left, problems = checker.check(row, fitting)
@@ -181,7 +181,7 @@ class _Part:
         self.size = self._sink.tell()
 
     def close(self) -> None:
-        """Write what is left, and the footer."""
+        """Write the remaining rows and the footer."""
         self._write()
         self._writer.close()
         self.size = self._sink.tell() if not self._sink.closed else self.size
@@ -190,7 +190,7 @@ class _Part:
             self._sink.commit()  # type: ignore[attr-defined]
 
     def abandon(self) -> None:
-        """Let go of the file after an error; a retry writes it again, under the same name."""
+        """Close the file after an error; a retry writes it again under the same name."""
         with suppress(Exception):
             self._writer.close()
         with suppress(Exception):
@@ -309,7 +309,7 @@ def _to_json(value: Any) -> str:
 
 
 def _document(value: Any) -> str:
-    """Return a JSON document; text that is JSON is one, as it is for Milvus's inserts."""
+    """Return a JSON document; a string that is valid JSON is used as it is, as in Milvus's inserts."""
     import orjson
 
     if isinstance(value, str):
@@ -320,7 +320,7 @@ def _document(value: Any) -> str:
 
 
 def _half(value: Any) -> Any:
-    """Return the bytes of a 16-bit vector; text is what the check of the row makes of bytes."""
+    """Return the bytes of a 16-bit vector; the row's check has turned bytes into text."""
     import numpy
 
     if isinstance(value, str):
@@ -333,7 +333,7 @@ def _half(value: Any) -> Any:
 
 
 def _bfloat(value: Any) -> Any:
-    """Return the bytes of a bfloat16 vector: those of the 32-bit floats, cut off, as Milvus does it."""
+    """Return the bytes of a bfloat16 vector: 32-bit floats, truncated, as Milvus does."""
     import numpy
 
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Files on an object storage: how they are opened, and what is raised when the storage refuses or does not answer."""
+"""Opening files on object storage, and the errors when it refuses or does not answer."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 from airflow_vectordb.rest.errors import MilvusError
 from airflow_vectordb.rest.text import sanitize_text
 
-#: Bytes that are fetched beyond what is asked for: fsspec's 5 to 50 MiB would be, for each piece of a column.
+#: Bytes of read-ahead. fsspec's default, 5 to 50 MiB, would apply to each piece of a column.
 READ_AHEAD_BYTES = 256 * 1024
-#: Bytes of a part of an upload, which are in memory until it is sent.
+#: Bytes of one part of an upload, kept in memory until it is sent.
 WRITE_BYTES = 8 * 1024 * 1024
 _PACKAGES = {
     **dict.fromkeys(("s3", "s3a", "s3n"), "apache-airflow-providers-amazon[s3fs]"),
@@ -21,7 +21,7 @@ _PACKAGES = {
     **dict.fromkeys(("abfs", "abfss", "adl", "az", "wasb"), "apache-airflow-providers-microsoft-azure and adlfs"),
 }
 _PERMANENT = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
-# What s3fs makes of answers that the same request will get again: 400, 405, 301, 501.
+# s3fs's exceptions for permanent errors: 400, 405, 301, 501.
 _PERMANENT_NUMBERS = {
     *(errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.ENAMETOOLONG, errno.EROFS),
     *(getattr(errno, name, errno.EINVAL) for name in ("EREMCHG", "EMSGSIZE")),
@@ -30,7 +30,7 @@ _PERMANENT_NUMBERS = {
 
 class StorageError(MilvusError):
     """
-    The storage of files refused, or did not answer.
+    The storage refused a request, or did not answer.
 
     :param name: the file's path or URL
     :param error: what the storage's library raised
@@ -45,7 +45,7 @@ class StorageError(MilvusError):
 
 
 def _is_transient(error: Exception) -> bool:
-    if "expired" in str(error).lower():  # a token, of which the next try has another; or a file that was replaced
+    if "expired" in str(error).lower():  # an expired token, which the next try renews; or a file that was replaced
         return True
     if isinstance(error, _PERMANENT):
         return False
@@ -57,7 +57,7 @@ def _is_transient(error: Exception) -> bool:
 
 @contextmanager
 def storage_errors(name: object) -> Iterator[None]:
-    """Raise what a storage's library raises as a :class:`StorageError`."""
+    """Turn errors of a storage's library into :class:`StorageError`."""
     try:
         yield
     except (MilvusError, ImportError, TypeError, ValueError, AttributeError, NotImplementedError):
@@ -67,7 +67,7 @@ def storage_errors(name: object) -> Iterator[None]:
 
 
 class Stream:
-    """An open file whose errors are :class:`StorageError`, so that nobody takes them for those of its content."""
+    """An open file whose errors are :class:`StorageError`, to tell them from errors in its content."""
 
     def __init__(self, stream: Any, name: str) -> None:
         self._stream = stream
@@ -101,7 +101,7 @@ def open_to_read(path: Any) -> Any:
 
 
 def open_to_write(path: Any) -> Any:
-    """Open a file for writing bytes; one on an object storage is there when it is committed, and not before."""
+    """Open a file for writing bytes; on object storage, it exists only once it is committed."""
     with storage_errors(path):
         if not is_remote(path):
             return path.open("wb")

@@ -1,4 +1,4 @@
-"""A value against its field: what is wrong with it, and what goes out."""
+"""Checks values against their fields, and converts them for the request."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from airflow_vectordb.rest.collections import Field
 from airflow_vectordb.rest.spelling import article
 
-#: Vectors of floats, which all take float32.
+#: Types of float vectors, which all accept float32.
 FLOAT_VECTORS = ("FloatVector", "Float16Vector", "BFloat16Vector")
-#: Largest number that a 32-bit float has.
+#: The largest 32-bit float.
 _FLOAT32_MAX = 3.4028234663852886e38
 _BYTES_EACH = {"Float16Vector": 2, "BFloat16Vector": 2}
 _INT_BITS = {"Int8": 8, "Int16": 16, "Int32": 32, "Int64": 64}
@@ -24,7 +24,7 @@ Convert = Callable[[Any], Any]
 
 def text_reader(kind: str) -> Convert:
     """
-    Return what turns text, as CSV has it, into a value for the converter.
+    Return a function that turns a CSV file's text into a value for the converter.
 
     :param kind: the field's type
     """
@@ -56,7 +56,7 @@ def _json_from_text(text: str) -> Any:
 
 def converter(field: Field, described: Mapping[str, Any]) -> Convert:
     """
-    Return what turns a value into what goes out; it raises ValueError with what is wrong.
+    Return a function that converts a value for the request; it raises ValueError with the problem.
 
     :param field: that it is for
     :param described: the same, as the server describes it
@@ -77,7 +77,7 @@ def converter(field: Field, described: Mapping[str, Any]) -> Convert:
 
 def key_converter(kind: str) -> Convert:
     """
-    Return what turns a primary key into what goes out; it raises ValueError with what is wrong.
+    Return a function that converts a primary key for the request; it raises ValueError with the problem.
 
     :param kind: the field's type
     """
@@ -191,7 +191,7 @@ def _checked_array(value: Any, *, integers: bool) -> Any:
     if integers and (value.dtype.kind == "f" or not -128 <= value.min() <= value.max() <= 127):
         raise ValueError(_NOT_INT8)
     if value.dtype.kind == "f":
-        # Its length is finite only if all numbers are, takes less time than a sum, and warns of nothing.
+        # The squared length is finite only if all numbers are; faster than a sum, and without warnings.
         if not math.isfinite(value.dot(value)):
             at = next((i for i, number in enumerate(value.tolist()) if not math.isfinite(number)), None)
             if at is not None:
@@ -199,7 +199,7 @@ def _checked_array(value: Any, *, integers: bool) -> Any:
         if value.dtype.itemsize > 4:
             if value.size and max(value.max(), -value.min()) > _FLOAT32_MAX:
                 raise ValueError("has a number out of the range of a 32-bit float")
-            # Milvus keeps 32 bits, and the text of the other 32 is as long again.
+            # Milvus stores 32 bits; 64 would double the length of the text.
             value = value.astype("float32")
     if not value.flags.c_contiguous or value.dtype.byteorder == ">":
         value = value.astype(value.dtype.newbyteorder("="), order="C")
@@ -230,7 +230,7 @@ def _sparse(value: Any) -> dict[str, float]:
             raise ValueError("its indices and values differ in number")
         value = dict(zip(value["indices"], value["values"], strict=True))
     elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        value = dict(value)  # pairs, as Arrow's maps are
+        value = dict(value)  # pairs, as in Arrow's maps
     if not isinstance(value, Mapping):
         raise ValueError(_mismatch(value, "a sparse vector (index -> weight)"))
     out: dict[str, float] = {}

@@ -1,12 +1,12 @@
 """Batches to Milvus: several in flight, acknowledged in order, resumable.
 
-**Nothing lost, nothing twice.** What is acknowledged is remembered as a position in the sources: all rows before it are
-in Milvus. The batches after it may or may not have arrived when a process dies, or when a connection breaks. What is
-done about them depends on how rows are told apart:
+**Nothing lost, nothing twice.** Acknowledged batches are stored as a position in the sources: all rows before it are in
+Milvus. Batches after it may or may not have arrived when a process dies or a connection breaks. How they are handled
+depends on the keys:
 
 - *upsert*: they are sent again, which has the same effect;
-- *insert with keys of the user's*: they are sent again as upserts;
-- *insert with keys of the server's* and a ``key_field``: Milvus is asked which of them it has, and the others are sent;
+- *insert with the user's keys*: they are sent again as upserts;
+- *insert with generated keys* and a ``key_field``: Milvus is asked which rows it has, and the others are sent;
 - the same without a ``key_field``: they are sent again, and rows in flight may be there twice ("at least once").
 """
 
@@ -32,30 +32,30 @@ from airflow_vectordb.rest.wording import duration
 _log = logging.getLogger(__name__)
 
 Mode = Literal["upsert", "insert"]
-#: Batches that are on their way at once.
+#: Concurrent requests.
 MAX_IN_FLIGHT = 4
 #: Seconds between two lines of progress.
 REPORT_INTERVAL = 10.0
-#: Seconds between two notes of the position, while all goes well.
+#: Seconds between two times that the position is stored.
 SAVE_INTERVAL = 2.0
 #: Attempts to keep the progress where it has to be kept, and seconds between them.
 SAVE_ATTEMPTS, SAVE_PAUSE = 12, 5.0
-#: Keys in one question for what is there. Milvus answers with 16,384 rows at most.
+#: Keys in one query for existing rows. Milvus returns at most 16,384 rows.
 ASKED_AT_ONCE = 1000
-#: Longest pause, in seconds, after a refusal for lack of memory, disk or quota, which cleaning up may end.
+#: Longest pause, in seconds, after a refusal for lack of memory, disk or quota, which may be temporary.
 LONGEST_PAUSE = 60.0
-#: Seconds after which a batch that pauses looks whether it is still wanted.
+#: Seconds after which a paused batch checks whether the ingest has been stopped.
 LONGEST_NAP = 1.0
-#: Seconds for which such refusals are waited out.
+#: Seconds for which such refusals are retried.
 PATIENCE = 3600.0
 
 
 class NotKeptError(Exception):
-    """Raised by what keeps the progress when it cannot, for a reason that may pass."""
+    """Raised if the progress cannot be stored, for a transient reason."""
 
 
 class Sender(Protocol):
-    """What sends calls; used by one thread at a time."""
+    """Sends calls; used by one thread at a time."""
 
     def send(self, call: Call[Any], *, retries: int | None = None) -> Any:
         """Send a call; see :class:`airflow_vectordb.rest.Client`."""
@@ -67,7 +67,7 @@ class Sender(Protocol):
 @dataclass(frozen=True)
 class Progress:
     """
-    How far an ingest is: what is kept for a retry.
+    The progress of an ingest, stored for a retry.
 
     :param source: number of the source that comes next
     :param row: number of the row within it that comes next
@@ -93,12 +93,12 @@ class Progress:
     collection: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Make JSON-ready data of it."""
+        """Return JSON-ready data."""
         return {**asdict(self), "fingerprints": list(self.fingerprints)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Progress:
-        """Make it of what :meth:`as_json` returned."""
+        """Create it from the data of :meth:`as_json`."""
         return cls(**{**data, "fingerprints": tuple(data.get("fingerprints") or ())})
 
 
@@ -126,7 +126,7 @@ class Target:
 
     @property
     def asks(self) -> bool:
-        """Whether Milvus is asked which rows it has, when that is in doubt."""
+        """Whether to ask Milvus which rows it has, if that is unknown."""
         return self.key_field is not None and not self.has_keys and not self.doubles_are_stale
 
     def call(self, rows: EncodedRows, mode: Mode) -> Call[entities.Written]:
@@ -178,8 +178,8 @@ class Writer:
         self._doubtful = progress.reserved  # rows that an earlier try may have sent
         self._senders = _Senders(open_sender)
         self._paused_until = clock()
-        self._failed_at: Position | None = None  # the end of a batch that failed
-        self._stopped = False  # nobody asks for results any more
+        self._failed_at: Position | None = None  # the end of a failed batch
+        self._stopped = False  # the results are no longer needed
         self._began = self._reported = self._saved = clock()
         self._first = progress
 
@@ -196,7 +196,7 @@ class Writer:
         try:
             for batch in batches:
                 if self._target.mode == "upsert":
-                    # Of two rows with one key, the later one must be written last.
+                    # If two rows have the same key, the later one must be written last.
                     keys = set(batch.keys)
                     while any(not keys.isdisjoint(one.keys) for one, _ in in_flight):
                         self._acknowledge(*in_flight[0])
@@ -204,7 +204,7 @@ class Writer:
                 self._reserve(sum(one.seen for one, _ in in_flight) + batch.seen)
                 in_flight.append((batch, pool.submit(self._write, batch, doubtful=self._doubtful > 0)))
                 self._doubtful -= batch.seen
-                # One more than there are threads, so that none waits for the next batch to be encoded.
+                # One more than there are threads, so that no thread waits for the next batch to be encoded.
                 while in_flight and (in_flight[0][1].done() or len(in_flight) > self._max_in_flight):
                     self._acknowledge(*in_flight[0])
                     in_flight.popleft()
@@ -221,7 +221,7 @@ class Writer:
         return self.progress
 
     def _reserve(self, rows: int) -> None:
-        """Note that so many rows after the position may have been sent, before they are."""
+        """Record that this many rows after the position may have been sent, before sending them."""
         if self._target.mode == "insert" and rows > self.progress.reserved:
             self.progress = replace(self.progress, reserved=4 * rows)
             self._keep_surely()
@@ -249,7 +249,7 @@ class Writer:
             _log.info("%s: %s", self._target.collection, self._speed())
 
     def _keep(self, *, surely: bool = False) -> bool:
-        """Keep the progress, and return whether it could be; if not, what was kept last is still right."""
+        """Store the progress, and return whether that worked; if not, the last stored progress is still valid."""
         self._saved = self._clock()
         try:
             self._save(self.progress.as_json())
@@ -314,11 +314,11 @@ class Writer:
                     self._paused_until = self._clock() + pause  # for all threads
                     pause = min(2 * pause, LONGEST_PAUSE)
                 except MilvusError as error:
-                    # The client has repeated what may be repeated; an insert it has not.
+                    # The client retries idempotent calls, but not inserts.
                     if mode != "insert" or not error.transient or doubtful:
                         raise
                     _log.warning("%s Whether the rows arrived is not known", error)
-                    self._sleep(1.0)  # it may still be at work on them
+                    self._sleep(1.0)  # the server may still be processing them
                     doubtful = True
                 else:
                     if written.count != len(rows):
@@ -329,12 +329,12 @@ class Writer:
             return ()
 
     def _raise_if_cancelled(self, batch: Batch) -> None:
-        # The caller is about to hear of a batch that failed before this one, or has been stopped itself.
+        # An earlier batch failed, which is about to be reported, or the caller was stopped.
         if self._stopped or (self._failed_at is not None and self._failed_at < batch.end):
             raise CancelledError
 
     def _without_written(self, sender: Sender, rows: EncodedRows) -> tuple[Mode, EncodedRows]:
-        """Decide how to send rows that may be there already, and which of them."""
+        """Decide how to send rows that may already exist, and which of them."""
         if self._target.has_keys:
             return "upsert", rows
         if self._target.doubles_are_stale:
@@ -346,7 +346,7 @@ class Writer:
         return "insert", EncodedRows(row for row, there in zip(rows, written, strict=True) if not there)
 
     def _written(self, sender: Sender, key_field: str, rows: EncodedRows) -> list[bool]:
-        """Ask which rows are there, by the values of a field."""
+        """Query which rows exist, by the values of a field."""
         import orjson
 
         values = [orjson.loads(row).get(key_field) for row in rows]

@@ -29,7 +29,7 @@ PAUSE_SHARE = 0.08
 LONGEST_REQUESTED_PAUSE = 60.0
 #: Seconds for the last poll, at the deadline.
 LAST_POLL_TIME = 0.5
-#: Seconds for all polls of a wait that begins after its deadline.
+#: Seconds that a wait gets at least, even if it begins late.
 SHORTEST_POLLING_TIME = 2.0
 
 
