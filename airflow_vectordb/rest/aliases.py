@@ -35,6 +35,3 @@ def list_(collection: str | None = None, *, database: str | None = None) -> Call
 def drop(alias: str, *, database: str | None = None) -> Call[None]:
     """Drop an alias; the collection stays."""
     return Call("aliases/drop", build_body(database, aliasName=alias), parse_none)
-
-
-__all__ = ["alter", "create", "describe", "drop", "list_"]

@@ -278,26 +278,3 @@ def _field(item: Mapping[str, Any], naming: str = "{}") -> Field:
         is_primary=bool(item.get("primaryKey")),
         params={pair["key"]: pair.get("value") for pair in item.get("params") or ()},
     )
-
-
-__all__ = [
-    "Collection",
-    "Field",
-    "Function",
-    "LoadState",
-    "alter_properties",
-    "create",
-    "describe",
-    "drop",
-    "drop_properties",
-    "flush",
-    "has",
-    "list_",
-    "load",
-    "load_state",
-    "refresh_load",
-    "release",
-    "rename",
-    "row_count",
-    "truncate",
-]

@@ -52,6 +52,3 @@ def _compaction(answer: Answer) -> Compaction:
         completed=int(data.get("completedPlanNumber") or 0),
         timed_out=int(data.get("timeoutPlanNumber") or 0),
     )
-
-
-__all__ = ["Compaction", "compact", "describe"]

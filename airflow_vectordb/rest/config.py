@@ -117,6 +117,3 @@ def _url_problems(url: str) -> list[str]:
     if parts.query or parts.fragment:
         problems.append("the URL must not have a query or fragment")
     return problems
-
-
-__all__ = ["MilvusConfig"]

@@ -44,6 +44,3 @@ def list_() -> Call[list[str]]:
 def drop(name: str) -> Call[None]:
     """Drop a database, which must be empty. Dropping one that does not exist is a no-op."""
     return Call("databases/drop", build_body(name), parse_none)
-
-
-__all__ = ["alter_properties", "create", "describe", "drop", "drop_properties", "list_"]

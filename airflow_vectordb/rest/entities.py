@@ -21,7 +21,7 @@ from airflow_vectordb.rest.http.call import Answer, Call, build_body
 from airflow_vectordb.rest.lists import (
     as_list,
     as_list_or_none,
-    check_list,
+    problems_of_list,
     problems_of_searches,
     problems_of_vectors,
     raise_if_invalid,
@@ -60,7 +60,7 @@ def insert(
         changed. One request may have about 64 MiB.
     :param partition: name of a partition; None: the default one
     """
-    check_list("rows", rows, "row objects")
+    raise_if_invalid(problems_of_list("rows", rows, "row objects"))
     body = build_body(database, collectionName=collection, partitionName=partition, data=rows)
     return Call("entities/insert", body, lambda a: _written(a, "insert"), idempotent=False)
 
@@ -80,7 +80,7 @@ def upsert(
     :param partition: name of a partition; None: the default one
     :param partial: whether fields that a row does not have keep their values (Milvus 2.6)
     """
-    check_list("rows", rows, "row objects")
+    raise_if_invalid(problems_of_list("rows", rows, "row objects"))
     body = build_body(
         database, collectionName=collection, partitionName=partition, data=rows, partialUpdate=partial or None
     )
@@ -299,6 +299,3 @@ def _deleted(answer: Answer) -> int | None:
 
 def _rows(answer: Answer) -> list[dict[str, Any]]:
     return [dict(row) for row in answer.data or []]
-
-
-__all__ = ["Row", "Written", "count", "delete", "get", "hybrid_search", "insert", "query", "search", "upsert"]

@@ -40,7 +40,7 @@ from dataclasses import asdict
 from typing import Any, ClassVar, TypeVar
 
 from airflow_vectordb.rest.error_text import ErrorText
-from airflow_vectordb.rest.wording import Where
+from airflow_vectordb.rest.wording import Where as Where
 
 E = TypeVar("E", bound="MilvusError")
 
@@ -383,16 +383,3 @@ class WaitTimeoutError(MilvusError):
 
     transient = True
     advice = "A retry continues to wait."
-
-
-# fmt: off
-__all__ = [
-    "AliasNotFoundError", "AnswerTimeoutError", "AuthenticationError", "BadRequestError", "BrokenAnswerError",
-    "CollectionNotFoundError", "ConflictError", "ConnectError", "DatabaseNotFoundError", "FieldNotFoundError",
-    "GatewayError", "ImportFailedError", "IndexFailedError", "IndexMismatchError", "IndexNotFoundError",
-    "InvalidParametersError", "LimitExceededError", "MilvusError", "NoAnswerError", "NoSuchEndpointError",
-    "NotFoundError", "NotLoadedError", "NotMilvusError", "PartitionNotFoundError", "PermissionDeniedError",
-    "RateLimitError", "RedirectError", "TlsError", "UnavailableError", "UnexpectedError", "UnsupportedError",
-    "WaitTimeoutError", "Where", "error_from", "rebuild",
-]
-# fmt: on

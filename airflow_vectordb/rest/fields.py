@@ -25,6 +25,3 @@ def alter_properties(
     """Set ``max_length``, ``max_capacity`` or ``mmap.enabled`` of a field, for example ``{"max_length": 512}``."""
     body = build_body(database, collectionName=collection, fieldName=field_name, fieldParams=dict(params))
     return Call("collections/fields/alter_properties", body, parse_none)
-
-
-__all__ = ["add", "alter_properties"]

@@ -73,6 +73,3 @@ def is_one_of(field: str, values: Iterable[Any]) -> str:
     :param values: text or numbers
     """
     return f"{field} in {literal(as_list('values', values, 'texts or numbers'))}"
-
-
-__all__ = ["fill", "is_one_of", "literal"]

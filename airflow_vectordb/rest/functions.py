@@ -31,6 +31,3 @@ def drop(collection: str, name: str, *, database: str | None = None) -> Call[Non
     """Drop a function of a collection. It fails if there is none, so the call is not retried."""
     body = build_body(database, collectionName=collection, FunctionName=name)
     return Call("collections/drop_function", body, parse_none, idempotent=False)
-
-
-__all__ = ["add", "alter", "drop"]

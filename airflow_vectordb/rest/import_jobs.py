@@ -144,6 +144,3 @@ def _progress(data: Mapping[str, Any]) -> dict[str, Any]:
         "total_rows": int(data.get("totalRows") or 0),
         "reason": str(data.get("reason") or ""),
     }
-
-
-__all__ = ["ImportFile", "ImportJob", "create", "describe", "get_progress", "list_"]

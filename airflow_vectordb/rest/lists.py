@@ -18,25 +18,20 @@ def is_list(value: Any) -> TypeGuard[Iterable[Any]]:
     )
 
 
-def check_list(name: str, value: Any, of: str = "names") -> None:
+def as_list(name: str, value: Any, of: str = "names") -> list[Any]:
     """
-    Refuse what is no list.
+    Return a list as a list.
 
     :param name: of the argument
     :param of: what it is a list of, for the message
     :raises InvalidParametersError: when it is none
     """
     raise_if_invalid(problems_of_list(name, value, of))
-
-
-def as_list(name: str, value: Any, of: str = "names") -> list[Any]:
-    """Return a list as a list; see :func:`check_list`."""
-    check_list(name, value, of)
     return list(value)
 
 
 def as_list_or_none(name: str, value: Any, of: str = "names") -> list[Any] | None:
-    """Return a list as a list, and None as None; see :func:`check_list`."""
+    """Return a list as a list, and None as None; see :func:`as_list`."""
     return None if value is None else as_list(name, value, of)
 
 
@@ -72,15 +67,3 @@ def raise_if_invalid(problems: list[str]) -> None:
     """Raise what is wrong with arguments, if anything is."""
     if problems:
         raise InvalidParametersError(problems, "arguments")
-
-
-__all__ = [
-    "as_list",
-    "as_list_or_none",
-    "check_list",
-    "is_list",
-    "problems_of_list",
-    "problems_of_searches",
-    "problems_of_vectors",
-    "raise_if_invalid",
-]

@@ -6,14 +6,10 @@ import ast
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any
 
-from airflow_vectordb.rest.spelling import show
-
-#: What each refusal of something that a newer server may know says.
-SWITCH = "allow_unknown=True sends it as it is"
+from airflow_vectordb.rest.spelling import is_nothing, show
 
 #: Characters. A hundred indexes are a fifth of it.
 LONGEST = 100_000
@@ -25,43 +21,36 @@ DEEPEST = 20
 _TOO_LARGE = f"holds more than {MOST_VALUES:,} values, aliases of YAML anchors counted as what they repeat"
 _TOO_DEEP = f"is nested more than {DEEPEST} deep"
 
-#: A piece of what Python writes of lists and dicts: a value or an end, with a separator or another end after it; or a
-#: beginning.
-_TOKEN = re.compile(
-    r"""\s*(?:(?:None|True|False|[-+]?[0-9]{1,40}(?:\.[0-9]{0,40})?(?:e[-+]?[0-9]{1,4})?
-    |'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|[\])}])(?=\s*(?:[,:\])}]|$))|[\[({,:])""",
+#: What Python writes of lists and dicts, and no more, so that it is safe to parse it. Each piece is a value or an end,
+#: with a separator or another end after it; or a beginning.
+_LITERAL = re.compile(
+    r"""\s*(?=[\[({])(?:\s*(?:(?:None|True|False|[-+]?[0-9]{1,40}(?:\.[0-9]{0,40})?(?:e[-+]?[0-9]{1,4})?
+    |'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|[\])}])(?=\s*(?:[,:\])}]|$))|[\[({,:]))*\s*""",
     re.VERBOSE,
 )
 #: Numbers within it of NumPy, and decimal ones.
 _NUMBER = re.compile(r"""\b(?:np\.\w+|Decimal)\(['"]?([-+.0-9eE]{1,50})['"]?\)|\bnp\.(True|False)_(?!\w)""")
 
 
-@dataclass
-class Parsed:
-    """
-    What was parsed of what a user gave, as far as possible.
-
-    :param problems: everything that is wrong, one sentence each
-    :param malformed: those of them that are about keys, names and structure, which no template mends
-    :param envelope: ``collectionName`` and ``dbName`` of a whole request body, those of the two that are given
-    """
-
-    problems: list[str] = field(default_factory=list)
-    malformed: list[str] = field(default_factory=list)
-    envelope: Mapping[str, str] = field(default_factory=dict)
-
-    def refuse(self, problem: str, *, malformed: bool = True) -> None:
-        """Add one sentence about what is wrong."""
-        self.problems.append(problem)
-        if malformed:
-            self.malformed.append(problem)
-
-
 class UnreadableTextError(ValueError):
     """Says in one sentence why a text cannot be read."""
 
 
-def read_text(text: str, argument: str = "index_params") -> Any:
+def read_given(raw: Any, argument: str) -> Any:
+    """
+    Return what an argument was given, read if it is a text.
+
+    :raises UnreadableTextError: also when nothing is in it
+    """
+    if not isinstance(raw, str):
+        return raw
+    value = read_text(raw, argument) if raw.strip() else None
+    if value is None or (isinstance(value, str) and is_nothing(value)):
+        raise UnreadableTextError(f"{argument} is empty: the template or file rendered to nothing")
+    return value
+
+
+def read_text(text: str, argument: str) -> Any:
     """
     Read a text as JSON, then as a dict or list in Python's notation, then as YAML.
 
@@ -107,9 +96,9 @@ def _check_keys(keys: Iterable[Any]) -> None:
 
 def _read_python(text: str) -> Any:
     """Read what Python writes of a list or dict; None if it is something else."""
-    if not _is_literal(text):
+    if not _LITERAL.fullmatch(text):
         text = _NUMBER.sub(lambda found: found[1] or found[2], text)
-        if not _is_literal(text):
+        if not _LITERAL.fullmatch(text):
             return None
     try:
         tree = ast.parse(text.strip(), mode="eval")
@@ -121,18 +110,6 @@ def _read_python(text: str) -> Any:
         return None
 
 
-def _is_literal(text: str) -> bool:
-    """Return whether a text is what Python writes of lists and dicts, and no more: then it is safe to parse it."""
-    text = text.strip()
-    position = 0
-    while position < len(text):
-        token = _TOKEN.match(text, position)
-        if token is None:
-            return False
-        position = token.end()
-    return text[:1] in ("{", "[", "(")
-
-
 def _read_yaml(text: str, json_error: json.JSONDecodeError) -> Any:
     import yaml
 
@@ -141,25 +118,21 @@ def _read_yaml(text: str, json_error: json.JSONDecodeError) -> Any:
 
         values = depth = 0
 
-        def __init__(self, stream: str) -> None:
-            super().__init__(stream)
-            self.sizes: dict[int, int] = {}
-
         def compose_node(self, parent: Any, index: Any) -> Any:
-            is_alias = self.check_event(yaml.AliasEvent)
-            before = self.values
+            self.values += 1
             self.depth += 1
             if self.depth > DEEPEST:
                 raise UnreadableTextError(_TOO_DEEP)
-            node = super().compose_node(parent, index)
-            self.depth -= 1
-            if is_alias and id(node) not in self.sizes:
-                raise UnreadableTextError("has a YAML alias within what its anchor stands for")
-            self.values += self.sizes[id(node)] if is_alias else 1
             if self.values > MOST_VALUES:
                 raise UnreadableTextError(_TOO_LARGE)
-            self.sizes[id(node)] = self.values - before
+            node = super().compose_node(parent, index)
+            self.depth -= 1
             return node
+
+        def flatten_mapping(self, node: Any) -> None:
+            super().flatten_mapping(node)
+            if len(node.value) > MOST_VALUES:  # merges of merges
+                raise UnreadableTextError(_TOO_LARGE)
 
         def compose_mapping_node(self, anchor: Any) -> Any:
             node = super().compose_mapping_node(anchor)
@@ -185,7 +158,7 @@ def _read_yaml(text: str, json_error: json.JSONDecodeError) -> Any:
 
 
 def _check_size(value: Any) -> None:
-    """Count the values, and how deep they are."""
+    """Count the values, each alias of a YAML anchor as what it stands for, and how deep they are."""
     stack: list[tuple[Any, int]] = [(value, 1)]
     count = 0
     while stack:

@@ -48,6 +48,3 @@ def release(collection: str, partitions: Sequence[str], *, database: str | None 
 
 def _named(collection: str, partition: str, database: str | None) -> dict[str, Any]:
     return build_body(database, collectionName=collection, partitionName=partition)
-
-
-__all__ = ["create", "drop", "has", "list_", "load", "release", "row_count"]

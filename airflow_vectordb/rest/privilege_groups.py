@@ -45,6 +45,3 @@ def _groups(answer: Answer) -> dict[str, list[str]]:
         names = privileges.split(",") if isinstance(privileges, str) else privileges
         found[str(group["privilegeGroupName"])] = [str(name).strip() for name in names if name]
     return found
-
-
-__all__ = ["add_privileges", "create", "drop", "list_", "remove_privileges"]

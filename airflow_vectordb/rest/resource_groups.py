@@ -52,6 +52,3 @@ def transfer_replica(
         database, sourceRgName=source, targetRgName=target, collectionName=collection, replicaNum=replicas
     )
     return Call("resource_groups/transfer_replica", body, parse_none, idempotent=False)
-
-
-__all__ = ["alter", "create", "describe", "drop", "list_", "transfer_replica"]

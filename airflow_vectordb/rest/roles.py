@@ -99,16 +99,3 @@ def _grants(answer: Answer) -> list[Grant]:
         )
         for item in answer.data or ()
     ]
-
-
-__all__ = [
-    "Grant",
-    "create",
-    "describe",
-    "drop",
-    "grant_privilege",
-    "grant_privilege_v2",
-    "list_",
-    "revoke_privilege",
-    "revoke_privilege_v2",
-]

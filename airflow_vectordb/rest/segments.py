@@ -21,6 +21,3 @@ def _segments(answer: Answer) -> list[dict[str, Any]]:
     data = answer.data or []
     found = data.get("segmentInfos") or [] if isinstance(data, Mapping) else data
     return [dict(segment) for segment in found]
-
-
-__all__ = ["describe"]

@@ -39,6 +39,3 @@ def grant_role(user: str, role: str) -> Call[None]:
 def revoke_role(user: str, role: str) -> Call[None]:
     """Revoke a role from a user."""
     return Call("users/revoke_role", build_body(userName=user, roleName=role), parse_none)
-
-
-__all__ = ["create", "describe", "drop", "grant_role", "list_", "revoke_role", "update_password"]

@@ -30,7 +30,7 @@ BLOCKS: dict[str, Block] = {
 #: All that can be raised: bases that only group others are not.
 RAISED = [
     kind
-    for kind in (getattr(errors, name) for name in errors.__all__ if name.endswith("Error"))
+    for kind in (getattr(errors, name) for name in vars(errors) if name.endswith("Error"))
     if not kind.__subclasses__() or kind in CODES.values() or kind is errors.NotMilvusError
 ]
 

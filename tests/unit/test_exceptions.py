@@ -21,7 +21,7 @@ from tests.support.fake_milvus import FakeMilvus, rows
 from tests.support.harness import PASSWORD, Clock, Operating, Pauses
 from tests.support.scripted import Serve, error, page
 
-ERRORS = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
+ERRORS = [getattr(errors, name) for name in vars(errors) if name.endswith("Error")]
 
 
 def example(kind: type[MilvusError]) -> MilvusError:

@@ -218,9 +218,9 @@ def is_a_list(parameter: inspect.Parameter) -> bool:
 def lists_of_functions() -> Iterator[Any]:
     """Return each list that a function of ``rest`` takes, with a use of the function."""
     for module in vars(rest)["__all__"]:
-        for name in getattr(getattr(rest, module), "__all__", ()):
-            function = getattr(getattr(rest, module), name)
-            if not inspect.isfunction(function):
+        functions = inspect.getmembers(getattr(rest, module), inspect.isfunction)
+        for name, function in functions:
+            if name.startswith("_") or not function.__module__.endswith(f"rest.{module}"):
                 continue
             parameters = inspect.signature(function).parameters.values()
             needed: dict[str, Any] = {

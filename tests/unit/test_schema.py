@@ -113,8 +113,7 @@ class TestProblems:
             "schema: unknown key 'enabledynamic'; did you mean 'enableDynamicField'?",
             "id: unknown key 'isPrimaryKey'; did you mean 'isPrimary'?",
             "title: a VarChar needs max_length",
-            "vector: dataType: unknown type 'FlaotVector'; did you mean 'FloatVector'? "
-            "allow_unknown=True sends it as it is",
+            "vector: unknown dataType 'FlaotVector'; did you mean 'FloatVector'? allow_unknown=True sends it as it is",
             "v2: a FloatVector needs dim",
         ]
 
@@ -129,7 +128,7 @@ class TestProblems:
             ([{**ID, "nullable": True}, VECTOR], "id: a primary key cannot be nullable"),
             ([ID, {**VECTOR, "autoID": True}], "vector: autoID is for the primary key"),
             ([ID, {**VECTOR, "elementTypeParams": {"dim": 1}}], "vector: dim must be from 2 to 32,768, not 1"),
-            ([ID, {**VECTOR, "dim": "many"}], "vector: dim must be an integer, not a str ('many')"),
+            ([ID, {**VECTOR, "dim": "many"}], "vector: dim must be an integer, not 'many'"),
             ([ID, {**VECTOR, "dataType": "SparseFloatVector"}], "vector: dim is not for a SparseFloatVector"),
             (
                 [ID, {**VECTOR, "dataType": "BinaryVector", "elementTypeParams": {"dim": 9}}],
@@ -178,7 +177,7 @@ class TestProblems:
             ({"elementTypeParams": {"dimension": 16}}, "unknown parameter 'dimension'; did you mean 'dim'?"),
             ({"dimension": 16}, "unknown parameter 'dimension'; did you mean 'dim'?"),
             ({"dimm": 16}, "unknown key 'dimm'; did you mean 'dim'?"),
-            ({"elementTypeParams": {"dim": "sixteen"}}, "dim must be an integer, not a str ('sixteen')"),
+            ({"elementTypeParams": {"dim": "sixteen"}}, "dim must be an integer, not 'sixteen'"),
             ({"elementTypeParams": 16}, "elementTypeParams must be a mapping, not an int (16)"),
             ({"elementTypeParams": {"dim": None}}, "a FloatVector needs dim"),
         ],
@@ -218,7 +217,7 @@ class TestProblems:
             ("{", "schema is neither JSON nor YAML"),
             ({"fields": []}, "schema has no fields"),
             ({"fields": "id"}, "fields must be a list, not a str ('id')"),
-            ({"schema": DOCS, "indexParams": []}, "give it as index_params"),
+            ({"schema": DOCS, "indexParams": []}, "indexes go into index_params"),
             ('{"fields": [], "fields": []}', "schema has 'fields' twice in one mapping"),
         ],
     )
@@ -246,7 +245,7 @@ class TestProblems:
     ("given", "problem"),
     [
         ({"consistencyLevel": "Storng"}, "properties: no consistencyLevel 'Storng'; did you mean 'Strong'?"),
-        ({"shardsNum": 0}, "properties: shardsNum must be an integer of at least 1, not an int (0)"),
+        ({"shardsNum": 0}, "properties: shardsNum must be an integer of at least 1, not 0"),
         ({"mmap.enabled": None}, "properties: mmap.enabled has no value"),
         (["mmap.enabled"], "properties must be a mapping, not a list (['mmap.enabled'])"),
     ],

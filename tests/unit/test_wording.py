@@ -20,7 +20,7 @@ LONG = "quarterly_reports_" * 14
 FILTER = "failed to create query plan: cannot parse expression: "
 SHORT = ("docs", "default", "http://milvus:19530")
 NAMES = {"short": SHORT, "long": (LONG, LONG, "https://in03-0123456789abcdef.api.gcp-us-west1.zillizcloud.com:19530")}
-ERRORS = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
+ERRORS = [getattr(errors, name) for name in vars(errors) if name.endswith("Error")]
 
 
 def where(collection: str, database: str, server: str) -> Where:

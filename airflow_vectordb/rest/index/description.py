@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_vectordb.rest.index.types import AUTOINDEX, INDEX_PROPERTIES
-from airflow_vectordb.rest.index.values import parse_value
+from airflow_vectordb.rest.index.types import AUTOINDEX, INDEX_PROPERTIES, PARAM_KINDS
 from airflow_vectordb.rest.result import Result
 from airflow_vectordb.rest.text import sanitize_text
+from airflow_vectordb.rest.values import parse_value
 from airflow_vectordb.rest.wording import in_words
 
 #: Keys of ``indexParams`` in a description that are not build parameters.
@@ -108,5 +108,7 @@ def parse_description(item: Mapping[str, Any]) -> IndexDescription:
         indexed_rows=None if indexed is None else int(indexed),
         pending_rows=None if pending is None else int(pending),
         fail_reason=str(item.get("failReason") or ""),
-        params={key: parse_value(key, value) for key, value in params.items() if key not in _NOT_PARAMS},
+        params={
+            key: parse_value(value, PARAM_KINDS.get(key)) for key, value in params.items() if key not in _NOT_PARAMS
+        },
     )

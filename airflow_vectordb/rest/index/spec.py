@@ -20,10 +20,10 @@ from airflow_vectordb.rest.index.types import (
     METRICS,
     SCALAR,
 )
-from airflow_vectordb.rest.index.values import format_value, values_equal
-from airflow_vectordb.rest.notation import SWITCH
+from airflow_vectordb.rest.reading import SWITCH
 from airflow_vectordb.rest.spelling import article, suggest
 from airflow_vectordb.rest.text import sanitize_text
+from airflow_vectordb.rest.values import format_value, values_equal
 
 if TYPE_CHECKING:
     from airflow_vectordb.rest.collections import Collection, Field
@@ -258,7 +258,7 @@ def read_index_params(raw: Any, *, allow_unknown: bool = False) -> tuple[list[In
     :return: a spec for each index whose field is known; and everything that is wrong, in these and others
     """
     parsed = parse(raw, allow_unknown=allow_unknown)
-    specs = {number: IndexSpec(**vars(index)) for number, index in parsed.indexes.items()}
+    specs = {number: IndexSpec(**index) for number, index in parsed.indexes.items()}
     parsed.problems += _collisions(specs)
     if len(parsed.problems) > _MOST_PROBLEMS:
         more = len(parsed.problems) - _MOST_PROBLEMS
@@ -319,6 +319,3 @@ def _default_metric(target: Field, function: str | None, index_type: str) -> str
 
 def _lines(lines: Iterable[str]) -> tuple[str, ...]:
     return tuple(sanitize_text(line, 300) for line in lines)
-
-
-__all__ = ["Comparison", "IndexSpec", "index_place", "parse_index_params", "read_index_params"]

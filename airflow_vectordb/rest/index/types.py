@@ -7,8 +7,8 @@ warning, unless it is a near miss of one that is here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import inf
-from typing import NamedTuple
+
+from airflow_vectordb.rest.values import AMOUNT, ANY, BOOL, COUNT, FLAG, INT, SHARE, SIZE, TEXT, Kind
 
 #: The server chooses the type.
 AUTOINDEX = "AUTOINDEX"
@@ -43,32 +43,6 @@ LIST_METRICS = (
 
 ALL_METRICS = tuple(dict.fromkeys([m for metrics in METRICS.values() for m in metrics] + list(LIST_METRICS)))
 
-
-class Kind(NamedTuple):
-    """
-    What the value of a parameter is.
-
-    :param words: for messages, after "must be"
-    :param type: of the value; ``object``: a text, a number, or true or false
-    :param least: a smaller number is surely wrong
-    :param most: and so is a larger one
-    """
-
-    words: str
-    type: type
-    least: float = -inf
-    most: float = inf
-
-
-INT = Kind("an integer", int)
-COUNT = Kind("an integer of at least 0", int, 0)
-SIZE = Kind("an integer of at least 1", int, 1)
-AMOUNT = Kind("a number of at least 0", float, 0)
-SHARE = Kind("a number from 0 to 1", float, 0, 1)
-BOOL = Kind("true or false", bool)
-TEXT = Kind("a text", str)
-FLAG = Kind("true or false", str)  # Milvus's documentation has it as a text
-ANY = Kind("a text, a number, or true or false", object)
 
 _HNSW = {"M": SIZE, "efConstruction": SIZE}
 _IVF = {"nlist": SIZE}

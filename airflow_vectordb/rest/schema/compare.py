@@ -10,12 +10,12 @@ from typing import Any
 from airflow_vectordb.rest import collections, fields
 from airflow_vectordb.rest.collections import Collection
 from airflow_vectordb.rest.http.call import Call
-from airflow_vectordb.rest.index.values import format_value, values_equal
 from airflow_vectordb.rest.schema.parsing import read_schema
 from airflow_vectordb.rest.schema.properties import SETTINGS
 from airflow_vectordb.rest.schema.rules import sizes
 from airflow_vectordb.rest.schema.spec import FieldSpec, SchemaSpec, is_vector
 from airflow_vectordb.rest.text import sanitize_text
+from airflow_vectordb.rest.values import format_value, values_equal
 
 #: Parameters of a field that can be altered, if they become larger.
 _GROWING = ("max_length", "max_capacity")

@@ -2,44 +2,40 @@
 
 from __future__ import annotations
 
+from airflow_vectordb.rest.schema.spec import FLAGS
 from airflow_vectordb.rest.spelling import normalize_key
 
-# Keys, normalized -> as the API spells them: those of the API, of pymilvus, and of the server's descriptions. The
-# server ignores keys that it does not know, so a misspelt one must not get there.
-SCHEMA_KEYS = {"autoid": "autoID", "enabledynamicfield": "enableDynamicField", "fields": "fields"}
-SCHEMA_KEYS |= {"functions": "functions", "description": "description", "name": "name"}
-FIELD_KEYS = {
-    **dict.fromkeys(("fieldname", "name"), "fieldName"),
-    **dict.fromkeys(("datatype", "type", "dtype"), "dataType"),
-    **dict.fromkeys(("elementdatatype", "elementtype"), "elementDataType"),
-    **dict.fromkeys(("elementtypeparams", "params", "typeparams"), "elementTypeParams"),
-    "isprimary": "isPrimary",
-    "autoid": "autoID",
-    "ispartitionkey": "isPartitionKey",
-    "isclusteringkey": "isClusteringKey",
-    "nullable": "nullable",
-    "defaultvalue": "defaultValue",
-    "description": "description",
-}
-FUNCTION_KEYS = {
-    "name": "name",
-    **dict.fromkeys(("type", "functiontype"), "type"),
-    **dict.fromkeys(("inputfieldnames", "inputfields"), "inputFieldNames"),
-    **dict.fromkeys(("outputfieldnames", "outputfields"), "outputFieldNames"),
-    "params": "params",
-    "description": "description",
-}
-#: What a description by the server has beside them. The keys of a field are spelt otherwise there.
-DESCRIPTION_KEYS = frozenset(
-    normalize_key(name)
-    for name in (
-        *("aliases", "collection_id", "collection_name", "consistency_level", "id", "indexes", "is_function_output"),
-        *("load", "partitions_num", "properties", "shards_num"),
-    )
+
+def _keys(*names: str, **others: str) -> dict[str, str]:
+    """Return names of the API by normalized keys, ``others`` being those of pymilvus and of descriptions."""
+    return {**{normalize_key(name): name for name in names}, **others}
+
+
+# The server ignores keys that it does not know, so a misspelt one must not get there.
+#: Fields of arrays of structs: sent as they are.
+PASSED_ON = ("structFields", "structArrayFields")
+SCHEMA_KEYS = _keys("autoID", "enableDynamicField", "fields", "functions", "description", "name", *PASSED_ON)
+FIELD_KEYS = _keys(
+    *("fieldName", "dataType", "elementDataType", "elementTypeParams", "defaultValue", "description", "autoID"),
+    *FLAGS.values(),
+    name="fieldName",
+    type="dataType",
+    dtype="dataType",
+    elementtype="elementDataType",
+    params="elementTypeParams",
+    typeparams="elementTypeParams",
+    primarykey="isPrimary",
+    partitionkey="isPartitionKey",
+    clusteringkey="isClusteringKey",
 )
-DESCRIBED_FIELD_KEYS = {
-    **FIELD_KEYS,
-    "primarykey": "isPrimary",
-    "partitionkey": "isPartitionKey",
-    "clusteringkey": "isClusteringKey",
-}
+FUNCTION_KEYS = _keys(
+    *("name", "type", "inputFieldNames", "outputFieldNames", "params", "description"),
+    functiontype="type",
+    inputfields="inputFieldNames",
+    outputfields="outputFieldNames",
+)
+#: What a description by the server has beside them.
+DESCRIPTION_KEYS = _keys(
+    *("aliases", "collectionID", "collectionName", "consistencyLevel", "indexes", "load"),
+    *("partitionsNum", "properties", "shardsNum"),
+)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_vectordb.rest.notation import UnreadableTextError, read_text
-from airflow_vectordb.rest.spelling import describe_value, is_nothing, normalize_key, suggest
+from airflow_vectordb.rest.reading import Parsed, Reader
+from airflow_vectordb.rest.spelling import is_nothing, normalize_key, suggest
+from airflow_vectordb.rest.values import SIZE
 
 #: No properties: arguments of the creation, which cannot be altered. As requests and descriptions spell them.
 SETTINGS = ("shardsNum", "partitionsNum", "consistencyLevel")
@@ -28,30 +29,20 @@ def read_properties(raw: Any) -> tuple[dict[str, Any], list[str]]:
     :param raw: a mapping, or a text with one in JSON or YAML; None: there are none
     :return: them by the names that descriptions have; and everything that is wrong, one sentence each
     """
-    if isinstance(raw, str):
-        try:
-            raw = read_text(raw, "properties") if raw.strip() else {}
-        except UnreadableTextError as error:
-            return {}, [str(error)]
-    if raw is None or (isinstance(raw, str) and is_nothing(raw)):
-        return {}, []
-    if not isinstance(raw, Mapping):
-        return {}, [f"properties must be a mapping, not {describe_value(raw)}"]
-    properties = {_NAMES.get(normalize_key(str(key)), str(key)): value for key, value in raw.items()}
-    problems = [f"properties: {key} has no value" for key, value in properties.items() if value in (None, "")]
-    level = properties.get("consistencyLevel")
-    if isinstance(level, str) and level:
-        alike = {name.lower(): name for name in _LEVELS}
-        if level.lower() not in alike:
-            problems.append(f"properties: no consistencyLevel {level!r}{suggest(level, _LEVELS)}")
-        properties["consistencyLevel"] = alike.get(level.lower(), level)
-    for key in ("shardsNum", "partitionsNum"):
-        value = properties.get(key)
-        if isinstance(value, str) and value.isdecimal():
-            value = properties[key] = int(value)
-        if value not in (None, "") and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            problems.append(f"properties: {key} must be an integer of at least 1, not {describe_value(value)}")
-    return properties, problems
+    parsed = Parsed()
+    given = Reader(parsed).mapping(None if isinstance(raw, str) and is_nothing(raw) else raw, "properties")
+    properties = {_NAMES.get(normalize_key(key), key): value for key, value in given.items()}
+    reader = Reader(parsed, "properties: ")
+    for key, value in properties.items():
+        if value in (None, ""):
+            reader.refuse(f"{key} has no value")
+        elif key == "consistencyLevel" and isinstance(value, str):
+            properties[key] = next((level for level in _LEVELS if level.lower() == value.lower()), value)
+            if properties[key] not in _LEVELS:
+                reader.refuse(f"no consistencyLevel {value!r}{suggest(value, _LEVELS)}")
+        elif key in ("shardsNum", "partitionsNum"):
+            properties[key] = reader.value(value, key, SIZE)
+    return properties, parsed.problems
 
 
 def creation_params(properties: Mapping[str, Any]) -> dict[str, Any]:

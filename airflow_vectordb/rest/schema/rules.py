@@ -10,23 +10,25 @@ from typing import Any
 from airflow_vectordb.rest.schema.spec import (
     DATA_TYPES,
     DENSE_VECTORS,
+    ELEMENT_TYPES,
     FieldSpec,
     FunctionSpec,
     SchemaSpec,
     is_vector,
 )
 from airflow_vectordb.rest.spelling import article, show, suggest
+from airflow_vectordb.rest.values import BOOL, INT, Kind
 
-#: Parameters of fields -> type of their value.
-FIELD_PARAMS: Mapping[str, type] = {
-    "dim": int,
-    "max_length": int,
-    "max_capacity": int,
-    "enable_analyzer": bool,
-    "enable_match": bool,
-    "analyzer_params": object,
-    "multi_analyzer_params": object,
-    "mmap.enabled": bool,
+#: Parameters of fields -> what their value is; None: anything.
+FIELD_PARAMS: Mapping[str, Kind | None] = {
+    "dim": INT,
+    "max_length": INT,
+    "max_capacity": INT,
+    "enable_analyzer": BOOL,
+    "enable_match": BOOL,
+    "analyzer_params": None,
+    "multi_analyzer_params": None,
+    "mmap.enabled": BOOL,
 }
 FUNCTION_TYPES = ("BM25", "TextEmbedding", "Rerank", "MinHash")
 _KEY_TYPES = ("Int64", "VarChar")
@@ -37,19 +39,13 @@ _MOST_FIELDS = 64
 _INT_BITS = {"Int8": 8, "Int16": 16, "Int32": 32, "Int64": 64}
 
 
-def check_field(field: FieldSpec, refused: Collection[str] = ()) -> tuple[list[str], list[str]]:
+def check_field(field: FieldSpec, tried: Collection[str] = ()) -> Iterable[str]:
     """
     Check a field by itself.
 
-    :param refused: parameters that are given, but cannot be used: they are not missing
-    :return: what is wrong, and what may be wrong, one sentence each
+    :param tried: parameters that are given, but cannot be used: they are not missing
+    :return: what is wrong, one sentence each
     """
-    return [f"{field.name}: {problem}" for problem in _problems(field, refused)], [
-        f"{field.name}: {warning}" for warning in _warnings(field)
-    ]
-
-
-def _problems(field: FieldSpec, refused: Collection[str]) -> Iterable[str]:
     if not _NAME.fullmatch(field.name):
         yield "use letters, digits and underscores, no leading digit, and at most 255 characters"
     needed = []
@@ -61,10 +57,12 @@ def _problems(field: FieldSpec, refused: Collection[str]) -> Iterable[str]:
         needed.append("max_capacity")
         if not field.element_type:
             yield "an Array needs elementDataType"
+        elif field.element_type in DATA_TYPES and field.element_type not in ELEMENT_TYPES:
+            yield f"elements cannot be {field.element_type}"
     elif field.element_type:
         yield f"elementDataType is for arrays, and this is {article(field.type)}"
     for name in needed:
-        if name not in field.params and name not in refused:
+        if name not in field.params and name not in tried:
             yield f"{article(str(field))} needs {name}".replace("an Array<?>", "an Array")
     for name, (least, most) in _RANGES.items():
         value = field.params.get(name)
@@ -120,11 +118,6 @@ def _problems_of_default(field: FieldSpec) -> Iterable[str]:
         yield f"the default value {show(value)} is out of the range of {kind}"
     elif kind == "VarChar" and (length := len(value.encode())) > (most := field.params.get("max_length", length)):
         yield f"the default value has {length:,} bytes, and max_length is {most:,}"
-
-
-def _warnings(field: FieldSpec) -> Iterable[str]:
-    if field.nullable and is_vector(field.type):
-        yield "nullable vectors need a Milvus newer than 2.6"
 
 
 def check_schema(schema: SchemaSpec) -> Iterable[str]:

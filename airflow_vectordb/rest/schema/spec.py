@@ -15,6 +15,14 @@ DENSE_VECTORS = ("FloatVector", "Float16Vector", "BFloat16Vector", "Int8Vector",
 #: Types as the API spells them. A name that is not here may be one of a newer server.
 DATA_TYPES = tuple(name for name in FIELD_KINDS if name not in ("String", "Text"))
 
+#: Flags of fields -> as the API spells them.
+FLAGS = {
+    "is_primary": "isPrimary",
+    "is_partition_key": "isPartitionKey",
+    "is_clustering_key": "isClusteringKey",
+    "nullable": "nullable",
+}
+
 
 def is_vector(data_type: str) -> bool:
     """Return whether a data type is one of vectors."""
@@ -50,13 +58,7 @@ class FieldSpec:
     def body(self) -> dict[str, Any]:
         """Build the field as requests have it."""
         body: dict[str, Any] = {"fieldName": self.name, "dataType": self.type}
-        flags = {
-            "isPrimary": self.is_primary,
-            "isPartitionKey": self.is_partition_key,
-            "isClusteringKey": self.is_clustering_key,
-            "nullable": self.nullable,
-        }
-        body |= {name: True for name, value in flags.items() if value}
+        body |= {key: True for name, key in FLAGS.items() if getattr(self, name)}
         if self.element_type:
             body["elementDataType"] = self.element_type
         if self.params:

@@ -1,4 +1,4 @@
-"""Values of build parameters: as users and templates give them, as Milvus takes them, and whether two are equal."""
+"""Values of parameters: as users and templates give them, as Milvus takes them, and whether two are equal."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
+from math import inf
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
-from airflow_vectordb.rest.index.types import BOOL, FLAG, PARAM_KINDS, Kind
 from airflow_vectordb.rest.spelling import article, is_nothing, show
 
 #: Lists and mappings within each other: nobody writes more.
@@ -20,6 +20,33 @@ _INT64 = 2**63
 _TOO_LARGE = "is too large: numbers of 64 bits are what servers take"
 #: What is a number when servers write it as a text: spelt as Python and Go spell it.
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?")
+
+
+class Kind(NamedTuple):
+    """
+    What the value of a parameter is.
+
+    :param words: for messages, after "must be"
+    :param type: of the value; ``object``: a text, a number, or true or false
+    :param least: a smaller number is surely wrong
+    :param most: and so is a larger one
+    """
+
+    words: str
+    type: type
+    least: float = -inf
+    most: float = inf
+
+
+INT = Kind("an integer", int)
+COUNT = Kind("an integer of at least 0", int, 0)
+SIZE = Kind("an integer of at least 1", int, 1)
+AMOUNT = Kind("a number of at least 0", float, 0)
+SHARE = Kind("a number from 0 to 1", float, 0, 1)
+BOOL = Kind("true or false", bool)
+TEXT = Kind("a text", str)
+FLAG = Kind("true or false", str)  # Milvus's documentation has it as a text
+ANY = Kind("a text, a number, or true or false", object)
 
 
 def check_value(value: Any, kind: Kind | None) -> Any:
@@ -115,13 +142,8 @@ def _convert(value: Any, kind: Kind) -> Any:
     return number if kind.least <= number <= kind.most else None
 
 
-def parse_value(key: str, value: Any) -> Any:
-    """
-    Read the value of a parameter in a server's answer.
-
-    A number is one also from servers that write all values as texts.
-    """
-    kind = PARAM_KINDS.get(key)
+def parse_value(value: Any, kind: Kind | None) -> Any:
+    """Read the value of a parameter in a server's answer; some servers write all values as texts."""
     if not isinstance(value, str) or (kind is not None and kind.type is str):
         return value
     if value in ("true", "false"):
