@@ -16,8 +16,8 @@ _JINJA = ("{{", "{%", "{#")
 #: Letters that a misspelt name is away from the one that was meant.
 _MOST_SLIPS = 2
 _LONGEST_NAME = 255
-#: Names of collections and aliases.
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+#: Names that each Milvus takes.
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 
 def normalize_key(key: str) -> str:
@@ -77,12 +77,12 @@ def is_nothing(text: str) -> bool:
 def check_name(argument: str, name: str) -> list[str]:
     """Return what is wrong with the name of a collection or an alias to be created: what Milvus never accepts."""
     name = name.strip()
-    if _NAME.fullmatch(name):
+    if NAME.fullmatch(name):
         return []
     if len(name) > _LONGEST_NAME:
         return [f"{argument} {show(name, 30)} has {len(name):,} characters; a name has {_LONGEST_NAME} at most"]
     legal = re.sub(r"\W", "_", name, flags=re.ASCII)
-    legal = legal if _NAME.fullmatch(legal) else f"_{legal}"[:_LONGEST_NAME]
+    legal = legal if NAME.fullmatch(legal) else f"_{legal}"[:_LONGEST_NAME]
     return [
         f"{argument} {show(name, 30)}: use letters, digits and underscores, and no leading digit, as in "
         f"{show(legal, 30)}"

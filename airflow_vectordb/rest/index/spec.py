@@ -21,7 +21,7 @@ from airflow_vectordb.rest.index.types import (
     SCALAR,
 )
 from airflow_vectordb.rest.reading import SWITCH
-from airflow_vectordb.rest.spelling import article, suggest
+from airflow_vectordb.rest.spelling import NAME, article, suggest
 from airflow_vectordb.rest.text import sanitize_text
 from airflow_vectordb.rest.values import format_value, values_equal
 
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 _MOST_PROBLEMS = 50
 #: The field in which Milvus keeps what rows have beside the fields of the schema.
 _DYNAMIC = "$meta"
-#: A name that each Milvus takes; some also take others.
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 #: A field within an array of structs.
 _IN_STRUCT = re.compile(r"(?P<struct>[^\[\]]+)\[[^\[\]]+\]")
 #: The keys of a path in a JSON field, as ``meta["a"]['b']``.
@@ -116,7 +114,7 @@ class IndexSpec:
     @property
     def named(self) -> bool:
         """Whether :attr:`name` is asked for: a name that was given is; a field's only where each Milvus takes it."""
-        return self.index_name is not None or _NAME.fullmatch(self.field_name) is not None
+        return self.index_name is not None or NAME.fullmatch(self.field_name) is not None
 
     @property
     def place(self) -> tuple[str, ...]:

@@ -68,24 +68,12 @@ _CAGRA = {
     "ef": SIZE,
 }
 _DISK = {
-    "max_degree": SIZE,
-    "search_list_size": SIZE,
-    "pq_code_budget_gb": AMOUNT,
-    "pq_code_budget_gb_ratio": AMOUNT,
-    "disk_pq_code_budget_gb_ratio": AMOUNT,
-    "build_dram_budget_gb": AMOUNT,
-    "num_build_thread": COUNT,
-    "num_build_thread_ratio": AMOUNT,
-    "num_load_thread": COUNT,
-    "num_load_thread_ratio": AMOUNT,
-    "disk_pq_dims": COUNT,
-    "accelerate_build": BOOL,
-    "search_cache_budget_gb": AMOUNT,
-    "search_cache_budget_gb_ratio": AMOUNT,
-    "beamwidth": COUNT,
-    "beamwidth_ratio": AMOUNT,
-    "warm_up": BOOL,
-    "use_bfs_cache": BOOL,
+    **dict.fromkeys(("max_degree", "search_list_size"), SIZE),
+    **dict.fromkeys(("num_build_thread", "num_load_thread", "disk_pq_dims", "beamwidth"), COUNT),
+    **dict.fromkeys(("num_build_thread_ratio", "num_load_thread_ratio", "beamwidth_ratio"), AMOUNT),
+    **dict.fromkeys(("pq_code_budget_gb", "pq_code_budget_gb_ratio", "disk_pq_code_budget_gb_ratio"), AMOUNT),
+    **dict.fromkeys(("build_dram_budget_gb", "search_cache_budget_gb", "search_cache_budget_gb_ratio"), AMOUNT),
+    **dict.fromkeys(("accelerate_build", "warm_up", "use_bfs_cache"), BOOL),
 }
 _JSON_PATH = {"json_path": TEXT, "json_cast_type": TEXT, "json_cast_function": TEXT}
 _BITMAP = {"bitmap_cardinality_limit": SIZE}
@@ -189,24 +177,9 @@ PARAM_KINDS: Mapping[str, Kind] = {
 
 #: Parameters of searches, which are often taken for those of an index.
 SEARCH_PARAMS = frozenset(
-    {
-        "ef",
-        "nprobe",
-        "level",
-        "reorder_k",
-        "refine_k",
-        "search_list",
-        "drop_ratio_search",
-        "dim_max_score_ratio",
-        "radius",
-        "range_filter",
-        "max_empty_result_buckets",
-        "itopk_size",
-        "search_width",
-        "min_iterations",
-        "max_iterations",
-        "team_size",
-        "mh_search_with_jaccard",
-        "rbq_query_bits",
-    }
+    (
+        *("ef", "nprobe", "level", "reorder_k", "refine_k", "search_list", "drop_ratio_search", "dim_max_score_ratio"),
+        *("radius", "range_filter", "max_empty_result_buckets", "itopk_size", "search_width", "min_iterations"),
+        *("max_iterations", "team_size", "mh_search_with_jaccard", "rbq_query_bits"),
+    )
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,10 +10,12 @@ from typing import Any
 from airflow_vectordb.rest import collections, fields
 from airflow_vectordb.rest.collections import Collection
 from airflow_vectordb.rest.http.call import Call
+from airflow_vectordb.rest.schema.keys import FIELD_KEYS
 from airflow_vectordb.rest.schema.parsing import read_schema
 from airflow_vectordb.rest.schema.properties import SETTINGS
 from airflow_vectordb.rest.schema.rules import sizes
-from airflow_vectordb.rest.schema.spec import FieldSpec, SchemaSpec, is_vector
+from airflow_vectordb.rest.schema.spec import FLAGS, FieldSpec, SchemaSpec, is_vector
+from airflow_vectordb.rest.spelling import normalize_key
 from airflow_vectordb.rest.text import sanitize_text
 from airflow_vectordb.rest.values import format_value, values_equal
 
@@ -51,36 +53,33 @@ def compare(
     :return: what differs; empty: it is the same
     """
     raw = existing.raw
+    there = read_schema(raw, allow_unknown=True).spec or SchemaSpec(())
     found = {str(item["name"]): item for item in raw.get("fields") or ()}
-    there = {field.name: field for field in _fields(raw)}
+    fields_there = {field.name: field for field in there.fields}
     differences: list[Difference] = []
     for field in spec.fields:
-        if field.name not in there:
+        other = fields_there.pop(field.name, None)
+        if other is None:
             differences.append(_missing(name, field))
         else:
-            differences += _compare_field(name, field, there[field.name], found[field.name])
-    asked = {field.name for field in spec.fields}
-    differences += [
-        Difference(f"{field.name}: {field} -> not there") for field in there.values() if not asked & {field.name}
-    ]
+            differences += _compare_field(name, field, other, found[field.name])
+    differences += [Difference(f"{field.name}: {field} -> not there") for field in fields_there.values()]
     key: Mapping[str, Any] = next((item for item in found.values() if item.get("primaryKey")), {})
-    flags = {
-        "autoID": (key.get("autoId", raw.get("autoId")), spec.auto_id),
-        "enableDynamicField": (raw.get("enableDynamicField"), spec.enable_dynamic_field),
-    }
-    for name_of_flag, (has, asked_for) in flags.items():
-        if has is not None and bool(has) != asked_for:
-            text = f"{name_of_flag}: {format_value(bool(has))} -> {format_value(asked_for)}"
-            differences.append(Difference(text))
-    differences += _compare_functions(spec, raw)
+    if "autoId" in {**raw, **key} and there.auto_id != spec.auto_id:
+        differences.append(_changed("autoID", there.auto_id, spec.auto_id))
+    if "enableDynamicField" in raw and there.enable_dynamic_field != spec.enable_dynamic_field:
+        differences.append(_changed("enableDynamicField", there.enable_dynamic_field, spec.enable_dynamic_field))
+    if raw.get("functions") is not None:
+        differences += _compare_functions(spec, there)
     differences += _compare_properties(name, raw, properties or {})
     return differences
 
 
-def _fields(raw: Mapping[str, Any]) -> tuple[FieldSpec, ...]:
-    """Read the fields of a description as a schema's."""
-    parsed = read_schema(raw, allow_unknown=True).spec
-    return parsed.fields if parsed is not None else ()
+def _changed(
+    what: str, has: Any, asked: Any, alter: Callable[[], Call[None]] | None = None, unset: bool = False
+) -> Difference:
+    shown = "not set" if has is None else format_value(has)
+    return Difference(f"{what}: {shown} -> {format_value(asked)}", alter, unset)
 
 
 def _missing(name: str, field: FieldSpec) -> Difference:
@@ -93,17 +92,14 @@ def _missing(name: str, field: FieldSpec) -> Difference:
 def _compare_field(name: str, field: FieldSpec, there: FieldSpec, raw: Mapping[str, Any]) -> Iterator[Difference]:
     if str(field) != str(there):
         yield Difference(f"{field.name}: {there} -> {field}", _growth(name, field, there))
-    for attribute, key, words in (
-        ("is_primary", "primaryKey", "primary key"),
-        ("is_partition_key", "partitionKey", "partition key"),
-        ("is_clustering_key", "clusteringKey", "clustering key"),
-        ("nullable", "nullable", "nullable"),
-    ):
+    described = {FIELD_KEYS.get(normalize_key(key)) for key in raw}
+    for attribute, key in FLAGS.items():
         asked, has = getattr(field, attribute), getattr(there, attribute)
-        if key in raw and asked != has:
+        words = attribute.removeprefix("is_").replace("_", " ")
+        if key in described and asked != has:
             yield Difference(f"{field.name}: {'' if has else 'not '}{words} -> {'' if asked else 'not '}{words}")
     if field.default is not None and "defaultValue" in raw and not values_equal(field.default, there.default):
-        yield Difference(f"{field.name}: default {format_value(there.default)} -> {format_value(field.default)}")
+        yield _changed(f"{field.name}: default", there.default, field.default)
     shown = ("dim", *_GROWING)
     for key, value in field.params.items():
         if key in shown or (key in there.params and values_equal(value, there.params[key])):
@@ -111,9 +107,9 @@ def _compare_field(name: str, field: FieldSpec, there: FieldSpec, raw: Mapping[s
         has = there.params.get(key)
         if key == "mmap.enabled":
             alter = partial(fields.alter_properties, name, field.name, {key: value})
-            yield Difference(f"{field.name}: {key} {_known(has)} -> {format_value(value)}", alter)
+            yield _changed(f"{field.name}: {key}", has, value, alter)
         elif has is not None:
-            yield Difference(f"{field.name}: {key} {format_value(has)} -> {format_value(value)}")
+            yield _changed(f"{field.name}: {key}", has, value)
 
 
 def _growth(name: str, field: FieldSpec, there: FieldSpec) -> Callable[[], Call[None]] | None:
@@ -127,43 +123,28 @@ def _growth(name: str, field: FieldSpec, there: FieldSpec) -> Callable[[], Call[
     return partial(fields.alter_properties, name, field.name, changed) if changed else None
 
 
-def _compare_functions(spec: SchemaSpec, raw: Mapping[str, Any]) -> Iterable[Difference]:
-    if raw.get("functions") is None:
-        return
-    there = {str(item.get("name")): item for item in raw["functions"]}
+def _compare_functions(spec: SchemaSpec, there: SchemaSpec) -> Iterator[Difference]:
+    found = {function.name: function for function in there.functions}
     for function in spec.functions:
-        item = there.pop(function.name, None)
-        if item is None:
+        other = found.pop(function.name, None)
+        if other is None:
             yield Difference(f"function {function.name}: not there -> {function.type}")
             continue
-        facts = {
-            "type": (str(item.get("type")), function.type),
-            "inputFieldNames": (_names(item, "inputField"), ", ".join(function.inputs)),
-            "outputFieldNames": (_names(item, "outputField"), ", ".join(function.outputs)),
-        }
-        for key, (has, asked) in facts.items():
-            if has.casefold() != asked.casefold():
-                yield Difference(f"function {function.name}: {key} {has} -> {asked}")
-    for name, item in there.items():
-        yield Difference(f"function {name}: {item.get('type')} -> not there")
+        for key, asked in function.body().items():
+            if key in ("type", "inputFieldNames", "outputFieldNames") and asked != (has := other.body()[key]):
+                yield _changed(f"function {function.name}: {key}", has, asked)
+    for name, other in found.items():
+        yield Difference(f"function {name}: {other.type} -> not there")
 
 
-def _names(item: Mapping[str, Any], prefix: str) -> str:
-    return ", ".join(map(str, item.get(f"{prefix}Names") or item.get(f"{prefix}s") or ()))
-
-
-def _compare_properties(name: str, raw: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterable[Difference]:
+def _compare_properties(name: str, raw: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[Difference]:
     for key in SETTINGS:
         if key in asked and key in raw and not values_equal(raw[key], value := asked[key]):
-            yield Difference(f"{key}: {format_value(raw[key])} -> {format_value(value)}")
+            yield _changed(key, raw[key], value)
     there = {str(pair["key"]): pair.get("value") for pair in raw.get("properties") or ()}
     for key, value in asked.items():
         if key in SETTINGS:
             continue
         if key not in there or not values_equal(there[key], value):
             alter = partial(collections.alter_properties, name, {key: value})
-            yield Difference(f"{key}: {_known(there.get(key))} -> {format_value(value)}", alter, key not in there)
-
-
-def _known(value: Any) -> str:
-    return "not set" if value is None else format_value(value)
+            yield _changed(key, there.get(key), value, alter, key not in there)

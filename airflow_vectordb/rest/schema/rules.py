@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -16,7 +15,7 @@ from airflow_vectordb.rest.schema.spec import (
     SchemaSpec,
     is_vector,
 )
-from airflow_vectordb.rest.spelling import article, show, suggest
+from airflow_vectordb.rest.spelling import NAME, article, show, suggest
 from airflow_vectordb.rest.values import BOOL, INT, Kind
 
 #: Parameters of fields -> what their value is; None: anything.
@@ -32,7 +31,6 @@ FIELD_PARAMS: Mapping[str, Kind | None] = {
 }
 FUNCTION_TYPES = ("BM25", "TextEmbedding", "Rerank", "MinHash")
 _KEY_TYPES = ("Int64", "VarChar")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 #: Parameter -> the least and the most that it can be.
 _RANGES = {"dim": (2, 32768), "max_length": (1, 65535), "max_capacity": (1, 4096)}
 _MOST_FIELDS = 64
@@ -46,7 +44,7 @@ def check_field(field: FieldSpec, tried: Collection[str] = ()) -> Iterable[str]:
     :param tried: parameters that are given, but cannot be used: they are not missing
     :return: what is wrong, one sentence each
     """
-    if not _NAME.fullmatch(field.name):
+    if not NAME.fullmatch(field.name):
         yield "use letters, digits and underscores, no leading digit, and at most 255 characters"
     needed = []
     if field.type in DENSE_VECTORS:
