@@ -5,10 +5,9 @@ from __future__ import annotations
 import html
 import re
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from typing import Any
-from urllib.parse import unquote
 
 from airflow_vectordb.rest.text import sanitize_text
 
@@ -41,7 +40,6 @@ class Redactor:
         lower = {secret.lower() for secret in secrets}
         # Enough to look for: what has another one in it is found by that.
         self._signs = tuple(s for s in lower if not any(other != s and other in s for other in lower))
-        self._plain = not any(re.search(r"""["'\\/]""", sign) for sign in self._signs)
         # The longest first, so that no rest of one stays.
         self._pattern = _any_of(secrets, re.IGNORECASE)
         # In data, what is a word of its own, and may be a part of a name (`Milvus`, which is the first password of a
@@ -80,13 +78,7 @@ class Redactor:
 
     def finds(self, text: str) -> bool:
         """Return whether there may be something to take out; long texts with rare escapes are not looked through."""
-        if len(text) > LONG and "\\u" in text:
-            return True
-        if self._has(text):
-            return True
-        if self._plain and not _is_encoded(text):  # `\"` alone, as in all JSON within JSON
-            return False
-        return any(map(self._has, _decoded(text)))
+        return (len(text) > LONG and "\\u" in text) or self._has(text) or any(map(self._has, _decoded(text)))
 
     def _has(self, text: str) -> bool:
         lower = text.lower()
@@ -99,13 +91,11 @@ class Redactor:
         for _ in range(DEEPEST):
             if self._has(text):
                 text = pattern.sub(STARS, text)
-            if not _is_encoded(text) and '\\"' not in text:  # as most texts
-                return text
             # Where it is encoded, the decoded text is shown.
             found = next((plain for plain in _decoded(text) if self._has(plain) and pattern.search(plain)), None)
             if found is None:
                 return text
-            text = pattern.sub(STARS, found)
+            text = found
         return STARS
 
 
@@ -132,6 +122,8 @@ def _readings(secret: str) -> set[str]:
     for encode in (b64encode, urlsafe_b64encode):
         text = encode(encoded).decode()
         found |= {text, text.rstrip("=")}
+    # A secret may look encoded itself.
+    found |= {plain for reading in found for plain in _decoded(reading) if len(plain) >= SHORTEST_PASSWORD}
     return {reading for reading in found if reading.strip()}
 
 
@@ -139,50 +131,35 @@ def _in_cp1252(byte: int) -> str:
     return bytes([byte]).decode("cp1252", "ignore") or chr(byte)
 
 
-def _decoded(text: str) -> list[str]:
-    """Return what a text may stand for, by all orders of decoding it."""
-    found: list[str] = []
-    last = [text]
+def _decoded(text: str) -> Iterator[str]:
+    """Yield what a text may stand for: decoded once, twice and so on."""
     for _ in range(1 if len(text) > LONG else DEEPEST):
-        last = [plain for one in last for decode in _DECODERS if (plain := decode(one)) not in (one, text, *found)]
-        found += dict.fromkeys(last)
-    return found
-
-
-def _is_encoded(text: str) -> bool:
-    return ("\\" in text or "%" in text or "&" in text) and _ENCODED.search(text) is not None
-
-
-def _from_json(text: str) -> str:
-    if "\\" not in text:
-        return text
-    if not _RARE_ESCAPE.search(text):  # quotes alone, as in JSON within JSON
-        return text.replace('\\"', '"').replace("\\/", "/")
-    return _ESCAPES.sub(_unescaped, text)
+        if "\\" not in text and "%" not in text and "&" not in text:  # as most texts
+            return
+        if _RARE_ESCAPES.search(text):
+            plain = _ESCAPES.sub(_unescaped, text)
+        else:  # quotes alone, as in JSON within JSON
+            plain = text.replace('\\"', '"').replace("\\/", "/")
+        if plain == text:
+            return
+        yield (text := plain)
 
 
 def _unescaped(match: re.Match[str]) -> str:
-    code, octets, sign = match.groups()
+    code, octets, sign, entity = match.groups()
     if code:
         return bytes.fromhex(code.replace("\\u", "")).decode("utf-16-be", "replace")
     if octets:
-        raw = bytes.fromhex(octets.replace("\\x", ""))
+        raw = bytes.fromhex(re.sub(r"\\x|%", "", octets))
         try:
             return raw.decode()
         except UnicodeDecodeError:
             return raw.decode("latin-1")
-    return sign or ""
+    return sign or html.unescape(entity)
 
 
-def _from_url(text: str) -> str:
-    return unquote(text) if "%" in text else text
-
-
-def _from_html(text: str) -> str:
-    return html.unescape(text) if "&" in text else text
-
-
-_RARE_ESCAPE = re.compile(r"""\\[ux'\\]""")
-_ENCODED = re.compile(r"""%[0-9a-fA-F]{2}|&|\\[ux'\\/]""")
-_ESCAPES = re.compile(r"""((?:\\u[0-9a-fA-F]{4})+)|((?:\\x[0-9a-fA-F]{2})+)|\\(["'\\/])""")
-_DECODERS: tuple[Callable[[str], str], ...] = (_from_json, _from_url, _from_html)
+#: Escapes of JSON, of Python's bytes and URLs, and of HTML.
+_ESCAPES = re.compile(
+    r"""((?:\\u[0-9a-fA-F]{4})+)|((?:\\x[0-9a-fA-F]{2})+|(?:%[0-9a-fA-F]{2})+)|\\(["'\\/])|(&\#?\w{1,32};)"""
+)
+_RARE_ESCAPES = re.compile(r"""\\[ux'\\]|%[0-9a-fA-F]{2}|&""")

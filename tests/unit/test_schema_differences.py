@@ -61,7 +61,7 @@ class TestComparison:
             ([{**ID, "autoID": True}, TITLE, VECTOR], ("autoID: false -> true", False)),
             (
                 [ID, {**TITLE, "elementTypeParams": {"max_length": 256, "mmap.enabled": True}}, VECTOR],
-                ("title: mmap.enabled not set -> true", True),
+                ("title: mmap.enabled: not set -> true", True),
             ),
         ],
     )
@@ -72,7 +72,7 @@ class TestComparison:
         year = {"fieldName": "year", "dataType": "Int64", "defaultValue": 5}
         existing = described(with_fields(year))
         assert differences(with_fields(year), existing) == []
-        assert differences(with_fields({**year, "defaultValue": 6}), existing) == [("year: default 5 -> 6", False)]
+        assert differences(with_fields({**year, "defaultValue": 6}), existing) == [("year: default: 5 -> 6", False)]
 
     def test_arrays(self) -> None:
         tags = {
