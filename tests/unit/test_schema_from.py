@@ -110,9 +110,9 @@ def test_what_fits_no_type(tmp_path: Path, columns: dict[str, Any], words: str) 
 @pytest.mark.parametrize(
     ("lists", "words"),
     [
-        ([[0.5] * 15, [0.5] * 16, None], "lists of 15 and 16 numbers, and 1 null; vectors"),
-        ([[0.5] * n for n in (3, 0, 2)], "lists of 0, 2 and 3 numbers; vectors"),
-        ([[0.5] * n for n in range(1, 9)], "lists of 5 lengths or more, up to 8 numbers; vectors"),
+        ([[0.5] * 15, [0.5] * 16, None], "lists of 15 to 16 numbers, and 1 null; vectors"),
+        ([[0.5] * n for n in (3, 0, 2)], "lists of 0 to 3 numbers; vectors"),
+        ([[0.5] * n for n in range(1, 9)], "lists of 1 to 8 numbers; vectors"),
         ([[1, 2], [3, 4]], "lists of int64; vectors"),
         ([[0.5], [0.5]], "lists of double; vectors"),
     ],

@@ -24,8 +24,6 @@ _KEY_NAMES = ("id", "pk", "key", "uuid", "_id")
 #: Rows whose values are compared to see whether a column can be the key.
 _ROWS_OF_KEYS = 1_000_000
 _BATCH_ROWS = 4_096
-#: Lengths of lists that are kept of a column.
-_LENGTHS = 5
 
 
 def schema_from(stream: IO[bytes], name: str, *, key: str | None = None) -> dict[str, Any]:
@@ -92,8 +90,8 @@ class _Column:
     nulls: int = 0
     #: Bytes of the longest text, also within lists.
     longest: int = 0
+    #: Of lists: the shortest and the longest of each batch.
     lengths: set[int] = field(default_factory=set)
-    least: int = 0
     most: int = 0
     keys: set[Any] | None = field(default_factory=set)
 
@@ -106,9 +104,7 @@ class _Column:
         if pa.types.is_fixed_size_list(self.type):
             self.lengths.add(self.type.list_size)
         elif _is_list(self.type):
-            # A few lengths are enough to know that they differ, and the largest.
-            found = set(pc.unique(pc.list_value_length(values)).to_pylist()) - {None}
-            self.lengths = {*sorted(self.lengths | found)[-_LENGTHS:]}
+            self.lengths |= {*pc.min_max(pc.list_value_length(values)).as_py().values()} - {None}
         texts = pc.list_flatten(values) if _is_list(self.type) else values
         if _is_text(texts.type) and len(texts):
             self.longest = max(self.longest, pc.max(pc.binary_length(texts)).as_py() or 0)
@@ -124,16 +120,12 @@ class _Column:
             if len(self.keys) < self.rows:
                 self.keys = None
 
-    @property
-    def can_be_key(self) -> bool:
-        """Whether no row lacks it, and no two have the same, as far as that was compared."""
-        return self.keys is not None and self.nulls == 0
-
     def field_type(self, key: _Column | None) -> dict[str, Any]:
         """Return type and flags as a field has them; ValueError says why there are none."""
-        if self is key:  # integers of other sizes are no keys
-            return {**({"dataType": "Int64"} if pa.types.is_integer(self.type) else self._type()), "isPrimary": True}
-        return {**self._type(), **({"nullable": True} if self.nulls else {})}
+        if self is not key:
+            return {**self._type(self.type), **({"nullable": True} if self.nulls else {})}
+        # Integers of other sizes are no keys.
+        return {**self._type(pa.int64() if pa.types.is_integer(self.type) else self.type), "isPrimary": True}
 
     def not_vectors(self) -> str | None:
         """Return why lists of numbers that look like vectors are none; None: they do not."""
@@ -143,20 +135,16 @@ class _Column:
             return None
         if len(self.lengths) == 1:
             return f"lists of {self.type.value_type}; vectors are lists of float or double, with 2 numbers or more"
-        if len(self.lengths) == _LENGTHS:
-            found = f"{_LENGTHS} lengths or more, up to {max(self.lengths):,}"
-        else:
-            *most, last = (f"{length:,}" for length in sorted(self.lengths)) if self.lengths else ("no",)
-            found = f"{', '.join(most)} and {last}" if most else last
+        found = f"{min(self.lengths):,} to {max(self.lengths):,}" if self.lengths else "no"
         nulls = f", and {self.nulls:,} null" if self.nulls else ""
         return f"lists of {found} numbers{nulls}; vectors of a field have one length, and none is null"
 
-    def _type(self) -> dict[str, Any]:
-        types, kind = pa.types, self.type
-        if types.is_fixed_size_binary(kind):
-            return _with_params("BinaryVector", dim=8 * kind.byte_width)
+    def _type(self, kind: Any) -> dict[str, Any]:
+        types = pa.types
         if _is_list(kind):
             return self._list_type(kind.value_type)
+        if types.is_fixed_size_binary(kind):
+            return _with_params("BinaryVector", dim=8 * kind.byte_width)
         if types.is_struct(kind) and {item.name for item in kind} == {"indices", "values"}:
             return {"dataType": "SparseFloatVector"}
         if types.is_struct(kind) or types.is_map(kind) or types.is_null(kind):
@@ -216,4 +204,5 @@ def _choose_key(columns: Iterable[_Column], asked: str | None, name: str) -> _Co
             raise InvalidParametersError([f"{name}: no column {asked!r}{suggest(asked, by_name)}"], "file")
         return by_name[asked]
     names = [*_KEY_NAMES, *(one for one in by_name if one.endswith("_id"))]
-    return next((by_name[one] for one in names if one in by_name and by_name[one].can_be_key), None)
+    # No row lacks it, and no two have the same, as far as that was compared.
+    return next((c for c in map(by_name.get, names) if c is not None and c.keys is not None and not c.nulls), None)
