@@ -140,9 +140,10 @@ def functions_of_calls() -> dict[str, str]:
         module = getattr(rest, name)
         if not inspect.ismodule(module):
             continue
-        for function in (getattr(module, one) for one in module.__all__):
-            if inspect.isfunction(function) and (path := re.search(r'Call\(\s*"(\S+)"', inspect.getsource(function))):
-                found[f"{name}.{function.__name__}"] = path[1]
+        for name_of_it, function in inspect.getmembers(module, inspect.isfunction):
+            path = re.search(r'Call\(\s*"(\S+)"', inspect.getsource(function))
+            if path and not name_of_it.startswith("_"):
+                found[f"{name}.{name_of_it}"] = path[1]
     return found
 
 
