@@ -19,7 +19,7 @@ class TestArguments:
         [
             ({}, "schema or dimension is missing"),
             ({"schema": DOCS, "dimension": 4}, "exclude each other"),
-            ({"dimension": 1}, "dimension must be from 2 to 32,768, not 1"),
+            ({"dimension": 1}, "dimension must be an integer from 2 to 32,768, not 1"),
             ({"schema": {"fields": [{"fieldName": "id", "isPrimaryKey": True}]}}, "did you mean 'isPrimary'?"),
             (
                 {"schema": {"fields": [{"fieldName": "{{ id }}", "isPrimaryKey": True}]}},

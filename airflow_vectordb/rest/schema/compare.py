@@ -13,7 +13,6 @@ from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.schema.keys import FIELD_KEYS
 from airflow_vectordb.rest.schema.parsing import read_schema
 from airflow_vectordb.rest.schema.properties import SETTINGS
-from airflow_vectordb.rest.schema.rules import sizes
 from airflow_vectordb.rest.schema.spec import FLAGS, FieldSpec, SchemaSpec, is_vector
 from airflow_vectordb.rest.spelling import normalize_key
 from airflow_vectordb.rest.text import sanitize_text
@@ -116,11 +115,10 @@ def _growth(name: str, field: FieldSpec, there: FieldSpec) -> Callable[[], Call[
     """Return what makes the call that makes a field's values larger; None if it is more than that."""
     if (field.type, field.element_type) != (there.type, there.element_type) or is_vector(field.type):
         return None
-    before, after = sizes(there.params), sizes(field.params)
-    changed = {key: after[key] for key in _GROWING if key in after and after[key] != before.get(key)}
-    if any(value < before.get(key, value) for key, value in changed.items()):
+    sizes = {key: value for key, value in field.params.items() if key in _GROWING and value != there.params.get(key)}
+    if not sizes or any(value < there.params.get(key, value) for key, value in sizes.items()):
         return None
-    return partial(fields.alter_properties, name, field.name, changed) if changed else None
+    return partial(fields.alter_properties, name, field.name, sizes)
 
 
 def _compare_functions(spec: SchemaSpec, there: SchemaSpec) -> Iterator[Difference]:

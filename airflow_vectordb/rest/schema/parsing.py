@@ -10,7 +10,7 @@ from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.notation import UnreadableTextError, read_given
 from airflow_vectordb.rest.reading import Parsed, Reader
 from airflow_vectordb.rest.schema.keys import DESCRIPTION_KEYS, FIELD_KEYS, FUNCTION_KEYS, PASSED_ON, SCHEMA_KEYS
-from airflow_vectordb.rest.schema.rules import FIELD_PARAMS, FUNCTION_TYPES, check_field, check_schema
+from airflow_vectordb.rest.schema.rules import DEFAULTS, FIELD_PARAMS, FUNCTION_TYPES, check_field, check_schema
 from airflow_vectordb.rest.schema.spec import DATA_TYPES, FLAGS, FieldSpec, FunctionSpec, SchemaSpec, is_vector
 from airflow_vectordb.rest.spelling import describe_value, is_later, near_miss, normalize_key, show
 from airflow_vectordb.rest.values import BOOL
@@ -154,12 +154,15 @@ def _field(raw: Any, number: int, reader: Reader) -> tuple[FieldSpec, bool] | No
     auto_id = _flag(given, "autoID", reader)
     if not name or not data_type:
         return None
+    default = _plain_default(given.get("defaultValue"))
+    if default is not None and data_type in DEFAULTS:
+        default = reader.value(default, "defaultValue", DEFAULTS[data_type])
     spec = FieldSpec(
         name,
         data_type,
         element_type=element or "",
         params=params,
-        default=_plain_default(given.get("defaultValue")),
+        default=default,
         description=str(given.get("description") or ""),
         **flags,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
 
 from airflow_vectordb.rest.schema.spec import (
     DATA_TYPES,
@@ -16,13 +15,13 @@ from airflow_vectordb.rest.schema.spec import (
     is_vector,
 )
 from airflow_vectordb.rest.spelling import NAME, article, show, suggest
-from airflow_vectordb.rest.values import BOOL, INT, Kind
+from airflow_vectordb.rest.values import BOOL, Kind
 
 #: Parameters of fields -> what their value is; None: anything.
 FIELD_PARAMS: Mapping[str, Kind | None] = {
-    "dim": INT,
-    "max_length": INT,
-    "max_capacity": INT,
+    "dim": Kind("an integer from 2 to 32,768", int, 2, 32768),
+    "max_length": Kind("an integer from 1 to 65,535", int, 1, 65535),
+    "max_capacity": Kind("an integer from 1 to 4,096", int, 1, 4096),
     "enable_analyzer": BOOL,
     "enable_match": BOOL,
     "analyzer_params": None,
@@ -31,10 +30,13 @@ FIELD_PARAMS: Mapping[str, Kind | None] = {
 }
 FUNCTION_TYPES = ("BM25", "TextEmbedding", "Rerank", "MinHash")
 _KEY_TYPES = ("Int64", "VarChar")
-#: Parameter -> the least and the most that it can be.
-_RANGES = {"dim": (2, 32768), "max_length": (1, 65535), "max_capacity": (1, 4096)}
 _MOST_FIELDS = 64
-_INT_BITS = {"Int8": 8, "Int16": 16, "Int32": 32, "Int64": 64}
+#: Types of fields -> what their default value is.
+DEFAULTS: Mapping[str, Kind] = {
+    **{f"Int{n}": Kind(f"an Int{n}", int, -(2 ** (n - 1)), 2 ** (n - 1) - 1) for n in (8, 16, 32, 64)},
+    **dict.fromkeys(("Float", "Double"), Kind("a number", float)),
+    "Bool": BOOL,
+}
 
 
 def check_field(field: FieldSpec, tried: Collection[str] = ()) -> Iterable[str]:
@@ -62,24 +64,24 @@ def check_field(field: FieldSpec, tried: Collection[str] = ()) -> Iterable[str]:
     for name in needed:
         if name not in field.params and name not in tried:
             yield f"{article(str(field))} needs {name}".replace("an Array<?>", "an Array")
-    for name, (least, most) in _RANGES.items():
-        value = field.params.get(name)
-        if value is None:
-            continue
-        if name not in needed and field.type in DATA_TYPES:
+    for name in ("dim", "max_length", "max_capacity"):
+        if name in field.params and name not in needed and field.type in DATA_TYPES:
             yield f"{name} is not for {article(field.type)}"
-        elif isinstance(value, int) and not least <= value <= most:
-            yield f"{name} must be from {least:,} to {most:,}, not {value:,}"
-        elif name == "dim" and field.type == "BinaryVector" and isinstance(value, int) and value % 8:
-            yield f"the dim of a BinaryVector is a multiple of 8, not {value}"
+    if field.type == "BinaryVector" and (dim := field.params.get("dim", 8)) % 8:
+        yield f"the dim of a BinaryVector is a multiple of 8, not {dim}"
     for name in ("enable_analyzer", "enable_match", "analyzer_params"):
         if name in field.params and field.type not in ("VarChar", "Text") and field.type in DATA_TYPES:
             yield f"{name} is for VarChar fields, and this is {article(field.type)}"
     if field.params.get("enable_match") and not field.params.get("enable_analyzer"):
         yield "enable_match needs enable_analyzer"
     yield from _problems_of_keys(field)
-    if field.default is not None:
-        yield from _problems_of_default(field)
+    if field.default is not None and (field.type in ("Array", "JSON") or is_vector(field.type)):
+        yield f"{article(field.type)} cannot have a default value"
+    elif field.type == "VarChar" and field.default is not None:
+        if not isinstance(field.default, str):
+            yield f"defaultValue must be a text, not {show(field.default)}"
+        elif (size := len(field.default.encode())) > (most := field.params.get("max_length", size)):
+            yield f"defaultValue has {size:,} bytes, and max_length is {most:,}"
 
 
 def _problems_of_keys(field: FieldSpec) -> Iterable[str]:
@@ -97,25 +99,6 @@ def _problems_of_keys(field: FieldSpec) -> Iterable[str]:
             yield f"a partition key is an Int64 or a VarChar, not {article(field.type)}"
         if field.nullable:
             yield "a partition key cannot be nullable"
-
-
-def _problems_of_default(field: FieldSpec) -> Iterable[str]:
-    value, kind = field.default, field.type
-    if kind in ("Array", "JSON") or is_vector(kind):
-        yield f"{article(kind)} cannot have a default value"
-        return
-    fits = {
-        **dict.fromkeys(_INT_BITS, isinstance(value, int) and not isinstance(value, bool)),
-        **dict.fromkeys(("Float", "Double"), isinstance(value, int | float) and not isinstance(value, bool)),
-        "Bool": isinstance(value, bool),
-        "VarChar": isinstance(value, str),
-    }
-    if not fits.get(kind, True):
-        yield f"the default value {show(value)} is no {kind}"
-    elif kind in _INT_BITS and not -(1 << _INT_BITS[kind] - 1) <= value < 1 << _INT_BITS[kind] - 1:
-        yield f"the default value {show(value)} is out of the range of {kind}"
-    elif kind == "VarChar" and (length := len(value.encode())) > (most := field.params.get("max_length", length)):
-        yield f"the default value has {length:,} bytes, and max_length is {most:,}"
 
 
 def check_schema(schema: SchemaSpec) -> Iterable[str]:
@@ -180,8 +163,3 @@ def _problems_of_bm25(function: FunctionSpec, fields: Mapping[str, FieldSpec], w
     for field in (fields[name] for name in function.outputs if name in fields):
         if field.type != "SparseFloatVector":
             yield f"{where}: BM25 fills a SparseFloatVector, and {field.name!r} is {article(field.type)}"
-
-
-def sizes(params: Mapping[str, Any]) -> dict[str, int]:
-    """Return those parameters of a field that say how large its values are, as numbers."""
-    return {name: int(params[name]) for name in _RANGES if str(params.get(name, "")).isdecimal()}

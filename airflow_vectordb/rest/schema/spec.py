@@ -53,7 +53,14 @@ class FieldSpec:
     description: str = ""
 
     def __str__(self) -> str:
-        return type_text(self.type, self.element_type, self.params)
+        """Write the type as people read it: ``VarChar(512)``, ``FloatVector(768)``, ``Array<VarChar(20)>(100)``."""
+
+        def with_size(name: str, key: str) -> str:
+            return f"{name}({self.params[key]})" if self.params.get(key) is not None else name
+
+        if self.type == "Array":
+            return with_size(f"Array<{with_size(self.element_type or '?', 'max_length')}>", "max_capacity")
+        return with_size(self.type, "dim" if is_vector(self.type) else "max_length")
 
     def body(self) -> dict[str, Any]:
         """Build the field as requests have it."""
@@ -134,15 +141,3 @@ class SchemaSpec:
             tuple(Function(function.name, function.type, function.outputs) for function in self.functions),
             enable_dynamic_field=self.enable_dynamic_field,
         )
-
-
-def type_text(data_type: str, element_type: str = "", params: Mapping[str, Any] | None = None) -> str:
-    """Write a type as people read it: ``VarChar(512)``, ``FloatVector(768)``, ``Array<VarChar(20)>(100)``."""
-    params = params or {}
-
-    def with_size(name: str, key: str) -> str:
-        return f"{name}({params[key]})" if params.get(key) is not None else name
-
-    if data_type == "Array":
-        return with_size(f"Array<{with_size(element_type or '?', 'max_length')}>", "max_capacity")
-    return with_size(data_type, "dim" if is_vector(data_type) else "max_length")
