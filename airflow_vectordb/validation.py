@@ -1,7 +1,7 @@
-"""Checks of what users give to operators and sensors: when a DAG is parsed, and when templates are rendered.
+"""Checks of arguments of operators and sensors: when a DAG is parsed, and after templates are rendered.
 
-The functions ``check_…`` are for when a DAG is parsed: what is rendered later, or comes from another task, passes.
-Those that are called ``validate_…`` or ``parse_…`` are for after that. What is wrong is a list, one sentence each.
+Functions called ``check_…`` are for DAG parsing: values that are rendered later, or come from another task, pass.
+Functions called ``validate_…`` and ``parse_…`` are for rendered values. Problems are lists of sentences.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from airflow_vectordb.assets import check_assets
 #: Seconds: a shorter ``poll_interval`` would be a busy loop.
 SHORTEST_POLL_INTERVAL = 0.1
 DEFAULT_POLL_INTERVAL = 30.0
-#: Arguments of operators and sensors, as far as they have them, that are true or false.
+#: Boolean arguments of operators and sensors.
 FLAGS = (
     *("wait_for_completion", "deferrable", "flush", "strict", "allow_unknown", "alter", "drop_aliases"),
     *("allow_missing", "keep_staged", "check_loaded"),
     *("soft_fail", "never_fail", "silent_fail", "exponential_backoff"),  # of Airflow's sensors
 )
-#: Arguments, as far as a class has them, that are one name or path if they are given.
+#: Optional arguments that are a single name or path.
 OPTIONAL_NAMES = (
     *("database", "partition_name", "key_field", "replace_documents", "anns_field"),
     *("source_conn_id", "stage_conn_id", "stage_to", "bad_rows_path"),
 )
-#: No server counts as far.
+#: More than any server has.
 _MOST_ROWS = 2**63
 
 
@@ -39,13 +39,13 @@ def seconds_of(value: timedelta | float) -> float:
 
 
 def check_choice(name: str, value: Any, literal: Any) -> list[str]:
-    """Check an argument that is one of the words of a ``Literal``."""
+    """Check an argument that must be a value of a ``Literal``."""
     choices = get_args(literal)
     return [] if value in choices else [f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}"]
 
 
 def check_seconds(name: str, value: Any, least: float = 0.0) -> list[str]:
-    """Check an argument that is a time: seconds, of which ``least`` are needed, or a timedelta; None is fine."""
+    """Check an argument that is a time of at least ``least`` seconds, or a timedelta; None is valid."""
     if value is None:
         return []
     try:
@@ -61,7 +61,7 @@ def check_seconds(name: str, value: Any, least: float = 0.0) -> list[str]:
 
 
 def check_flags(**values: Any) -> list[str]:
-    """Check arguments that are true or false: of a text like "no", Python would make true."""
+    """Check boolean arguments: Python would treat a string like "no" as true."""
     return [
         f"{name} must be True or False, not {rest.spelling.show(v)}"
         for name, v in values.items()
@@ -70,7 +70,7 @@ def check_flags(**values: Any) -> list[str]:
 
 
 def check_common(given: Mapping[str, Any]) -> list[str]:
-    """Check the arguments that several classes have, by name; others among them are ignored."""
+    """Check the arguments that several classes share, by name; others are ignored."""
     outlets, inlets = given.get("outlets"), given.get("inlets")
     assets = [part for one in (outlets, inlets) for part in (one if isinstance(one, list | tuple | set) else [one])]
     needed = {"milvus_conn_id": given["milvus_conn_id"]} if "milvus_conn_id" in given else {}
@@ -88,9 +88,9 @@ def check_common(given: Mapping[str, Any]) -> list[str]:
 
 def take_times(arguments: dict[str, Any], *names: str) -> list[str]:
     """
-    Let times that Airflow's own classes take be numbers and timedeltas alike.
+    Convert times for Airflow's own classes, so that numbers and timedeltas are both accepted.
 
-    :param arguments: of an operator, ``default_args`` among them; times become timedeltas, wrong ones one of 1 s
+    :param arguments: of an operator, including ``default_args``; times become timedeltas, invalid ones of 1 s
     """
     problems: list[str] = []
     for name in names:
@@ -103,7 +103,7 @@ def take_times(arguments: dict[str, Any], *names: str) -> list[str]:
 
 
 def raise_if_invalid(task_id: str, *problems: str) -> None:
-    """Refuse arguments when the DAG is parsed, by a ValueError with everything that is wrong."""
+    """Refuse arguments when the DAG is parsed, with a ValueError that lists all problems."""
     if problems:
         raise ValueError(f"task {task_id}: {'; '.join(problems)}")
 
@@ -112,22 +112,21 @@ def validate_rendered(**values: Any) -> list[str]:
     """
     Check arguments that must be a name after rendering.
 
-    What Jinja makes of a list or of a missing XCom is a text as well, and the name of nothing: waiting for it would
-    never end.
+    Jinja also renders lists and missing XComs to text, which is no valid name: waiting for it would never end.
     """
     return [problem for name, value in values.items() if (problem := _not_a_name(name, value))]
 
 
 def validate_target(values: Mapping[str, Any], given: Iterable[str]) -> None:
     """
-    Check after rendering what all tasks have in common, and that no argument that was given has got lost.
+    Check the arguments common to all tasks after rendering, and that no argument has rendered to None.
 
     :param given: templated arguments that were not None or "". That means all, or whatever exists: no template means it
     :raises InvalidParametersError: with everything that is wrong
     """
     given = list(given)
     lost = {name: None for name in given if values.get(name) is None}
-    # A path may be an object of its own.
+    # Paths may be objects.
     names = {name: values[name] for name in OPTIONAL_NAMES if name in given and not hasattr(values[name], "open")}
     database = {"database": values["database"]} if values["database"] else {}
     problems = validate_rendered(**{"milvus_conn_id": values["milvus_conn_id"], **database, **names, **lost})
@@ -147,20 +146,20 @@ def check_literal(**values: Any) -> list[str]:
 
 
 def check_new_name(**values: Any) -> list[str]:
-    """Check names of what is to be created, when the DAG is parsed."""
+    """Check names of objects to be created, when the DAG is parsed."""
     problems = check_literal(**values)
     texts = {name: v for name, v in values.items() if isinstance(v, str) and not rest.spelling.has_template(v)}
     return problems or [problem for name, v in texts.items() for problem in rest.spelling.check_name(name, v)]
 
 
 def validate_new_name(**values: Any) -> list[str]:
-    """Check names of what is to be created, after rendering."""
+    """Check names of objects to be created, after rendering."""
     problems = validate_rendered(**values)
     return problems or [problem for name, v in values.items() for problem in rest.spelling.check_name(name, v)]
 
 
 def check_literals(**values: Any) -> list[str]:
-    """Check arguments that must be a name, or several; None is fine."""
+    """Check arguments that must be one or more names; None is valid."""
     problems: list[str] = []
     for argument, value in values.items():
         if isinstance(value, list | tuple | set | frozenset):
@@ -182,7 +181,7 @@ def parse_names(argument: str, given: str | Iterable[str] | None, **others: Any)
         names = _by_position(argument, given)
     problems = validate_rendered(**others, **names)
     if given is not None and not names:
-        # A list that was made, and nothing found to put into it: that does not mean everything.
+        # An empty list does not mean everything.
         problems.append(_is_empty(argument))
     if problems:
         raise rest.errors.InvalidParametersError(problems)
@@ -193,7 +192,7 @@ def check_index_params(raw: Any, extensions: Sequence[str], *, allow_unknown: bo
     """
     Check index parameters, but not their values.
 
-    Everything that is wrong with values is reported together with what the schema says.
+    Problems with values are reported later, together with those that the schema reveals.
     """
     normalize_key = rest.spelling.normalize_key
     parsing = rest.index.parsing
@@ -220,7 +219,7 @@ def check_index_params(raw: Any, extensions: Sequence[str], *, allow_unknown: bo
 
 
 def check_schema(schema: Any, dimension: Any, extensions: Sequence[str], *, allow_unknown: bool = False) -> list[str]:
-    """Check a schema, or the dimension in place of one. If a part of it is known later, only its keys are checked."""
+    """Check a schema or dimension. If a part is known later, only the keys are checked."""
     if (schema is None) == (dimension is None):
         return ["schema or dimension is missing" if schema is None else "schema and dimension exclude each other"]
     parsing = rest.schema.parsing
@@ -239,12 +238,12 @@ def check_schema(schema: Any, dimension: Any, extensions: Sequence[str], *, allo
 def check_indexes_of_schema(
     schema: Any, index_params: Any, extensions: Sequence[str], *, allow_unknown: bool = False
 ) -> list[str]:
-    """Check index parameters against the schema that the collection will have, if both are known by now."""
+    """Check index parameters against the new collection's schema, if both are known."""
     if _is_later(schema, extensions) or _is_later(index_params, extensions):
         return []
     parsed = rest.schema.parsing.read_schema(schema, allow_unknown=allow_unknown)
     specs, indexes = rest.index.spec.read_index_params(index_params, allow_unknown=allow_unknown)
-    # Of structs nothing is known here; what is malformed is refused in any case.
+    # Structs are not checked here; malformed parameters are refused in any case.
     if parsed.spec is None or parsed.problems or parsed.spec.extra or indexes.malformed:
         return []
     problems = list(indexes.problems)
@@ -266,7 +265,7 @@ def _is_later(value: Any, extensions: Sequence[str]) -> bool:
 
 
 def check_properties(properties: Any, extensions: Sequence[str]) -> list[str]:
-    """Check properties of a collection, as they stand in the DAG file."""
+    """Check the properties of a collection when the DAG is parsed."""
     is_file = isinstance(properties, str) and properties.endswith(tuple(extensions))
     if properties is None or is_file or rest.spelling.is_later(properties):
         return []
@@ -283,21 +282,21 @@ def check_range(name: str, value: Any, least: float, most: float, kind: type[int
 
 
 def check_size(name: str, value: Any, most: int = 2**31) -> list[str]:
-    """Check an argument that is a number of things, at least one."""
+    """Check an argument that is a positive integer."""
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
         return []
     return [f"{name} must be a whole number from 1 to {most:,}, not {rest.spelling.show(value)}"]
 
 
 def check_list(name: str, value: Any) -> list[str]:
-    """Check an argument that is a list, after rendering: Python would iterate over a text or a mapping, too."""
+    """Check an argument that is a list, after rendering: Python would also iterate over a string or a mapping."""
     if not isinstance(value, str | bytes | Mapping):
         return []
     return [f"{name} is {rest.spelling.show(value)}, and must be a list: pass a task's output itself"]
 
 
 def check_mapping(name: str, value: Any) -> list[str]:
-    """Check an argument that is a mapping, after rendering; None is fine."""
+    """Check an argument that is a mapping, after rendering; None is valid."""
     if value is None or isinstance(value, Mapping):
         return []
     return [f"{name} is {rest.spelling.show(value)}, and must be a mapping"]
@@ -322,10 +321,10 @@ def parse_rows(name: str, value: Any) -> tuple[int, list[str]]:
 
 
 def _to_count(value: Any) -> int | None:
-    """Convert a whole number of any kind that can be a count (NumPy's are numbers, too); None: it is none."""
-    if isinstance(value, Mapping):  # what an ingest has returned
+    """Convert any whole number, including NumPy's; None: not a count."""
+    if isinstance(value, Mapping):  # the result of an ingest
         return _to_count(value.get("rows"))
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):  # one for each mapped task
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):  # results of mapped tasks
         counts = [_to_count(one) for one in value]
         return None if None in counts else sum(filter(None, counts))
     try:

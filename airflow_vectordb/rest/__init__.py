@@ -1,4 +1,4 @@
-"""Milvus's RESTful API v2, with no Airflow in it.
+"""Milvus's RESTful API v2, without Airflow.
 
 A call is made by a function (``indexes.describe("docs", "vector")``) and sent by a client::
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         users,
     )
 
-    # Used by the rest of this package, and no part of the public face; so is Session.
+    # Used within this package, and not public; the same applies to Session.
     from airflow_vectordb.rest import driver as driver
     from airflow_vectordb.rest import index as index
     from airflow_vectordb.rest import lists as lists
@@ -48,13 +48,13 @@ if TYPE_CHECKING:
     from airflow_vectordb.rest.http.client import Client
     from airflow_vectordb.rest.index.spec import IndexSpec
 
-#: Here, since Airflow reads some of them at the start of every process: this face loads nothing.
+#: Defined here because Airflow reads some of them at the start of every process, and this module loads nothing else.
 DEFAULT_PORT = 19530
 DEFAULT_DATABASE = "default"
 #: Seconds.
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_RETRIES = 4
-#: Seconds: operating systems take no time-outs that are much longer, and clocks cannot be moved by such a time.
+#: Seconds: operating systems reject much longer time-outs.
 LONGEST_TIMEOUT = 1e9
 
 __getattr__, __dir__ = lazy_face(

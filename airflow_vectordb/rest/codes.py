@@ -1,4 +1,4 @@
-"""Which error code, HTTP status and words become which class."""
+"""Mapping of error codes, HTTP statuses and messages to error classes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import re
 
 from airflow_vectordb.rest import errors
 
-# Codes whose words may say that it is something else: the limiter looks up what is asked for before it counts (1807),
-# and old servers have one code for all that goes wrong (1).
+# Codes whose message may describe another error: the rate limiter looks up the target first (1807), and old servers use
+# one code for everything (1).
 _VAGUE = frozenset({1, 1807})
 
-#: Milvus's error codes and what they become. The codes are those of Milvus 2.3 to 3.0 and of Zilliz Cloud's gateway.
+#: The error codes of Milvus 2.3 to 3.0 and of Zilliz Cloud's gateway, by error class.
 _CODES_OF: dict[type[errors.MilvusError], tuple[int, ...]] = {
     errors.UnavailableError: (1, 2, 12, 103, 106, 202, 1002, 2200, 2307, 2308, 2309, 2311, 2312, 2313, 10001),
     errors.LimitExceededError: (3, 7, 9, 102, 801),
@@ -33,7 +33,7 @@ _CODES_OF: dict[type[errors.MilvusError], tuple[int, ...]] = {
 }
 CODES = {code: cls for cls, codes in _CODES_OF.items() for code in codes}
 
-#: What to do, where the class's own advice is not the best.
+#: Advice for codes that need another one than their class.
 HINTS = {
     702: "Drop that index first, or request the existing one.",
     10001: "Raise the connection's `timeout`; it may still be done.",
@@ -46,7 +46,7 @@ _MISSING = (
     r"|\bNOUN(?: ?name)?[:=]?(?: ?[\[('\"`]?[\w.$-]{1,255}[])'\"`]?)??"
     r" (?:(?:is |was |can ?|could )?not (?:be )?(?:found|exists?)|does(?: not|n't) exist)"
 )
-#: Words that say what the code does not, and the class that they stand for.
+#: Patterns of messages whose code is ambiguous, with the class they indicate.
 _WORDS: tuple[tuple[re.Pattern[str], type[errors.MilvusError]], ...] = tuple(
     (re.compile(words, re.IGNORECASE), cls)
     for words, cls in (
@@ -58,7 +58,7 @@ _WORDS: tuple[tuple[re.Pattern[str], type[errors.MilvusError]], ...] = tuple(
         (_MISSING.replace("NOUN", "field"), errors.FieldNotFoundError),
         (r"code = PermissionDenied|permission deny|privilege not permitted", errors.PermissionDeniedError),
         (r"code = Unauthenticated|hasn't authenticated|auth check failure", errors.AuthenticationError),
-        # In other words it may come from within, when half of the work is done.
+        # Other messages may come from within Milvus, with the work half done.
         (r"rate limit exceeded\[rate=|rejected by .{0,40}RateLimiter", errors.RateLimitError),
         (r"code = Unimplemented", errors.UnsupportedError),
         (
@@ -70,7 +70,7 @@ _WORDS: tuple[tuple[re.Pattern[str], type[errors.MilvusError]], ...] = tuple(
         (r"because it has associated aliases", errors.ConflictError),
     )
 )
-# 65535 is mostly a validation error without a code of its own, but what these words are about is transient.
+# 65535 is mostly a validation error without its own code, but these messages are about transient errors.
 _PASSING = re.compile(
     r"rate limit|too many requests|try again|retry later|not ready|unavailable|not available|deadline exceeded"
     r"|not fully loaded|timed? ?out|connection refused|connection reset|transport is closing|node offline|no available",
@@ -86,8 +86,8 @@ def class_of(code: int, http_status: int, words: str = "") -> type[errors.Milvus
     """
     Find the class of an answer that carries a Milvus code.
 
-    The code decides, unless it says nothing: 65535, one on no list, or 1807 and 1 beside words about something that is
-    missing. Then the HTTP status decides, and where that says nothing either, the words.
+    The code decides, unless it is ambiguous: 65535, unknown codes, and 1807 or 1 with a message about something that is
+    missing. Then the HTTP status decides, and otherwise the message.
     """
     if 96000 <= code <= 96999:  # Zilliz Cloud: no permission for a project or cluster, unknown ids
         return errors.PermissionDeniedError
@@ -102,9 +102,9 @@ def class_of(code: int, http_status: int, words: str = "") -> type[errors.Milvus
 
 def explain(words: str) -> tuple[str | None, str | None]:
     """
-    Return cause and hint of a refusal whose reason stands behind much else in the server's message.
+    Return cause and hint of a refusal whose reason is buried in the server's message.
 
-    :return: None for each that its class says better
+    :return: None for each that the class has already
     """
     if found := _FILTER.search(words):
         return f"The filter does not parse: {found[1].strip()}", None
@@ -116,12 +116,12 @@ def explain(words: str) -> tuple[str | None, str | None]:
 
 
 def is_transient(words: str) -> bool:
-    """Return whether the message of an error without a code of its own is about something transient."""
+    """Return whether the message of an error without its own code indicates something transient."""
     return bool(_PASSING.search(words))
 
 
 def limiter_interval(words: str) -> float | None:
-    """Return the seconds between calls that a limiter grants: 10 by ``rate limit exceeded[rate=0.1]``."""
+    """Return the seconds between calls that a rate limit allows: 10 for ``rate limit exceeded[rate=0.1]``."""
     found = _RATE.search(words)
     try:
         interval = 1.0 / float(found[1]) if found else 0.0
@@ -131,14 +131,14 @@ def limiter_interval(words: str) -> float | None:
 
 
 def class_of_status(http_status: int) -> type[errors.MilvusError] | None:
-    """Find the class of an HTTP status without a Milvus code, or with one that says nothing; None: it has none."""
+    """Find the class of an HTTP status without a Milvus code, or with an ambiguous one; None: there is none."""
     if http_status == 401:
         return errors.AuthenticationError
     if http_status == 403:
         return errors.PermissionDeniedError
     if http_status == 429:
         return errors.RateLimitError
-    # 501 and 505 say that the server cannot; the others, those of proxies beyond 504 among them, that it cannot now.
+    # 501 and 505 are permanent; the others, including nonstandard ones of proxies, are temporary.
     if http_status == 408 or (http_status >= 500 and http_status not in (501, 505)):
         return errors.GatewayError
     return None

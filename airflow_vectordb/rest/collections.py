@@ -36,7 +36,7 @@ class Field(Result):
 @dataclass(frozen=True)
 class Function(Result):
     """
-    A function that fills fields from others, as BM25.
+    A function that fills fields from others, such as BM25.
 
     :param type: for example ``BM25``
     :param output_fields: names of the fields that it fills
@@ -71,14 +71,14 @@ class Collection(Result):
 
     @property
     def identity(self) -> str:
-        """What tells it from others, also from a later one of its name; the name, if the server has no id."""
+        """Identifies the collection, even if another one gets its name later; the name, if the server reports no id."""
         return str(self.raw.get("collectionID") or self.name)
 
 
 @dataclass(frozen=True)
 class LoadState(Result):
     """
-    How far a collection, or some of its partitions, is loaded.
+    The load state of a collection, or of some of its partitions.
 
     :param state: ``LoadStateNotExist``, ``LoadStateNotLoad``, ``LoadStateLoading`` or ``LoadStateLoaded``
     :param progress: percent; None when the server does not say
@@ -141,7 +141,7 @@ def create(
 
 
 def describe(name: str, *, database: str | None = None) -> Call[Collection]:
-    """Describe a collection, which may be called by an alias."""
+    """Describe a collection, by its name or an alias."""
     return Call("collections/describe", build_body(database, collectionName=name), _collection)
 
 
@@ -162,7 +162,7 @@ def drop(name: str, *, database: str | None = None) -> Call[None]:
 
 def rename(name: str, new_name: str, *, new_database: str | None = None, database: str | None = None) -> Call[None]:
     """
-    Rename a collection. A repeated call would find none of the old name, so it is not repeated.
+    Rename a collection. A second call would fail, so it is not retried.
 
     :param name: name of the collection, no alias
     :param new_name: its new name
@@ -214,12 +214,12 @@ def load_state(name: str, partitions: Sequence[str] = (), *, database: str | Non
 
     def read(answer: Answer) -> LoadState:
         state, progress = str(answer.data["loadState"]), _percent(answer.data.get("loadProgress"))
-        # Beside ``data``, where other answers have a message only when they failed.
+        # Next to ``data``, although only failures usually have a message.
         message = str(answer.envelope.get("message") or answer.data.get("message") or "")
         if progress is not None and progress >= 0:
             return LoadState(state, progress, message)
-        # "LoadStateLoading, -1" says that the progress cannot be told, and the message why: with Milvus 2.3 to 2.6
-        # mostly since a partition is not loaded while another one is, but it may be an outage within the cluster.
+        # "LoadStateLoading, -1" means that the progress is unknown, and the message says why: in Milvus 2.3 to 2.6
+        # mostly because only some partitions are loaded, but it may also be an outage within the cluster.
         nothing_else = progress is not None and not message
         if state == "LoadStateLoading" and (nothing_else or _NOT_LOADED.search(message)):
             state = "LoadStateNotLoad"
@@ -230,7 +230,7 @@ def load_state(name: str, partitions: Sequence[str] = (), *, database: str | Non
 
 
 def _percent(value: Any) -> int | None:
-    """Parse a progress, however it is spelt; None: there is none."""
+    """Parse a progress in any spelling; None: there is none."""
     try:
         return int(float(str(value).rstrip("% ")))
     except (ValueError, OverflowError):

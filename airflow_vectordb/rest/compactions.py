@@ -11,7 +11,7 @@ from airflow_vectordb.rest.result import Result
 @dataclass(frozen=True)
 class Compaction(Result):
     """
-    How far a compaction is.
+    The state of a compaction.
 
     :param state: ``Executing`` or ``Completed``
     :param executing: plans under way

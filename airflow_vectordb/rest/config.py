@@ -1,4 +1,4 @@
-"""Where a Milvus is and how to talk to it."""
+"""The configuration of a connection to Milvus."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from airflow_vectordb.rest.hosts import host_problem
 from airflow_vectordb.rest.redaction import redactor_of
 from airflow_vectordb.rest.text import sanitize_text
 
-#: Seconds that the socket gets beyond ``Request-Timeout``, so that the server's own 408 can still arrive.
+#: Seconds by which the socket's time-out exceeds ``Request-Timeout``, so that the server's own 408 can arrive.
 SOCKET_ALLOWANCE = 5.0
-#: Seconds at most for a connection to come about.
+#: The longest time-out for opening a connection, in seconds.
 CONNECT_TIMEOUT = 10.0
 
 
@@ -44,7 +44,7 @@ class MilvusConfig:
 
     def __post_init__(self) -> None:
         problems = [*_url_problems(self.url)]
-        # Surrogates are no characters either: they cannot be encoded.
+        # Surrogates cannot be encoded.
         if self.token is not None and (not self.token or re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", self.token)):
             problems.append("the token is empty or has control characters (a line break at its end, perhaps)")
         if isinstance(self.timeout, bool) or not 0 < self.timeout <= LONGEST_TIMEOUT:
@@ -75,17 +75,17 @@ class MilvusConfig:
 
     @cached_property
     def socket_timeout(self) -> float:
-        """Seconds after which an answer is no longer waited for."""
+        """The time-out for an answer, in seconds."""
         return math.ceil(self.timeout) + SOCKET_ALLOWANCE
 
     @property
     def connect_timeout(self) -> float:
-        """Seconds after which a connection is no longer waited for."""
-        # Less than all the time, so that a connection that never comes is no answer that never does.
+        """The time-out for opening a connection, in seconds."""
+        # Shorter than the time-out of the answer, to tell the two apart.
         return min(CONNECT_TIMEOUT, 0.8 * self.socket_timeout)
 
     def serialize(self) -> Any:
-        """Refuse to become an XCom, which Airflow asks for by this name: the token would be readable in it."""
+        """Refuse to be serialized as an XCom, for which Airflow calls this: the token would be readable."""
         raise TypeError("a MilvusConfig holds a token, and so it can be no task's result: return its url or database")
 
     def redact(self, text: str) -> str:
@@ -93,12 +93,12 @@ class MilvusConfig:
         return text if self.token is None else redactor_of(self.token)(text)
 
     def sanitize_text(self, text: str, longest: int) -> str:
-        """Make a server's words fit for a message: see :func:`~airflow_vectordb.rest.text.sanitize_text`."""
+        """Sanitize a server's text for a message: see :func:`~airflow_vectordb.rest.text.sanitize_text`."""
         return sanitize_text(text, longest) if self.token is None else redactor_of(self.token).shown(text, longest)
 
 
 def _url_problems(url: str) -> list[str]:
-    if "@" in url:  # and nothing more about it: whatever stands before it may be a secret
+    if "@" in url:  # without quoting it: the text before @ may be a secret
         return ["user and password belong into login and password of the connection, not into the host or URL"]
     try:
         parts = urlsplit(url)

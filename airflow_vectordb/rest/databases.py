@@ -37,7 +37,7 @@ def drop_properties(name: str, keys: Sequence[str]) -> Call[None]:
 
 def list_() -> Call[list[str]]:
     """List the names of all databases."""
-    # Any database will do here, and the configured one need not exist: the list is asked for when one is missing.
+    # Works in any database; the configured one may not exist, which is when the list is needed.
     return Call("databases/list", build_body(DEFAULT_DATABASE), parse_names)
 
 

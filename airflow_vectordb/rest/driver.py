@@ -1,7 +1,7 @@
 """Generators of steps, and the two functions that drive them.
 
-What can be decided without I/O is a generator: it yields what is to be done next, is sent the result or thrown the
-error, and returns or raises in the end. So it is written once, for tasks (sync) and for the triggerer (async).
+Logic without I/O is a generator: it yields the next step, receives its result or error, and finally returns or raises.
+So it is written once, for tasks (sync) and the triggerer (async).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Sleep(NamedTuple):
-    """A time to sleep before the next step, with a line for the log if there is something new to say."""
+    """A pause before the next step, with a log line if there is something to report."""
 
     seconds: float
     level: int = logging.INFO
@@ -30,9 +30,9 @@ Log = Callable[[int, str], None]
 
 def drive(steps: Generator[Step | Sleep, Any, T], perform: Callable[[Step], Any], log: Log) -> T:
     """
-    Drive a generator of steps to its end, and return what it returns.
+    Drive a generator of steps to its end, and return its result.
 
-    :param perform: does what a step says; its error is thrown into the generator
+    :param perform: executes a step; its error is thrown into the generator
     """
     try:
         step = next(steps)
@@ -45,7 +45,7 @@ def drive(steps: Generator[Step | Sleep, Any, T], perform: Callable[[Step], Any]
                 continue
             try:
                 outcome = perform(step)
-            except Exception as error:  # noqa: BLE001 - the generator raises what it does not handle
+            except Exception as error:  # noqa: BLE001 - the generator reraises what it does not handle
                 step = steps.throw(error)
             else:
                 step = steps.send(outcome)
@@ -67,7 +67,7 @@ async def adrive(steps: Generator[Step | Sleep, Any, T], perform: Callable[[Step
                 continue
             try:
                 outcome = await perform(step)
-            except Exception as error:  # noqa: BLE001 - the generator raises what it does not handle
+            except Exception as error:  # noqa: BLE001 - the generator reraises what it does not handle
                 step = steps.throw(error)
             else:
                 step = steps.send(outcome)

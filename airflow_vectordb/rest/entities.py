@@ -45,7 +45,7 @@ class Written(Result):
     ids: tuple[Any, ...]
 
     def __repr__(self) -> str:
-        # Airflow logs what a task returns, and that is the line of a log.
+        # Airflow logs what a task returns, in one line.
         more = f", … {len(self.ids) - SHOWN_IDS:,} more" if len(self.ids) > SHOWN_IDS else ""
         return f"Written(count={self.count}, ids=({', '.join(map(repr, self.ids[:SHOWN_IDS]))}{more}))"
 
@@ -54,7 +54,7 @@ def insert(
     collection: str, rows: Sequence[Row], *, partition: str | None = None, database: str | None = None
 ) -> Call[Written]:
     """
-    Insert rows. With ids that the server makes, a second insert adds the rows again: the call is not repeated.
+    Insert rows. With generated ids, a second insert adds the rows again, so the call is not retried.
 
     :param rows: row objects, field name -> value; vectors as lists of numbers or NumPy arrays. Nothing in them is
         changed. One request may have about 64 MiB.
@@ -244,7 +244,7 @@ def hybrid_search(
     database: str | None = None,
 ) -> Call[list[list[dict[str, Any]]]]:
     """
-    Search several vector fields, and merge what is found.
+    Search several vector fields, and merge the hits.
 
     :param collection: name of the collection, which must be loaded
     :param searches: one for each field: ``{"data": [vector], "annsField": "dense", "limit": 20, "params": {…}}``; each
@@ -273,7 +273,7 @@ def hybrid_search(
 def _hits(answer: Answer, vectors: int, limit: int) -> list[list[dict[str, Any]]]:
     # The hits of all vectors come as one flat list, and `topks` says how many belong to each.
     hits, found = _rows(answer), answer.envelope.get("topks")
-    if not hits and not found:  # without any hit there are no topks either
+    if not hits and not found:  # without hits there are no topks
         return [[] for _ in range(vectors)]
     if found is None:
         if vectors == 1:

@@ -8,13 +8,13 @@ from typing import ClassVar
 from airflow_vectordb.rest.text import printable
 from airflow_vectordb.rest.wording import Where, fit, part_names, sentence, shorten
 
-#: Characters for cause and advice together: what Airflow's log page shows of a line.
+#: Characters for cause and advice together: Airflow's log page shows no more of a line.
 HEAD = 100
 # `[collection=docs]`, as Milvus ends its errors
 _NAMED = re.compile(r"\[(database|collection|partition|index|indexName|alias|field|fieldName)=([^\[\]]{1,255})\]")
 _PRIVILEGE = re.compile(r"\bPrivilege([A-Z]\w{1,100})")
 _DENIED = re.compile(r"Privilege(\w{1,100}): permission deny to (.{1,255}?) in the `?([^`\s]{1,255})`? database")
-# What Milvus puts around its reasons, and says nothing to people.
+# Uninformative text that Milvus adds to its reasons.
 _BEFORE = re.compile(
     r"^(?:failed to create \w+ plan: "
     r"|(?:can only accept json format request|missing required parameters|fail to deal the insert data"
@@ -25,9 +25,9 @@ _AFTER = re.compile(r"(?:: invalid parameter)?(?:\[expected=valid index params\]
 
 
 class ErrorText:
-    """What a :class:`~airflow_vectordb.rest.errors.MilvusError` says, by its attributes."""
+    """The text of a :class:`~airflow_vectordb.rest.errors.MilvusError`, composed of its attributes."""
 
-    #: What the error means; the first line of the docstring, where the call does not name all that is in it.
+    #: The cause; if the call lacks a name that it contains, the first line of the docstring is used instead.
     cause_template: ClassVar[str] = ""
     #: What to do about it.
     advice: ClassVar[str] = ""
@@ -44,11 +44,11 @@ class ErrorText:
 
     def text(self, task_id: str | None = None, *, longest: int = HEAD) -> str:
         """
-        Word an error: the cause, the advice, where, and the server's code and words.
+        Return the text: the cause, the advice, where, and the server's code and words.
 
-        :param longest: characters within which cause and advice are told
+        :param longest: characters for cause and advice together
         """
-        # Both have to be read with one look.
+        # Both have to fit.
         room = max(longest - len(self.hint.partition(". ")[0]) - 2, 40)
         cause, rest = self._cause(room)
         head = f"{sentence(cause)} {self.hint}" if self.hint else cause
@@ -58,7 +58,7 @@ class ErrorText:
         return printable(f"{head}\n{place}" if "\n" in head else f"{sentence(head)} {place}")
 
     def _cause(self, room: int) -> tuple[str, str]:
-        """Return the cause, in the room that there is, and what of the message it leaves out."""
+        """Return the cause, shortened to fit, and the part of the message that it omits."""
         if self.cause:
             cause, words = _shorten_cause(self.cause, room), self._words()
             return cause, words if cause == self.cause else f"{self.cause}; {words}"
@@ -72,14 +72,14 @@ class ErrorText:
             return cause, "" if "words" in fields and words in cause else words
         if not self.hint or "\n" in self.message:
             return self.message, ""
-        # Of words of our own, the first sentence is the cause.
+        # In our own messages, the first sentence is the cause.
         first, _, rest = self.message.partition(". ")
         return (first, rest) if len(first) <= room else (_shorten_cause(first, room), self.message)
 
     def _parts(self) -> dict[str, str]:
         named = names_in(self.message)
         where = self.where or Where("", "", "")
-        # Of several partitions only the server knows which one it is.
+        # Only the server knows which one of several partitions it is.
         names = dict(where.names)
         names |= {kind: name for kind, name in named.items() if kind in ("partition", "database") or kind not in names}
         parts = {kind: name if kind == "privilege" else repr(name) for kind, name in names.items()}
@@ -116,7 +116,7 @@ def _shorten_cause(cause: str, room: int) -> str:
 
 
 def gist(words: str) -> str:
-    """Return the server's reason without what Milvus puts around it."""
+    """Return the server's reason without the text that Milvus adds to it."""
     return _AFTER.sub("", _BEFORE.sub("", words)) or words
 
 
@@ -127,7 +127,7 @@ def names_in(words: str) -> dict[str, str]:
     :return: names by kind: ``database``, ``collection``, ``partition``, ``index``, ``alias``, ``field``; for a
         missing privilege, ``privilege`` and ``user``
     """
-    # A collection's number, which some name in its place, says nothing to people.
+    # Some messages contain the collection's id in place of its name: useless to users.
     found = {kind.removesuffix("Name"): name for kind, name in _NAMED.findall(words) if not name.isdigit()}
     if denied := _DENIED.search(words):
         found |= dict(zip(("privilege", "user", "database"), denied.groups(), strict=True))

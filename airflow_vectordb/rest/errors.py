@@ -19,7 +19,7 @@
     ├── NotFoundError
     │   ├── DatabaseNotFoundError, CollectionNotFoundError, PartitionNotFoundError
     │   └── FieldNotFoundError, IndexNotFoundError, AliasNotFoundError
-    ├── ConflictError               exists already, and is another
+    ├── ConflictError               something else exists already
     ├── NotLoadedError              the collection or partition must be loaded first
     ├── BadRequestError             the server refuses the request's contents
     ├── LimitExceededError          memory, disk, quota, too many of something
@@ -44,7 +44,7 @@ from airflow_vectordb.rest.wording import Where as Where
 
 E = TypeVar("E", bound="MilvusError")
 
-#: What :func:`error_from` needs besides the class and ``where``.
+#: The attributes for :func:`error_from`, besides the class and ``where``.
 _FACTS = ("message", "code", "http_status", "cause", "hint", "retry_after", "transient", "attempts")
 
 
@@ -86,7 +86,7 @@ class MilvusError(ErrorText, Exception):
         self.cause = cause or ""
         self.hint = self.advice if hint is None else hint
         self.retry_after = retry_after
-        #: How often the call was made before this error was given out.
+        #: Number of attempts before this error was raised.
         self.attempts = 1
         if transient is not None:
             self.transient = transient
@@ -104,13 +104,13 @@ class MilvusError(ErrorText, Exception):
         """
         Return a copy that says more, with the same traceback and ``__cause__``; what is None stays as it is.
 
-        An error is never changed on its way up: whoever knows more raises such a copy. ``redact`` takes secrets out.
+        Errors are not modified: to add context, raise such a copy. ``redact`` removes secrets.
         """
         context = {"where": where, "attempts": attempts, "cause": cause, "hint": hint, "transient": transient}
         state = {**vars(self), **{name: value for name, value in context.items() if value is not None}}
         state |= {"message": redact(state["message"]), "cause": redact(state["cause"])}
         copy = rebuild(type(self), state)
-        copy.__cause__ = self.__cause__  # and not this error, of which a traceback would say the same again
+        copy.__cause__ = self.__cause__  # not this error, whose traceback would repeat it
         return copy.with_traceback(self.__traceback__)
 
     def as_json(self) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def error_from(data: Mapping[str, Any]) -> MilvusError:
 
 
 class NoAnswerError(MilvusError):
-    """There is no whole answer: the call may or may not have had an effect."""
+    """There is no complete answer: the call may or may not have had an effect."""
 
     transient = True
     cause_template = "No answer from {server}: {words}"
@@ -203,7 +203,7 @@ class NoSuchEndpointError(NotMilvusError):
 
 
 class RedirectError(NotMilvusError):
-    """The server wants the call to go elsewhere. It does not go: the token would go with it."""
+    """The server redirects the call. Redirects are not followed, since the token would be sent along."""
 
     cause_template = "{words}; not followed"
     advice = "Set the connection's host to the final URL."
@@ -295,7 +295,7 @@ class AliasNotFoundError(NotFoundError):
 
 
 class ConflictError(MilvusError):
-    """Something of that name or on that field exists already, and is another."""
+    """Something else with that name or on that field exists already."""
 
     cause_template = "It already exists: {words}"
     advice = "Use another name, or drop the existing one."

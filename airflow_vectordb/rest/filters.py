@@ -16,7 +16,7 @@ _STRINGS_AND_NAMES = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|\{\s*(
 
 def literal(value: Any) -> str:
     """
-    Write a value as filters have it.
+    Return a value as a literal of the filter language.
 
     :param value: text, a number, a truth value, or a list of those
     :raises ValueError: for anything else
@@ -34,7 +34,7 @@ def literal(value: Any) -> str:
 
 def fill(template: str, params: Mapping[str, Any] | None = None) -> str:
     """
-    Put values into a filter, each quoted as its type demands. Braces within quoted text stay as they are.
+    Insert values into a filter, each quoted by its type. Braces within quoted text stay unchanged.
 
     :param template: as ``doc_id in {ids} and lang == {lang}``
     :param params: value of each name

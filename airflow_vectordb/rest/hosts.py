@@ -1,4 +1,4 @@
-"""Host names, and the proxies of the environment on the way to hosts."""
+"""Host names, and proxies from the environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _VARIABLES = "ALL_PROXY, HTTPS_PROXY, HTTP_PROXY"
 
 
 def host_problem(host: str) -> str | None:
-    """Return what is wrong with a host's name or bare address; libraries find it late, and each in its own way."""
+    """Return the problem of a host name or bare address; libraries find it late, and in different ways."""
     if ":" in host:
         try:
             IPv6Address(host)
@@ -55,7 +55,7 @@ class Proxy:
 
 def proxy_for(url: str) -> Proxy | None:
     """
-    Return the proxy on the way to a server, by the environment's ``HTTPS_PROXY``, ``NO_PROXY`` and so on.
+    Return the proxy for a server, by ``HTTPS_PROXY``, ``NO_PROXY`` and so on in the environment.
 
     :raises ConnectError: when what is set there cannot be used; nothing of it is in the message
     """
@@ -93,7 +93,7 @@ def read_proxy(given: str) -> Proxy:
     user, _, password = login.partition(":")
     authorization = None
     if login:
-        # UTF-8: the libraries would encode it as Latin-1, and fail where there is none.
+        # UTF-8: the libraries would encode it as Latin-1, and fail for other characters.
         pair = f"{unquote(user)}:{unquote(password)}".encode()
         authorization = f"Basic {b64encode(pair).decode()}"
     return Proxy(f"{scheme}://{f'[{host}]' if ':' in host else host}{port}", authorization)

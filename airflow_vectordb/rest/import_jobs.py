@@ -82,7 +82,7 @@ def create(
     database: str | None = None,
 ) -> Call[str]:
     """
-    Start an import job. A second call starts a second job, so the call is not repeated.
+    Start an import job. A second call would start a second job, so the call is not retried.
 
     :param files: groups of paths in the server's object storage, a group being one Parquet or JSON file, or the NumPy
         files of all fields

@@ -1,6 +1,6 @@
 """Calls on ``/v2/vectordb/indexes``.
 
-A collection may be called by an alias. ``database`` is the collection's; None: the configured one.
+The collection may be given by an alias. ``database`` is the collection's; None: the configured one.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def describe(collection: str, index_name: str, *, database: str | None = None) -
     body = build_body(database, collectionName=collection, indexName=index_name)
 
     def read(answer: Answer) -> list[IndexDescription]:
-        # A list, and some engines answer an unknown name with all that they have.
+        # The answer is a list; for an unknown name, some engines return all indexes.
         found = [d for d in map(parse_description, answer.data) if d.index_name == index_name]
         if not found:
             raise IndexNotFoundError(f"the server describes no index {index_name!r}")

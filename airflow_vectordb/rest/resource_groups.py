@@ -1,4 +1,4 @@
-"""Calls on ``/v2/vectordb/resource_groups``: query nodes set apart for some collections."""
+"""Calls on ``/v2/vectordb/resource_groups``: query nodes reserved for some collections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How users write names: which one they meant, and what is no name at all."""
+"""Spellings of names: suggestions for misspelt ones, and values that are not names."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from airflow_vectordb.rest.text import sanitize_text
 
-#: What is written where a value is missing, or names nothing: by Jinja, by its ``tojson``, by pandas.
+#: How Jinja, its ``tojson`` and pandas render missing values and other values that cannot be names.
 _NOTHING = frozenset({"None", "null", "nan", "NaN", "NaT", "<NA>", "True", "False"})
-#: What begins and ends what Jinja replaces.
+#: The beginnings of Jinja's expressions, statements and comments.
 _JINJA = ("{{", "{%", "{#")
-#: Letters that a misspelt name is away from the one that was meant.
+#: The maximum number of wrong letters in a misspelt name.
 _MOST_SLIPS = 2
 _LONGEST_NAME = 255
 #: Names that each Milvus takes.
@@ -21,13 +21,13 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 
 def normalize_key(key: str) -> str:
-    """Make two spellings of a key, as ``index_type`` and ``indexType``, comparable."""
+    """Normalize a key, so that spellings such as ``index_type`` and ``indexType`` are equal."""
     return key.replace("_", "").lower()
 
 
 def near_miss(name: str, known: Iterable[str]) -> str | None:
     """
-    Find the known name that was surely meant: one or two letters away, or a transposition.
+    Find the known name that was certainly meant: one or two wrong letters, or a transposition.
 
     The shorter a name is, the less it takes to make another one of it: up to four letters allow for one slip, a name of
     a single letter for none. Where names have several parts (``HNSW_SQ``), that holds for each of them.
@@ -39,7 +39,7 @@ def near_miss(name: str, known: Iterable[str]) -> str | None:
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """Suggest what a misspelt name may have meant: ``; did you mean 'vector'?``, or the known names if none is near."""
-    from difflib import get_close_matches  # not for every DAG file
+    from difflib import get_close_matches  # not needed by most DAG files
 
     names = list(dict.fromkeys(known))
     close = near_miss(name, names)
@@ -56,12 +56,12 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def has_template(text: str) -> bool:
-    """Return whether a text of a DAG file is one that Jinja renders into another."""
+    """Return whether a text contains a Jinja template."""
     return any(mark in text for mark in _JINJA)
 
 
 def is_later(value: Any) -> bool:
-    """Return whether a value is known only when a task runs: it comes from another task, or has a template in it."""
+    """Return whether a value is known only when a task runs: the output of another task, or a template."""
     if isinstance(value, Mapping):
         return any(map(is_later, value.values()))
     if isinstance(value, list | tuple):
@@ -70,12 +70,12 @@ def is_later(value: Any) -> bool:
 
 
 def is_nothing(text: str) -> bool:
-    """Return whether a rendered text is what templates make of a missing value or of one that is no name."""
+    """Return whether a text is a rendered missing value, or another rendered value that cannot be a name."""
     return text.strip() in _NOTHING
 
 
 def check_name(argument: str, name: str) -> list[str]:
-    """Return what is wrong with the name of a collection or an alias to be created: what Milvus never accepts."""
+    """Return the problem of a name for a new collection or alias that Milvus would never accept."""
     name = name.strip()
     if NAME.fullmatch(name):
         return []
@@ -90,21 +90,21 @@ def check_name(argument: str, name: str) -> list[str]:
 
 
 def article(name: str) -> str:
-    """Put the article before a type's name: ``an Int64``."""
+    """Add the article to a type's name: ``an Int64``."""
     return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
 
 
 def show(value: Any, longest: int = 60) -> str:
-    """Write a value that may be anything into a message."""
+    """Format any value for a message."""
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # as of an int with more digits than Python writes
+    except (ValueError, RecursionError):  # for example an int with too many digits
         return "(too large to be shown)"
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def describe_value(value: Any) -> str:
-    """Describe what a value is, for messages: ``an int (5)``."""
+    """Describe a value for messages: ``an int (5)``."""
     return f"{article(type(value).__name__)} ({show(value, 40)})" if value is not None else "None"
 
 
@@ -114,10 +114,10 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def _slips(one: tuple[str, ...], other: tuple[str, ...]) -> int:
-    """Count the slips that turn one name into the other; too many if that is unlikely."""
+    """Count the typos between two names; too many if a typo is unlikely."""
     whole, meant = "".join(one), "".join(other)
     if whole == meant:
-        return 1  # an underscore in another place
+        return 1  # a misplaced underscore
     if len(one) != len(other):
         one, other = (whole,), (meant,)
     slips = 0

@@ -1,22 +1,22 @@
-"""Texts of servers, made fit to be shown."""
+"""Sanitizing of texts from servers."""
 
 from __future__ import annotations
 
-#: Characters of a line in a log.
+#: Characters of a log line.
 LONGEST_LINE = 4000
 
 
 def sanitize_text(text: str, longest: int) -> str:
     """
-    Make a server's words fit for a message: one line, nothing that a terminal obeys, not too long.
+    Sanitize a server's text for a message: one line, without control characters, and of limited length.
 
     :param longest: characters at most, before the ellipsis
     """
-    if len(text) <= longest and text.isprintable() and "  " not in text:  # as most texts
+    if len(text) <= longest and text.isprintable() and "  " not in text:  # most texts
         return text.strip()
     enough = 4 * longest
     cut = len(text) > enough
-    text = text[:enough]  # what comes by the megabyte is not to be read by the megabyte
+    text = text[:enough]  # limit the processing of huge texts
     if not text.isprintable():
         text = "".join(c if c.isprintable() or c.isspace() else "�" for c in text)
     text = " ".join(text.split())
@@ -24,7 +24,7 @@ def sanitize_text(text: str, longest: int) -> str:
 
 
 def printable(text: str) -> str:
-    """Replace what a terminal obeys, but for line breaks."""
+    """Replace control characters except line breaks."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)

@@ -1,4 +1,4 @@
-"""Words for people: times, states, places, and names that are too long."""
+"""Text for messages: times, states, locations, and shortening of long names."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from string import Formatter
 
-#: Characters that are left of a name, however little room there is.
+#: The minimum number of characters that remain of a shortened name.
 _SHORTEST = 12
-#: Characters of a word within a sentence that is too long.
+#: Characters of a word in a sentence that has to be shortened.
 _LONGEST_WORD = 24
-#: Units of time in seconds, each with the smaller one that is told beside it.
+#: Units of time in seconds, each with the smaller unit that is shown with it.
 _UNITS = (("day", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1))
 _STATES = {
     "LoadStateLoaded": "loaded",
@@ -27,7 +27,7 @@ _STATES = {
 @dataclass(frozen=True)
 class Where:
     """
-    What an error was about, in the words of its message.
+    The location of an error, as shown in its message.
 
     :param path: the call that failed, as ``indexes/create``; empty: it was not a call
     :param target: what it was about, as ``collection 'docs' (database 'default')``
@@ -48,13 +48,13 @@ class Where:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it: ``0.4 s``, ``35 s``, ``6 min 40 s``, ``1 h 30 min`` or ``2 days``."""
+    """Format a time: ``0.4 s``, ``35 s``, ``6 min 40 s``, ``1 h 30 min`` or ``2 days``."""
     if seconds < 9.95:
         return f"{max(0.0, seconds):.2g} s"
     left = round(seconds)
     for unit, size, smaller, less in _UNITS:
         if left >= size:
-            # To the nearest smaller unit: who waits for days does not count seconds.
+            # Rounded to the smaller unit: seconds do not matter in a wait of days.
             if left % less:
                 return duration(round(left / less) * less)
             name = "days" if unit == "day" and left >= 2 * size else unit
@@ -103,5 +103,5 @@ def part_names(template: str) -> set[str]:
 
 
 def sentence(text: str) -> str:
-    """Return a text with a full stop, unless it ends as a sentence ends."""
+    """Return a text with a full stop, unless it ends with punctuation."""
     return text if not text or text.endswith((".", "!", "?", "…", ".)")) else f"{text}."
