@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Connections that one session opens at most.
+#: The maximum number of connections of a session.
 MOST_CONNECTIONS = 100
-#: Bytes of an answer that is read within the event loop; larger ones are read beside it.
+#: Bytes of an answer that is parsed in the event loop; larger ones are parsed in a thread.
 LARGEST_IN_LOOP = 16 * 1024
 LARGEST_PACKED_IN_LOOP = 1024
 
@@ -80,7 +80,7 @@ class AsyncClient:
             if len(reply.body) > LARGEST_PACKED_IN_LOOP and _takes_long(reply):
                 return await asyncio.to_thread(request.read, reply)
             return request.read(reply)
-        raise failure  # without the library's error, which holds the request
+        raise failure  # without the library's error, which refers to the request
 
 
 def _takes_long(reply: RawResponse) -> bool:
@@ -89,7 +89,7 @@ def _takes_long(reply: RawResponse) -> bool:
 
 class Session:
     """
-    The connections to one server, which several clients may share, whatever their databases.
+    The connections to one server, which clients for different databases can share.
 
     :param config: the server, the token, TLS and time-outs
     """
@@ -98,9 +98,9 @@ class Session:
         self.config = config
         self._http: aiohttp.ClientSession | None = None
         self.proxy: Proxy | None = None
-        #: The same for all requests.
+        #: Shared by all requests.
         self._options: dict[str, Any] = {}
-        # A request that has to queue for a connection is not late: its time-out begins when it has one.
+        # Waiting for a free connection does not count: the time-out begins when the request has one.
         self._gate = Gate(MOST_CONNECTIONS)
         self._opening = asyncio.Lock()
 
@@ -134,10 +134,10 @@ class Session:
             try:
                 body, whole = await _read(response.content, request.largest_answer)
             finally:
-                if not response.closed:  # it is when it was read to its end, and its connection is free already
+                if not response.closed:  # already closed when read to the end
                     response.close()
             answered = True
-            # aiohttp's headers are found whatever the case of their names.
+            # aiohttp's headers are case-insensitive.
             return RawResponse(response.status, response.headers, body, whole)
         except (asyncio.TimeoutError, TimeoutError):
             if left is not None:
@@ -145,7 +145,7 @@ class Session:
             answered = False
             raise
         except Exception:
-            answered = True  # an error comes from a server that does not hang
+            answered = True  # an error shows that the server does not hang
             raise
         finally:
             self._gate.leave(answered)
@@ -153,7 +153,7 @@ class Session:
     def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
         import aiohttp
 
-        # Longer ones would be rounded up to the next full second.
+        # aiohttp would round longer ones up to full seconds.
         return aiohttp.ClientTimeout(
             total=seconds, sock_connect=self.config.connect_timeout, ceil_threshold=LONGEST_TIMEOUT
         )
@@ -166,27 +166,27 @@ class Session:
         return self._http
 
     async def _new(self) -> aiohttp.ClientSession:
-        # Imports and certificates are read from disk: tens of milliseconds, for which an event loop should not stop.
+        # Importing and loading certificates take tens of milliseconds, which should not block the event loop.
         tls, self.proxy = await asyncio.to_thread(_prepare, self.config)
         import aiohttp
 
-        # With each request: those of aiohttp's session would go to the proxy of a tunnel too, and the token with them.
+        # Per request: aiohttp would send the session's headers, and so the token, to the proxy of a tunnel too.
         headers = self.config.headers()
         self._options = {"headers": headers, "allow_redirects": False}
         if self.proxy is not None:
             self._options["proxy"] = self.proxy.url
-            if self.config.url.lower().startswith("https"):  # tunnelled: the proxy is to see no more than the host
+            if self.config.url.lower().startswith("https"):  # tunnelled: the proxy sees only the host
                 self._options["proxy_headers"] = self.proxy.headers
             else:
                 headers |= self.proxy.headers
         timeout = aiohttp.ClientTimeout(total=self.config.socket_timeout, sock_connect=self.config.connect_timeout)
         connector = aiohttp.TCPConnector(ssl=tls, limit=MOST_CONNECTIONS)
-        # trust_env would also read .netrc: proxies are looked up here instead.
+        # trust_env would also read .netrc, so proxies are looked up here.
         return aiohttp.ClientSession(
             timeout=timeout,
             connector=connector,
             trust_env=False,
-            # Bombs are not to be decompressed at all: see response.decompressed.
+            # Do not decompress here, because of decompression bombs: see response.decompressed.
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -195,7 +195,7 @@ class Session:
 def _prepare(config: MilvusConfig) -> tuple[ssl.SSLContext | bool, Proxy | None]:
     import aiohttp
 
-    del aiohttp  # imported for whoever asks next
+    del aiohttp  # imported here for later uses
     return _tls(config), proxy_for(config.url)
 
 
@@ -218,7 +218,7 @@ def _tls(config: MilvusConfig) -> ssl.SSLContext | bool:
         return False
     from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-    # The same bundles that requests uses, in the same order.
+    # The bundles that requests uses, in its order.
     bundle = transport.ca_bundle(config)
     bundle = bundle if isinstance(bundle, str) else DEFAULT_CA_BUNDLE_PATH
     directory = os.path.isdir(bundle)
@@ -232,7 +232,7 @@ def _rules(proxy: Proxy | None) -> tuple[Rule, ...]:
     import aiohttp
 
     return (
-        # Before TLS: what the proxy itself speaks says nothing about Milvus's port.
+        # Before TLS: the protocol of the proxy says nothing about Milvus's port.
         Rule(aiohttp.ClientConnectorError, transport.proxy_refuses, when=lambda error: _is_of(proxy, error)),
         Rule(aiohttp.ClientSSLError, _handshake),
         Rule(ssl.SSLError, transport.tls),
@@ -266,14 +266,14 @@ def _handshake(error: aiohttp.ClientSSLError, config: MilvusConfig) -> errors.No
 
 def _unreachable(error: aiohttp.ClientConnectorError, config: MilvusConfig) -> errors.ConnectError:
     cause = error.os_error
-    # asyncio puts "Connect call failed ('10.0.0.1', 19530)" in place of "Connection refused".
+    # asyncio says "Connect call failed ('10.0.0.1', 19530)" instead of "Connection refused".
     if cause.errno and cause.errno > 0:
         return errors.ConnectError(os.strerror(cause.errno))
     return errors.ConnectError(cause.strerror or str(cause))
 
 
 def _quoted(message: str) -> str:
-    # aiohttp quotes what it could not read as a bytes literal, within words of its own.
+    # aiohttp's message quotes the unreadable data as a bytes literal.
     found = re.search(r"""b'.*'|b".*\"""", message)
     try:
         return ast.literal_eval(found[0]).decode(errors="replace") if found else message

@@ -1,4 +1,4 @@
-"""One request to Milvus, and how its answer is read."""
+"""A request to Milvus, and the parsing of its answer."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Answer(NamedTuple):
 @dataclass(frozen=True)
 class Call(WarnsUnsent, Generic[T_co]):
     """
-    One request, which does nothing until it is sent. One that is dropped unsent is a ``RuntimeWarning``.
+    A request, which does nothing until it is sent. Dropping it unsent logs a ``RuntimeWarning``.
 
     :param path: resource and action, as ``indexes/create``
     :param body: the JSON object to send, without ``dbName`` unless the call names a database of its own
     :param read: makes the result of a successful answer; raises ValueError, KeyError or TypeError if the answer is
         not of the shape that Milvus gives
     :param idempotent: whether making the call twice has the effect of making it once. Such a call is repeated on
-        every transient error; another one only if it surely had no effect.
+        every transient error; others only if they certainly had no effect.
     """
 
     path: str
@@ -44,16 +44,16 @@ class Call(WarnsUnsent, Generic[T_co]):
     idempotent: bool = True
 
     def __repr__(self) -> str:
-        # Without the body, which may have a password, or many rows.
+        # Without the body, which may contain a password or many rows.
         return f"Call({self.path!r}, {self.target()!r})"
 
     @cached_property
     def has_rows(self) -> bool:
-        """Whether the answer has rows, which are the caller's own, and not the server's words."""
+        """Whether the answer contains rows, the caller's data, rather than the server's text."""
         return self.path.startswith("entities/")
 
     def target(self, database: str | None = None) -> str:
-        """Return what the call is about, for messages: ``index 'v' of collection 'docs' (database 'default')``."""
+        """Describe the call's target for messages: ``index 'v' of collection 'docs' (database 'default')``."""
         body = self.body
         collection = body.get("collectionName")
         name = f"collection {collection!r}" if collection else ""
@@ -69,7 +69,7 @@ class Call(WarnsUnsent, Generic[T_co]):
         return f"{name} (database {database or 'default'!r})"
 
     def names(self, database: str | None = None) -> dict[str, str]:
-        """Return what the call names, by kind: ``{"collection": "docs", "database": "default"}``."""
+        """Return the names in the call, by kind: ``{"collection": "docs", "database": "default"}``."""
         body = self.body
         indexes, partitions = body.get("indexParams") or [], body.get("partitionNames") or []
         found = {
@@ -84,11 +84,11 @@ class Call(WarnsUnsent, Generic[T_co]):
 
 
 def parse_none(answer: Answer) -> None:
-    """Read an answer that says no more than that it worked."""
+    """Read an answer without data."""
 
 
 def parse_names(answer: Answer) -> list[str]:
-    """Read an answer that is a list of names; a text, say, would be taken for a list of letters."""
+    """Read an answer that is a list of names; refuse a string, which would be read as a list of letters."""
     data = answer.data if answer.data is not None else []
     if not isinstance(data, list):
         raise TypeError(f"a list of names was expected, not {type(data).__name__}")
@@ -96,8 +96,7 @@ def parse_names(answer: Answer) -> list[str]:
 
 
 def build_body(database: str | None = None, /, **fields: Any) -> dict[str, Any]:
-    """
-    Put a request body together from what is given.
+    """Build a request body.
 
     :param database: goes into ``dbName`` unless None
     :param fields: the other fields; those that are None are left out
@@ -110,9 +109,9 @@ def build_body(database: str | None = None, /, **fields: Any) -> dict[str, Any]:
 
 def property_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return properties with large integers as texts.
+    Return properties with large integers as strings.
 
-    Milvus reads numbers as floats: it would keep 2592000 as ``2.592e+06``, where it later looks for an integer.
+    Milvus parses numbers as floats: it would store 2592000 as ``2.592e+06``, and later expect an integer.
     """
     return {key: str(value) if type(value) is int and abs(value) >= _LARGE else value for key, value in values.items()}
 

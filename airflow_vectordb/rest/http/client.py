@@ -34,8 +34,8 @@ class Client:
     redirects are not followed: the token must go to that server and nowhere else. Cookies are not kept.
 
     :param config: where the calls go
-    :param server_confirmed: whether Milvus has answered there before: then a page in its place is an outage, and not
-        the wrong address
+    :param server_confirmed: whether Milvus has answered there before: then a page in its place is an outage, not a
+        wrong address
     """
 
     def __init__(self, config: MilvusConfig, *, server_confirmed: bool = False) -> None:
@@ -66,7 +66,7 @@ class Client:
 
         :param call: made by a function of ``airflow_vectordb.rest.indexes``, ``collections``, …
         :param retries: attempts after the first; None: the configured one
-        :param until: when an answer is of no use any more, by ``time.monotonic``; None: never
+        :param until: deadline for the answer, by ``time.monotonic``; None: none
         :return: what the call returns
         :raises MilvusError: when the server refuses, or when it does not answer after all attempts
         """
@@ -87,7 +87,7 @@ class Client:
         import requests
         import urllib3
 
-        body: Any = request.body  # types-requests does not know that bytearrays are sent too
+        body: Any = request.body  # types-requests does not know that bytearrays are accepted
         left = transport.seconds_left(self.config, until)
         seconds = self.config.socket_timeout if left is None else left
         deadline = time.monotonic() + seconds
@@ -107,17 +107,17 @@ class Client:
             late = isinstance(failure, errors.AnswerTimeoutError) or isinstance(error, requests.exceptions.Timeout)
             if left is not None and late:
                 failure = transport.after_deadline()
-        raise failure  # without the library's error, which holds the request
+        raise failure  # without the library's error, which refers to the request
 
     def _open(self) -> requests.Session:
         if self._session is None:
             import requests
 
-            from airflow_vectordb.rest.http.deadlines import DeadlineAdapter  # which imports requests
+            from airflow_vectordb.rest.http.deadlines import DeadlineAdapter  # imports requests
 
             proxy = proxy_for(self.config.url)
             session = requests.Session()
-            # It would also read .netrc: what is wanted of the environment is looked up here instead.
+            # It would also read .netrc, so the other settings of the environment are looked up here.
             session.trust_env = False
             # Bytes: http.client would encode a header as Latin-1, and a password may have any character.
             session.headers.update({name: value.encode() for name, value in self.config.headers().items()})
@@ -127,14 +127,15 @@ class Client:
                 session.proxies = {"all": proxy.url}
             # Cookies are neither kept nor sent again.
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-            # Even redirects that are not followed are looked into otherwise: bodies read whole, odd URLs stumbled over.
+            # Otherwise requests processes even redirects that are not followed: it reads bodies whole, and fails on odd
+            # URLs.
             session.get_redirect_target = lambda response: None  # type: ignore[assignment]
             self._session = session
         return self._session
 
 
 def _read(response: requests.Response, deadline: float, largest: int) -> tuple[bytes, bool]:
-    # In pieces, so that a server that sends a byte now and then, or without end, is given up too.
+    # In pieces, to stop reading from a server that sends slowly or endlessly.
     pieces: list[bytes] = []
     size = 0
     while piece := response.raw.read1(1 << 16, decode_content=False):
@@ -148,7 +149,7 @@ def _read(response: requests.Response, deadline: float, largest: int) -> tuple[b
 
 
 def _as_utf8(value: str) -> str:
-    # http.client reads Latin-1 where servers write UTF-8; as it is, a secret in it would not be recognised.
+    # http.client decodes UTF-8 as Latin-1, in which a secret would not be recognized.
     try:
         return value.encode("latin-1").decode()
     except UnicodeError:
@@ -164,12 +165,12 @@ def _rules() -> tuple[Rule, ...]:
     return (
         Rule((FileNotFoundError, IsADirectoryError), transport.no_bundle, deep=True),
         Rule(OSError, transport.no_bundle, when=lambda error: "CA certificate" in str(error)),
-        # Before TLS: what the proxy itself speaks says nothing about Milvus's port.
+        # Before TLS: the protocol of the proxy says nothing about Milvus's port.
         Rule(of_requests.ProxyError, transport.proxy_refuses),
         Rule(of_requests.SSLError, transport.no_bundle, when=_lacks_permission),
         Rule(ssl.SSLError, transport.tls, deep=True),
         Rule(of_requests.InvalidURL, lambda error, _: errors.ConnectError(str(error), transient=False)),
-        Rule(of_requests.SSLError, lambda error, _: errors.TlsError(str(error))),  # a bundle that cannot be read, say
+        Rule(of_requests.SSLError, lambda error, _: errors.TlsError(str(error))),  # for example an unreadable bundle
         Rule(of_requests.ConnectTimeout, transport.no_connection),
         Rule((of_urllib3.NewConnectionError, of_urllib3.NameResolutionError), _unreachable, deep=True),
         Rule(TimeoutError, transport.no_answer),

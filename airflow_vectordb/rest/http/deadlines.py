@@ -1,12 +1,11 @@
-"""Connections for ``requests`` on which a whole answer has to come in time, however slowly it drips, and as HTTP.
+"""Connections for ``requests`` with a deadline for the whole answer, and strict parsing of HTTP.
 
-requests and urllib3 do neither by themselves. Their time-out is one for each read of a socket, so a server that sends a
-byte of a header now and then holds its client for as long as it likes; here all reads of an answer share one. And
-``http.client`` overlooks what aiohttp takes for an error (a length that is none, two lengths, half a head), and takes
-an interim answer (102, 103) for the answer itself: with the plain adapter, one case of ``test_bad_servers.py`` and 23
-of ``test_odd_http.py`` fail.
+requests and urllib3 do neither. Their time-out applies to each read of a socket, so a server that sends a header byte
+by byte can hold its client indefinitely; here all reads of an answer share one time-out. ``http.client`` also ignores
+what aiohttp treats as errors (an invalid length, two lengths, incomplete headers), and takes an interim answer (102,
+103) for the final one: with the plain adapter, one case of ``test_bad_servers.py`` and 23 of ``test_odd_http.py`` fail.
 
-This module imports ``requests``; it is imported with the first call, not with a DAG file.
+This module imports ``requests``, so it is imported by the first call and not by DAG files.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-#: Characters of a header, as aiohttp has it.
+#: Characters of a header; aiohttp's limit.
 _LONGEST_LINE = 8190
 
 
 class _Reads(io.RawIOBase):
-    """What comes from a socket; its time-out is one for all reads together."""
+    """The data from a socket, with one time-out for all reads together."""
 
     def __init__(self, raw: Any, sock: socket.socket) -> None:
         self._raw = raw
@@ -45,7 +44,7 @@ class _Reads(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer) -> int | None:
         if self._deadline is not None:
             left = self._deadline - time.monotonic()
-            if left <= 0:  # to a socket, 0 would mean something else
+            if left <= 0:  # 0 means non-blocking for a socket
                 raise TimeoutError("timed out")
             self._sock.settimeout(left)
         found: int | None = self._raw.readinto(buffer)
@@ -70,14 +69,14 @@ class _Response(HTTPResponse):
             raise IncompleteRead(b"")  # in the middle of the headers
         if problem := _problem(self.headers):
             raise HTTPException(problem)
-        if self.length == 0:  # by the status, there is no body
+        if self.length == 0:  # answers with this status have no body
             self.chunked = False
             del self.headers["transfer-encoding"]
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
             found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
-            if not 102 <= found[1] < 200:  # the base skips 100; after 101, it is HTTP no more
+            if not 102 <= found[1] < 200:  # the base class skips 100; after 101, the protocol is no longer HTTP
                 return found
             parse_headers(self.fp)
 
@@ -86,7 +85,7 @@ class _Response(HTTPResponse):
         size = line.partition(b";")[0].strip()
         if not re.fullmatch(rb"[0-9a-fA-F]{0,15}", size):
             raise HTTPException(f"a chunk of {size[:100].decode('latin-1')!r} bytes")
-        return int(size, 16)  # nothing: to the base, the end of the connection
+        return int(size, 16)  # empty: the base class treats it as the end of the connection
 
 
 def _problem(headers: HTTPMessage) -> str | None:
@@ -123,7 +122,7 @@ class _TlsPool(HTTPSConnectionPool):
 
 class DeadlineAdapter(HTTPAdapter):
     """
-    The usual adapter, with such connections.
+    The standard adapter, with such connections.
 
     :param for_proxy: headers for the proxy, if there is one
     """
@@ -134,7 +133,7 @@ class DeadlineAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Make the pools for a proxy."""
+        """Create the pools for a proxy."""
         manager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = self.poolmanager.pool_classes_by_scheme
         return manager

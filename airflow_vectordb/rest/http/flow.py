@@ -1,8 +1,8 @@
-"""How a call is made: everything but the I/O.
+"""The logic of a call, without the I/O.
 
 :func:`request_flow` is a generator, see :mod:`~airflow_vectordb.rest.driver`: it yields a :class:`Request` to send or a
-:class:`~airflow_vectordb.rest.driver.Sleep`, and returns the call's result or raises its error. So there is one retry
-loop, one reading of answers and one way to word errors, whoever does the I/O.
+:class:`~airflow_vectordb.rest.driver.Sleep`, and returns the call's result or raises its error. So both clients share
+retries, parsing and error messages.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class Request:
     """
     An HTTP POST to send.
 
-    :param url: where to
+    :param url: the target
     :param body: JSON; the headers are :meth:`MilvusConfig.headers <airflow_vectordb.rest.config.MilvusConfig.headers>`
-    :param read: makes the call's result of what comes back; raises MilvusError
-    :param largest_answer: bytes of the answer's body that are read at most, as they come
+    :param read: parses the response into the call's result; raises MilvusError
+    :param largest_answer: the maximum number of bytes to read of the body, before decompression
     """
 
     url: str
@@ -136,7 +136,7 @@ def _misshapen(what: str) -> NotMilvusError:
 
 
 def _redacted(answer: Answer, reply: RawResponse, call: Call[Any], config: MilvusConfig) -> Answer:
-    """Take the token out of names and parameters, which go to XComs, logs and events."""
+    """Remove the token from names and parameters, which go to XComs, logs and events."""
     if config.token is None:
         return answer
     redactor = redactor_of(config.token)

@@ -1,4 +1,4 @@
-"""How many calls one event loop makes to a server at a time."""
+"""Limits the concurrent calls of an event loop to a server."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from airflow_vectordb.rest.errors import ConnectError
 
 class Gate:
     """
-    Limits the calls that are made at the same time: to one while the server hangs.
+    Limits concurrent calls: to one while the server hangs.
 
-    A server that left one call without an answer for all its time would do so with others, which would hold all
-    connections meanwhile. So the calls that queue are turned away, and later ones are made one at a time until one is
-    answered; meanwhile the others wait for its outcome.
+    If a call has timed out, others are likely to do so too, and would occupy all connections meanwhile. So queued calls
+    fail, and later ones are made one at a time until one is answered; meanwhile the others wait for its outcome.
 
     :param width: calls at the same time
     """
@@ -50,7 +49,7 @@ class Gate:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self.leave(None)  # it came at the same moment
+                self.leave(None)  # granted at the same moment
             raise
         finally:
             if alarm is not None:

@@ -12,9 +12,9 @@ from airflow_vectordb.rest.errors import InvalidParametersError
 
 class EncodedRows:
     """
-    The rows of a request as JSON already, in the memory that becomes its body.
+    The rows of a request, encoded as JSON in the memory of its body.
 
-    A copy of 8 MiB, or new memory for it, costs as much as sending it. So it is for one request at a time.
+    Copying or allocating 8 MiB costs as much as sending it, so the memory is reused, for one request at a time.
 
     :param rows: each as JSON
     :param memory: that another one had; its content is lost
@@ -30,8 +30,8 @@ class EncodedRows:
         """Add a row."""
         memory, start = self.memory, self._ends[-1]
         end = start + len(row)
-        if end < len(memory):  # of memory that was another's
-            with memoryview(memory) as view:  # a bytearray would copy what is assigned to a part of it twice
+        if end < len(memory):  # reused memory
+            with memoryview(memory) as view:  # assigning to a slice of a bytearray would copy twice
                 view[start:end] = row
             memory[end] = _COMMA
         else:
@@ -48,7 +48,7 @@ class EncodedRows:
 
     def with_others(self, others: bytes | bytearray) -> bytearray:
         """
-        Return a body, which the next one overwrites. There must be rows.
+        Return a body, which is valid until the next one is built. There must be rows.
 
         :param others: its other fields, a JSON object
         """
@@ -57,13 +57,13 @@ class EncodedRows:
         return self.memory
 
 
-#: The rows come first, since they are there before the other fields are.
+#: The rows come first, since they are encoded before the other fields are known.
 _HEAD, _COMMA = b'{"data":[', ord(",")
 
 
 def encode(body: Mapping[str, Any]) -> bytes | bytearray:
     """
-    Encode a request body as JSON; NumPy arrays and numbers in it are taken as they are.
+    Encode a request body as JSON; it may contain NumPy arrays and numbers.
 
     :param body: the JSON object
     :return: UTF-8
@@ -79,21 +79,21 @@ def encode(body: Mapping[str, Any]) -> bytes | bytearray:
     except orjson.JSONEncodeError as error:
         where = _find(body, _unknown_type) or "the request"
         raise InvalidParametersError([f"{error} (in {where})"], "request body") from None
-    # orjson writes null for NaN and infinity: a vector would lose its values without a word.
+    # orjson writes null for NaN and infinity: a vector would silently lose values.
     if b"null" in encoded and not _finite(body):
         raise InvalidParametersError([f"{_find(body, _not_finite)} is not a finite number"], "request body")
     return encoded
 
 
 def _finite(value: Any) -> bool:
-    # Sums decide for all numbers of a vector together, which costs a tenth of encoding it. They only ever err on the
-    # side of a closer look: large numbers may sum up to infinity.
+    # Check the sum of a vector, which costs a tenth of encoding it. Large numbers may sum up to infinity: that only
+    # leads to a closer check.
     if isinstance(value, list | tuple):
         try:
             return math.isfinite(sum(value)) or all(map(_finite, value))
         except (TypeError, OverflowError):
             return all(map(_finite, value))
-    if isinstance(value, str):  # most values of a small request
+    if isinstance(value, str):  # the usual case in small requests
         return True
     if isinstance(value, Mapping):
         return all(map(_finite, value.values()))
@@ -105,7 +105,7 @@ def _finite(value: Any) -> bool:
 
 
 def _find(value: Any, problem: Callable[[Any], str | None], path: str = "") -> str | None:
-    """Return the path of the first value that has a problem, and the problem."""
+    """Return the path of the first invalid value, and its problem."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     children: Iterable[tuple[str, Any]]

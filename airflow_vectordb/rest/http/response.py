@@ -1,4 +1,4 @@
-"""Status and bytes of an answer -> its data, or the error that it is."""
+"""Parsing of a response into its data or an error."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from airflow_vectordb.rest.http.call import Answer, Call
 from airflow_vectordb.rest.text import sanitize_text
 from airflow_vectordb.rest.wording import duration
 
-#: Bytes of an answer that describes or lists things: 65,536 names of collections, say.
+#: Bytes of an answer that describes or lists objects, for example 65,536 names of collections.
 MEDIUM_ANSWER = 32 * 1024 * 1024
-#: Bytes of an answer with rows. Anything above is not an answer of Milvus's.
+#: Bytes of an answer with rows. Milvus's answers are smaller.
 LARGE_ANSWER = 512 * 1024 * 1024
-#: The same for calls that are made again and again while something is waited for: mostly a few hundred.
+#: The same for polls, whose answers usually have a few hundred bytes.
 SMALL_ANSWERS = {
     "indexes/describe": 256 * 1024,
     "indexes/list": 256 * 1024,
@@ -28,20 +28,20 @@ SMALL_ANSWERS = {
     "jobs/import/describe": 4 * 1024 * 1024,  # with an entry for each file
     "jobs/import/get_progress": 4 * 1024 * 1024,
 }
-#: Brackets in an answer to one of those calls. As many lists as there is room for would have Python's garbage collector
-#: look through all that a process has, which takes longer than to read them.
+#: Brackets in an answer to a poll. More lists would trigger Python's garbage collector, which takes longer than parsing
+#: them.
 MOST_PARTS = 20_000
 
-#: Both mean success: 0, and 200 on the v2 servers of early 2024.
+#: Codes for success: 0, and 200 on servers of early 2024.
 SUCCESS = (0, 200)
 
-#: Sanitizes a server's words, given the number of characters at most.
+#: Sanitizes a server's text, limited to a number of characters.
 Show = Callable[[str, int], str]
 
 
 class RawResponse(NamedTuple):
     """
-    What came back over HTTP.
+    An HTTP response.
 
     :param status: the HTTP status
     :param headers: names in lower case, and values; only ``retry-after``, ``location`` and ``content-encoding`` count
@@ -56,18 +56,18 @@ class RawResponse(NamedTuple):
 
 
 def largest_answer(call: Call[Any]) -> int:
-    """Return how many bytes of an answer to a call are read at most, decompressed."""
+    """Return the limit for an answer to a call, in decompressed bytes."""
     return LARGE_ANSWER if call.has_rows else SMALL_ANSWERS.get(call.path, MEDIUM_ANSWER)
 
 
 def has_room_for(call: Call[Any], body: bytes) -> bool:
-    """Return whether an answer, as JSON, has no more parts than one to this call can have."""
+    """Return whether the JSON of an answer has no more parts than allowed for this call."""
     return call.path not in SMALL_ANSWERS or body.count(b"[") + body.count(b"{") <= MOST_PARTS
 
 
 def parse_response(reply: RawResponse, show: Show = sanitize_text, *, largest: int = LARGE_ANSWER) -> Answer:
     """
-    Return the answer that a response has, if it is one of success.
+    Return the answer in a successful response.
 
     :param reply: the response
     :param show: makes a server's words fit for a message, and takes secrets out of them
@@ -88,7 +88,7 @@ def parse_response(reply: RawResponse, show: Show = sanitize_text, *, largest: i
 
 def decompressed(reply: RawResponse, largest: int) -> RawResponse:
     """
-    Decompress a response's body, as far as it may be long.
+    Decompress a response's body, up to its limit.
 
     :param reply: the response
     :param largest: bytes at most; of a longer body, the beginning is kept
@@ -99,7 +99,7 @@ def decompressed(reply: RawResponse, largest: int) -> RawResponse:
         return reply
     if encoding not in ("gzip", "x-gzip", "deflate"):
         return reply._replace(body=b"something in a compression that was not asked for")
-    # "deflate" comes with a header, as it should, or without.
+    # "deflate" may come with or without a header.
     bare = encoding == "deflate" and (reply.body[0] & 0x0F != 8 or int.from_bytes(reply.body[:2], "big") % 31 != 0)
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)
     try:
@@ -124,7 +124,7 @@ def _object(body: bytes) -> Mapping[str, Any] | None:
 
 
 def _says_no(envelope: Mapping[str, Any]) -> bool:
-    # 200 is also "partition not found". Those servers for which it is success say so with data, and without a message.
+    # 200 also means "partition not found". Servers that use it for success send data, and no message.
     return envelope["code"] == 200 and "data" not in envelope and bool(envelope.get("message"))
 
 
@@ -132,7 +132,7 @@ def _failure(reply: RawResponse, code: int, envelope: Mapping[str, Any], show: S
     words = envelope.get("message") or envelope.get("msg") or "the server gave no reason"
     message = show(words if isinstance(words, str) else _as_text(words), 2000)
     if code in SUCCESS and not _says_no(envelope):
-        # Success in the body, failure in the status: a proxy in between had the last word.
+        # Success in the body but failure in the status: from a proxy.
         cls = codes.class_of_status(reply.status) or errors.UnexpectedError
     else:
         cls = codes.class_of(code, reply.status, message)
@@ -161,13 +161,13 @@ def _as_text(value: Any) -> str:
 
     try:
         return orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:  # nested too deep
+    except orjson.JSONEncodeError:  # nested too deeply
         return f"a {type(value).__name__} in place of a message"
 
 
 def as_outage(error: errors.MilvusError) -> errors.MilvusError:
     """
-    Return the error to raise where Milvus has answered before: a page in its place is an outage, not the wrong address.
+    Return the error to raise if Milvus has answered before: a page in its place is then an outage, not a wrong address.
 
     :param error: any. One without a status is Milvus's, in a shape that is not known here: a retry gets the same
     """
@@ -200,7 +200,7 @@ def _excerpt(body: bytes, show: Show) -> str:
     text = body[:0x10000].decode("utf-8", errors="replace")
     lower = text.lower()
     if "<html" in lower or "<!doctype" in lower:
-        # No regular expression: of a page made for that, each `<title` would be the beginning of a search to its end.
+        # Not a regular expression, which could take quadratic time on a malicious page.
         start = lower.find(">", lower.find("<title")) + 1
         end = lower.find("</title", start)
         if "<title" not in lower or not start or end < 0:
@@ -219,7 +219,7 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
     """
     if value is None:
         return None
-    value = value[:100]  # reading what is no date may take the square of its length
+    value = value[:100]  # parsing an invalid date may take quadratic time
     try:
         seconds = float(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""When a failed call is made again, and after how long."""
+"""When to retry a failed call, and after which pause."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class RetryPolicy:
     """
     Exponential backoff with full jitter.
 
-    A rate limit is given the time that it asks for, or more of it than others are: coming back immediately only keeps
-    it closed.
+    Rate limits get the pause they ask for, or a longer one than other errors, since immediate retries would prolong
+    them.
 
     :param retries: attempts after the first
     :param base: seconds, the longest pause before the second attempt; it doubles from attempt to attempt
@@ -31,7 +31,7 @@ class RetryPolicy:
 
     def pause(self, attempt: int, error: MilvusError, *, idempotent: bool, random: Callable[[], float]) -> float | None:
         """
-        Decide what follows a failed attempt.
+        Return the pause before the next attempt, or None.
 
         :param attempt: how many attempts have failed, this one included
         :param error: why it failed
@@ -52,6 +52,6 @@ class RetryPolicy:
             return pause
         if error.retry_after > self.longest:
             return None
-        # Of many that a limiter sends away together it lets one in at a time: those that meet again are spread out.
+        # Many calls are rejected together, but admitted one at a time, so spread their retries.
         spread = error.retry_after * min(attempt - 1, 3) if limited else 0.0
         return max(pause, min(self.longest, error.retry_after + (1.0 - random()) * spread))

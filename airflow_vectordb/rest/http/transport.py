@@ -1,7 +1,7 @@
-"""What both clients share: how long an answer may take, which certificates count, and what a library's error means.
+"""What both clients share: time-outs, certificates, and the mapping of the libraries' errors.
 
-Each client has a table of :class:`Rule`, from the exceptions of its library to this package's; the first that fits
-decides. What none fits is a connection that ended.
+Each client has a table of :class:`Rule`, from the exceptions of its library to this package's; the first match decides.
+Any other exception means that the connection ended.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from airflow_vectordb.rest.wording import duration
 @dataclass(frozen=True)
 class Rule:
     """
-    What a library's exception means.
+    Maps an exception of a library.
 
     :param kinds: its class, or several
     :param make: makes an error of it
@@ -37,7 +37,7 @@ class Rule:
 
 def translate(error: Exception, config: MilvusConfig, rules: Sequence[Rule]) -> errors.MilvusError:
     """
-    Return what a library's exception means.
+    Return this package's error for a library's exception.
 
     :param error: the exception
     :param config: where the call went
@@ -48,12 +48,12 @@ def translate(error: Exception, config: MilvusConfig, rules: Sequence[Rule]) -> 
         for cause in chain if rule.deep else chain[:1]:
             if isinstance(cause, rule.kinds) and rule.when(cause):
                 return rule.make(cause, config).with_context(redact=config.redact)
-    # Without the library's words, which are not the other one's, and differ by a hair's breadth of time.
+    # Without the library's message, which differs between libraries, and contains varying times.
     return errors.BrokenAnswerError("the connection ended before the answer did")
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and whatever it was made of."""
+    """Yield an exception and its causes."""
     seen: set[int] = set()
     waiting: list[Any] = [error]
     while waiting:
@@ -67,7 +67,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 def seconds_left(config: MilvusConfig, until: float | None) -> float | None:
     """
-    Return how long an answer is of use, if that is less than the time that a call gets otherwise.
+    Return the remaining time for an answer, if it is less than a call's usual time-out.
 
     :param config: where the call goes
     :param until: by ``time.monotonic``; None: for ever
@@ -78,7 +78,7 @@ def seconds_left(config: MilvusConfig, until: float | None) -> float | None:
 
 def ca_bundle(config: MilvusConfig) -> bool | str:
     """
-    Find the certificates to go by: the configured ones, or those of the environment.
+    Return the certificates to use: the configured ones, or those of the environment.
 
     :param config: where the call goes
     :return: a path; True: the usual ones; False: none are verified
@@ -88,27 +88,27 @@ def ca_bundle(config: MilvusConfig) -> bool | str:
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
 
 
-# The errors that both tables lead to ---------------------------------------------------------------------------------
+# The errors in both tables ---------------------------------------------------------------------------------
 
 
 def after_deadline() -> errors.AnswerTimeoutError:
-    """Return the error of an answer that would be of no use any more."""
+    """Return the error for a call whose deadline has passed."""
     return errors.AnswerTimeoutError("no answer before the deadline", hint="")
 
 
 def no_connection(error: object, config: MilvusConfig) -> errors.ConnectError:
-    """Return the error of a connection that does not come about in time."""
+    """Return the error for a connection that times out."""
     return errors.ConnectError(f"no connection within {duration(config.connect_timeout)}")
 
 
 def no_answer(error: object, config: MilvusConfig) -> errors.AnswerTimeoutError:
-    """Return the error of an answer that does not come in time."""
+    """Return the error for an answer that times out."""
     return errors.AnswerTimeoutError(f"no answer within {duration(config.socket_timeout)}")
 
 
 def not_http(found: str, config: MilvusConfig) -> errors.MilvusError:
     """
-    Distinguish a port that speaks TLS to clients that do not from one that speaks something else.
+    Return the error for an answer that is not HTTP: from a TLS port, or from another service.
 
     :param found: what came in place of HTTP, or words about it
     :param config: where the call went
@@ -119,25 +119,25 @@ def not_http(found: str, config: MilvusConfig) -> errors.MilvusError:
 
 
 def not_milvus(error: Exception, config: MilvusConfig) -> errors.NotMilvusError:
-    """Return the error of an answer that the library cannot read."""
+    """Return the error for an answer that the library cannot parse."""
     return errors.NotMilvusError(str(error))
 
 
 def proxy_refuses(error: object, config: MilvusConfig) -> errors.ConnectError:
-    """Return the error of a way to the server that ends at the proxy."""
+    """Return the error for a failure at the proxy."""
     reason = "the proxy (HTTPS_PROXY, HTTP_PROXY) refuses or cannot be reached"
     return errors.ConnectError(reason, hint="Check it, or set NO_PROXY.")
 
 
 def no_bundle(error: object, config: MilvusConfig) -> errors.TlsError:
-    """Return the error of a CA bundle that cannot be used."""
+    """Return the error for an unusable CA bundle."""
     path = ca_bundle(config)
     return errors.TlsError(f"no usable CA bundle at {path if isinstance(path, str) else 'its usual place'!r}")
 
 
 def tls(error: ssl.SSLError, config: MilvusConfig) -> errors.NoAnswerError:
-    """Distinguish TLS failures that are transient, those of the bundle, and others."""
-    if error.library in ("X509", "PEM", "ASN1"):  # "SSL" is the library of all that happens in a handshake
+    """Return the error for a TLS failure: transient, caused by the CA bundle, or another one."""
+    if error.library in ("X509", "PEM", "ASN1"):  # OpenSSL uses the library "SSL" for everything in a handshake
         return no_bundle(error, config)
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
         reason = f" ({error.reason})" if error.reason else ""

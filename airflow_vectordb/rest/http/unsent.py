@@ -1,4 +1,4 @@
-"""A call that is made and never sent does nothing, silently: so it is a ``RuntimeWarning`` where it was made."""
+"""Warn about calls that are created and never sent, since they silently do nothing: a ``RuntimeWarning``."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 _PACKAGE = __package__.partition(".")[0]
-#: Functions that a call may come back through, unsent: the one that makes it, and those that have called that one.
+#: How many functions may return an unsent call: the one that creates it, and its callers.
 MAKERS = 4
 
 
 class WarnsUnsent:
-    """Base of :class:`~airflow_vectordb.rest.http.call.Call`: one whose ``body`` or ``read`` is read is being sent."""
+    """Base of :class:`~airflow_vectordb.rest.http.call.Call`: accessing ``body`` or ``read`` marks it as sent."""
 
     if TYPE_CHECKING:
         path: str
@@ -33,7 +33,7 @@ class WarnsUnsent:
     def __post_init__(self) -> None:
         line, makers = _made_by(sys._getframe(2))
         if makers:
-            # Until they are read, they are kept elsewhere: that is how a call that is dropped unsent is known.
+            # Kept elsewhere until they are read, to detect calls that are dropped unsent.
             fields = self.__dict__
             fields["_unread"] = {name: fields.pop(name) for name in ("body", "read")}
             fields["_made_by"] = line, makers
@@ -42,7 +42,7 @@ class WarnsUnsent:
         unread = self.__dict__.get("_unread")
         if unread is None or sys.is_finalizing():
             return
-        with suppress(AttributeError, KeyError, TypeError, ValueError):  # no frame, no mapping, or not all made
+        with suppress(AttributeError, KeyError, TypeError, ValueError):  # no frame, no mapping, or incomplete
             line, makers = self.__dict__["_made_by"]
             if _is_dropped(sys._getframe(1), makers):
                 collection = unread["body"].get("collectionName")
@@ -51,18 +51,18 @@ class WarnsUnsent:
                 warnings.warn_explicit(text, RuntimeWarning, makers[0].co_filename, line)
 
     def serialize(self) -> Any:
-        """Refuse to become an XCom, which Airflow asks for by this name: whoever returns a call meant its result."""
+        """Refuse to be serialized as an XCom, since a task that returns a call meant its result."""
         self.body  # noqa: B018 - this says it; the warning would say it again
         raise TypeError(f"{self.path} was returned and never sent, so it did nothing: return `hook.send(…)` of it")
 
 
 def _made_by(frame: FrameType | None) -> tuple[int, tuple[CodeType, ...]]:
-    """Return the line that makes a call, and the function and its callers; none of them if it is this package."""
-    while frame and _package_of(frame).startswith(f"{_PACKAGE}.rest"):  # which only helps
+    """Return the line that creates a call, with the function and its callers; empty if this package created it."""
+    while frame and _package_of(frame).startswith(f"{_PACKAGE}.rest"):  # only a diagnosis
         frame = frame.f_back
     line = frame.f_lineno if frame else 0
     if frame and _package_of(frame).partition(".")[0] == _PACKAGE:
-        return line, ()  # what drives this package's generators sends it, or has reported why not
+        return line, ()  # the driver of this package's generators sends it, or has reported the reason
     makers: list[CodeType] = []
     while frame and len(makers) < MAKERS:
         makers.append(frame.f_code)
@@ -75,16 +75,16 @@ def _package_of(frame: FrameType) -> str:
 
 
 def _is_dropped(frame: FrameType, makers: Sequence[CodeType]) -> bool:
-    """Return whether a call that ends in a frame was dropped, and not lost to an exception on its way to be sent."""
+    """Return whether a call was dropped in a frame, rather than lost because of an exception."""
     if frame.f_code in makers:
         return frame.f_code is makers[0] or not _is_after_exception(frame)
-    # It was given to a function, which has dropped it.
+    # It was passed to a function, which dropped it.
     return frame.f_back is not None and frame.f_back.f_code is makers[0]
 
 
 def _is_after_exception(frame: FrameType) -> bool:
-    """Return whether a frame is at the end of an ``except`` or ``with``, where the traceback goes with all it held."""
+    """Return whether a frame is at the end of an ``except`` or ``with``, where the traceback is freed."""
     code, at = frame.f_code.co_code, frame.f_lasti
     last, before, first = (opname[code[at - back]] if at >= back else "" for back in (0, 2, 4))
-    # The latter is how Python deletes the name of `except … as name`.
+    # The latter deletes the name of `except … as name`.
     return last == "POP_EXCEPT" or (first == "POP_EXCEPT" and before == "LOAD_CONST" and last.startswith("STORE_"))
