@@ -6,6 +6,7 @@ Functions called ``validate_…`` and ``parse_…`` are for rendered values. Pro
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -194,6 +195,8 @@ def check_index_params(raw: Any, extensions: Sequence[str], *, allow_unknown: bo
 
     Problems with values are reported later, together with those that the schema reveals.
     """
+    if isinstance(raw, os.PathLike):
+        return [_is_path("index_params", raw)]
     normalize_key = rest.spelling.normalize_key
     parsing = rest.index.parsing
 
@@ -222,6 +225,8 @@ def check_schema(schema: Any, dimension: Any, extensions: Sequence[str], *, allo
     """Check a schema or dimension. If a part is known later, only the keys are checked."""
     if (schema is None) == (dimension is None):
         return ["schema or dimension is missing" if schema is None else "schema and dimension exclude each other"]
+    if isinstance(schema, os.PathLike):
+        return [_is_path("schema", schema)]
     parsing = rest.schema.parsing
     if dimension is not None:
         if rest.spelling.is_later(dimension):
@@ -266,6 +271,8 @@ def _is_later(value: Any, extensions: Sequence[str]) -> bool:
 
 def check_properties(properties: Any, extensions: Sequence[str]) -> list[str]:
     """Check the properties of a collection when the DAG is parsed."""
+    if isinstance(properties, os.PathLike):
+        return [_is_path("properties", properties)]
     is_file = isinstance(properties, str) and properties.endswith(tuple(extensions))
     if properties is None or is_file or rest.spelling.is_later(properties):
         return []
@@ -347,6 +354,10 @@ def _rows_hint(value: Any) -> str:
 
 def _by_position(argument: str, values: Iterable[Any]) -> dict[str, Any]:
     return {f"{argument}[{position}]": value for position, value in enumerate(values)}
+
+
+def _is_path(argument: str, value: Any) -> str:
+    return f"{argument} is {rest.spelling.show(value)}: pass the name of a file beside the DAG as a string"
 
 
 def _is_empty(argument: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,9 @@ class TestArguments:
                 {"schema": {"fields": [{"fieldName": "{{ id }}", "isPrimaryKey": True}]}},
                 "did you mean 'isPrimary'?",
             ),
+            ({"schema": Path("docs.yaml")}, "docs.yaml'): pass the name of a file beside the DAG as a string"),
+            ({"schema": DOCS, "properties": Path("docs.yaml")}, "pass the name of a file beside the DAG as a string"),
+            ({"schema": DOCS, "index_params": Path("docs.yaml")}, "pass the name of a file beside the DAG as a string"),
             ({"schema": DOCS, "if_exists": "drop"}, "if_exists must be 'skip' or 'replace' or 'fail'"),
             ({"schema": DOCS, "alter": "yes"}, "alter must be True or False"),
             ({"schema": DOCS, "properties": {"shardsNum": 0}}, "shardsNum must be an integer"),

@@ -111,7 +111,7 @@ class _IndexReader(Reader):
             return None
         allowed = self.allow_unknown
         self._is_description = {normalize_key(str(key)) for key in raw} >= {"state", "indexname", "fieldname"}
-        self.allow_unknown |= self._is_description
+        self.allow_unknown = self.allow_unknown or self._is_description
         # Build parameters may stand beside the keys of an index.
         flat = {
             str(key): value
