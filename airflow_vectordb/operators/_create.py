@@ -110,15 +110,15 @@ class IndexCreation:
                 raise
             self._existing = self._hook.describe_indexes(self._collection)  # possibly created by another client
             self._plan = self._make_plan()
-            refused = {
-                spec.name: (description, ", ".join(self._plan.unverified[spec.name].unverifiable))
-                for spec, description, ways in self._plan.unverified_requests(self._existing)
-                if not any(self._is_accepted(spec, type_in_params=way) for way in ways)
-            }
+            refused: dict[str, tuple[IndexDescription, str]] = {}
+            for spec, ways in self._plan.unverified_requests():
+                if not any(self._is_accepted(spec, type_in_params=way) for way in ways):
+                    description, comparison = self._plan.unverified[spec.name]
+                    refused[spec.name] = (description, ", ".join(comparison.unverifiable))
             if refused and self._replacement is None:
                 raise
             self._make_room(refused)
-            self._plan = self._plan.with_verified(self._existing, refused)
+            self._plan = self._plan.with_verified(refused)
             self._send_plan()
 
     def _send_plan(self) -> None:

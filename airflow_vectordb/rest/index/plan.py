@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from airflow_vectordb.rest.spelling import suggest
 from airflow_vectordb.rest.text import sanitize_text
 
 if TYPE_CHECKING:
-    from airflow_vectordb.rest.collections import Collection
+    from airflow_vectordb.rest import collections
 
 _ARROW = "(existing -> requested)"
 #: What to do about another index in place of the one that is asked for.
@@ -38,14 +38,15 @@ class IndexPlan:
 
     :param specs: what is asked for, in the user's order, each with the name that its index has or will have
     :param existing: descriptions of those that exist, surely the same, by name
-    :param unverified: those that may be the same, by name: they are asked for again, and the server decides
+    :param unverified: those that may be the same, and how they compare, by name: they are asked for again, and the
+        server decides
     :param to_drop: descriptions of those that have to be dropped first, and how they differ, by name
     """
 
     collection: str
     specs: tuple[IndexSpec, ...]
     existing: dict[str, IndexDescription]
-    unverified: dict[str, Comparison]
+    unverified: dict[str, tuple[IndexDescription, Comparison]]
     to_drop: dict[str, tuple[IndexDescription, str]] = field(default_factory=dict)
 
     @property
@@ -53,34 +54,31 @@ class IndexPlan:
         """What the one create call asks for; empty when nothing is missing."""
         return [spec for spec in self.specs if spec.name not in self.existing]
 
-    def unverified_requests(
-        self, described: Sequence[IndexDescription]
-    ) -> Iterator[tuple[IndexSpec, IndexDescription, list[bool]]]:
+    def unverified_requests(self) -> Iterator[tuple[IndexSpec, list[bool]]]:
         """
         Yield the unverified indexes to ask for one by one, after the call for :attr:`to_create` was refused.
 
         Milvus takes an index for the same if the text of its parameters is. A server that describes no parameters may
         so have the very index, made by a client that writes them otherwise; a request in its words is a no-op then.
 
-        :return: spec, description, and the values of ``type_in_params`` to try: if one of these calls is accepted, it
-            is the same
+        :return: spec, and the values of ``type_in_params`` to try: if one of these calls is accepted, it is the same
         """
         for spec in self.to_create:
             if spec.name in self.unverified:
-                description = next(d for d in described if d.index_name == spec.name)
+                description, comparison = self.unverified[spec.name]
                 ways = [True] if len(self.to_create) > 1 else []
-                if spec.params and not description.params and not self.unverified[spec.name].substituted:
+                if spec.params and not description.params and not comparison.substituted:
                     ways.append(False)
-                yield spec, description, ways
+                yield spec, ways
 
-    def with_verified(self, described: Sequence[IndexDescription], refused: Iterable[str]) -> IndexPlan:
+    def with_verified(self, refused: Collection[str]) -> IndexPlan:
         """
         Return the plan with the unverified indexes verified.
 
         :param refused: names of those that are not the same
         """
-        same = {d.index_name: d for d in described if d.index_name in self.unverified and d.index_name not in refused}
-        unverified = {name: comparison for name, comparison in self.unverified.items() if name not in same}
+        same = {name: description for name, (description, _) in self.unverified.items() if name not in refused}
+        unverified = {name: found for name, found in self.unverified.items() if name in refused}
         return replace(self, existing={**self.existing, **same}, unverified=unverified)
 
     def find(self, described: Sequence[IndexDescription]) -> list[IndexDescription]:
@@ -110,7 +108,7 @@ class IndexPlan:
         :return: the error to raise: with the differences, if they are what the server refuses
         """
         if is_conflict(error):
-            lines = [_differs(self.collection, name, found.unverifiable) for name, found in self.unverified.items()]
+            lines = [_differs(self.collection, name, one.unverifiable) for name, (_, one) in self.unverified.items()]
             mismatch = IndexMismatchError(
                 error.message,
                 code=error.code,
@@ -169,7 +167,7 @@ def is_in_use(error: MilvusError) -> bool:
     return refused and re.search(r"\b(loaded|release)\b", error.message, re.IGNORECASE) is not None
 
 
-def resolve_all(specs: Iterable[IndexSpec], collection: Collection) -> list[IndexSpec]:
+def resolve_all(specs: Iterable[IndexSpec], collection: collections.Collection) -> list[IndexSpec]:
     """
     Resolve specs against their collection.
 
@@ -205,7 +203,7 @@ def plan_indexes(
     """
     named: list[IndexSpec] = []
     existing: dict[str, IndexDescription] = {}
-    unverified: dict[str, Comparison] = {}
+    unverified: dict[str, tuple[IndexDescription, Comparison]] = {}
     to_drop: dict[str, tuple[IndexDescription, str]] = {}
     wrong: list[str] = []
     same: list[str] = []
@@ -235,7 +233,7 @@ def plan_indexes(
         elif comparison.same:
             existing[name] = description
         else:
-            unverified[name] = comparison
+            unverified[name] = (description, comparison)
     if wrong:
         raise IndexMismatchError(f"another index is there: {'; '.join(wrong + same)}", hint=f"{hint} {_ARROW}")
     if same:

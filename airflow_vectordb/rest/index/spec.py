@@ -91,13 +91,8 @@ class IndexSpec:
     @classmethod
     def parse(cls, raw: Mapping[str, Any], *, allow_unknown: bool = False) -> IndexSpec:
         """
-        Parse one index in any spelling of the API or of pymilvus.
+        Parse one index, as :func:`parse_index_params` does.
 
-        Those are ``indexType`` + ``params``, ``params.index_type``, ``indexConfig``, and snake_case.
-
-        :param raw: the index as the user wrote it
-        :param allow_unknown: send also what looks like a misspelt index type, metric or build parameter, and what does
-            not fit the field, as far as is known here
         :raises InvalidParametersError: with everything that is wrong
         """
         return parse_index_params([raw], allow_unknown=allow_unknown)[0]
@@ -235,11 +230,14 @@ class IndexSpec:
 
 def parse_index_params(raw: Any, *, allow_unknown: bool = False) -> list[IndexSpec]:
     """
-    Parse what a user gave as index parameters.
+    Parse what a user gave as index parameters, in any spelling of the API or of pymilvus.
+
+    Those are ``indexType`` + ``params``, ``params.index_type``, ``indexConfig``, and snake_case.
 
     :param raw: a mapping, a list of mappings, a text with one of them in JSON or YAML, a whole request body of
         ``indexes/create`` with its ``indexParams``, or what CreateIndexOperator returned
-    :param allow_unknown: send also what looks like a misspelt index type, metric or build parameter
+    :param allow_unknown: send also what looks like a misspelt index type, metric or build parameter, and what does not
+        fit the field, as far as is known here
     :return: one spec for each index, at least one
     :raises InvalidParametersError: with everything that is wrong, in all of them
     """

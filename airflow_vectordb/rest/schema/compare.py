@@ -10,8 +10,7 @@ from typing import Any
 from airflow_vectordb.rest import collections, fields
 from airflow_vectordb.rest.collections import Collection
 from airflow_vectordb.rest.http.call import Call
-from airflow_vectordb.rest.schema.keys import FIELD_KEYS
-from airflow_vectordb.rest.schema.parsing import read_schema
+from airflow_vectordb.rest.schema.parsing import FIELD_KEYS, read_schema
 from airflow_vectordb.rest.schema.properties import SETTINGS
 from airflow_vectordb.rest.schema.spec import FLAGS, FieldSpec, SchemaSpec, is_vector
 from airflow_vectordb.rest.spelling import normalize_key
@@ -136,13 +135,13 @@ def _compare_functions(spec: SchemaSpec, there: SchemaSpec) -> Iterator[Differen
 
 
 def _compare_properties(name: str, raw: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[Difference]:
-    for key in SETTINGS:
-        if key in asked and key in raw and not values_equal(raw[key], value := asked[key]):
-            yield _changed(key, raw[key], value)
     there = {str(pair["key"]): pair.get("value") for pair in raw.get("properties") or ()}
+    there |= {key: raw[key] for key in SETTINGS if key in raw}
     for key, value in asked.items():
-        if key in SETTINGS:
+        if key in there and values_equal(there[key], value):
             continue
-        if key not in there or not values_equal(there[key], value):
+        if key not in SETTINGS:
             alter = partial(collections.alter_properties, name, {key: value})
             yield _changed(key, there.get(key), value, alter, key not in there)
+        elif key in there:
+            yield _changed(key, there[key], value)

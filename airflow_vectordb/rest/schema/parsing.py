@@ -9,12 +9,45 @@ from typing import Any
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.notation import UnreadableTextError, read_given
 from airflow_vectordb.rest.reading import Parsed, Reader
-from airflow_vectordb.rest.schema.keys import DESCRIPTION_KEYS, FIELD_KEYS, FUNCTION_KEYS, PASSED_ON, SCHEMA_KEYS
 from airflow_vectordb.rest.schema.rules import DEFAULTS, FIELD_PARAMS, FUNCTION_TYPES, check_field, check_schema
 from airflow_vectordb.rest.schema.spec import DATA_TYPES, FLAGS, FieldSpec, FunctionSpec, SchemaSpec, is_vector
 from airflow_vectordb.rest.spelling import describe_value, is_later, near_miss, normalize_key, show
 from airflow_vectordb.rest.values import BOOL
 
+
+def _keys(*names: str, **others: str) -> dict[str, str]:
+    """Return names of the API by normalized keys, ``others`` being those of pymilvus and of descriptions."""
+    return {**{normalize_key(name): name for name in names}, **others}
+
+
+#: Fields of arrays of structs: sent as they are.
+_PASSED_ON = ("structFields", "structArrayFields")
+# The server ignores keys that it does not know, so a misspelt one must not get there.
+_SCHEMA_KEYS = _keys("autoID", "enableDynamicField", "fields", "functions", "description", "name", *_PASSED_ON)
+FIELD_KEYS = _keys(
+    *("fieldName", "dataType", "elementDataType", "elementTypeParams", "defaultValue", "description", "autoID"),
+    *FLAGS.values(),
+    name="fieldName",
+    type="dataType",
+    dtype="dataType",
+    elementtype="elementDataType",
+    params="elementTypeParams",
+    typeparams="elementTypeParams",
+    primarykey="isPrimary",
+    partitionkey="isPartitionKey",
+    clusteringkey="isClusteringKey",
+)
+_FUNCTION_KEYS = _keys(
+    *("name", "type", "inputFieldNames", "outputFieldNames", "params", "description"),
+    functiontype="type",
+    inputfields="inputFieldNames",
+    outputfields="outputFieldNames",
+)
+#: What a description by the server has beside them.
+_DESCRIPTION_KEYS = _keys(
+    *("aliases", "collectionID", "collectionName", "consistencyLevel", "indexes", "load"),
+    *("partitionsNum", "properties", "shardsNum"),
+)
 #: Other names of types: pymilvus's, and those of older servers, without underscores.
 _OTHER_TYPES = {"sparsevector": "SparseFloatVector", "string": "VarChar"}
 #: Words for parameters in other places, without underscores.
@@ -84,7 +117,7 @@ def _read(raw: Any, reader: Reader) -> SchemaSpec | None:
         _flag(given, "autoID", reader) or any(automatic for _, automatic in known),
         _flag(given, "enableDynamicField", reader),
         str(given.get("description") or ""),
-        {name: given[name] for name in PASSED_ON if name in given},
+        {name: given[name] for name in _PASSED_ON if name in given},
         tuple(reader.warnings),
     )
     if len(known) == len(items):
@@ -113,7 +146,7 @@ def _keys_of(raw: Any, reader: Reader) -> dict[str, Any] | None:
     within = reader.within("schema")
     if "schema" in keys and "fields" not in keys:
         return _keys_of(within.unwrap(raw, "schema", advice="; indexes go into index_params"), reader)
-    return within.rename(raw, SCHEMA_KEYS, ignored=DESCRIPTION_KEYS if "collectionname" in keys else ())
+    return within.rename(raw, _SCHEMA_KEYS, ignored=_DESCRIPTION_KEYS if "collectionname" in keys else ())
 
 
 def _list(given: Mapping[str, Any], key: str, reader: Reader) -> Sequence[Any]:
@@ -197,7 +230,7 @@ def _function(raw: Any, number: int, reader: Reader) -> FunctionSpec | None:
         reader.refuse(f"functions[{number}] must be a mapping, not {describe_value(raw)}")
         return None
     reader = reader.within(f"functions[{number}]")
-    given = reader.rename(raw, FUNCTION_KEYS, ignored=("id",))
+    given = reader.rename(raw, _FUNCTION_KEYS, ignored=("id",))
     name = reader.text(given.get("name"), "name", required=True)
     kind = _type(given, "type", FUNCTION_TYPES, reader, required=True)
     given = {
