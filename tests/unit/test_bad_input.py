@@ -45,7 +45,7 @@ REFUSED_UNSEEN: dict[str, tuple[Any, list[str]]] = {
     "a type that is a number": ([{**FIELD, "indexType": 5}], ["indexType must be a text"]),
     "a contradiction": (
         [{**FIELD, "indexType": "HNSW", "indexConfig": {"index_type": "IVF_FLAT"}}],
-        ["contradiction", "HNSW", "IVF_FLAT"],
+        ["indexType is IVF_FLAT in indexConfig and HNSW in the index itself"],
     ),
     "two spellings of one key": ([{**FIELD, "field_name": "vector"}], ["fieldName is given twice"]),
     "two indexes on a field": ([FIELD, {**FIELD, "indexName": "b"}], ["[1] and [0]", "at most one index"]),

@@ -122,7 +122,7 @@ def test_the_first_page_of_the_api() -> None:
         ({"fieldName": "v", "indexType": "HNSW", "params": [1]}, ["params must be a mapping"]),
         (
             {"fieldName": "v", "indexType": "HNSW", "params": {"index_type": "IVF_FLAT"}},
-            ["contradiction", "HNSW", "IVF_FLAT"],
+            ["indexType is IVF_FLAT in params and HNSW in the index itself"],
         ),
         (
             {"fieldName": "v", "indexType": "HNSW", "params": {"M": 16}, "indexConfig": {"M": "32"}},

@@ -109,9 +109,9 @@ class TestComparison:
         assert differences(DOCS, existing, asked) == []
         asked = {"collection.ttl.seconds": 90, "mmap.enabled": True, "consistencyLevel": "Strong"}
         assert differences(DOCS, existing, asked) == [
-            ("consistencyLevel: Bounded -> Strong", False),
             ("collection.ttl.seconds: 60 -> 90", True),
             ("mmap.enabled: not set -> true", True),
+            ("consistencyLevel: Bounded -> Strong", False),
         ]
 
     def test_each_difference_has_the_call_that_alters_it(self) -> None:

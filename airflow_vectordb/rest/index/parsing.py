@@ -28,6 +28,8 @@ _MOST_INDEXES = 1_000
 _KEYS = {
     normalize_key(key): key for key in ("fieldName", "indexName", "metricType", "indexType", "params", "indexConfig")
 }
+#: Those of them that may also be among the build parameters.
+_WORDS = {key: name for key, name in _KEYS.items() if key in ("indextype", "metrictype")}
 #: What a description of an index, as the tasks return it, has beside those.
 _DESCRIPTION_KEYS = frozenset({"collectionname", "state", "totalrows", "indexedrows", "pendingrows", "failreason"})
 _TYPE_NAMES = (*INDEX_TYPES, *NAMES_ONLY)
@@ -129,10 +131,9 @@ class _IndexReader(Reader):
             del given["metricType"]
         field_name = self.text(given.get("fieldName"), "fieldName", required=True)
         index_name = self.text(given.get("indexName"), "indexName")
-        metrics = {"metricType": self.text(given.get("metricType"), "metricType")}
-        types = {"indexType": self.text(given.get("indexType"), "indexType")}
-        params = self._merge_params(given, flat, types, metrics)
-        index_type, metric = self._agreed(types) or AUTOINDEX, self._agreed(metrics)
+        params = self._merge_params(given, flat)
+        index_type = self.text(params.pop("indexType", None), "indexType") or AUTOINDEX
+        metric = self.text(params.pop("metricType", None), "metricType")
         if index_type.upper() in map(str.upper, NAMES_ONLY):
             self.warn(f"index type {index_type.upper()!r} is one of Milvus 3.0")
         index_type = self.word(index_type, "index type", _TYPE_NAMES) or index_type
@@ -150,39 +151,28 @@ class _IndexReader(Reader):
             "warnings": tuple(self.warnings),
         }
 
-    def _merge_params(
-        self, given: Mapping[str, Any], flat: Mapping[str, Any], types: dict[str, str | None], metrics: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Merge the build parameters of all places; types and metrics among them go into the other two."""
+    def _merge_params(self, given: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge the build parameters of all places, and the type and the metric, which may be among them."""
         inner = self.mapping(given.get("params"), "params")
         places = {
             "params.params": self.mapping(inner.pop("params", None), "params.params"),  # as pymilvus has them
             "params": inner,
             "indexConfig": self.mapping(given.get("indexConfig"), "indexConfig"),
-            "the index itself": flat,
+            "the index itself": {**flat, **{key: given[key] for key in _WORDS.values() if key in given}},
         }
         params: dict[str, Any] = {}
         found_in: dict[str, str] = {}
         for place, mapping in places.items():
-            for key, value in mapping.items():
-                normalized = normalize_key(key)
-                if normalized in ("indextype", "metrictype"):
-                    words = types if normalized == "indextype" else metrics
-                    words[f"{place}.{key}"] = self.text(value, f"{place}.{key}")
-                elif key not in params:
+            for original, value in mapping.items():
+                key = _WORDS.get(normalize_key(original), original)
+                if value is None and key in _WORDS.values():
+                    continue
+                if key not in params:
                     params[key], found_in[key] = value, place
                 elif not values_equal(params[key], value):
                     one, other = format_value(params[key])[:60], format_value(value)[:60]
                     self.refuse(f"{key} is {one} in {found_in[key]} and {other} in {place}", malformed=False)
         return params
-
-    def _agreed(self, given: Mapping[str, str | None]) -> str | None:
-        """Return the one word that is given in one or several places."""
-        words = {place: word for place, word in given.items() if word}
-        if len({word.upper() for word in words.values()}) > 1:
-            listed = " and ".join(f"{word} in {place}" for place, word in words.items())
-            self.refuse(f"contradiction: {listed}", malformed=False)
-        return next(iter(words.values()), None)
 
     def _check_params(self, params: Mapping[str, Any], index_type: str) -> dict[str, Any]:
         meant = index_type if index_type in INDEX_TYPES else near_miss(index_type, INDEX_TYPES)
