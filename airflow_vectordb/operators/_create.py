@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from airflow_vectordb import rest, waiting
+from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb.deferral import ResumeState, wait_for
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from airflow_vectordb.rest.index.plan import IndexPlan
     from airflow_vectordb.rest.index.spec import IndexSpec
     from airflow_vectordb.rest.indexes import IndexDescription
+
+
+#: What to do about tasks that replace the same index.
+ONE_AT_A_TIME = "Run one task at a time, with one index."
 
 
 class IndexCreation:
@@ -43,6 +47,7 @@ class IndexCreation:
         self._hook = hook
         self._collection = task.collection_name
         self._fields = [field.name for field in described.fields]
+        self._not_loaded = described.load == "LoadStateNotLoad"
         self._replacement = replacement
         self._fail_on_same = fail_on_same
         self._specs = specs
@@ -59,6 +64,8 @@ class IndexCreation:
         :raises IndexMismatchError: if the server has or builds another index
         """
         self._make_room({})
+        if self._replacement is not None and self._not_loaded:
+            self._replacement.take_over()
         missing = bool(self._plan.to_create)
         if missing:
             texts = (f"{self._collection}/{spec.name}: {spec}" for spec in self._plan.to_create)
@@ -79,8 +86,11 @@ class IndexCreation:
         plan = self._plan.with_names(found)
         try:
             warnings = plan.read_back(found, strict=self._task.strict)
-        except rest.errors.IndexMismatchError:
-            if self._replacement is not None:
+        except rest.errors.IndexMismatchError as error:
+            if self._replacement is not None and missing:
+                if not all(self._is_accepted(spec, type_in_params=True) for spec in self._plan.to_create):
+                    cause = f"somebody else's index is there ({error.message.partition(': ')[2]})"
+                    raise error.with_context(cause=cause, hint=ONE_AT_A_TIME) from error.__cause__
                 self._replacement.mark_rejected(plan.to_create)
             raise
         for warning in warnings:
@@ -160,6 +170,7 @@ def wait_until_built(
     """
     names = tuple(description.index_name for description in found)
     condition = waiting.IndexesBuilt(task.collection_name, names, min_rows=min_rows, flushed_rows=flushed_rows)
+    state.results["read_back"] = [description.as_json() for description in found]
     seen = condition.judge(found)
     if isinstance(seen, waiting.Done):
         state.results["built"] = seen.result
@@ -169,3 +180,21 @@ def wait_until_built(
         wait_for(task, hook, state, "built", condition.after(found), initial_result=initial)
     else:
         state.results["built"] = [description.as_json() for description in found]
+
+
+def raise_if_replaced(collection: str, results: dict[str, Any]) -> None:
+    """
+    Check that the indexes that were waited for are those that were read back before.
+
+    :param results: of the task's waits; without ``built``, if that is not what was asked for
+    :raises IndexMismatchError: if somebody else has replaced one of them meanwhile
+    """
+    lines = []
+    for before, after in zip(results.get("read_back", ()), results["built"], strict=False):
+        differences = operators._replace.spec_of(before).compare(rest.indexes.IndexDescription(**after)).differences
+        if differences:
+            lines.append(f"{collection}/{rest.text.sanitize_text(before['index_name'], 255)}: {', '.join(differences)}")
+    if lines:
+        del results["built"]
+        text = "; ".join(lines)
+        raise rest.errors.IndexMismatchError(text, cause=f"somebody else's index is there ({text})", hint=ONE_AT_A_TIME)

@@ -233,6 +233,7 @@ def _index_and_load(
             hint = 'CreateIndexOperator(if_exists="replace") replaces it.'
             raise error.with_context(hint=hint) from error.__cause__
         operators._create.wait_until_built(task, hook, state, found)
+    operators._create.raise_if_replaced(name, results)
     if "asked_to_load" not in results:
         task.log.info("Loading %s", name)
         hook.send(rest.collections.load(name))

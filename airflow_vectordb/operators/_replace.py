@@ -46,7 +46,8 @@ class IndexReplacement:
     **Known limits:** between release and load the collection cannot be searched. Replica number, resource groups and
     load fields are not visible over the RESTful API: the server's defaults are used. A task that is not retried to its
     end leaves the collection released. If two tasks replace indexes of one collection at the same time, one of them may
-    fail, but the last one loads what either of them has released.
+    fail, and is finished by its retry. The last one loads what either of them has released, and a task whose index was
+    replaced by another one fails.
     """
 
     def __init__(self, task: WaitingOperator, hook: MilvusHook, context: Context, state: ResumeState) -> None:
@@ -70,31 +71,51 @@ class IndexReplacement:
                 self._rollback(original)
             self._forget(original)
 
-    def release_and_drop(self, to_drop: Mapping[str, tuple[IndexDescription, str]]) -> None:
-        """Release the collection if it is loaded, and drop indexes, given as name -> description and reason."""
-        loaded = self._loaded()
-        note = self._note(self._collection)
-        if loaded is not None:
-            released: list[str] | None = loaded
-            note.write(loaded)
-        elif (released := note.read()) is not None:
+    def take_over(self) -> None:
+        """Load what another task has released, and has not loaded yet, even if there is nothing to replace here."""
+        if self._recall() is None and (released := self._released_by_others()) is not None:
+            self._write_down(released, [])
+
+    def _released_by_others(self) -> list[str] | None:
+        released: list[str] | None = self._note(self._collection).read()
+        if released is not None:
             self._task.log.warning(
                 "Another task has released %s to replace an index, and has not loaded it yet: this one will, too",
                 self._collection,
             )
+        return released
+
+    def release_and_drop(self, to_drop: Mapping[str, tuple[IndexDescription, str]]) -> None:
+        """Release the collection if it is loaded, and drop indexes, given as name -> description and reason."""
+        loaded = self._loaded()
+        if loaded is not None:
+            self._note(self._collection).write(loaded)
+        released = self._released_by_others() if loaded is None else loaded
         self._write_down(released, [description for description, _ in to_drop.values()])
         if loaded is not None:
             self._task.log.info("Releasing %s, to load it again later", self._collection)
             self._hook.send(rest.collections.release(self._collection))
             self._state.results.pop("released", None)
             wait_for(self._task, self._hook, self._state, "released", waiting.CollectionReleased(self._collection))
-        for name, (_, why) in to_drop.items():
-            self._drop(name, why)
+        for description, why in to_drop.values():
+            self._drop(description, why)
 
-    def _drop(self, name: str, why: str) -> None:
+    def _drop(self, planned: IndexDescription, why: str) -> None:
+        name = planned.index_name
         shown = f"{self._collection}/{rest.text.sanitize_text(name, 255)}"
-        self._task.log.info("Dropping %s (%s)", shown, why)
         try:
+            (found, *_) = self._hook.send(rest.indexes.describe(self._collection, name))
+            lines = spec_of(planned.as_json()).compare(found).differences
+            if planned.state == "Failed" != found.state:
+                lines += (f"state: {rest.text.sanitize_text(found.state, 100)}",)
+            if lines:
+                raise rest.errors.ConflictError(
+                    f"{shown} was to be dropped ({why})",
+                    cause=f"somebody else has just replaced the index ({', '.join(lines)})",
+                    hint="A retry of this task looks again.",
+                    transient=True,
+                )
+            self._task.log.info("Dropping %s (%s)", shown, why)
             self._hook.send(rest.indexes.drop(self._collection, name))
         except rest.errors.IndexNotFoundError:
             self._task.log.info("%s is gone already", shown)
@@ -247,12 +268,13 @@ class IndexReplacement:
                 continue
             for other in in_place:
                 self._hook.send(rest.indexes.drop(collection, other["index_name"]))
-            self._hook.send(rest.indexes.create(collection, [_spec_of(index)]))
+            self._hook.send(rest.indexes.create(collection, [spec_of(index)]))
             restored.append(index["index_name"])
         return restored
 
 
-def _spec_of(index: Mapping[str, Any]) -> IndexSpec:
+def spec_of(index: Mapping[str, Any]) -> IndexSpec:
+    """Return what creates an index of which this is the description, JSON-ready."""
     params, autoindex = index["params"], rest.index.types.AUTOINDEX
     if index["index_type"].upper() == autoindex:  # the request accepts only some of the reported parameters
         params = {key: value for key, value in params.items() if key in rest.index.types.INDEX_TYPES[autoindex]}

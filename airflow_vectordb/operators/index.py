@@ -123,8 +123,9 @@ class CreateIndexOperator(WaitingOperator):
                     )
                 flushed = state.results.get("flushed")
                 operators._create.wait_until_built(self, hook, state, found, min_rows=min_rows, flushed_rows=flushed)
-        if replacement is not None:
-            with self.error_context(hook, self.describe_target()):
+        with self.error_context(hook, self.describe_target()):
+            operators._create.raise_if_replaced(self.collection_name, state.results)
+            if replacement is not None:
                 replacement.reload()
         result = [{"collection_name": self.collection_name, **index} for index in state.results["built"]]
         for index in state.results["built"]:

@@ -72,6 +72,7 @@ class Memory:
     A wait's state between polls. A wait that continues in another process starts with an empty one.
 
     :param clock: the present time, in seconds since the epoch
+    :param unreleased_since: when a collection was first seen not to be released; None: it was not
     :param sealed: what is known of the rows that a flush sealed; None: nothing yet
     :param remaining: what another process that continues the wait has to wait for; None: the condition itself
     :param alive_rows: rows of the collection by ``count(*)``; None: not counted
@@ -81,6 +82,7 @@ class Memory:
     """
 
     clock: Callable[[], float] = lambda: time.time()
+    unreleased_since: float | None = None
     sealed: SealedRows | None = None
     remaining: Condition | None = None
     alive_rows: int | None = None

@@ -8,11 +8,19 @@ from typing import Any
 
 from airflow_vectordb.rest import collections, partitions
 from airflow_vectordb.rest.collections import LoadState
-from airflow_vectordb.rest.errors import CollectionNotFoundError, PartitionNotFoundError, PermissionDeniedError
+from airflow_vectordb.rest.errors import (
+    CollectionNotFoundError,
+    PartitionNotFoundError,
+    PermissionDeniedError,
+    WaitTimeoutError,
+)
 from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.text import sanitize_text
-from airflow_vectordb.rest.wording import in_words
+from airflow_vectordb.rest.wording import duration, in_words
 from airflow_vectordb.waiting.base import Done, Memory, Pending, Poll, Progress
+
+#: Seconds after which what is not released is taken to be loaded again, by somebody else.
+LONGEST_RELEASE = 300.0
 
 
 @dataclass(frozen=True)
@@ -119,13 +127,26 @@ class CollectionReleased:
         For several together, the server reports only whether all of them are loaded.
 
         :raises CollectionNotFoundError: when the collection is gone
+        :raises WaitTimeoutError: if it has long been loaded: somebody else has loaded it again
         """
         each: list[tuple[str, ...]] = [(name,) for name in self.partitions]
         for names in each or [()]:
             found: LoadState = yield collections.load_state(self.collection, names, database=self.database)
             if found.state not in ("LoadStateNotLoad", "LoadStateNotExist"):
+                self._raise_if_loaded_again(memory)
                 return Pending((Progress(self.collection, sanitize_text(found.state, 100)),))
         return _done(self.collection, self.partitions, "LoadStateNotLoad")
+
+    def _raise_if_loaded_again(self, memory: Memory) -> None:
+        now = memory.clock()
+        if memory.unreleased_since is None:
+            memory.unreleased_since = now
+        if now - memory.unreleased_since >= LONGEST_RELEASE:
+            raise WaitTimeoutError(
+                f"not released within {duration(LONGEST_RELEASE)}; waited for: {self}",
+                cause="it was released, and is loaded: somebody else loads it",
+                hint="A retry releases it again.",
+            )
 
     def __str__(self) -> str:
         return f"{_named(self.collection, self.partitions)} to be released"

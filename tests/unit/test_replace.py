@@ -69,7 +69,7 @@ def test_a_fast_server_is_asked_little(serve: Serve, worker: Make, clock: Clock)
     assert server.paths == [
         *("collections/describe", "indexes/list", "indexes/describe"),
         *("collections/get_load_state", "partitions/list", "collections/release", "collections/get_load_state"),
-        *("indexes/drop", "indexes/create", "indexes/describe"),
+        *("indexes/describe", "indexes/drop", "indexes/create", "indexes/describe"),
         *("collections/load", "collections/get_load_state", "partitions/list"),
     ]
 

@@ -138,7 +138,7 @@ def test_the_retry_knows_even_if_it_began_with_something_else(serve: Serve, work
     """The DAG is edited between the tries: what was there before the first one is what counts."""
     fake = slow(WHAT["partitions"])
     running = worker(serve(fake))
-    with running.killed_after(14):
+    with running.killed_after(15):
         running.run()
     assert fake.changes[-1] == "indexes/create"
     widest = {**WIDER, "params": {"M": 64, "efConstruction": 200}}
@@ -162,7 +162,7 @@ def test_an_alias_that_moves_between_the_tries(serve: Serve, worker: Make) -> No
         return fakes[leads_to[0] if name == "now" else name](request)
 
     running = worker(serve(script), collection_name="now")
-    with running.killed_after(11):
+    with running.killed_after(12):
         running.run()
     assert fakes["docs"].changes == ["collections/release", "indexes/drop"]
     leads_to[0] = "docs_2"
