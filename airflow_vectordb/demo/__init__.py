@@ -1,15 +1,15 @@
-"""The demo and the try-it-out user interface: a real Airflow over a local Milvus server, on this machine only.
+"""The demo and ``--ui``: a real Airflow with a local Milvus server, on this machine only.
 
 Run as ``airflow-vectordb demo`` or ``airflow-vectordb demo --ui``. Nothing else in the package imports this one, and it
-does not import Airflow: Airflow runs in processes of its own, as anywhere else.
+does not import Airflow: Airflow runs in separate processes.
 
     command.py     the command line
-    runner.py      the demo: bring up, trigger, follow, judge
+    runner.py      the demo: start, trigger, follow, check
     report.py      the verdict and the tables
-    ui.py          the user interface: bring up, stay
-    stack.py       Milvus server and Airflow, brought up together
+    ui.py          --ui: start, and keep running
+    stack.py       starting Milvus server and Airflow together
     airflow.py     Airflow's settings and components
     api.py         Airflow's public REST API
-    processes.py   starting processes, watching them, ending them; what a signal does
-    home.py        the directory that one run works in
+    processes.py   starting, watching and ending processes; signals
+    home.py        the directory of a run
 """

@@ -1,9 +1,8 @@
-"""An Airflow of the run's own, all on this machine's loopback interface.
+"""A separate Airflow for a run, on the loopback interface only.
 
-Its settings are written to an ``airflow.cfg``, and its components get an environment that is composed here, so that
-nothing of the caller's (``AIRFLOW__…``, ``PYTHONPATH``, proxies, another home) reaches them. ``airflow standalone`` is
-no help: it takes half as long again to come up, serves logs on all interfaces at fixed ports, and goes on when one of
-its components has ended.
+Its settings are written to an ``airflow.cfg``, and its components get a clean environment, without the caller's
+(``AIRFLOW__…``, ``PYTHONPATH``, proxies, another home). ``airflow standalone`` is not used: it takes 50% longer to
+start, serves logs on all interfaces at fixed ports, and keeps running when one of its components has ended.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from airflow_vectordb.demo.processes import Child, Processes
 
 USER = "admin"
 
-# All else in the caller's environment is left behind.
+# The rest of the caller's environment is not passed on.
 KEPT = ("LANG", "LANGUAGE", "TZ", "TZDIR", "TMPDIR", "TERM", "USER", "LOGNAME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True, repr=False)
 class Secrets:
-    """What must stay the same as long as a home is kept, known to nobody but its owner."""
+    """Secrets of a home, readable by its owner only."""
 
     fernet_key: str
     api_secret: str
@@ -41,7 +40,7 @@ class Secrets:
 
     @classmethod
     def of(cls, home: Home) -> Secrets:
-        """Read a home's secrets, or make new ones if it has none."""
+        """Read a home's secrets, or create them."""
         path = home.airflow / "secrets.json"
         if path.exists():
             return cls(**json.loads(path.read_text()))
@@ -78,7 +77,7 @@ class LocalAirflow:
         """Start one of ``api-server``, ``dag-processor``, ``scheduler`` and ``triggerer``."""
         command = airflow_command(component, python=self.python)
         if component in ("scheduler", "triggerer"):
-            # Logs are read from files here. A log server would listen on all interfaces.
+            # Logs are read from files. A log server would listen on all interfaces.
             command.append("--skip-serve-logs")
         return self.processes.start(component, command, env=self.env)
 
@@ -88,7 +87,7 @@ class LocalAirflow:
         self.api.log_in()
 
     def migrate_database(self) -> None:
-        """Make the database, or bring a kept one up to date."""
+        """Create the database, or upgrade an existing one."""
         command = airflow_command("db", "migrate", python=self.python)
         self.processes.finish(self.processes.start("db migrate", command, env=self.env))
 
@@ -99,7 +98,7 @@ def free_port(preferred: int | None = None) -> int:
         if port is None:
             continue
         with socket.socket() as probe:
-            # As servers do: a port whose last connections are still fading is free.
+            # Like servers, treat a port with connections in TIME_WAIT as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
@@ -127,7 +126,7 @@ def clean_environment(home: Home, python: str = sys.executable) -> dict[str, str
 
 def airflow_command(*arguments: str, python: str = sys.executable) -> list[str]:
     """Return the command line that runs Airflow."""
-    # -I: the working directory and the user's own packages are not looked into.
+    # -I: ignore the working directory and the user's packages.
     return [python, "-I", "-m", "airflow", *arguments]
 
 
@@ -140,14 +139,14 @@ def write_settings(home: Home, secret: Secrets, *, dags: Path, port: int, name: 
             "dags_folder": str(dags),
             "load_examples": "False",
             "executor": "LocalExecutor",
-            # A worker stays busy for a moment after its task has ended; the next task must not wait for it.
+            # A worker stays busy for a moment after its task; the next task should not wait for it.
             "parallelism": "6",
             "auth_manager": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
             "simple_auth_manager_users": f"{USER}:admin",
             "simple_auth_manager_passwords_file": str(passwords),
             "fernet_key": secret.fernet_key,
             "execution_api_server_url": f"{url}/execution/",
-            # Airflow's own choice asks the name service, which can take long on a machine without one.
+            # Airflow's default asks the name service, which may be slow or missing.
             "hostname_callable": "socket.gethostname",
             "test_connection": "Enabled",
         },
@@ -162,16 +161,16 @@ def write_settings(home: Home, secret: Secrets, *, dags: Path, port: int, name: 
             "instance_name": name,
         },
         "api_auth": {"jwt_secret": secret.jwt_secret},
-        # A waiting task gives its worker's slot back: the triggerer waits for all.
+        # Waiting tasks defer, and free their workers.
         "operators": {"default_deferrable": "True"},
-        # One run at a time and nobody else's tasks: poll often, so that a task starts when the one before it has ended.
+        # Only one run at a time: poll often, so that tasks start promptly.
         "scheduler": {"scheduler_idle_sleep_time": "0.2"},
         "workers": {"min_heartbeat_interval": "1"},
         "dag_processor": {"refresh_interval": "30", "parsing_processes": "1"},
         "usage_data_collection": {"enabled": "False"},
     }
     parser = configparser.RawConfigParser()
-    # A % in a path would be taken for the start of a reference.
+    # A % in a path would start an interpolation.
     parser.read_dict({part: {k: v.replace("%", "%%") for k, v in values.items()} for part, values in settings.items()})
     text = io.StringIO()
     parser.write(text)

@@ -1,4 +1,4 @@
-"""The part of Airflow's public REST API that the demo uses, as any program beside Airflow would."""
+"""A client for the part of Airflow's public REST API that the demo uses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class AirflowApi:
         self._login = {"username": user, "password": password}
         self._timeout = timeout
         self._session = requests.Session()
-        self._session.trust_env = False  # no proxy, no .netrc: this address is on this machine
+        self._session.trust_env = False  # no proxy, no .netrc: the address is local
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Make one request; return the JSON of the answer, None if that is empty."""
@@ -52,7 +52,7 @@ class AirflowApi:
         self._session.headers["Authorization"] = f"Bearer {token}"
 
     def is_up(self) -> bool:
-        """Return whether the API answers at all yet."""
+        """Return whether the API answers yet."""
         try:
             self.call("GET", "/api/v2/version")
         except (OSError, ApiError):
@@ -60,7 +60,7 @@ class AirflowApi:
         return True
 
     def warm_up(self) -> None:
-        """Have the API that tasks report to built now; else the first task would wait for it, some seconds."""
+        """Have Airflow build the API for tasks now; otherwise the first task would wait for it for some seconds."""
         self.call("GET", "/execution/health")
 
     def dag(self, dag_id: str) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace) -> int:
     :return: exit status: 0, if all that must hold did, or if Ctrl-C ended the user interface; 1, if not; 130 if Ctrl-C
         ended the demo.
     """
-    # Imported only now: the command line that this is part of has other commands too.
+    # Imported here, since the command line has other commands too.
     from airflow_vectordb.demo.api import ApiError
     from airflow_vectordb.demo.console import Console
     from airflow_vectordb.demo.home import HomeError
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     from airflow_vectordb.demo.ui import run_ui
     from airflow_vectordb.rest.errors import MilvusError
 
-    # This process talks to this machine only, whatever proxies are set for others.
+    # This process makes local requests only, so ignore proxies.
     os.environ.update(NO_PROXY="*", no_proxy="*")
     console = Console()
     try:
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
             return run_demo(arguments.home or Path(".demo"), signals, console)
     except Stopped as stopped:
         console.step(f"ended by {signal.Signals(stopped.number).name}; no process is left")
-        # Ctrl-C is how the pages are closed; of a demo it means that nothing was shown.
+        # Ctrl-C is the normal end of --ui, but a failure of the demo.
         return 0 if arguments.ui and stopped.number == signal.SIGINT else stopped.exit_status
     except ChildEndedError as ended:
         console.show(f"\n{ended}. The end of its log, {ended.child.log}:\n{tail(ended.child.log)}")

@@ -1,4 +1,4 @@
-"""Lines of progress for a person at a terminal, or in a log."""
+"""Progress lines for a terminal or a log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 
 
 class Console:
-    """Prints lines, and goes on silently when nobody can read them any more (a closed terminal, ``| head``)."""
+    """Prints lines, and continues silently when the output is closed (a closed terminal, ``| head``)."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -22,8 +22,8 @@ class Console:
         try:
             print(text, flush=True)
         except OSError:
-            # The reader is gone. What runs must still be ended in good order, so this is no reason to fail; but
-            # the interpreter must not try to write the rest of it when it exits.
+            # The output is closed. Processes must still be ended properly, so do not fail; but keep the interpreter
+            # from writing the rest when it exits.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, sys.stdout.fileno())
             os.close(nowhere)

@@ -1,4 +1,4 @@
-"""The directory that one run works in, and finding the example DAGs."""
+"""The directory of a run, and the location of the example DAGs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import IO
 
-LOCK_PATIENCE = 15.0  # seconds: what ends the processes of a run that was killed may need a moment
+LOCK_PATIENCE = 15.0  # seconds; ending the processes of a killed run may take a moment
 MARKER = "made-by-airflow-vectordb"
-# What a run makes. Only these are ever removed.
+# Files of a run. Only these are ever removed.
 PARTS = ("airflow", "milvus", "logs", "user")
 
 
@@ -41,7 +41,7 @@ class Home:
     def __enter__(self) -> Home:
         marker = self.path / MARKER
         if self.path.exists() and not marker.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            # It will be emptied again and again: it must not be a directory with a user's own files in it.
+            # It is emptied by each run, so it must not contain a user's own files.
             raise HomeError(f"{self.path} holds something else; name a directory that is new or empty")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ class Home:
             self._lock = None
 
     def write_secret(self, path: Path, text: str) -> None:
-        """Write a file that only its owner can read, whole or not at all."""
+        """Write a file atomically, readable by its owner only."""
         partial = path.with_name(path.name + ".new")
         partial.unlink(missing_ok=True)
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -82,7 +82,7 @@ class Home:
 
 
 def examples_directory() -> Path:
-    """Return where the example DAGs are: in the package when it was installed, beside it in a checkout."""
+    """Return the folder of the example DAGs: in the installed package, or next to it in a checkout."""
     package = Path(__file__).resolve().parent.parent
     for place in (package / "dags_examples", package.parent / "dags_examples"):
         if (place / "digits_search.py").is_file():

@@ -1,4 +1,4 @@
-"""The processes of one run: started, watched, and ended in whatever way the run ends."""
+"""The processes of a run: started, watched, and ended however the run ends."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home
 from airflow_vectordb.local.supervisor import start_supervised, stop_supervised
 
-#: Seconds that a process gets to end by itself. Some of Airflow's take ten although nothing is left to do, and none has
-#: anything to lose: what they know is in the database.
+#: Seconds for a process to end by itself. Some of Airflow's take ten, and can be killed safely: their state is in the
+#: database.
 GRACE = 3.5
-#: Seconds that a part may take to come up, on a slow or busy machine.
+#: Seconds for a component to start, on a slow or busy machine.
 PATIENCE = 180.0
 
 
@@ -34,12 +34,12 @@ class Stopped(BaseException):
 
     @property
     def exit_status(self) -> int:
-        """What a shell expects of a program that a signal ended: 130 for Ctrl-C."""
+        """The exit status for a program ended by a signal: 130 for Ctrl-C."""
         return 128 + self.number
 
 
 class ChildEndedError(RuntimeError):
-    """A process that was to stay has ended, or one that was to succeed has failed."""
+    """A process that should keep running has ended, or one that should succeed has failed."""
 
     def __init__(self, child: Child, status: int) -> None:
         super().__init__(f"{child.name} ended with exit status {status}")
@@ -63,11 +63,11 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # nohup has SIGHUP ignored, and means it.
+            # Respect nohup, which ignores SIGHUP.
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._receive)
         if signal.SIGHUP in self._before:
-            # A copy: standard output may be pointed elsewhere when nobody can read it any more.
+            # A copy, since standard output may be redirected when it is closed.
             self._terminal = next((os.dup(number) for number in (0, 2, 1) if os.isatty(number)), None)
         return self
 
@@ -79,10 +79,10 @@ class StopSignals:
             self._terminal = None
 
     def check_terminal(self) -> None:
-        """Do as at SIGHUP if the terminal that we were started from has been closed."""
+        """Handle a closed terminal like SIGHUP."""
         if self._terminal is not None and self._first is None:
             poll = select.poll()
-            poll.register(self._terminal, 0)  # only what is reported unasked: a hang-up
+            poll.register(self._terminal, 0)  # only events that are always reported: a hang-up
             if poll.poll(0):
                 self._receive(signal.SIGHUP, None)
 
@@ -99,7 +99,7 @@ class StopSignals:
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self._first = self._first or number
         now = time.monotonic()
-        # A closing terminal sends SIGHUP by way of the shell and by itself: that is no impatience.
+        # A closing terminal sends SIGHUP twice, via the shell and directly: that is not a second request.
         repeated, self._latest = now - self._latest <= 1.0, now
         if self._held and not repeated:
             self._held[-1]()
@@ -142,7 +142,7 @@ class Processes:
     ) -> None:
         if isinstance(error, Stopped):
             self._console.step("stopping: ending all processes (Ctrl-C: immediately)")
-        # The first signal may arrive before stop() holds it. It raises only once: the second call is left in peace.
+        # The first signal may arrive before stop() blocks it. It raises only once, so the second call completes.
         try:
             self.stop()
         finally:
@@ -181,7 +181,7 @@ class Processes:
         return child
 
     def finish(self, child: Child, timeout: float = PATIENCE) -> None:
-        """Wait until a process that has one job to do has done it.
+        """Wait until a process has completed.
 
         :raises ChildEndedError: it failed, or another one did meanwhile.
         :raises TimeoutError: it was still running after that time.
@@ -232,7 +232,7 @@ class Processes:
 
     def _kill(self) -> None:
         for child in self.children:
-            child.keeper.terminate()  # being stopped already, so it is killed
+            child.keeper.terminate()  # already being stopped, so kill it
 
 
 def tail(path: Path, lines: int = 20) -> str:

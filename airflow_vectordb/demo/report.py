@@ -1,4 +1,4 @@
-"""What the demo found: each thing that must hold, and tables that people can read."""
+"""The demo's report: checks, and tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MIN_RECALL = 0.95
 
 
 class Check(NamedTuple):
-    """One thing that must hold, and whether it does."""
+    """A check and its outcome."""
 
     what: str
     holds: bool
@@ -27,7 +27,7 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True)
 class TaskRun:
-    """One task as Airflow reports it; times are None while there are none."""
+    """A task as reported by Airflow; times may be None."""
 
     task_id: str
     state: str | None
@@ -38,7 +38,7 @@ class TaskRun:
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> TaskRun:
-        """Make one from an item of the API's task instances."""
+        """Create one from an item of the API's task instances."""
         return cls(
             task_id=str(raw["task_id"]),
             state=raw.get("state"),
@@ -57,7 +57,7 @@ def _time(text: str | None) -> datetime | None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that is judged.
+    """Everything that is checked.
 
     :param asked: the params that the run was triggered with.
     :param tasks: the tasks of the run, in any order.
@@ -73,11 +73,11 @@ class Outcome:
     search: Any
 
     def in_order(self) -> list[TaskRun]:
-        """Return the tasks in the order in which they started; those that never did come last."""
+        """Return the tasks in the order of their starts; those that never started come last."""
         return sorted(self.tasks, key=lambda task: (task.start is None, task.start.timestamp() if task.start else 0.0))
 
     def checks(self) -> list[Check]:
-        """Judge everything that must hold."""
+        """Run all checks."""
         run = self.in_order()
         by_id = {task.task_id: task for task in run}
         states = {task.state for task in run}
@@ -182,7 +182,7 @@ def _one_after_the_other(run: Sequence[TaskRun]) -> bool:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
-    """Return text in columns, with a line under the head; those with the numbers ``right`` are flush right."""
+    """Return text in columns, with a line under the header; the columns numbered in ``right`` are right-aligned."""
     lines = [list(head), *map(list, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     lines.insert(1, ["-" * width for width in widths])

@@ -1,4 +1,4 @@
-"""The demo: a DAG creates an index over real vectors under a real Airflow, and what follows runs in order."""
+"""The demo: a DAG under a real Airflow creates an index over real vectors, and later tasks wait for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_vectordb.rest import Client, collections, indexes
 from airflow_vectordb.rest.errors import MilvusError
 
 DAG_ID = "digits_search"
-#: Not the DAG's own defaults, so that the index shows whether they arrived.
+#: Not the DAG's defaults, so that the index shows whether they were used.
 ASKED: dict[str, Any] = {"collection": "digits", "metric": "COSINE", "M": 24, "efConstruction": 180}
 INDEX = "vector_hnsw"
 #: Seconds that the DAG's run may take.
@@ -75,12 +75,12 @@ def _follow(stack: Stack, processes: Processes, console: Console) -> int:
 
 
 def _watch(api: AirflowApi, run_id: str, client: Client, processes: Processes, console: Console) -> str:
-    """Show how each task begins and ends, and what the Milvus server says meanwhile; return the run's last state."""
+    """Show the start and end of each task, and the Milvus server's state meanwhile; return the run's final state."""
     shown: dict[str, tuple[Any, int]] = {}
     said, next_question = "", 0.0
     deadline = time.monotonic() + RUN_TIMEOUT
     while True:
-        # In this order: when the run is over, what is shown of its tasks is complete.
+        # In this order, so that the list of tasks is complete when the run has ended.
         state = str(api.run(DAG_ID, run_id)["state"])
         for task in (TaskRun.read(raw) for raw in api.task_instances(DAG_ID, run_id)):
             if task.state in (None, "scheduled", "queued") or shown.get(task.task_id) == (task.state, task.attempt):
@@ -105,7 +105,7 @@ def _watch(api: AirflowApi, run_id: str, client: Client, processes: Processes, c
 
 
 def _server_state(client: Client, running: set[str]) -> str:
-    """Return the state of what the running tasks wait for, as the Milvus server describes it; empty: none yet."""
+    """Return the state, on the Milvus server, of what the running tasks wait for; empty: none yet."""
     try:
         if "create_index" in running:
             (index,) = client.send(indexes.describe(ASKED["collection"], INDEX))
@@ -115,7 +115,7 @@ def _server_state(client: Client, running: set[str]) -> str:
             load = client.send(collections.load_state(ASKED["collection"]))
             return f"{ASKED['collection']} is {load.state}" + (f", {load.progress}%" if load.progress else "")
     except MilvusError:
-        # The index does not exist yet, for instance; what the tasks make of it is theirs to say.
+        # For example, the index does not exist yet; the tasks themselves handle that.
         pass
     return ""
 

@@ -1,4 +1,4 @@
-"""A Milvus server and an Airflow, brought up together on this machine."""
+"""Starts a Milvus server and an Airflow on this machine."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from airflow_vectordb.demo.processes import Processes
 from airflow_vectordb.rest import MilvusConfig
 
 CONNECTION_ID = "milvus_default"
-#: The time that the Milvus server takes: that of a cluster, but about ten seconds for the index of the digits.
+#: The pace of the Milvus server: a cluster's, with about ten seconds for the index of the digits.
 PACE = "real,build=6"
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Airflow, logged in, and the Milvus server that its connection leads to."""
+    """Airflow, logged in, and the Milvus server of its connection."""
 
     airflow: LocalAirflow
     milvus: MilvusConfig

@@ -1,4 +1,4 @@
-"""Airflow's pages over a local Milvus server, with the example DAGs and the connection in place."""
+"""Airflow's pages with a local Milvus server, the example DAGs and the connection."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_vectordb.demo.stack import CONNECTION_ID, bring_up
 
 
 def run_ui(path: Path, signals: StopSignals, console: Console, *, port: int) -> int:
-    """Bring everything up and stay until a signal comes.
+    """Start everything, and run until a signal arrives.
 
     :param path: the directory that it works in, and that keeps DAG runs, connections and collections for the next time.
     :raises Stopped: the signal came; all processes have ended by then.

@@ -7,8 +7,8 @@
     with LocalMilvus() as server:
         print(server.uri, server.token)
 
-As on a cluster, flushes and loads return before they are done: by default they soon are, with ``pace="real"`` (``serve
---pace real``) after the times of a cluster; with ``pace="immediate"`` they are done when they return.
+As on a cluster, flushes and loads return before they are done: by default shortly before, with ``pace="real"`` (``serve
+--pace real``) as long as on a cluster; with ``pace="immediate"`` they are done when they return.
 
 It needs the extra ``local`` (``pip install 'airflow-vectordb[local]'``).
 """

@@ -1,4 +1,4 @@
-"""The process behind :class:`~airflow_vectordb.local.LocalMilvus`; for people there is ``airflow-vectordb serve``.
+"""The process behind :class:`~airflow_vectordb.local.LocalMilvus`; on the command line, use ``airflow-vectordb serve``.
 
 It reads its settings from the environment, and writes one line of JSON to standard output when it is ready or fails.
 """

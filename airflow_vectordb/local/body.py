@@ -4,14 +4,14 @@ Each endpoint names one dataclass; its fields say what the body may hold, and wh
 (:func:`required`, :func:`optional`). The rules, which are those of Go's ``encoding/json`` and gin's validator, are in
 :func:`decode` and :func:`read` and nowhere else:
 
-- after the first JSON value anything may follow; ``null`` is as good as ``{}``;
-- keys match without regard to case, and the last one counts; unknown keys are ignored; ``null`` is as good as absent;
-- a value of the wrong JSON type is 1801: a number with a fraction is no integer, a string is no number, and 0 and 1 are
-  no booleans;
+- anything may follow the first JSON value; ``null`` is the same as ``{}``;
+- keys match without regard to case, and the last one counts; unknown keys are ignored; ``null`` is the same as absent;
+- a value of the wrong JSON type is 1801: a number with a fraction is not an integer, a string is not a number, and 0
+  and 1 are not booleans;
 - a required field that is absent, ``""``, 0 or false is 1802; ``[]`` and ``{}`` are not. Objects in lists may lack it.
 
-Messages name Go's structs and fields, as Milvus's do. Where a dataclass is not called like the struct, its attribute
-``go_name`` says what that is called.
+Messages name Go's structs and fields, as Milvus's do. If a dataclass and the struct have different names, the attribute
+``go_name`` has the struct's.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Int32(int):
 
 _RANGES = {int: range(-(2**63), 2**63), Int32: range(-(2**31), 2**31)}
 _JSON_NAMES = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
-# Types of which a required value must not be Go's zero.
+# Types whose required values must not be Go's zero.
 _EMPTY = frozenset({str, bool, int, Int32, float})
 _GO_NAMES = {Any: "interface {}", str: "string", bool: "bool", int: "int64", Int32: "int32", float: "float64"}
 _SCHEMA_NAMES = {str: "string", bool: "boolean", int: "integer", Int32: "integer", float: "number"}
@@ -47,7 +47,7 @@ _ESCAPE = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class _Key:
-    """What a dataclass field stands for in a body."""
+    """How a dataclass field appears in a body."""
 
     name: str
     doc: str
@@ -152,7 +152,7 @@ def decode(raw: bytes) -> Any:
 
 
 def _decode_text(raw: bytes) -> Any:
-    """Decode what is no JSON document, but begins with one or holds what is not Unicode."""
+    """Decode text that begins with a JSON document, or contains invalid Unicode."""
     text = _ESCAPE.sub(
         lambda match: r"\ufffd" if match["lone"] else match[0],
         raw.decode("utf-8", "replace"),
@@ -160,7 +160,7 @@ def _decode_text(raw: bytes) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        # The message of the decoder, without the document that it carries.
+        # Only the decoder's message, since the exception contains the document.
         why, end = error.msg, error.pos
     try:
         return orjson.loads(text[:end])
@@ -225,7 +225,7 @@ def _absence(go_path: str, key: _Key) -> str:
 
 
 class _Field(NamedTuple):
-    """Where a value stands: in which request, behind which keys, and behind which of Go's names."""
+    """The location of a value: its request, its keys, and Go's names for them."""
 
     owner: type
     above: str
@@ -249,7 +249,7 @@ class _Field(NamedTuple):
 
 
 def _zero(kind: Any, field: _Field, absent: list[str] | None) -> Any:
-    """Return what Go has for a value that is not there."""
+    """Return Go's zero value."""
     if dataclasses.is_dataclass(kind):
         return _read(cast("type[Any]", kind), {}, f"{field.path}.", field.go_path, absent)
     return None if kind is Any else (get_origin(kind) or kind)()

@@ -1,7 +1,7 @@
-"""Connections to the local server: how many, and how long each may keep it waiting.
+"""Limits on connections to the local server: their number, and how long each may keep it waiting.
 
-uvicorn's own limits leave open what this is for: a client that sends headers without end, or a few bytes and then
-nothing, or opens connections until none are left. What is allowed here is far beyond what any client of the API needs.
+uvicorn's own limits do not cover clients that send endless headers, or a few bytes and then nothing, or open
+connections until none are left. The limits here are far beyond the needs of any client of the API.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from airflow_vectordb.local.guard import MAX_HEAD
 
 if TYPE_CHECKING:
-    # uvicorn's other one, H11Protocol, has all that is used here too.
+    # uvicorn's other protocol, H11Protocol, has the same attributes.
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Protocol
 else:
     Protocol = object
@@ -79,7 +79,7 @@ class Waiting:
             oldest.end(_FULL)
 
     def end_late(self) -> None:
-        """Close those whose time is up."""
+        """Close connections whose time is up."""
         now = self._clock()
         for one in [one for one, until in self._until.items() if until <= now]:
             self.leave(one)
@@ -87,7 +87,7 @@ class Waiting:
 
 
 class BoundedProtocol(Protocol):
-    """These bounds, as a base beside one of uvicorn's protocols."""
+    """These limits, as a mixin for one of uvicorn's protocols."""
 
     waiting: Waiting
 
@@ -125,7 +125,7 @@ class BoundedProtocol(Protocol):
         return self.cycle, 0 if self.cycle is None else len(self.cycle.body)
 
     def _note(self, *, idle: bool) -> None:
-        """Note whose turn it is: the client's, whose time is limited, or the server's."""
+        """Record whose turn it is: the client's, whose time is limited, or the server's."""
         if self.cycle is None or self.cycle.response_complete:
             self._enter("idle", IDLE_SECONDS + _IDLE_GRACE) if idle else self._enter("head", HEAD_SECONDS)
         elif self.cycle.more_body:
@@ -140,7 +140,7 @@ class BoundedProtocol(Protocol):
             self.waiting.enter(self, seconds)
 
     def end(self, status: bytes) -> None:
-        """Close the connection, and say why where no answer has begun.
+        """Close the connection, with the reason if no answer has begun.
 
         :param status: the HTTP status of that.
         """

@@ -1,14 +1,14 @@
-"""What the local server refuses, with Milvus's codes, statuses and words.
+"""Refusals of the local server, with Milvus's codes, statuses and messages.
 
 The messages follow Milvus's own (``pkg/util/merr`` and the REST handlers), since people grep for them and some
-clients match on them. Where it is this server that cannot do what a Milvus can, :func:`not_here` says so.
+clients match on them. For features that only this server lacks, use :func:`not_here`.
 """
 
 from __future__ import annotations
 
 
 class ApiError(Exception):
-    """A request that is refused or that failed.
+    """A request that was refused or failed.
 
     :param code: Milvus's error code.
     :param message: what the caller reads; never holds a token, a row or a stack trace.
@@ -26,16 +26,16 @@ class ApiError(Exception):
 
 
 class DiskError(ApiError):
-    """The disk failed a request; what it was to change may be half done."""
+    """A request failed because of the disk; its change may be half done."""
 
 
 def bad_format(detail: str) -> ApiError:
-    """1801: the body is no JSON object, or a value has the wrong JSON type."""
+    """1801: the body is not a JSON object, or a value has the wrong JSON type."""
     return ApiError(1801, f"can only accept json format request, error: {detail}")
 
 
 def no_body() -> ApiError:
-    """1801: there is nothing in the body."""
+    """1801: the body is empty."""
     return ApiError(1801, "can only accept json format request, the request body should be nil, however {} is valid")
 
 
@@ -45,27 +45,27 @@ def missing(detail: str) -> ApiError:
 
 
 def invalid(detail: str) -> ApiError:
-    """1100: the request is well formed, but what it asks for is not valid."""
+    """1100: the request is well-formed, but invalid."""
     return ApiError(1100, f"{detail}: invalid parameter")
 
 
 def not_expected(detail: str, expected: str, actual: str) -> ApiError:
-    """1100 where Milvus says what it expected, and what it got."""
+    """1100 with what Milvus expected and what it got."""
     return ApiError(1100, f"{detail}: invalid parameter[expected={expected}][actual={actual}]")
 
 
 def unexpected(detail: str) -> ApiError:
-    """65535: Milvus's code for the validation errors that have no code of their own."""
+    """65535: Milvus's code for validation errors without their own code."""
     return ApiError(65535, detail)
 
 
 def not_here(detail: str) -> ApiError:
-    """10: a Milvus can do this, this local server cannot."""
+    """10: Milvus supports this, but this local server does not."""
     return ApiError(10, f"{detail}: not implemented by this local server")
 
 
 def not_there(detail: str) -> ApiError:
-    """10: the Milvus behind this server cannot do it, or this server cannot have it done."""
+    """10: the Milvus behind this server does not support it, or this server cannot pass it on."""
     return ApiError(10, f"{detail}: not implemented over the Milvus behind this server")
 
 
@@ -123,7 +123,7 @@ def alias_not_found(database: str, alias: str) -> ApiError:
 
 
 def rejected(reason: str) -> ApiError:
-    """1807: Milvus's limiter refuses what comes too early or names something that does not exist."""
+    """1807: Milvus's rate limiter refuses early requests, and those that name something missing."""
     return ApiError(1807, f"request is rejected by limiter, error: {reason}")
 
 

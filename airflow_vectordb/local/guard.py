@@ -1,8 +1,8 @@
-"""Who may call: what is refused on every path, before the body of a request is read.
+"""Access control: what is refused on every path, before the body of a request is read.
 
-A server on this machine is within reach of every web page that its user opens, whatever its address. Browsers name the
-page that a request comes from, and the name that it was sent to; both are checked, with or without a token. No answer
-ever allows another page to read it, so that preflights come to nothing.
+Any web page that a user opens can reach servers on the user's machine. Browsers send the origin of a request, and the
+host name that it was sent to; both are checked, with or without a token. No answer allows other origins to read it, so
+preflights fail.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _log = logging.getLogger("airflow_vectordb.local.requests")
 
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9_.-]{1,255})(?::([0-9]{1,5}))?", re.ASCII | re.IGNORECASE)
 _PORTS = {"http": 80, "https": 443}
-# Of these a request has one at most: with two it is open which of them counts.
+# A request may have at most one of each: with two, it would be ambiguous which one counts.
 _ONCE = frozenset(
     (b"authorization", b"content-length", b"host", b"origin", b"sec-fetch-dest", b"sec-fetch-mode", b"sec-fetch-site")
 )
-# Pages load what this server sends and nothing else, and are in no other page's frame.
+# Pages load only resources of this server, and cannot be framed.
 _PAGE_HEADERS = [
     (
         b"content-security-policy",
@@ -55,7 +55,7 @@ _CLOSE = (b"connection", b"close")
 
 @dataclass(frozen=True)
 class AllowedHosts:
-    """The names that a server may be called by: those given, and always those of the loopback interface.
+    """The allowed host names of a server: the given ones, and always those of the loopback interface.
 
     :param names: host names and IP addresses, without ports.
     :param any_address: whether every IP address is one too: for a server that listens on all of its machine's. It is
@@ -67,7 +67,7 @@ class AllowedHosts:
 
     @classmethod
     def of(cls, host: str, address: str, more: Iterable[str] = ()) -> AllowedHosts:
-        """Return what a server is called by.
+        """Return the names of a server.
 
         :param host: the address or name that it was asked to listen on.
         :param address: the IP address that it listens on.
@@ -103,7 +103,7 @@ def _normalize(host: str) -> str:
 
 
 def check_headers(method: str, headers: list[tuple[bytes, bytes]], hosts: AllowedHosts, token: bytes | None) -> bytes:
-    """Refuse a request that must not be obeyed, and return the credentials that it carries.
+    """Refuse a forbidden request, and return the credentials of others.
 
     :param headers: its headers, names in lower case.
     :param token: what callers must send; None lets everybody in that gets here.
@@ -171,20 +171,20 @@ def _check_host(host: bytes | None, origin: bytes | None, hosts: AllowedHosts) -
         raise _forbidden(f"requests of other web pages, and this one is of {origin[:100].decode('latin-1')!r}")
 
 
-# Callers use few names, and to read one as an address takes longer than all the rest.
+# Callers use few names, and parsing one as an address is the slowest part.
 @functools.lru_cache(256)
 def _is_allowed(hosts: AllowedHosts, name: str) -> bool:
     return bool(name) and name in hosts
 
 
 def _authority(text: str) -> tuple[str, int | None]:
-    """Return name and port; an empty name for what is none."""
+    """Return name and port; the name is empty if it is invalid."""
     match = _AUTHORITY.fullmatch(text)
     return ("", None) if match is None else (match[1], None if match[2] is None else int(match[2]))
 
 
 def _check_site(method: str, given: dict[bytes, bytes]) -> None:
-    """Refuse what a browser says comes from another page, except following a link there to a page here."""
+    """Refuse requests from other pages, as reported by the browser, except links to a page here."""
     site = given.get(b"sec-fetch-site", b"none").lower()
     if site in (b"same-origin", b"none"):
         return
@@ -194,26 +194,26 @@ def _check_site(method: str, given: dict[bytes, bytes]) -> None:
 
 
 def _credentials(header: bytes) -> bytes:
-    """Return what the caller sent: as basic credentials, after ``Bearer`` and one space, or bare."""
-    # The bytes as they came: what is not ASCII would be taken for Latin-1.
+    """Return the caller's token: from basic credentials, after ``Bearer`` and one space, or bare."""
+    # The raw bytes, since non-ASCII characters would be decoded as Latin-1.
     if header[:6].lower() == b"basic ":
         try:
             return base64.b64decode(header[6:].strip(), validate=True)
         except binascii.Error:
             return b""
-    # Any other spelling of Bearer is taken for a part of the token, which it then is not.
+    # Any other spelling of Bearer counts as part of the token, so that does not match.
     return header.removeprefix(b"Bearer ")
 
 
 def _matches(given: bytes, token: bytes, *, basic: bool) -> bool:
     if basic and b":" not in token:
-        # A browser asks for a user and a password; of a key either will do.
+        # A browser asks for user and password; an API key may be either of them.
         given = given.removesuffix(b":") if given.endswith(b":") else given.removeprefix(b":")
     return hmac.compare_digest(given, token)
 
 
 class Guard:
-    """The application behind these checks.
+    """Applies these checks to an application.
 
     :param token: what callers must send, ``user:password`` or a key; None lets everybody on this machine in.
     """
@@ -225,11 +225,11 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            # There are no web sockets here, and a lifespan has nothing to do.
+            # There are no web sockets, and nothing to do for the lifespan.
             return
         method, headers = scope["method"], scope["headers"]
         more = list(_PAGE_HEADERS) if method in ("GET", "HEAD") else []
-        # Milvus answers it before it asks who calls. No header of the answer lets another page call.
+        # Milvus answers it without authentication. The answer's headers allow no other origin.
         options = method == "OPTIONS"
         try:
             credentials = check_headers(method, headers, self._hosts, None if options else self._token)
@@ -237,7 +237,7 @@ class Guard:
             _log.info("refused %d code=%d %s", error.http_status, error.code, error.message)
             if error.http_status == 401 and method == "GET":
                 more.append(_CHALLENGE)
-            # Who is still sending would not get to see the answer.
+            # A client that is still sending would not see the answer.
             if any(name == b"expect" for name, _ in headers) or not await discard_body(receive):
                 more.append(_CLOSE)
             content = orjson.dumps({"code": error.code, "message": error.message})
@@ -250,7 +250,7 @@ class Guard:
             return
         CREDENTIALS.set(credentials)
         if any(name == b"upgrade" for name, _ in headers):
-            # It is answered as if that were not asked for, but the parser reads no further.
+            # Answered as if no upgrade were requested, but the parser stops reading.
             more.append(_CLOSE)
         await self._app(scope, receive, _adding(more, send) if more else send)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """Times of a cluster, in seconds; the defaults are close to those observed on Milvus 2.6.
+    """Timing of a cluster, in seconds; the defaults are close to those observed on Milvus 2.6.
 
     A flush returns immediately; then ``rowCount`` follows, then the counts of index descriptions, then the builds. Only
     reported states change: rows are always found.
@@ -66,9 +66,9 @@ class Pace:
 
     @classmethod
     def of(cls, given: Pace | str | None, *, backend: bool = False) -> Pace | None:
-        """Return a pace from one of these, its text, or None for the default.
+        """Return a pace, given a pace, its text, or None for the default.
 
-        The default is ``quick``; before a backend, which takes time of its own, it is ``immediate``.
+        The default is ``quick``; with a backend, which has its own timing, it is ``immediate``.
         """
         if given is None:
             given = "immediate" if backend else "quick"
@@ -83,7 +83,7 @@ class Pace:
         return self.load + rows / 1000 * self.load_per_1000
 
 
-# Nothing that Milvus does after a call has returned is done before that, but it is done soon.
+# Work after the return of a call is never done before it, but soon afterwards.
 _QUICK = {
     "row_count": 0.2,
     "total_rows": 0.8,

@@ -1,7 +1,7 @@
-"""What a person sees in a browser: what this server is, and a page that lists and tries what it can do.
+"""Pages for a browser: a description of this server, and a page to list and try its operations.
 
-The page is made here from the same table as the OpenAPI document, and loads nothing from elsewhere: it works on a
-machine without a network.
+The page is generated from the same table as the OpenAPI document, and loads nothing from other servers, so it works
+without a network.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ for (const form of document.forms) form.addEventListener("submit", async event =
 
 
 def add_pages(app: FastAPI) -> None:
-    """Have an application say what it is, at ``/``, and what it can do, at ``/docs``."""
+    """Add pages to an application: ``/`` describes it, ``/docs`` lists its operations."""
     page = _page(app.title)
 
     @app.get("/", include_in_schema=False)
@@ -115,7 +115,7 @@ def _rows(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _example(schema: dict[str, Any]) -> Any:
-    """Return a body with what it must have."""
+    """Return a body with the required fields."""
     kind = schema.get("type")
     if kind == "object":
         properties = schema.get("properties", {})

@@ -1,4 +1,4 @@
-"""A local server in a process of its own, for tests."""
+"""A local server in a separate process, for tests."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _GRACE = 5.0  # seconds
 
 
 class LocalMilvusError(RuntimeError):
-    """The local server did not start; the message has its own words and the end of its log."""
+    """The local server did not start; the message has its error and the end of its log."""
 
 
 class LocalMilvus:
-    """Milvus's REST API v2 over an embedded Milvus Lite (or another Milvus), in a process of its own.
+    """Milvus's REST API v2 over an embedded Milvus Lite (or another Milvus), in a separate process.
 
     ::
 
@@ -119,7 +119,7 @@ class LocalMilvus:
         """Return its log so far: one line per request, and errors, without tokens or rows."""
         if self._log is None:
             return ""
-        # Not read(): the server writes where the file's one position is.
+        # Not read(): the server shares the file's position for writing.
         descriptor = self._log.fileno()
         return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
 
@@ -151,7 +151,7 @@ class LocalMilvus:
                 remove=self._own,
                 stdout=subprocess.PIPE,
                 stderr=self._log,
-                # In the environment, not in the arguments, which every user of the machine can read.
+                # In the environment, since all users of the machine can read arguments.
                 env={**os.environ, SETTINGS_VARIABLE: json.dumps(settings)},
             )
             self._pid, self._uri = self._await_ready(self._keeper)

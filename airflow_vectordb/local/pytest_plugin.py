@@ -56,7 +56,7 @@ def milvus_connection(milvus_server: LocalMilvus, monkeypatch: pytest.MonkeyPatc
         "schema": database,
     }
     for name in ("NO_PROXY", "no_proxy"):
-        # A proxy that this shell has for the world outside does not know this machine's ports.
+        # A proxy cannot reach this machine's ports.
         monkeypatch.setenv(name, ",".join(filter(None, [os.environ.get(name), address.hostname])))
     with rest.Client(rest.MilvusConfig(milvus_server.uri, token=milvus_server.token)) as client:
         client.send(rest.databases.create(database))

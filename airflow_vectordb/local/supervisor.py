@@ -1,9 +1,9 @@
-"""Processes that end together with everything that they started, even if the process that started them is killed.
+"""Processes that end together with all their descendants, even if the process that started them is killed.
 
-Each has a keeper: this file, run as a program. The keeper leads a session of its own and starts the process in it. It
-ends all of its session when the process has ended, and when its standard input, a pipe from whoever started it, says so
-or ends. A session is what descendants keep: Airflow's components fork workers, those fork supervisors, and those fork
-tasks, some into process groups of their own, and some outlive their parents.
+Each has a keeper: this file, run as a program. The keeper leads a new session and starts the process in it. It ends the
+whole session when the process has ended, and when its standard input, a pipe from its parent, says so or is closed. All
+descendants stay in the session: Airflow's components fork workers, those fork supervisors, and those fork tasks, some
+into separate process groups, and some outlive their parents.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def start_supervised(
 
 
 def stop_supervised(*keepers: subprocess.Popen[bytes]) -> None:
-    """End processes with everything that they started: SIGTERM, and SIGKILL after the grace.
+    """End processes with their descendants: SIGTERM, and SIGKILL after the grace period.
 
     :param keepers: from :func:`start_supervised`. One that is being stopped already is told to kill immediately.
     """
@@ -52,21 +52,21 @@ def stop_supervised(*keepers: subprocess.Popen[bytes]) -> None:
         if keeper.stdin.closed:
             keeper.terminate()
             continue
-        # Written, not only closed: a fork of this process may hold the pipe open. Not a signal either: the keeper may
-        # be too young to handle one.
+        # Write, since closing is not enough if a fork of this process holds the pipe open. Not a signal: the keeper may
+        # not handle signals yet.
         with contextlib.suppress(BrokenPipeError):
             os.write(keeper.stdin.fileno(), b"stop")
         keeper.stdin.close()
     for keeper in keepers:
         if keeper.wait() == -signal.SIGKILL:
-            # It may have been the keeper that was killed.
+            # The keeper may have been killed.
             _signal_others(keeper.pid, signal.SIGKILL)
         if keeper.stdout is not None:
             keeper.stdout.close()
 
 
 def kill_supervised(keeper: subprocess.Popen[bytes]) -> None:
-    """End a process with everything that it started as a crash would: SIGKILL."""
+    """End a process with its descendants as in a crash: SIGKILL."""
     _signal_others(keeper.pid, signal.SIGKILL)
     stop_supervised(keeper)
 
@@ -76,7 +76,7 @@ def session_members(session: int) -> list[psutil.Process]:
 
     :param session: its id: the process id of its keeper.
     """
-    import psutil  # loaded when something ends, so that nothing starts later for it
+    import psutil  # loaded only when something ends, to keep the start fast
 
     found = []
     for pid in psutil.pids():

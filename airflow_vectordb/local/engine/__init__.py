@@ -1,1 +1,1 @@
-"""What does the work behind the endpoints."""
+"""The engines behind the endpoints."""

@@ -1,7 +1,7 @@
-"""What the endpoints ask of an engine: a handful of parts, each with a few methods.
+"""The interface between endpoints and engines: a few parts, each with a few methods.
 
-Two things can be behind them: Milvus Lite in this process, with a catalog of what it forgets beside it, or any Milvus
-over gRPC. Everything here blocks; the server calls it from worker threads. Every method may raise
+There are two implementations: Milvus Lite in this process, with a catalog of what it does not store, or any Milvus over
+gRPC. Everything here blocks; the server calls it from worker threads. Every method may raise
 :class:`~airflow_vectordb.local.errors.ApiError`.
 """
 
@@ -43,7 +43,7 @@ class Aliases(Protocol):
     def create(self, database: str, alias: str, collection: str) -> None: ...
 
     def describe(self, database: str, alias: str) -> str:
-        """Return the collection that an alias stands for."""
+        """Return the collection of an alias."""
 
     def alter(self, database: str, alias: str, collection: str) -> None: ...
 
@@ -110,7 +110,7 @@ class Loading(Protocol):
 
 
 class Segments(Protocol):
-    """How rows are stored."""
+    """Storage of rows."""
 
     def flush(self, database: str, collection: str) -> None: ...
 

@@ -1,4 +1,4 @@
-"""What a caller brings to an engine besides the arguments of a call: carried by the context into worker threads."""
+"""Properties of a caller besides the arguments of a call, passed to worker threads by the context."""
 
 from __future__ import annotations
 

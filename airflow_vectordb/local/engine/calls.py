@@ -1,4 +1,4 @@
-"""Queries and searches as engines take them, and what writes and searches return."""
+"""Queries and searches for engines, and the results of writes and searches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COUNT = "count(*)"
 
 @dataclass(frozen=True)
 class Written:
-    """What an insert or upsert did."""
+    """The result of an insert or upsert."""
 
     count: int
     ids: list[int] | list[str]
@@ -81,7 +81,7 @@ class HybridCall(_Hits):
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found, query vector after query vector.
+    """The hits of a search, by query vector.
 
     :param columns: the output fields, over as many rows as the engine gave.
     :param given: how many rows these are.
@@ -97,5 +97,5 @@ class SearchResult:
     counts: list[int]
 
     def by_query(self, hits: list[T]) -> list[list[T]]:
-        """Return the hits of each query vector, whatever stands for a hit."""
+        """Return the hits of each query vector, for any representation of hits."""
         return [hits[start:end] for start, end in pairwise([0, *accumulate(self.counts)])]

@@ -1,4 +1,4 @@
-"""What began lately in a collection, and how much of it shows by now, for ``paced``."""
+"""Recent events in a collection, and how far they are visible, for ``paced``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Span:
     end: float
 
     def done(self, now: float) -> float:
-        """How much of it has passed, from 0 to 1."""
+        """Return the elapsed share, from 0 to 1."""
         if now >= self.end:
             return 1.0
         return 0.0 if now <= self.start else (now - self.start) / (self.end - self.start)
@@ -53,7 +53,7 @@ class _Build:
 
 @dataclass
 class Ledger:
-    """What began lately in a collection.
+    """Recent events in a collection.
 
     :param rows: what the engine counted when it was last asked.
     :param version: changes with it, so that an older answer is not taken for a newer one.
@@ -78,12 +78,12 @@ class Ledger:
     flushed: float = -math.inf
 
     def write(self, partition: str, rows: int) -> None:
-        """Take note of rows that were written."""
+        """Record rows that were written."""
         self.written[partition] += rows
         self.uncounted += rows
 
     def see(self, rows: int, now: float) -> None:
-        """Take note of how many rows there are now."""
+        """Record the current number of rows."""
         pace = self.pace
         self.sealed = [one for one in self.sealed if now < one.at + max(pace.row_count, pace.total_rows)]
         self.builds = [one for one in self.builds if now < one.span.end]

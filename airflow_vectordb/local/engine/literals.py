@@ -1,4 +1,4 @@
-"""Values as texts: in filters, and as Milvus keeps parameters."""
+"""Values as text: in filters, and as Milvus stores parameters."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def float64(number: float) -> float:
 
 
 def go_integer(text: str) -> int | None:
-    """Return the integer that Go reads in a text, where a prefix may name the base; None for what is none."""
+    """Return the integer that Go parses from a text, which may have a base prefix; None if there is none."""
     if not text.isascii() or text != text.strip():
         return None
     try:
@@ -54,7 +54,7 @@ def go_integer(text: str) -> int | None:
 
 
 def normalize(params: dict[str, Any]) -> dict[str, str]:
-    """Return parameters as Milvus keeps them: all values strings, however they were spelled.
+    """Return parameters as Milvus stores them: all values are strings.
 
     :param params: from a request body; ``"16"`` and ``16`` are the same.
     """

@@ -1,4 +1,4 @@
-"""Milvus's protobuf messages, out of pymilvus, without the rest of pymilvus.
+"""Milvus's protobuf messages, from pymilvus, without importing the rest of it.
 
 ``import pymilvus.grpc_gen`` runs ``pymilvus/__init__.py`` first, which pulls in pandas and 500 modules: half of the
 server's start-up time. The messages need none of that. So while they are imported an empty package stands in for

@@ -1,4 +1,4 @@
-"""What names may be, in Milvus's words; the same for every engine, since Milvus looks at them first."""
+"""Rules for names, with Milvus's messages; the same for every engine, since Milvus checks them first."""
 
 from __future__ import annotations
 

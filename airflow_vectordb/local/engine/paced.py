@@ -1,8 +1,8 @@
-"""An engine that answers in the time of a cluster: what another engine says, seen through a clock.
+"""An engine with the timing of a cluster: it delays what another engine reports.
 
-The other engine does its work immediately, and is asked each time. Only what began lately in each collection is kept
-here, and when: rows that a flush sealed, indexes that were created, loads. From that and the time follows how much of
-the truth shows already. So nothing has to be finished, neither by a thread nor after a restart, which shows all of it.
+The other engine does its work immediately, and is asked each time. Only recent events in each collection are stored
+here, with their times: flushes, creations of indexes, loads. They determine how much of the current state is visible.
+So nothing has to be completed, neither by a thread nor after a restart, which makes everything visible.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _Key = tuple[str, str]
 
 
 def paced(engine: Engine, pace: Pace | None, clock: Callable[[], float] = monotonic) -> Engine:
-    """Show an engine through a clock.
+    """Wrap an engine with a pace.
 
     :param engine: does the work, and knows the truth.
     :param pace: how long things take; None leaves the engine as it is.
@@ -52,7 +52,7 @@ class _Ledgers:
         self.clock = clock
         self._engine = engine
         self._ledgers: dict[_Key, Ledger] = {}
-        # Held for moments only, and never while the engine is at work.
+        # Held only briefly, and never while the engine works.
         self._lock = threading.Lock()
 
     def key(self, database: str, name: str) -> _Key | None:
@@ -86,7 +86,7 @@ class _Ledgers:
             rows = self._rows(database, name)
             with self._lock:
                 ledger = self._get(key)
-                # Otherwise a caller who asked later was faster.
+                # Otherwise a later caller was faster.
                 if ledger.version == version:
                     now = self.clock()
                     if rows is not None:
