@@ -15,8 +15,6 @@ PYTHON ?=
 ARGS ?=
 python := .venv/bin/python
 install := $(python) -m uv pip install --quiet --python $(python) -c constraints.txt --build-constraints constraints.txt
-# Importing Airflow creates files there.
-airflow_home := AIRFLOW_HOME='$(CURDIR)/.venv/airflow-home'
 # A marker file, written last. Its name contains the checkout's path, because an environment cannot be moved.
 complete := .venv/complete-$(shell printf %s '$(CURDIR)' | cksum | cut -d ' ' -f 1)
 fits := import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
@@ -47,18 +45,18 @@ ui: setup ## start Airflow's web interface with the examples and a connection, u
 	@exec $(python) -I -m airflow_vectordb.cli demo --ui $(ARGS)
 
 test: setup ## run the fast tests; select with ARGS='-k name'
-	@export $(airflow_home); exec $(python) -m pytest -n auto -m 'not slow' --ignore=tests/airflow --ignore=tests/engine $(ARGS)
+	@exec $(python) -m pytest -n auto -m 'not slow' --ignore=tests/airflow --ignore=tests/engine $(ARGS)
 
 test-all: setup ## run the fast and the slow tests: kills, fuzzing, the demo, all DAGs in the documentation
-	@export $(airflow_home); exec $(python) -m pytest -n auto --ignore=tests/airflow --ignore=tests/engine $(ARGS)
+	@exec $(python) -m pytest -n auto --ignore=tests/airflow --ignore=tests/engine $(ARGS)
 
 test-engine: setup ## run the tests against a real Milvus, installed into .engine; skipped if its wheel is not available
 	@$(install) --group s3
-	@export $(airflow_home); exec $(python) -m pytest tests/engine $(ARGS)
+	@exec $(python) -m pytest tests/engine $(ARGS)
 
 test-airflow: setup ## run the tests with a real scheduler and triggerer, with Celery, in a browser, and with S3
 	@$(install) --group browser --group celery --group s3
-	@export $(airflow_home); exec $(python) -m pytest tests/airflow $(ARGS)
+	@exec $(python) -m pytest tests/airflow $(ARGS)
 
 matrix: setup ## run unit tests, DAG tests and the demo on Airflow 3.1 to 3.3 and every Python found
 	@exec $(python) -m nox $(ARGS)
@@ -78,9 +76,10 @@ lint: setup ## run ruff (rules and format), mypy --strict and import-linter
 	$(python) -m mypy
 	.venv/bin/lint-imports
 
+# Importing Airflow creates files in its home.
 bench: setup ## run the benchmarks, with the alternatives for comparison; select with ARGS='-k name'
 	@$(install) --group bench
-	@export $(airflow_home); exec $(python) -m pytest benchmarks --benchmark-columns=min,median,ops $(ARGS)
+	@export AIRFLOW_HOME='$(CURDIR)/.venv/airflow-home'; exec $(python) -m pytest benchmarks --benchmark-columns=min,median,ops $(ARGS)
 
 clean: ## remove .venv and everything that the other targets created, including the state of make ui
 	rm -rf .venv .demo .ui .bench .engine .nox build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -29,6 +29,6 @@ def matrix(session: nox.Session, airflow: str) -> None:
     pins = pins if Path(pins).exists() else "constraints.txt"
     session.install("-c", pins, "--build-constraints", "constraints.txt", "-e", ".[local,files]", "--group", "test")
     home = session.create_tmp()
-    env = {"HOME": home, "AIRFLOW_HOME": f"{home}/airflow"}
+    env = {"HOME": home}
     session.run("python", "-m", *PYTEST, *TESTS, *session.posargs, env=env)
     session.run("python", "-I", "-m", "airflow_vectordb.cli", "demo", "--home", f"{home}/demo", env=env)

@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +24,17 @@ if "airflow" not in sys.modules:  # it reads its home directory once
     atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 #: What takes longest comes first, so that no process is left alone with it in the end.
-LONGEST = ("dags", "ingest/test_kills.py", "demo/test_demo_run.py", "local")
+LONGEST = ("dags/", "ingest/test_kills.py", "demo/test_demo_run.py", "local/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    places = [Path(__file__).parent / name for name in LONGEST]
+    items.sort(key=lambda item: _rank(item.path))
 
-    def rank(item: pytest.Item) -> int:
-        return next((rank for rank, place in enumerate(places) if item.path.is_relative_to(place)), len(places))
 
-    items.sort(key=rank)
+@cache
+def _rank(path: Path) -> int:
+    name = path.relative_to(Path(__file__).parent).as_posix()
+    return next((rank for rank, start in enumerate(LONGEST) if name.startswith(start)), len(LONGEST))
 
 
 def pytest_collection_finish() -> None:

@@ -57,7 +57,7 @@ def test_nothing_is_left_running_when_interrupted(tmp_path: Path) -> None:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     cwd=HERE.parents[1],
-                    env={**os.environ, "AIRFLOW_HOME": str(tmp_path / "airflow-home")},
+                    env={**os.environ, "TMPDIR": str(tmp_path)},
                 )
         waiting = dict(moments)
         deadline = time.monotonic() + 150
