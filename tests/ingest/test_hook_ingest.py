@@ -121,7 +121,7 @@ class TestDocuments:
 
     def test_a_row_without_a_document_is_a_bad_row(self, hook: MilvusHook) -> None:
         make(hook)
-        with pytest.raises(InvalidParametersError, match="collection has no such field"):
+        with pytest.raises(InvalidParametersError, match="the collection has no such VarChar or integer field"):
             hook.ingest("docs", rows(("a", 1)), replace_documents="document")
 
 

@@ -58,7 +58,9 @@ def test_each_row_is_there_once_where_a_field_tells_them_apart(
 
 def test_a_field_that_tells_rows_apart_exists_and_each_row_has_it() -> None:
     milvus = Milvus(key="doc")
-    with pytest.raises(InvalidParametersError, match=r"key_field='dok': no such VarChar or integer field.*'doc'"):
+    with pytest.raises(
+        InvalidParametersError, match=r"key_field='dok': the collection has no such VarChar or integer field.*'doc'"
+    ):
         ingest([source_of(auto_rows(1))], AUTO, lambda: milvus, key_field="dok")
     nullable = described(AUTO_ID, field("doc", "VarChar", nullable=True, max_length=16), VECTOR)
     with pytest.raises(InvalidParametersError, match="row 2: doc: missing, and key_field tells rows apart by it"):
