@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="airflow-vectordb", description="Milvus and Zilliz Cloud for Apache Airflow")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in _COMMANDS:
+    for add in (_add_serve, _add_demo, _add_check):
         add(commands)
     arguments = parser.parse_args(argv)
     status: int = arguments.run(arguments)
@@ -190,9 +190,6 @@ def _check(arguments: argparse.Namespace) -> int:
         print(finding, flush=True)
         failed = failed or finding.state == "failed"
     return int(failed)
-
-
-_COMMANDS: tuple[Callable[[Any], None], ...] = (_add_serve, _add_demo, _add_check)
 
 
 if __name__ == "__main__":

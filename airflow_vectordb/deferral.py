@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import rest, triggers, waiting
 from airflow_vectordb._compat import is_dag_test
@@ -14,6 +15,7 @@ from airflow_vectordb.validation import seconds_of
 
 if TYPE_CHECKING:
     from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.mixins import MilvusTaskMixin
     from airflow_vectordb.rest.errors import MilvusError
     from airflow_vectordb.waiting import Condition, Deadline, Memory, Pending, PollResult
 
@@ -23,27 +25,6 @@ DEFAULT_WAIT_TIMEOUT = 24 * 3600.0
 DEFER_TIMEOUT_MARGIN = 120.0
 #: Advice if no triggerer is running.
 START_A_TRIGGERER = "Start one (`airflow triggerer`): without it nothing wakes this task before its time is over."
-
-
-class WaitingTask(Protocol):
-    """The attributes of a task that waiting uses."""
-
-    @property
-    def deferrable(self) -> bool: ...
-    @property
-    def poll_interval(self) -> timedelta | float: ...
-    @property
-    def timeout(self) -> timedelta | float | None: ...
-    @property
-    def execution_timeout(self) -> timedelta | None: ...
-    @property
-    def milvus_conn_id(self) -> str: ...
-    @property
-    def database(self) -> str | None: ...
-    @property
-    def log(self) -> Any: ...
-    @property
-    def defer(self) -> Any: ...
 
 
 @dataclass
@@ -63,7 +44,7 @@ class ResumeState:
     # The deadline by `time.monotonic` of the process that set it. Not a field: it is meaningless in other processes.
     _ends = math.inf
 
-    def deadline_for(self, task: WaitingTask) -> Deadline:
+    def deadline_for(self, task: MilvusTaskMixin) -> Deadline:
         """Return the one deadline of all waits; the first of them sets it."""
         if self.deadline is None:
             self.deadline = asdict(deadline_of(task, self.began))
@@ -74,7 +55,7 @@ class ResumeState:
         return deadline if latest >= deadline.at - 1.0 else replace(deadline, at=latest)
 
 
-def deadline_of(task: WaitingTask, began: float) -> Deadline:
+def deadline_of(task: MilvusTaskMixin, began: float) -> Deadline:
     """
     Return when waits that begin now have to end.
 
@@ -97,7 +78,7 @@ def deadline_of(task: WaitingTask, began: float) -> Deadline:
 
 
 def wait_for(
-    task: WaitingTask,
+    task: MilvusTaskMixin,
     hook: MilvusHook,
     state: ResumeState,
     name: str,
@@ -138,9 +119,8 @@ def wait_for(
     if isinstance(found, waiting.Done):
         state.results[name] = found.result
         return found.result
-    text = hook.config.sanitize_text(describe_poll(condition, found), rest.text.LONGEST_LINE)
-    pending = isinstance(found, waiting.Pending)
-    (task.log.info if pending else task.log.warning)("%s", text)
+    level, text = describe_poll(hook, condition, found)
+    task.log.log(level, "%s", text)
     task.log.info("Waiting in the triggerer for %s, for up to %s, until %s", condition, deadline, deadline.until)
     _warn_without_triggerer(task)
     resume_kwargs = {"state": asdict(state), "wait_name": name}
@@ -150,7 +130,7 @@ def wait_for(
             deadline=deadline,
             poll_interval=seconds_of(task.poll_interval),
             started=started,
-            server_confirmed=server_confirmed or pending,
+            server_confirmed=server_confirmed or isinstance(found, waiting.Pending),
             milvus_conn_id=task.milvus_conn_id,
             database=task.database or None,
             resume_kwargs=resume_kwargs,
@@ -179,12 +159,16 @@ def poll_once(
         return error
 
 
-def describe_poll(condition: Condition, found: Pending | MilvusError) -> str:
-    """Describe in a line what a poll found."""
-    return str(found) if isinstance(found, waiting.Pending) else waiting.still_waiting(condition, found)
+def describe_poll(hook: MilvusHook, condition: Condition, found: Pending | MilvusError) -> tuple[int, str]:
+    """Describe in a line of the log what a poll found; return its level, too."""
+    if isinstance(found, waiting.Pending):
+        level, text = logging.INFO, str(found)
+    else:
+        level, text = logging.WARNING, waiting.still_waiting(condition, found)
+    return level, hook.config.sanitize_text(text, rest.text.LONGEST_LINE)
 
 
-def _warn_without_triggerer(task: WaitingTask) -> None:
+def _warn_without_triggerer(task: MilvusTaskMixin) -> None:
     from airflow_vectordb.health import triggerer_problem  # only needed by tasks that defer
 
     if not is_dag_test() and (why := triggerer_problem()):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import hooks, rest, triggers
 from airflow_vectordb._compat import AirflowException, TaskDeferralTimeout
 from airflow_vectordb.assets import emit_asset_events
 from airflow_vectordb.deferral import DEFER_TIMEOUT_MARGIN, ResumeState
-from airflow_vectordb.validation import check_common, raise_if_invalid, validate_target
+from airflow_vectordb.links import MilvusConsoleLink
+from airflow_vectordb.validation import check_constants, check_names, check_templated, raise_if_invalid
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator as _Task
@@ -20,17 +22,9 @@ if TYPE_CHECKING:
 
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.rest.errors import MilvusError, Where
+    from airflow_vectordb.retry_state import RetryState
 else:
     _Task = object  # mixed into operators and sensors, which are Airflow's tasks
-
-
-class _ExtraLinks:
-    """The extra links of the class and its instances, loaded at first use."""
-
-    def __get__(self, instance: object, owner: type | None = None) -> tuple[Any, ...]:
-        from airflow_vectordb.links import MilvusConsoleLink  # Airflow asks for it when it serializes a DAG
-
-        return (MilvusConsoleLink(),)
 
 
 class MilvusTaskMixin(_Task):
@@ -44,12 +38,19 @@ class MilvusTaskMixin(_Task):
     already done. A retry after a kill does the same.
     """
 
-    operator_extra_links: Any = _ExtraLinks()
+    operator_extra_links: Any = (MilvusConsoleLink(),)
     ui_color = "#dff1ff"
 
     milvus_conn_id: str
     database: str | None
     collection_name: str = ""
+    # Those of tasks that wait; a time-out is seconds, a timedelta, or None.
+    deferrable: bool
+    poll_interval: timedelta | float
+    timeout: Any
+    #: Arguments that are the name of something, and the name of something to be created.
+    name_fields: Sequence[str] = ("collection_name",)
+    new_name_fields: Sequence[str] = ()
     #: URL of the collection in the console; None: the connection has not been read.
     milvus_console: str | None = None
     #: Problems with arguments that had to be replaced before Airflow's own classes received them.
@@ -67,7 +68,7 @@ class MilvusTaskMixin(_Task):
         self._given = [
             name for name, value in values if value is not None and not (isinstance(value, str) and not value)
         ]
-        raise_if_invalid(self.task_id, *self._problems, *problems, *check_common(vars(self)))
+        raise_if_invalid(self.task_id, *self._problems, *problems, *self._check(vars(self)))
 
     @classmethod
     def partial(cls, **given: Any) -> Any:
@@ -78,8 +79,39 @@ class MilvusTaskMixin(_Task):
         """
         # None is the default of `deferrable` and `database`, which instances replace.
         known = {name: value for name, value in given.items() if value is not None}
-        raise_if_invalid(str(given.get("task_id")), *check_common(known))
+        raise_if_invalid(str(given.get("task_id")), *cls._check(known))
         return super().partial(**given)
+
+    @classmethod
+    def _check(cls, given: Mapping[str, Any]) -> list[str]:
+        templated = check_templated(given, cls.name_fields, cls.new_name_fields, rendered=False)
+        return [*templated, *check_constants(given)]
+
+    def validate(self) -> None:
+        """
+        Check what templates rendered to.
+
+        :raises InvalidParametersError: with everything that is wrong
+        """
+        if problems := self.rendered_problems():
+            raise rest.errors.InvalidParametersError(problems)
+
+    def rendered_problems(self) -> list[str]:
+        """Return what is wrong with what templates rendered to. Subclasses add what they alone know."""
+        values = vars(self)
+        needed = {"milvus_conn_id", *self.name_fields, *self.new_name_fields}
+        # Without them, it is all or whatever exists: no template means that.
+        lost = [name for name in self._given if name not in needed and values.get(name) is None]
+        return [
+            *check_templated(values, self.name_fields, self.new_name_fields, rendered=True),
+            *check_names(**dict.fromkeys(lost), rendered=True),
+        ]
+
+    def retry_state(self, context: Context, key: str, state: ResumeState) -> RetryState:
+        """Return what this task remembers for its next try."""
+        from airflow_vectordb.retry_state import RetryState  # only a running task needs it
+
+        return RetryState(context, key, state.results)
 
     @abstractmethod
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> Any:
@@ -158,7 +190,7 @@ class MilvusTaskMixin(_Task):
         :raises AirflowException: for a transient one
         """
         try:
-            validate_target(vars(self), self._given)
+            self.validate()
             with hooks.milvus.MilvusHook(self.milvus_conn_id, self.database or None, patient=patient) as hook:
                 try:
                     yield hook

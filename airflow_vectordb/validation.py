@@ -1,7 +1,6 @@
 """Checks of arguments of operators and sensors: when a DAG is parsed, and after templates are rendered.
 
-Functions called ``check_…`` are for DAG parsing: values that are rendered later, or come from another task, pass.
-Functions called ``validate_…`` and ``parse_…`` are for rendered values. Problems are lists of sentences.
+When a DAG is parsed, values that are rendered later, or come from another task, pass. Problems are lists of sentences.
 """
 
 from __future__ import annotations
@@ -19,17 +18,21 @@ from airflow_vectordb.assets import check_assets
 #: Seconds: a shorter ``poll_interval`` would be a busy loop.
 SHORTEST_POLL_INTERVAL = 0.1
 DEFAULT_POLL_INTERVAL = 30.0
-#: Boolean arguments of operators and sensors.
+# What arguments of operators and sensors must be, for classes that have them: booleans, …
 FLAGS = (
     *("wait_for_completion", "deferrable", "flush", "strict", "allow_unknown", "alter", "drop_aliases"),
     *("allow_missing", "keep_staged", "check_loaded"),
     *("soft_fail", "never_fail", "silent_fail", "exponential_backoff"),  # of Airflow's sensors
 )
-#: Optional arguments that are a single name or path.
+# … a single name or path if they are passed, …
 OPTIONAL_NAMES = (
     *("database", "partition_name", "key_field", "replace_documents", "anns_field"),
     *("source_conn_id", "stage_conn_id", "stage_to", "bad_rows_path"),
 )
+# … numbers of rows, lists, and mappings.
+ROWS = ("min_rows", "max_rows", "max_bad_rows")
+LISTS = ("ids", "documents")
+MAPPINGS = ("field_mapping", "filter_params", "options")
 #: More than any server has.
 _MOST_ROWS = 2**63
 
@@ -70,21 +73,44 @@ def check_flags(**values: Any) -> list[str]:
     ]
 
 
-def check_common(given: Mapping[str, Any]) -> list[str]:
-    """Check the arguments that several classes share, by name; others are ignored."""
+def check_constants(given: Mapping[str, Any]) -> list[str]:
+    """Check the arguments, by name, that no template renders; others among them are ignored."""
     outlets, inlets = given.get("outlets"), given.get("inlets")
     assets = [part for one in (outlets, inlets) for part in (one if isinstance(one, list | tuple | set) else [one])]
-    needed = {"milvus_conn_id": given["milvus_conn_id"]} if "milvus_conn_id" in given else {}
-    optional = {name: given[name] for name in OPTIONAL_NAMES if given.get(name) is not None}
-    if optional.get("database") == "":  # the connection's
-        del optional["database"]
-    problems = check_literal(**needed, **optional)
-    problems += check_flags(**{name: given[name] for name in FLAGS if name in given})
+    problems = check_flags(**{name: given[name] for name in FLAGS if name in given})
     for name in ("poll_interval", "poke_interval"):
         problems += check_seconds(name, given.get(name), SHORTEST_POLL_INTERVAL)
     for name in ("timeout", "execution_timeout", "max_wait"):
         problems += check_seconds(name, given.get(name))
     return problems + check_assets(assets)
+
+
+def check_templated(
+    given: Mapping[str, Any], names: Iterable[str], new_names: Iterable[str], *, rendered: bool
+) -> list[str]:
+    """
+    Check the arguments, by name, that several classes have; others among them are ignored.
+
+    :param names: those that are the name of something
+    :param new_names: those that are the name of something to be created
+    :param rendered: whether templates are rendered; otherwise, what is known later passes
+    """
+    needed = {name: given[name] for name in ("milvus_conn_id", *names) if name in given}
+    # A path may be an object of its own, and an empty database is the connection's.
+    optional = {
+        name: value
+        for name in OPTIONAL_NAMES
+        if (value := given.get(name)) is not None and not hasattr(value, "open") and (name, value) != ("database", "")
+    }
+    problems = check_names(**needed, **optional, rendered=rendered)
+    for name in new_names:
+        if name in given:
+            problems += check_new_name(name, given[name], rendered=rendered)
+    for check, arguments in ((check_rows, ROWS), (check_list, LISTS), (check_mapping, MAPPINGS)):
+        for name in arguments:
+            if rendered or not rest.spelling.is_later(given.get(name)):
+                problems += check(name, given.get(name))
+    return problems
 
 
 def take_times(arguments: dict[str, Any], *names: str) -> list[str]:
@@ -109,78 +135,51 @@ def raise_if_invalid(task_id: str, *problems: str) -> None:
         raise ValueError(f"task {task_id}: {'; '.join(problems)}")
 
 
-def validate_rendered(**values: Any) -> list[str]:
+def check_names(*, rendered: bool, **values: Any) -> list[str]:
     """
-    Check arguments that must be a name after rendering.
+    Check arguments that must be a name.
 
     Jinja also renders lists and missing XComs to text, which is no valid name: waiting for it would never end.
     """
-    return [problem for name, value in values.items() if (problem := _not_a_name(name, value))]
-
-
-def validate_target(values: Mapping[str, Any], given: Iterable[str]) -> None:
-    """
-    Check the arguments common to all tasks after rendering, and that no argument has rendered to None.
-
-    :param given: templated arguments that were not None or "". That means all, or whatever exists: no template means it
-    :raises InvalidParametersError: with everything that is wrong
-    """
-    given = list(given)
-    lost = {name: None for name in given if values.get(name) is None}
-    # Paths may be objects.
-    names = {name: values[name] for name in OPTIONAL_NAMES if name in given and not hasattr(values[name], "open")}
-    database = {"database": values["database"]} if values["database"] else {}
-    problems = validate_rendered(**{"milvus_conn_id": values["milvus_conn_id"], **database, **names, **lost})
-    if problems:
-        raise rest.errors.InvalidParametersError(problems)
-
-
-def check_literal(**values: Any) -> list[str]:
-    """Check arguments that must be a name."""
-    known = {
-        name: value
+    return [
+        problem
         for name, value in values.items()
-        if not rest.spelling.has_template(value if isinstance(value, str) else "")
-        and isinstance(value, str | int | float | bytes | list | tuple | set | frozenset | dict | None)
-    }
-    return validate_rendered(**known)
+        if (rendered or not _is_later_name(value)) and (problem := _not_a_name(name, value))
+    ]
 
 
-def check_new_name(**values: Any) -> list[str]:
-    """Check names of objects to be created, when the DAG is parsed."""
-    problems = check_literal(**values)
-    texts = {name: v for name, v in values.items() if isinstance(v, str) and not rest.spelling.has_template(v)}
-    return problems or [problem for name, v in texts.items() for problem in rest.spelling.check_name(name, v)]
+def _is_later_name(value: Any) -> bool:
+    if isinstance(value, str):
+        return rest.spelling.has_template(value)
+    return not isinstance(value, int | float | bytes | list | tuple | set | frozenset | dict | None)
 
 
-def validate_new_name(**values: Any) -> list[str]:
-    """Check names of objects to be created, after rendering."""
-    problems = validate_rendered(**values)
-    return problems or [problem for name, v in values.items() for problem in rest.spelling.check_name(name, v)]
+def check_new_name(name: str, value: Any, *, rendered: bool) -> list[str]:
+    """Check the name of what is to be created."""
+    if problems := check_names(**{name: value}, rendered=rendered):
+        return problems
+    return [] if _is_later_name(value) else rest.spelling.check_name(name, value)
 
 
-def check_literals(**values: Any) -> list[str]:
-    """Check arguments that must be one or more names; None is valid."""
-    problems: list[str] = []
-    for argument, value in values.items():
-        if isinstance(value, list | tuple | set | frozenset):
-            problems += check_literal(**_by_position(argument, value)) if value else [_is_empty(argument)]
-        elif value is not None:
-            problems += check_literal(**{argument: value})
-    return problems
+def check_list_of_names(argument: str, given: Any) -> list[str]:
+    """Check an argument that must be a name, or several, when the DAG is parsed; None is valid."""
+    if given is None:
+        return []
+    if isinstance(given, list | tuple | set | frozenset):
+        return check_names(**_by_position(argument, given), rendered=False) if given else [_is_empty(argument)]
+    return check_names(**{argument: given}, rendered=False)
 
 
-def parse_names(argument: str, given: str | Iterable[str] | None, **others: Any) -> tuple[str, ...]:
+def parse_names(argument: str, given: str | Iterable[str] | None) -> tuple[str, ...]:
     """
     Convert names given as one or several, after rendering.
 
-    :param others: further arguments that must be a name, by the argument's name
     :raises InvalidParametersError: with everything that is wrong
     """
     names: dict[str, Any] = {} if given is None else {argument: given}
     if isinstance(given, Iterable) and not isinstance(given, str | bytes | dict):
         names = _by_position(argument, given)
-    problems = validate_rendered(**others, **names)
+    problems = check_names(**names, rendered=True)
     if given is not None and not names:
         # An empty list does not mean everything.
         problems.append(_is_empty(argument))
@@ -232,9 +231,7 @@ def check_schema(schema: Any, dimension: Any, extensions: Sequence[str], *, allo
         if rest.spelling.is_later(dimension):
             return []
         return [problem.replace("vector: dim", "dimension") for problem in parsing.read_quick(dimension).problems]
-    if isinstance(schema, str) and (rest.spelling.is_later(schema) or schema.endswith(tuple(extensions))):
-        return []
-    if hasattr(schema, "resolve"):
+    if not isinstance(schema, Mapping) and _is_later(schema, extensions):
         return []
     parsed = parsing.read_schema(schema, allow_unknown=allow_unknown)
     return parsed.malformed if rest.spelling.is_later(schema) else parsed.problems
@@ -273,26 +270,18 @@ def check_properties(properties: Any, extensions: Sequence[str]) -> list[str]:
     """Check the properties of a collection when the DAG is parsed."""
     if isinstance(properties, os.PathLike):
         return [_is_path("properties", properties)]
-    is_file = isinstance(properties, str) and properties.endswith(tuple(extensions))
-    if properties is None or is_file or rest.spelling.is_later(properties):
+    if _is_later(properties, extensions):
         return []
     return rest.schema.properties.read_properties(properties)[1]
 
 
-def check_range(name: str, value: Any, least: float, most: float, kind: type[int | float] = int) -> list[str]:
+def check_range(name: str, value: Any, least: int, most: int = 2**31, kind: type[int | float] = int) -> list[str]:
     """Check an argument that is a number."""
     fits = not isinstance(value, bool) and isinstance(value, int if kind is int else (int, float))
     if fits and least <= value <= most:
         return []
     what = "an integer" if kind is int else "a number"
-    return [f"{name} must be {what} from {least:,g} to {most:,g}, not {rest.spelling.show(value)}"]
-
-
-def check_size(name: str, value: Any, most: int = 2**31) -> list[str]:
-    """Check an argument that is a positive integer."""
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
-        return []
-    return [f"{name} must be a whole number from 1 to {most:,}, not {rest.spelling.show(value)}"]
+    return [f"{name} must be {what} from {least:,} to {most:,}, not {rest.spelling.show(value)}"]
 
 
 def check_list(name: str, value: Any) -> list[str]:
@@ -310,29 +299,22 @@ def check_mapping(name: str, value: Any) -> list[str]:
 
 
 def check_rows(name: str, value: Any) -> list[str]:
-    """Check an argument that is a number of rows."""
-    return [] if rest.spelling.is_later(value) else parse_rows(name, value)[1]
+    """Check a number of rows, as :func:`count_of` takes it; None is valid."""
+    if value is None or count_of(value) is not None:
+        return []
+    return [f"{name} must be a number of rows, 0 or more, not {rest.spelling.show(value)}{_rows_hint(value)}"]
 
 
-def parse_rows(name: str, value: Any) -> tuple[int, list[str]]:
+def count_of(value: Any) -> int | None:
     """
-    Convert a number of rows, after rendering.
+    Convert a number of rows: a number of any kind, a text that is one, what an ingest returns, or a list of these.
 
-    :param value: a number, a text that is one, a mapping that has it under ``rows``, or a list of these; None: 0
-    :return: the number, and what is wrong
+    :return: None for what is none
     """
-    rows = 0 if value is None else _to_count(value)
-    if rows is None:
-        return 0, [f"{name} must be a number of rows, 0 or more, not {rest.spelling.show(value)}{_rows_hint(value)}"]
-    return rows, []
-
-
-def _to_count(value: Any) -> int | None:
-    """Convert any whole number, including NumPy's; None: not a count."""
-    if isinstance(value, Mapping):  # the result of an ingest
-        return _to_count(value.get("rows"))
+    if isinstance(value, Mapping):
+        return count_of(value.get("rows"))
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):  # results of mapped tasks
-        counts = [_to_count(one) for one in value]
+        counts = [count_of(one) for one in value]
         return None if None in counts else sum(filter(None, counts))
     try:
         number: Any = Decimal(value.strip()) if isinstance(value, str) else value

@@ -4,9 +4,8 @@ Run as ``airflow-vectordb demo`` or ``airflow-vectordb demo --ui``. Nothing else
 does not import Airflow: Airflow runs in separate processes.
 
     command.py     the command line
-    runner.py      the demo: start, trigger, follow, check
+    runner.py      the demo: start, trigger, follow, check; --ui: start, and keep running
     report.py      the verdict and the tables
-    ui.py          --ui: start, and keep running
     stack.py       starting Milvus server and Airflow together
     airflow.py     Airflow's settings and components
     api.py         Airflow's public REST API

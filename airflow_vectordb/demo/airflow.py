@@ -15,44 +15,16 @@ import os
 import secrets
 import socket
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_vectordb.demo.api import AirflowApi
-from airflow_vectordb.demo.home import Home
+from airflow_vectordb.demo.home import Home, write_secret
 from airflow_vectordb.demo.processes import Child, Processes
 
 USER = "admin"
 
 # The rest of the caller's environment is not passed on.
 KEPT = ("LANG", "LANGUAGE", "TZ", "TZDIR", "TMPDIR", "TERM", "USER", "LOGNAME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-
-
-@dataclass(frozen=True, repr=False)
-class Secrets:
-    """Secrets of a home, readable by its owner only."""
-
-    fernet_key: str
-    api_secret: str
-    jwt_secret: str
-    password: str
-    milvus_password: str
-
-    @classmethod
-    def of(cls, home: Home) -> Secrets:
-        """Read a home's secrets, or create them."""
-        path = home.airflow / "secrets.json"
-        if path.exists():
-            return cls(**json.loads(path.read_text()))
-        made = cls(
-            fernet_key=base64.urlsafe_b64encode(os.urandom(32)).decode(),
-            api_secret=secrets.token_urlsafe(48),
-            jwt_secret=secrets.token_urlsafe(64),
-            password=secrets.token_urlsafe(9),
-            milvus_password=secrets.token_urlsafe(24),
-        )
-        home.write_secret(path, json.dumps(vars(made)))
-        return made
 
 
 class LocalAirflow:
@@ -62,14 +34,14 @@ class LocalAirflow:
     """
 
     def __init__(
-        self, processes: Processes, *, dags: Path, name: str, port: int | None = None, python: str = sys.executable
+        self, processes: Processes, *, dags: Path, name: str, port: int = 0, python: str = sys.executable
     ) -> None:
         self.processes = processes
         self.home = processes.home
         self.python = python
-        self.secrets = Secrets.of(self.home)
+        self.secrets = secrets_of(self.home)
         self.port = free_port(port)
-        self.api = AirflowApi(f"http://127.0.0.1:{self.port}", USER, self.secrets.password, timeout=60.0)
+        self.api = AirflowApi(f"http://127.0.0.1:{self.port}", USER, self.secrets["password"], timeout=60.0)
         self.env = clean_environment(self.home, python)
         write_settings(self.home, self.secrets, dags=dags, port=self.port, name=name)
 
@@ -92,21 +64,35 @@ class LocalAirflow:
         self.processes.finish(self.processes.start("db migrate", command, env=self.env))
 
 
-def free_port(preferred: int | None = None) -> int:
+def secrets_of(home: Home) -> dict[str, str]:
+    """Return a home's secrets, readable by its owner only; create them if there are none."""
+    path = home.airflow / "secrets.json"
+    if not path.exists():
+        made = {
+            "fernet_key": base64.urlsafe_b64encode(os.urandom(32)).decode(),
+            "api_secret": secrets.token_urlsafe(48),
+            "jwt_secret": secrets.token_urlsafe(64),
+            "password": secrets.token_urlsafe(9),
+            "milvus_password": secrets.token_urlsafe(24),
+        }
+        write_secret(path, json.dumps(made))
+    kept: dict[str, str] = json.loads(path.read_text())
+    return kept
+
+
+def free_port(preferred: int = 0) -> int:
     """Return a port that nothing listens on at 127.0.0.1: the preferred one if it is free."""
-    for port in (preferred, 0):
-        if port is None:
-            continue
-        with socket.socket() as probe:
-            # Like servers, treat a port with connections in TIME_WAIT as free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-                probe.listen()
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise OSError("no port is free at 127.0.0.1")
+    with socket.socket() as probe:
+        # Like servers, treat a port with connections in TIME_WAIT as free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", preferred))
+            probe.listen()
+        except OSError:
+            if preferred == 0:
+                raise
+            return free_port()
+        return int(probe.getsockname()[1])
 
 
 def clean_environment(home: Home, python: str = sys.executable) -> dict[str, str]:
@@ -130,7 +116,7 @@ def airflow_command(*arguments: str, python: str = sys.executable) -> list[str]:
     return [python, "-I", "-m", "airflow", *arguments]
 
 
-def write_settings(home: Home, secret: Secrets, *, dags: Path, port: int, name: str) -> None:
+def write_settings(home: Home, secret: dict[str, str], *, dags: Path, port: int, name: str) -> None:
     """Write ``airflow.cfg`` and the login."""
     url = f"http://127.0.0.1:{port}"
     passwords = home.airflow / "passwords.json"
@@ -144,7 +130,7 @@ def write_settings(home: Home, secret: Secrets, *, dags: Path, port: int, name: 
             "auth_manager": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
             "simple_auth_manager_users": f"{USER}:admin",
             "simple_auth_manager_passwords_file": str(passwords),
-            "fernet_key": secret.fernet_key,
+            "fernet_key": secret["fernet_key"],
             "execution_api_server_url": f"{url}/execution/",
             # Airflow's default asks the name service, which may be slow or missing.
             "hostname_callable": "socket.gethostname",
@@ -157,10 +143,10 @@ def write_settings(home: Home, secret: Secrets, *, dags: Path, port: int, name: 
             "port": str(port),
             "base_url": url,
             "workers": "1",
-            "secret_key": secret.api_secret,
+            "secret_key": secret["api_secret"],
             "instance_name": name,
         },
-        "api_auth": {"jwt_secret": secret.jwt_secret},
+        "api_auth": {"jwt_secret": secret["jwt_secret"]},
         # Waiting tasks defer, and free their workers.
         "operators": {"default_deferrable": "True"},
         # Only one run at a time: poll often, so that tasks start promptly.
@@ -174,5 +160,5 @@ def write_settings(home: Home, secret: Secrets, *, dags: Path, port: int, name: 
     parser.read_dict({part: {k: v.replace("%", "%%") for k, v in values.items()} for part, values in settings.items()})
     text = io.StringIO()
     parser.write(text)
-    home.write_secret(home.airflow / "airflow.cfg", text.getvalue())
-    home.write_secret(passwords, json.dumps({USER: secret.password}))
+    write_secret(home.airflow / "airflow.cfg", text.getvalue())
+    write_secret(passwords, json.dumps({USER: secret["password"]}))

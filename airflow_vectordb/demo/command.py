@@ -25,19 +25,17 @@ def run(arguments: argparse.Namespace) -> int:
     from airflow_vectordb.demo.api import ApiError
     from airflow_vectordb.demo.console import Console
     from airflow_vectordb.demo.home import HomeError
-    from airflow_vectordb.demo.processes import ChildEndedError, Stopped, StopSignals, tail
-    from airflow_vectordb.demo.runner import run_demo
-    from airflow_vectordb.demo.ui import run_ui
+    from airflow_vectordb.demo.processes import ChildEndedError, Stopped, tail
+    from airflow_vectordb.demo.runner import run_demo, run_ui
     from airflow_vectordb.rest.errors import MilvusError
 
     # This process makes local requests only, so ignore proxies.
     os.environ.update(NO_PROXY="*", no_proxy="*")
     console = Console()
     try:
-        with StopSignals() as signals:
-            if arguments.ui:
-                return run_ui(arguments.home or Path(".ui"), signals, console, port=arguments.port)
-            return run_demo(arguments.home or Path(".demo"), signals, console)
+        if arguments.ui:
+            return run_ui(arguments.home or Path(".ui"), console, port=arguments.port)
+        return run_demo(arguments.home or Path(".demo"), console)
     except Stopped as stopped:
         console.step(f"ended by {signal.Signals(stopped.number).name}; no process is left")
         # Ctrl-C is the normal end of --ui, but a failure of the demo.

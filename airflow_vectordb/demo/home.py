@@ -7,12 +7,9 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import IO
 
 LOCK_PATIENCE = 15.0  # seconds; ending the processes of a killed run may take a moment
 MARKER = "made-by-airflow-vectordb"
-# Files of a run. Only these are ever removed.
-PARTS = ("airflow", "milvus", "logs", "user")
 
 
 class HomeError(RuntimeError):
@@ -20,23 +17,19 @@ class HomeError(RuntimeError):
 
 
 class Home:
-    """A directory for one run at a time: locked while in use, emptied first if the run is to start fresh."""
+    """A directory for one run at a time: locked while in use, emptied first if the run is to start fresh.
+
+    ``lock`` is the descriptor whose lock marks it as in use.
+    """
+
+    lock: int
 
     def __init__(self, path: Path, *, fresh: bool) -> None:
         self.path = path.absolute()
-        self.airflow = self.path / "airflow"
-        self.milvus = self.path / "milvus"
-        self.logs = self.path / "logs"
-        self.user = self.path / "user"
+        # Files of a run. Only these are ever removed.
+        self._parts = [self.path / part for part in ("airflow", "milvus", "logs", "user")]
+        self.airflow, self.milvus, self.logs, self.user = self._parts
         self._fresh = fresh
-        self._lock: IO[str] | None = None
-
-    @property
-    def lock(self) -> int:
-        """The descriptor whose lock marks the directory as in use."""
-        if self._lock is None:
-            raise RuntimeError("the directory is in use only inside the with block")
-        return self._lock.fileno()
 
     def __enter__(self) -> Home:
         marker = self.path / MARKER
@@ -45,40 +38,39 @@ class Home:
             raise HomeError(f"{self.path} holds something else; name a directory that is new or empty")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = marker.open("a+")
+            self.lock = os.open(marker, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise HomeError(f"{self.path} cannot be used: {error.strerror}; --home names another directory") from error
         deadline = time.monotonic() + LOCK_PATIENCE
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    lock.close()
-                    raise HomeError(
-                        f"another run is using {self.path}; end it, or name another directory with --home"
-                    ) from error
-                time.sleep(0.2)
-        self._lock = lock
-        for part in PARTS:
-            if self._fresh and (self.path / part).exists():
-                shutil.rmtree(self.path / part)
-            (self.path / part).mkdir(mode=0o700, exist_ok=True)
+        while not _locked(self.lock):
+            if time.monotonic() > deadline:
+                os.close(self.lock)
+                raise HomeError(f"another run is using {self.path}; end it, or name another directory with --home")
+            time.sleep(0.2)
+        for part in self._parts:
+            if self._fresh and part.exists():
+                shutil.rmtree(part)
+            part.mkdir(mode=0o700, exist_ok=True)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        os.close(self.lock)
 
-    def write_secret(self, path: Path, text: str) -> None:
-        """Write a file atomically, readable by its owner only."""
-        partial = path.with_name(path.name + ".new")
-        partial.unlink(missing_ok=True)
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text)
-        partial.replace(path)
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file atomically, readable by its owner only."""
+    partial = path.with_name(path.name + ".new")
+    partial.touch(mode=0o600)
+    partial.write_text(text)
+    partial.replace(path)
 
 
 def examples_directory() -> Path:

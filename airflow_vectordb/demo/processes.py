@@ -7,11 +7,10 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any
 
 from airflow_vectordb.demo.console import Console
@@ -23,6 +22,8 @@ from airflow_vectordb.local.supervisor import start_supervised, stop_supervised
 GRACE = 3.5
 #: Seconds for a component to start, on a slow or busy machine.
 PATIENCE = 180.0
+#: Seconds within which a second signal is not a second request: a closing terminal sends SIGHUP via the shell, too.
+SAME_SIGNAL = 1.0
 
 
 class Stopped(BaseException):
@@ -46,71 +47,6 @@ class ChildEndedError(RuntimeError):
         self.child = child
 
 
-class StopSignals:
-    """Turns the first SIGINT, SIGTERM or SIGHUP into :class:`Stopped`.
-
-    A terminal that closes sends SIGHUP to the first process of its session and leaves it to that one to pass it on, as
-    a shell does and make does not. So the terminal itself is watched too.
-    """
-
-    def __init__(self) -> None:
-        self._first: int | None = None
-        self._raised = False
-        self._latest = float("-inf")
-        self._held: list[Callable[[], object]] = []
-        self._before: dict[int, Any] = {}
-        self._terminal: int | None = None
-
-    def __enter__(self) -> StopSignals:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # Respect nohup, which ignores SIGHUP.
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-                self._before[number] = signal.signal(number, self._receive)
-        if signal.SIGHUP in self._before:
-            # A copy, since standard output may be redirected when it is closed.
-            self._terminal = next((os.dup(number) for number in (0, 2, 1) if os.isatty(number)), None)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        if self._terminal is not None:
-            os.close(self._terminal)
-            self._terminal = None
-
-    def check_terminal(self) -> None:
-        """Handle a closed terminal like SIGHUP."""
-        if self._terminal is not None and self._first is None:
-            poll = select.poll()
-            poll.register(self._terminal, 0)  # only events that are always reported: a hang-up
-            if poll.poll(0):
-                self._receive(signal.SIGHUP, None)
-
-    @contextmanager
-    def held(self, instead: Callable[[], object] = lambda: None) -> Iterator[None]:
-        """Within this, a signal calls ``instead``; if it was the first, it is raised at the end."""
-        self._held.append(instead)
-        try:
-            yield
-        finally:
-            self._held.pop()
-        self._raise()
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        self._first = self._first or number
-        now = time.monotonic()
-        # A closing terminal sends SIGHUP twice, via the shell and directly: that is not a second request.
-        repeated, self._latest = now - self._latest <= 1.0, now
-        if self._held and not repeated:
-            self._held[-1]()
-        self._raise()
-
-    def _raise(self) -> None:
-        if self._first is not None and not self._raised and not self._held:
-            self._raised = True
-            raise Stopped(self._first)
-
-
 @dataclass(frozen=True, eq=False)
 class Child:
     """A process that was started. ``last``: to be ended after the others, because they use it."""
@@ -124,17 +60,33 @@ class Child:
 class Processes:
     """The processes of one run. Leaving the ``with`` block ends them and all that they started.
 
-    :param signals: end the run; a further one while processes are being ended kills them immediately.
+    Within the block, SIGINT, SIGTERM and SIGHUP are noted; the next :meth:`pause` raises :class:`Stopped`, once. A
+    further one kills what is still running.
+
+    A terminal that closes sends SIGHUP to the first process of its session and leaves it to that one to pass it on, as
+    a shell does and make does not. So the terminal itself is watched too.
+
     :param home: where they work; it stays locked as long as one of them may be running.
     """
 
-    def __init__(self, signals: StopSignals, home: Home, console: Console) -> None:
+    def __init__(self, home: Home, console: Console) -> None:
         self.home = home
         self.children: list[Child] = []
-        self._signals = signals
         self._console = console
+        self._before: dict[int, Any] = {}
+        self._terminal: int | None = None
+        self._signal: int | None = None
+        self._signalled = float("-inf")
+        self._raised = False
 
     def __enter__(self) -> Processes:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # Respect nohup, which ignores SIGHUP.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._receive)
+        if signal.SIGHUP in self._before:
+            # A copy, since standard output may be redirected when it is closed.
+            self._terminal = next((os.dup(number) for number in (0, 2, 1) if os.isatty(number)), None)
         return self
 
     def __exit__(
@@ -142,11 +94,12 @@ class Processes:
     ) -> None:
         if isinstance(error, Stopped):
             self._console.step("stopping: ending all processes (Ctrl-C: immediately)")
-        # The first signal may arrive before stop() blocks it. It raises only once, so the second call completes.
-        try:
-            self.stop()
-        finally:
-            self.stop()
+        self.stop()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if self._terminal is not None:
+            os.close(self._terminal)
+        self._check_signal()
 
     def start(
         self,
@@ -166,7 +119,7 @@ class Processes:
         :param directory: its working directory; None: one in the home.
         """
         log = log or self.home.logs / f"{name.replace(' ', '-')}.log"
-        with self._signals.held(), log.open("ab") as output:
+        with log.open("ab") as output:
             keeper = start_supervised(
                 command,
                 grace=GRACE,
@@ -176,8 +129,8 @@ class Processes:
                 stderr=output,
                 pass_fds=(self.home.lock,),
             )
-            child = Child(name, keeper, log, last)
-            self.children.append(child)
+        child = Child(name, keeper, log, last)
+        self.children.append(child)
         return child
 
     def finish(self, child: Child, timeout: float = PATIENCE) -> None:
@@ -186,53 +139,57 @@ class Processes:
         :raises ChildEndedError: it failed, or another one did meanwhile.
         :raises TimeoutError: it was still running after that time.
         """
-        self.wait_for(lambda: child.keeper.poll() is not None, child.name, child.log, timeout=timeout, ending=child)
+        try:
+            self.wait_for(lambda: False, child.name, child.log, timeout=timeout)
+        except ChildEndedError as ended:
+            if ended.child is not child or child.keeper.returncode:
+                raise
         self.children.remove(child)
         stop_supervised(child.keeper)
-        if child.keeper.returncode:
-            raise ChildEndedError(child, child.keeper.returncode)
 
-    def wait_for(
-        self,
-        ready: Callable[[], object],
-        what: str,
-        log: Path,
-        *,
-        timeout: float = PATIENCE,
-        ending: Child | None = None,
-    ) -> None:
-        """Wait until something is ready, and check meanwhile that all processes are still running.
-
-        :param ending: a process that may end.
-        """
+    def wait_for(self, ready: Callable[[], object], what: str, log: Path, *, timeout: float = PATIENCE) -> None:
+        """Wait until something is ready, and check meanwhile that all processes are still running."""
         deadline = time.monotonic() + timeout
         while not ready():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{what} was not ready after {timeout:.0f} s; its log: {log}")
-            self.pause(0.1, ending=ending)
+            self.pause(0.1)
 
-    def pause(self, seconds: float, *, ending: Child | None = None) -> None:
+    def pause(self, seconds: float) -> None:
         """Sleep a little, and check that all processes are still running.
 
-        :raises ChildEndedError: one has ended, and it was not ``ending``.
-        :raises Stopped: the terminal has been closed.
+        :raises ChildEndedError: one has ended.
+        :raises Stopped: a signal came, or the terminal has been closed.
         """
         time.sleep(seconds)
-        self._signals.check_terminal()
+        if self._terminal is not None and self._signal is None:
+            poll = select.poll()
+            poll.register(self._terminal, 0)  # only events that are always reported: a hang-up
+            if poll.poll(0):
+                self._signal = signal.SIGHUP
+        self._check_signal()
         for child in self.children:
-            if child is not ending and (status := child.keeper.poll()) is not None:
+            if (status := child.keeper.poll()) is not None:
                 raise ChildEndedError(child, status)
 
     def stop(self) -> None:
         """Stop all processes and their descendants."""
-        with self._signals.held(instead=self._kill):
-            for last in (False, True):
-                stop_supervised(*(child.keeper for child in self.children if child.last is last))
-            self.children.clear()
+        for last in (False, True):
+            stop_supervised(*(child.keeper for child in self.children if child.last is last))
+        self.children.clear()
 
-    def _kill(self) -> None:
-        for child in self.children:
-            child.keeper.terminate()  # already being stopped, so kill it
+    def _receive(self, number: int, _: object) -> None:
+        before, self._signalled = self._signalled, time.monotonic()
+        if self._signal is None:
+            self._signal = number
+        elif self._signalled - before > SAME_SIGNAL:
+            for child in self.children:
+                child.keeper.terminate()  # already being stopped, so kill it
+
+    def _check_signal(self) -> None:
+        if self._signal is not None and not self._raised:
+            self._raised = True
+            raise Stopped(self._signal)
 
 
 def tail(path: Path, lines: int = 20) -> str:

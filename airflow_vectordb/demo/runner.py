@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from airflow_vectordb.demo.airflow import USER, LocalAirflow
 from airflow_vectordb.demo.api import AirflowApi, ApiError
 from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home, examples_directory
-from airflow_vectordb.demo.processes import Processes, StopSignals
+from airflow_vectordb.demo.processes import Processes
 from airflow_vectordb.demo.report import Outcome, TaskRun
-from airflow_vectordb.demo.stack import Stack, bring_up
-from airflow_vectordb.rest import Client, collections, indexes
+from airflow_vectordb.demo.stack import CONNECTION_ID, bring_up
+from airflow_vectordb.rest import Client, MilvusConfig, collections, indexes
 from airflow_vectordb.rest.errors import MilvusError
 
 DAG_ID = "digits_search"
@@ -25,18 +26,17 @@ ENDED = ("success", "failed")
 RUNNING = ("running", "deferred")
 
 
-def run_demo(path: Path, signals: StopSignals, console: Console) -> int:
+def run_demo(path: Path, console: Console) -> int:
     """Run the demo.
 
     :param path: the directory that it works in; what an earlier run left there is removed.
     :return: exit status: 0 if everything held, else 1.
     """
-    dags = examples_directory()
     with Home(path, fresh=True) as home:
         try:
-            with Processes(signals, home, console) as processes:
-                stack = bring_up(processes, console, dags=dags, name="airflow_vectordb demo")
-                status = _follow(stack, processes, console)
+            with Processes(home, console) as processes:
+                airflow, milvus = bring_up(processes, console, name="airflow_vectordb demo")
+                status = _follow(airflow, milvus, console)
                 console.step("ending all processes")
         finally:
             console.step(f"logs and all else of this run: {home.path}")
@@ -44,8 +44,29 @@ def run_demo(path: Path, signals: StopSignals, console: Console) -> int:
     return status
 
 
-def _follow(stack: Stack, processes: Processes, console: Console) -> int:
-    api, home = stack.airflow.api, processes.home
+def run_ui(path: Path, console: Console, *, port: int) -> NoReturn:
+    """Show Airflow's pages over a local Milvus server, with the example DAGs and the connection, until a signal comes.
+
+    :param path: the directory that it works in, and that keeps DAG runs, connections and collections for the next time.
+    :raises Stopped: the signal came; all processes have ended by then.
+    """
+    with Home(path, fresh=False) as home, Processes(home, console) as processes:
+        airflow, milvus = bring_up(processes, console, name="airflow_vectordb", port=port, store_connection=True)
+        console.step("ready")
+        console.show(
+            f"\n  Airflow     {airflow.api.base_url}\n"
+            f"  log in as   {USER}, password {airflow.secrets['password']}\n"
+            f"  connection  {CONNECTION_ID}, to the Milvus server at {milvus.url}\n"
+            f"  DAGs        {examples_directory()}\n"
+            f"  kept in     {home.path}\n\n"
+            f"Ctrl-C ends it.\n"
+        )
+        while True:
+            processes.pause(0.5)
+
+
+def _follow(airflow: LocalAirflow, milvus: MilvusConfig, console: Console) -> int:
+    api, home, processes = airflow.api, airflow.home, airflow.processes
     log = home.logs / "dag-processor.log"
     processes.wait_for(lambda: api.dag(DAG_ID) or api.import_errors(), f"DAG {DAG_ID}", log)
     if errors := api.import_errors():
@@ -55,7 +76,7 @@ def _follow(stack: Stack, processes: Processes, console: Console) -> int:
     api.unpause(DAG_ID)
     run_id = api.trigger(DAG_ID, ASKED)
     console.step(f"triggered DAG {DAG_ID} with {', '.join(f'{name}={value}' for name, value in ASKED.items())}")
-    with Client(stack.milvus) as client:
+    with Client(milvus) as client:
         state = _watch(api, run_id, client, processes, console)
         tasks = [TaskRun.read(raw) for raw in api.task_instances(DAG_ID, run_id)]
         if state != "success":
@@ -71,7 +92,7 @@ def _follow(stack: Stack, processes: Processes, console: Console) -> int:
         search=api.xcom(DAG_ID, run_id, "search"),
     )
     console.show(f"\n{outcome.text()}\n")
-    return 0 if all(check.holds for check in outcome.checks()) else 1
+    return 0 if all(outcome.checks().values()) else 1
 
 
 def _watch(api: AirflowApi, run_id: str, client: Client, processes: Processes, console: Console) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 from airflow_vectordb.demo.airflow import LocalAirflow, free_port
 from airflow_vectordb.demo.console import Console
+from airflow_vectordb.demo.home import examples_directory
 from airflow_vectordb.demo.processes import Processes
 from airflow_vectordb.rest import MilvusConfig
 
@@ -17,31 +16,18 @@ CONNECTION_ID = "milvus_default"
 PACE = "real,build=6"
 
 
-@dataclass(frozen=True)
-class Stack:
-    """Airflow, logged in, and the Milvus server of its connection."""
-
-    airflow: LocalAirflow
-    milvus: MilvusConfig
-
-
 def bring_up(
-    processes: Processes,
-    console: Console,
-    *,
-    dags: Path,
-    name: str,
-    port: int | None = None,
-    store_connection: bool = False,
-) -> Stack:
-    """Start a Milvus server and Airflow's components, and wait until both answer.
+    processes: Processes, console: Console, *, name: str, port: int = 0, store_connection: bool = False
+) -> tuple[LocalAirflow, MilvusConfig]:
+    """Start a Milvus server and Airflow's components with the example DAGs, and wait until both answer.
 
     :param store_connection: keep the connection in Airflow's database, where it is seen on the page of connections;
         else tasks have it in their environment. The triggerer reads it sooner there: at the first connection from the
         database it builds an API of its own, for several seconds.
+    :return: Airflow, logged in, and the Milvus server that its connection leads to.
     """
-    airflow = LocalAirflow(processes, dags=dags, name=name, port=port)
-    user, password, milvus_port = "root", airflow.secrets.milvus_password, free_port()
+    airflow = LocalAirflow(processes, dags=examples_directory(), name=name, port=port)
+    user, password, milvus_port = "root", airflow.secrets["milvus_password"], free_port()
     milvus = MilvusConfig(f"http://127.0.0.1:{milvus_port}", token=f"{user}:{password}")
     connection = {
         "conn_type": "milvus",
@@ -78,4 +64,4 @@ def bring_up(
     if store_connection:
         airflow.api.put_connection({"connection_id": CONNECTION_ID, **connection})
     processes.wait_for(lambda: "Milvus REST API v2" in server.log.read_text(), "the Milvus server", server.log)
-    return Stack(airflow, milvus)
+    return airflow, milvus

@@ -26,6 +26,8 @@ POLL_INTERVAL = 30.0
 class HookBase:
     """Base of the groups of methods that :class:`~airflow_vectordb.hooks.milvus.MilvusHook` has."""
 
+    log: Any
+
     @abstractmethod
     def send(self, call: Call[T], *, retries: int | None = None) -> T:
         """Make a call."""

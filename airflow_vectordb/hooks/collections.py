@@ -1,22 +1,27 @@
-"""The hook's methods for collections, their partitions and aliases, and databases."""
+"""The hook's methods for collections, their indexes, partitions and aliases, and databases."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_vectordb import rest, waiting
 from airflow_vectordb.exceptions import translate_errors
 from airflow_vectordb.hooks import arguments
-from airflow_vectordb.hooks._base import DEFAULT_TIMEOUT
-from airflow_vectordb.hooks.indexes import IndexMethods
+from airflow_vectordb.hooks._base import DEFAULT_TIMEOUT, HookBase
+from airflow_vectordb.hooks.index_creation import IndexCreation
 
 if TYPE_CHECKING:
     from airflow_vectordb.rest.collections import Collection, LoadState
     from airflow_vectordb.rest.compactions import Compaction
+    from airflow_vectordb.rest.indexes import IndexDescription
 
 
-class CollectionMethods(IndexMethods):
+_IS_A_COLLECTION, _ALIAS_EXISTS = 1601, 1602
+
+
+class CollectionMethods(HookBase):
     """Methods of the hook; the names are those of pymilvus's ``MilvusClient`` where it has them."""
 
     def create_collection(
@@ -173,6 +178,61 @@ class CollectionMethods(IndexMethods):
         """Return the load state (:class:`~airflow_vectordb.rest.collections.LoadState`)."""
         return self.send(rest.collections.load_state(collection_name, _names(partition_names)))
 
+    # Indexes ----------------------------------------------------------------------------------------------------------
+
+    def create_index(
+        self, collection_name: str, index_params: Any, *, wait: bool = True, timeout: float = DEFAULT_TIMEOUT
+    ) -> list[dict[str, Any]]:
+        """
+        Create missing indexes, and wait until all are built, as pymilvus does.
+
+        ``CreateIndexOperator`` can also flush, replace indexes, resume after retries and defer.
+
+        :param index_params: as for ``CreateIndexOperator``: a dict, a list of dicts, or JSON or YAML text
+        :param wait: whether to wait; Milvus itself answers immediately
+        :param timeout: seconds to wait at most
+        :raises MilvusError: if they cannot be created, another index exists, or they are not built in time
+        """
+        with translate_errors():
+            specs = rest.index.spec.parse_index_params(index_params)
+            described = self.send(rest.collections.describe(collection_name))
+            specs = rest.index.plan.resolve_all(specs, described)
+            found = IndexCreation(self, collection_name, described, specs).create()
+        if wait:
+            names = tuple(description.index_name for description in found)
+            built: list[dict[str, Any]] = self._wait_for(waiting.IndexesBuilt(collection_name, names), timeout)
+            return built
+        return [description.as_json() for description in found]
+
+    def describe_index(self, collection_name: str, index_name: str) -> IndexDescription:
+        """Describe an index (:class:`~airflow_vectordb.rest.indexes.IndexDescription`)."""
+        return self.send(rest.indexes.describe(collection_name, index_name))[0]
+
+    def describe_indexes(self, collection_name: str) -> list[IndexDescription]:
+        """Describe all indexes of a collection."""
+        found: list[IndexDescription] = []
+        for name in self.send(rest.indexes.list_(collection_name)):
+            with suppress(rest.errors.IndexNotFoundError):  # dropped since it was listed
+                found += self.send(rest.indexes.describe(collection_name, name))
+        return found
+
+    def list_indexes(self, collection_name: str) -> list[str]:
+        """List the names of a collection's indexes."""
+        return self.send(rest.indexes.list_(collection_name))
+
+    def alter_index_properties(self, collection_name: str, index_name: str, properties: Mapping[str, Any]) -> None:
+        """Set properties, for example ``{"mmap.enabled": True}``. The collection must be released."""
+        self.send(rest.indexes.alter_properties(collection_name, index_name, properties))
+
+    def drop_index_properties(self, collection_name: str, index_name: str, property_keys: Sequence[str]) -> None:
+        """Set properties back to their defaults. The collection must be released."""
+        arguments.check_names(property_keys=property_keys)
+        self.send(rest.indexes.drop_properties(collection_name, index_name, property_keys))
+
+    def drop_index(self, collection_name: str, index_name: str) -> None:
+        """Drop an index. For a vector index, the collection must be released."""
+        self.send(rest.indexes.drop(collection_name, index_name))
+
     # Partitions -------------------------------------------------------------------------------------------------------
 
     def create_partition(self, collection_name: str, partition_name: str) -> None:
@@ -212,15 +272,33 @@ class CollectionMethods(IndexMethods):
         :param collection_name: the collection that it will point to
         :return: ``{"alias", "collection_name", "previous"}``; ``previous`` is where it pointed to before, or None
         """
-        try:
-            previous = self.send(rest.aliases.describe(alias))
-        except rest.errors.AliasNotFoundError:
-            previous = None
-        if previous is None:
-            self.send(rest.aliases.create(alias, collection_name))
-        elif previous != collection_name:
-            self.send(rest.aliases.alter(alias, collection_name))
+        previous = self._find_alias(alias)
+        if previous != collection_name:
+            previous = self._move_alias(alias, previous, collection_name)
         return {"alias": alias, "collection_name": collection_name, "previous": previous}
+
+    def _find_alias(self, alias: str) -> str | None:
+        """Return the collection that an alias points to; None: there is no such alias."""
+        try:
+            return self.send(rest.aliases.describe(alias))
+        except rest.errors.AliasNotFoundError:
+            return None
+
+    def _move_alias(self, alias: str, current: str | None, target: str) -> str | None:
+        """Create an alias, or move it; return the collection that it pointed to."""
+        if current is None:
+            try:
+                self.send(rest.aliases.create(alias, target))
+            except rest.errors.ConflictError as error:
+                if error.code == _IS_A_COLLECTION:
+                    raise error.with_context(**is_a_collection(alias)) from error.__cause__
+                if error.code != _ALIAS_EXISTS:
+                    raise
+            else:
+                return None
+            current = self._find_alias(alias)  # created by another client meanwhile
+        self.send(rest.aliases.alter(alias, target))
+        return current
 
     def describe_alias(self, alias: str) -> dict[str, str]:
         """Return ``{"alias", "collection_name"}``."""
@@ -260,6 +338,12 @@ class CollectionMethods(IndexMethods):
     def drop_database(self, db_name: str) -> None:
         """Drop a database, which must be empty, if it exists."""
         self.send(rest.databases.drop(db_name))
+
+
+def is_a_collection(alias: str) -> dict[str, Any]:
+    """Return cause and hint for an alias that is the name of a collection."""
+    cause = f"{alias!r} is the name of a collection, so it cannot be an alias"
+    return {"cause": cause, "hint": "Choose another alias."}
 
 
 def _names(partition_names: Sequence[str] | None) -> tuple[str, ...]:

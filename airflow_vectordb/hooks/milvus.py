@@ -15,7 +15,6 @@ from airflow.sdk import BaseHook
 from airflow_vectordb import hooks, rest, waiting
 from airflow_vectordb._compat import AirflowNotFoundException, amask_secret, is_dag_test, mask_secret
 from airflow_vectordb.exceptions import translate_errors
-from airflow_vectordb.hooks import connection_form
 from airflow_vectordb.hooks.collections import CollectionMethods
 from airflow_vectordb.hooks.connection import (
     FIRST_PAUSES,
@@ -28,6 +27,7 @@ from airflow_vectordb.hooks.connection import (
 from airflow_vectordb.hooks.connection_fields import (
     CONNECTION_TYPE,
     DEFAULT_CONN_ID,
+    EXTRA_FIELDS,
     HOOK_NAME,
     LABELS,
     PLACEHOLDERS,
@@ -79,7 +79,25 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return the fields of the connection form; Airflow 3.1 asks for it, later versions read the provider info."""
-        return connection_form.form_widgets()
+        # Where these are not installed, Airflow's API server has stand-ins for them.
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+        from flask_babel import lazy_gettext
+        from wtforms import BooleanField, IntegerField, StringField
+        from wtforms.validators import Optional
+
+        kinds = {"boolean": BooleanField, "integer": IntegerField, "number": IntegerField}
+        widgets = {}
+        for field in EXTRA_FIELDS:
+            kind = kinds.get(field.schema["type"][0], StringField)
+            given: dict[str, Any] = {} if kind is BooleanField else {"widget": BS3TextFieldWidget()}
+            widgets[field.name] = kind(
+                lazy_gettext(field.label),
+                validators=[Optional()],
+                description=field.meaning,
+                default=field.schema.get("default"),
+                **given,
+            )
+        return widgets
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_vectordb import rest
+from airflow_vectordb.hooks.collections import is_a_collection
 
 if TYPE_CHECKING:
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.rest.collections import Collection
-
-
-def own_name(hook: MilvusHook, described: Collection) -> str:
-    """Return the name of a collection: Milvus 2.6 describes it under the requested alias."""
-    return hook._own_name(described)
 
 
 def aliases_of(hook: MilvusHook, described: Collection) -> tuple[str, ...]:
@@ -55,15 +51,9 @@ def refuse_collection(hook: MilvusHook, alias: str) -> None:
     :raises ConflictError: if it is one
     """
     try:
-        named = own_name(hook, hook.send(rest.collections.describe(alias)))
+        named = hook._own_name(hook.send(rest.collections.describe(alias)))
     # Without the privilege, creating the alias will fail if it has to.
     except (rest.errors.CollectionNotFoundError, rest.errors.PermissionDeniedError):
         return
     if named == alias:
         raise rest.errors.ConflictError(f"collection {alias!r} exists", **is_a_collection(alias))
-
-
-def is_a_collection(alias: str) -> dict[str, Any]:
-    """Return cause and hint for an alias that is the name of a collection."""
-    cause = f"{alias!r} is the name of a collection, so it cannot be an alias"
-    return {"cause": cause, "hint": "Choose another alias."}

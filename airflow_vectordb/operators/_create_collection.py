@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb._compat import is_retry
 from airflow_vectordb.deferral import ResumeState, wait_for
-from airflow_vectordb.validation import validate_new_name
+from airflow_vectordb.hooks.index_creation import IndexCreation
+from airflow_vectordb.operators.index import raise_if_replaced, wait_until_built
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -53,7 +54,7 @@ def create_collection(
 
 def _read_arguments(task: CreateCollectionOperator, hook: MilvusHook) -> _Request:
     """Check rendered templates, and raise one error with all problems."""
-    problems = validate_new_name(collection_name=task.collection_name)
+    problems = task.rendered_problems()
     index_params = task.index_params
     if task.dimension is not None:
         parsed = rest.schema.parsing.read_quick(task.dimension)
@@ -226,14 +227,12 @@ def _index_and_load(
         described = hook.send(rest.collections.describe(name))
         specs = rest.index.plan.resolve_all(request.indexes, described)
         try:
-            found = operators._create.IndexCreation(task, hook, described, specs, None, fail_on_same=False).create(
-                reread=False
-            )
+            found = IndexCreation(hook, name, described, specs, strict=task.strict).create()
         except rest.errors.IndexMismatchError as error:
             hint = 'CreateIndexOperator(if_exists="replace") replaces it.'
             raise error.with_context(hint=hint) from error.__cause__
-        operators._create.wait_until_built(task, hook, state, found)
-    operators._create.raise_if_replaced(name, results)
+        wait_until_built(task, hook, state, found)
+    raise_if_replaced(name, results)
     if "asked_to_load" not in results:
         task.log.info("Loading %s", name)
         hook.send(rest.collections.load(name))

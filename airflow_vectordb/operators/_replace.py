@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_vectordb import rest, waiting
 from airflow_vectordb._compat import AirflowException
 from airflow_vectordb.deferral import ResumeState, wait_for
-from airflow_vectordb.retry_state import RetryState, SharedNote
+from airflow_vectordb.retry_state import SharedNote
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -55,7 +55,7 @@ class IndexReplacement:
         self._hook = hook
         self._state = state
         self._collection = ""
-        self._memory = RetryState(context, "replace", state.results)
+        self._memory = task.retry_state(context, "replace", state)
 
     def begin(self, collection: str) -> None:
         """
@@ -235,16 +235,14 @@ class IndexReplacement:
 
     def _load(self, original: _Original) -> tuple[str, ...] | None:
         """Load what was loaded; return the partitions to wait for, or None if none of them exists any longer."""
-        collection = original.collection
-        if not original.loaded:
-            self._hook.send(rest.collections.load(collection))
-            return ()
-        existing = self._hook.send(rest.partitions.list_(collection))
-        names = tuple(name for name in original.loaded if name in existing)
-        if not names:
-            self._task.log.warning("The partitions of %s that were loaded are gone", collection)
-            return None
-        self._hook.send(rest.partitions.load(collection, names))
+        names = tuple(original.loaded or ())
+        if names:
+            existing = self._hook.send(rest.partitions.list_(original.collection))
+            names = tuple(name for name in names if name in existing)
+            if not names:
+                self._task.log.warning("The partitions of %s that were loaded are gone", original.collection)
+                return None
+        self._hook.load(original.collection, names, wait=False)
         return names
 
     # Putting back -----------------------------------------------------------------------------------------------------

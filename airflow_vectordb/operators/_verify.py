@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import rest
-from airflow_vectordb.validation import parse_rows, validate_rendered
+from airflow_vectordb.validation import count_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -42,10 +42,10 @@ class Verification:
         :raises MilvusError: with the figures, when a check fails
         """
         task = self._task
-        min_rows, max_rows, queries = self._read_arguments()
+        queries, _ = read_queries(task.queries)
         with task.error_context(self._hook, task.describe_target()):
             described = self._hook.send(rest.collections.describe(self._name))
-            self._count(described, min_rows, max_rows)
+            self._count(described)
             if task.sample:
                 self._find_sample(described)
             if queries:
@@ -66,19 +66,8 @@ class Verification:
         task.emit_asset_events(self._hook, context, {"verified": self._figures})
         return self._figures
 
-    def _read_arguments(self) -> tuple[int, int | None, list[tuple[Any, list[Any]]]]:
-        problems = validate_rendered(collection_name=self._name)
-        min_rows, wrong = parse_rows("min_rows", self._task.min_rows)
-        problems += wrong
-        max_rows, wrong = parse_rows("max_rows", self._task.max_rows)
-        problems += wrong
-        queries, wrong = read_queries(self._task.queries)
-        problems += wrong
-        if problems:
-            raise rest.errors.InvalidParametersError(problems)
-        return min_rows, None if self._task.max_rows is None else max_rows, queries
-
-    def _count(self, described: Collection, min_rows: int, max_rows: int | None) -> None:
+    def _count(self, described: Collection) -> None:
+        min_rows, max_rows = count_of(self._task.min_rows) or 0, count_of(self._task.max_rows)
         loaded = described.load == "LoadStateLoaded"
         # Rows that are not flushed are counted in memory only.
         rows = self._hook.send(rest.entities.count(self._name) if loaded else rest.collections.row_count(self._name))

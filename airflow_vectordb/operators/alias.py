@@ -5,25 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_vectordb import operators, rest, waiting
+from airflow_vectordb import rest, waiting
 from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.operators.base import WaitingOperator
-from airflow_vectordb.validation import (
-    check_literal,
-    check_new_name,
-    check_rows,
-    parse_rows,
-    validate_new_name,
-    validate_rendered,
-)
+from airflow_vectordb.validation import count_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.rest.collections import Collection
-
-_IS_A_COLLECTION, _EXISTS = 1601, 1602
 
 
 class SwitchAliasOperator(WaitingOperator):
@@ -48,6 +39,7 @@ class SwitchAliasOperator(WaitingOperator):
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database", "alias", "collection_name", "min_rows")
+    new_name_fields: Sequence[str] = ("alias",)
 
     def __init__(
         self,
@@ -63,12 +55,15 @@ class SwitchAliasOperator(WaitingOperator):
         self.collection_name = collection_name
         self.min_rows = min_rows
         self.check_loaded = check_loaded
-        self.raise_if_invalid(
-            *check_new_name(alias=alias),
-            *check_literal(collection_name=collection_name),
-            *_check_different(alias, collection_name),
-            *check_rows("min_rows", min_rows),
-        )
+        self.raise_if_invalid(*self._check_different())
+
+    def _check_different(self) -> list[str]:
+        same = self.alias == self.collection_name
+        return [f"alias and collection_name are both {self.alias!r}: an alias points to a collection"] if same else []
+
+    def rendered_problems(self) -> list[str]:
+        """Also compare the names."""
+        return [*super().rendered_problems(), *self._check_different()]
 
     def describe_target(self) -> str:
         """Name the alias and the collection."""
@@ -76,19 +71,13 @@ class SwitchAliasOperator(WaitingOperator):
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Check the collection, and switch."""
-        min_rows, problems = parse_rows("min_rows", self.min_rows)
-        problems += validate_new_name(alias=self.alias)
-        problems += validate_rendered(collection_name=self.collection_name)
-        problems += _check_different(self.alias, self.collection_name)
-        if problems:
-            raise rest.errors.InvalidParametersError(problems)
         with self.error_context(hook, self.describe_target()):
             described = hook.send(rest.collections.describe(self.collection_name))
             if self.check_loaded and "loaded" not in state.results:
                 self._require_loaded(hook, state)
             if self.min_rows is not None:
-                self._require_rows(hook, described, min_rows)
-            result = self._switch(hook, context, state, operators._aliases.own_name(hook, described))
+                self._require_rows(hook, described, count_of(self.min_rows) or 0)
+            result = self._switch(hook, context, state, hook._own_name(described))
         self.emit_asset_events(hook, context, {"switch": result}, self.alias)
         return result
 
@@ -116,10 +105,8 @@ class SwitchAliasOperator(WaitingOperator):
             raise rest.errors.MilvusError(text, cause=text, hint="The alias stays where it is.")
 
     def _switch(self, hook: MilvusHook, context: Context, state: ResumeState, target: str) -> dict[str, Any]:
-        from airflow_vectordb.retry_state import RetryState  # only a running task needs it
-
-        memory = RetryState(context, "switch", state.results)
-        current = self.find_current(hook)
+        memory = self.retry_state(context, "switch", state)
+        current = hook._find_alias(self.alias)
         result = {"alias": self.alias, "collection_name": target, "previous": current}
         if current == target:
             # An earlier try may have moved it and been killed before Airflow got its result.
@@ -129,39 +116,10 @@ class SwitchAliasOperator(WaitingOperator):
             self.log.info("%s already points to %s", self.alias, target)
         else:
             memory.set(result)
-            result["previous"] = current = self._move(hook, current, target)
+            result["previous"] = current = hook._move_alias(self.alias, current, target)
             self.log.info("%s now points to %s (before: %s)", self.alias, target, current or "no such alias")
         memory.expire()
         return result
-
-    def find_current(self, hook: MilvusHook) -> str | None:
-        """Return the collection that the alias points to; None: there is no such alias."""
-        try:
-            return hook.send(rest.aliases.describe(self.alias))
-        except rest.errors.AliasNotFoundError:
-            return None
-
-    def _move(self, hook: MilvusHook, current: str | None, target: str) -> str | None:
-        """Create the alias, or move it; return the collection that it pointed to."""
-        if current is None:
-            try:
-                hook.send(rest.aliases.create(self.alias, target))
-            except rest.errors.ConflictError as error:
-                if error.code == _IS_A_COLLECTION:
-                    told = operators._aliases.is_a_collection(self.alias)
-                    raise error.with_context(**told) from error.__cause__
-                if error.code != _EXISTS:
-                    raise
-            else:
-                return None
-            current = self.find_current(hook)  # created by another client meanwhile
-        hook.send(rest.aliases.alter(self.alias, target))
-        return current
-
-
-def _check_different(alias: str, collection_name: str) -> list[str]:
-    same = alias == collection_name
-    return [f"alias and collection_name are both {alias!r}: an alias points to a collection"] if same else []
 
 
 __all__ = ["SwitchAliasOperator"]

@@ -15,22 +15,17 @@ from airflow_vectordb.validation import (
     check_choice,
     check_index_params,
     check_indexes_of_schema,
-    check_literal,
-    check_literals,
-    check_new_name,
+    check_list_of_names,
     check_properties,
     check_range,
-    check_rows,
     check_schema,
     parse_names,
-    validate_rendered,
 )
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
-    from airflow_vectordb.rest.http.call import Call
     from airflow_vectordb.waiting import Condition
 
 
@@ -74,6 +69,8 @@ class CreateCollectionOperator(WaitingOperator):
     )
     template_ext: Sequence[str] = (".json", ".yaml", ".yml")
     template_fields_renderers = dict.fromkeys(("schema", "index_params", "properties"), "json")
+    name_fields: Sequence[str] = ()
+    new_name_fields: Sequence[str] = ("collection_name",)
 
     def __init__(
         self,
@@ -103,12 +100,14 @@ class CreateCollectionOperator(WaitingOperator):
         self.schema_source = schema if isinstance(schema, str) else None
         self.raise_if_invalid(
             *check_choice("if_exists", if_exists, IfExists),
-            *check_new_name(collection_name=collection_name),
             *check_schema(schema, dimension, self.template_ext, allow_unknown=allow_unknown),
             *check_properties(properties, self.template_ext),
             *([] if index_params is None else check_index_params(index_params, self.template_ext)),
             *check_indexes_of_schema(schema, index_params, self.template_ext, allow_unknown=allow_unknown),
         )
+
+    def validate(self) -> None:
+        """Leave it to :meth:`run_task`, which reports everything together."""
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Create the collection, its indexes, and wait for them."""
@@ -138,16 +137,10 @@ class DropCollectionOperator(MilvusOperator):
         self.collection_name = collection_name
         self.if_missing = if_missing
         self.drop_aliases = drop_aliases
-        self.raise_if_invalid(
-            *check_choice("if_missing", if_missing, IfMissing),
-            *check_literal(collection_name=collection_name),
-        )
+        self.raise_if_invalid(*check_choice("if_missing", if_missing, IfMissing))
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> bool:
         """Drop the collection, if it exists."""
-        problems = validate_rendered(collection_name=self.collection_name)
-        if problems:
-            raise rest.errors.InvalidParametersError(problems)
         with self.error_context(hook, self.describe_target()):
             try:
                 described = hook.send(rest.collections.describe(self.collection_name))
@@ -225,15 +218,16 @@ class VerifyCollectionOperator(MilvusOperator):
         self.search_params = search_params
         self.check = check
         self.raise_if_invalid(
-            *check_literal(collection_name=collection_name),
-            *check_rows("min_rows", min_rows),
-            *check_rows("max_rows", max_rows),
             *_check_bounds(min_rows, max_rows),
             *check_range("sample", sample, 0, 16_384),
             *check_range("k", k, 1, 16_384),
             *check_range("min_recall", min_recall, 0, 1, float),
             *([] if check is None or callable(check) else [f"check must be a function, not {check!r}"]),
         )
+
+    def rendered_problems(self) -> list[str]:
+        """Also check the queries."""
+        return [*super().rendered_problems(), *operators._verify.read_queries(self.queries)[1]]
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Run the checks."""
@@ -257,22 +251,20 @@ class _LoadingOperator(WaitingOperator):
         super().__init__(**kwargs)
         self.collection_name = collection_name
         self.partition_names = partition_names
-        self.raise_if_invalid(
-            *check_literal(collection_name=collection_name), *check_literals(partition_names=partition_names)
-        )
+        self.raise_if_invalid(*check_list_of_names("partition_names", partition_names))
 
     @abstractmethod
-    def _call(self, partitions: tuple[str, ...]) -> Call[None]: ...
+    def _request(self, hook: MilvusHook, partitions: tuple[str, ...]) -> None: ...
 
     @abstractmethod
     def _condition(self, partitions: tuple[str, ...]) -> Condition: ...
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Make the call, and wait until it has taken effect."""
-        partitions = parse_names("partition_names", self.partition_names, collection_name=self.collection_name)
+        partitions = parse_names("partition_names", self.partition_names)
         with self.error_context(hook, self.describe_target()):
             if "asked" not in state.results:
-                self._send(hook, self._call(partitions))
+                self._request(hook, partitions)
                 state.results["asked"] = True
             result: dict[str, Any] = {"collection_name": self.collection_name, "partition_names": list(partitions)}
             if self.wait_for_completion:
@@ -280,9 +272,6 @@ class _LoadingOperator(WaitingOperator):
                 self.log.info("%s: %s", self.collection_name, rest.wording.in_words(result["load_state"]))
         self.emit_asset_events(hook, context, {"loading": result})
         return result
-
-    def _send(self, hook: MilvusHook, call: Call[None]) -> None:
-        hook.send(call)
 
 
 class LoadCollectionOperator(_LoadingOperator):
@@ -300,14 +289,9 @@ class LoadCollectionOperator(_LoadingOperator):
         events of outlet assets has the same under ``loading``
     """
 
-    def _call(self, partitions: tuple[str, ...]) -> Call[None]:
-        if partitions:
-            return rest.partitions.load(self.collection_name, partitions)
-        return rest.collections.load(self.collection_name)
-
-    def _send(self, hook: MilvusHook, call: Call[None]) -> None:
+    def _request(self, hook: MilvusHook, partitions: tuple[str, ...]) -> None:
         try:
-            hook.send(call)
+            hook.load(self.collection_name, partitions, wait=False)
         except rest.errors.IndexNotFoundError as error:
             raise error.with_context(
                 cause=f"a vector field is without an index in {self.collection_name!r}",
@@ -333,10 +317,8 @@ class ReleaseCollectionOperator(_LoadingOperator):
         events of outlet assets has the same under ``loading``
     """
 
-    def _call(self, partitions: tuple[str, ...]) -> Call[None]:
-        if partitions:
-            return rest.partitions.release(self.collection_name, partitions)
-        return rest.collections.release(self.collection_name)
+    def _request(self, hook: MilvusHook, partitions: tuple[str, ...]) -> None:
+        hook.release(self.collection_name, partitions, wait=False)
 
     def _condition(self, partitions: tuple[str, ...]) -> Condition:
         return waiting.CollectionReleased(self.collection_name, partitions)

@@ -10,14 +10,7 @@ from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.operators.base import WaitingOperator
 from airflow_vectordb.operators.ingest import OnBadRow, RowsFunction
-from airflow_vectordb.validation import (
-    check_choice,
-    check_literal,
-    check_mapping,
-    check_rows,
-    check_size,
-    validate_rendered,
-)
+from airflow_vectordb.validation import check_choice, check_names, check_range
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -134,32 +127,30 @@ class ImportOperator(WaitingOperator):
         self.allow_missing = allow_missing
         self.partition_name = partition_name
         self.options = options
-        self._kept: dict[str, Any] = {}
         self.raise_if_invalid(*self._problems_of_arguments())
 
     def _problems_of_arguments(self) -> list[str]:
         given = vars(self)
-        problems = check_literal(collection_name=self.collection_name)
+        problems = []
         if [self.files, self.rows, self.source].count(None) != 2:
             problems.append("give one of files, rows and source")
         elif self.files is not None:
-            problems += _check_files(self.files)
+            problems += _check_files(self.files, rendered=False)
             of_staging = ("stage_to", "stage_conn_id", "files_prefix", "field_mapping", "max_bad_rows", "bad_rows_path")
             problems += [f"{name} is for rows and source, which are staged" for name in of_staging if given[name]]
         elif self.stage_to is None:
             problems.append("rows and source need stage_to, a folder in the server's bucket")
         problems += check_choice("on_bad_row", self.on_bad_row, OnBadRow)
-        return problems + check_rows("max_bad_rows", self.max_bad_rows) + check_size("part_bytes", self.part_bytes)
+        return problems + check_range("part_bytes", self.part_bytes, 1)
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Stage the rows, start the job unless it exists, and wait for it."""
-        kept = self._retry_state(context)
+        kept = self.retry_state(context, "import", state)
         earlier = (kept.get() or {}).get("result")
         if earlier is not None:
             self.log.info("An earlier try has imported the files, and Airflow did not get its result")
             self.emit_asset_events(hook, context, {"import": earlier})
             return dict(earlier)
-        self._validate()
         with self.error_context(hook, self.describe_target()):
             if self.files is None:
                 if "staged" not in state.results:
@@ -188,7 +179,7 @@ class ImportOperator(WaitingOperator):
     def on_failure(self, hook: MilvusHook, context: Context, state: ResumeState, error: MilvusError) -> MilvusError:
         """Forget a job that failed: a task that is cleared starts another one, with the parts that are staged."""
         if isinstance(error, rest.errors.ImportFailedError):
-            kept = self._retry_state(context)
+            kept = self.retry_state(context, "import", state)
             staged = (kept.get() or {}).get("staged")
             if staged:
                 kept.set({"staged": staged})
@@ -196,20 +187,10 @@ class ImportOperator(WaitingOperator):
                 kept.delete()
         return error
 
-    def _retry_state(self, context: Context) -> RetryState:
-        from airflow_vectordb.retry_state import RetryState  # only a running task needs it
-
-        return RetryState(context, "import", self._kept)
-
-    def _validate(self) -> None:
-        problems = validate_rendered(collection_name=self.collection_name)
-        problems += check_mapping("options", self.options) + check_mapping("field_mapping", self.field_mapping)
-        if self.files is not None:
-            groups = _as_groups(self.files)
-            text = f"files is {rest.spelling.show(self.files)}, and must be a path or a list of paths"
-            problems += [text] if groups is None else _wrong_paths(groups)
-        if problems:
-            raise rest.errors.InvalidParametersError(problems)
+    def rendered_problems(self) -> list[str]:
+        """Also check the files."""
+        files = [] if self.files is None else _check_files(self.files, rendered=True)
+        return [*super().rendered_problems(), *files]
 
     def _import(
         self, hook: MilvusHook, state: ResumeState, kept: RetryState, groups: tuple[tuple[str, ...], ...]
@@ -305,29 +286,22 @@ def _as_groups(files: Any) -> list[tuple[str, ...]] | None:
     return [tuple(one) if isinstance(one, list | tuple) else (one,) for one in given]
 
 
-def _wrong_paths(groups: Sequence[Sequence[Any]]) -> list[str]:
-    problems = [f"files[{number}] is an empty group" for number, group in enumerate(groups) if not group]
-    return problems + validate_rendered(
-        **{
-            f"files[{number}]" + (f"[{position}]" if len(group) > 1 else ""): path
-            for number, group in enumerate(groups)
-            for position, path in enumerate(group)
-        }
-    )
-
-
-def _check_files(files: Any) -> list[str]:
-    """Check the argument when the DAG is parsed; values that are rendered later pass."""
-    if hasattr(files, "resolve"):  # a task's output
+def _check_files(files: Any, *, rendered: bool) -> list[str]:
+    """Check the argument; when the DAG is parsed, values that are known later pass."""
+    if not rendered and hasattr(files, "resolve"):  # a task's output
         return []
     groups = _as_groups(files)
     if groups is None:
-        return [f"files must be a path or a list of paths, not {rest.spelling.show(files)}"]
-    if not groups:
+        return [f"files is {rest.spelling.show(files)}, and must be a path or a list of paths"]
+    if not groups and not rendered:
         return ["files is empty"]
-    return _wrong_paths(
-        [["known later" if rest.spelling.is_later(path) else path for path in group] for group in groups]
-    )
+    paths = {
+        f"files[{number}]" + (f"[{position}]" if len(group) > 1 else ""): path
+        for number, group in enumerate(groups)
+        for position, path in enumerate(group)
+    }
+    problems = [f"files[{number}] is an empty group" for number, group in enumerate(groups) if not group]
+    return problems + check_names(**paths, rendered=rendered)
 
 
 __all__ = ["ImportOperator"]

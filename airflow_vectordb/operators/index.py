@@ -6,18 +6,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_vectordb import operators, rest
+from airflow_vectordb import hooks, operators, rest, waiting
 from airflow_vectordb._compat import is_retry
-from airflow_vectordb.deferral import ResumeState
+from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.operators.base import MilvusOperator, WaitingOperator
-from airflow_vectordb.validation import (
-    check_choice,
-    check_index_params,
-    check_literal,
-    check_rows,
-    parse_rows,
-    validate_rendered,
-)
+from airflow_vectordb.validation import check_choice, check_index_params, count_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -103,10 +96,11 @@ class CreateIndexOperator(WaitingOperator):
         self._index_params_source = index_params if isinstance(index_params, str) else None
         self.raise_if_invalid(
             *check_choice("if_exists", if_exists, IfExists),
-            *check_rows("min_rows", min_rows),
-            *check_literal(collection_name=collection_name),
             *check_index_params(index_params, self.template_ext, allow_unknown=allow_unknown),
         )
+
+    def validate(self) -> None:
+        """Leave it to :meth:`_read_arguments`, which reports everything together."""
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> list[dict[str, Any]]:
         """Create the indexes, and wait for them."""
@@ -114,7 +108,7 @@ class CreateIndexOperator(WaitingOperator):
         if self.if_exists == "replace":
             replacement = operators._replace.IndexReplacement(self, hook, context, state)
         if "built" not in state.results:
-            specs, min_rows = self._read_arguments(hook)
+            specs, min_rows = self._read_arguments(hook), count_of(self.min_rows) or 0
             with self.error_context(hook, self.describe_target()):
                 found = self._create(hook, state, specs, replacement, retried=is_retry(context))
                 if not self.flush and any((index.total_rows or 0) < max(min_rows, 1) for index in found):
@@ -122,9 +116,9 @@ class CreateIndexOperator(WaitingOperator):
                         "Rows that were inserted and are not sealed are in no index yet: flush=True seals them first"
                     )
                 flushed = state.results.get("flushed")
-                operators._create.wait_until_built(self, hook, state, found, min_rows=min_rows, flushed_rows=flushed)
+                wait_until_built(self, hook, state, found, min_rows=min_rows, flushed_rows=flushed)
         with self.error_context(hook, self.describe_target()):
-            operators._create.raise_if_replaced(self.collection_name, state.results)
+            raise_if_replaced(self.collection_name, state.results)
             if replacement is not None:
                 replacement.reload()
         result = [{"collection_name": self.collection_name, **index} for index in state.results["built"]]
@@ -140,12 +134,10 @@ class CreateIndexOperator(WaitingOperator):
             return error
         return operators._replace.IndexReplacement(self, hook, context, state).on_failure(error)
 
-    def _read_arguments(self, hook: MilvusHook) -> tuple[list[IndexSpec], int]:
-        """Check and return the rendered templates, and raise one error with all problems."""
-        problems = validate_rendered(collection_name=self.collection_name)
+    def _read_arguments(self, hook: MilvusHook) -> list[IndexSpec]:
+        """Check and return the rendered indexes, and raise one error with all problems."""
+        problems = self.rendered_problems()
         named = not problems
-        min_rows, wrong = parse_rows("min_rows", self.min_rows)
-        problems += wrong
         specs, parsed = rest.index.spec.read_index_params(self.index_params, allow_unknown=self.allow_unknown)
         problems += parsed.problems
         # A request copied from the API's page names its collection and database: they must be those of the task.
@@ -158,7 +150,7 @@ class CreateIndexOperator(WaitingOperator):
         if "dbName" in given and given["dbName"] != (database := hook.config.database or rest.DEFAULT_DATABASE):
             problems.append(f"index_params has dbName {given['dbName']!r}, but the task's database is {database!r}")
         if not problems:
-            return specs, min_rows
+            return specs
         if specs and named:
             with suppress(rest.errors.MilvusError):  # problems that need no schema are reported in any case
                 described = hook.send(rest.collections.describe(self.collection_name), retries=0)
@@ -183,9 +175,16 @@ class CreateIndexOperator(WaitingOperator):
         for warning in (warning for spec in specs for warning in spec.warnings):
             self.log.warning(warning)
         if replacement is not None:
-            replacement.begin(operators._aliases.own_name(hook, described))
-        fail_on_same = self.if_exists == "fail" and not retried
-        creation = operators._create.IndexCreation(self, hook, described, specs, replacement, fail_on_same=fail_on_same)
+            replacement.begin(hook._own_name(described))
+        creation = hooks.index_creation.IndexCreation(
+            hook,
+            self.collection_name,
+            described,
+            specs,
+            replacement=replacement,
+            fail_on_same=self.if_exists == "fail" and not retried,
+            strict=self.strict,
+        )
         if self.flush and "flushed" not in state.results:
             state.results["flushed"] = self._flush(hook, described)
         return creation.create(reread=self.flush)
@@ -212,6 +211,54 @@ class CreateIndexOperator(WaitingOperator):
         return rows
 
 
+def wait_until_built(
+    task: WaitingOperator,
+    hook: MilvusHook,
+    state: ResumeState,
+    found: list[IndexDescription],
+    *,
+    min_rows: int = 0,
+    flushed_rows: int | None = None,
+) -> None:
+    """
+    Wait for indexes, if the task should; then their descriptions are in ``state.results["built"]``.
+
+    :param found: what was read back when they were created
+    :param flushed_rows: rows at a flush, 0 if unknown; None: there was none
+    """
+    names = tuple(description.index_name for description in found)
+    condition = waiting.IndexesBuilt(task.collection_name, names, min_rows=min_rows, flushed_rows=flushed_rows)
+    state.results["read_back"] = [description.as_json() for description in found]
+    seen = condition.judge(found)
+    if isinstance(seen, waiting.Done):
+        state.results["built"] = seen.result
+    elif task.wait_for_completion:
+        # Descriptions from before the flush took effect are useless.
+        initial = seen if flushed_rows is None else None
+        wait_for(task, hook, state, "built", condition.after(found), initial_result=initial)
+    else:
+        state.results["built"] = [description.as_json() for description in found]
+
+
+def raise_if_replaced(collection: str, results: dict[str, Any]) -> None:
+    """
+    Check that the indexes that were waited for are those that were read back before.
+
+    :param results: of the task's waits; without ``built``, if that is not what was asked for
+    :raises IndexMismatchError: if somebody else has replaced one of them meanwhile
+    """
+    lines = []
+    for before, after in zip(results.get("read_back", ()), results["built"], strict=False):
+        differences = operators._replace.spec_of(before).compare(rest.indexes.IndexDescription(**after)).differences
+        if differences:
+            lines.append(f"{collection}/{rest.text.sanitize_text(before['index_name'], 255)}: {', '.join(differences)}")
+    if lines:
+        del results["built"]
+        text = "; ".join(lines)
+        cause = f"somebody else's index is there ({text})"
+        raise rest.errors.IndexMismatchError(text, cause=cause, hint=hooks.index_creation.ONE_AT_A_TIME)
+
+
 class DropIndexOperator(MilvusOperator):
     """
     Drop an index of a collection.
@@ -228,22 +275,17 @@ class DropIndexOperator(MilvusOperator):
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "index_name")
+    name_fields: Sequence[str] = ("collection_name", "index_name")
 
     def __init__(self, *, collection_name: str, index_name: str, if_missing: IfMissing = "skip", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.collection_name = collection_name
         self.index_name = index_name
         self.if_missing = if_missing
-        self.raise_if_invalid(
-            *check_choice("if_missing", if_missing, IfMissing),
-            *check_literal(collection_name=collection_name, index_name=index_name),
-        )
+        self.raise_if_invalid(*check_choice("if_missing", if_missing, IfMissing))
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> bool:
         """Drop the index, if it exists."""
-        problems = validate_rendered(collection_name=self.collection_name, index_name=self.index_name)
-        if problems:
-            raise rest.errors.InvalidParametersError(problems)
         try:
             hook.send(rest.indexes.describe(self.collection_name, self.index_name))
         except rest.errors.IndexNotFoundError as error:

@@ -10,17 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_vectordb import rest
 from airflow_vectordb.deferral import ResumeState
 from airflow_vectordb.operators.base import MilvusOperator
-from airflow_vectordb.validation import (
-    check_choice,
-    check_flags,
-    check_list,
-    check_literal,
-    check_mapping,
-    check_rows,
-    check_size,
-    parse_rows,
-    validate_rendered,
-)
+from airflow_vectordb.validation import check_choice, check_flags, check_range, count_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -157,11 +147,10 @@ class IngestOperator(MilvusOperator):
         self.flush = flush
         self.allow_missing = allow_missing
         self.partition_name = partition_name
-        self._progress: dict[str, Any] = {}
         self.raise_if_invalid(*self._problems_of_arguments())
 
     def _problems_of_arguments(self) -> list[str]:
-        problems = check_literal(collection_name=self.collection_name)
+        problems = []
         if (self.rows is None) == (self.source is None):
             problems.append("pass either rows or source")
         if inspect.isgenerator(self.rows):
@@ -173,25 +162,18 @@ class IngestOperator(MilvusOperator):
             problems.append('max_bad_rows and bad_rows_path are for on_bad_row="skip"')
         if self.documents is not None and self.replace_documents is None:
             problems.append("documents are for replace_documents, the name of their field")
-        problems += check_rows("max_bad_rows", self.max_bad_rows) + check_rows("min_rows", self.min_rows)
-        problems += check_size("batch_bytes", self.batch_bytes, MAX_BATCH_BYTES)
-        problems += check_size("batch_rows", self.batch_rows) + check_size("max_in_flight", self.max_in_flight, 64)
+        problems += check_range("batch_bytes", self.batch_bytes, 1, MAX_BATCH_BYTES)
+        problems += check_range("batch_rows", self.batch_rows, 1)
+        problems += check_range("max_in_flight", self.max_in_flight, 1, 64)
         return problems
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Write the rows that no earlier try has written."""
-        min_rows, problems = parse_rows("min_rows", self.min_rows)
-        problems += validate_rendered(collection_name=self.collection_name)
-        problems += check_list("documents", self.documents) + check_mapping("field_mapping", self.field_mapping)
-        if problems:
-            raise rest.errors.InvalidParametersError(problems)
-        from airflow_vectordb.retry_state import RetryState  # only needed by running tasks
-
-        kept = RetryState(context, "ingest", self._progress)
+        kept = self.retry_state(context, "ingest", state)
         progress = kept.get() or {}
         result: dict[str, Any] | None = progress.get("result")
         if result is None:
-            result = self._ingest(hook, context, kept, progress, min_rows)
+            result = self._ingest(hook, context, kept, progress)
             kept.finish(result)
         else:
             self.log.info("An earlier try has done this, and Airflow did not get its result:")
@@ -208,7 +190,7 @@ class IngestOperator(MilvusOperator):
         return result
 
     def _ingest(
-        self, hook: MilvusHook, context: Context, kept: RetryState, progress: Mapping[str, Any], min_rows: int
+        self, hook: MilvusHook, context: Context, kept: RetryState, progress: Mapping[str, Any]
     ) -> dict[str, Any]:
         from airflow_vectordb.ingest.writer import NotKeptError  # only needed by running tasks
 
@@ -238,7 +220,7 @@ class IngestOperator(MilvusOperator):
                 batch_bytes=self.batch_bytes,
                 batch_rows=self.batch_rows,
                 max_in_flight=self.max_in_flight,
-                min_rows=min_rows,
+                min_rows=count_of(self.min_rows) or 0,
                 flush=self.flush,
                 allow_missing=self.allow_missing,
                 partition_name=self.partition_name,
@@ -297,24 +279,26 @@ class DeleteOperator(MilvusOperator):
         self.partition_name = partition_name
         self.batch_rows = batch_rows
         self.only_count = dry_run  # `dry_run` is a method of Airflow's operators
-        problems = check_literal(collection_name=collection_name)
+        problems = []
         if (filter is None) == (ids is None):
             problems.append("pass either filter or ids")
         if isinstance(filter, str) and not filter.strip():
             problems.append("filter is empty, and would select all rows")
-        if not rest.spelling.is_later(ids):
-            problems += check_list("ids", ids)
         if filter_params is not None and filter is None:
             problems.append("filter_params are for filter")
-        problems += check_size("batch_rows", batch_rows, MAX_DELETED_AT_ONCE) + check_flags(dry_run=dry_run)
+        problems += check_range("batch_rows", batch_rows, 1, MAX_DELETED_AT_ONCE) + check_flags(dry_run=dry_run)
         self.raise_if_invalid(*problems)
+
+    def rendered_problems(self) -> list[str]:
+        """Also check the filter, which would otherwise select all rows."""
+        problems = super().rendered_problems()
+        given = self.filter
+        if given is not None and (not isinstance(given, str) or not given.strip() or rest.spelling.is_nothing(given)):
+            problems.append(f"filter is {rest.spelling.show(given)}, and must be an expression")
+        return problems
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Delete the rows, or count them."""
-        problems = validate_rendered(collection_name=self.collection_name) + check_list("ids", self.ids)
-        problems += _check_filter(self.filter) + check_mapping("filter_params", self.filter_params)
-        if problems:
-            raise rest.errors.InvalidParametersError(problems)
         with self.error_context(hook, self.describe_target()):
             result = hook.delete(
                 self.collection_name,
@@ -330,13 +314,6 @@ class DeleteOperator(MilvusOperator):
         if not self.only_count:
             self.emit_asset_events(hook, context, {"delete": result})
         return result
-
-
-def _check_filter(selected: Any) -> list[str]:
-    is_text = isinstance(selected, str) and selected.strip() and not rest.spelling.is_nothing(selected)
-    if selected is None or is_text:
-        return []
-    return [f"filter is {rest.spelling.show(selected)}, and must be an expression"]
 
 
 __all__ = ["DeleteOperator", "IngestOperator"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -158,20 +157,16 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
             if isinstance(found, waiting.Done):
                 self._log_result(found.result)
                 return PokeReturnValue(is_done=True, xcom_value=found.result)
-            text = hook.config.sanitize_text(describe_poll(condition, found), rest.text.LONGEST_LINE)
-            pending = isinstance(found, waiting.Pending)
-            self._log_once(logging.INFO if pending else logging.WARNING, text)
+            level, text = describe_poll(hook, condition, found)
+            if self.reschedule or text != self._logged:  # rescheduled, each poke is a process of its own
+                self.log.log(level, "%s", text)
+            self._logged = text
             deadline = waiting.Deadline(0.0, "timeout", float(self.timeout))
-            seen = text if pending else f"the last error was: {found}"
+            seen = text if isinstance(found, waiting.Pending) else f"the last error was: {found}"
             self._timeout_error = waiting.not_done(condition, deadline, seen, memory).with_context(
                 where=self.error_location(hook, target)
             )
         return False
-
-    def _log_once(self, level: int, text: str) -> None:
-        if self.reschedule or text != self._logged:  # when rescheduled, each poke is a separate process
-            self.log.log(level, "%s", text)
-        self._logged = text
 
     def _log_result(self, result: Any) -> None:
         with suppress(Exception):  # errors in logging must not fail a finished wait

@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import rest, waiting
 from airflow_vectordb.sensors.base import MilvusSensor
-from airflow_vectordb.validation import (
-    check_literal,
-    check_literals,
-    check_rows,
-    parse_names,
-    parse_rows,
-    validate_rendered,
-)
+from airflow_vectordb.validation import check_list_of_names, check_names, count_of, parse_names
 
 if TYPE_CHECKING:
     from airflow_vectordb.waiting import Condition
@@ -50,22 +43,11 @@ class IndexSensor(MilvusSensor):
         self.collection_name = collection_name
         self.index_name = index_name
         self.min_rows = min_rows
-        self.raise_if_invalid(
-            *check_rows("min_rows", min_rows),
-            *check_literal(collection_name=collection_name),
-            *check_literals(index_name=index_name),
-        )
+        self.raise_if_invalid(*check_list_of_names("index_name", index_name))
 
     def condition(self) -> Condition:
         """Return the condition: the indexes are built."""
-        names: tuple[str, ...] = ()
-        min_rows, problems = parse_rows("min_rows", self.min_rows)
-        try:
-            names = parse_names("index_name", self.index_name, collection_name=self.collection_name)
-        except rest.errors.InvalidParametersError as error:
-            problems += error.problems
-        if problems:
-            raise rest.errors.InvalidParametersError(problems)
+        names, min_rows = parse_names("index_name", self.index_name), count_of(self.min_rows) or 0
         return waiting.IndexesBuilt(self.collection_name, names, wait_if_missing=True, min_rows=min_rows)
 
     def found(self, result: list[dict[str, Any]]) -> Iterable[str]:
@@ -97,13 +79,11 @@ class CollectionLoadSensor(MilvusSensor):
         super().__init__(**kwargs)
         self.collection_name = collection_name
         self.partition_names = partition_names
-        self.raise_if_invalid(
-            *check_literal(collection_name=collection_name), *check_literals(partition_names=partition_names)
-        )
+        self.raise_if_invalid(*check_list_of_names("partition_names", partition_names))
 
     def condition(self) -> Condition:
         """Return the condition: the collection is loaded."""
-        names = parse_names("partition_names", self.partition_names, collection_name=self.collection_name)
+        names = parse_names("partition_names", self.partition_names)
         return waiting.CollectionLoaded(self.collection_name, names, wait_if_missing=True)
 
     def found(self, result: dict[str, Any]) -> Iterable[str]:
@@ -127,19 +107,23 @@ class ImportSensor(MilvusSensor):
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database", "job_id", "collection_name")
+    name_fields: Sequence[str] = ()  # the id may be a number
 
     def __init__(self, *, job_id: str | int, collection_name: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.job_id = job_id
         self.collection_name = collection_name or ""
-        self.raise_if_invalid(*check_literal(job_id=_text(job_id)), *check_literals(collection_name=collection_name))
+        self.raise_if_invalid(
+            *check_names(job_id=_text(job_id), rendered=False), *check_list_of_names("collection_name", collection_name)
+        )
+
+    def rendered_problems(self) -> list[str]:
+        """Also check the id."""
+        return [*super().rendered_problems(), *check_names(job_id=_text(self.job_id), rendered=True)]
 
     def condition(self) -> Condition:
         """Return the condition: the job is completed."""
-        job_id = _text(self.job_id)
-        if problems := validate_rendered(job_id=job_id):
-            raise rest.errors.InvalidParametersError(problems)
-        return waiting.ImportCompleted(self.collection_name, job_id)
+        return waiting.ImportCompleted(self.collection_name, _text(self.job_id))
 
     def found(self, result: dict[str, Any]) -> Iterable[str]:
         """Describe the job."""

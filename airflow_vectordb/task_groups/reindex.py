@@ -104,7 +104,7 @@ def blue_green_reindex(
         problems.append("pass either source or ingest")
     if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
         problems.append(f"keep must be a whole number, 1 or more, not {rest.spelling.show(keep)}")
-    problems += check_new_name(alias=alias)
+    problems += check_new_name("alias", alias, rendered=False)
     problems += _check_keys(checks or {})
     raise_if_invalid(group_id, *problems)
     given = {"milvus_conn_id": milvus_conn_id, "database": database}
@@ -182,7 +182,7 @@ class _SwitchToNewer(SwitchAliasOperator):
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         with self.error_context(hook, self.describe_target()):
-            current = self.find_current(hook)
+            current = hook._find_alias(self.alias)
         found, mine = _parse(self.alias, current or ""), _parse(self.alias, self.collection_name)
         if found is not None and mine is not None and found["due"] > mine["due"]:
             raise AirflowSkipException(f"{self.alias} already points to {current}, of a run that was due later")

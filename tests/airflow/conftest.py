@@ -9,7 +9,7 @@ import pytest
 
 from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home
-from airflow_vectordb.demo.processes import Processes, Stopped, StopSignals
+from airflow_vectordb.demo.processes import Processes, Stopped
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.rest import Client, MilvusConfig
 from tests.support.builds import RETRIES, TOKEN, Builds
@@ -61,12 +61,11 @@ def airflow(builds: Builds, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "password": password,
         "extra": f'{{"retries": {RETRIES}}}',
     }
-    with StopSignals() as signals:
-        with Home(path, fresh=True) as home, Processes(signals, home, Console()) as processes:
-            running = RunningAirflow(processes)
-            running.bring_up(connection, {"narrow": 1, "sensing": 1})
-            yield running
-        assert processes_of(path) == {}
+    with Home(path, fresh=True) as home, Processes(home, Console()) as processes:
+        running = RunningAirflow(processes)
+        running.bring_up(connection, {"narrow": 1, "sensing": 1})
+        yield running
+    assert processes_of(path) == {}
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import pytest
 from airflow_vectordb.demo.airflow import free_port
 from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home
-from airflow_vectordb.demo.processes import Processes, StopSignals
+from airflow_vectordb.demo.processes import Processes
 from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.rest import Client, MilvusConfig, collections, entities
@@ -116,14 +116,13 @@ def edition(
         client.send(collections.create("docs", schema=SCHEMA))
         client.send(entities.upsert("docs", [{"id": i, "vector": [i % 13 + 0.5] * 8} for i in range(ROWS)]))
     directory = tmp_path_factory.mktemp(f"airflow-{name}")
-    with StopSignals() as signals:
-        with Home(directory / "home", fresh=True) as home, Processes(signals, home, Console()) as processes:
-            airflow = RunningAirflow(processes, python, DAGS, name="Airflow")
-            airflow.start_serving()
-            pages = Pages(chromium, airflow.api.base_url, directory / "traffic.har")
-            pages.log_in(airflow.secrets.password)
-            yield Edition(name, airflow, pages, milvus)
-        assert processes_of(directory) == {}
+    with Home(directory / "home", fresh=True) as home, Processes(home, Console()) as processes:
+        airflow = RunningAirflow(processes, python, DAGS, name="Airflow")
+        airflow.start_serving()
+        pages = Pages(chromium, airflow.api.base_url, directory / "traffic.har")
+        pages.log_in(airflow.secrets["password"])
+        yield Edition(name, airflow, pages, milvus)
+    assert processes_of(directory) == {}
 
 
 @pytest.fixture(scope="module")

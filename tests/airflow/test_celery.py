@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home
-from airflow_vectordb.demo.processes import Processes, StopSignals
+from airflow_vectordb.demo.processes import Processes
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.rest import Client, collections, entities, indexes
 from tests.support.builds import TOKEN, Builds
@@ -114,8 +114,8 @@ def celery(watched: Watched, builds: Builds, tmp_path_factory: pytest.TempPathFa
     connection = {"conn_type": "milvus", "host": "127.0.0.1", "login": login, "password": password}
     path = tmp_path_factory.mktemp("celery") / "home"
     # Not below pytest's directory, which only its owner may enter.
-    with tempfile.TemporaryDirectory(prefix="airflow-vectordb-") as data, StopSignals() as signals:
-        with Home(path, fresh=True) as home, Processes(signals, home, Console()) as processes:
+    with tempfile.TemporaryDirectory(prefix="airflow-vectordb-") as data:
+        with Home(path, fresh=True) as home, Processes(home, Console()) as processes:
             airflow = CeleryAirflow(processes, Path(data), Path(__file__).with_name("dags_celery"))
             airflow.bring_up({**connection, "connection_id": "milvus_default", "port": builds.server.port}, {})
             # What is held back may take longer than the 30 s after which the client would ask again.

@@ -22,7 +22,7 @@ from airflow_vectordb.demo.airflow import free_port
 from airflow_vectordb.demo.api import AirflowApi
 from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home
-from airflow_vectordb.demo.processes import Processes, StopSignals
+from airflow_vectordb.demo.processes import Processes
 from tests.support.docs_pages import ROOT, Block, blocks_of
 from tests.support.running_airflow import PATIENCE
 
@@ -148,9 +148,8 @@ def arriving(path: Path) -> Iterator[Newcomer]:
     """Somebody arrives; what they started ends with the block."""
     (path / "home").mkdir()
     with (
-        StopSignals() as signals,
         Home(path / "run", fresh=True) as home,
-        Processes(signals, home, Console()) as processes,
+        Processes(home, Console()) as processes,
     ):
         yield Newcomer(processes, path / "home")
 

@@ -16,7 +16,7 @@ import pytest
 
 from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home
-from airflow_vectordb.demo.processes import Child, ChildEndedError, Processes, Stopped, StopSignals, tail
+from airflow_vectordb.demo.processes import Child, ChildEndedError, Processes, Stopped, tail
 from airflow_vectordb.local.supervisor import session_members
 
 PROGRAM = """if True:
@@ -29,20 +29,14 @@ Start = Callable[..., Child]
 
 
 @pytest.fixture
-def signals() -> Iterator[StopSignals]:
-    with StopSignals() as made:
-        yield made
-
-
-@pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     with Home(tmp_path / "run", fresh=True) as made:
         yield made
 
 
 @pytest.fixture
-def processes(signals: StopSignals, home: Home) -> Iterator[Processes]:
-    with Processes(signals, home, Console()) as made:
+def processes(home: Home) -> Iterator[Processes]:
+    with Processes(home, Console()) as made:
         yield made
 
 
@@ -70,8 +64,8 @@ class TestEnding:
         assert (home.user / "ended").read_text() == "client server "
         assert processes.children == []
 
-    def test_an_error_in_the_block_ends_them(self, signals: StopSignals, home: Home) -> None:
-        with pytest.raises(ValueError, match="something"), Processes(signals, home, Console()) as processes:
+    def test_an_error_in_the_block_ends_them(self, home: Home) -> None:
+        with pytest.raises(ValueError, match="something"), Processes(home, Console()) as processes:
             child = processes.start("program", ["sleep", "600"], env=os.environ)
             raise ValueError("something")
         assert session_members(child.keeper.pid) == []
@@ -116,64 +110,63 @@ class TestWatching:
 
 class TestSignals:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-    def test_raises(self, number: signal.Signals) -> None:
-        with StopSignals(), pytest.raises(Stopped) as caught:
+    def test_ends_all_at_the_next_pause(self, home: Home, number: signal.Signals) -> None:
+        with pytest.raises(Stopped) as caught, Processes(home, Console()) as processes:
+            child = processes.start("program", ["sleep", "600"], env=os.environ)
             signal.raise_signal(number)
+            processes.pause(0.0)
         assert caught.value.exit_status == 128 + number
+        assert session_members(child.keeper.pid) == []
 
-    def test_waits_while_held(self) -> None:
-        reached = False
-        with StopSignals() as signals, pytest.raises(Stopped):
-            with signals.held():
-                signal.raise_signal(signal.SIGINT)
-                reached = True
-            pytest.fail("the signal was lost")
-        assert reached
-
-    def test_raises_only_once(self) -> None:
-        with StopSignals():
-            with pytest.raises(Stopped):
-                signal.raise_signal(signal.SIGINT)
+    def test_one_that_comes_after_the_last_pause(self, home: Home) -> None:
+        with pytest.raises(Stopped), Processes(home, Console()) as processes:
+            child = processes.start("program", ["sleep", "600"], env=os.environ)
             signal.raise_signal(signal.SIGINT)
+        assert session_members(child.keeper.pid) == []
 
-    def test_of_a_closing_terminal_two_are_one(self) -> None:
-        calls: list[None] = []
-        with StopSignals() as signals, pytest.raises(Stopped), signals.held(instead=lambda: calls.append(None)):
-            for _ in range(2):
-                signal.raise_signal(signal.SIGHUP)
-        assert len(calls) == 1
+    def test_raises_only_once(self, processes: Processes) -> None:
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Stopped):
+            processes.pause(0.0)
+        signal.raise_signal(signal.SIGINT)
+        processes.pause(0.0)
 
-    def test_handlers_are_put_back(self) -> None:
+    def test_handlers_are_put_back(self, home: Home) -> None:
         before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
-        with StopSignals():
+        with Processes(home, Console()):
             assert signal.getsignal(signal.SIGINT) != before[0]
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
-    def test_nohup_is_respected(self) -> None:
+    def test_nohup_is_respected(self, home: Home) -> None:
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
-            with StopSignals():
+            with Processes(home, Console()) as processes:
                 signal.raise_signal(signal.SIGHUP)
+                processes.pause(0.0)
         finally:
             signal.signal(signal.SIGHUP, before)
 
-    @pytest.mark.parametrize("interrupted", [False, True])
-    def test_one_while_they_end_kills_immediately(
-        self, processes: Processes, start: Start, monkeypatch: pytest.MonkeyPatch, interrupted: bool
+    @pytest.mark.parametrize("same", [False, True])
+    def test_a_second_one_kills_unless_a_closing_terminal_sent_both(
+        self, processes: Processes, start: Start, monkeypatch: pytest.MonkeyPatch, same: bool
     ) -> None:
-        monkeypatch.setattr("airflow_vectordb.demo.processes.GRACE", 600.0)
-        child = start(on_sigterm="None")
-        if interrupted:
-            with pytest.raises(Stopped):
-                signal.raise_signal(signal.SIGINT)
-            time.sleep(1.1)  # sooner, it would be the same closing terminal
-        impatience = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+        monkeypatch.setattr("airflow_vectordb.demo.processes.GRACE", 1.0 if same else 600.0)
+        monkeypatch.setattr("airflow_vectordb.demo.processes.SAME_SIGNAL", 600.0 if same else 0.0)
+        child = start(on_sigterm="print('asked', flush=True)")
+        with pytest.raises(Stopped):
+            signal.raise_signal(signal.SIGINT)
+            processes.pause(0.0)
+
+        def hurry() -> None:
+            while "asked" not in child.log.read_text():
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        impatience = threading.Thread(target=hurry)
         impatience.start()
-        if interrupted:
-            processes.stop()
-        else:
-            with pytest.raises(Stopped):
-                processes.stop()
+        began = time.monotonic()
+        processes.stop()
+        assert not same or time.monotonic() - began >= 1.0
         impatience.join()
         assert session_members(child.keeper.pid) == []
 
@@ -185,15 +178,14 @@ def test_a_terminal_that_closes_without_a_signal(tmp_path: Path, nohup: bool, st
         from pathlib import Path
         from airflow_vectordb.demo.console import Console
         from airflow_vectordb.demo.home import Home
-        from airflow_vectordb.demo.processes import Processes, Stopped, StopSignals
+        from airflow_vectordb.demo.processes import Processes, Stopped
         if {nohup}:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
-            with StopSignals() as signals, Home(Path("run"), fresh=True) as home:
-                with Processes(signals, home, Console()) as processes:
-                    print("ready", flush=True)
-                    for _ in range(20 if {nohup} else 6000):
-                        processes.pause(0.01)
+            with Home(Path("run"), fresh=True) as home, Processes(home, Console()) as processes:
+                print("ready", flush=True)
+                for _ in range(20 if {nohup} else 6000):
+                    processes.pause(0.01)
         except Stopped as stopped:
             sys.exit(stopped.exit_status)
     """

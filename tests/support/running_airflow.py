@@ -200,7 +200,7 @@ class Run:
             return None
         number, classpath, kwargs, triggerer = rows[0]
         if not kwargs.startswith("{"):
-            kwargs = Fernet(self.airflow.secrets.fernet_key).decrypt(kwargs).decode()
+            kwargs = Fernet(self.airflow.secrets["fernet_key"]).decrypt(kwargs).decode()
         return TriggerRow(number, classpath, kwargs, triggerer)
 
     def left(self, task_id: str) -> None:

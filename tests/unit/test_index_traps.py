@@ -22,7 +22,7 @@ from airflow_vectordb.rest.index.spec import IndexSpec, parse_index_params
 from airflow_vectordb.rest.index.types import INDEX_TYPES
 from airflow_vectordb.rest.indexes import IndexDescription
 from airflow_vectordb.sensors.milvus import IndexSensor
-from airflow_vectordb.validation import check_index_params, parse_rows
+from airflow_vectordb.validation import check_index_params, check_rows, count_of
 from tests.support.fake_milvus import FakeMilvus
 from tests.support.harness import Operating
 from tests.support.scripted import Serve
@@ -190,18 +190,19 @@ def test_airflow_renders_no_keys() -> None:
 
 @pytest.mark.parametrize("value", [6000, "6000", 6000.0, "6000.0", Decimal(6000), np.int64(6000), np.float64(6000)])
 def test_numbers_of_rows(value: Any) -> None:
-    assert parse_rows("min_rows", value) == (6000, [])
+    assert count_of(value) == 6000
 
 
 def test_what_ingests_have_returned_is_a_number_of_rows() -> None:
-    assert parse_rows("min_rows", {"rows": 60, "batches": 1}) == (60, [])
-    assert parse_rows("min_rows", [{"rows": 60}, {"rows": 40}, 10]) == (110, [])
-    assert parse_rows("min_rows", ()) == (0, [])
+    assert count_of({"rows": 60, "batches": 1}) == 60
+    assert count_of([{"rows": 60}, {"rows": 40}, 10]) == 110
+    assert count_of(()) == 0
 
 
 @pytest.mark.parametrize("value", [True, -1, 1.5, "many", "6,000", "", "None", ["many"], {"rows": None}, 10**400])
 def test_what_is_no_number_of_rows(value: Any) -> None:
-    assert len(parse_rows("min_rows", value)[1]) == 1
+    assert len(check_rows("min_rows", value)) == 1
+    assert count_of(value) is None
 
 
 INDEX = {"fieldName": "vector", "indexType": "HNSW"}

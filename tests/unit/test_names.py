@@ -19,7 +19,7 @@ from airflow_vectordb.operators.collection import (
 from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
-from airflow_vectordb.validation import check_literal, check_literals, parse_names, validate_rendered
+from airflow_vectordb.validation import check_list_of_names, check_names, parse_names
 from tests.support.harness import Operating
 from tests.support.scripted import Serve, ok
 
@@ -102,13 +102,13 @@ def test_what_jinja_makes_of_other_values_is_refused_unsent(
     ],
 )
 def test_what_is_no_text_is_no_name(value: Any, words: str) -> None:
-    assert validate_rendered(collection_name=value) == [words]
+    assert check_names(collection_name=value, rendered=True) == [words]
 
 
 @pytest.mark.parametrize("name", ["docs", "_docs", "docs_20240101", "none", "Nonesuch", "my-key", "clips[vec]", "Ünde"])
 def test_names_pass(name: str) -> None:
-    assert validate_rendered(index_name=name) == []
-    assert check_literal(index_name=name) == []
+    assert check_names(index_name=name, rendered=True) == []
+    assert check_names(index_name=name, rendered=False) == []
 
 
 @pytest.mark.parametrize(
@@ -127,16 +127,16 @@ def test_what_is_neither_a_name_nor_several(given: Any) -> None:
 
 @pytest.mark.parametrize("literal", ["", " ", None, 123, "None", "['a']", [], ["a", ""], [None]])
 def test_what_can_never_be_a_name_is_refused_when_the_dag_is_parsed(literal: Any) -> None:
-    assert check_literal(collection_name=literal)
+    assert check_names(collection_name=literal, rendered=False)
     with pytest.raises(ValueError, match=r"task t: .*index_name"):
         DropIndexOperator(task_id="t", collection_name="docs", index_name=literal)
 
 
 @pytest.mark.parametrize("later", ["{{ x }}", "{% if x %}a{% endif %}", object()])
 def test_what_is_known_later_passes_until_then(later: Any) -> None:
-    assert check_literal(index_name=later) == []
-    assert check_literals(index_name=later) == check_literals(index_name=["a", later]) == []
-    assert check_literal(index_name=["a", later])  # one name is no list
+    assert check_names(index_name=later, rendered=False) == []
+    assert check_list_of_names("index_name", later) == check_list_of_names("index_name", ["a", later]) == []
+    assert check_names(index_name=["a", later], rendered=False)  # one name is no list
 
 
 #: Names that Milvus never accepts -> what is said of them.

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from airflow_vectordb import operators, rest, waiting
-from airflow_vectordb.deferral import ResumeState, wait_for
+from airflow_vectordb import rest
 
 if TYPE_CHECKING:
-    from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.hooks.collections import CollectionMethods
     from airflow_vectordb.operators._replace import IndexReplacement
-    from airflow_vectordb.operators.collection import CreateCollectionOperator
-    from airflow_vectordb.operators.index import CreateIndexOperator
     from airflow_vectordb.rest.collections import Collection
     from airflow_vectordb.rest.index.plan import IndexPlan
     from airflow_vectordb.rest.index.spec import IndexSpec
@@ -27,36 +24,39 @@ class IndexCreation:
     """
     Compares existing indexes with the request, creates missing ones, and reads back the result.
 
+    :param collection: its name or alias, and ``described`` its description
     :param specs: the requested indexes, resolved against the collection
     :param replacement: makes room for an index that differs from one that exists; None: that is an error
     :param fail_on_same: whether an index that exists already is an error, even if it is the same
+    :param strict: whether an AUTOINDEX in place of the requested type is an error
     :raises IndexMismatchError: if other indexes are in the way
     """
 
     def __init__(
         self,
-        task: CreateIndexOperator | CreateCollectionOperator,
-        hook: MilvusHook,
+        hook: CollectionMethods,
+        collection: str,
         described: Collection,
         specs: Sequence[IndexSpec],
-        replacement: IndexReplacement | None,
         *,
-        fail_on_same: bool,
+        replacement: IndexReplacement | None = None,
+        fail_on_same: bool = False,
+        strict: bool = False,
     ) -> None:
-        self._task = task
         self._hook = hook
-        self._collection = task.collection_name
+        self._collection = collection
         self._fields = [field.name for field in described.fields]
         self._not_loaded = described.load == "LoadStateNotLoad"
         self._replacement = replacement
         self._fail_on_same = fail_on_same
+        self._strict = strict
         self._specs = specs
         self._existing = self._hook.describe_indexes(self._collection)
         self._plan = self._make_plan()
         for name in self._plan.existing:
-            task.log.info("%s/%s already exists", self._collection, rest.text.sanitize_text(name, 255))
+            hook.log.info("%s/%s already exists", self._collection, rest.text.sanitize_text(name, 255))
 
-    def create(self, *, reread: bool) -> list[IndexDescription]:
+    def create(self, *, reread: bool = False) -> list[IndexDescription]:
         """
         Create missing indexes; return a description of each one, in the order of the specs.
 
@@ -69,7 +69,7 @@ class IndexCreation:
         missing = bool(self._plan.to_create)
         if missing:
             texts = (f"{self._collection}/{spec.name}: {spec}" for spec in self._plan.to_create)
-            self._task.log.info("Creating index %s", ", ".join(texts))
+            self._hook.log.info("Creating index %s", ", ".join(texts))
             self._create_missing()
         if missing or reread:
             try:
@@ -85,7 +85,7 @@ class IndexCreation:
             found = [self._plan.existing[s.name] for s in self._plan.specs]
         plan = self._plan.with_names(found)
         try:
-            warnings = plan.read_back(found, strict=self._task.strict)
+            warnings = plan.read_back(found, strict=self._strict)
         except rest.errors.IndexMismatchError as error:
             if self._replacement is not None and missing:
                 if not all(self._is_accepted(spec, type_in_params=True) for spec in self._plan.to_create):
@@ -94,7 +94,7 @@ class IndexCreation:
                 self._replacement.mark_rejected(plan.to_create)
             raise
         for warning in warnings:
-            self._task.log.warning("the server did not build this: %s", warning)
+            self._hook.log.warning("the server did not build this: %s", warning)
         return found
 
     def _make_plan(self) -> IndexPlan:
@@ -151,50 +151,3 @@ class IndexCreation:
         if not all(spec.named for spec in self._plan.specs):  # the server has chosen a name
             return self._plan.find(self._hook.describe_indexes(self._collection))
         return [self._hook.send(rest.indexes.describe(self._collection, s.name))[0] for s in self._plan.specs]
-
-
-def wait_until_built(
-    task: CreateIndexOperator | CreateCollectionOperator,
-    hook: MilvusHook,
-    state: ResumeState,
-    found: list[IndexDescription],
-    *,
-    min_rows: int = 0,
-    flushed_rows: int | None = None,
-) -> None:
-    """
-    Wait for indexes, if the task should; then their descriptions are in ``state.results["built"]``.
-
-    :param found: what was read back when they were created
-    :param flushed_rows: rows at a flush, 0 if unknown; None: there was none
-    """
-    names = tuple(description.index_name for description in found)
-    condition = waiting.IndexesBuilt(task.collection_name, names, min_rows=min_rows, flushed_rows=flushed_rows)
-    state.results["read_back"] = [description.as_json() for description in found]
-    seen = condition.judge(found)
-    if isinstance(seen, waiting.Done):
-        state.results["built"] = seen.result
-    elif task.wait_for_completion:
-        # Descriptions from before the flush took effect are useless.
-        initial = seen if flushed_rows is None else None
-        wait_for(task, hook, state, "built", condition.after(found), initial_result=initial)
-    else:
-        state.results["built"] = [description.as_json() for description in found]
-
-
-def raise_if_replaced(collection: str, results: dict[str, Any]) -> None:
-    """
-    Check that the indexes that were waited for are those that were read back before.
-
-    :param results: of the task's waits; without ``built``, if that is not what was asked for
-    :raises IndexMismatchError: if somebody else has replaced one of them meanwhile
-    """
-    lines = []
-    for before, after in zip(results.get("read_back", ()), results["built"], strict=False):
-        differences = operators._replace.spec_of(before).compare(rest.indexes.IndexDescription(**after)).differences
-        if differences:
-            lines.append(f"{collection}/{rest.text.sanitize_text(before['index_name'], 255)}: {', '.join(differences)}")
-    if lines:
-        del results["built"]
-        text = "; ".join(lines)
-        raise rest.errors.IndexMismatchError(text, cause=f"somebody else's index is there ({text})", hint=ONE_AT_A_TIME)
