@@ -28,8 +28,7 @@ def describe(alias: str, *, database: str | None = None) -> Call[str]:
 
 def list_(collection: str | None = None, *, database: str | None = None) -> Call[list[str]]:
     """List the aliases of a collection; None: those of the whole database."""
-    body = build_body(database, collectionName=collection)
-    return Call("aliases/list", body, parse_names)
+    return Call("aliases/list", build_body(database, collectionName=collection), parse_names)
 
 
 def drop(alias: str, *, database: str | None = None) -> Call[None]:

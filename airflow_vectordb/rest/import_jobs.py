@@ -101,12 +101,12 @@ def create(
 
 def describe(job_id: str, *, database: str | None = None) -> Call[ImportJob]:
     """Return the progress of a job (Milvus 2.5 and later; :func:`get_progress` before)."""
-    return Call("jobs/import/describe", build_body(database, jobId=job_id), _job)
+    return Call("jobs/import/describe", build_body(database, jobId=job_id), lambda a: _parse(a.data))
 
 
 def get_progress(job_id: str, *, database: str | None = None) -> Call[ImportJob]:
     """Return the progress of a job, over the path of Milvus 2.4."""
-    return Call("jobs/import/get_progress", build_body(database, jobId=job_id), _job)
+    return Call("jobs/import/get_progress", build_body(database, jobId=job_id), lambda a: _parse(a.data))
 
 
 def list_(collection: str | None = None, *, database: str | None = None) -> Call[list[ImportJob]]:
@@ -118,10 +118,6 @@ def list_(collection: str | None = None, *, database: str | None = None) -> Call
         return [_parse(item) for item in records]
 
     return Call("jobs/import/list", build_body(database, collectionName=collection), read)
-
-
-def _job(answer: Answer) -> ImportJob:
-    return _parse(answer.data)
 
 
 def _parse(data: Mapping[str, Any]) -> ImportJob:

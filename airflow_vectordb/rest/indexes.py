@@ -30,8 +30,7 @@ def create(
     :param type_in_params: see :meth:`~airflow_vectordb.rest.index.spec.IndexSpec.body`
     """
     items = [spec.body(type_in_params=type_in_params) for spec in as_list("specs", specs, "specs")]
-    body = build_body(database, collectionName=collection, indexParams=items)
-    return Call("indexes/create", body, parse_none)
+    return Call("indexes/create", build_body(database, collectionName=collection, indexParams=items), parse_none)
 
 
 def describe(collection: str, index_name: str, *, database: str | None = None) -> Call[list[IndexDescription]]:

@@ -12,10 +12,9 @@ from math import inf
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
+from airflow_vectordb.rest.notation import DEEPEST
 from airflow_vectordb.rest.spelling import article, is_nothing, show
 
-#: Lists and mappings within each other: nobody writes more.
-_DEEPEST = 20
 _INT64 = 2**63
 _TOO_LARGE = "is too large: numbers of 64 bits are what servers take"
 #: What is a number when servers write it as a text: spelt as Python and Go spell it.
@@ -80,8 +79,8 @@ def _plain(value: Any, depth: int = 0) -> Any:
         return value
     if isinstance(value, str):
         return str(value)
-    if depth > _DEEPEST:
-        raise ValueError(f"is nested more than {_DEEPEST} deep")
+    if depth > DEEPEST:
+        raise ValueError(f"is nested more than {DEEPEST} deep")
     if isinstance(value, Mapping):
         return {str(key): _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

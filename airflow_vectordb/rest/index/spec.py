@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb.rest.errors import InvalidParametersError
+from airflow_vectordb.rest.http.call import build_body
 from airflow_vectordb.rest.index.parsing import ParsedParams, parse
 from airflow_vectordb.rest.index.types import (
     ALL_METRICS,
@@ -153,16 +154,15 @@ class IndexSpec:
         :param type_in_params: whether ``params.index_type`` is among them. Most clients leave it out; and Milvus
             decides by the text of ``params`` whether an index that is asked for again is the same
         """
-        body: dict[str, Any] = {"fieldName": self.field_name}
-        if self.named:
-            body["indexName"] = self.name
-        if self.metric_type:
-            body["metricType"] = self.metric_type
-        body["indexType"] = self.index_type
-        body["params"] = {**({"index_type": self.index_type} if type_in_params else {}), **self.params}
         texts = {key: format_value(value) for key, value in self.params.items()}
-        body["indexConfig"] = {"index_type": self.index_type, **texts}
-        return body
+        return build_body(
+            fieldName=self.field_name,
+            indexName=self.name if self.named else None,
+            metricType=self.metric_type or None,
+            indexType=self.index_type,
+            params={**({"index_type": self.index_type} if type_in_params else {}), **self.params},
+            indexConfig={"index_type": self.index_type, **texts},
+        )
 
     def compare(self, existing: IndexDescription) -> Comparison:
         """

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_vectordb.rest.collections import Collection, Field, Function
+from airflow_vectordb.rest.http.call import build_body
 from airflow_vectordb.rest.index.types import FIELD_KINDS, SCALAR
 
 #: Types of an array's elements.
@@ -64,17 +65,15 @@ class FieldSpec:
 
     def body(self) -> dict[str, Any]:
         """Build the field as requests have it."""
-        body: dict[str, Any] = {"fieldName": self.name, "dataType": self.type}
-        body |= {key: True for name, key in FLAGS.items() if getattr(self, name)}
-        if self.element_type:
-            body["elementDataType"] = self.element_type
-        if self.params:
-            body["elementTypeParams"] = dict(self.params)
-        if self.default is not None:
-            body["defaultValue"] = self.default
-        if self.description:
-            body["description"] = self.description
-        return body
+        return build_body(
+            fieldName=self.name,
+            dataType=self.type,
+            elementDataType=self.element_type or None,
+            elementTypeParams=dict(self.params) or None,
+            defaultValue=self.default,
+            description=self.description or None,
+            **{key: True for name, key in FLAGS.items() if getattr(self, name)},
+        )
 
 
 @dataclass(frozen=True)
@@ -121,17 +120,14 @@ class SchemaSpec:
 
     def body(self) -> dict[str, Any]:
         """Build the ``schema`` of ``collections/create``."""
-        body: dict[str, Any] = {
-            "autoID": self.auto_id,
-            "enableDynamicField": self.enable_dynamic_field,
-            "fields": [item.body() for item in self.fields],
+        return build_body(
+            autoID=self.auto_id,
+            enableDynamicField=self.enable_dynamic_field,
+            fields=[item.body() for item in self.fields],
+            functions=[function.body() for function in self.functions] or None,
+            description=self.description or None,
             **self.extra,
-        }
-        if self.functions:
-            body["functions"] = [function.body() for function in self.functions]
-        if self.description:
-            body["description"] = self.description
-        return body
+        )
 
     def as_collection(self, name: str) -> Collection:
         """Return the collection as a server will describe it, to check index parameters against it."""
