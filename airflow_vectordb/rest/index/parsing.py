@@ -13,7 +13,6 @@ from airflow_vectordb.rest.index.types import (
     INDEX_PROPERTIES,
     INDEX_TYPES,
     LIST_PARAMS,
-    NAMES_ONLY,
     PARAM_KINDS,
     SEARCH_PARAMS,
 )
@@ -32,7 +31,6 @@ _KEYS = {
 _WORDS = {key: name for key, name in _KEYS.items() if key in ("indextype", "metrictype")}
 #: What a description of an index, as the tasks return it, has beside those.
 _DESCRIPTION_KEYS = frozenset({"collectionname", "state", "totalrows", "indexedrows", "pendingrows", "failreason"})
-_TYPE_NAMES = (*INDEX_TYPES, *NAMES_ONLY)
 _PARAM_NAMES = frozenset(map(normalize_key, (*SEARCH_PARAMS, *PARAM_KINDS)))
 TOO_DEEP = "index_params is nested too deeply"
 
@@ -134,9 +132,7 @@ class _IndexReader(Reader):
         params = self._merge_params(given, flat)
         index_type = self.text(params.pop("indexType", None), "indexType") or AUTOINDEX
         metric = self.text(params.pop("metricType", None), "metricType")
-        if index_type.upper() in map(str.upper, NAMES_ONLY):
-            self.warn(f"index type {index_type.upper()!r} is one of Milvus 3.0")
-        index_type = self.word(index_type, "index type", _TYPE_NAMES) or index_type
+        index_type = self.word(index_type, "index type", INDEX_TYPES) or index_type
         metric = self.word(metric, "metric", ALL_METRICS) or metric
         params = self._check_params(params, index_type)
         if field_name is None:

@@ -145,13 +145,13 @@ INDEX_TYPES: Mapping[str, Mapping[str, Kind]] = {
     # Milvus takes no parameters but the metric; Zilliz Cloud takes a build level.
     AUTOINDEX: {"build_level": ANY, **_JSON_PATH},
     **{name: params for types in _TYPES_BY_KIND.values() for name, params in types.items()},
+    # Of Milvus 3.0; no more than the names is known here.
+    "FAISS": {},
+    "PATTERN": {},
 }
 
 #: Index type -> kinds of fields that it is for; AUTOINDEX takes what the server lets it.
 INDEX_KINDS: Mapping[str, tuple[str, ...]] = {name: kinds for kinds, types in _TYPES_BY_KIND.items() for name in types}
-
-#: Types of Milvus 3.0 of which no more than the name is known here.
-NAMES_ONLY = ("FAISS", "PATTERN")
 
 #: Properties that any index may have; they change how it is loaded, not what it is.
 INDEX_PROPERTIES: Mapping[str, Kind] = {

@@ -85,20 +85,15 @@ def check_field(field: FieldSpec, tried: Collection[str] = ()) -> Iterable[str]:
 
 
 def _problems_of_keys(field: FieldSpec) -> Iterable[str]:
-    if field.is_primary:
-        if field.type not in _KEY_TYPES:
-            yield f"a primary key is an Int64 or a VarChar, not {article(field.type)}"
-        if field.nullable:
-            yield "a primary key cannot be nullable"
-        if field.default is not None:
-            yield "a primary key cannot have a default value"
-        if field.is_partition_key:
-            yield "a primary key cannot be the partition key"
-    if field.is_partition_key:
-        if field.type not in _KEY_TYPES:
-            yield f"a partition key is an Int64 or a VarChar, not {article(field.type)}"
-        if field.nullable:
-            yield "a partition key cannot be nullable"
+    for is_one, what in ((field.is_primary, "a primary key"), (field.is_partition_key, "a partition key")):
+        if is_one and field.type not in _KEY_TYPES:
+            yield f"{what} is an Int64 or a VarChar, not {article(field.type)}"
+        if is_one and field.nullable:
+            yield f"{what} cannot be nullable"
+    if field.is_primary and field.default is not None:
+        yield "a primary key cannot have a default value"
+    if field.is_primary and field.is_partition_key:
+        yield "a primary key cannot be the partition key"
 
 
 def check_schema(schema: SchemaSpec) -> Iterable[str]:
