@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SCHEME = "milvus"
 #: Names and URIs of assets are stored, and visible to everyone.
-NO_SECRETS = "user and password have no place in an asset of Milvus: leave out what stands before the @ of its host"
+NO_SECRETS = "a Milvus asset must not contain user and password: remove everything before the @ of its host"
 #: Hosts whose default port is that of https.
 _CLOUD = tuple(CLOUD_CONSOLES)
 
@@ -70,7 +70,7 @@ def asset_uri(host: str, port: int | None, database: str | None, collection: str
         raise ValueError(NO_SECRETS)
     parts = urlsplit(given if "://" in given else f"//{given}")
     if not parts.hostname or not collection:
-        raise ValueError(f"an asset of Milvus needs a host and a collection, not {host!r} and {collection!r}")
+        raise ValueError(f"a Milvus asset needs a host and a collection, not {host!r} and {collection!r}")
     if port is None:
         # In the hook's order: the URL's port, the scheme's, Milvus's.
         port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)

@@ -152,7 +152,7 @@ def _announcement(uri: str, token: str | None, *, shown: bool, takes_time: bool)
     return "\n".join(
         [
             f"Milvus REST API v2: {uri} (REST only, no gRPC: pymilvus cannot connect)",
-            f"What it can do is listed at {uri}/docs. Ctrl-C stops it.",
+            f"Its operations are listed at {uri}/docs. Ctrl-C stops it.",
             *pace,
             "",
             f"The Airflow connection, as a variable{whose}:",
@@ -172,7 +172,7 @@ def _add_check(commands: Any) -> None:
     parser = commands.add_parser(
         "check",
         help="whether an Airflow connection works, and what tasks could do with it",
-        description="Check an Airflow connection: where it leads to, the server's version, inferred from its paths, "
+        description="Check an Airflow connection: the server's version, inferred from its paths, "
         "the database, privileges by trying calls that only read, and whether Airflow's triggerer is alive. Nothing is "
         "changed. The exit status is 1 if something failed; a warning does not fail the check.",
     )

@@ -24,7 +24,7 @@ DEFAULT_WAIT_TIMEOUT = 24 * 3600.0
 #: Seconds after the deadline at which Airflow itself ends a deferred task, if no triggerer does.
 DEFER_TIMEOUT_MARGIN = 120.0
 #: Advice if no triggerer is running.
-START_A_TRIGGERER = "Start one (`airflow triggerer`): without it nothing wakes this task before its time is over."
+START_A_TRIGGERER = "Start one (`airflow triggerer`): without it, this task does not resume before it times out."
 
 
 @dataclass

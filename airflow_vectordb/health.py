@@ -37,7 +37,7 @@ def _judge(health: Any) -> str:
     # Without its database, Airflow reports everything as unhealthy.
     if status == "healthy" or health["metadatabase"]["status"] != "healthy":
         return ""
-    return f"{status}, last heartbeat {seen}" if seen else "none has ever been there"
+    return f"{status}, last heartbeat {seen}" if seen else "none has ever run"
 
 
 def _api_servers() -> list[str]:

@@ -246,7 +246,7 @@ class MilvusTaskMixin(_Task):
         try:
             emit_asset_events(self.outlets, hook, context, collection or self.collection_name, extra)
         except Exception as error:  # noqa: BLE001
-            self.log.warning("The work is done; Airflow could not be told of it, as assets and lineage: %s", error)
+            self.log.warning("The work is done, but assets and lineage could not be reported to Airflow: %s", error)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -77,7 +77,7 @@ def read_patiently(pauses: Sequence[float]) -> Generator[Sleep | None, Any, Conn
         try:
             return fields_of((yield None))
         except AirflowNotFoundException as error:
-            text = f"{error}. Airflow also says so while its database is away"
+            text = f"{error}. Airflow also reports this while its database is down"
         line = "still no connection" if text == reported else text
         yield Sleep(pause, logging.WARNING, f"{line}; trying again in {duration(pause)}")
         reported = text
@@ -194,7 +194,7 @@ def _oddities(connection: AnyConnection) -> Iterator[str]:
         yield f"its type should be {CONNECTION_TYPE!r}, not {kind!r}: only that one has the form and the Test button"
     console = str(extra.get("console_url") or "")
     if console and not console.lower().startswith(("http://", "https://")):
-        yield "extra 'console_url' makes no link: it has to begin with http:// or https://"
+        yield "extra 'console_url' is not a link: it must begin with http:// or https://"
     if "@" in console:
         yield "user and password in extra 'console_url' are left out of links"
     known = [field.name for field in EXTRA_FIELDS]

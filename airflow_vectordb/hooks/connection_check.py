@@ -144,5 +144,5 @@ def _triggerer() -> Finding:
     if problem is None:
         return Finding("triggerer", "warning", "not known: Airflow's API server was not reached from here")
     if problem:
-        return Finding("triggerer", "warning", f"not alive ({problem}): tasks with deferrable=True would not go on")
+        return Finding("triggerer", "warning", f"not alive ({problem}): tasks with deferrable=True would not resume")
     return Finding("triggerer", "ok", "alive")

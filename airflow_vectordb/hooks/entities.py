@@ -175,8 +175,8 @@ class EntityMethods(HookBase):
             if sorted(keys, key=_order) != keys or (last is not None and _order(keys[0]) <= _order(last)):
                 with translate_errors():
                     raise rest.errors.UnexpectedError(
-                        f"the rows of {collection_name} do not come in the order of {key.name}",
-                        hint="Read them by query with an offset, or by filters of your own.",
+                        f"the rows of {collection_name} are not returned in the order of {key.name}",
+                        hint="Use query with an offset, or with your own filters.",
                     )
             yield page
             last = keys[-1]

@@ -229,7 +229,7 @@ class IngestMethods(HookBase):
                 return
             if before == set(keys):
                 raise rest.errors.UnexpectedError(
-                    f"{len(keys)} rows are there after their deletion", hint="See Milvus's log."
+                    f"{len(keys)} rows still exist after their deletion", hint="See Milvus's log."
                 )
             before = set(keys)
             yield from _parts(keys, limit)

@@ -65,7 +65,7 @@ class BadRows:
         if self._most is not None and self._count > self._most:
             self.write()
             raise InvalidParametersError(
-                [f"{self._count:,} rows cannot be sent, and max_bad_rows is {self._most:,}; the last: {bad}"], "rows"
+                [f"{self._count:,} rows cannot be sent, but max_bad_rows is {self._most:,}; the last: {bad}"], "rows"
             )
 
     def warn(self, collection: str, skipped: int) -> None:

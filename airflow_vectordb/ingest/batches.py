@@ -140,7 +140,7 @@ class Batcher:
                     except orjson.JSONEncodeError as error:
                         problems = [_unencodable(checked, error)]
                     if len(encoded) > MAX_ROW_BYTES:
-                        problems = [f"{len(encoded):,} bytes, and one request may have {MAX_ROW_BYTES:,}"]
+                        problems = [f"{len(encoded):,} bytes, but a request may have at most {MAX_ROW_BYTES:,}"]
                 if problems:
                     self._on_bad_row(BadRow(source.name, position + 1, tuple(problems), number))
                     seen += 1

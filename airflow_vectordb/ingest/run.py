@@ -157,7 +157,7 @@ def ingest(
                 # All rows have to be written again.
                 save(replace(done, source=0, row=0, reserved=_ALL, rows=0, batches=0, skipped=0, size=0).as_json())
                 raise ConflictError(
-                    "rows that came are not there any more",
+                    "rows that were written no longer exist",
                     cause="Another task replaces the same documents, and has deleted these rows",
                     hint="A retry writes them.",
                     transient=True,
@@ -210,7 +210,7 @@ def _problems_of_replacing(collection: Collection, document_field: str | None, m
         return []
     problems = _problems_of_field(collection, "replace_documents", document_field)
     if mode == "upsert":
-        problems.append("replace_documents inserts where the server makes the keys: leave mode out")
+        problems.append("replace_documents inserts rows if the server generates the keys: omit mode")
     if collection.load == "LoadStateNotLoad":
         problems.append(
             "replace_documents deletes by filter, which Milvus does in loaded collections only: load it first"
@@ -298,7 +298,7 @@ def _checked_progress(
         return progress
     sent = progress.rows or progress.reserved
     if sent and target.mode == "insert" and not target.has_keys and target.key_field is None:
-        hint = f"{progress.rows:,} rows are written; delete them, then ingest in a new run (key_field= would tell)"
+        hint = f"{progress.rows:,} rows are written; delete them, then ingest in a new run (or set key_field)"
         raise InvalidParametersError([*changes, hint], "retry of an ingest")
     _log.warning("%s: starting over from the first row", "; ".join(changes))
     return replace(fresh, reserved=_ALL if sent else 0)

@@ -59,7 +59,7 @@ def stage(
     checkers = [RowChecker(collection, field_mapping, is_text=source.is_text) for source in sources]
     problems = problems_of_sources(sources, checkers)
     if collection.raw.get("structArrayFields") or collection.raw.get("structFields"):
-        problems.append("an array of structs has no column here: stage_to= is for collections without one")
+        problems.append("arrays of structs cannot be staged: stage_to is for collections without them")
     if problems:
         raise InvalidParametersError(problems, f"rows for collection {collection.name!r}")
     done = _where_to_begin(sources, progress)

@@ -317,7 +317,7 @@ class Writer:
                     # The client retries idempotent calls, but not inserts.
                     if mode != "insert" or not error.transient or doubtful:
                         raise
-                    _log.warning("%s Whether the rows arrived is not known", error)
+                    _log.warning("%s It is unknown whether the rows arrived", error)
                     self._sleep(1.0)  # the server may still be processing them
                     doubtful = True
                 else:
@@ -340,7 +340,7 @@ class Writer:
         if self._target.doubles_are_stale:
             return "insert", rows
         if self._target.key_field is None:
-            _log.warning("%d rows are sent again and may be there twice: key_field= tells them apart", len(rows))
+            _log.warning("%d rows are sent again and may exist twice: key_field= would prevent that", len(rows))
             return "insert", rows
         written = self._written(sender, self._target.key_field, rows)
         return "insert", EncodedRows(row for row, there in zip(rows, written, strict=True) if not there)

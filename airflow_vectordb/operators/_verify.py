@@ -60,7 +60,7 @@ class Verification:
             error = rest.errors.MilvusError(
                 f"{'; '.join(self._failed)} (all figures: {json.dumps(self._figures, default=str)})",
                 cause=f"{self._failed[0]}{more}",
-                hint="Give readers another collection.",
+                hint="Do not give it readers.",
             )
             raise error.with_context(where=task.error_location(self._hook, task.describe_target()))
         task.emit_asset_events(self._hook, context, {"verified": self._figures})
@@ -95,7 +95,7 @@ class Verification:
             self._failed.append("no row could be sampled")
         elif found < self._task.min_recall * len(rows):
             self._failed.append(
-                f"{found:,} of {len(rows):,} sampled rows find themselves among the first {self._task.k}, "
+                f"{found:,} of {len(rows):,} sampled rows are found among the first {self._task.k}, "
                 f"fewer than min_recall={self._task.min_recall:g}"
             )
 

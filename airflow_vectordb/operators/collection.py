@@ -176,7 +176,7 @@ class VerifyCollectionOperator(MilvusOperator):
     :param queries: a list of ``{"vector": […], "ids": […]}``, vectors and the keys of their nearest rows; or JSON of
         it, or the name of a ``.json`` file beside the DAG. Templated.
     :param k: hits of each search
-    :param min_recall: minimum share of sampled rows that find themselves, and of known answers among the hits
+    :param min_recall: minimum share of sampled rows that are found, and of known answers among the hits
     :param anns_field: the vector field; None: the first one that fits. Templated.
     :param search_params: ``searchParams`` of the searches, for example ``{"params": {"ef": 64}}``
     :param check: your own function, called with the hook and the collection's name. The task fails if it raises or
@@ -294,7 +294,7 @@ class LoadCollectionOperator(_LoadingOperator):
             hook.load(self.collection_name, partitions, wait=False)
         except rest.errors.IndexNotFoundError as error:
             raise error.with_context(
-                cause=f"a vector field is without an index in {self.collection_name!r}",
+                cause=f"a vector field has no index in {self.collection_name!r}",
                 hint="Create it first (CreateIndexOperator).",
             ) from error.__cause__
 

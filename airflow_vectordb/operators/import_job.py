@@ -148,7 +148,7 @@ class ImportOperator(WaitingOperator):
         kept = self.retry_state(context, "import", state)
         earlier = (kept.get() or {}).get("result")
         if earlier is not None:
-            self.log.info("An earlier try has imported the files, and Airflow did not get its result")
+            self.log.info("An earlier try has imported the files, but Airflow did not get its result")
             self.emit_asset_events(hook, context, {"import": earlier})
             return dict(earlier)
         with self.error_context(hook, self.describe_target()):

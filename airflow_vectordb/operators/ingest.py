@@ -154,14 +154,14 @@ class IngestOperator(MilvusOperator):
         if (self.rows is None) == (self.source is None):
             problems.append("pass either rows or source")
         if inspect.isgenerator(self.rows):
-            problems.append("rows is a generator, which only one try could read: give the function that makes it")
+            problems.append("rows is a generator, which only one try could read: pass the function that creates it")
         if self.mode is not None:
             problems += check_choice("mode", self.mode, Mode)
         problems += check_choice("on_bad_row", self.on_bad_row, OnBadRow)
         if self.on_bad_row == "fail" and (self.max_bad_rows is not None or self.bad_rows_path is not None):
             problems.append('max_bad_rows and bad_rows_path are for on_bad_row="skip"')
         if self.documents is not None and self.replace_documents is None:
-            problems.append("documents are for replace_documents, the name of their field")
+            problems.append("documents requires replace_documents, the name of their field")
         problems += check_range("batch_bytes", self.batch_bytes, 1, MAX_BATCH_BYTES)
         problems += check_range("batch_rows", self.batch_rows, 1)
         problems += check_range("max_in_flight", self.max_in_flight, 1, 64)
@@ -176,7 +176,7 @@ class IngestOperator(MilvusOperator):
             result = self._ingest(hook, context, kept, progress)
             kept.finish(result)
         else:
-            self.log.info("An earlier try has done this, and Airflow did not get its result:")
+            self.log.info("An earlier try has done this, but Airflow did not get its result:")
         self.log.info(
             "%s: %s rows in %s batches, %.1f MB, %.1f s; %s rows skipped",
             self.collection_name,

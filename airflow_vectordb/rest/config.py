@@ -86,7 +86,7 @@ class MilvusConfig:
 
     def serialize(self) -> Any:
         """Refuse to be serialized as an XCom, for which Airflow calls this: the token would be readable."""
-        raise TypeError("a MilvusConfig holds a token, and so it can be no task's result: return its url or database")
+        raise TypeError("a MilvusConfig contains the token, so a task must not return it: return its url or database")
 
     def redact(self, text: str) -> str:
         """Remove the token from a text, since servers may repeat it."""
@@ -99,7 +99,7 @@ class MilvusConfig:
 
 def _url_problems(url: str) -> list[str]:
     if "@" in url:  # without quoting it: the text before @ may be a secret
-        return ["user and password belong into login and password of the connection, not into the host or URL"]
+        return ["user and password belong in login and password of the connection, not into the host or URL"]
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

@@ -19,7 +19,7 @@ def host_problem(host: str) -> str | None:
         try:
             IPv6Address(host)
         except AddressValueError:
-            return "it is no IPv6 address"
+            return "it is not an IPv6 address"
         return None
     if not host.isascii():
         import idna
@@ -27,7 +27,7 @@ def host_problem(host: str) -> str | None:
         try:
             host = idna.encode(host, uts46=True).decode()
         except idna.IDNAError:
-            return "no name of a host is written like that"
+            return "no host name is written like that"
     labels = host.lower().removesuffix(".").split(".")
     if "" in labels:
         return "it has an empty part"
@@ -36,7 +36,7 @@ def host_problem(host: str) -> str | None:
     if len(".".join(labels)) > 253:
         return "it is longer than 253 characters"
     if not all(re.fullmatch(r"[a-z0-9_-]+", label) for label in labels):
-        return "it has characters that no name of a host has"
+        return "it has characters that host names cannot have"
     return None
 
 
@@ -82,13 +82,13 @@ def read_proxy(given: str) -> Proxy:
         raise _unusable("a proxy begins with http:// or https://")
     login, _, address = rest.rpartition("@")
     if re.search(r"[/?#\\\s]", login):
-        raise _unusable("in user and password, signs like # and / are written as %23 and %2F")
+        raise _unusable("in user and password, characters like # and / are written as %23 and %2F")
     found = re.fullmatch(r"(?:\[([^\[\]]*)\]|([^\[\]:/?#\\]*))(?::([0-9]*))?/?", address)
     if found is None or (found[3] and not 1 <= int(found[3][:6]) <= 65535):
         raise _unusable("it has to be http://host:port, or http://user:password@host:port with # and / as %23 and %2F")
     host = found[2] if found[1] is None else found[1]
     if host_problem(host) or (found[1] is not None) is not (":" in host):
-        raise _unusable("the host is no name or address of a host")
+        raise _unusable("the host is not a host name or address")
     port = f":{int(found[3])}" if found[3] else ""
     user, _, password = login.partition(":")
     authorization = None

@@ -175,7 +175,7 @@ class TestBadRows:
         assert hook.ingest("docs", data, on_bad_row="skip", max_bad_rows=3)["skipped"] == 3
         assert "docs: 3 rows skipped, bad_rows_path= writes all to a file; the first of this try: rows" in caplog.text
         with pytest.raises(
-            AirflowFailException, match=r"3 rows cannot be sent, and max_bad_rows is 2; the last: rows, row 6"
+            AirflowFailException, match=r"3 rows cannot be sent, but max_bad_rows is 2; the last: rows, row 6"
         ):
             hook.ingest("docs", data, on_bad_row="skip", max_bad_rows=2)
 

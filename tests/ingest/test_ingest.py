@@ -79,7 +79,7 @@ def test_without_such_a_field_rows_in_flight_may_be_there_twice_and_the_log_says
     milvus = Milvus(iter([None, "after"]), key="doc")
     run_until_done(milvus, AUTO, auto_rows(6), max_rows=2, max_in_flight=1)
     assert len(milvus.rows) == 8
-    assert "2 rows are sent again and may be there twice: key_field= tells them apart" in caplog.text
+    assert "2 rows are sent again and may exist twice: key_field= would prevent that" in caplog.text
 
 
 def test_rows_are_batched_by_number_and_by_bytes() -> None:

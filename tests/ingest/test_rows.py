@@ -168,7 +168,7 @@ def test_null_and_missing_are_fine_where_the_schema_allows_them() -> None:
 def test_a_key_that_the_server_makes_is_refused_in_an_insert_and_wanted_in_an_upsert() -> None:
     auto = described(AUTO_ID, VECTOR)
     assert RowChecker(auto).check({"id": 1, "vector": [1, 2, 3, 4]})[1] == [
-        "id: the server makes the keys of this collection"
+        "id: the server generates the keys of this collection"
     ]
     assert RowChecker(auto, with_auto_ids=True).check({"vector": [1, 2, 3, 4]})[1] == ["id: missing"]
 

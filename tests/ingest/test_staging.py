@@ -157,7 +157,7 @@ def test_columns_that_do_not_fit_and_structs_are_refused_first() -> None:
     with pytest.raises(InvalidParametersError, match="vector: missing"):
         stage([ArrowData(pyarrow.table({"id": [1]}))], collection, lambda number: io.BytesIO(), BadRows())
     collection.raw["structArrayFields"] = [{"name": "clips"}]  # type: ignore[index]
-    with pytest.raises(InvalidParametersError, match="array of structs"):
+    with pytest.raises(InvalidParametersError, match="arrays of structs"):
         staged(collection, [])
 
 

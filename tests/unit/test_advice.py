@@ -117,7 +117,7 @@ def test_something_else_is_wrong(
             (
                 "load",
                 answer,
-                "a vector field is without an index in 'docs'. Create it first (CreateIndexOperator).",
+                "a vector field has no index in 'docs'. Create it first (CreateIndexOperator).",
             )
             for answer in (
                 error(700, "index not found[collection=docs]"),

@@ -258,7 +258,7 @@ def test_everything_is_said_at_once() -> None:
         ({"rows": [], "mode": "replace"}, "mode must be 'upsert' or 'insert'"),
         ({"rows": [], "on_bad_row": "ignore"}, "on_bad_row must be 'fail' or 'skip'"),
         ({"rows": [], "max_bad_rows": 3}, 'max_bad_rows and bad_rows_path are for on_bad_row="skip"'),
-        ({"rows": [], "documents": ["a"]}, "documents are for replace_documents"),
+        ({"rows": [], "documents": ["a"]}, "documents requires replace_documents"),
         ({"rows": [], "batch_rows": 0}, "batch_rows must be an integer from 1"),
         ({"rows": [], "allow_missing": "no"}, "allow_missing must be True or False"),
         ({"rows": [], "min_rows": -1}, "min_rows must be a number of rows"),

@@ -106,7 +106,7 @@ def test_a_uri_round_trips() -> None:
     [
         ({}, "host is empty"),
         ({"host": "ftp://h"}, "http:// or https://"),
-        ({"host": "https://root:secret-77@h"}, "belong into login and password"),
+        ({"host": "https://root:secret-77@h"}, "belong in login and password"),
         ({"host": "https://h?x=1"}, "query"),
         ({"host": "http://h:99999"}, "not a URL"),
         ({"host": "a b"}, "host name"),

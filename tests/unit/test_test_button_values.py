@@ -36,7 +36,7 @@ class TestValues:
             ({"extra": {"retries": -2}}, f"{LABELS['retries']} (extra `retries`) must be 0 or more, not -2"),
             ({"extra": {"verify": "flase"}}, f"{LABELS['verify']} (extra `verify`) must be true, false or the path"),
             ({"server": "h:1", "port": 2}, "the host names the port 1, and the port is 2: leave one of them out"),
-            ({"server": "http://ada:s3cret-Lovelace@h"}, "belong into login and password"),
+            ({"server": "http://ada:s3cret-Lovelace@h"}, "belong in login and password"),
         ],
     )
     def test_one_that_is_wrong(self, operating: Operating, fields: dict[str, Any], words: str) -> None:

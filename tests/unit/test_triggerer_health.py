@@ -75,7 +75,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     [
         (said("healthy"), ""),
         (said("unhealthy"), f"unhealthy, last heartbeat {BEAT}"),
-        (said(None, None), "none has ever been there"),
+        (said(None, None), "none has ever run"),
         (said("unhealthy", database="unhealthy"), ""),
         (b"<html>", None),
         (b"", None),
