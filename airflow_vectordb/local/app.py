@@ -22,7 +22,7 @@ from fastapi.responses import PlainTextResponse, Response
 from starlette.requests import ClientDisconnect
 
 import airflow_vectordb
-from airflow_vectordb.local.body import decode, json_schema, read
+from airflow_vectordb.local.body import json_schema, read
 from airflow_vectordb.local.endpoints import (
     access,
     aliases,
@@ -146,7 +146,7 @@ def _handler(endpoint: Endpoint, engine: Engine, pool: ThreadPoolExecutor) -> Ca
 def _work(endpoint: Endpoint, engine: Engine, headers: dict[str, str], raw: bytes) -> tuple[int, int, bytes]:
     """Everything that takes time, in a worker thread: reading JSON, the work, writing JSON."""
     try:
-        request: Any = read(endpoint.request, decode(raw))
+        request: Any = read(endpoint.request, endpoint.decode(raw))
         database = getattr(request, "db_name", "") or headers.get("db-name", "") or "default"
         # Milvus makes them numbers unless it is asked not to, in one of Go's words for it.
         as_numbers = headers.get("accept-type-allow-int64") not in ("0", "f", "F", "FALSE", "False", "false")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_vectordb.local.body import Int32, optional, required
+from airflow_vectordb.local.body_rows import decode_rows
 from airflow_vectordb.local.endpoints.bodies import CollectionNameReq
 from airflow_vectordb.local.endpoints.table import Answer, RequestContext, endpoint
 from airflow_vectordb.local.engine import rows
@@ -101,7 +102,7 @@ def _columns(spec: CollectionSpec, request: CollectionDataReq, *, with_ids: bool
     return rows.encode(spec, request.data, with_ids=with_ids, partial=partial)
 
 
-@endpoint("entities/insert", CollectionDataReq, limiter=(200,))
+@endpoint("entities/insert", CollectionDataReq, limiter=(200,), decode=decode_rows)
 def insert(context: RequestContext, request: CollectionDataReq) -> Answer:
     """Insert rows."""
     spec = context.engine.collections.spec(context.database, request.collection_name)
@@ -112,7 +113,7 @@ def insert(context: RequestContext, request: CollectionDataReq) -> Answer:
     return {"cost": 0, "data": {"insertCount": done.count, "insertIds": shown_ids(context, done.ids)}}
 
 
-@endpoint("entities/upsert", CollectionDataReq, limiter=(200,))
+@endpoint("entities/upsert", CollectionDataReq, limiter=(200,), decode=decode_rows)
 def upsert(context: RequestContext, request: CollectionDataReq) -> Answer:
     """Insert rows, in place of those with the same keys."""
     spec = context.engine.collections.spec(context.database, request.collection_name)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
+from airflow_vectordb.local.body import decode
 from airflow_vectordb.local.engine.base import Engine
 from airflow_vectordb.local.engine.names import check_name
 from airflow_vectordb.local.errors import ApiError, rejected
@@ -43,6 +44,7 @@ class Endpoint:
     :param action: does it, and returns what the answer holds besides ``code``; None for no data.
     :param limiter: the codes of what Milvus's limiter looks up before the call is made. When that does not exist, the
         answer is the limiter's, and has its code.
+    :param decode: decodes the JSON of its body.
     """
 
     path: str
@@ -50,6 +52,7 @@ class Endpoint:
     summary: str
     action: Action[Any]
     limiter: tuple[int, ...]
+    decode: Callable[[bytes], Any]
 
     def answer(self, context: RequestContext, body: Any) -> Answer:
         try:
@@ -65,12 +68,14 @@ class Endpoint:
             raise
 
 
-def endpoint(path: str, request: type[T], *, limiter: tuple[int, ...] = ()) -> Callable[[Action[T]], Action[T]]:
+def endpoint(
+    path: str, request: type[T], *, limiter: tuple[int, ...] = (), decode: Callable[[bytes], Any] = decode
+) -> Callable[[Action[T]], Action[T]]:
     """Enter a function into the table; the first line of its docstring is the summary. See :class:`Endpoint`."""
 
     def enter(action: Action[T]) -> Action[T]:
         summary = (action.__doc__ or "").strip().splitlines()[0]
-        ENDPOINTS[path] = Endpoint(path, cast("type[Any]", request), summary, action, limiter)
+        ENDPOINTS[path] = Endpoint(path, cast("type[Any]", request), summary, action, limiter, decode)
         return action
 
     return enter

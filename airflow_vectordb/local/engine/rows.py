@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from airflow_vectordb.local.body_rows import plain
 from airflow_vectordb.local.engine.literals import float64, go_integer
 from airflow_vectordb.local.engine.messages import schema_pb2
 from airflow_vectordb.local.engine.model import SCALAR_SLOTS, TYPE_NUMBERS, CollectionSpec, FieldSpec
@@ -65,7 +66,7 @@ def encode(spec: CollectionSpec, rows: Sequence[dict[str, Any]], *, with_ids: bo
         if partial and not entry.is_primary and not any(entry.name in row for row in rows):
             continue
         columns.append(_column(entry, [_value(entry, row, partial) for row in rows]))
-    extras = [{key: value for key, value in row.items() if key not in wanted} for row in rows]
+    extras = [{key: plain(value) for key, value in row.items() if key not in wanted} for row in rows]
     if spec.dynamic:
         columns.append(_meta_column(extras))
     elif any(extras):
@@ -83,7 +84,7 @@ def _value(entry: FieldSpec, row: dict[str, Any], partial: bool) -> Any:
             if entry.type in ("VarChar", "JSON") and not (partial and entry.name not in row):
                 return ""
             raise bad_row(f"the field {entry.name} has no value, it is neither nullable nor has it a default")
-    return value
+    return value if entry.type == "FloatVector" else plain(value)
 
 
 def _meta_column(extras: Iterable[dict[str, Any]]) -> Any:
@@ -133,8 +134,9 @@ def _packed(entry: FieldSpec, value: Any) -> bytes:
 def _float_vectors(entry: FieldSpec, vectors: list[Any]) -> Any:
     """Return vectors as an array of float32, a row each."""
     flat = float_rows(entry.dim, vectors)
-    if flat is None:
-        flat = np.array(_number_lists(entry, vectors), dtype=np.float64)
+    if flat is not None:
+        return flat
+    flat = np.array(_number_lists(entry, list(map(plain, vectors))), dtype=np.float64)
     # Checked in double precision: a cast of 1e300 to float32 would warn and give infinity.
     most = np.finfo(np.float32).max
     if flat.size and not -most <= flat.min() <= flat.max() <= most:

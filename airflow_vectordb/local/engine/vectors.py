@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from airflow_vectordb.local.body_rows import Numbers, plain
 from airflow_vectordb.local.engine.model import FieldSpec
 
 PACKED = {
@@ -60,19 +61,24 @@ def numbers(value: Any) -> list[int | float]:
 
 
 def float_rows(dim: int, vectors: list[Any]) -> Any:
-    """Return lists of numbers as an array of float64, a row each; None where not all are lists of ``dim`` numbers."""
-    if not set(map(type, vectors)) <= {list}:
+    """Return lists of numbers as an array of float32, a row each; None where not all are lists of ``dim`` such."""
+    if not set(map(type, vectors)) <= {list, Numbers}:
         return None
-    flat: Any = np.empty((len(vectors), dim))
-    pack_into = struct.Struct(f"{dim}d").pack_into
+    pack = struct.Struct(f"{dim}f").pack
     try:
-        for row, vector in zip(flat, vectors, strict=True):
-            pack_into(row, 0, *vector)
+        packed = [vector.floats if type(vector) is Numbers else pack(*vector) for vector in vectors]
     except (struct.error, OverflowError):
+        return None
+    if any(len(floats) != 4 * dim for floats in packed):
+        return None
+    flat = np.frombuffer(b"".join(packed), np.float32).reshape(len(vectors), dim)
+    most = np.finfo(np.float32).max
+    # What is out of range is infinite here, or was rounded to the last number within.
+    if flat.size and not -most < flat.min() <= flat.max() < most:
         return None
     # This takes booleans for the numbers that they could be.
     doubtful = np.flatnonzero(((flat == 0) | (flat == 1)).any(axis=1))
-    return None if any(bool in map(type, vectors[row]) for row in doubtful) else flat
+    return None if any(bool in map(type, plain(vectors[row])) for row in doubtful) else flat
 
 
 def float_array(flat: Any) -> bytes:
