@@ -54,7 +54,8 @@ class IndexReplacement:
         self._task = task
         self._hook = hook
         self._state = state
-        self._collection = ""
+        #: The collection's own name, from :meth:`begin` on.
+        self.collection = ""
         self._memory = task.retry_state(context, "replace", state)
 
     def begin(self, collection: str) -> None:
@@ -63,7 +64,7 @@ class IndexReplacement:
 
         :param collection: its own name, not an alias: that could lead elsewhere when the task is retried
         """
-        self._collection = collection
+        self.collection = collection
         original = self._recall()
         if original is not None and original.collection != collection:
             self._task.log.warning("An earlier try was about %s, which gets back what it had", original.collection)
@@ -77,11 +78,11 @@ class IndexReplacement:
             self._write_down(released, [])
 
     def _released_by_others(self) -> list[str] | None:
-        released: list[str] | None = self._note(self._collection).read()
+        released: list[str] | None = self._note(self.collection).read()
         if released is not None:
             self._task.log.warning(
                 "Another task has released %s to replace an index, and has not loaded it yet: this one will, too",
-                self._collection,
+                self.collection,
             )
         return released
 
@@ -89,22 +90,22 @@ class IndexReplacement:
         """Release the collection if it is loaded, and drop indexes, given as name -> description and reason."""
         loaded = self._loaded()
         if loaded is not None:
-            self._note(self._collection).write(loaded)
+            self._note(self.collection).write(loaded)
         released = self._released_by_others() if loaded is None else loaded
         self._write_down(released, [description for description, _ in to_drop.values()])
         if loaded is not None:
-            self._task.log.info("Releasing %s, to load it again later", self._collection)
-            self._hook.send(rest.collections.release(self._collection))
+            self._task.log.info("Releasing %s, to load it again later", self.collection)
+            self._hook.send(rest.collections.release(self.collection))
             self._state.results.pop("released", None)
-            wait_for(self._task, self._hook, self._state, "released", waiting.CollectionReleased(self._collection))
+            wait_for(self._task, self._hook, self._state, "released", waiting.CollectionReleased(self.collection))
         for description, why in to_drop.values():
             self._drop(description, why)
 
     def _drop(self, planned: IndexDescription, why: str) -> None:
         name = planned.index_name
-        shown = f"{self._collection}/{rest.text.sanitize_text(name, 255)}"
+        shown = f"{self.collection}/{rest.text.sanitize_text(name, 255)}"
         try:
-            (found, *_) = self._hook.send(rest.indexes.describe(self._collection, name))
+            (found, *_) = self._hook.send(rest.indexes.describe(self.collection, name))
             lines = spec_of(planned.as_json()).compare(found).differences
             if planned.state == "Failed" != found.state:
                 lines += (f"state: {rest.text.sanitize_text(found.state, 100)}",)
@@ -116,7 +117,7 @@ class IndexReplacement:
                     transient=True,
                 )
             self._task.log.info("Dropping %s (%s)", shown, why)
-            self._hook.send(rest.indexes.drop(self._collection, name))
+            self._hook.send(rest.indexes.drop(self.collection, name))
         except rest.errors.IndexNotFoundError:
             self._task.log.info("%s is gone already", shown)
         except rest.errors.MilvusError as error:
@@ -185,7 +186,7 @@ class IndexReplacement:
     # What is remembered -----------------------------------------------------------------------------------------------
 
     def _write_down(self, loaded: list[str] | None, dropped: list[IndexDescription]) -> None:
-        before = self._recall() or _Original(self._collection, None, [])
+        before = self._recall() or _Original(self.collection, None, [])
         # The earlier try's observation counts: after a kill nothing is loaded, and the present index may be its own.
         known = {_place(index) for index in before.indexes}
         added = [index for index in (description.as_json() for description in dropped) if _place(index) not in known]
@@ -223,12 +224,12 @@ class IndexReplacement:
         """Return what is loaded: None: nothing; empty: the whole collection; else the partitions."""
 
         def is_loaded(names: tuple[str, ...] = ()) -> bool:
-            state = self._hook.send(rest.collections.load_state(self._collection, names)).state
+            state = self._hook.send(rest.collections.load_state(self.collection, names)).state
             return state in ("LoadStateLoaded", "LoadStateLoading")
 
         if not is_loaded():
             return None
-        names = self._hook.send(rest.partitions.list_(self._collection))
+        names = self._hook.send(rest.partitions.list_(self.collection))
         if len(names) < 2 or is_loaded(tuple(names)):
             return []
         return [name for name in names if is_loaded((name,))]

@@ -116,7 +116,10 @@ class CreateIndexOperator(WaitingOperator):
                         "Rows that were inserted and are not sealed are in no index yet: flush=True seals them first"
                     )
                 flushed = state.results.get("flushed")
-                wait_until_built(self, hook, state, found, min_rows=min_rows, flushed_rows=flushed)
+                collection = self.collection_name if replacement is None else replacement.collection
+                wait_until_built(
+                    self, hook, state, found, collection=collection, min_rows=min_rows, flushed_rows=flushed
+                )
         with self.error_context(hook, self.describe_target()):
             raise_if_replaced(self.collection_name, state.results)
             if replacement is not None:
@@ -174,11 +177,14 @@ class CreateIndexOperator(WaitingOperator):
         specs = rest.index.plan.resolve_all(specs, described)
         for warning in (warning for spec in specs for warning in spec.warnings):
             self.log.warning(warning)
+        collection = self.collection_name
         if replacement is not None:
-            replacement.begin(hook._own_name(described))
+            # An alias may move meanwhile; what is released and dropped in one collection is not created in another.
+            collection = hook._own_name(described)
+            replacement.begin(collection)
         creation = hooks.index_creation.IndexCreation(
             hook,
-            self.collection_name,
+            collection,
             described,
             specs,
             replacement=replacement,
@@ -217,6 +223,7 @@ def wait_until_built(
     state: ResumeState,
     found: list[IndexDescription],
     *,
+    collection: str | None = None,
     min_rows: int = 0,
     flushed_rows: int | None = None,
 ) -> None:
@@ -224,10 +231,12 @@ def wait_until_built(
     Wait for indexes, if the task should; then their descriptions are in ``state.results["built"]``.
 
     :param found: what was read back when they were created
+    :param collection: its name; None: the task's
     :param flushed_rows: rows at a flush, 0 if unknown; None: there was none
     """
     names = tuple(description.index_name for description in found)
-    condition = waiting.IndexesBuilt(task.collection_name, names, min_rows=min_rows, flushed_rows=flushed_rows)
+    name = collection or task.collection_name
+    condition = waiting.IndexesBuilt(name, names, min_rows=min_rows, flushed_rows=flushed_rows)
     state.results["read_back"] = [description.as_json() for description in found]
     seen = condition.judge(found)
     if isinstance(seen, waiting.Done):
