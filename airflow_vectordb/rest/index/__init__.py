@@ -1,4 +1,4 @@
-"""Index parameters: read, checked, planned, compared."""
+"""Index parameters: parsing, checks, planning, comparison."""
 
 from __future__ import annotations
 

@@ -58,9 +58,9 @@ class IndexDescription(Result):
     @property
     def covered_rows(self) -> int | None:
         """
-        Rows with nothing left to do for this index; None when the server does not say.
+        Rows with no work left for this index; None if the server does not report it.
 
-        They are in it, or in segments that are searched without one.
+        They are in the index, or in segments that are searched without one.
         """
         if self.total_rows is None or self.pending_rows is None:
             return self.indexed_rows
@@ -79,7 +79,7 @@ def parse_description(item: Mapping[str, Any]) -> IndexDescription:
     :raises ValueError: when it cannot be read
     """
     params = {str(pair["key"]): pair.get("value") for pair in item.get("indexParams") or ()}
-    # What the request had under "params" is there as one JSON text, its own index_type and metric_type included.
+    # The request's "params" are returned as a JSON text, including index_type and metric_type in it.
     nested = params.pop("params", None)
     if isinstance(nested, str) and nested:
         try:
@@ -89,10 +89,10 @@ def parse_description(item: Mapping[str, Any]) -> IndexDescription:
     if not isinstance(nested, dict):
         nested = {}
     index_type = str(item.get("indexType") or params.get("index_type") or "")
-    if index_type.upper() != AUTOINDEX:  # Milvus builds what is said in params, whatever is said beside them
+    if index_type.upper() != AUTOINDEX:  # Milvus uses the values in params if others are given next to them
         index_type = str(nested.get("index_type") or index_type)
     metric = str(nested.get("metric_type") or item.get("metricType") or params.get("metric_type") or "")
-    # Properties that were altered later are beside the parameters; empty: not set.
+    # Properties that were altered later are next to the parameters; empty: not set.
     params = {**nested, **params}
     for key in INDEX_PROPERTIES:
         if item.get(key) not in (None, ""):
@@ -102,7 +102,7 @@ def parse_description(item: Mapping[str, Any]) -> IndexDescription:
         index_name=str(item["indexName"]),
         field_name=str(item["fieldName"]),
         index_type=index_type,
-        metric_type="" if metric.upper() == "NONE" else metric,  # some engines' word for a scalar index's
+        metric_type="" if metric.upper() == "NONE" else metric,  # some engines' value for scalar indexes
         state=str(item.get("indexState") or ""),
         total_rows=None if total is None else int(total),
         indexed_rows=None if indexed is None else int(indexed),

@@ -1,4 +1,4 @@
-"""Index parameters as users write them: parsed as far as possible, with everything that is wrong reported together."""
+"""Parsing of users' index parameters, as far as possible, with all problems reported together."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _KEYS = {
 }
 #: Those of them that may also be among the build parameters.
 _WORDS = {key: name for key, name in _KEYS.items() if key in ("indextype", "metrictype")}
-#: What a description of an index, as the tasks return it, has beside those.
+#: Further keys of the descriptions that tasks return.
 _DESCRIPTION_KEYS = frozenset({"collectionname", "state", "totalrows", "indexedrows", "pendingrows", "failreason"})
 _PARAM_NAMES = frozenset(map(normalize_key, (*SEARCH_PARAMS, *PARAM_KINDS)))
 TOO_DEEP = "index_params is nested too deeply"
@@ -38,7 +38,7 @@ TOO_DEEP = "index_params is nested too deeply"
 @dataclass
 class ParsedParams(Parsed):
     """
-    What was parsed of a user's index parameters.
+    The result of parsing index parameters.
 
     :param indexes: those whose field is known, by their position, those with :attr:`problems` included; each has the
         fields of ``spec.IndexSpec``
@@ -48,7 +48,7 @@ class ParsedParams(Parsed):
 
 
 def parse(raw: Any, *, allow_unknown: bool = False) -> ParsedParams:
-    """Parse what a user gave as index parameters, as far as possible."""
+    """Parse index parameters, as far as possible."""
     parsed = ParsedParams()
     reader = Reader(parsed)
     try:
@@ -69,7 +69,7 @@ def parse(raw: Any, *, allow_unknown: bool = False) -> ParsedParams:
 
 
 def _items(raw: Any, reader: Reader) -> list[Any]:
-    """Return the indexes within a text, a list, a request body or a mapping, each as it was given."""
+    """Return the indexes in a text, a list, a request body or a mapping, each as given."""
     try:
         value = read_given(raw, "index_params")
     except UnreadableTextError as error:
@@ -80,12 +80,12 @@ def _items(raw: Any, reader: Reader) -> list[Any]:
         if "indexparams" not in keys:
             return [value]
         inner = value[keys["indexparams"]]
-        if "fieldname" in keys and not isinstance(inner, list | tuple):  # as pymilvus's create_index has it
+        if "fieldname" in keys and not isinstance(inner, list | tuple):  # as in pymilvus's create_index
             beside = {key: one for key, one in value.items() if key != keys["indexparams"]}
             return [{**inner, **beside}] if isinstance(inner, Mapping) else [{"params": inner, **beside}]
         return _items(reader.unwrap(value, "indexParams"), reader)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        # The elements may be texts too: one file for each index.
+        # Elements may also be texts: one file per index.
         return [one for item in value for one in (_items(item, reader) if isinstance(item, str) else [item])]
     if value is None:
         reader.refuse("index_params is None: it names no index to create")
@@ -101,7 +101,7 @@ def _items(raw: Any, reader: Reader) -> list[Any]:
 class _IndexReader(Reader):
     """Reads one index."""
 
-    #: Whether it is what a task has returned: a server has accepted it before.
+    #: Whether it is a task's result, which a server has accepted before.
     _is_description = False
 
     def read(self, raw: Any) -> dict[str, Any] | None:
@@ -151,7 +151,7 @@ class _IndexReader(Reader):
         """Merge the build parameters of all places, and the type and the metric, which may be among them."""
         inner = self.mapping(given.get("params"), "params")
         places = {
-            "params.params": self.mapping(inner.pop("params", None), "params.params"),  # as pymilvus has them
+            "params.params": self.mapping(inner.pop("params", None), "params.params"),  # as in pymilvus
             "params": inner,
             "indexConfig": self.mapping(given.get("indexConfig"), "indexConfig"),
             "the index itself": {**flat, **{key: given[key] for key in _WORDS.values() if key in given}},
@@ -192,7 +192,7 @@ class _IndexReader(Reader):
                 continue
             if key not in known and (not key.startswith(FAMILIES) or near_miss(key, known)):
                 if self._is_description and meant == AUTOINDEX:
-                    continue  # servers describe what they chose, and accept none of it
+                    continue  # servers describe the parameters that they chose, but do not accept them
                 self._unknown_param(key, meant, known)
                 kind = PARAM_KINDS.get(key)
             if key in checked:
@@ -207,7 +207,7 @@ class _IndexReader(Reader):
         elsewhere = key in PARAM_KINDS
         if key in SEARCH_PARAMS and index_type:
             self.refuse_unless_allowed(f"{key!r} is a parameter of searches, and none{of}")
-        elif index_type == AUTOINDEX and elsewhere and not key.startswith("bm25_"):  # of the scores, not of the index
+        elif index_type == AUTOINDEX and elsewhere and not key.startswith("bm25_"):  # parameters of scores
             self.refuse_unless_allowed(f"AUTOINDEX takes no build parameters, but {key!r} is given: name an index type")
         elif index_type and elsewhere:
             self.unknown(f"{key!r} is no parameter{of} that is known here")

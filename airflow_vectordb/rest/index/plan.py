@@ -1,4 +1,4 @@
-"""What has to be done so that the indexes that are asked for exist: decided without I/O."""
+"""Plans what to do so that the requested indexes exist, without I/O."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_vectordb.rest import collections
 
 _ARROW = "(existing -> requested)"
-#: What to do about another index in place of the one that is asked for.
+#: Advice if another index exists in place of the requested one.
 _REPLACE = 'Set if_exists="replace", or drop it first.'
 _NO_FIELD = re.compile(r"json index must specify|only supports? vector data type|non-exist field|field not found", re.I)
 
@@ -34,7 +34,7 @@ _NO_FIELD = re.compile(r"json index must specify|only supports? vector data type
 @dataclass(frozen=True)
 class IndexPlan:
     """
-    How to get from the indexes that exist to those that are asked for.
+    How to get from the existing indexes to the requested ones.
 
     :param specs: what is asked for, in the user's order, each with the name that its index has or will have
     :param existing: descriptions of those that exist, surely the same, by name
@@ -51,15 +51,15 @@ class IndexPlan:
 
     @property
     def to_create(self) -> list[IndexSpec]:
-        """What the one create call asks for; empty when nothing is missing."""
+        """The indexes in the create call; empty if none is missing."""
         return [spec for spec in self.specs if spec.name not in self.existing]
 
     def unverified_requests(self) -> Iterator[tuple[IndexSpec, list[bool]]]:
         """
-        Yield the unverified indexes to ask for one by one, after the call for :attr:`to_create` was refused.
+        Yield the unverified indexes to request one by one, after the call for :attr:`to_create` was refused.
 
-        Milvus takes an index for the same if the text of its parameters is. A server that describes no parameters may
-        so have the very index, made by a client that writes them otherwise; a request in its words is a no-op then.
+        Milvus compares the text of an index's parameters. A server that describes no parameters may have the same
+        index, created by a client that writes them differently; a request in that spelling is then a no-op.
 
         :return: spec, and the values of ``type_in_params`` to try: if one of these calls is accepted, it is the same
         """
@@ -83,7 +83,7 @@ class IndexPlan:
 
     def find(self, described: Sequence[IndexDescription]) -> list[IndexDescription]:
         """
-        Find the indexes that were asked for by what they are on: the server may have chosen their names.
+        Find the requested indexes by their fields, since the server may have chosen their names.
 
         :return: a description for each of :attr:`specs`, in their order
         :raises IndexNotFoundError: when one of them does not exist
@@ -97,13 +97,13 @@ class IndexPlan:
         return found
 
     def with_names(self, found: Sequence[IndexDescription]) -> IndexPlan:
-        """Return the plan with the names that the indexes were given."""
+        """Return the plan with the indexes' actual names."""
         named = [replace(spec, index_name=d.index_name) for spec, d in zip(self.specs, found, strict=True)]
         return replace(self, specs=tuple(named))
 
     def explain(self, error: MilvusError, fields: Sequence[str] = ()) -> MilvusError:
         """
-        Word the failure of the create call.
+        Return the create call's error with an explanation.
 
         :return: the error to raise: with the differences, if they are what the server refuses
         """
@@ -120,7 +120,7 @@ class IndexPlan:
             return mismatch
         missing = [spec.field_name for spec in self.to_create if spec.field_name not in fields]
         if fields and missing and not error.transient and _NO_FIELD.search(error.message):
-            # A collection with dynamic fields takes any name for a key of theirs, and misses something else then.
+            # With dynamic fields, any name is a valid key, and the error is about something else.
             guesses = (f"no field {name!r} in {self.collection}{suggest(name, fields)}" for name in missing)
             hint = "A dynamic key needs json_path and json_cast_type."
             error = error.with_context(cause="; ".join(guesses), hint=hint)
@@ -131,7 +131,7 @@ class IndexPlan:
 
     def read_back(self, found: Sequence[IndexDescription], *, strict: bool) -> list[str]:
         """
-        Check what was built against what was asked for.
+        Compare the built indexes with the requested ones.
 
         :param strict: whether AUTOINDEX in place of another index type is an error
         :return: warnings, for people
@@ -145,7 +145,7 @@ class IndexPlan:
                 different.append(_differs(self.collection, spec.name, comparison.differences))
             elif comparison.substituted:
                 substituted.append(f"{self.collection}/{spec.name}: AUTOINDEX in place of {spec.index_type}")
-        if strict and substituted:  # Zilliz Cloud does so with every vector index
+        if strict and substituted:  # as Zilliz Cloud does with every vector index
             raise IndexMismatchError("; ".join(different + substituted), hint="Ask for AUTOINDEX, or set strict=False.")
         if different:
             raise IndexMismatchError(
@@ -155,21 +155,21 @@ class IndexPlan:
 
 
 def is_conflict(error: MilvusError) -> bool:
-    """Return whether a server surely refused an index because there is another one, and for no other reason."""
-    # The code has changed from release to release, the words hardly.
+    """Return whether a server refused an index certainly because another one exists."""
+    # The code has changed between releases, the message hardly.
     words = ("distinct index", "multiple indexes on same field")
     return not error.transient and (isinstance(error, ConflictError) or any(w in error.message for w in words))
 
 
 def is_in_use(error: MilvusError) -> bool:
-    """Return whether a server refused to drop an index because its collection is loaded, and for no other reason."""
+    """Return whether a server refused to drop an index certainly because its collection is loaded."""
     refused = isinstance(error, BadRequestError | UnexpectedError | UnsupportedError) and not error.transient
     return refused and re.search(r"\b(loaded|release)\b", error.message, re.IGNORECASE) is not None
 
 
 def resolve_all(specs: Iterable[IndexSpec], collection: collections.Collection) -> list[IndexSpec]:
     """
-    Resolve specs against their collection.
+    Resolve specs against the collection.
 
     :raises InvalidParametersError: with everything that does not fit, in all of them
     """
@@ -194,7 +194,7 @@ def plan_indexes(
     drop_others: bool = False,
 ) -> IndexPlan:
     """
-    Compare the indexes that are asked for with those that exist.
+    Compare the requested indexes with the existing ones.
 
     :param fail_on_same: whether an index that exists already is an error, even if it is the same
     :param drop_others: whether to drop an index that is in the way on its field, or whose build failed, rather than to
@@ -242,7 +242,7 @@ def plan_indexes(
 
 
 def _at_same_place(spec: IndexSpec, described: Sequence[IndexDescription]) -> IndexDescription | None:
-    # A field has at most one index; a JSON field one for each path in it.
+    # A field has at most one index; a JSON field one per path.
     candidates = [d for d in described if index_place(d.field_name, d.params) == spec.place]
     return next((d for d in candidates if d.index_name == spec.name), candidates[0] if candidates else None)
 

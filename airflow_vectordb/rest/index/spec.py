@@ -1,4 +1,4 @@
-"""The index that is asked for: the body that requests it, and how it differs from one that exists."""
+"""A requested index: the request's body, and its differences from an existing index."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     from airflow_vectordb.rest.collections import Collection, Field
     from airflow_vectordb.rest.index.description import IndexDescription
 
-#: Problems that are reported: whoever has more has given something else.
+#: The maximum number of reported problems.
 _MOST_PROBLEMS = 50
-#: The field in which Milvus keeps what rows have beside the fields of the schema.
+#: The field in which Milvus stores dynamic fields.
 _DYNAMIC = "$meta"
 #: A field within an array of structs.
 _IN_STRUCT = re.compile(r"(?P<struct>[^\[\]]+)\[[^\[\]]+\]")
-#: The keys of a path in a JSON field, as ``meta["a"]['b']``.
+#: The keys of a path in a JSON field, such as ``meta["a"]['b']``.
 _KEYS_OF_PATH = re.compile(r"\[\s*['\"]?([^\[\]'\"]*)['\"]?\s*\]|([^\[\]]+)")
 
 
 @dataclass(frozen=True)
 class Comparison:
     """
-    How an index that exists compares to one that is asked for; lines as ``M: 16 -> 32`` (existing -> asked for).
+    The comparison of an existing index with a requested one; lines such as ``M: 16 -> 32`` (existing -> requested).
 
     :param differences: what surely differs
     :param unverifiable: what may differ, and only the server knows: asking for the index again is a no-op if it is the
@@ -59,17 +59,17 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """Whether it surely is the index that is asked for."""
+        """Whether it certainly is the requested index."""
         return not self.differences and not self.unverifiable
 
 
 @dataclass(frozen=True)
 class IndexSpec:
     """
-    One index that is asked for.
+    A requested index.
 
-    Make it with :meth:`parse`, or :func:`parse_index_params` for several; then :meth:`resolve` it against the
-    collection, which fills in what depends on the field.
+    Create it with :meth:`parse`, or several with :func:`parse_index_params`; then :meth:`resolve` it against the
+    collection, which adds what depends on the field.
 
     :param field_name: the field to index
     :param index_name: None: the field's name, or one that the server chooses where that is no name for an index; an
@@ -104,17 +104,17 @@ class IndexSpec:
 
     @property
     def name(self) -> str:
-        """The name that the index gets when it is created, if it is :attr:`named`."""
+        """The name of the index when it is created, if it is :attr:`named`."""
         return self.index_name or self.field_name
 
     @property
     def named(self) -> bool:
-        """Whether :attr:`name` is asked for: a name that was given is; a field's only where each Milvus takes it."""
+        """Whether :attr:`name` is requested: given, or the field's name if every Milvus accepts it."""
         return self.index_name is not None or NAME.fullmatch(self.field_name) is not None
 
     @property
     def place(self) -> tuple[str, ...]:
-        """What the index is on: see :func:`index_place`."""
+        """The field or path of the index: see :func:`index_place`."""
         return index_place(self.field_name, self.params)
 
     def resolve(self, collection: Collection) -> IndexSpec:
@@ -145,11 +145,11 @@ class IndexSpec:
 
     def body(self, *, type_in_params: bool = True) -> dict[str, Any]:
         """
-        Build the element of ``indexParams`` that asks for this index.
+        Build the element of ``indexParams`` that requests this index.
 
-        A server reads only the spellings of its time, silently ignores the others, and builds AUTOINDEX when it finds
-        none that it knows. So all three are in the body: ``indexConfig`` (to spring 2024, values as strings),
-        ``params.index_type`` (from 2.4), ``indexType`` (from 2.4.14 and 2.5).
+        A server reads only the spellings of its version, silently ignores others, and builds AUTOINDEX if it finds
+        none. So the body contains all three: ``indexConfig`` (to spring 2024, values as strings), ``params.index_type``
+        (from 2.4), ``indexType`` (from 2.4.14 and 2.5).
 
         :param type_in_params: whether ``params.index_type`` is among them. Most clients leave it out; and Milvus
             decides by the text of ``params`` whether an index that is asked for again is the same
@@ -166,9 +166,9 @@ class IndexSpec:
 
     def compare(self, existing: IndexDescription) -> Comparison:
         """
-        Compare with an index that exists.
+        Compare with an existing index.
 
-        Parameters that were not asked for are not compared: servers add some of their own.
+        Parameters that were not requested are not compared, since servers add some.
         """
         differences: list[str] = []
         unverifiable: list[str] = []
@@ -184,7 +184,7 @@ class IndexSpec:
         if types[0] != types[1]:
             line = f"index_type: {existing.index_type} -> {self.index_type}"
             (unverifiable if AUTOINDEX in types else differences).append(line)
-        # Other cases of a key are the same key, unless they are others of this type: HNSW_PQ has an M and an m.
+        # Keys are case-insensitive, unless the type has both spellings: HNSW_PQ has an M and an m.
         own = INDEX_TYPES.get(self.index_type, {})
         in_lower_case = {key.lower(): value for key, value in existing.params.items() if key not in own}
         for key, value in self.params.items():
@@ -200,11 +200,11 @@ class IndexSpec:
     def _may_exist_in(self, collection: Collection) -> bool:
         """Return whether the field may exist although the description does not list it."""
         if collection.enable_dynamic_field and any(key.startswith("json_") for key in self.params):
-            return True  # a key of the dynamic field, which the schema cannot name
+            return True  # a key of the dynamic field, which is not in the schema
         struct = _IN_STRUCT.fullmatch(self.field_name)
         if struct is None:
             return False
-        # Milvus 2.6 lists no fields of struct arrays; a server that lists some lists all of that struct.
+        # Milvus 2.6 lists no fields of struct arrays; a server that lists any lists all of a struct.
         return not any(f.name.startswith(f"{struct['struct']}[") for f in collection.fields)
 
     def _misfits(self, target: Field, function: str | None) -> Iterable[str]:

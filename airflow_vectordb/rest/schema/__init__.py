@@ -1,4 +1,4 @@
-"""Schemas of collections: read, checked, compared with what exists, proposed from data."""
+"""Schemas of collections: parsing, checks, comparison with existing ones, proposals from data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a collection that exists differs from the one that is asked for, and what of that can be altered in place."""
+"""Differences between an existing collection and a requested one, and which of them can be altered in place."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _GROWING = ("max_length", "max_capacity")
 @dataclass(frozen=True)
 class Difference:
     """
-    One thing that differs.
+    A difference.
 
     :param text: as ``title: VarChar(256) -> VarChar(512)``: what is there -> what is asked for
     :param alter: makes the call that alters it in place; None: there is none
@@ -43,10 +43,10 @@ def compare(
     name: str, spec: SchemaSpec, existing: Collection, properties: Mapping[str, Any] | None = None
 ) -> list[Difference]:
     """
-    Compare a collection that exists with what is asked for.
+    Compare an existing collection with a requested one.
 
-    What the server's description does not mention is not compared, nor are texts for people, nor properties that are
-    not asked for: servers add some of their own.
+    Not compared: what the server's description lacks, descriptions for people, and properties that were not requested,
+    since servers add some.
 
     :return: what differs; empty: it is the same
     """
@@ -111,7 +111,7 @@ def _compare_field(name: str, field: FieldSpec, there: FieldSpec, raw: Mapping[s
 
 
 def _growth(name: str, field: FieldSpec, there: FieldSpec) -> Callable[[], Call[None]] | None:
-    """Return what makes the call that makes a field's values larger; None if it is more than that."""
+    """Return a function that creates the call to enlarge a field's limits; None if other changes are needed."""
     if (field.type, field.element_type) != (there.type, there.element_type) or is_vector(field.type):
         return None
     sizes = {key: value for key, value in field.params.items() if key in _GROWING and value != there.params.get(key)}

@@ -1,4 +1,4 @@
-"""Schemas as users write them: read as far as possible, with everything that is wrong reported together."""
+"""Parsing of users' schemas, as far as possible, with all problems reported together."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def _keys(*names: str, **others: str) -> dict[str, str]:
     return {**{normalize_key(name): name for name in names}, **others}
 
 
-#: Fields of arrays of structs: sent as they are.
+#: Fields of arrays of structs, sent unchanged.
 _PASSED_ON = ("structFields", "structArrayFields")
-# The server ignores keys that it does not know, so a misspelt one must not get there.
+# The server ignores unknown keys, so misspelt ones must not be sent.
 _SCHEMA_KEYS = _keys("autoID", "enableDynamicField", "fields", "functions", "description", "name", *_PASSED_ON)
 FIELD_KEYS = _keys(
     *("fieldName", "dataType", "elementDataType", "elementTypeParams", "defaultValue", "description", "autoID"),
@@ -43,7 +43,7 @@ _FUNCTION_KEYS = _keys(
     inputfields="inputFieldNames",
     outputfields="outputFieldNames",
 )
-#: What a description by the server has beside them.
+#: Further keys of the server's descriptions.
 _DESCRIPTION_KEYS = _keys(
     *("aliases", "collectionID", "collectionName", "consistencyLevel", "indexes", "load"),
     *("partitionsNum", "properties", "shardsNum"),
@@ -58,7 +58,7 @@ _PARAM_NAMES = {normalize_key(name): name for name in FIELD_PARAMS} | {"mmapenab
 @dataclass
 class ParsedSchema(Parsed):
     """
-    What was parsed of a user's schema.
+    The result of parsing a schema.
 
     :param spec: the schema; None: nothing could be made of it
     """
@@ -68,7 +68,7 @@ class ParsedSchema(Parsed):
 
 def parse_schema(raw: Any, *, allow_unknown: bool = False) -> SchemaSpec:
     """
-    Read and check a schema.
+    Parse and check a schema.
 
     :raises InvalidParametersError: with everything that is wrong
     """
@@ -80,7 +80,7 @@ def parse_schema(raw: Any, *, allow_unknown: bool = False) -> SchemaSpec:
 
 def read_schema(raw: Any, *, allow_unknown: bool = False) -> ParsedSchema:
     """
-    Read a schema as far as possible, and check it.
+    Parse a schema as far as possible, and check it.
 
     :param raw: a mapping with ``fields`` in the spelling of the API, of pymilvus or of a description by the server; a
         text with that in JSON or YAML; a whole request body with a ``schema`` in it; or pymilvus's ``CollectionSchema``
@@ -96,7 +96,7 @@ def read_schema(raw: Any, *, allow_unknown: bool = False) -> ParsedSchema:
 
 
 def read_quick(dimension: Any) -> ParsedSchema:
-    """Read the schema that the server's quick setup makes: ``id``, ``vector``, and whatever else a row has."""
+    """Return the schema of the server's quick setup: ``id``, ``vector``, and dynamic fields."""
     vector = {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": dimension}}
     key = {"fieldName": "id", "dataType": "Int64", "isPrimary": True}
     return read_schema({"enableDynamicField": True, "fields": [key, vector]})
@@ -113,7 +113,7 @@ def _read(raw: Any, reader: Reader) -> SchemaSpec | None:
     spec = SchemaSpec(
         tuple(one for one, _ in known),
         tuple(spec for number, item in enumerate(functions) if (spec := _function(item, number, reader))),
-        # The server reads it beside the fields only.
+        # The server reads it only next to the fields.
         _flag(given, "autoID", reader) or any(automatic for _, automatic in known),
         _flag(given, "enableDynamicField", reader),
         str(given.get("description") or ""),
@@ -160,12 +160,12 @@ def _list(given: Mapping[str, Any], key: str, reader: Reader) -> Sequence[Any]:
 
 
 def _field(raw: Any, number: int, reader: Reader) -> tuple[FieldSpec, bool] | None:
-    """Return a field, and whether the server makes its values."""
+    """Return a field, and whether the server generates its values."""
     if not isinstance(raw, Mapping):
         words = f"fields[{number}] must be a mapping, not {describe_value(raw)}"
         reader.refuse(words, malformed=not is_later(raw))
         return None
-    # As pymilvus's add_field has them, parameters may stand beside the type.
+    # As in pymilvus's add_field, parameters may be next to the type.
     names = {key: normalize_key(str(key)) for key in raw}
     beside = {key for key, name in names.items() if name in _MEANT or (_param_name(key) and name not in FIELD_KEYS)}
     named = next((raw[key] for key, name in names.items() if FIELD_KEYS.get(name) == "fieldName"), None)
@@ -179,7 +179,7 @@ def _field(raw: Any, number: int, reader: Reader) -> tuple[FieldSpec, bool] | No
     name = reader.text(given.get("fieldName"), "fieldName", required=True)
     data_type = _type(given, "dataType", DATA_TYPES, reader, required=True)
     element = given.get("elementDataType")
-    if getattr(element, "name", element) in ("", "None", "NONE"):  # what descriptions of other types have
+    if getattr(element, "name", element) in ("", "None", "NONE"):  # as in descriptions of other types
         given["elementDataType"] = None
     element = _type(given, "elementDataType", DATA_TYPES, reader)
     params = _params(given.get("elementTypeParams"), {key: raw[key] for key in beside}, reader)
@@ -260,14 +260,14 @@ def _param_name(key: Any) -> str | None:
 
 
 def _from_pairs(raw: Any) -> Any:
-    """Return parameters as a mapping where they are a list of pairs, as the server describes them."""
+    """Return parameters as a mapping; the server describes them as a list of pairs."""
     if not isinstance(raw, list):
         return raw
     return {pair["key"]: pair.get("value") for pair in raw if isinstance(pair, Mapping) and "key" in pair}
 
 
 def _plain_default(value: Any) -> Any:
-    """Return a default value without what Milvus (``{"Data": {"LongData": 5}}``) or pymilvus wraps it into."""
+    """Return a default value without the wrapper of Milvus (``{"Data": {"LongData": 5}}``) or pymilvus."""
     if hasattr(value, "WhichOneof"):
         return getattr(value, value.WhichOneof("data"), None)
     data = value.get("Data") if isinstance(value, Mapping) and set(value) == {"Data"} else None

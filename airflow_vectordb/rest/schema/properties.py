@@ -1,4 +1,4 @@
-"""Properties of a collection, and the settings that are given among them."""
+"""Properties of a collection, and settings given with them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from airflow_vectordb.rest.reading import Parsed, Reader
 from airflow_vectordb.rest.spelling import is_nothing, normalize_key, suggest
 from airflow_vectordb.rest.values import SIZE
 
-#: No properties: arguments of the creation, which cannot be altered. As requests and descriptions spell them.
+#: Arguments of the creation, which are not properties and cannot be altered, as spelt in requests and descriptions.
 SETTINGS = ("shardsNum", "partitionsNum", "consistencyLevel")
 _LEVELS = ("Strong", "Session", "Bounded", "Eventually", "Customized")
-#: Properties that requests of creation call otherwise.
+#: Properties with other names in requests for a creation.
 _IN_REQUESTS = {"collection.ttl.seconds": "ttlSeconds", "partitionkey.isolation": "partitionKeyIsolation"}
 _NAMES = {
     **{normalize_key(name): name for name in SETTINGS},
@@ -24,7 +24,7 @@ _NAMES = {
 
 def read_properties(raw: Any) -> tuple[dict[str, Any], list[str]]:
     """
-    Read properties and settings, and check the settings.
+    Parse properties and settings, and check the settings.
 
     :param raw: a mapping, or a text with one in JSON or YAML; None: there are none
     :return: them by the names that descriptions have; and everything that is wrong, one sentence each

@@ -1,6 +1,6 @@
-"""A schema from data: what a Parquet or Arrow file needs, to be read by a person and kept.
+"""Proposes a schema for a Parquet or Arrow file, to be reviewed and kept.
 
-Loaded when a schema is proposed, and then pyarrow is needed: no DAG file pays for it.
+Loaded only when a schema is proposed, since it imports pyarrow.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from airflow_vectordb.rest.spelling import suggest
 
 _LONGEST_TEXT = 65_535
 _LARGEST_ARRAY = 4_096
-#: Names that a key is guessed by, the best first; then what ends in ``_id``.
+#: Likely names of a key, the best first; then names that end in ``_id``.
 _KEY_NAMES = ("id", "pk", "key", "uuid", "_id")
-#: Rows whose values are compared to see whether a column can be the key.
+#: Rows whose values are compared to find out whether a column can be the key.
 _ROWS_OF_KEYS = 1_000_000
 _BATCH_ROWS = 4_096
 
@@ -82,13 +82,13 @@ def _open(stream: IO[bytes]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
 
 @dataclass
 class _Column:
-    """What is known of a column's values."""
+    """Statistics of a column's values."""
 
     name: str
     type: Any
     rows: int = 0
     nulls: int = 0
-    #: Bytes of the longest text, also within lists.
+    #: Bytes of the longest string, also within lists.
     longest: int = 0
     #: Of lists: the shortest and the longest of each batch.
     lengths: set[int] = field(default_factory=set)
@@ -121,14 +121,14 @@ class _Column:
                 self.keys = None
 
     def field_type(self, key: _Column | None) -> dict[str, Any]:
-        """Return type and flags as a field has them; ValueError says why there are none."""
+        """Return a field's type and flags; raise ValueError with the reason if there are none."""
         if self is not key:
             return {**self._type(self.type), **({"nullable": True} if self.nulls else {})}
-        # Integers of other sizes are no keys.
+        # Integers of other sizes cannot be keys.
         return {**self._type(pa.int64() if pa.types.is_integer(self.type) else self.type), "isPrimary": True}
 
     def not_vectors(self) -> str | None:
-        """Return why lists of numbers that look like vectors are none; None: they do not."""
+        """Return why lists of numbers that look like vectors are not vectors; None: they do not look like vectors."""
         if not _is_list(self.type) or not (
             pa.types.is_floating(self.type.value_type) or pa.types.is_integer(self.type.value_type)
         ):
@@ -204,5 +204,5 @@ def _choose_key(columns: Iterable[_Column], asked: str | None, name: str) -> _Co
             raise InvalidParametersError([f"{name}: no column {asked!r}{suggest(asked, by_name)}"], "file")
         return by_name[asked]
     names = [*_KEY_NAMES, *(one for one in by_name if one.endswith("_id"))]
-    # No row lacks it, and no two have the same, as far as that was compared.
+    # No nulls, and no duplicates as far as rows were compared.
     return next((c for c in map(by_name.get, names) if c is not None and c.keys is not None and not c.nulls), None)

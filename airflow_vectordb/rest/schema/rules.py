@@ -41,7 +41,7 @@ DEFAULTS: Mapping[str, Kind] = {
 
 def check_field(field: FieldSpec, tried: Collection[str] = ()) -> Iterable[str]:
     """
-    Check a field by itself.
+    Check a single field.
 
     :param tried: parameters that are given, but cannot be used: they are not missing
     :return: what is wrong, one sentence each
@@ -98,7 +98,7 @@ def _problems_of_keys(field: FieldSpec) -> Iterable[str]:
 
 def check_schema(schema: SchemaSpec) -> Iterable[str]:
     """
-    Check what fields are to each other.
+    Check the fields together.
 
     :return: what is wrong, one sentence each
     """

@@ -1,4 +1,4 @@
-"""The schema that is asked for, and the body that requests it."""
+"""A requested schema, and the request's body."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_vectordb.rest.index.types import FIELD_KINDS, SCALAR
 #: Types of an array's elements.
 ELEMENT_TYPES = ("Bool", "Int8", "Int16", "Int32", "Int64", "Float", "Double", "VarChar")
 DENSE_VECTORS = ("FloatVector", "Float16Vector", "BFloat16Vector", "Int8Vector", "BinaryVector")
-#: Types as the API spells them. A name that is not here may be one of a newer server.
+#: Types as the API spells them. Newer servers may have others.
 DATA_TYPES = tuple(name for name in FIELD_KINDS if name not in ("String", "Text"))
 
 #: Flags of fields -> as the API spells them.
@@ -26,14 +26,14 @@ FLAGS = {
 
 
 def is_vector(data_type: str) -> bool:
-    """Return whether a data type is one of vectors."""
+    """Return whether a data type is a vector type."""
     return FIELD_KINDS.get(data_type, SCALAR) != SCALAR
 
 
 @dataclass(frozen=True)
 class FieldSpec:
     """
-    One field that is asked for.
+    A requested field.
 
     :param is_partition_key: whether rows are spread over partitions by it
     :param is_clustering_key: whether rows are clustered by it
@@ -54,7 +54,7 @@ class FieldSpec:
     description: str = ""
 
     def __str__(self) -> str:
-        """Write the type as people read it: ``VarChar(512)``, ``FloatVector(768)``, ``Array<VarChar(20)>(100)``."""
+        """Return the type for messages: ``VarChar(512)``, ``FloatVector(768)``, ``Array<VarChar(20)>(100)``."""
 
         def with_size(name: str, key: str) -> str:
             return f"{name}({self.params[key]})" if self.params.get(key) is not None else name
@@ -64,7 +64,7 @@ class FieldSpec:
         return with_size(self.type, "dim" if is_vector(self.type) else "max_length")
 
     def body(self) -> dict[str, Any]:
-        """Build the field as requests have it."""
+        """Build the field for a request."""
         return build_body(
             fieldName=self.name,
             dataType=self.type,
@@ -78,7 +78,7 @@ class FieldSpec:
 
 @dataclass(frozen=True)
 class FunctionSpec:
-    """One function that is asked for."""
+    """A requested function."""
 
     name: str
     type: str
@@ -88,7 +88,7 @@ class FunctionSpec:
     description: str = ""
 
     def body(self) -> dict[str, Any]:
-        """Build the function as requests have it."""
+        """Build the function for a request."""
         return {
             "name": self.name,
             "type": self.type,
@@ -102,7 +102,7 @@ class FunctionSpec:
 @dataclass(frozen=True)
 class SchemaSpec:
     """
-    A schema that is asked for. ``parsing.parse_schema`` makes it, and checks it.
+    A requested schema, created and checked by ``parsing.parse_schema``.
 
     :param auto_id: whether the server makes the primary keys
     :param enable_dynamic_field: whether rows may have fields that the schema does not name
@@ -130,7 +130,7 @@ class SchemaSpec:
         )
 
     def as_collection(self, name: str) -> Collection:
-        """Return the collection as a server will describe it, to check index parameters against it."""
+        """Return the collection as a server will describe it, for checks of index parameters."""
         return Collection(
             name,
             tuple(Field(item.name, item.type, item.is_primary, item.params) for item in self.fields),
