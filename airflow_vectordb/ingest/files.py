@@ -24,7 +24,7 @@ from airflow_vectordb.rest.errors import InvalidParametersError
 #: Bytes of text read at a time, at least one line.
 BLOCK_BYTES = 4 * 1024 * 1024
 #: Bytes read at a time of a Parquet column: small enough for a processor's cache.
-COLUMN_BYTES = 1024 * 1024
+COLUMN_BYTES = 64 * 1024
 #: The same for Parquet and text on object storage, where each read is a request.
 REQUEST_BYTES = 8 * 1024 * 1024
 

@@ -28,17 +28,10 @@ class EncodedRows:
 
     def append(self, row: bytes | bytearray) -> None:
         """Add a row."""
-        memory, start = self.memory, self._ends[-1]
-        end = start + len(row)
-        if end < len(memory):  # reused memory
-            with memoryview(memory) as view:  # assigning to a slice of a bytearray would copy twice
-                view[start:end] = row
-            memory[end] = _COMMA
-        else:
-            del memory[start:]
-            memory += row
-            memory += b","
-        self._ends.append(end + 1)
+        start = self._ends[-1]
+        end = start + len(row) + 1
+        self.memory[start:end] = row + b","
+        self._ends.append(end)
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -58,7 +51,7 @@ class EncodedRows:
 
 
 #: The rows come first, since they are encoded before the other fields are known.
-_HEAD, _COMMA = b'{"data":[', ord(",")
+_HEAD = b'{"data":['
 
 
 def encode(body: Mapping[str, Any]) -> bytes | bytearray:
