@@ -146,7 +146,7 @@ def test_frames_and_arrays_are_taken(hook: MilvusHook) -> None:
     assert hook.upsert("docs", (row for row in rows(2, first=20))).ids == (20, 21)
     (found,) = hook.get("docs", 11)
     assert (found["vector"], found["title"]) == ([4, 5, 6, 7], "arrow")
-    with pytest.raises(errors.InvalidParametersError, match="row 2: a row is a mapping, not a int"):
+    with pytest.raises(errors.InvalidParametersError, match="row 2: a row must be a mapping, not an int"):
         hook.insert("docs", [rows(1)[0], 7])
     with pytest.raises(errors.InvalidParametersError, match="not a finite number"):
         hook.insert("docs", [{"id": 1, "vector": [float("nan"), 1, 1, 1], "title": ""}])
