@@ -203,6 +203,8 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
         """
         Make a call.
 
+        If the server refuses the credentials, the Airflow connection is read again, and used if it has changed.
+
         :param call: made by a function of ``airflow_vectordb.rest.indexes``, ``collections``, …
         :param retries: attempts after the first; None: the connection's
         :param until: deadline for an answer, by ``time.monotonic``; None: none
@@ -210,7 +212,29 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
         """
         call.body  # noqa: B018 - which makes it one that was sent, even if the connection turns out to be missing
         with translate_errors():
+            try:
+                return self.get_conn().send(call, retries=retries, until=until)
+            except rest.errors.AuthenticationError:
+                if not self._read_again():
+                    raise
             return self.get_conn().send(call, retries=retries, until=until)
+
+    def _read_again(self) -> bool:
+        """Read the connection again; return whether it has changed: tokens are replaced while tasks are at work."""
+        before = self.config
+        cached: dict[str, Any] = {
+            name: vars(self).pop(name) for name in ("config", "_connection") if name in vars(self)
+        }
+        try:
+            changed = self.config != before
+        except (AirflowNotFoundException, rest.errors.MilvusError):  # what the server said matters more
+            changed = False
+        if changed:
+            self.log.info("Connection %r has changed: its new credentials are used", self.milvus_conn_id)
+            self.close()
+        else:
+            vars(self).update(cached)
+        return changed
 
     def poll(
         self,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -18,6 +18,7 @@ from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
     from airflow_vectordb.rest import AsyncClient, MilvusConfig, Session
+    from airflow_vectordb.rest.http.call import Call
     from airflow_vectordb.waiting import Condition, Deadline
 
 
@@ -30,7 +31,7 @@ class MilvusTrigger(BaseTrigger):
     the wait. Transient errors are warnings until the deadline; others end the wait immediately.
 
     It serializes the condition, the connection's id, and times: no host, no user, no token. The triggerer reads the
-    Airflow connection once, when the wait begins there.
+    Airflow connection when the wait begins there, and again when the server refuses its credentials.
 
     It changes nothing in Milvus. If a task is killed or cleared while it waits, the build continues.
 
@@ -128,13 +129,29 @@ class MilvusTrigger(BaseTrigger):
         )
 
         write = self.log.log  # each lookup creates it
+        stack = AsyncExitStack()
+        client: AsyncClient
 
         def log(level: int, text: str) -> None:
             write(level, "%s", config.sanitize_text(text, rest.text.LONGEST_LINE))
 
+        async def send(call: Call[Any]) -> Any:
+            nonlocal client, config
+            try:
+                return await client.send(call, retries=0, until=until)
+            except rest.errors.AuthenticationError:
+                again = await self._read_config()
+                if again == config:
+                    raise
+            # Tokens are replaced while tasks wait.
+            config, client = again, await stack.enter_async_context(shared_client(again))
+            log(logging.INFO, f"Connection {self.milvus_conn_id!r} has changed: its new credentials are used")
+            return await client.send(call, retries=0, until=until)
+
         try:
-            async with shared_client(config) as client:
-                return await rest.driver.adrive(steps, partial(client.send, retries=0, until=until), log)
+            async with stack:
+                client = await stack.enter_async_context(shared_client(config))
+                return await rest.driver.adrive(steps, send, log)
         except rest.errors.MilvusError as error:  # the reason of a failed build comes from the server
             raise error.with_context(redact=config.redact) from error.__cause__
 
