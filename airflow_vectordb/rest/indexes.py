@@ -5,16 +5,19 @@ The collection may be given by an alias. ``database`` is the collection's; None:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_vectordb.rest.errors import IndexNotFoundError
 from airflow_vectordb.rest.http.call import Answer, Call, build_body, parse_names, parse_none
-from airflow_vectordb.rest.index.description import IndexDescription, parse_description
+from airflow_vectordb.rest.index.description import BuildState, IndexDescription, parse_description
 from airflow_vectordb.rest.lists import as_list
 
 if TYPE_CHECKING:
     from airflow_vectordb.rest.index.spec import IndexSpec
+
+D = TypeVar("D", BuildState, IndexDescription)
 
 
 def create(
@@ -41,15 +44,16 @@ def describe(collection: str, index_name: str, *, database: str | None = None) -
     :raises IndexNotFoundError: when the call is sent and there is no such index
     """
     body = build_body(database, collectionName=collection, indexName=index_name)
+    return Call("indexes/describe", body, partial(read_named, parse_description, index_name))
 
-    def read(answer: Answer) -> list[IndexDescription]:
-        # The answer is a list; for an unknown name, some engines return all indexes.
-        found = [d for d in map(parse_description, answer.data) if d.index_name == index_name]
-        if not found:
-            raise IndexNotFoundError(f"the server describes no index {index_name!r}")
-        return found
 
-    return Call("indexes/describe", body, read)
+def read_named(parse: Callable[[Mapping[str, Any]], D], index_name: str, answer: Answer) -> list[D]:
+    """Read the descriptions of one index, each with ``parse``."""
+    # The answer is a list; for an unknown name, some engines return all indexes.
+    found = [d for d in map(parse, answer.data) if d.index_name == index_name]
+    if not found:
+        raise IndexNotFoundError(f"the server describes no index {index_name!r}")
+    return found
 
 
 def list_(collection: str, *, database: str | None = None) -> Call[list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from airflow_vectordb.rest import collections, entities, indexes
@@ -14,8 +15,8 @@ from airflow_vectordb.rest.errors import (
     MilvusError,
     WaitTimeoutError,
 )
-from airflow_vectordb.rest.http.call import Call
-from airflow_vectordb.rest.indexes import IndexDescription
+from airflow_vectordb.rest.http.call import Call, build_body
+from airflow_vectordb.rest.index.description import BuildState, IndexDescription, parse_build_state
 from airflow_vectordb.rest.text import sanitize_text
 from airflow_vectordb.rest.wording import duration
 from airflow_vectordb.waiting.base import Done, Memory, Pending, Poll, PollResult, Progress
@@ -23,6 +24,8 @@ from airflow_vectordb.waiting.sealed_rows import STANDSTILL, SealedRows
 
 #: Seconds between counts of the rows while an index covers too few.
 COUNT_INTERVAL = 300.0
+
+Described = IndexDescription | BuildState
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,10 @@ class IndexesBuilt:
         if flushed is not None and (not flushed.covered or self._lacks_rows(memory)):
             # Before the descriptions, which must cover the rows counted here.
             yield from flushed.poll()
-        found: list[IndexDescription] = []
+        found: list[BuildState] = []
         for name in self.index_names or (yield indexes.list_(self.collection, database=self.database)):
             if name not in memory.calls:
-                memory.calls[name] = indexes.describe(self.collection, name, database=self.database)
+                memory.calls[name] = self._state_of(name)
             found += yield memory.calls[name]
         if not found:
             raise IndexNotFoundError(f"collection {self.collection!r} has no index")
@@ -120,6 +123,10 @@ class IndexesBuilt:
             memory.diagnosis = _why_too_few(rows, memory.alive_rows, min_rows, flushed=flushed is not None)
         return Pending(tuple([self._progress(description, required, memory.diagnosis) for description in found]))
 
+    def _state_of(self, name: str) -> Call[list[BuildState]]:
+        body = build_body(self.database, collectionName=self.collection, indexName=name)
+        return Call("indexes/describe", body, partial(indexes.read_named, parse_build_state, name))
+
     def _lacks_rows(self, memory: Memory) -> bool:
         return self.min_rows > 0 and memory.remaining is None
 
@@ -134,10 +141,10 @@ class IndexesBuilt:
             if error.transient:
                 memory.alive_rows_at = float("-inf")
 
-    def _has_min_rows(self, found: Sequence[IndexDescription]) -> bool:
+    def _has_min_rows(self, found: Sequence[Described]) -> bool:
         return all(_has_rows(description, self.min_rows) for description in found)
 
-    def after(self, found: Sequence[IndexDescription]) -> IndexesBuilt:
+    def after(self, found: Sequence[Described]) -> IndexesBuilt:
         """Return what is left to wait for after indexes were described: ``min_rows`` count once."""
         return replace(self, min_rows=0) if self._has_min_rows(found) else self
 
@@ -166,7 +173,7 @@ class IndexesBuilt:
             return _done(found)
         return Pending(tuple(self._progress(description, self.min_rows) for description in found))
 
-    def _raise_if_failed(self, found: Sequence[IndexDescription]) -> None:
+    def _raise_if_failed(self, found: Sequence[Described]) -> None:
         for description in found:
             if description.state == "Failed":
                 reason = sanitize_text(description.fail_reason, 2000) or "the server gives no reason"
@@ -174,7 +181,7 @@ class IndexesBuilt:
             if description.state == "Deleted":
                 raise IndexNotFoundError(f"{self._named(description)} was dropped while its build was waited for")
 
-    def _progress(self, description: IndexDescription, required: int, why: tuple[str, str] | None = None) -> Progress:
+    def _progress(self, description: Described, required: int, why: tuple[str, str] | None = None) -> Progress:
         total = description.total_rows or 0
         if total < required:
             text = f"{total:,} of at least {required:,} rows are sealed"
@@ -185,10 +192,10 @@ class IndexesBuilt:
         state = sanitize_text(description.state, 100) or "unknown state"
         return Progress(self._label(description), state, done if total else None, total or None)
 
-    def _named(self, description: IndexDescription) -> str:
+    def _named(self, description: Described) -> str:
         return f"index {description.index_name!r} of {self.collection!r}"
 
-    def _label(self, description: IndexDescription) -> str:
+    def _label(self, description: Described) -> str:
         return f"{self.collection}/{description.index_name}"
 
     def _labels(self) -> list[str]:
@@ -210,7 +217,7 @@ def _why_too_few(indexed: int, alive: int | None, min_rows: int, *, flushed: boo
     return f"{alive:,} rows exist, {indexed:,} of them sealed", "Flush again" if flushed else "Flush the collection"
 
 
-def is_built(description: IndexDescription) -> bool:
+def is_built(description: Described) -> bool:
     """Return whether an index is built."""
     if description.state != "Finished":
         return False
@@ -221,11 +228,11 @@ def is_built(description: IndexDescription) -> bool:
     return total is None or done is None or done >= total
 
 
-def _has_rows(description: IndexDescription, rows: int) -> bool:
+def _has_rows(description: Described, rows: int) -> bool:
     return (description.total_rows or 0) >= rows
 
 
-def _may_be_empty(description: IndexDescription) -> bool:
+def _may_be_empty(description: Described) -> bool:
     return (
         description.state in ("", "IndexStateNone", "Unissued")
         and not description.total_rows
@@ -233,7 +240,7 @@ def _may_be_empty(description: IndexDescription) -> bool:
     )
 
 
-def _done(found: Sequence[IndexDescription]) -> Done:
+def _done(found: Sequence[Described]) -> Done:
     return Done([description.as_json() for description in found])
 
 

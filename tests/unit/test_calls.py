@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from airflow_vectordb.rest import aliases, collections, databases, entities, errors, import_jobs, indexes
 from airflow_vectordb.rest.http.call import Answer, Call
 from airflow_vectordb.rest.index.spec import IndexSpec
+from airflow_vectordb.waiting import IndexesBuilt, Memory
 
 
 def read(call: Call[Any], data: Any, **beside: Any) -> Any:
@@ -108,11 +110,26 @@ def test_an_index_description_of_every_age() -> None:
     assert dict(found.params) == {"M": 16}
 
 
-def test_an_answer_about_another_index_is_no_answer() -> None:
+def describe_state(collection: str, index_name: str) -> Call[Any]:
+    return next(IndexesBuilt(collection, (index_name,)).poll(Memory()))
+
+
+@pytest.mark.parametrize("kind", [indexes.describe, describe_state])
+def test_an_answer_about_another_index_is_no_answer(kind: Callable[[str, str], Call[Any]]) -> None:
     other = {"indexName": "other", "fieldName": "x", "indexState": "Finished"}
     for data in ([], [other]):
         with pytest.raises(errors.IndexNotFoundError, match="'v'"):
-            read(indexes.describe("c", "v"), data)
+            read(kind("c", "v"), data)
+
+
+def test_what_a_wait_reads_of_an_index_becomes_its_description() -> None:
+    item = {"indexName": "v", "fieldName": "vector", "indexType": "HNSW", "indexState": "Finished", "totalRows": "10"}
+    (state,), (description,) = read(describe_state("c", "v"), [item]), read(indexes.describe("c", "v"), [item])
+    assert (state.state, state.total_rows, state.covered_rows) == ("Finished", 10, description.covered_rows)
+    assert state.as_json() == description.as_json()
+    (state,) = read(describe_state("c", "v"), [{"indexName": "v"}])
+    with pytest.raises(errors.NotMilvusError, match="fieldName"):
+        state.as_json()
 
 
 def test_a_collection_description() -> None:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from airflow_vectordb.rest import LONGEST_TIMEOUT, errors
+from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.driver import adrive
 from airflow_vectordb.rest.hosts import Proxy, proxy_for
@@ -21,6 +21,7 @@ from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.http.flow import Request, log, request_flow
 from airflow_vectordb.rest.http.gate import Gate
 from airflow_vectordb.rest.http.response import RawResponse
+from airflow_vectordb.rest.http.timeouts import TimeLimit, Timeouts
 from airflow_vectordb.rest.http.transport import Rule, translate
 
 if TYPE_CHECKING:
@@ -102,12 +103,14 @@ class Session:
         self._options: dict[str, Any] = {}
         # Waiting for a free connection does not count: the time-out begins when the request has one.
         self._gate = Gate(MOST_CONNECTIONS)
+        self._timeouts = Timeouts()
         self._opening = asyncio.Lock()
 
     async def close(self) -> None:
         """Close all connections. A later call opens new ones."""
         if self._http is not None:
             http, self._http = self._http, None
+            self._timeouts.close()
             await http.close()
 
     async def post(self, request: Request, until: float | None = None) -> RawResponse:
@@ -125,18 +128,20 @@ class Session:
         if not self._gate.try_enter():
             await self._gate.enter(until)
         answered: bool | None = None
-        left = None
+        left = transport.seconds_left(self.config, until)
         try:
-            options = self._options
-            if (left := transport.seconds_left(self.config, until)) is not None:
-                options = {**options, "timeout": self._timeout(left)}
-            response = await http.post(request.url, data=request.body, **options)
-            try:
-                body, whole = await _read(response.content, request.largest_answer)
-            finally:
-                if not response.closed:  # already closed when read to the end
-                    response.close()
+            with TimeLimit(self._timeouts, self.config.socket_timeout if left is None else left):
+                response = await http.post(request.url, data=request.body, **self._options)
+                try:
+                    content = response.content
+                    # Most answers arrive together with their headers.
+                    body = content.read_nowait() if content.is_eof() else await _read(content, request.largest_answer)
+                finally:
+                    if not response.closed:  # already closed when read to the end
+                        response.close()
             answered = True
+            whole = len(body) <= request.largest_answer
+            body = body if whole else body[: request.largest_answer]
             # aiohttp's headers are case-insensitive.
             return RawResponse(response.status, response.headers, body, whole)
         except (asyncio.TimeoutError, TimeoutError):
@@ -150,14 +155,6 @@ class Session:
         finally:
             self._gate.leave(answered)
 
-    def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
-        import aiohttp
-
-        # aiohttp would round longer ones up to full seconds.
-        return aiohttp.ClientTimeout(
-            total=seconds, sock_connect=self.config.connect_timeout, ceil_threshold=LONGEST_TIMEOUT
-        )
-
     async def _open(self) -> aiohttp.ClientSession:
         if self._http is None:
             async with self._opening:
@@ -170,19 +167,21 @@ class Session:
         tls, self.proxy = await asyncio.to_thread(_prepare, self.config)
         import aiohttp
 
-        # Per request: aiohttp would send the session's headers, and so the token, to the proxy of a tunnel too.
+        # Those of a session cost less than the same with each request.
         headers = self.config.headers()
-        self._options = {"headers": headers, "allow_redirects": False}
+        self._options = {"allow_redirects": False}
         if self.proxy is not None:
-            self._options["proxy"] = self.proxy.url
+            # Per request: aiohttp would send the session's headers, and so the token, to the proxy of a tunnel too.
+            self._options |= {"headers": headers, "proxy": self.proxy.url}
             if self.config.url.lower().startswith("https"):  # tunnelled: the proxy sees only the host
                 self._options["proxy_headers"] = self.proxy.headers
             else:
                 headers |= self.proxy.headers
-        timeout = aiohttp.ClientTimeout(total=self.config.socket_timeout, sock_connect=self.config.connect_timeout)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.config.connect_timeout)
         connector = aiohttp.TCPConnector(ssl=tls, limit=MOST_CONNECTIONS)
         # trust_env would also read .netrc, so proxies are looked up here.
         return aiohttp.ClientSession(
+            headers=headers if self.proxy is None else None,
             timeout=timeout,
             connector=connector,
             trust_env=False,
@@ -199,16 +198,14 @@ def _prepare(config: MilvusConfig) -> tuple[ssl.SSLContext | bool, Proxy | None]
     return _tls(config), proxy_for(config.url)
 
 
-async def _read(content: aiohttp.StreamReader, largest: int) -> tuple[bytes, bool]:
+async def _read(content: aiohttp.StreamReader, largest: int) -> bytes:
+    """Read an answer to its end, or until it is longer than it may be."""
     pieces: list[bytes] = []
     size = 0
-    while not content.at_eof():
-        piece = await content.readany()
-        pieces.append(piece)
-        size += len(piece)
-        if size > largest:
-            return b"".join(pieces)[:largest], False
-    return b"".join(pieces), True
+    while size <= largest and not content.at_eof():
+        pieces.append(await content.readany())
+        size += len(pieces[-1])
+    return b"".join(pieces)
 
 
 def _tls(config: MilvusConfig) -> ssl.SSLContext | bool:

@@ -17,15 +17,17 @@ from typing import Any, TypeVar
 
 from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.driver import Sleep
-from airflow_vectordb.rest.errors import AuthenticationError, InvalidParametersError, MilvusError, NotMilvusError, Where
+from airflow_vectordb.rest.errors import AuthenticationError, InvalidParametersError, MilvusError, Where
 from airflow_vectordb.rest.http.call import Answer, Call
 from airflow_vectordb.rest.http.json import encode
 from airflow_vectordb.rest.http.response import (
     MOST_PARTS,
+    UNREADABLE,
     RawResponse,
     decompressed,
     has_room_for,
     largest_answer,
+    misshapen,
     parse_response,
 )
 from airflow_vectordb.rest.http.retry import RetryPolicy
@@ -122,17 +124,13 @@ def _read(call: Call[T], config: MilvusConfig, largest: int, reply: RawResponse)
     if len(reply.body) > MOST_PARTS and not has_room_for(call, reply.body):
         if reply.status == 200:
             start = config.sanitize_text(reply.body[:0x1000].decode("utf-8", "replace"), 100)
-            raise _misshapen(f"more than {MOST_PARTS:,} lists and objects: {start}")
+            raise misshapen(f"more than {MOST_PARTS:,} lists and objects: {start}")
         reply = reply._replace(body=reply.body[:0x10000], whole=False)
     answer = parse_response(reply, config.sanitize_text, largest=largest)
     try:
         return call.read(answer if call.has_rows else _redacted(answer, reply, call, config))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as error:
-        raise _misshapen(config.sanitize_text(f"{type(error).__name__}: {error}", 300)) from None
-
-
-def _misshapen(what: str) -> NotMilvusError:
-    return NotMilvusError(f"the answer has not the shape that Milvus gives it ({what})")
+    except UNREADABLE as error:
+        raise misshapen(config.sanitize_text(f"{type(error).__name__}: {error}", 300)) from None
 
 
 def _redacted(answer: Answer, reply: RawResponse, call: Call[Any], config: MilvusConfig) -> Answer:

@@ -32,6 +32,9 @@ SMALL_ANSWERS = {
 #: them.
 MOST_PARTS = 20_000
 
+#: What reading an answer of an unexpected shape raises.
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
+
 #: Codes for success: 0, and 200 on servers of early 2024.
 SUCCESS = (0, 200)
 
@@ -196,6 +199,11 @@ def _not_milvus(reply: RawResponse, show: Show, largest: int) -> errors.MilvusEr
     return errors.NotMilvusError(f"the answer is not a JSON object with a `code`: {excerpt}", http_status=reply.status)
 
 
+def misshapen(what: str) -> errors.NotMilvusError:
+    """Return the error of an answer that has not the shape that Milvus gives it."""
+    return errors.NotMilvusError(f"the answer has not the shape that Milvus gives it ({what})")
+
+
 def _excerpt(body: bytes, show: Show) -> str:
     text = body[:0x10000].decode("utf-8", errors="replace")
     lower = text.lower()
@@ -233,4 +241,4 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-__all__ = ["SUCCESS", "RawResponse", "decompressed", "parse_response", "retry_after"]
+__all__ = ["SUCCESS", "UNREADABLE", "RawResponse", "decompressed", "misshapen", "parse_response", "retry_after"]

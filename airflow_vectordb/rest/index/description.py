@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from airflow_vectordb.rest.http.response import UNREADABLE, misshapen
 from airflow_vectordb.rest.index.types import AUTOINDEX, INDEX_PROPERTIES, PARAM_KINDS
 from airflow_vectordb.rest.result import Result
 from airflow_vectordb.rest.text import sanitize_text
@@ -62,13 +63,68 @@ class IndexDescription(Result):
 
         They are in the index, or in segments that are searched without one.
         """
-        if self.total_rows is None or self.pending_rows is None:
-            return self.indexed_rows
-        return self.total_rows - self.pending_rows
+        return _covered_rows(self.total_rows, self.indexed_rows, self.pending_rows)
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON-ready dict, for XComs and asset events."""
         return {key: value for key, value in self.items() if key != "fail_reason"} | {"params": dict(self.params)}
+
+
+class BuildState(NamedTuple):
+    """
+    What of an :class:`IndexDescription` changes while the index is built, in the same words.
+
+    To read no more than this takes a tenth of the time, which counts where thousands of waits poll.
+
+    :param item: the description, as the server sent it
+    """
+
+    index_name: str
+    state: str
+    total_rows: int | None
+    indexed_rows: int | None
+    pending_rows: int | None
+    fail_reason: str
+    item: Mapping[str, Any]
+
+    @property
+    def covered_rows(self) -> int | None:
+        """See :attr:`IndexDescription.covered_rows`."""
+        return _covered_rows(self.total_rows, self.indexed_rows, self.pending_rows)
+
+    def as_json(self) -> dict[str, Any]:
+        """
+        Read the rest of the description, and return it as :meth:`IndexDescription.as_json` does.
+
+        :raises NotMilvusError: when it cannot be read
+        """
+        try:
+            return parse_description(self.item).as_json()
+        except UNREADABLE as error:
+            raise misshapen(f"{type(error).__name__}: {error}") from None
+
+
+def _covered_rows(total: int | None, indexed: int | None, pending: int | None) -> int | None:
+    return indexed if total is None or pending is None else total - pending
+
+
+def parse_build_state(item: Mapping[str, Any]) -> BuildState:
+    """
+    Parse one element of an answer of ``indexes/describe``, as far as it says how the build goes.
+
+    :raises KeyError: when it has no name
+    :raises ValueError: when it cannot be read
+    """
+    total, indexed, pending = item.get("totalRows"), item.get("indexedRows"), item.get("pendingRows")
+    return BuildState(
+        str(item["indexName"]),
+        str(item.get("indexState") or ""),
+        None if total is None else int(total),
+        None if indexed is None else int(indexed),
+        None if pending is None else int(pending),
+        str(item.get("failReason") or ""),
+        item,
+    )
 
 
 def parse_description(item: Mapping[str, Any]) -> IndexDescription:
@@ -97,17 +153,17 @@ def parse_description(item: Mapping[str, Any]) -> IndexDescription:
     for key in INDEX_PROPERTIES:
         if item.get(key) not in (None, ""):
             params[key] = item[key]
-    total, indexed, pending = item.get("totalRows"), item.get("indexedRows"), item.get("pendingRows")
+    build = parse_build_state(item)
     return IndexDescription(
-        index_name=str(item["indexName"]),
+        index_name=build.index_name,
         field_name=str(item["fieldName"]),
         index_type=index_type,
         metric_type="" if metric.upper() == "NONE" else metric,  # some engines' value for scalar indexes
-        state=str(item.get("indexState") or ""),
-        total_rows=None if total is None else int(total),
-        indexed_rows=None if indexed is None else int(indexed),
-        pending_rows=None if pending is None else int(pending),
-        fail_reason=str(item.get("failReason") or ""),
+        state=build.state,
+        total_rows=build.total_rows,
+        indexed_rows=build.indexed_rows,
+        pending_rows=build.pending_rows,
+        fail_reason=build.fail_reason,
         params={
             key: parse_value(value, PARAM_KINDS.get(key)) for key, value in params.items() if key not in _NOT_PARAMS
         },
