@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_vectordb.ingest.arrow import blocks_of_batches
 from airflow_vectordb.ingest.source import BLOCK_ROWS, Block, Row, Source, Unreadable
 from airflow_vectordb.rest.errors import InvalidParametersError
-from airflow_vectordb.rest.spelling import describe_value
+from airflow_vectordb.rest.spelling import describe_value, is_nothing
 
 if TYPE_CHECKING:
     import pyarrow
@@ -113,17 +113,17 @@ def source_of(rows: Any) -> Source:
     elif isinstance(rows, Sequence) and rows and all(_has_chunks(one) for one in rows):
         rows = [row for one in rows for row in one[CHUNKS]]
     if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
-        hint = (
-            "; for files, pass source"
-            if isinstance(rows, str | os.PathLike)
-            else "; [] means no rows"
-            if rows is None
-            else ""
-        )
-        raise InvalidParametersError(
-            [f"rows must be a list of mappings, a frame or Arrow data, not {describe_value(rows)}{hint}"], "rows"
-        )
+        problem = f"rows must be a list of mappings, a frame or Arrow data, not {describe_value(rows)}{_hint(rows)}"
+        raise InvalidParametersError([problem], "rows")
     return Rows(rows)
+
+
+def _hint(rows: Any) -> str:
+    if rows is None:
+        return "; [] means no rows"
+    if isinstance(rows, str) and (is_nothing(rows) or not rows.strip()):
+        return ": did its template render to nothing?"
+    return "; for files, pass source" if isinstance(rows, str | os.PathLike) else ""
 
 
 __all__ = ["ArrowData", "Rows", "source_of"]

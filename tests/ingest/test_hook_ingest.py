@@ -214,6 +214,7 @@ class TestSources:
         [
             (lambda: None, "Arrow data, not None; [] means no rows"),
             ("part.parquet", "not a str ('part.parquet'); for files, pass source"),
+            ("None", "not a str ('None'): did its template render to nothing?"),
         ],
     )
     def test_what_is_not_rows_is_refused(self, hook: MilvusHook, given: Any, advice: str) -> None:

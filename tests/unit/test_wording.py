@@ -8,7 +8,7 @@ import pytest
 
 from airflow_vectordb.exceptions import as_airflow_exception
 from airflow_vectordb.operators.collection import VerifyCollectionOperator
-from airflow_vectordb.rest import MilvusConfig, collections, entities, errors, indexes, partitions
+from airflow_vectordb.rest import Client, MilvusConfig, collections, entities, errors, indexes, partitions
 from airflow_vectordb.rest.codes import CODES
 from airflow_vectordb.rest.error_text import HEAD, gist
 from airflow_vectordb.rest.errors import MilvusError, Where
@@ -331,3 +331,11 @@ def test_of_other_errors_the_connection_is_not_told(serve: Serve, operating: Ope
     with pytest.raises(MilvusError) as caught:
         operating.execute(VerifyCollectionOperator(task_id="verify", collection_name="docs"))
     assert "milvus_default" not in str(caught.value)
+
+
+def test_tls_with_a_port_that_does_not_speak_it_has_the_advice_for_that(serve: Serve) -> None:
+    server = serve(ok())
+    config = MilvusConfig(f"https://127.0.0.1:{server.port}", retries=0)
+    with Client(config) as client, pytest.raises(errors.TlsError) as caught:
+        client.send(collections.list_())
+    assert "Does the port speak TLS? If not, disable `secure`." in str(caught.value)[:HEAD]

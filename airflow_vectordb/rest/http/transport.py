@@ -135,6 +135,10 @@ def no_bundle(error: object, config: MilvusConfig) -> errors.TlsError:
     return errors.TlsError(f"no usable CA bundle at {path if isinstance(path, str) else 'its usual place'!r}")
 
 
+#: OpenSSL's reasons for an answer that is not TLS.
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+
+
 def tls(error: ssl.SSLError, config: MilvusConfig) -> errors.NoAnswerError:
     """Return the error for a TLS failure: transient, caused by the CA bundle, or another one."""
     if error.library in ("X509", "PEM", "ASN1"):  # OpenSSL uses the library "SSL" for everything in a handshake
@@ -143,4 +147,5 @@ def tls(error: ssl.SSLError, config: MilvusConfig) -> errors.NoAnswerError:
         reason = f" ({error.reason})" if error.reason else ""
         return errors.BrokenAnswerError(f"the connection ended within the TLS handshake or answer{reason}")
     verification = getattr(error, "verify_message", None)
-    return errors.TlsError(f"TLS: {verification or error.reason or error}")
+    hint = "Does the port speak TLS? If not, disable `secure`." if error.reason in _NOT_TLS else None
+    return errors.TlsError(f"TLS: {verification or error.reason or error}", hint=hint)
