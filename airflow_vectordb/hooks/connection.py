@@ -213,38 +213,31 @@ def _url(connection: AnyConnection, secure: bool, problems: list[str]) -> str | 
         return host  # MilvusConfig says what is wrong with it
     if "://" not in host and str(connection.conn_type).lower() == "https":
         host = f"https://{host}"  # a URI of that scheme: its token must not be sent unencrypted
-    if "://" in host:
-        try:
-            has_port = urlsplit(host).port is not None
-        except ValueError:
-            return host  # MilvusConfig says what is wrong with it
-        if has_port and port and urlsplit(host).port != int(port):
-            problems.append(_two_ports(urlsplit(host).port, port))
+    if "://" not in host:
+        if "/" in host:
+            problems.append(f"{host!r} is neither a host name nor a URL: write http:// or https:// before it")
             return None
-        if port and not has_port:
-            scheme, target = host.split("://", 1)
-            authority, slash, path = target.partition("/")
-            return f"{scheme}://{authority}:{port}{slash}{path}"
-        return host
-    if "/" in host:
-        problems.append(f"{host!r} is neither a host name nor a URL: write http:// or https:// before it")
-        return None
-    if host.count(":") > 1 and not host.startswith("["):
-        host = f"[{host}]"  # an IPv6 address
-    elif ":" in host.rpartition("]")[2]:
-        host, _, given = host.rpartition(":")
-        if not _is_port(given):
+        if host.count(":") > 1 and not host.startswith("["):
+            host = f"[{host}]"  # an IPv6 address
+        _, colon, given = host.rpartition("]")[2].partition(":")
+        if colon and not _is_port(given):
             problems.append(f"{given!r} is not a port")
             return None
-        if port and int(port) != int(given):
-            problems.append(_two_ports(given, port))
-            return None
-        port = int(given)
-    return f"{'https' if secure else 'http'}://{host}:{port or DEFAULT_PORT}"
-
-
-def _two_ports(given: Any, port: Any) -> str:
-    return f"the host names the port {given}, and the port is {port}: leave one of them out"
+        if not colon:
+            port = port or DEFAULT_PORT
+        host = f"{'https' if secure else 'http'}://{host}"
+    try:
+        own = urlsplit(host).port
+    except ValueError:
+        return host  # MilvusConfig says what is wrong with it
+    if own is None and port:
+        scheme, target = host.split("://", 1)
+        authority, slash, path = target.partition("/")
+        return f"{scheme}://{authority}:{port}{slash}{path}"
+    if port and own != int(port):
+        problems.append(f"the host names the port {own}, and the port is {port}: leave one of them out")
+        return None
+    return host
 
 
 def _is_port(value: Any) -> bool:
