@@ -32,7 +32,7 @@ OPTIONAL_NAMES = (
 # … numbers of rows, lists, and mappings.
 ROWS = ("min_rows", "max_rows", "max_bad_rows")
 LISTS = ("ids", "documents")
-MAPPINGS = ("field_mapping", "filter_params", "options")
+MAPPINGS = ("filter_params", "options")
 #: More than any server has.
 _MOST_ROWS = 2**63
 
@@ -106,7 +106,13 @@ def check_templated(
     for name in new_names:
         if name in given:
             problems += check_new_name(name, given[name], rendered=rendered)
-    for check, arguments in ((check_rows, ROWS), (check_list, LISTS), (check_mapping, MAPPINGS)):
+    checks = (
+        (check_rows, ROWS),
+        (check_list, LISTS),
+        (check_mapping, MAPPINGS),
+        (check_field_mapping, ("field_mapping",)),
+    )
+    for check, arguments in checks:
         for name in arguments:
             if rendered or not rest.spelling.is_later(given.get(name)):
                 problems += check(name, given.get(name))
@@ -296,6 +302,17 @@ def check_mapping(name: str, value: Any) -> list[str]:
     if value is None or isinstance(value, Mapping):
         return []
     return [f"{name} is {rest.spelling.show(value)}, and must be a mapping"]
+
+
+def check_field_mapping(name: str, value: Any) -> list[str]:
+    """Check a mapping of columns to fields, or to None; None is valid."""
+    if problems := check_mapping(name, value):
+        return problems
+    return [
+        f"{name}[{column!r}] is {rest.spelling.show(field)}, and must be the name of a field, or None"
+        for column, field in (value or {}).items()
+        if field is not None and not isinstance(field, str)
+    ]
 
 
 def check_rows(name: str, value: Any) -> list[str]:

@@ -118,8 +118,11 @@ class ImportSensor(MilvusSensor):
         )
 
     def rendered_problems(self) -> list[str]:
-        """Also check the id."""
-        return [*super().rendered_problems(), *check_names(job_id=_text(self.job_id), rendered=True)]
+        """Also check the id, and the collection, if there is one."""
+        names = {"job_id": _text(self.job_id)}
+        if self.collection_name != "":
+            names["collection_name"] = self.collection_name
+        return [*super().rendered_problems(), *check_names(**names, rendered=True)]
 
     def condition(self) -> Condition:
         """Return the condition: the job is completed."""
