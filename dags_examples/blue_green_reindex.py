@@ -1,10 +1,10 @@
 """
 Each run builds a new collection, checks it, and then moves the readers of an alias to it, in one step.
 
-Readers search ``places``, which is the alias. Each run has a collection of its own, such as
-``places_20261122T060000_1f0c2a9b``; the last two remain. If a task fails, the readers stay where they are.
+Readers search the alias ``places``. Each run has its own collection, such as
+``places_20261122T060000_1f0c2a9b``; the last two are kept. If a task fails, the readers keep the old collection.
 
-What must exist: a connection ``milvus_default``. To roll back, trigger ``roll_back_places`` with the name of the
+Requires a connection ``milvus_default``. To roll back, trigger ``roll_back_places`` with the name of the
 collection that ``reindex.switch`` returned as ``previous``.
 """
 
@@ -46,7 +46,7 @@ with DAG("blue_green_reindex", schedule="@daily", default_args={"retries": 3, "r
     blue_green_reindex(
         alias=ALIAS,
         schema=SCHEMA,
-        ingest=ingest,  # files need no function: source="s3://…/*.parquet"
+        ingest=ingest,  # for files, pass source="s3://…/*.parquet" instead
         index_params={"fieldName": "vector", "indexType": "HNSW", "params": {"M": 16, "efConstruction": 200}},
         checks={
             "sample": 100,

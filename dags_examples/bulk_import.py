@@ -1,13 +1,13 @@
 """
-Write rows as Parquet files into the storage of Milvus, let Milvus import them, and only then index them.
+Write rows as Parquet files into Milvus's storage, let Milvus import them, and then index them.
 
-Rows pass neither JSON nor the REST API, and the worker's memory stays the same for a million rows or a billion.
+Rows pass through neither JSON nor the REST API, and the worker's memory use does not grow with their number.
 
-What must exist: a connection ``milvus_default``, and the packages of ``airflow-vectordb[files]``.
+Requires a connection ``milvus_default``, and the packages of ``airflow-vectordb[files]``.
 
-Params: ``stage_to`` is a folder in the bucket that Milvus itself uses, as ``s3://a-bucket/staging``, and
-``files_prefix`` its path as Milvus sees it. With the local server, that is a folder in ``DATA/files``. ``rows`` is how
-many are made up.
+Params: ``stage_to`` is a folder in Milvus's own bucket, such as ``s3://a-bucket/staging``, and ``files_prefix`` its
+path as Milvus sees it. With the local server, it is a folder in ``DATA/files``. ``rows`` is the number of generated
+rows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SCHEMA = {
 
 
 def made_up_rows(params: dict) -> Iterator[dict]:
-    """Yield points of the circle, one at a time: they are never in memory together."""
+    """Yield points of a circle, one at a time, so that they are never in memory together."""
     from math import cos, radians, sin
 
     for number in range(params["rows"]):

@@ -1,10 +1,10 @@
 """
-Each run fills a collection of its own, and is done when its index is really there.
+Each run fills a new collection, and is done when its index is built.
 
-The collection is named after the moment that the run was due, in UTC: ``docs_20261122T060000``. Every run has such a
-moment, whether the scheduler, a person or the API started it, and a retry has the same one.
+The collection is named after the time at which the run was due, in UTC: ``docs_20261122T060000``. Every run has such a
+time, whether the scheduler, a person or the API started it, and it is the same in a retry.
 
-What must exist: a connection ``milvus_default``. Collections of earlier runs stay.
+Requires a connection ``milvus_default``. Collections of earlier runs are kept.
 """
 
 from math import cos, radians, sin

@@ -1,7 +1,7 @@
 """
-Ingest 1,797 handwritten digits, index them, and only then search: how much does the index find of what is there?
+Ingest 1,797 handwritten digits, index them, then search, and measure the recall of the index.
 
-What must exist: a connection ``milvus_default``. Each run creates the collection again. The worker needs numpy.
+Requires a connection ``milvus_default``, and numpy on the worker. Each run creates the collection again.
 
 Params: ``collection`` (name), ``metric``, and HNSW's ``M`` and ``efConstruction``.
 """
@@ -31,7 +31,7 @@ SCHEMA = {
 
 
 def read_digits() -> tuple[list[list[float]], list[int]]:
-    """Read the pixels of each digit, and which digit it is."""
+    """Read the pixels and the label of each digit."""
     import csv
     import gzip
 
@@ -49,23 +49,23 @@ def create_collection(params: dict) -> None:
 
 
 def rows() -> Iterator[dict]:
-    """Make a row of each digit."""
+    """Return a row for each digit."""
     for number, (vector, label) in enumerate(zip(*read_digits(), strict=True)):
         yield {"id": number, "label": label, "vector": vector}
 
 
 @task
 def search(params: dict) -> dict[str, float | int]:
-    """Search for each digit's ten nearest others, and compare with what an exact search over the data finds."""
+    """Search for each digit's ten nearest neighbours, and compare them with those of an exact search."""
     vectors, labels = read_digits()
     with MilvusHook() as hook:
-        # Eleven: the nearest of all is the digit itself.
+        # Eleven, since the first hit is the digit itself.
         hits = hook.search(params["collection"], vectors, limit=11, output_fields=["label"], search_params={"ef": 64})
     return compare(hits, vectors, labels, params["metric"])
 
 
 def compare(hits: list, vectors: list[list[float]], labels: list[int], metric: str) -> dict[str, float | int]:
-    """Count how many of the true ten nearest were found, and how often the nearest bears the right label."""
+    """Return the recall of the ten nearest neighbours, and how often the nearest one has the right label."""
     import numpy as np
 
     data = np.array(vectors)
@@ -74,12 +74,12 @@ def compare(hits: list, vectors: list[list[float]], labels: list[int], metric: s
     else:
         unit = data / np.linalg.norm(data, axis=1, keepdims=True) if metric == "COSINE" else data
         scores = unit @ unit.T
-    np.fill_diagonal(scores, -np.inf)  # nobody is its own neighbour
+    np.fill_diagonal(scores, -np.inf)  # exclude the digit itself
     tenth = np.sort(scores, axis=1)[:, -10]
     found = same_label = 0
     for query, near in enumerate(hits):
         others = [hit for hit in near if hit["id"] != query][:10]
-        # Whatever is as near as the true tenth counts: which of two equals comes first is chance.
+        # Hits as near as the true tenth count, since the order of ties is arbitrary.
         found += sum(bool(scores[query, hit["id"]] >= tenth[query] - 1e-9) for hit in others)
         same_label += others[0]["label"] == labels[query]
     return {"queries": len(hits), "recall_at_10": found / (10 * len(hits)), "same_label": same_label}

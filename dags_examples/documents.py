@@ -1,11 +1,10 @@
-"""
-Documents are split, embedded and put into a collection, and replace what was there of them.
+"""Split and embed documents, and replace their rows in a collection.
 
-A document that has become shorter leaves no old rows behind, one that is gone leaves none at all, and no reader finds a
-document empty meanwhile: new rows are written before stale ones are deleted.
+A document that has become shorter leaves no old rows, a deleted one leaves none at all, and no reader finds a document
+empty: new rows are written before stale ones are deleted.
 
-``embed`` stands in for the embedding operator of Airflow's ``common.ai`` provider, and returns what that does:
-``chunks``, each with ``text``, ``metadata`` and ``vector``. What must exist: a connection ``milvus_default``.
+``embed`` replaces the embedding operator of Airflow's ``common.ai`` provider, and returns the same: ``chunks``, each
+with ``text``, ``metadata`` and ``vector``. Requires a connection ``milvus_default``.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ SCHEMA = {
 
 @task
 def embed(params: dict) -> dict:
-    """Split texts into sentences, and give each a vector of the letters in it."""
+    """Split texts into sentences, each with a vector of its letters."""
     from collections import Counter
 
     def vector(text: str) -> list[float]:
@@ -50,7 +49,7 @@ def embed(params: dict) -> dict:
 
 @task
 def names(params: dict) -> list[str]:
-    """Name all documents: one without a sentence gets no rows, and keeps none."""
+    """Return the names of all documents: those without a sentence lose their rows."""
     return list(params["texts"])
 
 

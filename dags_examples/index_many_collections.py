@@ -1,15 +1,15 @@
 """
-Index all collections whose names have a prefix: a task lists them, and each gets a mapped task instance of its own.
+Index all collections whose names have a prefix: a task lists them, and each gets a mapped task instance.
 
-The builds are waited for in the triggerer, so a thousand of them need no worker slot. To keep the server from being
-asked for too many at the same time, make a pool for them, and let it count those that are deferred::
+The tasks wait in the triggerer, so a thousand builds need no worker slot. To limit the number of concurrent builds on
+the server, create a pool that counts deferred tasks::
 
     airflow pools set --include-deferred milvus_builds 4 "Index builds at a time"
 
-and name it in the environment, where DAG files are parsed: ``MILVUS_BUILDS_POOL=milvus_builds``. Without that, the
-tasks are in Airflow's ``default_pool``, like all others.
+and set it in the environment of the DAG processor: ``MILVUS_BUILDS_POOL=milvus_builds``. Otherwise the tasks use
+Airflow's ``default_pool``.
 
-What must exist: a connection ``milvus_default``, and collections with a vector field ``vector``.
+Requires a connection ``milvus_default``, and collections with a vector field ``vector``.
 
 Params: ``prefix`` (of the names).
 """
@@ -29,14 +29,14 @@ POOL = os.environ.get("MILVUS_BUILDS_POOL", "default_pool")
 
 @task
 def list_collections(params: dict) -> list[str]:
-    """List the collections. Those that are indexed already are no trouble: nothing is done about them."""
+    """List the collections. Those that are already indexed are no-ops."""
     with MilvusHook() as hook:
         return sorted(name for name in hook.list_collections() if name.startswith(params["prefix"]))
 
 
 @task(trigger_rule="none_failed")
 def count(indexed: list) -> dict[str, int]:
-    """Add up what was built: rows by collection."""
+    """Return the number of indexed rows by collection."""
     return {index["collection_name"]: index["indexed_rows"] for indexes in indexed or [] for index in indexes}
 
 

@@ -1,12 +1,11 @@
 """
-One DAG makes a collection and its index; another one ingests, and starts because the index is there.
+One DAG creates a collection and its index; another one starts when the index is built, and ingests.
 
-The second DAG has no schedule but the asset: Airflow starts it when the task that has the asset as its outlet has
-succeeded, which is when the index is built. If that task fails, nothing starts. What the task did comes along in the
-event's ``extra``.
+The second DAG is scheduled on the asset: Airflow starts it when the task with that outlet has succeeded, which is when
+the index is built. If that task fails, nothing starts. The event's ``extra`` has the task's result.
 
-What must exist: a connection ``milvus_default``. The collection is made if it is not there. An asset's URI is a name
-that both DAGs agree on; put the host of your server there, so that lineage tools find both ends.
+Requires a connection ``milvus_default``. The collection is created if it does not exist. An asset's URI is a name that
+both DAGs agree on; use the host of your server in it, so that lineage tools recognize it.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ RETRIES = {"retries": 1, "retry_delay": timedelta(seconds=5)}
 
 
 def rows(triggering_asset_events: dict) -> list[dict]:
-    """Make a vector for each degree of the circle, and say what the index is like that it goes into."""
+    """Return a row for each degree of the circle, and print the index."""
     from math import cos, radians, sin
 
     for event in triggering_asset_events.get(DOCS, ()):

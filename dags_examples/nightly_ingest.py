@@ -1,12 +1,10 @@
 """
-Each night, the files of a folder go into a collection, one task a file, and then the index covers their rows.
+Each night, ingest the files of a folder, one task per file, and wait until the index covers their rows.
 
-The tasks of the files run on as many workers as there are. Each continues, when it is retried, where its last try
-ended. A night without files is green: there is nothing to ingest.
+The tasks run on all available workers. A retry continues where the last try ended. A night without files succeeds.
 
-What must exist: a connection ``milvus_default``. Here the files are written by the first task, to a folder of this
-machine; give ``s3://…``, ``gs://…`` or any other URL that Airflow's ``ObjectStoragePath`` reads, with
-``source_conn_id``, in its place.
+Requires a connection ``milvus_default``. Here the first task writes the files to a local folder; in its place, use
+``s3://…``, ``gs://…`` or any other URL that Airflow's ``ObjectStoragePath`` reads, with ``source_conn_id``.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """
-One DAG creates an index and does not wait; another one, which did not create it, waits for it, loads and searches.
+One DAG creates an index and does not wait; another one waits for it, loads the collection and searches.
 
-The DAGs know nothing of each other: what they have in common is the collection. Trigger them in either order. The
-sensor waits in the triggerer, without a worker slot, even for an index and a collection that are not there yet.
+The DAGs have only the collection in common. Trigger them in any order. The sensor waits in the triggerer, without a
+worker slot, even for an index and a collection that do not exist yet.
 
-What must exist: a connection ``milvus_default``. The collection is made if it is not there.
+Requires a connection ``milvus_default``. The collection is created if it does not exist.
 
 Params of both: ``collection`` (name).
 """
@@ -33,20 +33,20 @@ RETRIES = {"retries": 1, "retry_delay": timedelta(seconds=5)}
 
 
 def on_the_circle(degrees: float) -> list[float]:
-    """Make a vector of an angle."""
+    """Return the vector of an angle."""
     from math import cos, radians, sin
 
     return [cos(radians(degrees)), sin(radians(degrees))]
 
 
 def rows() -> list[dict]:
-    """Make a vector for each degree of the circle."""
+    """Return a row for each degree of the circle."""
     return [{"id": degrees, "vector": on_the_circle(degrees)} for degrees in range(360)]
 
 
 @task
 def search(params: dict) -> list[int]:
-    """Find what is nearest to an angle between two of those that are there."""
+    """Search for the nearest vectors to an angle between two existing ones."""
     with MilvusHook() as hook:
         (hits,) = hook.search(params["collection"], [on_the_circle(41.3)], limit=3)
     return [hit["id"] for hit in hits]
@@ -69,7 +69,7 @@ with DAG("wait_elsewhere", schedule=None, params=PARAMS, default_args=RETRIES, t
         task_id="index_is_built",
         collection_name=COLLECTION,
         index_name="vector",
-        min_rows=360,  # for seconds after a flush, an index is finished and covers none of its rows
+        min_rows=360,  # for some seconds after a flush, an index is Finished but covers no rows
         deferrable=True,
         timeout=timedelta(hours=6),
     )

@@ -121,7 +121,7 @@ CASES = {
     "a limiter": Case("pauses_by_error", "collections/describe", LIMITER, pauses=((600, "a limiter"),)),
     "no answer": Case("pauses_by_error", "indexes/list", CutOff(sent=b""), pauses=((30, "no answer"),)),
     "a gateway": Case("pauses_by_error", "indexes/list", page(503), pauses=((120, None),)),
-    "too slow": Case("pauses_by_error", "", None, pauses=((0, "the build goes on"),), slow=True),
+    "too slow": Case("pauses_by_error", "", None, pauses=((0, "the build continues"),), slow=True),
     "no collection": Case("pauses_by_error", "collections/describe", NO_COLLECTION, "failed", 1),
     "in vain": Case("no_retries_in_vain", "collections/get_stats", NO_COLLECTION, "failed", 1),
     "not in vain": Case("no_retries_in_vain", "collections/get_stats", LIMITER, pauses=((300, None),)),

@@ -23,9 +23,10 @@ TROUBLES: dict[str, tuple[dict[str, Any] | None, dict[str, Any]]] = {
     "The conn_id": (None, {}),
     "No connection": ({"port": 1, "extra": {"retries": 0}}, {}),
     "Milvus does not accept": ({"password": "another one"}, {}),
+    "Milvus requires credentials": ({"login": None, "password": None}, {}),
     "Collection 'cirle'": ({}, {"collection_name": "cirle"}),
     "invalid index parameters": ({}, {"index_params": {**HNSW, "indexType": "HNWS"}}),
-    "another index is there": ({}, {"index_params": {**HNSW, "params": {"M": 32, "efConstruction": 200}}}),
+    "another index exists": ({}, {"index_params": {**HNSW, "params": {"M": 32, "efConstruction": 200}}}),
 }
 
 

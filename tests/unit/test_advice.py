@@ -128,7 +128,7 @@ def test_something_else_is_wrong(
         (
             "create",
             error(65535, "CreateIndex failed: at most one distinct index is allowed per field"),
-            'another index is there: docs/vector: M: not told -> 16… Set if_exists="replace"',
+            'another index exists: docs/vector: M: not told -> 16, ef… Set if_exists="replace"',
         ),
     ],
 )

@@ -183,7 +183,7 @@ def test_another_index_may_be_replaced(fail_on_same: bool) -> None:
             "docs", [HNSW], [described(params={"M": "32", "efConstruction": "200"})], fail_on_same=fail_on_same
         )
     assert str(caught.value) == (
-        'another index is there: docs/vector: M: 32 -> 16. Set if_exists="replace", or drop it first. '
+        'another index exists: docs/vector: M: 32 -> 16. Set if_exists="replace", or drop it first. '
         "(existing -> requested)"
     )
 
@@ -241,7 +241,7 @@ def test_an_index_that_somebody_made_meanwhile() -> None:
     refused = UnexpectedError("CreateIndex failed: at most one distinct index is allowed per field", code=65535)
     explained = plan_indexes("docs", [HNSW], []).explain(refused)
     assert isinstance(explained, IndexMismatchError)
-    assert str(explained).startswith('another index is there. Set if_exists="replace", or drop it first. (code 65535)')
+    assert str(explained).startswith('another index exists. Set if_exists="replace", or drop it first. (code 65535)')
 
 
 def test_doubts_are_left_to_the_server() -> None:

@@ -176,10 +176,10 @@ DIFFERENCES = {
     "FloatVector(32). ",
     "another schema: body_vector: FloatVector(768) -> FloatVector(1024)": "body_vector: FloatVector(768) -> "
     "FloatVector(1024). ",
-    "another index is there: nightly_articles_of_all/vector: metric_type: COSINE -> L2": "nightly_articles_of_all/"
+    "another index exists: nightly_articles_of_all/vector: metric_type: COSINE -> L2": "nightly_articles_of_all/"
     "vector: metric_type: COSINE -> L2. ",
-    f"another index is there: {'d' * 70}/vector: metric_type: COSINE -> L2": "metric_type: COSINE -> L2. ",
-    "another index is there: docs/vector: M: 32 -> 16, efConstruction: 200 -> 360": "another index is there: "
+    f"another index exists: {'d' * 70}/vector: metric_type: COSINE -> L2": "metric_type: COSINE -> L2. ",
+    "another index exists: docs/vector: M: 32 -> 16, efConstruction: 200 -> 360": "another index exists: "
     "docs/vector: M: 32 -> 16",
 }
 

@@ -113,7 +113,7 @@ class IndexPlan:
                 error.message,
                 code=error.code,
                 where=error.where,
-                cause=f"another index is there{': ' if lines else ''}{'; '.join(lines)}",
+                cause=f"another index exists{': ' if lines else ''}{'; '.join(lines)}",
                 hint=f"{_REPLACE} {_ARROW}" if lines else _REPLACE,
             )
             mismatch.attempts = error.attempts
@@ -235,7 +235,7 @@ def plan_indexes(
         else:
             unverified[name] = (description, comparison)
     if wrong:
-        raise IndexMismatchError(f"another index is there: {'; '.join(wrong + same)}", hint=f"{hint} {_ARROW}")
+        raise IndexMismatchError(f"another index exists: {'; '.join(wrong + same)}", hint=f"{hint} {_ARROW}")
     if same:
         raise IndexMismatchError("; ".join(same), hint='Set if_exists="skip" to keep it, or drop it first.')
     return IndexPlan(collection, tuple(named), existing, unverified, to_drop)
