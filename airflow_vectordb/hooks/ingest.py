@@ -37,6 +37,27 @@ DELETED_AT_ONCE = 1000
 FLUSH_PATIENCE = 1800.0
 
 
+class _Sender:
+    """A client of one thread, which goes on with other credentials if they are replaced."""
+
+    def __init__(self, hook: IngestMethods) -> None:
+        self._hook = hook
+        self._client = rest.Client(hook.config, server_confirmed=True)
+
+    def send(self, call: Call[Any], *, retries: int | None = None) -> Any:
+        try:
+            return self._client.send(call, retries=retries)
+        except rest.errors.AuthenticationError:
+            if not self._hook.has_other_config(self._client.config):
+                raise
+        self.close()
+        self._client = rest.Client(self._hook.config, server_confirmed=True)
+        return self._client.send(call, retries=retries)
+
+    def close(self) -> None:
+        self._client.close()
+
+
 class IngestMethods(HookBase):
     """Methods of the hook that ingest and delete rows."""
 
@@ -44,6 +65,10 @@ class IngestMethods(HookBase):
     @abstractmethod
     def config(self) -> MilvusConfig:
         """The configuration from the connection."""
+
+    @abstractmethod
+    def has_other_config(self, refused: MilvusConfig) -> bool:
+        """Read the connection again; return whether its configuration is another one."""
 
     @translate_errors()
     def ingest(
@@ -108,7 +133,7 @@ class IngestMethods(HookBase):
         done = run.ingest(
             sources,
             collection,
-            lambda: rest.Client(self.config, server_confirmed=True),
+            lambda: _Sender(self),
             mode=mode,
             field_mapping=field_mapping,
             key_field=key_field,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Generator
 from functools import cached_property
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from airflow_vectordb.waiting import Condition, Deadline, Memory, Pending, PollResult
 
 T = TypeVar("T")
+_reading_again = threading.Lock()
 
 
 class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
@@ -184,7 +186,9 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
         return console_link(self._connection, self.database, collection) if "_connection" in vars(self) else None
 
     def get_conn(self) -> Client:
-        """Return the client; always the same one until :meth:`close`."""
+        """Return the client; the same one until :meth:`close`, unless the credentials are replaced."""
+        if self._client is not None and self._client.config is not self.config:
+            self.close()
         if self._client is None:
             self._client = rest.Client(self.config, server_confirmed=self.server_confirmed)
         return self._client
@@ -212,29 +216,36 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods, BaseHook):
         """
         call.body  # noqa: B018 - which makes it one that was sent, even if the connection turns out to be missing
         with translate_errors():
+            client = self.get_conn()
             try:
-                return self.get_conn().send(call, retries=retries, until=until)
+                return client.send(call, retries=retries, until=until)
             except rest.errors.AuthenticationError:
-                if not self._read_again():
+                if not self.has_other_config(client.config):
                     raise
             return self.get_conn().send(call, retries=retries, until=until)
 
-    def _read_again(self) -> bool:
-        """Read the connection again; return whether it has changed: tokens are replaced while tasks are at work."""
-        before = self.config
-        cached: dict[str, Any] = {
-            name: vars(self).pop(name) for name in ("config", "_connection") if name in vars(self)
-        }
-        try:
-            changed = self.config != before
-        except (AirflowNotFoundException, rest.errors.MilvusError):  # what the server said matters more
-            changed = False
-        if changed:
-            self.log.info("Connection %r has changed: its new credentials are used", self.milvus_conn_id)
-            self.close()
-        else:
-            vars(self).update(cached)
-        return changed
+    def has_other_config(self, refused: MilvusConfig) -> bool:
+        """
+        Read the connection again: tokens are replaced while tasks are at work.
+
+        :param refused: the configuration whose credentials the server refuses
+        :return: whether there is another one now
+        """
+        with _reading_again:
+            if self.config != refused:  # another thread has read it
+                return True
+            cached: dict[str, Any] = {
+                name: vars(self).pop(name) for name in ("config", "_connection") if name in vars(self)
+            }
+            try:
+                changed = self.config != refused
+            except (AirflowNotFoundException, rest.errors.MilvusError):  # what the server said matters more
+                changed = False
+            if changed:
+                self.log.info("Connection %r has changed: its new credentials are used", self.milvus_conn_id)
+            else:
+                vars(self).update(cached)
+            return changed
 
     def poll(
         self,

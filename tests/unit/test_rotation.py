@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import threading
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from airflow_vectordb.triggers import milvus as module
 from tests.support.drivers import Driver, end_of, trigger_of
 from tests.support.fake_milvus import BUILT, FakeMilvus, indexed, rows
 from tests.support.harness import PASSWORD, Clock, Logged, Operating
+from tests.support.loading_milvus import LoadingMilvus
 from tests.support.scripted import Behaviour, Request, ScriptedServer, Serve, error, ok
 
 NEW = "n3w-Babbage-secret"
@@ -110,3 +112,29 @@ def test_an_operator_begins_with_the_token_of_now(serve: Serve, operating: Opera
     params = [{"fieldName": "vector", "indexType": "HNSW", "params": {"M": 16, "efConstruction": 200}}]
     operator = CreateIndexOperator(task_id="index", collection_name="docs", index_params=params)
     assert operating.execute(operator)[0]["state"] == "Finished"
+
+
+def test_an_ingest_goes_on_and_sends_no_row_twice(serve: Serve, operating: Operating, logged: Logged) -> None:
+    milvus, taken = LoadingMilvus(), list[int]()
+    lock = threading.Lock()
+
+    def script(request: Request) -> Behaviour:
+        with lock:
+            if len(taken) >= 20:
+                operating.connect(server, password=NEW)
+                if NEW.encode() not in request.headers["authorization"]:
+                    return REFUSED
+            if request.path == "entities/upsert":
+                taken.extend(row["id"] for row in request.body["data"])
+        return milvus(request)
+
+    server = serve(script)
+    operating.connect(server)
+    rows_to_send = [{"id": number, "vector": [0.5], "sparse": {1: 0.5}, "label": "x"} for number in range(100)]
+    with MilvusHook() as hook:
+        assert hook.ingest("docs", rows_to_send, batch_rows=5, max_in_flight=4)["rows"] == 100
+        assert hook.config.token is not None
+        assert NEW in hook.config.token
+        assert hook.describe_collection("docs")
+    assert sorted(taken) == list(range(100))
+    assert len([line for line in logged.of("info") if "its new credentials are used" in line]) == 1
