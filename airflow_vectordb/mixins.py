@@ -100,11 +100,12 @@ class MilvusTaskMixin(_Task):
         """Return what is wrong with what templates rendered to. Subclasses add what they alone know."""
         values = vars(self)
         needed = {"milvus_conn_id", *self.name_fields, *self.new_name_fields}
-        # Without them, it is all or whatever exists: no template means that.
-        lost = [name for name in self._given if name not in needed and values.get(name) is None]
+        # Without them, it is all or whatever exists, or the connection's database: no template means that.
+        lost = {name: values.get(name) for name in self._given if name not in needed}
+        lost = {name: value for name, value in lost.items() if value is None or (name, value) == ("database", "")}
         return [
             *check_templated(values, self.name_fields, self.new_name_fields, rendered=True),
-            *check_names(**dict.fromkeys(lost), rendered=True),
+            *check_names(**lost, rendered=True),
         ]
 
     def retry_state(self, context: Context, key: str, state: ResumeState) -> RetryState:
