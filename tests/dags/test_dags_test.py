@@ -63,7 +63,7 @@ def test_a_connection_in_airflows_database_is_found_at_once(run: Run) -> None:
 def test_what_is_late_fails(run: Run) -> None:
     assert run["late"]["states"] == {"create": "failed", "wait": "failed"}
     assert run.log.count("not done within 2 s (timeout)") >= 2
-    assert run["late"]["seconds"] < 120  # a wait that is not ended takes 24 h
+    assert run["late"]["seconds"] < 3600  # a wait that is not ended takes 24 h
 
 
 def test_what_the_hook_returns_goes_to_another_task(run: Run) -> None:

@@ -32,12 +32,14 @@ def main() -> None:
     # Reading the first file loads the file systems of all providers, and all plugins.
     with ObjectStoragePath(f"file://{__file__}").open("rb") as file:
         file.read(1)
-    for line in sys.stdin:
-        arguments = json.loads(line)
-        child = os.fork()
-        if not child:
-            ingest(arguments)
-        print(os.waitpid(child, 0)[1], flush=True)
+    with os.fdopen(os.dup(1), "w") as statuses:
+        os.dup2(2, 1)  # what is logged goes to stderr
+        for line in sys.stdin:
+            arguments = json.loads(line)
+            child = os.fork()
+            if not child:
+                ingest(arguments)
+            print(os.waitpid(child, 0)[1], file=statuses, flush=True)
 
 
 def ingest(arguments: dict[str, Any]) -> None:
