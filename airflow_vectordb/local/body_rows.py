@@ -14,8 +14,8 @@ import orjson
 
 from airflow_vectordb.local.body import decode
 
-# Shorter ones are not worth it.
-_LEAST_BODY = 64 * 1024
+# Shorter ones are decoded in less time all at once: rows in bytes, lists in numbers.
+_LEAST_ROW = 2048
 _LEAST_NUMBERS = 16
 # What may stand before the rows.
 _MOST_HEAD = 4096
@@ -51,7 +51,7 @@ def decode_rows(raw: bytes) -> Any:
 
     :raises ApiError: 1801 when there is no JSON value.
     """
-    found = _by_row(raw) if len(raw) >= _LEAST_BODY else None
+    found = _by_row(raw)
     return decode(raw) if found is None else found
 
 
@@ -68,6 +68,8 @@ def _by_row(raw: bytes) -> Any:
         if after is None:
             braces += 1
             continue
+        if not rows and end - at < _LEAST_ROW:
+            return None
         row = _row(raw[at:end])
         if row is None:
             return None

@@ -16,6 +16,7 @@ from airflow_vectordb.local.body_rows import Numbers, decode_rows, plain
 from airflow_vectordb.local.engine.model import CollectionSpec, FieldSpec
 from airflow_vectordb.local.engine.rows import encode
 from airflow_vectordb.local.errors import ApiError
+from tests.support.local_api import Api
 
 DIMENSION = 20
 SPEC = CollectionSpec(
@@ -91,7 +92,7 @@ def body_of(*given_rows: str, before: str = "", after: str = "") -> bytes:
 
 @pytest.fixture(autouse=True)
 def any_body(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_vectordb.local.body_rows._LEAST_BODY", 0)
+    monkeypatch.setattr("airflow_vectordb.local.body_rows._LEAST_ROW", 0)
 
 
 @settings(max_examples=50, deadline=None)
@@ -162,3 +163,19 @@ def test_a_row_may_be_as_deep(depth: int) -> None:
             return False
 
     assert is_taken(decode_rows) == is_taken(decode) == (depth < 1022)
+
+
+@pytest.mark.parametrize("verb", ["insert", "upsert"])
+def test_large_rows_are_written(api: Api, name: str, verb: str) -> None:
+    dimension = 600
+    written = [
+        {"id": number, "vector": [number + place / 2 for place in range(dimension)], "more": [1, 2.0] * dimension}
+        for number in range(3)
+    ]
+    api.ok("collections/create", collectionName=name, dimension=dimension)
+    done = api.ok(f"entities/{verb}", collectionName=name, data=written)
+    assert done == {f"{verb}Count": 3, f"{verb}Ids": [0, 1, 2]}
+    assert api.ok("entities/query", collectionName=name) == written
+    wrong = {**written[0], "vector": [*written[0]["vector"][1:], True]}
+    code, message = api.fails(f"entities/{verb}", collectionName=name, data=[*written, wrong])
+    assert (code, "the value of field vector is not a list of numbers" in message) == (1804, True)
