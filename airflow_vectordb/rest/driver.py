@@ -71,6 +71,7 @@ async def adrive(steps: Generator[Step | Sleep, Any, T], perform: Callable[[Step
                 step = steps.throw(error)
             else:
                 step = steps.send(outcome)
+                del outcome  # thousands of waits sleep without it
     except StopIteration as stop:
         result: T = stop.value
         return result

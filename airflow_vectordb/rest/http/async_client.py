@@ -167,7 +167,7 @@ class Session:
         tls, self.proxy = await asyncio.to_thread(_prepare, self.config)
         import aiohttp
 
-        # Those of a session cost less than the same with each request.
+        # Headers of the session are cheaper than the same headers with each request.
         headers = self.config.headers()
         self._options = {"allow_redirects": False}
         if self.proxy is not None:

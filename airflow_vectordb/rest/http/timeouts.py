@@ -1,7 +1,7 @@
-"""The time-outs of the requests of an event loop, which have one timer together.
+"""Time limits of the requests in an event loop, with one timer for all of them.
 
-A timer for each, as aiohttp would have it, is set with every poll, sorted among those of thousands of waits, and
-cancelled when the answer comes a moment later: that is a tenth of what the poll takes.
+aiohttp sets a timer for each request, sorts it into those of thousands of waits, and cancels it a moment later, when
+the answer arrives.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Any
 
 
 class Timeouts:
-    """The time limits that run at present. When one ends, the timer stays: most likely, another one needs it next."""
+    """The running time limits. When one ends, the timer stays, since the next one will need it."""
 
     def __init__(self) -> None:
         self.running: set[TimeLimit] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, limit: TimeLimit) -> None:
-        """Begin to watch a limit, until it is taken out of :attr:`running`."""
+        """Watch a limit until it is removed from :attr:`running`."""
         self.running.add(limit)
         if self._timer is None or limit.end < self._timer.when():
             self._set_timer(limit.end)
 
     def close(self) -> None:
-        """Stop the timer, when no limit is needed any more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -76,7 +76,7 @@ class TimeLimit:
         self._timeouts.running.discard(self)
         if not self._expired:
             return
-        # As asyncio.timeout does: who else has cancelled the task meanwhile means it.
+        # As asyncio.timeout does: if the task was also cancelled from elsewhere, it stays cancelled.
         if sys.version_info >= (3, 11) and self._task.uncancel() > self._cancelled_before:
             return
         if kind is asyncio.CancelledError:

@@ -72,9 +72,9 @@ class IndexDescription(Result):
 
 class BuildState(NamedTuple):
     """
-    What of an :class:`IndexDescription` changes while the index is built, in the same words.
+    The part of an :class:`IndexDescription` that changes while the index is built, under the same names.
 
-    To read no more than this takes a tenth of the time, which counts where thousands of waits poll.
+    Reading only this takes a fifth of the time, which counts where thousands of waits poll.
 
     :param item: the description, as the server sent it
     """
