@@ -161,7 +161,7 @@ class TestTheButton:
         ("name", "words"),
         [
             ("wrong password", ["does not accept the credentials. Check", "code 1800"]),
-            ("no password", ["does not accept the credentials. Fill in", "code 1800"]),
+            ("no password", ["requires credentials; none were sent. Fill in", "code 1800"]),
             ("no database", ["Database 'films/and more' does not exist", "code 800"]),
             ("refused", ["No connection to http://127.0.0.1:1: Connection refused"]),
             ("values", ["3 things cannot be used", "'abc'", "99999", "no usable host name"]),

@@ -151,9 +151,7 @@ def test_default_deferrable(
 def test_without_an_index_it_says_what_to_do(serve: Serve, worker: Make) -> None:
     fake = milvus()
     fake.indexes.clear()
-    with pytest.raises(
-        AirflowFailException, match=r"without an index in 'docs'\. .*\(CreateIndexOperator\)\. .*code 700"
-    ):
+    with pytest.raises(AirflowFailException, match=r"no index in 'docs'\. .*\(CreateIndexOperator\)\. .*code 700"):
         worker(LoadCollectionOperator, serve(fake)).run()
 
 

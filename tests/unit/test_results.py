@@ -114,5 +114,5 @@ def test_a_line_of_a_log_does_not_have_all_the_ids() -> None:
 
 
 def test_an_endpoint_is_no_result() -> None:
-    with pytest.raises(TypeError, match="holds a token"):
+    with pytest.raises(TypeError, match="contains the token"):
         serialize(MilvusConfig("http://localhost", token="root:open sesame"))
