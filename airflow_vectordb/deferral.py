@@ -7,7 +7,7 @@ import math
 import time
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_vectordb import rest, triggers, waiting
 from airflow_vectordb._compat import is_dag_test
@@ -15,7 +15,6 @@ from airflow_vectordb.validation import seconds_of
 
 if TYPE_CHECKING:
     from airflow_vectordb.hooks.milvus import MilvusHook
-    from airflow_vectordb.mixins import MilvusTaskMixin
     from airflow_vectordb.rest.errors import MilvusError
     from airflow_vectordb.waiting import Condition, Deadline, Memory, Pending, PollResult
 
@@ -25,6 +24,27 @@ DEFAULT_WAIT_TIMEOUT = 24 * 3600.0
 DEFER_TIMEOUT_MARGIN = 120.0
 #: Advice if no triggerer is running.
 START_A_TRIGGERER = "Start one (`airflow triggerer`): without it, this task does not resume before it times out."
+
+
+class WaitingTask(Protocol):
+    """What waiting needs of a task."""
+
+    @property
+    def deferrable(self) -> bool: ...
+    @property
+    def poll_interval(self) -> timedelta | float: ...
+    @property
+    def timeout(self) -> timedelta | float | None: ...
+    @property
+    def execution_timeout(self) -> timedelta | None: ...
+    @property
+    def milvus_conn_id(self) -> str: ...
+    @property
+    def database(self) -> str | None: ...
+    @property
+    def log(self) -> Any: ...
+    @property
+    def defer(self) -> Any: ...
 
 
 @dataclass
@@ -44,7 +64,7 @@ class ResumeState:
     # The deadline by `time.monotonic` of the process that set it. Not a field: it is meaningless in other processes.
     _ends = math.inf
 
-    def deadline_for(self, task: MilvusTaskMixin) -> Deadline:
+    def deadline_for(self, task: WaitingTask) -> Deadline:
         """Return the one deadline of all waits; the first of them sets it."""
         if self.deadline is None:
             self.deadline = asdict(deadline_of(task, self.began))
@@ -55,7 +75,7 @@ class ResumeState:
         return deadline if latest >= deadline.at - 1.0 else replace(deadline, at=latest)
 
 
-def deadline_of(task: MilvusTaskMixin, began: float) -> Deadline:
+def deadline_of(task: WaitingTask, began: float) -> Deadline:
     """
     Return when waits that begin now have to end.
 
@@ -78,7 +98,7 @@ def deadline_of(task: MilvusTaskMixin, began: float) -> Deadline:
 
 
 def wait_for(
-    task: MilvusTaskMixin,
+    task: WaitingTask,
     hook: MilvusHook,
     state: ResumeState,
     name: str,
@@ -168,7 +188,7 @@ def describe_poll(hook: MilvusHook, condition: Condition, found: Pending | Milvu
     return level, hook.config.sanitize_text(text, rest.text.LONGEST_LINE)
 
 
-def _warn_without_triggerer(task: MilvusTaskMixin) -> None:
+def _warn_without_triggerer(task: WaitingTask) -> None:
     from airflow_vectordb.health import triggerer_problem  # only needed by tasks that defer
 
     if not is_dag_test() and (why := triggerer_problem()):

@@ -13,6 +13,7 @@ from airflow_vectordb import rest, waiting
 if TYPE_CHECKING:
     from airflow_vectordb.rest.collections import Collection
     from airflow_vectordb.rest.http.call import Call
+    from airflow_vectordb.rest.indexes import IndexDescription
     from airflow_vectordb.waiting import Condition, Deadline
 
 T = TypeVar("T")
@@ -35,6 +36,14 @@ class HookBase:
     @abstractmethod
     def wait(self, condition: Condition, deadline: Deadline, *, poll_interval: float) -> Any:
         """Wait until something is done."""
+
+    def describe_indexes(self, collection_name: str) -> list[IndexDescription]:
+        """Describe all indexes of a collection."""
+        found: list[IndexDescription] = []
+        for name in self.send(rest.indexes.list_(collection_name)):
+            with suppress(rest.errors.IndexNotFoundError):  # dropped since it was listed
+                found += self.send(rest.indexes.describe(collection_name, name))
+        return found
 
     def _own_name(self, described: Collection) -> str:
         """Return the name of a collection: Milvus 2.6 describes it under the requested alias."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_vectordb import rest, waiting
@@ -207,14 +206,6 @@ class CollectionMethods(HookBase):
     def describe_index(self, collection_name: str, index_name: str) -> IndexDescription:
         """Describe an index (:class:`~airflow_vectordb.rest.indexes.IndexDescription`)."""
         return self.send(rest.indexes.describe(collection_name, index_name))[0]
-
-    def describe_indexes(self, collection_name: str) -> list[IndexDescription]:
-        """Describe all indexes of a collection."""
-        found: list[IndexDescription] = []
-        for name in self.send(rest.indexes.list_(collection_name)):
-            with suppress(rest.errors.IndexNotFoundError):  # dropped since it was listed
-                found += self.send(rest.indexes.describe(collection_name, name))
-        return found
 
     def list_indexes(self, collection_name: str) -> list[str]:
         """List the names of a collection's indexes."""

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_vectordb import rest
 
 if TYPE_CHECKING:
-    from airflow_vectordb.hooks.collections import CollectionMethods
-    from airflow_vectordb.operators._replace import IndexReplacement
+    from airflow_vectordb.hooks._base import HookBase
     from airflow_vectordb.rest.collections import Collection
     from airflow_vectordb.rest.index.plan import IndexPlan
     from airflow_vectordb.rest.index.spec import IndexSpec
     from airflow_vectordb.rest.indexes import IndexDescription
 
-
 #: What to do about tasks that replace the same index.
 ONE_AT_A_TIME = "Run one task at a time, with one index."
+
+
+class Replacement(Protocol):
+    """Makes room for an index that differs from one that exists."""
+
+    def release_and_drop(self, to_drop: Mapping[str, tuple[IndexDescription, str]]) -> None: ...
+    def take_over(self) -> None: ...
+    def mark_rejected(self, specs: Iterable[IndexSpec]) -> None: ...
 
 
 class IndexCreation:
@@ -34,12 +40,12 @@ class IndexCreation:
 
     def __init__(
         self,
-        hook: CollectionMethods,
+        hook: HookBase,
         collection: str,
         described: Collection,
         specs: Sequence[IndexSpec],
         *,
-        replacement: IndexReplacement | None = None,
+        replacement: Replacement | None = None,
         fail_on_same: bool = False,
         strict: bool = False,
     ) -> None:
