@@ -280,13 +280,15 @@ def open_sources(source: Any, conn_id: str | None, collection: Any, *, allow_mis
     paths: list[Any] = []
     problems: list[str] = []
     for one in given:
-        found = _find(one, conn_id)
+        try:
+            found = _find(one, conn_id)
+        except IsADirectoryError:
+            problems.append(f"{one} is a directory; name its files, for example {str(one).rstrip('/')}/*.parquet")
+            continue
         paths += found
         if not found and not allow_missing:
             what = "matches no file" if glob.has_magic(str(one)) else "does not exist"
             problems.append(f"{one}: {what}; set allow_missing=True if that is fine")
-        elif found and not glob.has_magic(str(one)) and _is_directory(found[0]):
-            problems.append(f"{one} is a directory; name its files, for example {str(one).rstrip('/')}/*.parquet")
     if problems:
         raise rest.errors.InvalidParametersError(problems, "source")
     for path in paths:
@@ -315,27 +317,33 @@ def _sibling_finder(path: Any) -> Callable[[str], Any]:
     return find
 
 
-def _is_directory(path: Any) -> bool:
-    with storage_errors(path):
-        return bool(path.fs.isdir(path.path))
-
-
 def _find(given: Any, conn_id: str | None) -> list[Any]:
+    """
+    Return the paths of the files that a path or glob is for.
+
+    :raises IsADirectoryError: for the path of a directory
+    """
     path = object_path(given, conn_id)
     fs = path.fs
     with storage_errors(path):
         # Listings cached earlier in this process may be outdated.
         fs.invalidate_cache()
-        if not glob.has_magic(str(given)):
-            return [path] if fs.exists(path.path) else []
-        found = fs.glob(path.path, detail=True)
-        # A local listing does not tell whether a link points to a folder.
-        names = sorted(
-            name
-            for name, about in found.items()
-            if about["type"] != "directory" and not (about.get("islink") and fs.isdir(name))
-        )
-    return [object_path(fs.unstrip_protocol(name), connection_of_path(path)) for name in names]
+        if glob.has_magic(str(given)):
+            found = fs.glob(path.path, detail=True)
+            # A local listing does not tell whether a link points to a folder.
+            names = sorted(
+                name
+                for name, about in found.items()
+                if about["type"] != "directory" and not (about.get("islink") and fs.isdir(name))
+            )
+            return [object_path(fs.unstrip_protocol(name), connection_of_path(path)) for name in names]
+        try:
+            kind = fs.info(path.path)["type"]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+    if kind == "directory":
+        raise IsADirectoryError(str(path))
+    return [path]
 
 
 def object_path(given: Any, conn_id: str | None) -> Any:

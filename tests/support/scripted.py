@@ -304,7 +304,10 @@ class ScriptedServer:
         for line in lines[1:]:
             name, _, value = line.partition(b":")
             headers[name.decode().lower()] = value.strip()
-        body = stream.read(int(headers.get("content-length", b"0")))
+        length = int(headers.get("content-length", b"0"))
+        body = stream.read(length)
+        if len(body) < length:  # the client was killed
+            return None
         assert method == "POST", method
         return Request(
             path=path.removeprefix(PREFIX),
