@@ -83,7 +83,7 @@ class IndexCreation:
             except rest.errors.IndexNotFoundError as error:
                 what = "was just created" if missing else "was there"
                 raise error.with_context(
-                    cause=f"Somebody else has dropped what {what}",
+                    cause=f"Another client has dropped what {what}",
                     hint="A retry creates it again.",
                     transient=True,
                 ) from error.__cause__
@@ -95,7 +95,7 @@ class IndexCreation:
         except rest.errors.IndexMismatchError as error:
             if self._replacement is not None and missing:
                 if not all(self._is_accepted(spec, type_in_params=True) for spec in self._plan.to_create):
-                    cause = f"somebody else's index is there ({error.message.partition(': ')[2]})"
+                    cause = f"another client's index is there ({error.message.partition(': ')[2]})"
                     raise error.with_context(cause=cause, hint=ONE_AT_A_TIME) from error.__cause__
                 self._replacement.mark_rejected(plan.to_create)
             raise

@@ -188,7 +188,7 @@ class _Creation:
         if created is None:
             raise rest.errors.CollectionNotFoundError(
                 f"collection {name!r} was dropped since it was created",
-                cause="Somebody else has dropped what was just created",
+                cause="Another client has dropped what was just created",
                 hint="A retry creates it again.",
                 transient=True,
             )

@@ -112,7 +112,7 @@ class IndexReplacement:
             if lines:
                 raise rest.errors.ConflictError(
                     f"{shown} was to be dropped ({why})",
-                    cause=f"somebody else has just replaced the index ({', '.join(lines)})",
+                    cause=f"another client has just replaced the index ({', '.join(lines)})",
                     hint="A retry of this task looks again.",
                     transient=True,
                 )
@@ -125,7 +125,7 @@ class IndexReplacement:
                 raise
             raise error.with_context(
                 transient=True,
-                cause="Somebody else loads the collection",
+                cause="Another client loads the collection",
                 hint="A retry of this task releases it again.",
             ) from error.__cause__
 

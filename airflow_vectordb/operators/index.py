@@ -254,7 +254,7 @@ def raise_if_replaced(collection: str, results: dict[str, Any]) -> None:
     Check that the indexes that were waited for are those that were read back before.
 
     :param results: of the task's waits; without ``built``, if that is not what was asked for
-    :raises IndexMismatchError: if somebody else has replaced one of them meanwhile
+    :raises IndexMismatchError: if another client has replaced one of them meanwhile
     """
     lines = []
     for before, after in zip(results.get("read_back", ()), results["built"], strict=False):
@@ -264,7 +264,7 @@ def raise_if_replaced(collection: str, results: dict[str, Any]) -> None:
     if lines:
         del results["built"]
         text = "; ".join(lines)
-        cause = f"somebody else's index is there ({text})"
+        cause = f"another client's index is there ({text})"
         raise rest.errors.IndexMismatchError(text, cause=cause, hint=hooks.index_creation.ONE_AT_A_TIME)
 
 

@@ -19,7 +19,7 @@ from airflow_vectordb.rest.text import sanitize_text
 from airflow_vectordb.rest.wording import duration, in_words
 from airflow_vectordb.waiting.base import Done, Memory, Pending, Poll, Progress
 
-#: Seconds after which what is not released is taken to be loaded again, by somebody else.
+#: Seconds after which what is not released is taken to be loaded again, by another client.
 LONGEST_RELEASE = 300.0
 
 
@@ -127,7 +127,7 @@ class CollectionReleased:
         For several together, the server reports only whether all of them are loaded.
 
         :raises CollectionNotFoundError: when the collection is gone
-        :raises WaitTimeoutError: if it has long been loaded: somebody else has loaded it again
+        :raises WaitTimeoutError: if it has long been loaded: another client has loaded it again
         """
         each: list[tuple[str, ...]] = [(name,) for name in self.partitions]
         for names in each or [()]:
@@ -144,7 +144,7 @@ class CollectionReleased:
         if now - memory.unreleased_since >= LONGEST_RELEASE:
             raise WaitTimeoutError(
                 f"not released within {duration(LONGEST_RELEASE)}; waited for: {self}",
-                cause="it was released, and is loaded: somebody else loads it",
+                cause="it was released, and is loaded: another client loads it",
                 hint="A retry releases it again.",
             )
 

@@ -116,7 +116,7 @@ class TestFlush:
         assert index["total_rows"] - index["pending_rows"] >= COUNT
 
     def test_at_least_so_many_rows(self, run: Run, api: Api, name: str) -> None:
-        """They are flushed by somebody else, later."""
+        """They are flushed by another client, later."""
         insert(api, name, 0, COUNT)
         flush = threading.Timer(2, api.ok, ("collections/flush",), {"collectionName": name})
         flush.start()

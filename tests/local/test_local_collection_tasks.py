@@ -191,7 +191,7 @@ class TestReplace:
     ) -> None:
         monkeypatch.setattr(_create_collection._Creation, "_describe", lambda *_: None)
         with pytest.raises(
-            AirflowException, match=r"^Somebody else has dropped what was just created\. A re"
+            AirflowException, match=r"^Another client has dropped what was just created\. A re"
         ) as caught:
             create()
         assert not isinstance(caught.value, AirflowFailException)

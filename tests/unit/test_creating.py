@@ -143,7 +143,7 @@ def test_an_index_that_is_dropped_as_soon_as_it_is_created(serve: Serve, operati
     milvus = FakeMilvus(faults={"indexes/describe": [error(700, "index not found[index=vector]")]})
     server = serve(milvus)
 
-    with pytest.raises(AirflowException, match=r"^Somebody else has dropped what was just created\. A re") as caught:
+    with pytest.raises(AirflowException, match=r"^Another client has dropped what was just created\. A re") as caught:
         operating.create(server)
 
     assert not isinstance(caught.value, AirflowFailException)

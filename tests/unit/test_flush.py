@@ -236,7 +236,7 @@ def test_it_is_flushed_once_and_not_waited_for_unless_asked(serve: Serve, worker
 def test_it_ends_when_so_many_rows_are_covered(
     kind: type[Any], min_rows: Any, serve: Serve, worker: Make, clock: Clock, logged: Logged
 ) -> None:
-    """Somebody else flushes, a minute later."""
+    """Another client flushes, a minute later."""
     milvus = FlushingMilvus(clock=clock, sealed=4_000, growing=2_000)
     milvus.add("vector", M=16, efConstruction=200)
     milvus.flushed = clock.now + 60

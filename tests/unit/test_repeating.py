@@ -46,7 +46,7 @@ class Limiter:
 
     def __init__(self, pauses: Pauses, interval: float, answer: Behaviour) -> None:
         self.pauses, self.interval, self.answer = pauses, interval, answer
-        self.opens = interval  # somebody else has just made a call
+        self.opens = interval  # another client has just made a call
 
     def __call__(self, request: object) -> Behaviour:
         now = sum(self.pauses)

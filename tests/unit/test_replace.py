@@ -298,7 +298,7 @@ def test_a_name_that_is_taken_elsewhere_is_left_alone(serve: Serve, worker: Make
     assert fake.changes == []
 
 
-def test_somebody_else_loads_it_again(serve: Serve, worker: Make, clock: Clock) -> None:
+def test_another_client_loads_it_again(serve: Serve, worker: Make, clock: Clock) -> None:
     fake = milvus()
 
     def script(request: Any) -> Any:
@@ -307,7 +307,7 @@ def test_somebody_else_loads_it_again(serve: Serve, worker: Make, clock: Clock) 
         return fake(request)
 
     running = worker(serve(script))
-    with pytest.raises(AirflowException, match="Somebody else loads") as caught:
+    with pytest.raises(AirflowException, match="Another client loads") as caught:
         running.run()
     assert not isinstance(caught.value, AirflowFailException)
 

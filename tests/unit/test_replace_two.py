@@ -164,7 +164,7 @@ def test_one_does_all_before_a_request_of_the_other(
     assert isinstance(b_result, list), b_result
     m = fake.indexes["vector"]["params"]["M"]
     if isinstance(a_result, AirflowFailException):
-        assert "somebody else's index is there" in str(a_result)[:100]
+        assert "another client's index is there" in str(a_result)[:100]
         assert (m, other) == ("64", WIDEST)
     else:
         assert a_result[0]["params"]["M"] == 32

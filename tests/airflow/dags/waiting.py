@@ -27,7 +27,7 @@ def create(task_id: str, **options: Any) -> CreateIndexOperator:
 
 
 def sense(task_id: str, **options: Any) -> IndexSensor:
-    """Wait for an index of somebody else's."""
+    """Wait for an index of another client's."""
     return IndexSensor(
         task_id=task_id, collection_name="{{ dag.dag_id }}_{{ task.task_id }}", index_name="vector", **options
     )
