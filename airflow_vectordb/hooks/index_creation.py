@@ -21,8 +21,7 @@ ONE_AT_A_TIME = "Run one task at a time, with one index."
 class Replacement(Protocol):
     """Makes room for an index that differs from one that exists."""
 
-    def release_and_drop(self, to_drop: Mapping[str, tuple[IndexDescription, str]]) -> None: ...
-    def take_over(self) -> None: ...
+    def make_room(self, to_drop: Mapping[str, tuple[IndexDescription, str]]) -> None: ...
     def mark_rejected(self, specs: Iterable[IndexSpec]) -> None: ...
 
 
@@ -52,7 +51,6 @@ class IndexCreation:
         self._hook = hook
         self._collection = collection
         self._fields = [field.name for field in described.fields]
-        self._not_loaded = described.load == "LoadStateNotLoad"
         self._replacement = replacement
         self._fail_on_same = fail_on_same
         self._strict = strict
@@ -70,8 +68,6 @@ class IndexCreation:
         :raises IndexMismatchError: if the server has or builds another index
         """
         self._make_room({})
-        if self._replacement is not None and self._not_loaded:
-            self._replacement.take_over()
         missing = bool(self._plan.to_create)
         if missing:
             texts = (f"{self._collection}/{spec.name}: {spec}" for spec in self._plan.to_create)
@@ -113,9 +109,8 @@ class IndexCreation:
         )
 
     def _make_room(self, refused: Mapping[str, tuple[IndexDescription, str]]) -> None:
-        in_the_way = {**self._plan.to_drop, **refused}
-        if self._replacement is not None and in_the_way:
-            self._replacement.release_and_drop(in_the_way)
+        if self._replacement is not None:
+            self._replacement.make_room({**self._plan.to_drop, **refused})
 
     def _create_missing(self) -> None:
         """Create all missing indexes in one call; on a conflict, compare again."""

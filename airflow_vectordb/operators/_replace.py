@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.operators.base import WaitingOperator
+    from airflow_vectordb.rest.collections import Collection
     from airflow_vectordb.rest.errors import MilvusError
     from airflow_vectordb.rest.index.spec import IndexSpec
     from airflow_vectordb.rest.indexes import IndexDescription
+    from airflow_vectordb.waiting import Condition
 
 
 @dataclass(frozen=True)
@@ -54,45 +56,48 @@ class IndexReplacement:
         self._task = task
         self._hook = hook
         self._state = state
-        #: The collection's own name, from :meth:`begin` on.
+        # Both are set by `begin`.
         self.collection = ""
+        self._not_loaded = False
         self._memory = task.retry_state(context, "replace", state)
 
-    def begin(self, collection: str) -> None:
-        """
-        Set the collection, and finish an earlier try's work on another one.
-
-        :param collection: its own name, not an alias: that could lead elsewhere when the task is retried
-        """
-        self.collection = collection
+    def begin(self, described: Collection) -> None:
+        """Set the collection, by its own name: an alias may move; and finish an earlier try's work on another one."""
+        self.collection = self._hook._own_name(described)
+        self._not_loaded = described.load == "LoadStateNotLoad"
         original = self._recall()
-        if original is not None and original.collection != collection:
+        if original is not None and original.collection != self.collection:
             self._task.log.warning("An earlier try was about %s, which gets back what it had", original.collection)
             with suppress(rest.errors.CollectionNotFoundError):
                 self._rollback(original)
             self._forget(original)
 
-    def take_over(self) -> None:
-        """Load what another task has released, and has not loaded yet, even if there is nothing to replace here."""
-        if self._recall() is None and (released := self._released_by_others()) is not None:
-            self._write_down(released, [])
+    def make_room(self, to_drop: Mapping[str, tuple[IndexDescription, str]]) -> None:
+        """
+        Release the collection if it is loaded, and drop indexes, given as name -> description and reason.
 
-    def _released_by_others(self) -> list[str] | None:
-        released: list[str] | None = self._note(self.collection).read()
-        if released is not None:
-            self._task.log.warning(
-                "Another task has released %s to replace an index, and has not loaded it yet: this one will, too",
-                self.collection,
-            )
-        return released
-
-    def release_and_drop(self, to_drop: Mapping[str, tuple[IndexDescription, str]]) -> None:
-        """Release the collection if it is loaded, and drop indexes, given as name -> description and reason."""
-        loaded = self._loaded()
+        What another task has released, and not loaded yet, will be loaded again, even if there is nothing to drop.
+        """
+        before = self._recall() or _Original(self.collection, None, [])
+        loaded = self._loaded() if to_drop else None
+        to_load = loaded if before.loaded is None else before.loaded
         if loaded is not None:
             self._note(self.collection).write(loaded)
-        released = self._released_by_others() if loaded is None else loaded
-        self._write_down(released, [description for description, _ in to_drop.values()])
+        elif to_load is None and (to_drop or self._not_loaded):
+            to_load = self._note(self.collection).read()
+            if to_load is not None:
+                self._task.log.warning(
+                    "Another task has released %s to replace an index, and has not loaded it yet: this one will, too",
+                    self.collection,
+                )
+        # The earlier try's observation counts: after a kill nothing is loaded, and the present index may be its own.
+        known = {_place(index) for index in before.indexes}
+        dropped = [description.as_json() for description, _ in to_drop.values()]
+        added = [index for index in dropped if _place(index) not in known]
+        now = replace(before, loaded=to_load, indexes=before.indexes + added)
+        if now != before:
+            self._memory.set(asdict(now))
+            self._state.results["noted"] = True
         if loaded is not None:
             self._task.log.info("Releasing %s, to load it again later", self.collection)
             self._hook.send(rest.collections.release(self.collection))
@@ -138,13 +143,10 @@ class IndexReplacement:
         original = self._recall()
         if original is None:
             return
-        if original.loaded is not None:
-            partitions: tuple[str, ...] | None = ()
-            if "loaded" not in self._state.results:
-                self._task.log.info("Loading %s again", original.collection)
-                partitions = self._load(original)
-            if self._task.wait_for_completion and partitions is not None:
-                condition = waiting.CollectionLoaded(original.collection, partitions)
+        if original.loaded is not None and "loaded" not in self._state.results:
+            self._task.log.info("Loading %s again", original.collection)
+            condition = self._load(original)
+            if self._task.wait_for_completion and condition is not None:
                 wait_for(self._task, self._hook, self._state, "loaded", condition)
         try:
             self._forget(original)
@@ -185,20 +187,6 @@ class IndexReplacement:
 
     # What is remembered -----------------------------------------------------------------------------------------------
 
-    def _write_down(self, loaded: list[str] | None, dropped: list[IndexDescription]) -> None:
-        before = self._recall() or _Original(self.collection, None, [])
-        # The earlier try's observation counts: after a kill nothing is loaded, and the present index may be its own.
-        known = {_place(index) for index in before.indexes}
-        added = [index for index in (description.as_json() for description in dropped) if _place(index) not in known]
-        now = replace(
-            before,
-            loaded=loaded if before.loaded is None else before.loaded,
-            indexes=before.indexes + added,
-        )
-        if now != before:
-            self._memory.set(asdict(now))
-            self._state.results["noted"] = True
-
     def _recall(self) -> _Original | None:
         fact = self._memory.get()
         if fact is not None:
@@ -234,8 +222,8 @@ class IndexReplacement:
             return []
         return [name for name in names if is_loaded((name,))]
 
-    def _load(self, original: _Original) -> tuple[str, ...] | None:
-        """Load what was loaded; return the partitions to wait for, or None if none of them exists any longer."""
+    def _load(self, original: _Original) -> Condition | None:
+        """Load what was loaded; return what to wait for, or None if none of the partitions exists any longer."""
         names = tuple(original.loaded or ())
         if names:
             existing = self._hook.send(rest.partitions.list_(original.collection))
@@ -244,31 +232,30 @@ class IndexReplacement:
                 self._task.log.warning("The partitions of %s that were loaded are gone", original.collection)
                 return None
         self._hook.load(original.collection, names, wait=False)
-        return names
+        return waiting.CollectionLoaded(original.collection, names)
 
     # Putting back -----------------------------------------------------------------------------------------------------
 
     def _rollback(self, original: _Original) -> list[str]:
-        """Create the old indexes, and load again; return the names of the indexes that were missing."""
-        restored = self._restore(original.collection, original.indexes)
-        if original.loaded is not None:
-            self._load(original)
-        return restored
+        """
+        Create old indexes that are missing or were replaced by unusable ones, and load again.
 
-    def _restore(self, collection: str, old: list[dict[str, Any]]) -> list[str]:
-        """Create old indexes that are missing or were replaced by unusable ones."""
-        existing = [description.as_json() for description in self._hook.describe_indexes(collection)]
+        :return: the names of these indexes
+        """
+        existing = [description.as_json() for description in self._hook.describe_indexes(original.collection)]
         rejected = self._state.results.get("rejected", ())
         restored: list[str] = []
-        for index in old:
+        for index in original.indexes:
             in_place = [other for other in existing if _place(other) == _place(index)]
             of_use = [o for o in in_place if o["state"] != "Failed" and o["index_name"] not in rejected]
             if index["state"] == "Failed" or of_use:
                 continue
             for other in in_place:
-                self._hook.send(rest.indexes.drop(collection, other["index_name"]))
-            self._hook.send(rest.indexes.create(collection, [spec_of(index)]))
+                self._hook.send(rest.indexes.drop(original.collection, other["index_name"]))
+            self._hook.send(rest.indexes.create(original.collection, [spec_of(index)]))
             restored.append(index["index_name"])
+        if original.loaded is not None:
+            self._load(original)
         return restored
 
 

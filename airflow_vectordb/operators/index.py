@@ -180,8 +180,8 @@ class CreateIndexOperator(WaitingOperator):
         collection = self.collection_name
         if replacement is not None:
             # An alias may move meanwhile; what is released and dropped in one collection is not created in another.
-            collection = hook._own_name(described)
-            replacement.begin(collection)
+            replacement.begin(described)
+            collection = replacement.collection
         creation = hooks.index_creation.IndexCreation(
             hook,
             collection,
@@ -239,14 +239,12 @@ def wait_until_built(
     condition = waiting.IndexesBuilt(name, names, min_rows=min_rows, flushed_rows=flushed_rows)
     state.results["read_back"] = [description.as_json() for description in found]
     seen = condition.judge(found)
-    if isinstance(seen, waiting.Done):
-        state.results["built"] = seen.result
-    elif task.wait_for_completion:
+    if task.wait_for_completion and not isinstance(seen, waiting.Done):
         # Descriptions from before the flush took effect are useless.
         initial = seen if flushed_rows is None else None
         wait_for(task, hook, state, "built", condition.after(found), initial_result=initial)
     else:
-        state.results["built"] = [description.as_json() for description in found]
+        state.results["built"] = state.results["read_back"]
 
 
 def raise_if_replaced(collection: str, results: dict[str, Any]) -> None:
