@@ -159,18 +159,18 @@ class MilvusTaskMixin(_Task):
         with self.open_hook(patient=resumed) as hook:
             hook.server_confirmed = resumed
             try:
-                if resumed:
-                    result = self._result(hook, event)
-                    if wait_name:  # otherwise the task finds out for itself
-                        state.results[wait_name] = result
-                return self.run_task(hook, context, state)
+                with self.error_context(hook, self.describe_target()):
+                    if resumed:
+                        result = self._result(event)
+                        if wait_name:  # otherwise the task finds out for itself
+                            state.results[wait_name] = result
+                    return self.run_task(hook, context, state)
             except rest.errors.MilvusError as error:
                 raise self.on_failure(hook, context, state, error) from error.__cause__
 
-    def _result(self, hook: MilvusHook, event: Any) -> Any:
+    def _result(self, event: Any) -> Any:
         try:
-            with self.error_context(hook, self.describe_target()):
-                return triggers.milvus.result_from_event(event)
+            return triggers.milvus.result_from_event(event)
         except rest.errors.MilvusError:
             raise
         except ValueError as error:

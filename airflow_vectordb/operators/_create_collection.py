@@ -40,14 +40,13 @@ def create_collection(
 ) -> dict[str, Any]:
     """Run ``CreateCollectionOperator``, continuing after an earlier part of the task."""
     request = _read_arguments(task, hook)
-    with task.error_context(hook, task.describe_target()):
-        if "collection" not in state.results:
-            for warning in request.schema.warnings:
-                task.log.warning(warning)
-            state.results["collection"] = _Creation(task, hook, request, retried=is_retry(context)).run()
-        result = {"collection_name": task.collection_name, **state.results["collection"]}
-        if request.indexes:
-            result |= _index_and_load(task, hook, state, request)
+    if "collection" not in state.results:
+        for warning in request.schema.warnings:
+            task.log.warning(warning)
+        state.results["collection"] = _Creation(task, hook, request, retried=is_retry(context)).run()
+    result = {"collection_name": task.collection_name, **state.results["collection"]}
+    if request.indexes:
+        result |= _index_and_load(task, hook, state, request)
     task.emit_asset_events(hook, context, {"collection": result})
     return result
 

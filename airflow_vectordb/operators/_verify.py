@@ -43,13 +43,12 @@ class Verification:
         """
         task = self._task
         queries, _ = read_queries(task.queries)
-        with task.error_context(self._hook, task.describe_target()):
-            described = self._hook.send(rest.collections.describe(self._name))
-            self._count(described)
-            if task.sample:
-                self._find_sample(described)
-            if queries:
-                self._measure_recall(described, queries)
+        described = self._hook.send(rest.collections.describe(self._name))
+        self._count(described)
+        if task.sample:
+            self._find_sample(described)
+        if queries:
+            self._measure_recall(described, queries)
         if task.check is not None:
             self._call_check()
         task.log.info(
@@ -57,12 +56,11 @@ class Verification:
         )
         if self._failed:
             more = f", and {len(self._failed) - 1} more" if len(self._failed) > 1 else ""
-            error = rest.errors.MilvusError(
+            raise rest.errors.MilvusError(
                 f"{'; '.join(self._failed)} (all figures: {json.dumps(self._figures, default=str)})",
                 cause=f"{self._failed[0]}{more}",
                 hint="Do not give it readers.",
             )
-            raise error.with_context(where=task.error_location(self._hook, task.describe_target()))
         task.emit_asset_events(self._hook, context, {"verified": self._figures})
         return self._figures
 

@@ -71,13 +71,12 @@ class SwitchAliasOperator(WaitingOperator):
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Check the collection, and switch."""
-        with self.error_context(hook, self.describe_target()):
-            described = hook.send(rest.collections.describe(self.collection_name))
-            if self.check_loaded and "loaded" not in state.results:
-                self._require_loaded(hook, state)
-            if self.min_rows is not None:
-                self._require_rows(hook, described, count_of(self.min_rows) or 0)
-            result = self._switch(hook, context, state, hook._own_name(described))
+        described = hook.send(rest.collections.describe(self.collection_name))
+        if self.check_loaded and "loaded" not in state.results:
+            self._require_loaded(hook, state)
+        if self.min_rows is not None:
+            self._require_rows(hook, described, count_of(self.min_rows) or 0)
+        result = self._switch(hook, context, state, hook._own_name(described))
         self.emit_asset_events(hook, context, {"switch": result}, self.alias)
         return result
 

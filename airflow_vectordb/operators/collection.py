@@ -141,23 +141,22 @@ class DropCollectionOperator(MilvusOperator):
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> bool:
         """Drop the collection, if it exists."""
-        with self.error_context(hook, self.describe_target()):
-            try:
-                described = hook.send(rest.collections.describe(self.collection_name))
-            except rest.errors.CollectionNotFoundError as error:
-                if self.if_missing == "fail" and not is_retry(context):
-                    raise error.with_context(hint='Set if_missing="skip" if that is fine.') from error.__cause__
-                self.log.info("%s: nothing to drop", self.collection_name)
-                return False
-            aliases = operators._aliases.aliases_of(hook, described)
-            if self.collection_name in aliases or not self.drop_aliases:
-                operators._aliases.refuse_aliases(hook, described, "Move it first, or set drop_aliases=True.")
-            for alias in aliases:
-                self.log.info("Dropping alias %s", alias)
-                hook.send(rest.aliases.drop(alias))
-            rows = operators._create_collection.rows_in_words(hook, described)
-            self.log.info("Dropping %s with %s", self.collection_name, rows)
-            hook.send(rest.collections.drop(self.collection_name))
+        try:
+            described = hook.send(rest.collections.describe(self.collection_name))
+        except rest.errors.CollectionNotFoundError as error:
+            if self.if_missing == "fail" and not is_retry(context):
+                raise error.with_context(hint='Set if_missing="skip" if that is fine.') from error.__cause__
+            self.log.info("%s: nothing to drop", self.collection_name)
+            return False
+        aliases = operators._aliases.aliases_of(hook, described)
+        if self.collection_name in aliases or not self.drop_aliases:
+            operators._aliases.refuse_aliases(hook, described, "Move it first, or set drop_aliases=True.")
+        for alias in aliases:
+            self.log.info("Dropping alias %s", alias)
+            hook.send(rest.aliases.drop(alias))
+        rows = operators._create_collection.rows_in_words(hook, described)
+        self.log.info("Dropping %s with %s", self.collection_name, rows)
+        hook.send(rest.collections.drop(self.collection_name))
         self.emit_asset_events(hook, context, {"dropped_collection": self.collection_name})
         return True
 
@@ -262,14 +261,13 @@ class _LoadingOperator(WaitingOperator):
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Make the call, and wait until it has taken effect."""
         partitions = parse_names("partition_names", self.partition_names)
-        with self.error_context(hook, self.describe_target()):
-            if "asked" not in state.results:
-                self._request(hook, partitions)
-                state.results["asked"] = True
-            result: dict[str, Any] = {"collection_name": self.collection_name, "partition_names": list(partitions)}
-            if self.wait_for_completion:
-                result = wait_for(self, hook, state, "done", self._condition(partitions))
-                self.log.info("%s: %s", self.collection_name, rest.wording.in_words(result["load_state"]))
+        if "asked" not in state.results:
+            self._request(hook, partitions)
+            state.results["asked"] = True
+        result: dict[str, Any] = {"collection_name": self.collection_name, "partition_names": list(partitions)}
+        if self.wait_for_completion:
+            result = wait_for(self, hook, state, "done", self._condition(partitions))
+            self.log.info("%s: %s", self.collection_name, rest.wording.in_words(result["load_state"]))
         self.emit_asset_events(hook, context, {"loading": result})
         return result
 

@@ -151,15 +151,14 @@ class ImportOperator(WaitingOperator):
             self.log.info("An earlier try has imported the files, but Airflow did not get its result")
             self.emit_asset_events(hook, context, {"import": earlier})
             return dict(earlier)
-        with self.error_context(hook, self.describe_target()):
-            if self.files is None:
-                if "staged" not in state.results:
-                    rows = self.rows.call(context) if isinstance(self.rows, RowsFunction) else self.rows
-                    state.results["staged"] = operators._stage.write_parts(self, hook, kept, rows)
-                groups = operators._stage.paths_for_server(self, state.results["staged"])
-            else:
-                groups = tuple(_as_groups(self.files) or ())
-            result = self._import(hook, state, kept, groups)
+        if self.files is None:
+            if "staged" not in state.results:
+                rows = self.rows.call(context) if isinstance(self.rows, RowsFunction) else self.rows
+                state.results["staged"] = operators._stage.write_parts(self, hook, kept, rows)
+            groups = operators._stage.paths_for_server(self, state.results["staged"])
+        else:
+            groups = tuple(_as_groups(self.files) or ())
+        result = self._import(hook, state, kept, groups)
         if self.files is None:
             self._finish_staging(result, state.results["staged"])
         kept.finish(result)

@@ -109,21 +109,17 @@ class CreateIndexOperator(WaitingOperator):
             replacement = operators._replace.IndexReplacement(self, hook, context, state)
         if "built" not in state.results:
             specs, min_rows = self._read_arguments(hook), count_of(self.min_rows) or 0
-            with self.error_context(hook, self.describe_target()):
-                found = self._create(hook, state, specs, replacement, retried=is_retry(context))
-                if not self.flush and any((index.total_rows or 0) < max(min_rows, 1) for index in found):
-                    self.log.info(
-                        "Rows that were inserted and are not sealed are in no index yet: flush=True seals them first"
-                    )
-                flushed = state.results.get("flushed")
-                collection = self.collection_name if replacement is None else replacement.collection
-                wait_until_built(
-                    self, hook, state, found, collection=collection, min_rows=min_rows, flushed_rows=flushed
+            found = self._create(hook, state, specs, replacement, retried=is_retry(context))
+            if not self.flush and any((index.total_rows or 0) < max(min_rows, 1) for index in found):
+                self.log.info(
+                    "Rows that were inserted and are not sealed are in no index yet: flush=True seals them first"
                 )
-        with self.error_context(hook, self.describe_target()):
-            raise_if_replaced(self.collection_name, state.results)
-            if replacement is not None:
-                replacement.reload()
+            flushed = state.results.get("flushed")
+            collection = self.collection_name if replacement is None else replacement.collection
+            wait_until_built(self, hook, state, found, collection=collection, min_rows=min_rows, flushed_rows=flushed)
+        raise_if_replaced(self.collection_name, state.results)
+        if replacement is not None:
+            replacement.reload()
         result = [{"collection_name": self.collection_name, **index} for index in state.results["built"]]
         for index in state.results["built"]:
             name = rest.text.sanitize_text(index["index_name"], 255)

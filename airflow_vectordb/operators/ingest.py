@@ -203,30 +203,29 @@ class IngestOperator(MilvusOperator):
 
         if progress:
             self.log.info("%s: an earlier try has written %s rows", self.collection_name, f"{progress['rows']:,}")
-        with self.error_context(hook, self.describe_target()):
-            return hook.ingest(
-                self.collection_name,
-                partial(self.rows.call, context) if isinstance(self.rows, RowsFunction) else self.rows,
-                source=self.source,
-                source_conn_id=self.source_conn_id,
-                mode=self.mode,
-                field_mapping=self.field_mapping,
-                key_field=self.key_field,
-                replace_documents=self.replace_documents,
-                documents=self.documents or (),
-                on_bad_row=self.on_bad_row,
-                max_bad_rows=self.max_bad_rows,
-                bad_rows_path=self.bad_rows_path,
-                batch_bytes=self.batch_bytes,
-                batch_rows=self.batch_rows,
-                max_in_flight=self.max_in_flight,
-                min_rows=count_of(self.min_rows) or 0,
-                flush=self.flush,
-                allow_missing=self.allow_missing,
-                partition_name=self.partition_name,
-                progress=progress or None,
-                save=save,
-            )
+        return hook.ingest(
+            self.collection_name,
+            partial(self.rows.call, context) if isinstance(self.rows, RowsFunction) else self.rows,
+            source=self.source,
+            source_conn_id=self.source_conn_id,
+            mode=self.mode,
+            field_mapping=self.field_mapping,
+            key_field=self.key_field,
+            replace_documents=self.replace_documents,
+            documents=self.documents or (),
+            on_bad_row=self.on_bad_row,
+            max_bad_rows=self.max_bad_rows,
+            bad_rows_path=self.bad_rows_path,
+            batch_bytes=self.batch_bytes,
+            batch_rows=self.batch_rows,
+            max_in_flight=self.max_in_flight,
+            min_rows=count_of(self.min_rows) or 0,
+            flush=self.flush,
+            allow_missing=self.allow_missing,
+            partition_name=self.partition_name,
+            progress=progress or None,
+            save=save,
+        )
 
 
 class DeleteOperator(MilvusOperator):
@@ -299,16 +298,15 @@ class DeleteOperator(MilvusOperator):
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Delete the rows, or count them."""
-        with self.error_context(hook, self.describe_target()):
-            result = hook.delete(
-                self.collection_name,
-                self.ids,
-                filter=self.filter,
-                filter_params=self.filter_params,
-                partition_name=self.partition_name,
-                batch_rows=self.batch_rows,
-                dry_run=self.only_count,
-            )
+        result = hook.delete(
+            self.collection_name,
+            self.ids,
+            filter=self.filter,
+            filter_params=self.filter_params,
+            partition_name=self.partition_name,
+            batch_rows=self.batch_rows,
+            dry_run=self.only_count,
+        )
         done = "would be deleted" if self.only_count else "deleted"
         self.log.info("%s: %s rows %s", self.collection_name, f"{result['rows']:,}", done)
         if not self.only_count:

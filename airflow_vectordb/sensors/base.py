@@ -135,8 +135,7 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> Any:
         """Wait, in this process or in the triggerer."""
-        with self.error_context(hook, self.describe_target()):
-            result = wait_for(self, hook, state, "done", self.condition(), server_confirmed=False)
+        result = wait_for(self, hook, state, "done", self.condition(), server_confirmed=False)
         self._log_result(result)
         return result
 

@@ -170,8 +170,7 @@ class _CreateForAlias(CreateCollectionOperator):
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Check the alias, and create the collection."""
         if not state.results:
-            with self.error_context(hook, f"alias {self.alias!r}"):
-                operators._aliases.refuse_collection(hook, self.alias)
+            operators._aliases.refuse_collection(hook, self.alias)
         return super().run_task(hook, context, state)
 
 
@@ -181,8 +180,7 @@ class _SwitchToNewer(SwitchAliasOperator):
     custom_operator_name = "SwitchAliasOperator"  # on Airflow's pages
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
-        with self.error_context(hook, self.describe_target()):
-            current = hook._find_alias(self.alias)
+        current = hook._find_alias(self.alias)
         found, mine = _parse(self.alias, current or ""), _parse(self.alias, self.collection_name)
         if found is not None and mine is not None and found["due"] > mine["due"]:
             raise AirflowSkipException(f"{self.alias} already points to {current}, of a run that was due later")
@@ -214,15 +212,14 @@ class _DropOldCollections(MilvusOperator):
         runs = self._states_of_runs(context)
         kept, dropped = [self.collection_name], []
         published = 1
-        with self.error_context(hook, f"collections of alias {self.alias!r}"):
-            for name, run in self._earlier(hook):
-                had_readers = name == self.previous or runs.get(run, "success") == "success"  # or the run is unknown
-                failed = not had_readers and runs[run] in _ENDED_WITHOUT_SUCCESS
-                published += had_readers
-                if (failed or (had_readers and published > self.keep)) and self._drop(hook, name):
-                    dropped.append(name)
-                else:
-                    kept.append(name)
+        for name, run in self._earlier(hook):
+            had_readers = name == self.previous or runs.get(run, "success") == "success"  # or the run is unknown
+            failed = not had_readers and runs[run] in _ENDED_WITHOUT_SUCCESS
+            published += had_readers
+            if (failed or (had_readers and published > self.keep)) and self._drop(hook, name):
+                dropped.append(name)
+            else:
+                kept.append(name)
         self.log.info("Kept: %s; dropped: %s", ", ".join(kept), ", ".join(dropped) or "none")
         return {"kept": kept, "dropped": dropped}
 
