@@ -14,7 +14,7 @@ from airflow_vectordb._compat import AirflowException, TaskDeferralTimeout
 from airflow_vectordb.assets import emit_asset_events
 from airflow_vectordb.deferral import DEFER_TIMEOUT_MARGIN, ResumeState
 from airflow_vectordb.links import MilvusConsoleLink
-from airflow_vectordb.validation import check_constants, check_names, check_templated, raise_if_invalid
+from airflow_vectordb.validation import check_arguments, check_names, raise_if_invalid
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator as _Task
@@ -84,8 +84,7 @@ class MilvusTaskMixin(_Task):
 
     @classmethod
     def _check(cls, given: Mapping[str, Any]) -> list[str]:
-        templated = check_templated(given, cls.name_fields, cls.new_name_fields, rendered=False)
-        return [*templated, *check_constants(given)]
+        return check_arguments(given, cls.name_fields, cls.new_name_fields, rendered=False)
 
     def validate(self) -> None:
         """
@@ -104,7 +103,7 @@ class MilvusTaskMixin(_Task):
         lost = {name: values.get(name) for name in self._given if name not in needed}
         lost = {name: value for name, value in lost.items() if value is None or (name, value) == ("database", "")}
         return [
-            *check_templated(values, self.name_fields, self.new_name_fields, rendered=True),
+            *check_arguments(values, self.name_fields, self.new_name_fields, rendered=True),
             *check_names(**lost, rendered=True),
         ]
 

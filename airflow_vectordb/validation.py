@@ -5,8 +5,7 @@ When a DAG is parsed, values that are rendered later, or come from another task,
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from numbers import Number
@@ -18,23 +17,10 @@ from airflow_vectordb.assets import check_assets
 #: Seconds: a shorter ``poll_interval`` would be a busy loop.
 SHORTEST_POLL_INTERVAL = 0.1
 DEFAULT_POLL_INTERVAL = 30.0
-# What arguments of operators and sensors must be, for classes that have them: booleans, …
-FLAGS = (
-    *("wait_for_completion", "deferrable", "flush", "strict", "allow_unknown", "alter", "drop_aliases"),
-    *("allow_missing", "keep_staged", "check_loaded"),
-    *("soft_fail", "never_fail", "silent_fail", "exponential_backoff"),  # of Airflow's sensors
-)
-# … a single name or path if they are passed, …
-OPTIONAL_NAMES = (
-    *("database", "partition_name", "key_field", "replace_documents", "anns_field"),
-    *("source_conn_id", "stage_conn_id", "stage_to", "bad_rows_path"),
-)
-# … numbers of rows, lists, and mappings.
-ROWS = ("min_rows", "max_rows", "max_bad_rows")
-LISTS = ("ids", "documents")
-MAPPINGS = ("filter_params", "options")
 #: More than any server has.
 _MOST_ROWS = 2**63
+
+_Check = Callable[[str, Any], list[str]]
 
 
 def seconds_of(value: timedelta | float) -> float:
@@ -64,28 +50,20 @@ def check_seconds(name: str, value: Any, least: float = 0.0) -> list[str]:
     return []
 
 
-def check_flags(**values: Any) -> list[str]:
-    """Check boolean arguments: Python would treat a string like "no" as true."""
-    return [
-        f"{name} must be True or False, not {rest.spelling.show(v)}"
-        for name, v in values.items()
-        if not isinstance(v, bool)
-    ]
+def check_flag(name: str, value: Any) -> list[str]:
+    """Check a boolean argument: Python would treat a string like "no" as true."""
+    return [] if isinstance(value, bool) else [f"{name} must be True or False, not {rest.spelling.show(value)}"]
 
 
-def check_constants(given: Mapping[str, Any]) -> list[str]:
-    """Check the arguments, by name, that no template renders; others among them are ignored."""
-    outlets, inlets = given.get("outlets"), given.get("inlets")
-    assets = [part for one in (outlets, inlets) for part in (one if isinstance(one, list | tuple | set) else [one])]
-    problems = check_flags(**{name: given[name] for name in FLAGS if name in given})
-    for name in ("poll_interval", "poke_interval"):
-        problems += check_seconds(name, given.get(name), SHORTEST_POLL_INTERVAL)
-    for name in ("timeout", "execution_timeout", "max_wait"):
-        problems += check_seconds(name, given.get(name))
-    return problems + check_assets(assets)
+def _check_interval(name: str, value: Any) -> list[str]:
+    return check_seconds(name, value, SHORTEST_POLL_INTERVAL)
 
 
-def check_templated(
+def _check_assets(_: str, value: Any) -> list[str]:
+    return check_assets(value if isinstance(value, list | tuple | set) else [value])
+
+
+def check_arguments(
     given: Mapping[str, Any], names: Iterable[str], new_names: Iterable[str], *, rendered: bool
 ) -> list[str]:
     """
@@ -96,26 +74,15 @@ def check_templated(
     :param rendered: whether templates are rendered; otherwise, what is known later passes
     """
     needed = {name: given[name] for name in ("milvus_conn_id", *names) if name in given}
-    # A path may be an object of its own, and an empty database is the connection's.
-    optional = {
-        name: value
-        for name in OPTIONAL_NAMES
-        if (value := given.get(name)) is not None and not hasattr(value, "open") and (name, value) != ("database", "")
-    }
-    problems = check_names(**needed, **optional, rendered=rendered)
+    problems = check_names(**needed, rendered=rendered)
     for name in new_names:
         if name in given:
             problems += check_new_name(name, given[name], rendered=rendered)
-    checks = (
-        (check_rows, ROWS),
-        (check_list, LISTS),
-        (check_mapping, MAPPINGS),
-        (check_field_mapping, ("field_mapping",)),
-    )
-    for check, arguments in checks:
+    for check, arguments in (_TEMPLATED if rendered else {**_TEMPLATED, **_CONSTANT}).items():
         for name in arguments:
-            if rendered or not rest.spelling.is_later(given.get(name)):
-                problems += check(name, given.get(name))
+            later = not rendered and check in _TEMPLATED and rest.spelling.is_later(given.get(name))
+            if name in given and not later:
+                problems += check(name, given[name])
     return problems
 
 
@@ -148,16 +115,21 @@ def check_names(*, rendered: bool, **values: Any) -> list[str]:
     Jinja also renders lists and missing XComs to text, which is no valid name: waiting for it would never end.
     """
     return [
-        problem
+        f"{name} {reason}"
         for name, value in values.items()
-        if (rendered or not _is_later_name(value)) and (problem := _not_a_name(name, value))
+        if (rendered or not _is_later_name(value)) and (reason := rest.spelling.why_no_name(value))
     ]
 
 
 def _is_later_name(value: Any) -> bool:
-    if isinstance(value, str):
-        return rest.spelling.has_template(value)
-    return not isinstance(value, int | float | bytes | list | tuple | set | frozenset | dict | None)
+    return not isinstance(value, list | tuple | Mapping) and rest.spelling.is_later(value)
+
+
+def _check_optional_name(name: str, value: Any) -> list[str]:
+    # A path may be an object of its own, and an empty database is the connection's.
+    if value is None or hasattr(value, "open") or (name, value) == ("database", ""):
+        return []
+    return check_names(**{name: value}, rendered=True)
 
 
 def check_new_name(name: str, value: Any, *, rendered: bool) -> list[str]:
@@ -167,13 +139,15 @@ def check_new_name(name: str, value: Any, *, rendered: bool) -> list[str]:
     return [] if _is_later_name(value) else rest.spelling.check_name(name, value)
 
 
-def check_list_of_names(argument: str, given: Any) -> list[str]:
-    """Check an argument that must be a name, or several, when the DAG is parsed; None is valid."""
+def check_list_of_names(argument: str, given: Any, *, rendered: bool = False) -> list[str]:
+    """Check an argument that must be a name, or several; None is valid."""
     if given is None:
         return []
-    if isinstance(given, list | tuple | set | frozenset):
-        return check_names(**_by_position(argument, given), rendered=False) if given else [_is_empty(argument)]
-    return check_names(**{argument: given}, rendered=False)
+    if not isinstance(given, list | tuple | set | frozenset):
+        return check_names(**{argument: given}, rendered=rendered)
+    if not given:
+        return [f"{argument} is empty, a list without a name; None is for all that there is"]
+    return check_names(**{f"{argument}[{n}]": value for n, value in enumerate(given)}, rendered=rendered)
 
 
 def parse_names(argument: str, given: str | Iterable[str] | None) -> tuple[str, ...]:
@@ -182,16 +156,10 @@ def parse_names(argument: str, given: str | Iterable[str] | None) -> tuple[str, 
 
     :raises InvalidParametersError: with everything that is wrong
     """
-    names: dict[str, Any] = {} if given is None else {argument: given}
-    if isinstance(given, Iterable) and not isinstance(given, str | bytes | dict):
-        names = _by_position(argument, given)
-    problems = check_names(**names, rendered=True)
-    if given is not None and not names:
-        # An empty list does not mean everything.
-        problems.append(_is_empty(argument))
-    if problems:
+    names = list(given) if rest.lists.is_list(given) else given
+    if problems := check_list_of_names(argument, names, rendered=True):
         raise rest.errors.InvalidParametersError(problems)
-    return tuple(map(str, names.values()))
+    return () if names is None else tuple(map(str, names if isinstance(names, list) else [names]))
 
 
 def check_index_params(raw: Any, extensions: Sequence[str], *, allow_unknown: bool = False) -> list[str]:
@@ -200,24 +168,18 @@ def check_index_params(raw: Any, extensions: Sequence[str], *, allow_unknown: bo
 
     Problems with values are reported later, together with those that the schema reveals.
     """
-    if isinstance(raw, os.PathLike):
-        return [_is_path("index_params", raw)]
     normalize_key = rest.spelling.normalize_key
     parsing = rest.index.parsing
 
-    def is_known(item: Any) -> bool:
-        if isinstance(item, str):
-            return not rest.spelling.has_template(item) and not item.endswith(tuple(extensions))
-        return item is None or isinstance(item, Mapping | list | tuple | int | float)
-
     def without_unknown(item: Any) -> Any:
-        if not is_known(item):
-            return {"fieldName": "known later"}
         if isinstance(item, list | tuple):
             return [without_unknown(one) for one in item]
-        keys = {normalize_key(str(key)): key for key in item} if isinstance(item, Mapping) else {}
-        if "indexparams" in keys and "fieldname" not in keys:
-            return {**item, keys["indexparams"]: without_unknown(item[keys["indexparams"]])}
+        if isinstance(item, Mapping):
+            keys = {normalize_key(str(key)): key for key in item}
+            if "indexparams" in keys and "fieldname" not in keys:
+                return {**item, keys["indexparams"]: without_unknown(item[keys["indexparams"]])}
+        elif _is_later(item, extensions):
+            return {"fieldName": "known later"}
         return item
 
     try:
@@ -230,13 +192,9 @@ def check_schema(schema: Any, dimension: Any, extensions: Sequence[str], *, allo
     """Check a schema or dimension. If a part is known later, only the keys are checked."""
     if (schema is None) == (dimension is None):
         return ["schema or dimension is missing" if schema is None else "schema and dimension exclude each other"]
-    if isinstance(schema, os.PathLike):
-        return [_is_path("schema", schema)]
     parsing = rest.schema.parsing
     if dimension is not None:
-        if rest.spelling.is_later(dimension):
-            return []
-        return [problem.replace("vector: dim", "dimension") for problem in parsing.read_quick(dimension).problems]
+        return [] if rest.spelling.is_later(dimension) else parsing.read_quick(dimension).problems
     if not isinstance(schema, Mapping) and _is_later(schema, extensions):
         return []
     parsed = parsing.read_schema(schema, allow_unknown=allow_unknown)
@@ -247,7 +205,7 @@ def check_indexes_of_schema(
     schema: Any, index_params: Any, extensions: Sequence[str], *, allow_unknown: bool = False
 ) -> list[str]:
     """Check index parameters against the new collection's schema, if both are known."""
-    if _is_later(schema, extensions) or _is_later(index_params, extensions):
+    if any(given is None or _is_later(given, extensions) for given in (schema, index_params)):
         return []
     parsed = rest.schema.parsing.read_schema(schema, allow_unknown=allow_unknown)
     specs, indexes = rest.index.spec.read_index_params(index_params, allow_unknown=allow_unknown)
@@ -262,23 +220,16 @@ def check_indexes_of_schema(
     return problems
 
 
-def _is_later(value: Any, extensions: Sequence[str]) -> bool:
-    if value is None or rest.spelling.is_later(value):
-        return True
-    if isinstance(value, str):
-        return value.endswith(tuple(extensions))
-    if isinstance(value, Mapping):
-        return False
-    return isinstance(value, list | tuple) and any(_is_later(one, extensions) for one in value)
-
-
 def check_properties(properties: Any, extensions: Sequence[str]) -> list[str]:
     """Check the properties of a collection when the DAG is parsed."""
-    if isinstance(properties, os.PathLike):
-        return [_is_path("properties", properties)]
-    if _is_later(properties, extensions):
-        return []
-    return rest.schema.properties.read_properties(properties)[1]
+    return [] if _is_later(properties, extensions) else rest.schema.properties.read_properties(properties)[1]
+
+
+def _is_later(value: Any, extensions: Sequence[str]) -> bool:
+    """Return whether it, or a part of it, is a file beside the DAG, a template or another task's output."""
+    if isinstance(value, list | tuple):
+        return any(_is_later(one, extensions) for one in value)
+    return (isinstance(value, str) and value.endswith(tuple(extensions))) or rest.spelling.is_later(value)
 
 
 def check_range(name: str, value: Any, least: int, most: int = 2**31, kind: type[int | float] = int) -> list[str]:
@@ -319,7 +270,8 @@ def check_rows(name: str, value: Any) -> list[str]:
     """Check a number of rows, as :func:`count_of` takes it; None is valid."""
     if value is None or count_of(value) is not None:
         return []
-    return [f"{name} must be a number of rows, 0 or more, not {rest.spelling.show(value)}{_rows_hint(value)}"]
+    hint = "a number, a text that is one, or the output of a task that returns it"
+    return [f"{name} must be a number of rows, 0 or more, not {rest.spelling.show(value)}: pass {hint}"]
 
 
 def count_of(value: Any) -> int | None:
@@ -342,44 +294,25 @@ def count_of(value: Any) -> int | None:
     return rows if rows == number else None
 
 
-def _rows_hint(value: Any) -> str:
-    text = value.strip() if isinstance(value, str) and not rest.spelling.has_template(value) else ""
-    if rest.spelling.is_nothing(text):
-        return ": does the task that it comes from return a number?"
-    if isinstance(value, dict | list | tuple) or text[:1] in ("{", "["):
-        return ": name the number in it, or the key that it has there"
-    return ""
-
-
-def _by_position(argument: str, values: Iterable[Any]) -> dict[str, Any]:
-    return {f"{argument}[{position}]": value for position, value in enumerate(values)}
-
-
-def _is_path(argument: str, value: Any) -> str:
-    return f"{argument} is {rest.spelling.show(value)}: pass the name of a file beside the DAG as a string"
-
-
-def _is_empty(argument: str) -> str:
-    return f"{argument} is empty, a list without a name; None is for all that there is"
-
-
-def _not_a_name(argument: str, value: Any) -> str | None:
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return f"{argument} is {value!r}: did its template render to nothing?"
-    if not isinstance(value, str):
-        kind = rest.spelling.article(type(value).__name__)
-        return f"{argument} is {rest.spelling.show(value)} ({kind}): names are strings"
-    text = value.strip()
-    if rest.spelling.is_nothing(text):
-        return (
-            f"{argument} is {value!r}, a missing value rendered to text: does the task return what the template asks "
-            "for? (A DAG with render_template_as_native_obj=True passes values as they are.)"
-        )
-    if text[0] in "[({":
-        return (
-            f"{argument} is {rest.spelling.show(value)}, a list or mapping rendered to text: pass what the task "
-            "returns (its output) itself, or set render_template_as_native_obj=True on the DAG"
-        )
-    if rest.spelling.has_template(text):
-        return f"{argument} is {rest.spelling.show(value)}: its template was not rendered"
-    return None
+#: Checks, with the arguments of operators and sensors that they are for: of what templates render, …
+_TEMPLATED: Mapping[_Check, Sequence[str]] = {
+    _check_optional_name: (
+        *("database", "partition_name", "key_field", "replace_documents", "anns_field"),
+        *("source_conn_id", "stage_conn_id", "stage_to", "bad_rows_path"),
+    ),
+    check_rows: ("min_rows", "max_rows", "max_bad_rows"),
+    check_list: ("ids", "documents"),
+    check_mapping: ("filter_params", "options"),
+    check_field_mapping: ("field_mapping",),
+}
+#: … and of what is given as it is.
+_CONSTANT: Mapping[_Check, Sequence[str]] = {
+    check_flag: (
+        *("wait_for_completion", "deferrable", "flush", "strict", "allow_unknown", "alter", "drop_aliases"),
+        *("allow_missing", "keep_staged", "check_loaded", "dry_run"),
+        *("soft_fail", "never_fail", "silent_fail", "exponential_backoff"),  # of Airflow's sensors
+    ),
+    _check_interval: ("poll_interval", "poke_interval"),
+    check_seconds: ("timeout", "execution_timeout", "max_wait"),
+    _check_assets: ("inlets", "outlets"),
+}

@@ -60,10 +60,7 @@ def _read_arguments(task: CreateCollectionOperator, hook: MilvusHook) -> _Reques
         index_params = _QUICK_INDEX if index_params is None else index_params
     else:
         parsed = rest.schema.parsing.read_schema(task.schema, allow_unknown=task.allow_unknown)
-    # Quick setup has no schema with a vector field.
-    problems += (
-        [p.replace("vector: dim", "dimension") for p in parsed.problems] if task.schema is None else parsed.problems
-    )
+    problems += parsed.problems
     given = {"collectionName": task.collection_name, "dbName": hook.config.database or rest.DEFAULT_DATABASE}
     problems += [
         f"schema has {key} {value!r}, but the task's is {given[key]!r}"

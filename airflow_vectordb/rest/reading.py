@@ -6,6 +6,7 @@ sent, with a warning: servers are newer than tables, and what they make of it is
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -15,11 +16,11 @@ from airflow_vectordb.rest.notation import UnreadableTextError, read_text
 from airflow_vectordb.rest.spelling import (
     describe_value,
     has_template,
-    is_nothing,
     near_miss,
     normalize_key,
     show,
     suggest,
+    why_no_name,
 )
 from airflow_vectordb.rest.values import Kind, check_value
 
@@ -40,6 +41,12 @@ class Parsed:
     problems: list[str] = field(default_factory=list)
     malformed: list[str] = field(default_factory=list)
     envelope: Mapping[str, str] = field(default_factory=dict)
+
+
+def describe_given(value: Any) -> str:
+    """Describe what is no mapping, for messages."""
+    hint = ": pass the name of a file beside the DAG as a string" if isinstance(value, os.PathLike) else ""
+    return f"{describe_value(value)}{hint}"
 
 
 @dataclass
@@ -145,14 +152,8 @@ class Reader:
         elif not isinstance(value, str):
             quote = ": put it in quotes" if isinstance(value, int | float | date) else ""  # as YAML's no, and dates
             self.refuse(f"{what} must be a text, not {describe_value(value)}{quote}", malformed=False)
-        elif not value.strip():
-            self.refuse(f"{what} is empty: did its template render to nothing?")
-        elif is_nothing(value):
-            self.refuse(f"{what} is {value!r}, a missing value rendered to text: leave it out, or give a value")
-        elif has_template(value):
-            self.refuse(f"{what} is {show(value)}: its template was not rendered", malformed=False)
-        elif value.lstrip()[0] in "[{(":
-            self.refuse(f"{what} is {show(value)}, a list or mapping rendered to text")
+        elif reason := why_no_name(value):
+            self.refuse(f"{what} {reason}", malformed=not has_template(value))
         else:
             return value.strip()
         return None
@@ -179,7 +180,7 @@ class Reader:
         if value is None:
             return {}
         if not isinstance(value, Mapping):
-            self.refuse(f"{what} must be a mapping, not {describe_value(value)}", malformed=False)
+            self.refuse(f"{what} must be a mapping, not {describe_given(value)}", malformed=False)
             return {}
         return {str(key): item for key, item in value.items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -66,12 +67,35 @@ def is_later(value: Any) -> bool:
         return any(map(is_later, value.values()))
     if isinstance(value, list | tuple):
         return any(map(is_later, value))
-    return has_template(value) if isinstance(value, str) else hasattr(value, "resolve")
+    if isinstance(value, str):
+        return has_template(value)
+    return hasattr(value, "resolve") and not isinstance(value, os.PathLike)
 
 
 def is_nothing(text: str) -> bool:
     """Return whether a text is a rendered missing value, or another rendered value that cannot be a name."""
     return text.strip() in _NOTHING
+
+
+def why_no_name(value: Any) -> str | None:
+    """Return why a value is not the name of anything, as the end of a sentence; None: it may be one."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return f"is {value!r}: did its template render to nothing?"
+    if not isinstance(value, str):
+        return f"is {show(value)} ({article(type(value).__name__)}): names are strings"
+    if has_template(value):
+        return f"is {show(value)}: its template was not rendered"
+    if is_nothing(value):
+        return (
+            f"is {value!r}, a missing value rendered to text: does the task return what the template asks for? "
+            "(A DAG with render_template_as_native_obj=True passes values as they are.)"
+        )
+    if value.lstrip()[0] in "[({":
+        return (
+            f"is {show(value)}, a list or mapping rendered to text: pass what the task returns (its output) itself, or "
+            "set render_template_as_native_obj=True on the DAG"
+        )
+    return None
 
 
 def check_name(argument: str, name: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,7 +41,7 @@ REFUSED_UNSEEN: dict[str, tuple[Any, list[str]]] = {
         ["'ef' is a parameter of searches", "allow_unknown=True"],
     ),
     "a parameter that rendered to nothing": ([{**FIELD, "indexType": "HNSW", "params": {"M": ""}}], ["M is empty"]),
-    "a name that rendered to nothing": ([{"fieldName": " "}], ["fieldName is empty"]),
+    "a name that rendered to nothing": ([{"fieldName": " "}], ["did its template render to nothing"]),
     "parameters that are a list": ([{**FIELD, "params": ["M", 16]}], ["params must be a mapping"]),
     "a type that is a number": ([{**FIELD, "indexType": 5}], ["indexType must be a text"]),
     "a contradiction": (
@@ -153,7 +154,7 @@ def test_a_collection_name_that_rendered_to_nothing(
     server = serve([])
     operating.connect(server)
     template = "{{ nothing }}" + nothing
-    with pytest.raises(AirflowFailException, match=r"(?s)collection_name.*nothing.*fieldName is empty"):
+    with pytest.raises(AirflowFailException, match=r"(?s)collection_name.*nothing.*fieldName is '.*nothing"):
         params = [{"fieldName": "{{ nothing }}"}]
         operating.execute(rendered(operating, tmp_path, params, collection_name=template))
     drop = DropIndexOperator(task_id="drop", collection_name=template, index_name=template)
@@ -259,7 +260,7 @@ MALFORMED: dict[str, tuple[Any, list[str]]] = {
     "a key twice in JSON": ('{"fieldName": "v", "fieldName": "w"}', ["'fieldName' twice"]),
     "a key twice in YAML": ("fieldName: v\nparams: {M: 1, M: 2}", ["'M' twice"]),
     "a key in two spellings": ({"fieldName": "v", "field_name": "v"}, ["fieldName is given twice"]),
-    "an empty name": ({"fieldName": ""}, ["fieldName is empty"]),
+    "an empty name": ({"fieldName": ""}, ["did its template render to nothing"]),
     "a name that is none": ({"fieldName": "v", "indexName": "None"}, ["indexName is 'None'"]),
     "a number": (7, ["index_params must be a mapping"]),
     "a list of numbers": ([7], ["an index must be a mapping"]),
@@ -286,7 +287,7 @@ def test_malformed_parameters_are_refused_when_the_dag_is_parsed(case: str) -> N
         {"fieldName": "{{ f }}", "indexName": "{{ n }}", "indexType": "{{ t }}", "params": "{{ build | tojson }}"},
         {"fieldName": "vector", "indexType": "HNSW", "params": {"M": "{{ m }}"}},
         {"fieldName": "vectr", "indexType": "HNSW", "params": {"M": "sixteen"}},  # said with what the schema tells
-        pytest.param(object(), id="an object"),
+        pytest.param(SimpleNamespace(resolve=None), id="another task's output"),
     ],
     ids=str,
 )

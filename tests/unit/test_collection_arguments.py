@@ -26,7 +26,7 @@ class TestArguments:
                 {"schema": {"fields": [{"fieldName": "{{ id }}", "isPrimaryKey": True}]}},
                 "did you mean 'isPrimary'?",
             ),
-            ({"schema": Path("docs.yaml")}, "docs.yaml'): pass the name of a file beside the DAG as a string"),
+            ({"schema": Path("docs.yaml")}, "docs.yaml')): pass the name of a file beside the DAG as a string"),
             ({"schema": DOCS, "properties": Path("docs.yaml")}, "pass the name of a file beside the DAG as a string"),
             ({"schema": DOCS, "index_params": Path("docs.yaml")}, "pass the name of a file beside the DAG as a string"),
             ({"schema": DOCS, "if_exists": "drop"}, "if_exists must be 'skip' or 'replace' or 'fail'"),

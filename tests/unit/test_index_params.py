@@ -117,7 +117,7 @@ def test_the_first_page_of_the_api() -> None:
         ({"fieldName": "v", "metrik_type": "L2"}, ["unknown key 'metrik_type'", "'metricType'"]),
         ({"fieldName": "v", "index_typ": "HNSW"}, ["unknown key 'index_typ'", "'indexType'"]),
         ({}, ["fieldName is missing"]),
-        ({"fieldName": ""}, ["fieldName is empty", "template"]),
+        ({"fieldName": ""}, ["fieldName is ''", "template"]),
         ({"fieldName": 7}, ["fieldName must be a text"]),
         ({"fieldName": "v", "indexType": "HNSW", "params": [1]}, ["params must be a mapping"]),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -154,7 +155,7 @@ def test_what_a_server_has_taken_is_taken_again(params: Mapping[str, Any]) -> No
 
 # When the DAG is parsed ---------------------------------------------------------------------------------------------
 
-LATER = object()  # as what a task returns is, until it has run
+LATER = SimpleNamespace(resolve=None)  # as what a task returns is, until it has run
 
 
 @pytest.mark.parametrize("later", ["{{ params.index }}", "index.json", "{% if a %}b{% endif %}", LATER])

@@ -17,7 +17,7 @@ from airflow_vectordb.rest.index.types import (
     SEARCH_PARAMS,
 )
 from airflow_vectordb.rest.notation import UnreadableTextError, read_given
-from airflow_vectordb.rest.reading import Parsed, Reader
+from airflow_vectordb.rest.reading import Parsed, Reader, describe_given
 from airflow_vectordb.rest.spelling import describe_value, has_template, near_miss, normalize_key, show
 from airflow_vectordb.rest.values import Kind, format_value, values_equal
 
@@ -93,7 +93,7 @@ def _items(raw: Any, reader: Reader) -> list[Any]:
         reader.refuse(f"index_params must hold a mapping or a list of mappings, not {describe_value(value)}")
     else:
         reader.refuse(
-            f"index_params must be a mapping, a list of mappings, or JSON or YAML of them, not {describe_value(value)}"
+            f"index_params must be a mapping, a list of mappings, or JSON or YAML of them, not {describe_given(value)}"
         )
     return []
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.notation import UnreadableTextError, read_given
-from airflow_vectordb.rest.reading import Parsed, Reader
+from airflow_vectordb.rest.reading import Parsed, Reader, describe_given
 from airflow_vectordb.rest.schema.rules import DEFAULTS, FIELD_PARAMS, FUNCTION_TYPES, check_field, check_schema
 from airflow_vectordb.rest.schema.spec import DATA_TYPES, FLAGS, FieldSpec, FunctionSpec, SchemaSpec, is_vector
 from airflow_vectordb.rest.spelling import describe_value, is_later, near_miss, normalize_key, show
@@ -99,7 +99,9 @@ def read_quick(dimension: Any) -> ParsedSchema:
     """Return the schema of the server's quick setup: ``id``, ``vector``, and dynamic fields."""
     vector = {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": dimension}}
     key = {"fieldName": "id", "dataType": "Int64", "isPrimary": True}
-    return read_schema({"enableDynamicField": True, "fields": [key, vector]})
+    parsed = read_schema({"enableDynamicField": True, "fields": [key, vector]})
+    parsed.problems = [problem.replace("vector: dim", "dimension") for problem in parsed.problems]
+    return parsed
 
 
 def _read(raw: Any, reader: Reader) -> SchemaSpec | None:
@@ -138,7 +140,7 @@ def _keys_of(raw: Any, reader: Reader) -> dict[str, Any] | None:
     if isinstance(raw, list | tuple):
         raw = {"fields": raw}
     if not isinstance(raw, Mapping):
-        reader.refuse(f"schema must be a mapping with fields, or JSON or YAML of it, not {describe_value(raw)}")
+        reader.refuse(f"schema must be a mapping with fields, or JSON or YAML of it, not {describe_given(raw)}")
         return None
     if isinstance(described := raw.get("raw"), Mapping) and "fields" in described:
         raw = described
