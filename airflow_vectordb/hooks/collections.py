@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_vectordb import rest, waiting
 from airflow_vectordb.exceptions import translate_errors
-from airflow_vectordb.hooks import arguments
-from airflow_vectordb.hooks._base import DEFAULT_TIMEOUT, HookBase
+from airflow_vectordb.hooks.base import DEFAULT_TIMEOUT, HookBase
 from airflow_vectordb.hooks.index_creation import IndexCreation
 
 if TYPE_CHECKING:
@@ -101,8 +100,7 @@ class CollectionMethods(HookBase):
 
     def drop_collection_properties(self, collection_name: str, property_keys: Sequence[str]) -> None:
         """Set properties back to their defaults."""
-        arguments.check_names(property_keys=property_keys)
-        self.send(rest.collections.drop_properties(collection_name, property_keys))
+        self._send(rest.collections.drop_properties, collection_name, property_keys)
 
     def add_collection_field(self, collection_name: str, field: Mapping[str, Any]) -> None:
         """Add a nullable field (:func:`rest.fields.add <airflow_vectordb.rest.fields.add>`)."""
@@ -142,11 +140,12 @@ class CollectionMethods(HookBase):
         :param timeout: seconds to wait at most
         :raises MilvusError: if the server refuses, or the collection is not loaded in time
         """
-        names = _names(partition_names)
-        load = rest.partitions.load(collection_name, names) if names else rest.collections.load(collection_name)
-        self.send(load)
+        if partition_names:
+            self._send(rest.partitions.load, collection_name, partition_names)
+        else:
+            self.send(rest.collections.load(collection_name))
         if wait:
-            self._wait_for(waiting.CollectionLoaded(collection_name, names), timeout)
+            self._wait_for(waiting.CollectionLoaded(collection_name, tuple(partition_names or ())), timeout)
 
     def release(
         self,
@@ -161,13 +160,12 @@ class CollectionMethods(HookBase):
 
         :raises MilvusError: if the server refuses, or the collection is not released in time
         """
-        names = _names(partition_names)
-        release = (
-            rest.partitions.release(collection_name, names) if names else rest.collections.release(collection_name)
-        )
-        self.send(release)
+        if partition_names:
+            self._send(rest.partitions.release, collection_name, partition_names)
+        else:
+            self.send(rest.collections.release(collection_name))
         if wait:
-            self._wait_for(waiting.CollectionReleased(collection_name, names), timeout)
+            self._wait_for(waiting.CollectionReleased(collection_name, tuple(partition_names or ())), timeout)
 
     def refresh_load(self, collection_name: str) -> None:
         """Load rows that were added to a loaded collection, for example by an import."""
@@ -175,7 +173,7 @@ class CollectionMethods(HookBase):
 
     def get_load_state(self, collection_name: str, partition_names: Sequence[str] | None = None) -> LoadState:
         """Return the load state (:class:`~airflow_vectordb.rest.collections.LoadState`)."""
-        return self.send(rest.collections.load_state(collection_name, _names(partition_names)))
+        return self._send(rest.collections.load_state, collection_name, partition_names or ())
 
     # Indexes ----------------------------------------------------------------------------------------------------------
 
@@ -217,8 +215,7 @@ class CollectionMethods(HookBase):
 
     def drop_index_properties(self, collection_name: str, index_name: str, property_keys: Sequence[str]) -> None:
         """Set properties back to their defaults. The collection must be released."""
-        arguments.check_names(property_keys=property_keys)
-        self.send(rest.indexes.drop_properties(collection_name, index_name, property_keys))
+        self._send(rest.indexes.drop_properties, collection_name, index_name, property_keys)
 
     def drop_index(self, collection_name: str, index_name: str) -> None:
         """Drop an index. For a vector index, the collection must be released."""
@@ -319,8 +316,7 @@ class CollectionMethods(HookBase):
 
     def drop_database_properties(self, db_name: str, property_keys: Sequence[str]) -> None:
         """Set properties back to their defaults."""
-        arguments.check_names(property_keys=property_keys)
-        self.send(rest.databases.drop_properties(db_name, property_keys))
+        self._send(rest.databases.drop_properties, db_name, property_keys)
 
     def list_databases(self) -> list[str]:
         """List the names of all databases."""
@@ -335,11 +331,6 @@ def is_a_collection(alias: str) -> dict[str, Any]:
     """Return cause and hint for an alias that is the name of a collection."""
     cause = f"{alias!r} is the name of a collection, so it cannot be an alias"
     return {"cause": cause, "hint": "Choose another alias."}
-
-
-def _names(partition_names: Sequence[str] | None) -> tuple[str, ...]:
-    arguments.check_names(partition_names=partition_names)
-    return tuple(partition_names or ())
 
 
 __all__ = ["CollectionMethods"]

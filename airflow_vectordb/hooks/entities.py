@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_vectordb import rest
 from airflow_vectordb.exceptions import translate_errors
-from airflow_vectordb.hooks import arguments
-from airflow_vectordb.hooks._base import HookBase
+from airflow_vectordb.hooks.base import HookBase
+from airflow_vectordb.ingest.batches import MAX_BYTES, MAX_ROWS
+from airflow_vectordb.ingest.memory import source_of
+from airflow_vectordb.ingest.run import primary_key
+from airflow_vectordb.ingest.source import Unreadable
 from airflow_vectordb.rest import filters
+from airflow_vectordb.rest.http.json import EncodedRows, encode
 
 if TYPE_CHECKING:
-    from airflow_vectordb.rest.collections import Field
     from airflow_vectordb.rest.entities import Written
     from airflow_vectordb.rest.http.call import Call
 
@@ -23,7 +27,7 @@ class EntityMethods(HookBase):
     """
     Methods of the hook; the names are those of pymilvus's ``MilvusClient`` where it has them.
 
-    Common arguments:
+    Each sends the call of the same name in :mod:`airflow_vectordb.rest.entities`. Common arguments:
 
     - ``collection_name``: the collection (or an alias); it must be loaded to read rows
     - ``filter``: a boolean expression, for example ``id in [1, 2]``; None: all rows
@@ -37,14 +41,13 @@ class EntityMethods(HookBase):
 
     def insert(self, collection_name: str, data: Any, *, partition_name: str | None = None) -> Written:
         """
-        Insert rows (:func:`rest.entities.insert <airflow_vectordb.rest.entities.insert>`).
+        Insert rows.
 
         Rows are sent in one request if it is under 8 MiB, else in several, one after the other: after an error, earlier
         rows remain. For many rows and for files, ``ingest`` also checks rows and resumes after a failure.
 
         :param data: a row, a list or generator of rows, a pandas or Polars frame, Arrow data; vectors as lists or NumPy
             arrays
-        :return: ``count`` and ``ids``
         :raises MilvusError: if the server refuses; an insert is retried only if it certainly had no effect
         """
         return self._write(data, lambda rows: rest.entities.insert(collection_name, rows, partition=partition_name))
@@ -55,7 +58,6 @@ class EntityMethods(HookBase):
         """
         Insert rows, or replace those with the same primary key; as ``insert`` otherwise.
 
-        :param data: rows with their primary keys, as for ``insert``
         :param partial_update: whether fields missing in a row keep their values (Milvus 2.6)
         """
         return self._write(
@@ -88,15 +90,13 @@ class EntityMethods(HookBase):
         partition_names: Sequence[str] | None = None,
     ) -> list[dict[str, Any]]:
         """
-        Read rows by their primary keys.
+        Read rows by their primary keys, one or several.
 
-        :param ids: one primary key, or several
         :return: the rows that exist, with values as the server sends them (JSON fields as text)
         """
-        arguments.check_names(output_fields=output_fields, partition_names=partition_names)
-        keys = arguments.list_keys(ids, texts=True)
-        return self.send(
-            rest.entities.get(collection_name, keys, output_fields=output_fields, partitions=partition_names)
+        keys = [ids] if isinstance(ids, int | str | Integral) else ids
+        return self._send(
+            rest.entities.get, collection_name, keys, output_fields=output_fields, partitions=partition_names
         )
 
     def query(
@@ -117,18 +117,16 @@ class EntityMethods(HookBase):
         :param limit: maximum number of rows; None: the server's default, 100
         :return: rows, with values as the server sends them (JSON fields as text)
         """
-        arguments.check_names(output_fields=output_fields, partition_names=partition_names)
-        return self.send(
-            rest.entities.query(
-                collection_name,
-                filter=filter,
-                output_fields=output_fields,
-                limit=limit,
-                offset=offset,
-                filter_params=filter_params,
-                partitions=partition_names,
-                params=_consistency(consistency_level),
-            )
+        return self._send(
+            rest.entities.query,
+            collection_name,
+            filter=filter,
+            output_fields=output_fields,
+            limit=limit,
+            offset=offset,
+            filter_params=filter_params,
+            partitions=partition_names,
+            params={"consistencyLevel": consistency_level},
         )
 
     def query_iterator(
@@ -155,15 +153,16 @@ class EntityMethods(HookBase):
         :return: pages of rows, none of them empty
         :raises UnexpectedError: if the server does not answer in the order of keys, since rows would be missing
         """
-        arguments.check_names(output_fields=output_fields, partition_names=partition_names)
-        key = self._primary_key(collection_name)
+        with translate_errors():
+            names = rest.lists.as_list_or_none("output_fields", output_fields)
+            key = primary_key(self.send(rest.collections.describe(collection_name)))
         selected, left = filter, limit
         last: Any = None
         while left is None or left > 0:
             page = self.query(
                 collection_name,
                 selected,
-                output_fields=None if output_fields is None else list(dict.fromkeys([key.name, *output_fields])),
+                output_fields=None if names is None else list(dict.fromkeys([key.name, *names])),
                 limit=batch_size if left is None else min(batch_size, left),
                 filter_params=filter_params,
                 partition_names=partition_names,
@@ -193,9 +192,8 @@ class EntityMethods(HookBase):
         partition_names: Sequence[str] | None = None,
     ) -> int:
         """Count the rows of a loaded collection exactly, unsealed ones included."""
-        arguments.check_names(partition_names=partition_names)
-        return self.send(
-            rest.entities.count(collection_name, filter=filter, filter_params=filter_params, partitions=partition_names)
+        return self._send(
+            rest.entities.count, collection_name, filter=filter, filter_params=filter_params, partitions=partition_names
         )
 
     def search(
@@ -218,29 +216,22 @@ class EntityMethods(HookBase):
         Find the nearest rows of each of several vectors (:func:`~airflow_vectordb.rest.entities.search`).
 
         :param data: query vectors: a list, or a NumPy array of two dimensions
-        :param anns_field: the vector field; None: the only one
-        :param limit: hits for each vector
         :param search_params: ``{"metric_type": "L2", "params": {"ef": 64}}``, or the parameters alone
         :param group_by_field: one hit for each value of this field
-        :return: for each vector its hits, nearest first, each with the primary key, ``distance`` and the output fields
         """
-        arguments.check_names(output_fields=output_fields, partition_names=partition_names)
-        vectors = arguments.list_vectors(data)
-        options = {**_consistency(consistency_level), **({"groupingField": group_by_field} if group_by_field else {})}
-        return self.send(
-            rest.entities.search(
-                collection_name,
-                vectors,
-                anns_field=anns_field,
-                limit=limit,
-                offset=offset,
-                filter=filter,
-                output_fields=output_fields,
-                search_params=_search_params(search_params),
-                filter_params=filter_params,
-                partitions=partition_names,
-                options=options,
-            )
+        return self._send(
+            rest.entities.search,
+            collection_name,
+            data,
+            anns_field=anns_field,
+            limit=limit,
+            offset=offset,
+            filter=filter,
+            output_fields=output_fields,
+            search_params=_search_params(search_params or {}),
+            filter_params=filter_params,
+            partitions=partition_names,
+            options={"consistencyLevel": consistency_level, "groupingField": group_by_field},
         )
 
     def hybrid_search(
@@ -256,72 +247,49 @@ class EntityMethods(HookBase):
         consistency_level: ConsistencyLevel | None = None,
     ) -> list[list[dict[str, Any]]]:
         """
-        Search several vector fields, and merge the hits (:func:`~airflow_vectordb.rest.entities.hybrid_search`).
+        Search several vector fields, and merge the hits.
 
-        :param reqs: a search for each field: ``{"data": [vector], "annsField": "dense", "limit": 20, "params": {…}}``
-        :param ranker: ``{"strategy": "rrf", "params": {"k": 60}}`` (None), or ``{"strategy": "weighted", "params":
-            {"weights": [0.7, 0.3]}}``
-        :param limit: hits for each vector
-        :return: for each vector its hits, best first
+        :param reqs: the searches of :func:`~airflow_vectordb.rest.entities.hybrid_search`, and ``ranker`` its
+            ``rerank``
         """
-        arguments.check_names(output_fields=output_fields, partition_names=partition_names)
-        arguments.check_searches(reqs)
-        return self.send(
-            rest.entities.hybrid_search(
-                collection_name,
-                reqs,
-                rerank=ranker,
-                limit=limit,
-                offset=offset,
-                output_fields=output_fields,
-                partitions=partition_names,
-                options=_consistency(consistency_level),
-            )
+        return self._send(
+            rest.entities.hybrid_search,
+            collection_name,
+            reqs,
+            rerank=ranker,
+            limit=limit,
+            offset=offset,
+            output_fields=output_fields,
+            partitions=partition_names,
+            options={"consistencyLevel": consistency_level},
         )
-
-    def _primary_key(self, collection_name: str) -> Field:
-        fields = self.send(rest.collections.describe(collection_name)).fields
-        return next(field for field in fields if field.is_primary)
 
 
 def _batches(data: Any) -> Iterator[Any]:
     """Encode rows, and divide them into requests."""
-    from airflow_vectordb.ingest.batches import MAX_BYTES, MAX_ROWS  # only needed to write rows
-    from airflow_vectordb.ingest.memory import source_of
-    from airflow_vectordb.ingest.source import Unreadable
-    from airflow_vectordb.rest.http.json import EncodedRows, encode
-
-    rows: list[bytes | bytearray] = []
-    size = 0
+    rows, size = EncodedRows(), 0
     for block in source_of([data] if isinstance(data, Mapping) else data).blocks():
         for number, row in enumerate(block.rows, start=block.first + 1):
             if isinstance(row, Unreadable):
                 raise rest.errors.InvalidParametersError([f"row {number:,}: {row.reason}"], "rows")
             encoded = encode(row)
-            if rows and (size + len(encoded) > MAX_BYTES or len(rows) >= MAX_ROWS):
-                yield EncodedRows(rows)
-                rows, size = [], 0
+            if len(rows) and (size + len(encoded) > MAX_BYTES or len(rows) >= MAX_ROWS):
+                yield rows
+                rows, size = EncodedRows(), 0
             rows.append(encoded)
             size += len(encoded) + 1
-    if rows:
-        yield EncodedRows(rows)
+    if len(rows):
+        yield rows
 
 
-def _search_params(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _search_params(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the API's ``searchParams``: the metric, and the search parameters in ``params``."""
-    if not given:
-        return None
-    found = dict(given)
-    metric = found.pop("metric_type", None) or found.pop("metricType", None)
-    inner = dict(found.pop("params", None) or {})
-    params = {**found, **inner}
+    params = dict(given)
+    metric = params.pop("metric_type", None) or params.pop("metricType", None)
+    params |= params.pop("params", None) or {}
     # The API reference documents one place, Milvus 2.6 reads the other.
     metrics = {"metricType": metric, "metric_type": metric} if metric else {}
-    return {**metrics, **({"params": params} if params else {})}
-
-
-def _consistency(level: ConsistencyLevel | None) -> dict[str, str]:
-    return {"consistencyLevel": level} if level else {}
+    return {**metrics, "params": params} if params else metrics
 
 
 def _order(key: Any) -> Any:

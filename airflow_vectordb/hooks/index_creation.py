@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from airflow_vectordb import rest
 
 if TYPE_CHECKING:
-    from airflow_vectordb.hooks._base import HookBase
+    from airflow_vectordb.hooks.base import HookBase
     from airflow_vectordb.rest.collections import Collection
     from airflow_vectordb.rest.index.plan import IndexPlan
     from airflow_vectordb.rest.index.spec import IndexSpec

@@ -6,7 +6,6 @@ import glob
 import logging
 import os
 import time
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from airflow_vectordb import rest
 from airflow_vectordb._compat import connection_of_path
 from airflow_vectordb.exceptions import translate_errors
 from airflow_vectordb.hooks import arguments
-from airflow_vectordb.hooks._base import HookBase
+from airflow_vectordb.hooks.base import HookBase
 from airflow_vectordb.ingest import run
 from airflow_vectordb.ingest.bad_rows import BadRows, OnBadRow
 from airflow_vectordb.ingest.batches import MAX_BYTES, MAX_ROWS
@@ -27,7 +26,6 @@ from airflow_vectordb.ingest.writer import MAX_IN_FLIGHT, Mode, Progress
 from airflow_vectordb.rest import filters
 
 if TYPE_CHECKING:
-    from airflow_vectordb.rest import MilvusConfig
     from airflow_vectordb.rest.http.call import Call
 
 _log = logging.getLogger(__name__)
@@ -60,15 +58,6 @@ class _Sender:
 
 class IngestMethods(HookBase):
     """Methods of the hook that ingest and delete rows."""
-
-    @property
-    @abstractmethod
-    def config(self) -> MilvusConfig:
-        """The configuration from the connection."""
-
-    @abstractmethod
-    def has_other_config(self, refused: MilvusConfig) -> bool:
-        """Read the connection again; return whether its configuration is another one."""
 
     @translate_errors()
     def ingest(
@@ -193,7 +182,7 @@ class IngestMethods(HookBase):
         if (ids is None) == (filter is None) or (filter is not None and not filter.strip()):
             raise rest.errors.InvalidParametersError(["pass either ids or a filter"], "deletion")
         filled = None if filter is None else filters.fill(filter, filter_params)
-        keys = [] if ids is None else arguments.list_keys(ids, texts=False)
+        keys = [] if ids is None else arguments.list_keys(ids)
         collection = self._describe_by_own_name(collection_name)
         field, name = run.primary_key(collection), collection.name
         key, keys = field.name, arguments.check_keys(keys, field)

@@ -1,0 +1,281 @@
+"""The basis of the hook's methods: the connection, sending calls, and waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from airflow.sdk import BaseHook
+
+from airflow_vectordb import rest, waiting
+from airflow_vectordb._compat import AirflowNotFoundException, amask_secret, is_dag_test, mask_secret
+from airflow_vectordb.exceptions import translate_errors
+from airflow_vectordb.hooks.connection import (
+    FIRST_PAUSES,
+    PAUSES,
+    ConnectionFields,
+    config_from_connection,
+    read_patiently,
+)
+from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+    from typing_extensions import Self
+
+    from airflow_vectordb.rest import AsyncClient, Client, MilvusConfig
+    from airflow_vectordb.rest.collections import Collection
+    from airflow_vectordb.rest.driver import Sleep
+    from airflow_vectordb.rest.http.call import Call
+    from airflow_vectordb.rest.indexes import IndexDescription
+    from airflow_vectordb.waiting import Condition, Deadline, Memory, Pending, PollResult
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+#: Seconds; the limit for waits of the hook's ``load``, ``release`` and ``create_index``.
+DEFAULT_TIMEOUT = 3600.0
+#: Seconds, the longest pause between two polls.
+POLL_INTERVAL = 30.0
+#: Arguments of functions of ``rest``, and pymilvus's names for them, which the hook's methods have.
+_RENAMED = {"keys": "property_keys", "partitions": "partition_names", "searches": "reqs", "vectors": "data"}
+_ARGUMENT = re.compile(rf"^({'|'.join(_RENAMED)})\b")
+_reading_again = threading.Lock()
+
+
+class HookBase(BaseHook):
+    """What the groups of methods of :class:`~airflow_vectordb.hooks.milvus.MilvusHook` are made with."""
+
+    def __init__(
+        self,
+        milvus_conn_id: str = DEFAULT_CONN_ID,
+        database: str | None = None,
+        *,
+        patient: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.milvus_conn_id = milvus_conn_id
+        self.database = database
+        self.patient = patient
+        #: Whether Milvus has answered the task: if so, a page in its place is an outage, not a wrong address.
+        self.server_confirmed = False
+        self._client: Client | None = None
+        self._warned = patient
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @cached_property
+    def config(self) -> MilvusConfig:
+        """
+        The configuration from the connection. Its token is registered with Airflow's secrets masker.
+
+        :raises InvalidParametersError: if the connection is invalid
+        :raises AirflowNotFoundException: if there is none, after a few attempts
+        """
+        config = self._config_from(self._connection)
+        if config.token:
+            mask_secret(config.token)
+        return config
+
+    async def aconfig(self) -> MilvusConfig:
+        """Return the same as :attr:`config`, from an event loop."""
+        config = self._config_from(await rest.driver.adrive(self._reading(), lambda _: self._aread(), self._report))
+        if config.token:
+            await amask_secret(config.token)
+        return config
+
+    @cached_property
+    def _connection(self) -> ConnectionFields:
+        return rest.driver.drive(self._reading(), lambda _: self.get_connection(self.milvus_conn_id), self._report)
+
+    async def _aread(self) -> Connection:
+        try:
+            return await self.aget_connection(self.milvus_conn_id)
+        except AirflowNotFoundException:
+            if not is_dag_test():
+                raise
+        # There, Airflow's database is accessible to tasks, but not from an event loop.
+        return await asyncio.to_thread(self.get_connection, self.milvus_conn_id)
+
+    def _reading(self) -> Generator[Sleep | None, Any, ConnectionFields]:
+        return read_patiently(PAUSES if self.patient else FIRST_PAUSES)
+
+    def _config_from(self, connection: ConnectionFields) -> MilvusConfig:
+        # An unusable connection is read more than once; warn only once.
+        warn, self._warned = not self._warned, True
+        with translate_errors():
+            return config_from_connection(connection, self.database, warn=warn)
+
+    def _report(self, level: int, text: str) -> None:
+        self.log.log(level, "%s", text)
+
+    def get_conn(self) -> Client:
+        """Return the client; the same one until :meth:`close`, unless the credentials are replaced."""
+        if self._client is not None and self._client.config is not self.config:
+            self.close()
+        if self._client is None:
+            self._client = rest.Client(self.config, server_confirmed=self.server_confirmed)
+        return self._client
+
+    async def get_async_conn(self) -> AsyncClient:
+        """Return a new client for an event loop; the caller closes it."""
+        return rest.AsyncClient(await self.aconfig())
+
+    def close(self) -> None:
+        """Close all connections. A later call opens new ones."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def send(self, call: Call[T], *, retries: int | None = None, until: float | None = None) -> T:
+        """
+        Make a call.
+
+        If the server refuses the credentials, the Airflow connection is read again, and used if it has changed.
+
+        :param call: made by a function of ``airflow_vectordb.rest.indexes``, ``collections``, …
+        :param retries: attempts after the first; None: the connection's
+        :param until: deadline for an answer, by ``time.monotonic``; None: none
+        :raises MilvusError: if the server refuses, or does not answer after all attempts
+        """
+        call.body  # noqa: B018 - which makes it one that was sent, even if the connection turns out to be missing
+        with translate_errors():
+            client = self.get_conn()
+            try:
+                return client.send(call, retries=retries, until=until)
+            except rest.errors.AuthenticationError:
+                if not self.has_other_config(client.config):
+                    raise
+            return self.get_conn().send(call, retries=retries, until=until)
+
+    def _send(self, function: Callable[P, Call[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Make a call with a function of ``rest`` that checks its arguments, which have other names in the hook."""
+        with translate_errors():
+            try:
+                call = function(*args, **kwargs)
+            except rest.errors.InvalidParametersError as error:
+                problems = [_ARGUMENT.sub(lambda name: _RENAMED[name[0]], problem) for problem in error.problems]
+                raise rest.errors.InvalidParametersError(problems, "arguments") from None
+        return self.send(call)
+
+    def has_other_config(self, refused: MilvusConfig) -> bool:
+        """
+        Read the connection again: tokens are replaced while tasks are at work.
+
+        :param refused: the configuration whose credentials the server refuses
+        :return: whether there is another one now
+        """
+        with _reading_again:
+            if self.config != refused:  # another thread has read it
+                return True
+            cached: dict[str, Any] = {
+                name: vars(self).pop(name) for name in ("config", "_connection") if name in vars(self)
+            }
+            try:
+                changed = self.config != refused
+            except (AirflowNotFoundException, rest.errors.MilvusError):  # what the server said matters more
+                changed = False
+            if changed:
+                self.log.info("Connection %r has changed: its new credentials are used", self.milvus_conn_id)
+            else:
+                vars(self).update(cached)
+            return changed
+
+    def poll(
+        self,
+        condition: Condition,
+        *,
+        retries: int | None = None,
+        deadline: Deadline | None = None,
+        memory: Memory | None = None,
+    ) -> PollResult:
+        """
+        Poll once whether something is done.
+
+        :param condition: a condition of ``airflow_vectordb.waiting``
+        :param retries: attempts of each call after the first; None: the connection's
+        :param deadline: deadline for an answer; None: none
+        :param memory: takes what a later poll has to know; None: there is none
+        :return: ``Done`` with a result, or ``Pending`` with the progress
+        :raises MilvusError: if it failed, or the server does not answer
+        """
+        return self._drive(condition.poll(memory or waiting.Memory()), deadline, retries)
+
+    def wait(
+        self,
+        condition: Condition,
+        deadline: Deadline,
+        *,
+        poll_interval: float,
+        initial_result: Pending | None = None,
+        server_confirmed: bool = False,
+    ) -> Any:
+        """
+        Wait until something is done, with progress in the log.
+
+        The arguments are those of :func:`~airflow_vectordb.waiting.polling.poll_until_done`.
+
+        :return: the result of the condition, JSON-ready
+        :raises MilvusError: if it failed, or was not done by the deadline
+        """
+        steps = waiting.poll_until_done(
+            condition,
+            deadline,
+            poll_interval=poll_interval,
+            started=time.time(),
+            initial_result=initial_result,
+            server_confirmed=server_confirmed,
+        )
+        return self._drive(steps, deadline, retries=0)
+
+    def _wait_for(self, condition: Condition, timeout: float) -> Any:
+        deadline = waiting.Deadline(time.time() + timeout, "timeout", timeout)
+        return self.wait(condition, deadline, poll_interval=POLL_INTERVAL)
+
+    def _drive(self, steps: Generator[Call[Any] | Sleep, Any, T], deadline: Deadline | None, retries: int | None) -> T:
+        until = None if deadline is None else waiting.last_moment(deadline)
+
+        def log(level: int, text: str) -> None:
+            self._report(level, self.config.sanitize_text(text, rest.text.LONGEST_LINE))
+
+        with translate_errors():
+            return rest.driver.drive(steps, lambda call: self.send(call, retries=retries, until=until), log)
+
+    def describe_indexes(self, collection_name: str) -> list[IndexDescription]:
+        """Describe all indexes of a collection."""
+        found: list[IndexDescription] = []
+        for name in self.send(rest.indexes.list_(collection_name)):
+            with suppress(rest.errors.IndexNotFoundError):  # dropped since it was listed
+                found += self.send(rest.indexes.describe(collection_name, name))
+        return found
+
+    def _own_name(self, described: Collection) -> str:
+        """Return the name of a collection: Milvus 2.6 describes it under the requested alias."""
+        if described.aliases is None or described.name in described.aliases:
+            # A server without this call has no aliases.
+            unknown = (rest.errors.AliasNotFoundError, rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError)
+            with suppress(*unknown):
+                return self.send(rest.aliases.describe(described.name))
+        return described.name
+
+    def _describe_by_own_name(self, name: str) -> Collection:
+        """Describe the collection behind a name, under its own name: an alias may be moved later."""
+        described = self.send(rest.collections.describe(name))
+        with suppress(rest.errors.PermissionDeniedError):  # to ask about aliases
+            return replace(described, name=self._own_name(described))
+        return described
