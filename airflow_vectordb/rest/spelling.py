@@ -16,9 +16,9 @@ _NOTHING = frozenset({"None", "null", "nan", "NaN", "NaT", "<NA>", "True", "Fals
 _JINJA = ("{{", "{%", "{#")
 #: The maximum number of wrong letters in a misspelt name.
 _MOST_SLIPS = 2
-_LONGEST_NAME = 255
 #: Names that each Milvus takes.
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+NAME_RULE = "use letters, digits and underscores, no leading digit, and at most 255 characters"
 
 
 def normalize_key(key: str) -> str:
@@ -43,13 +43,11 @@ def suggest(name: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches  # not needed by most DAG files
 
     names = list(dict.fromkeys(known))
-    close = near_miss(name, names)
-    if close is None:
-        folded = {normalize_key(candidate): candidate for candidate in reversed(names)}
-        alike = get_close_matches(normalize_key(name[:100]), folded, n=1)
-        close = folded[alike[0]] if alike else None
-    if close is not None:
-        return f"; did you mean {close!r}?"
+    folded = {normalize_key(candidate): candidate for candidate in reversed(names)}
+    alike = [folded[key] for key in get_close_matches(normalize_key(name[:100]), folded, n=1)]
+    for close in (near_miss(name, names), *alike):
+        if close is not None:
+            return f"; did you mean {close!r}?"
     if not names:
         return ""
     listed = sanitize_text(", ".join(names[:12]), 1000) + (", …" if len(names) > 12 else "")
@@ -100,17 +98,7 @@ def why_no_name(value: Any) -> str | None:
 
 def check_name(argument: str, name: str) -> list[str]:
     """Return the problem of a name for a new collection or alias that Milvus would never accept."""
-    name = name.strip()
-    if NAME.fullmatch(name):
-        return []
-    if len(name) > _LONGEST_NAME:
-        return [f"{argument} {show(name, 30)} has {len(name):,} characters; a name has {_LONGEST_NAME} at most"]
-    legal = re.sub(r"\W", "_", name, flags=re.ASCII)
-    legal = legal if NAME.fullmatch(legal) else f"_{legal}"[:_LONGEST_NAME]
-    return [
-        f"{argument} {show(name, 30)}: use letters, digits and underscores, and no leading digit, as in "
-        f"{show(legal, 30)}"
-    ]
+    return [] if NAME.fullmatch(name.strip()) else [f"{argument} {show(name, 30)}: {NAME_RULE}"]
 
 
 def article(name: str) -> str:

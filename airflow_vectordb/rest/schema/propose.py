@@ -17,6 +17,7 @@ from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.schema.parsing import parse_schema
 from airflow_vectordb.rest.spelling import suggest
 
+_VECTORS = "lists of float or double, all of one length, 2 numbers or more, and none null"
 _LONGEST_TEXT = 65_535
 _LARGEST_ARRAY = 4_096
 #: Likely names of a key, the best first; then names that end in ``_id``.
@@ -52,7 +53,7 @@ def schema_from(stream: IO[bytes], name: str, *, key: str | None = None) -> dict
         except ValueError as error:
             problems.append(f"{name}: column {column.name!r} {error}")
     if not problems and not any(one["dataType"].endswith("Vector") for one in fields):
-        problems = [f"{name}: column {column.name!r}: {text}" for column in columns if (text := column.not_vectors())]
+        problems = [f"{name}: no column has vectors: {_VECTORS}"]
     if problems:
         raise InvalidParametersError(problems, "file")
     if found is None:
@@ -92,7 +93,7 @@ class _Column:
     longest: int = 0
     #: Of lists: the shortest and the longest of each batch.
     lengths: set[int] = field(default_factory=set)
-    most: int = 0
+    #: None: it cannot be the key.
     keys: set[Any] | None = field(default_factory=set)
 
     def add(self, values: pa.Array) -> None:
@@ -108,11 +109,6 @@ class _Column:
         texts = pc.list_flatten(values) if _is_list(self.type) else values
         if _is_text(texts.type) and len(texts):
             self.longest = max(self.longest, pc.max(pc.binary_length(texts)).as_py() or 0)
-        if pa.types.is_unsigned_integer(self.type):
-            self.most = max(self.most, pc.max(values).as_py() or 0)
-        self._add_keys(values)
-
-    def _add_keys(self, values: pa.Array) -> None:
         if self.keys is None or not (_is_text(self.type) or pa.types.is_integer(self.type)):
             self.keys = None
         elif self.rows <= _ROWS_OF_KEYS and (self.name in _KEY_NAMES or self.name.endswith("_id")):
@@ -126,18 +122,6 @@ class _Column:
             return {**self._type(self.type), **({"nullable": True} if self.nulls else {})}
         # Integers of other sizes cannot be keys.
         return {**self._type(pa.int64() if pa.types.is_integer(self.type) else self.type), "isPrimary": True}
-
-    def not_vectors(self) -> str | None:
-        """Return why lists of numbers that look like vectors are not vectors; None: they do not look like vectors."""
-        if not _is_list(self.type) or not (
-            pa.types.is_floating(self.type.value_type) or pa.types.is_integer(self.type.value_type)
-        ):
-            return None
-        if len(self.lengths) == 1:
-            return f"lists of {self.type.value_type}; vectors are lists of float or double, with 2 numbers or more"
-        found = f"{min(self.lengths):,} to {max(self.lengths):,}" if self.lengths else "no"
-        nulls = f", and {self.nulls:,} null" if self.nulls else ""
-        return f"lists of {found} numbers{nulls}; vectors of a field have one length, and none is null"
 
     def _type(self, kind: Any) -> dict[str, Any]:
         types = pa.types
@@ -170,8 +154,6 @@ class _Column:
         if types.is_signed_integer(kind):
             return {"dataType": f"Int{kind.bit_width}"}
         if types.is_unsigned_integer(kind):
-            if self.most >= 2**63:
-                raise ValueError(f"has {self.most:,}, more than an Int64 holds")
             return {"dataType": f"Int{min(2 * kind.bit_width, 64)}"}
         if types.is_floating(kind):
             return {"dataType": "Double" if kind.bit_width == 64 else "Float"}

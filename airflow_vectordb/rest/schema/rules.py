@@ -14,7 +14,7 @@ from airflow_vectordb.rest.schema.spec import (
     SchemaSpec,
     is_vector,
 )
-from airflow_vectordb.rest.spelling import NAME, article, show, suggest
+from airflow_vectordb.rest.spelling import NAME, NAME_RULE, article, show, suggest
 from airflow_vectordb.rest.values import BOOL, Kind
 
 #: Parameters of fields -> what their value is; None: anything.
@@ -47,7 +47,7 @@ def check_field(field: FieldSpec, tried: Collection[str] = ()) -> Iterable[str]:
     :return: what is wrong, one sentence each
     """
     if not NAME.fullmatch(field.name):
-        yield "use letters, digits and underscores, no leading digit, and at most 255 characters"
+        yield NAME_RULE
     needed = []
     if field.type in DENSE_VECTORS:
         needed.append("dim")
