@@ -34,27 +34,28 @@ def drive(steps: Generator[Step | Sleep, Any, T], perform: Callable[[Step], Any]
 
     :param perform: executes a step; its error is thrown into the generator
     """
+
+    async def performed(step: Step) -> Any:
+        return perform(step)
+
+    async def sleep(seconds: float) -> None:
+        time.sleep(seconds)  # noqa: ASYNC251 - no event loop runs it
+
     try:
-        step = next(steps)
-        while True:
-            if isinstance(step, Sleep):
-                if step.text:
-                    log(step.level, step.text)
-                time.sleep(step.seconds)
-                step = steps.send(None)
-                continue
-            try:
-                outcome = perform(step)
-            except Exception as error:  # noqa: BLE001 - the generator reraises what it does not handle
-                step = steps.throw(error)
-            else:
-                step = steps.send(outcome)
+        # Nothing in it waits for an event loop, so it runs to its end immediately.
+        adrive(steps, performed, log, sleep).send(None)
     except StopIteration as stop:
         result: T = stop.value
         return result
+    raise AssertionError("unreachable: a step has waited for an event loop")
 
 
-async def adrive(steps: Generator[Step | Sleep, Any, T], perform: Callable[[Step], Awaitable[Any]], log: Log) -> T:
+async def adrive(
+    steps: Generator[Step | Sleep, Any, T],
+    perform: Callable[[Step], Awaitable[Any]],
+    log: Log,
+    sleep: Callable[[float], Awaitable[None]] | None = None,
+) -> T:
     """Drive a generator of steps from an event loop; otherwise as :func:`drive`."""
     try:
         step = next(steps)
@@ -62,7 +63,7 @@ async def adrive(steps: Generator[Step | Sleep, Any, T], perform: Callable[[Step
             if isinstance(step, Sleep):
                 if step.text:
                     log(step.level, step.text)
-                await asyncio.sleep(step.seconds)
+                await (sleep or asyncio.sleep)(step.seconds)
                 step = steps.send(None)
                 continue
             try:

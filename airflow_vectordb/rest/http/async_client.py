@@ -7,7 +7,7 @@ import asyncio
 import os
 import re
 import ssl
-from functools import partial
+import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -18,14 +18,18 @@ from airflow_vectordb.rest.driver import adrive
 from airflow_vectordb.rest.hosts import Proxy, proxy_for
 from airflow_vectordb.rest.http import transport
 from airflow_vectordb.rest.http.call import Call
-from airflow_vectordb.rest.http.flow import Request, log, request_flow
+from airflow_vectordb.rest.http.flow import log, request_flow
 from airflow_vectordb.rest.http.gate import Gate
-from airflow_vectordb.rest.http.response import RawResponse
-from airflow_vectordb.rest.http.timeouts import TimeLimit, Timeouts
+from airflow_vectordb.rest.http.response import RawResponse, largest_answer, read_response
 from airflow_vectordb.rest.http.transport import Rule, translate
 
 if TYPE_CHECKING:
     import aiohttp
+
+if sys.version_info >= (3, 11):
+    from asyncio import timeout as time_limit
+else:
+    from async_timeout import timeout as time_limit
 
 T = TypeVar("T")
 
@@ -68,24 +72,21 @@ class AsyncClient:
     async def send(self, call: Call[T], *, retries: int | None = None, until: float | None = None) -> T:
         """Make a call, as :meth:`Client.send <airflow_vectordb.rest.http.client.Client.send>` does."""
         steps = request_flow(self.config, call, retries=retries)
-        return await adrive(steps, partial(self._exchange, until=until), log)
+        return await adrive(steps, lambda body: self._answer(call, body, until), log)
 
-    async def _exchange(self, request: Request, *, until: float | None) -> Any:
+    async def _answer(self, call: Call[T], body: Any, until: float | None) -> T:
         import aiohttp
 
         try:
-            reply = await self._session.post(request, until)
+            reply = await self._session.post(self.config.url_of(call.path), body, largest_answer(call), until)
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
             failure = translate(error, self.config, _rules(self._session.proxy))
         else:
-            if len(reply.body) > LARGEST_PACKED_IN_LOOP and _takes_long(reply):
-                return await asyncio.to_thread(request.read, reply)
-            return request.read(reply)
+            packed = "content-encoding" in reply.headers
+            if len(reply.body) > (LARGEST_PACKED_IN_LOOP if packed else LARGEST_IN_LOOP):
+                return await asyncio.to_thread(read_response, reply, call, self.config)
+            return read_response(reply, call, self.config)
         raise failure  # without the library's error, which refers to the request
-
-
-def _takes_long(reply: RawResponse) -> bool:
-    return len(reply.body) > LARGEST_IN_LOOP or "content-encoding" in reply.headers
 
 
 class Session:
@@ -103,21 +104,19 @@ class Session:
         self._options: dict[str, Any] = {}
         # Waiting for a free connection does not count: the time-out begins when the request has one.
         self._gate = Gate(MOST_CONNECTIONS)
-        self._timeouts = Timeouts()
         self._opening = asyncio.Lock()
 
     async def close(self) -> None:
         """Close all connections. A later call opens new ones."""
         if self._http is not None:
             http, self._http = self._http, None
-            self._timeouts.close()
             await http.close()
 
-    async def post(self, request: Request, until: float | None = None) -> RawResponse:
+    async def post(self, url: str, body: Any, largest: int, until: float | None) -> RawResponse:
         """
         Make one request.
 
-        :param request: what to send
+        :param largest: the maximum number of bytes to read of the answer
         :param until: when an answer is of no use any more, by ``time.monotonic``; None: never
         :raises aiohttp.ClientError: when there is no whole answer
         :raises OSError: likewise
@@ -130,20 +129,18 @@ class Session:
         answered: bool | None = None
         left = transport.seconds_left(self.config, until)
         try:
-            with TimeLimit(self._timeouts, self.config.socket_timeout if left is None else left):
-                response = await http.post(request.url, data=request.body, **self._options)
+            async with time_limit(self.config.socket_timeout if left is None else left):
+                response = await http.post(url, data=body, **self._options)
                 try:
                     content = response.content
                     # Most answers arrive together with their headers.
-                    body = content.read_nowait() if content.is_eof() else await _read(content, request.largest_answer)
+                    data = content.read_nowait() if content.is_eof() else await _read(content, largest)
                 finally:
                     if not response.closed:  # already closed when read to the end
                         response.close()
             answered = True
-            whole = len(body) <= request.largest_answer
-            body = body if whole else body[: request.largest_answer]
             # aiohttp's headers are case-insensitive.
-            return RawResponse(response.status, response.headers, body, whole)
+            return RawResponse(response.status, response.headers, data[:largest], len(data) <= largest)
         except (asyncio.TimeoutError, TimeoutError):
             if left is not None:
                 raise transport.after_deadline() from None

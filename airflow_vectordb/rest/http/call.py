@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, NamedTuple, TypeVar
-
-from airflow_vectordb.rest.http.unsent import WarnsUnsent
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 T_co = TypeVar("T_co", covariant=True)
+_PACKAGE = __name__.partition(".")[0]
 _LARGE = 1_000_000
 
 
@@ -26,7 +27,7 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Call(WarnsUnsent, Generic[T_co]):
+class Call(Generic[T_co]):
     """
     A request, which does nothing until it is sent. Dropping it unsent logs a ``RuntimeWarning``.
 
@@ -42,6 +43,36 @@ class Call(WarnsUnsent, Generic[T_co]):
     body: Mapping[str, Any]
     read: Callable[[Answer], T_co]
     idempotent: bool = True
+
+    def __post_init__(self) -> None:
+        frame = sys._getframe(2)
+        while frame.f_back and frame.f_globals.get("__name__", "").startswith(f"{_PACKAGE}.rest."):
+            frame = frame.f_back
+        # This package's own generators may end before the call that they yield is sent.
+        if not frame.f_globals.get("__name__", "").startswith(f"{_PACKAGE}."):
+            fields = vars(self)
+            # Put away, so that :meth:`__getattr__` notices when they are first read: then the call is being sent.
+            fields["_unsent"] = {name: fields.pop(name) for name in ("body", "read")}
+            fields["_made_at"] = (frame.f_code.co_filename, frame.f_lineno)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            fields = vars(self)
+            fields.update(fields.pop("_unsent", {}))
+            if name not in fields:
+                raise AttributeError(f"a call has no {name!r}")
+            return fields[name]
+
+    def __del__(self) -> None:
+        if "_unsent" in vars(self) and not sys.is_finalizing():
+            text = f"{self!r} was made and never sent, so it did nothing: `hook.send(…)` sends a call"
+            warnings.warn_explicit(text, RuntimeWarning, *vars(self)["_made_at"])
+
+    def serialize(self) -> Any:
+        """Refuse to be serialized as an XCom, since a task that returns a call meant its result."""
+        self.body  # noqa: B018 - this says it; the warning would say it again
+        raise TypeError(f"{self.path} was returned and never sent, so it did nothing: return `hook.send(…)` of it")
 
     def __repr__(self) -> str:
         # Without the body, which may contain a password or many rows.

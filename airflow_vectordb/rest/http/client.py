@@ -16,8 +16,8 @@ from airflow_vectordb.rest.driver import drive
 from airflow_vectordb.rest.hosts import proxy_for
 from airflow_vectordb.rest.http import transport
 from airflow_vectordb.rest.http.call import Call
-from airflow_vectordb.rest.http.flow import Request, log, request_flow
-from airflow_vectordb.rest.http.response import RawResponse, as_outage
+from airflow_vectordb.rest.http.flow import log, request_flow
+from airflow_vectordb.rest.http.response import RawResponse, as_outage, largest_answer, read_response
 from airflow_vectordb.rest.http.transport import Rule, translate
 
 if TYPE_CHECKING:
@@ -71,11 +71,11 @@ class Client:
         :raises MilvusError: when the server refuses, or when it does not answer after all attempts
         """
         steps = request_flow(self.config, call, retries=retries)
-        return drive(steps, lambda request: self._answer(request, until), log)
+        return drive(steps, lambda body: self._answer(call, body, until), log)
 
-    def _answer(self, request: Request, until: float | None) -> Any:
+    def _answer(self, call: Call[T], body: Any, until: float | None) -> T:
         try:
-            answer = request.read(self._post(request, until))
+            answer = read_response(self._post(call, body, until), call, self.config)
         except errors.NotMilvusError as error:
             if not self._server_confirmed:
                 raise
@@ -83,17 +83,16 @@ class Client:
         self._server_confirmed = True
         return answer
 
-    def _post(self, request: Request, until: float | None) -> RawResponse:
+    def _post(self, call: Call[Any], body: Any, until: float | None) -> RawResponse:
         import requests
         import urllib3
 
-        body: Any = request.body  # types-requests does not know that bytearrays are accepted
         left = transport.seconds_left(self.config, until)
         seconds = self.config.socket_timeout if left is None else left
         deadline = time.monotonic() + seconds
         try:
             with self._open().post(
-                request.url,
+                self.config.url_of(call.path),
                 data=body,
                 timeout=(min(self.config.connect_timeout, seconds), seconds),
                 verify=transport.ca_bundle(self.config),
@@ -101,7 +100,7 @@ class Client:
                 stream=True,
             ) as response:
                 headers = {name.lower(): _as_utf8(value) for name, value in response.headers.items()}
-                return RawResponse(response.status_code, headers, *_read(response, deadline, request.largest_answer))
+                return RawResponse(response.status_code, headers, *_read(response, deadline, largest_answer(call)))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             failure = translate(error, self.config, _rules())
             late = isinstance(failure, errors.AnswerTimeoutError) or isinstance(error, requests.exceptions.Timeout)

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from requests.adapters import HTTPAdapter  # noqa: TID253
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -112,14 +111,6 @@ class _TlsConnection(HTTPSConnection):
     response_class = _Response
 
 
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
-
-
 class DeadlineAdapter(HTTPAdapter):
     """
     The standard adapter, with such connections.
@@ -130,13 +121,12 @@ class DeadlineAdapter(HTTPAdapter):
     def __init__(self, for_proxy: dict[str, str]) -> None:
         super().__init__()
         self._for_proxy = for_proxy
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Create the pools for a proxy."""
-        manager = super().proxy_manager_for(proxy, **kwargs)
-        manager.pool_classes_by_scheme = self.poolmanager.pool_classes_by_scheme
-        return manager
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the pool of connections to a server."""
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        pool.ConnectionCls = _TlsConnection if pool.scheme == "https" else _Connection
+        return pool
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
         """Return the headers for a proxy."""

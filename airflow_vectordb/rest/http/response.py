@@ -7,13 +7,17 @@ import zlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from airflow_vectordb.rest import codes, errors
+from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.error_text import names_in
 from airflow_vectordb.rest.http.call import Answer, Call
+from airflow_vectordb.rest.redaction import redactor_of
 from airflow_vectordb.rest.text import sanitize_text
 from airflow_vectordb.rest.wording import duration
+
+T = TypeVar("T")
 
 #: Bytes of an answer that describes or lists objects, for example 65,536 names of collections.
 MEDIUM_ANSWER = 32 * 1024 * 1024
@@ -46,9 +50,7 @@ class RawResponse(NamedTuple):
     """
     An HTTP response.
 
-    :param status: the HTTP status
     :param headers: names in lower case, and values; only ``retry-after``, ``location`` and ``content-encoding`` count
-    :param body: bytes
     :param whole: whether that is all of the body; otherwise it is too long, and this is its beginning
     """
 
@@ -59,44 +61,53 @@ class RawResponse(NamedTuple):
 
 
 def largest_answer(call: Call[Any]) -> int:
-    """Return the limit for an answer to a call, in decompressed bytes."""
+    """Return the limit for an answer to a call, in bytes, before and after decompression."""
     return LARGE_ANSWER if call.has_rows else SMALL_ANSWERS.get(call.path, MEDIUM_ANSWER)
 
 
-def has_room_for(call: Call[Any], body: bytes) -> bool:
-    """Return whether the JSON of an answer has no more parts than allowed for this call."""
-    return call.path not in SMALL_ANSWERS or body.count(b"[") + body.count(b"{") <= MOST_PARTS
+def read_response(reply: RawResponse, call: Call[T], config: MilvusConfig) -> T:
+    """Return what a call's ``read`` makes of the response; raise MilvusError if it is not a successful answer."""
+    largest = largest_answer(call)
+    reply = _decompressed(reply, largest)
+    if len(reply.body) > MOST_PARTS and call.path in SMALL_ANSWERS and _parts(reply.body) > MOST_PARTS:
+        if reply.status == 200:
+            start = config.sanitize_text(reply.body[:0x1000].decode("utf-8", "replace"), 100)
+            raise misshapen(f"more than {MOST_PARTS:,} lists and objects: {start}")
+        reply = reply._replace(body=reply.body[:0x10000], whole=False)
+    answer = parse_response(reply, config.sanitize_text, largest=largest)
+    # Rows are the caller's data; names and parameters go to XComs, logs and events.
+    if config.token is not None and not call.has_rows:
+        redactor = redactor_of(config.token)
+        if redactor.finds(reply.body.decode("utf-8", "replace")):
+            sent = {value for value in call.body.values() if isinstance(value, str)}
+            envelope = redactor.data(answer.envelope, sent)
+            answer = Answer(envelope.get("data"), envelope)
+    try:
+        return call.read(answer)
+    except UNREADABLE as error:
+        raise misshapen(config.sanitize_text(f"{type(error).__name__}: {error}", 300)) from None
 
 
 def parse_response(reply: RawResponse, show: Show = sanitize_text, *, largest: int = LARGE_ANSWER) -> Answer:
-    """
-    Return the answer in a successful response.
-
-    :param reply: the response
-    :param show: makes a server's words fit for a message, and takes secrets out of them
-    :param largest: bytes that the body may have, for messages
-    :raises MilvusError: the class that the code or else the status stands for
-    """
+    """Return the answer in a successful response; raise the error that its code, or else its status, stands for."""
     if 300 <= reply.status < 400:
         target = show(reply.headers.get("location", "nowhere"), 500)
         raise errors.RedirectError(f"the server redirects to {target!r}", http_status=reply.status)
     envelope = _object(reply.body) if reply.whole else None
     code = envelope.get("code") if envelope is not None else None
-    if envelope is None or not isinstance(code, int) or isinstance(code, bool):
+    if envelope is None or type(code) is not int:
         raise _not_milvus(reply, show, largest)
     if code in SUCCESS and reply.status == 200 and (code == 0 or not _says_no(envelope)):
         return Answer(envelope.get("data"), envelope)
     raise _failure(reply, code, envelope, show)
 
 
-def decompressed(reply: RawResponse, largest: int) -> RawResponse:
-    """
-    Decompress a response's body, up to its limit.
+def _parts(body: bytes) -> int:
+    return body.count(b"[") + body.count(b"{")
 
-    :param reply: the response
-    :param largest: bytes at most; of a longer body, the beginning is kept
-    :raises BrokenAnswerError: when it cannot be decompressed, or ends too early
-    """
+
+def _decompressed(reply: RawResponse, largest: int) -> RawResponse:
+    """Decompress a response's body, up to its limit."""
     encoding = reply.headers.get("content-encoding", "identity").strip().lower()
     if encoding in ("", "identity") or not reply.body:
         return reply
@@ -169,11 +180,8 @@ def _as_text(value: Any) -> str:
 
 
 def as_outage(error: errors.MilvusError) -> errors.MilvusError:
-    """
-    Return the error to raise if Milvus has answered before: a page in its place is then an outage, not a wrong address.
-
-    :param error: any. One without a status is Milvus's, in a shape that is not known here: a retry gets the same
-    """
+    """Return the error if Milvus has answered before: a page in its place is then an outage, not a wrong address."""
+    # One without a status is Milvus's, in a shape that is not known here: a retry gets the same.
     if type(error) is not errors.NotMilvusError or error.http_status is None:
         return error
     cause = "an answer that is not Milvus's, as of a proxy"
@@ -218,13 +226,7 @@ def _excerpt(body: bytes, show: Show) -> str:
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """
-    Read a ``Retry-After`` header.
-
-    :param value: seconds, or an HTTP date; None: no such header
-    :param now: the present time (tests)
-    :return: seconds from now, 0 at least; None if there is no header or it cannot be read
-    """
+    """Read a ``Retry-After`` header: seconds from now, 0 at least; None if there is none, or it cannot be read."""
     if value is None:
         return None
     value = value[:100]  # parsing an invalid date may take quadratic time
@@ -239,6 +241,3 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
         except (ValueError, OverflowError):
             return None
     return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-__all__ = ["SUCCESS", "UNREADABLE", "RawResponse", "decompressed", "misshapen", "parse_response", "retry_after"]

@@ -36,13 +36,7 @@ class Rule:
 
 
 def translate(error: Exception, config: MilvusConfig, rules: Sequence[Rule]) -> errors.MilvusError:
-    """
-    Return this package's error for a library's exception.
-
-    :param error: the exception
-    :param config: where the call went
-    :param rules: the library's
-    """
+    """Return this package's error for a library's exception."""
     chain = list(causes(error))
     for rule in rules:
         for cause in chain if rule.deep else chain[:1]:
@@ -66,23 +60,13 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def seconds_left(config: MilvusConfig, until: float | None) -> float | None:
-    """
-    Return the remaining time for an answer, if it is less than a call's usual time-out.
-
-    :param config: where the call goes
-    :param until: by ``time.monotonic``; None: for ever
-    """
+    """Return the remaining time for an answer, if it is less than a call's usual time-out."""
     left = None if until is None else until - time.monotonic()
     return None if left is None or left >= config.socket_timeout else max(left, 0.001)
 
 
 def ca_bundle(config: MilvusConfig) -> bool | str:
-    """
-    Return the certificates to use: the configured ones, or those of the environment.
-
-    :param config: where the call goes
-    :return: a path; True: the usual ones; False: none are verified
-    """
+    """Return the path of the CA bundle, configured or from the environment; True: the usual one; False: none."""
     if config.verify is not True:
         return config.verify
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
@@ -107,12 +91,7 @@ def no_answer(error: object, config: MilvusConfig) -> errors.AnswerTimeoutError:
 
 
 def not_http(found: str, config: MilvusConfig) -> errors.MilvusError:
-    """
-    Return the error for an answer that is not HTTP: from a TLS port, or from another service.
-
-    :param found: what came in place of HTTP, or words about it
-    :param config: where the call went
-    """
+    """Return the error for an answer that is not HTTP: from a TLS port, or from another service."""
     if found.startswith("\x15\x03") or "\\x15\\x03" in found:  # a TLS alert
         return errors.TlsError("this port speaks TLS, but the URL begins with http://")
     return errors.NotMilvusError(f"what answers does not speak HTTP: {config.sanitize_text(found, 200)}")
