@@ -6,12 +6,7 @@ from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse
 
 
 def create(alias: str, collection: str, *, database: str | None = None) -> Call[None]:
-    """
-    Create an alias of a collection.
-
-    It fails with code 1602 if the alias exists, so the call is not repeated: that could fail because of its own
-    success.
-    """
+    """Create an alias of a collection. It fails with code 1602 if the alias exists, so the call is not retried."""
     body = build_body(database, aliasName=alias, collectionName=collection)
     return Call("aliases/create", body, parse_none, idempotent=False)
 

@@ -19,13 +19,7 @@ _NOT_LOADED = re.compile(r"\bnot (?:been )?(?:loaded|found)\b|\bnot exist\b|n't 
 
 @dataclass(frozen=True)
 class Field(Result):
-    """
-    A field of a collection's schema.
-
-    :param type: its data type, for example ``FloatVector``
-    :param is_primary: whether it is the primary key
-    :param params: its parameters, for example ``{"dim": "64"}``, the values as the server spells them
-    """
+    """A field of a schema; ``params``, for example ``{"dim": "64"}``, has the values as the server spells them."""
 
     name: str
     type: str
@@ -35,12 +29,7 @@ class Field(Result):
 
 @dataclass(frozen=True)
 class Function(Result):
-    """
-    A function that fills fields from others, such as BM25.
-
-    :param type: for example ``BM25``
-    :param output_fields: names of the fields that it fills
-    """
+    """A function, for example of type ``BM25``, that fills ``output_fields`` from other fields."""
 
     name: str
     type: str
@@ -53,8 +42,6 @@ class Collection(Result):
     A collection as the server describes it.
 
     :param name: the name that it was asked for by: of an alias, Milvus 2.6 says the alias (see ``aliases``)
-    :param fields: its fields
-    :param functions: its functions
     :param load: ``LoadStateNotLoad``, ``LoadStateLoading`` or ``LoadStateLoaded``
     :param enable_dynamic_field: whether rows may have fields that the schema does not name
     :param aliases: its aliases; None: the server does not list them
@@ -82,7 +69,7 @@ class LoadState(Result):
 
     :param state: ``LoadStateNotExist``, ``LoadStateNotLoad``, ``LoadStateLoading`` or ``LoadStateLoaded``
     :param progress: percent; None when the server does not say
-    :param message: why it is not loaded, in the server's words, if it has some
+    :param message: why it is not loaded, in the server's words; empty if it does not say
     """
 
     state: str
@@ -114,14 +101,12 @@ def create(
     :param schema: ``{"autoID", "enableDynamicField", "fields": [{"fieldName", "dataType", "isPrimary",
         "elementTypeParams"}], "functions"}``
     :param index_params: indexes to create with it, in the API's own spelling
-    :param dimension: quick setup: dimension of the vector field
-    :param metric_type: quick setup: metric of its index; the server's default is COSINE
-    :param id_type: quick setup: ``Int64`` or ``VarChar``
-    :param auto_id: quick setup: whether the server makes the ids
-    :param primary_field: quick setup: name of the primary key; the server's default is ``id``
-    :param vector_field: quick setup: name of the vector field; the server's default is ``vector``
+    :param dimension: quick setup, as are the next five: that of the vector field
+    :param metric_type: of its index; the server's default is COSINE
+    :param auto_id: whether the server makes the ids
+    :param primary_field: name of the primary key; the server's default is ``id``
+    :param vector_field: name of the vector field; the server's default is ``vector``
     :param params: further settings, for example ``{"shardsNum": 2, "consistencyLevel": "Strong"}``
-    :param description: a description for people
     """
     body = build_body(
         database,
@@ -161,13 +146,7 @@ def drop(name: str, *, database: str | None = None) -> Call[None]:
 
 
 def rename(name: str, new_name: str, *, new_database: str | None = None, database: str | None = None) -> Call[None]:
-    """
-    Rename a collection. A second call would fail, so it is not retried.
-
-    :param name: name of the collection, no alias
-    :param new_name: its new name
-    :param new_database: the database that it moves to; None: it stays where it is
-    """
+    """Rename a collection (no alias), or move it to another database. A second call would fail: it is not retried."""
     body = build_body(database, collectionName=name, newCollectionName=new_name, newDbName=new_database)
     return Call("collections/rename", body, parse_none, idempotent=False)
 
@@ -256,19 +235,17 @@ def _collection(answer: Answer) -> Collection:
     return Collection(
         name=str(data["collectionName"]),
         fields=tuple(fields),
-        functions=tuple(
-            Function(
-                str(item.get("name") or ""),
-                str(item["type"]),
-                tuple(str(name) for name in item.get("outputFieldNames") or item.get("outputFields") or ()),
-            )
-            for item in data.get("functions") or ()
-        ),
+        functions=tuple(map(_function, data.get("functions") or ())),
         load=str(data.get("load") or ""),
         enable_dynamic_field=bool(data.get("enableDynamicField")),
         aliases=tuple(map(str, data["aliases"] or ())) if "aliases" in data else None,
         raw=data,
     )
+
+
+def _function(item: Mapping[str, Any]) -> Function:
+    outputs = item.get("outputFieldNames") or item.get("outputFields") or ()
+    return Function(str(item.get("name") or ""), str(item["type"]), tuple(map(str, outputs)))
 
 
 def _field(item: Mapping[str, Any], naming: str = "{}") -> Field:

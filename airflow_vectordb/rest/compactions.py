@@ -10,14 +10,7 @@ from airflow_vectordb.rest.result import Result
 
 @dataclass(frozen=True)
 class Compaction(Result):
-    """
-    The state of a compaction.
-
-    :param state: ``Executing`` or ``Completed``
-    :param executing: plans under way
-    :param completed: plans done
-    :param timed_out: plans that took too long
-    """
+    """A compaction: ``state`` is ``Executing`` or ``Completed``; the numbers are those of its plans."""
 
     job_id: int
     state: str
@@ -28,9 +21,9 @@ class Compaction(Result):
 
 def compact(collection: str, *, clustering: bool = False, database: str | None = None) -> Call[int]:
     """
-    Merge small segments and remove deleted rows; return an id for :func:`describe`.
+    Start to merge small segments and to remove deleted rows; return an id for :func:`describe`.
 
-    The call returns before it is done. A second call would start a second compaction, so it is not retried.
+    A second call would start a second compaction, so it is not retried.
 
     :param clustering: whether rows are sorted into segments by the clustering key
     """

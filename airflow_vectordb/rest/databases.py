@@ -14,7 +14,7 @@ def create(name: str, *, properties: Mapping[str, Any] | None = None) -> Call[No
     """
     Create a database, with properties, for example ``{"database.max.collections": 10}``.
 
-    It fails if the database exists, so the call is not repeated: that could fail because of its own success.
+    It fails if the database exists, so the call is not retried.
     """
     values = None if properties is None else property_values(properties)
     return Call("databases/create", build_body(name, properties=values), parse_none, idempotent=False)

@@ -35,11 +35,7 @@ SHOWN_IDS = 10
 
 @dataclass(frozen=True)
 class Written(Result):
-    """
-    What an insert or upsert did.
-
-    :param ids: their primary keys, in the order of the rows
-    """
+    """What an insert or upsert did; ``ids`` are the primary keys, in the order of the rows."""
 
     count: int
     ids: tuple[Any, ...]
@@ -77,13 +73,11 @@ def upsert(
     Insert rows, or replace those with the same primary key. The call may be repeated.
 
     :param rows: row objects with their primary keys, as for :func:`insert`
-    :param partition: name of a partition; None: the default one
     :param partial: whether fields that a row does not have keep their values (Milvus 2.6)
     """
     raise_if_invalid(problems_of_list("rows", rows, "row objects"))
-    body = build_body(
-        database, collectionName=collection, partitionName=partition, data=rows, partialUpdate=partial or None
-    )
+    update = partial or None  # older servers do not know it
+    body = build_body(database, collectionName=collection, partitionName=partition, data=rows, partialUpdate=update)
     return Call("entities/upsert", body, lambda a: _written(a, "upsert"))
 
 
@@ -98,7 +92,6 @@ def delete(
     """
     Delete the rows that a filter selects.
 
-    :param partition: name of a partition; None: all
     :return: what the server counts: of a filter that lists primary keys, the keys, whether there were such rows or not;
         None: it does not count (before Milvus 2.6)
     """
@@ -201,13 +194,11 @@ def search(
     """
     Find the nearest rows of each of several vectors.
 
-    :param collection: name of the collection, which must be loaded
     :param vectors: query vectors; texts, where a function makes vectors of texts
     :param anns_field: the vector field; None: the only one
     :param limit: hits for each vector
-    :param params: parameters of the index, for example ``{"ef": 64}`` (``searchParams.params``)
-    :param search_params: the whole ``searchParams``, with ``params`` put into it
-    :param options: further fields of the request, for example ``{"groupingField": "doc"}``
+    :param params: parameters of the index, for example ``{"ef": 64}``, put into ``search_params``
+    :param search_params: the whole ``searchParams``
     :return: for each vector its hits, nearest first: primary key under its own name, ``distance``, output fields
     """
     raise_if_invalid(problems_of_vectors("vectors", vectors))
@@ -246,13 +237,12 @@ def hybrid_search(
     """
     Search several vector fields, and merge the hits.
 
-    :param collection: name of the collection, which must be loaded
     :param searches: one for each field: ``{"data": [vector], "annsField": "dense", "limit": 20, "params": {…}}``; each
         with the same number of vectors
     :param rerank: how they are merged: ``{"strategy": "rrf", "params": {"k": 60}}`` (None) or
         ``{"strategy": "weighted", "params": {"weights": [0.7, 0.3]}}``
     :param limit: hits in all for each vector
-    :return: for each vector its hits, best first: primary key under its own name, ``distance``, output fields
+    :return: as of :func:`search`
     """
     raise_if_invalid(problems_of_searches("searches", searches))
     body = build_body(
@@ -275,15 +265,11 @@ def _hits(answer: Answer, vectors: int, limit: int) -> list[list[dict[str, Any]]
     hits, found = _rows(answer), answer.envelope.get("topks")
     if not hits and not found:  # without hits there are no topks
         return [[] for _ in range(vectors)]
-    if found is None:
-        if vectors == 1:
-            return [hits]
-        found = [limit] * vectors
-        if sum(found) != len(hits):
-            raise ValueError(f"{len(hits)} hits for {vectors} vectors, and no topks to divide them by")
-    bounds = [0, *accumulate(int(count) for count in found)]
-    if bounds[-1] != len(hits) or len(found) != vectors:
-        raise ValueError(f"topks {found} do not divide {len(hits)} hits among {vectors} vectors")
+    topks = found or ([len(hits)] if vectors == 1 else [limit] * vectors)
+    bounds = [0, *accumulate(int(count) for count in topks)]
+    if bounds[-1] != len(hits) or len(topks) != vectors:
+        given = f"topks {found}" if found else "no topks"
+        raise ValueError(f"{len(hits)} hits for {vectors} vectors, and {given} to divide them by")
     return [hits[start:end] for start, end in pairwise(bounds)]
 
 

@@ -16,9 +16,8 @@ _STRINGS_AND_NAMES = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|\{\s*(
 
 def literal(value: Any) -> str:
     """
-    Return a value as a literal of the filter language.
+    Return a string, number or boolean, or a list of them, as a literal of the filter language.
 
-    :param value: text, a number, a truth value, or a list of those
     :raises ValueError: for anything else
     """
     if isinstance(value, list | tuple | set | frozenset):
@@ -36,8 +35,7 @@ def fill(template: str, params: Mapping[str, Any] | None = None) -> str:
     """
     Insert values into a filter, each quoted by its type. Braces within quoted text stay unchanged.
 
-    :param template: as ``doc_id in {ids} and lang == {lang}``
-    :param params: value of each name
+    :param template: as ``doc_id in {ids} and lang == {lang}``, whose names have values in ``params``
     :raises InvalidParametersError: with the names that have no value, the values without a place, and those that no
         filter can have
     """
@@ -47,17 +45,15 @@ def fill(template: str, params: Mapping[str, Any] | None = None) -> str:
 
     def value(match: re.Match[str]) -> str:
         name = match[2]
-        if name is None:
-            return match[0]
-        used.add(name)
-        if name not in given:
+        if name in given:
+            used.add(name)
+            try:
+                return literal(given[name])
+            except ValueError as error:
+                problems.append(f"filter_params[{name!r}]: {error}")
+        elif name is not None:
             problems.append(f"filter has {{{name}}}, and filter_params has no {name!r}")
-            return match[0]
-        try:
-            return literal(given[name])
-        except ValueError as error:
-            problems.append(f"filter_params[{name!r}]: {error}")
-            return match[0]
+        return match[0]
 
     filled = _STRINGS_AND_NAMES.sub(value, template)
     problems += [f"filter_params has {name!r}, and filter has no {{{name}}}" for name in given if name not in used]
@@ -67,9 +63,5 @@ def fill(template: str, params: Mapping[str, Any] | None = None) -> str:
 
 
 def is_one_of(field: str, values: Iterable[Any]) -> str:
-    """
-    Return the filter for rows with one of several values.
-
-    :param values: text or numbers
-    """
+    """Return the filter for rows with one of several texts or numbers."""
     return f"{field} in {literal(as_list('values', values, 'texts or numbers'))}"

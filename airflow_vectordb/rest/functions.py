@@ -1,7 +1,4 @@
-"""Calls on the functions of a collection (Milvus 3.0): ``/v2/vectordb/collections/add_function`` and its like.
-
-``database`` is the collection's; None: the configured one.
-"""
+"""Calls on the functions of a collection (Milvus 3.0); None as ``database`` is the configured one."""
 
 from __future__ import annotations
 

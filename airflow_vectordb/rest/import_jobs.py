@@ -18,11 +18,7 @@ class ImportFile(Result):
     A group of files of an import job: one Parquet or JSON file, or the NumPy files of all fields.
 
     :param name: the paths, as the server writes them
-    :param state: as the job's
-    :param progress: percent
-    :param imported_rows: rows imported so far
-    :param total_rows: rows in it; 0 until they are counted
-    :param reason: why it failed; empty otherwise
+    :param total_rows: 0 until they are counted; all else as of :class:`ImportJob`
     """
 
     name: str
@@ -33,11 +29,7 @@ class ImportFile(Result):
     reason: str = ""
 
     def has(self, paths: Sequence[str]) -> bool:
-        """
-        Return whether it is the group of these paths.
-
-        :param paths: as they were given to :func:`create`
-        """
+        """Return whether it is the group of these paths, as they were given to :func:`create`."""
         # `a,b`, `[a b]` or `id:1 paths:"a" paths:"b"`, by the server's version.
         return all(re.search(rf"(?<![^\s,\"\[]){re.escape(path)}(?![^\s,\"\]])", self.name) for path in paths)
 
@@ -49,8 +41,7 @@ class ImportJob(Result):
 
     :param state: ``Pending``, ``Importing``, ``Completed`` or ``Failed``
     :param progress: percent
-    :param imported_rows: rows imported so far
-    :param total_rows: rows in all files
+    :param imported_rows: so far, of the ``total_rows`` in all files
     :param reason: why it failed; empty otherwise
     :param files: how far each group of files is; empty in a list, and as long as the server has not begun
     """
@@ -65,11 +56,7 @@ class ImportJob(Result):
     files: tuple[ImportFile, ...] = ()
 
     def has_files(self, groups: Sequence[Sequence[str]]) -> bool:
-        """
-        Return whether the job imports exactly these files.
-
-        :param groups: as they were given to :func:`create`
-        """
+        """Return whether the job imports exactly these groups of paths, as they were given to :func:`create`."""
         return len(groups) == len(self.files) and all(any(one.has(group) for one in self.files) for group in groups)
 
 
@@ -86,16 +73,10 @@ def create(
 
     :param files: groups of paths in the server's object storage, a group being one Parquet or JSON file, or the NumPy
         files of all fields
-    :param partition: name of a partition
     :param options: for example ``{"timeout": "300s"}``
     """
-    body = build_body(
-        database,
-        collectionName=collection,
-        partitionName=partition,
-        files=[as_list(f"files[{n}]", group, "paths") for n, group in enumerate(as_list("files", files, "groups"))],
-        options=options,
-    )
+    groups = [as_list(f"files[{n}]", group, "paths") for n, group in enumerate(as_list("files", files, "groups"))]
+    body = build_body(database, collectionName=collection, partitionName=partition, files=groups, options=options)
     return Call("jobs/import/create", body, lambda a: str(a.data["jobId"]), idempotent=False)
 
 
@@ -121,14 +102,9 @@ def list_(collection: str | None = None, *, database: str | None = None) -> Call
 
 
 def _parse(data: Mapping[str, Any]) -> ImportJob:
-    return ImportJob(
-        job_id=str(data.get("jobId") or ""),
-        collection=str(data.get("collectionName") or ""),
-        files=tuple(
-            ImportFile(name=str(item.get("fileName") or ""), **_progress(item)) for item in data.get("details") or ()
-        ),
-        **_progress(data),
-    )
+    files = (ImportFile(str(item.get("fileName") or ""), **_progress(item)) for item in data.get("details") or ())
+    collection = str(data.get("collectionName") or "")
+    return ImportJob(str(data.get("jobId") or ""), **_progress(data), collection=collection, files=tuple(files))
 
 
 def _progress(data: Mapping[str, Any]) -> dict[str, Any]:

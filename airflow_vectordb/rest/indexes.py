@@ -24,12 +24,11 @@ def create(
     collection: str, specs: Sequence[IndexSpec], *, type_in_params: bool = True, database: str | None = None
 ) -> Call[None]:
     """
-    Create indexes. The call returns before anything is built.
+    Create indexes, at least one. The call returns before anything is built.
 
     Creating an identical index again is a no-op, so the call may be repeated. The server works through the list in
     order and stops at the first error: what came before it stays created.
 
-    :param specs: what to create, at least one
     :param type_in_params: see :meth:`~airflow_vectordb.rest.index.spec.IndexSpec.body`
     """
     items = [spec.body(type_in_params=type_in_params) for spec in as_list("specs", specs, "specs")]
@@ -38,9 +37,8 @@ def create(
 
 def describe(collection: str, index_name: str, *, database: str | None = None) -> Call[list[IndexDescription]]:
     """
-    Describe an index.
+    Describe an index: a list of one, unless a server has several of that name.
 
-    :return: one description; more than one only from a server that has several of that name
     :raises IndexNotFoundError: when the call is sent and there is no such index
     """
     body = build_body(database, collectionName=collection, indexName=index_name)

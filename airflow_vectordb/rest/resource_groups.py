@@ -10,9 +10,9 @@ from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse
 
 def create(name: str, *, config: Mapping[str, Any] | None = None) -> Call[None]:
     """
-    Create a resource group. It fails if another one of that name exists, so the call is not repeated.
+    Create a resource group, with a ``config`` as ``{"requests": {"node_num": 1}, "limits": {"node_num": 2}}``.
 
-    :param config: for example ``{"requests": {"node_num": 1}, "limits": {"node_num": 2}}``
+    It fails if another one of that name exists, so the call is not retried.
     """
     return Call("resource_groups/create", build_body(name=name, config=config), parse_none, idempotent=False)
 
@@ -41,13 +41,7 @@ def drop(name: str) -> Call[None]:
 def transfer_replica(
     source: str, target: str, collection: str, replicas: int, *, database: str | None = None
 ) -> Call[None]:
-    """
-    Move replicas of a collection to another resource group. A second call moves more, so the call is not repeated.
-
-    :param source: name of the group that has them
-    :param target: name of the group that gets them
-    :param replicas: how many
-    """
+    """Move so many replicas of a collection to another group. A second call moves more, so it is not retried."""
     body = build_body(
         database, sourceRgName=source, targetRgName=target, collectionName=collection, replicaNum=replicas
     )

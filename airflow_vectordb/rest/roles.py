@@ -15,8 +15,7 @@ class Grant(Result):
 
     :param privilege: its name, as ``Search``, or that of a group of privileges
     :param object_type: ``Global``, ``Collection`` or ``User``
-    :param object_name: name of the collection or user; ``*``: all
-    :param database: name of the database; ``*``: all
+    :param object_name: name of the collection or user; ``*``: all, as of ``database``
     """
 
     privilege: str
@@ -50,29 +49,27 @@ def grant_privilege(
     role: str, privilege: str, object_type: str, object_name: str, *, database: str | None = None
 ) -> Call[None]:
     """
-    Let a role do something. From Milvus 2.5 on, :func:`grant_privilege_v2` takes groups of privileges, too.
+    Grant a privilege, described as in :class:`Grant`.
 
-    :param privilege: as ``Search``
-    :param object_type: ``Global``, ``Collection`` or ``User``
-    :param object_name: name of the collection or user; ``*``: all
+    From Milvus 2.5 on, :func:`grant_privilege_v2` takes groups of privileges, too.
     """
-    return Call("roles/grant_privilege", _v1(role, privilege, object_type, object_name, database), parse_none)
+    body = build_body(database, roleName=role, privilege=privilege, objectType=object_type, objectName=object_name)
+    return Call("roles/grant_privilege", body, parse_none)
 
 
 def revoke_privilege(
     role: str, privilege: str, object_type: str, object_name: str, *, database: str | None = None
 ) -> Call[None]:
     """Revoke a privilege that :func:`grant_privilege` granted."""
-    return Call("roles/revoke_privilege", _v1(role, privilege, object_type, object_name, database), parse_none)
+    body = build_body(database, roleName=role, privilege=privilege, objectType=object_type, objectName=object_name)
+    return Call("roles/revoke_privilege", body, parse_none)
 
 
 def grant_privilege_v2(role: str, privilege: str, collection: str, *, database: str | None = None) -> Call[None]:
     """
-    Let a role do something (Milvus 2.5 and later).
+    Grant a privilege, or a group of them, as ``CollectionReadOnly`` (Milvus 2.5 and later).
 
-    :param privilege: a privilege, or a group of them, as ``CollectionReadOnly``
-    :param collection: name of a collection; ``*``: all
-    :param database: name of its database; ``*``: all; None: the configured one
+    :param collection: name of a collection; ``*``: all, as for ``database``
     """
     body = build_body(database, roleName=role, privilege=privilege, collectionName=collection)
     return Call("roles/grant_privilege_v2", body, parse_none)
@@ -82,10 +79,6 @@ def revoke_privilege_v2(role: str, privilege: str, collection: str, *, database:
     """Revoke a privilege that :func:`grant_privilege_v2` granted."""
     body = build_body(database, roleName=role, privilege=privilege, collectionName=collection)
     return Call("roles/revoke_privilege_v2", body, parse_none)
-
-
-def _v1(role: str, privilege: str, object_type: str, object_name: str, database: str | None) -> dict[str, str]:
-    return build_body(database, roleName=role, privilege=privilege, objectType=object_type, objectName=object_name)
 
 
 def _grants(answer: Answer) -> list[Grant]:
