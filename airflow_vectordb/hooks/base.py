@@ -144,11 +144,11 @@ class HookBase(BaseHook):
 
     def send(self, call: Call[T], *, retries: int | None = None, until: float | None = None) -> T:
         """
-        Make a call.
+        Make a call of ``airflow_vectordb.rest``.
 
-        If the server refuses the credentials, the Airflow connection is read again, and used if it has changed.
+        If the server refuses the credentials, the Airflow connection is read again, and used if it has changed: tokens
+        are replaced while tasks are at work.
 
-        :param call: made by a function of ``airflow_vectordb.rest.indexes``, ``collections``, …
         :param retries: attempts after the first; None: the connection's
         :param until: deadline for an answer, by ``time.monotonic``; None: none
         :raises MilvusError: if the server refuses, or does not answer after all attempts
@@ -174,18 +174,11 @@ class HookBase(BaseHook):
         return self.send(call)
 
     def has_other_config(self, refused: MilvusConfig) -> bool:
-        """
-        Read the connection again: tokens are replaced while tasks are at work.
-
-        :param refused: the configuration whose credentials the server refuses
-        :return: whether there is another one now
-        """
+        """Read the connection again, and return whether it has other credentials than those that were refused."""
         with _reading_again:
             if self.config != refused:  # another thread has read it
                 return True
-            cached: dict[str, Any] = {
-                name: vars(self).pop(name) for name in ("config", "_connection") if name in vars(self)
-            }
+            cached = {name: vars(self).pop(name) for name in ("config", "_connection")}
             try:
                 changed = self.config != refused
             except (AirflowNotFoundException, rest.errors.MilvusError):  # what the server said matters more
@@ -207,10 +200,9 @@ class HookBase(BaseHook):
         """
         Poll once whether something is done.
 
-        :param condition: a condition of ``airflow_vectordb.waiting``
         :param retries: attempts of each call after the first; None: the connection's
         :param deadline: deadline for an answer; None: none
-        :param memory: takes what a later poll has to know; None: there is none
+        :param memory: takes what a later poll has to know
         :return: ``Done`` with a result, or ``Pending`` with the progress
         :raises MilvusError: if it failed, or the server does not answer
         """
@@ -226,9 +218,7 @@ class HookBase(BaseHook):
         server_confirmed: bool = False,
     ) -> Any:
         """
-        Wait until something is done, with progress in the log.
-
-        The arguments are those of :func:`~airflow_vectordb.waiting.polling.poll_until_done`.
+        Wait until something is done, as :func:`~airflow_vectordb.waiting.polling.poll_until_done` does.
 
         :return: the result of the condition, JSON-ready
         :raises MilvusError: if it failed, or was not done by the deadline

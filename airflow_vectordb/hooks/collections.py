@@ -20,7 +20,12 @@ _IS_A_COLLECTION, _ALIAS_EXISTS = 1601, 1602
 
 
 class CollectionMethods(HookBase):
-    """Methods of the hook; the names are those of pymilvus's ``MilvusClient`` where it has them."""
+    """
+    Methods of the hook; the names are those of pymilvus's ``MilvusClient`` where it has them.
+
+    ``timeout`` is the maximum number of seconds to wait for something that Milvus itself does not wait for; after that,
+    a MilvusError is raised, as it is if the server refuses. With ``wait=False``, nothing is waited for.
+    """
 
     def create_collection(
         self,
@@ -45,15 +50,16 @@ class CollectionMethods(HookBase):
         and loads the collection. With a schema and ``index_params``, indexes are created and waited for, and the
         collection is loaded.
 
-        :param schema: as ``CreateCollectionOperator`` takes it: ``{"fields": [{"fieldName", "dataType", "isPrimary",
-            …}], …}`` in any spelling, or JSON or YAML of it; checked before the request
+        :param schema: as for ``CreateCollectionOperator``: ``{"fields": [{"fieldName", "dataType", "isPrimary", …}],
+            …}`` in any spelling, or JSON or YAML of it; checked before the request
         :param index_params: as for ``CreateIndexOperator``
         :param properties: settings, for example ``{"shardsNum": 2, "ttlSeconds": 86400}``
-        :param timeout: seconds to wait for the indexes, and again for loading
+        :param timeout: for the indexes, and again for loading
         """
         with translate_errors():
             body = None if schema is None else rest.schema.parsing.parse_schema(schema).body()
-        call = rest.collections.create(
+        self._send(
+            rest.collections.create,
             collection_name,
             schema=body,
             dimension=dimension,
@@ -65,7 +71,6 @@ class CollectionMethods(HookBase):
             params=properties,
             description=description,
         )
-        self.send(call)
         if index_params is not None:
             self.create_index(collection_name, index_params, timeout=timeout)
             self.load(collection_name, timeout=timeout)
@@ -132,14 +137,7 @@ class CollectionMethods(HookBase):
         wait: bool = True,
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
-        """
-        Load a collection, or some of its partitions, and wait until it can be searched, as pymilvus does.
-
-        :param partition_names: names of partitions; None: the whole collection
-        :param wait: whether to wait; Milvus itself answers immediately
-        :param timeout: seconds to wait at most
-        :raises MilvusError: if the server refuses, or the collection is not loaded in time
-        """
+        """Load a collection, or some of its partitions, and wait until it can be searched, as pymilvus does."""
         if partition_names:
             self._send(rest.partitions.load, collection_name, partition_names)
         else:
@@ -155,11 +153,7 @@ class CollectionMethods(HookBase):
         wait: bool = True,
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
-        """
-        Release a collection, or some of its partitions, and wait until it is out of memory; otherwise as ``load``.
-
-        :raises MilvusError: if the server refuses, or the collection is not released in time
-        """
+        """Release a collection, or some of its partitions, and wait until it is out of memory."""
         if partition_names:
             self._send(rest.partitions.release, collection_name, partition_names)
         else:
@@ -186,9 +180,7 @@ class CollectionMethods(HookBase):
         ``CreateIndexOperator`` can also flush, replace indexes, resume after retries and defer.
 
         :param index_params: as for ``CreateIndexOperator``: a dict, a list of dicts, or JSON or YAML text
-        :param wait: whether to wait; Milvus itself answers immediately
-        :param timeout: seconds to wait at most
-        :raises MilvusError: if they cannot be created, another index exists, or they are not built in time
+        :raises IndexMismatchError: if another index exists
         """
         with translate_errors():
             specs = rest.index.spec.parse_index_params(index_params)
@@ -257,7 +249,6 @@ class CollectionMethods(HookBase):
         """
         Point an alias to a collection, atomically: it is moved if it exists, else created.
 
-        :param collection_name: the collection that it will point to
         :return: ``{"alias", "collection_name", "previous"}``; ``previous`` is where it pointed to before, or None
         """
         previous = self._find_alias(alias)

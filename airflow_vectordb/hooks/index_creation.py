@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_vectordb import rest
@@ -25,6 +26,7 @@ class Replacement(Protocol):
     def mark_rejected(self, specs: Iterable[IndexSpec]) -> None: ...
 
 
+@dataclass
 class IndexCreation:
     """
     Compares existing indexes with the request, creates missing ones, and reads back the result.
@@ -37,28 +39,19 @@ class IndexCreation:
     :raises IndexMismatchError: if other indexes are in the way
     """
 
-    def __init__(
-        self,
-        hook: HookBase,
-        collection: str,
-        described: Collection,
-        specs: Sequence[IndexSpec],
-        *,
-        replacement: Replacement | None = None,
-        fail_on_same: bool = False,
-        strict: bool = False,
-    ) -> None:
-        self._hook = hook
-        self._collection = collection
-        self._fields = [field.name for field in described.fields]
-        self._replacement = replacement
-        self._fail_on_same = fail_on_same
-        self._strict = strict
-        self._specs = specs
-        self._existing = self._hook.describe_indexes(self._collection)
-        self._plan = self._make_plan()
-        for name in self._plan.existing:
-            hook.log.info("%s/%s already exists", self._collection, rest.text.sanitize_text(name, 255))
+    hook: HookBase
+    collection: str
+    described: Collection
+    specs: Sequence[IndexSpec]
+    _: KW_ONLY
+    replacement: Replacement | None = None
+    fail_on_same: bool = False
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        self.plan = self._make_plan()
+        for name in self.plan.existing:
+            self.hook.log.info("%s/%s already exists", self.collection, rest.text.sanitize_text(name, 255))
 
     def create(self, *, reread: bool = False) -> list[IndexDescription]:
         """
@@ -68,80 +61,77 @@ class IndexCreation:
         :raises IndexMismatchError: if the server has or builds another index
         """
         self._make_room({})
-        missing = bool(self._plan.to_create)
+        missing = bool(self.plan.to_create)
         if missing:
-            texts = (f"{self._collection}/{spec.name}: {spec}" for spec in self._plan.to_create)
-            self._hook.log.info("Creating index %s", ", ".join(texts))
+            texts = (f"{self.collection}/{spec.name}: {spec}" for spec in self.plan.to_create)
+            self.hook.log.info("Creating index %s", ", ".join(texts))
             self._create_missing()
         if missing or reread:
             try:
                 found = self._describe_planned()
             except rest.errors.IndexNotFoundError as error:
                 what = "was just created" if missing else "was there"
-                raise error.with_context(
-                    cause=f"Another client has dropped what {what}",
-                    hint="A retry creates it again.",
-                    transient=True,
-                ) from error.__cause__
+                cause, hint = f"Another client has dropped what {what}", "A retry creates it again."
+                raise error.with_context(cause=cause, hint=hint, transient=True) from error.__cause__
         else:
-            found = [self._plan.existing[s.name] for s in self._plan.specs]
-        plan = self._plan.with_names(found)
+            found = [self.plan.existing[s.name] for s in self.plan.specs]
+        plan = self.plan.with_names(found)
         try:
-            warnings = plan.read_back(found, strict=self._strict)
+            warnings = plan.read_back(found, strict=self.strict)
         except rest.errors.IndexMismatchError as error:
-            if self._replacement is not None and missing:
-                if not all(self._is_accepted(spec, type_in_params=True) for spec in self._plan.to_create):
+            if self.replacement is not None and missing:
+                if not all(self._is_accepted(spec, type_in_params=True) for spec in self.plan.to_create):
                     cause = f"another client's index is there ({error.message.partition(': ')[2]})"
                     raise error.with_context(cause=cause, hint=ONE_AT_A_TIME) from error.__cause__
-                self._replacement.mark_rejected(plan.to_create)
+                self.replacement.mark_rejected(plan.to_create)
             raise
         for warning in warnings:
-            self._hook.log.warning("the server did not build this: %s", warning)
+            self.hook.log.warning("the server did not build this: %s", warning)
         return found
 
     def _make_plan(self) -> IndexPlan:
         return rest.index.plan.plan_indexes(
-            self._collection,
-            self._specs,
-            self._existing,
-            fail_on_same=self._fail_on_same,
-            drop_others=self._replacement is not None,
+            self.collection,
+            self.specs,
+            self.hook.describe_indexes(self.collection),
+            fail_on_same=self.fail_on_same,
+            drop_others=self.replacement is not None,
         )
 
     def _make_room(self, refused: Mapping[str, tuple[IndexDescription, str]]) -> None:
-        if self._replacement is not None:
-            self._replacement.make_room({**self._plan.to_drop, **refused})
+        if self.replacement is not None:
+            self.replacement.make_room({**self.plan.to_drop, **refused})
 
     def _create_missing(self) -> None:
         """Create all missing indexes in one call; on a conflict, compare again."""
         try:
             self._send_plan()
         except rest.errors.IndexMismatchError:
-            if self._fail_on_same:
+            if self.fail_on_same:
                 raise
-            self._existing = self._hook.describe_indexes(self._collection)  # possibly created by another client
-            self._plan = self._make_plan()
+            self.plan = self._make_plan()  # they were possibly created by another client
             refused: dict[str, tuple[IndexDescription, str]] = {}
-            for spec, ways in self._plan.unverified_requests():
+            for spec, ways in self.plan.unverified_requests():
                 if not any(self._is_accepted(spec, type_in_params=way) for way in ways):
-                    description, comparison = self._plan.unverified[spec.name]
+                    description, comparison = self.plan.unverified[spec.name]
                     refused[spec.name] = (description, ", ".join(comparison.unverifiable))
-            if refused and self._replacement is None:
+            if refused and self.replacement is None:
                 raise
             self._make_room(refused)
-            self._plan = self._plan.with_verified(refused)
+            self.plan = self.plan.with_verified(refused)
             self._send_plan()
 
     def _send_plan(self) -> None:
-        if self._plan.to_create:
+        if self.plan.to_create:
             try:
-                self._hook.send(rest.indexes.create(self._collection, self._plan.to_create))
+                self.hook.send(rest.indexes.create(self.collection, self.plan.to_create))
             except rest.errors.MilvusError as error:
-                raise self._plan.explain(error, self._fields) from error.__cause__
+                names = [field.name for field in self.described.fields]
+                raise self.plan.explain(error, names) from error.__cause__
 
     def _is_accepted(self, spec: IndexSpec, *, type_in_params: bool) -> bool:
         try:
-            self._hook.send(rest.indexes.create(self._collection, [spec], type_in_params=type_in_params))
+            self.hook.send(rest.indexes.create(self.collection, [spec], type_in_params=type_in_params))
         except rest.errors.MilvusError as error:
             if not rest.index.plan.is_conflict(error):
                 raise
@@ -149,6 +139,6 @@ class IndexCreation:
         return True
 
     def _describe_planned(self) -> list[IndexDescription]:
-        if not all(spec.named for spec in self._plan.specs):  # the server has chosen a name
-            return self._plan.find(self._hook.describe_indexes(self._collection))
-        return [self._hook.send(rest.indexes.describe(self._collection, s.name))[0] for s in self._plan.specs]
+        if not all(spec.named for spec in self.plan.specs):  # the server has chosen a name
+            return self.plan.find(self.hook.describe_indexes(self.collection))
+        return [self.hook.send(rest.indexes.describe(self.collection, s.name))[0] for s in self.plan.specs]

@@ -35,8 +35,7 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods):
 
     A ``@task`` may return what its methods return: it is JSON-ready, and the next task receives dicts.
 
-    ``send`` sends any call created by the functions of ``airflow_vectordb.rest``: ``hook.send(rest.users.list_())``. A
-    call that is created and not sent logs a ``RuntimeWarning``.
+    ``send`` sends any call created by the functions of ``airflow_vectordb.rest``: ``hook.send(rest.users.list_())``.
 
     Errors are those of ``airflow_vectordb.rest.errors``, and also Airflow's: ``AirflowFailException`` for permanent
     errors (Airflow does not retry the task), ``AirflowException`` for transient ones.
@@ -84,17 +83,14 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods):
         """
         Return the URL of a collection's page in the console of the instance.
 
-        :param collection: its name
-        :return: a URL; empty: there is none; None: the connection has not been read
+        :return: empty: there is none; None: the connection has not been read
         """
         return console_link(self._connection, self.database, collection) if "_connection" in vars(self) else None
 
     @staticmethod
     def schema_from(file: str, *, key: str | None = None, source_conn_id: str | None = None) -> dict[str, Any]:
         """
-        Propose a schema for the rows of a Parquet or Arrow file; see the guide on collections.
-
-        The whole file is read, a batch at a time. This needs ``pyarrow``, and no Milvus.
+        Propose a schema for the rows of a Parquet or Arrow file, which is read as a whole; this needs ``pyarrow``.
 
         :param file: a path, or a URL that Airflow's ``ObjectStoragePath`` reads
         :param key: the column of the primary key; None: guessed. If none fits, the server generates the keys
