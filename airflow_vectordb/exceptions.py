@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, cast
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.rest.errors import MilvusError, rebuild
-
-_MADE: dict[tuple[type[Any], type[Any]], type[Any]] = {}
 
 
 class _Failure:
@@ -36,18 +35,16 @@ class _Failure:
         return f"{kind.__module__}.{kind.__name__}", (str(self),), {}
 
 
-def _both(kind: type[MilvusError], exception: type[AirflowException]) -> type[Any]:
-    if (kind, exception) not in _MADE:
-        # Tracebacks and logs show the name of the Milvus error.
-        space = {name: getattr(kind, name) for name in ("__module__", "__qualname__", "__doc__")}
-        _MADE[kind, exception] = type(
-            kind.__name__, (_Failure, kind, exception), {**space, "_kinds": (kind, exception)}
-        )
-    return _MADE[kind, exception]
+@cache
+def _both(kinds: tuple[type[MilvusError], type[AirflowException]]) -> type[Any]:
+    kind = kinds[0]
+    # Tracebacks and logs show the name of the Milvus error.
+    space = {name: getattr(kind, name) for name in ("__module__", "__qualname__", "__doc__")}
+    return type(kind.__name__, (_Failure, *kinds), {**space, "_kinds": kinds})
 
 
 def _rebuild(kind: type[MilvusError], exception: type[AirflowException], state: dict[str, Any]) -> MilvusError:
-    made: MilvusError = rebuild(_both(kind, exception), state)
+    made: MilvusError = rebuild(_both((kind, exception)), state)
     return made
 
 

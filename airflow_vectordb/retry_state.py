@@ -23,15 +23,9 @@ class RetryState:
     """
     Stores one fact of a task instance for its next try, even if this one is killed.
 
-    **How it works:** on Airflow 3.3 and later in the task state store; before that in an Airflow Variable whose name is
-    made from the task instance's, and which :meth:`delete` deletes. XComs are unsuitable: Airflow deletes those of a
-    task instance before each try.
-
-    **Known limits:** on Airflow 3.1 and 3.2 the Variable stays if the task instance never ends, and a try
-    that ends before Airflow has its result is repeated.
-
-    **Without a task instance, or without Airflow,** as unit tests of DAGs call operators, there is no next try: it is
-    kept in a dict.
+    On Airflow 3.3 and later it is in the task state store; before that in an Airflow Variable, which stays if the task
+    instance never ends, and is deleted before Airflow has the task's result. Airflow deletes XComs before each try.
+    Without Airflow, as unit tests of DAGs call operators, there is no next try, and it is kept in a dict.
 
     :param spare: the dict; None: one of its own
     """
@@ -41,11 +35,11 @@ class RetryState:
         store: Any = (context or {}).get("task_state_store")
         self._key = f"airflow_vectordb.{key}"
         self._max_tries = getattr(ti, "max_tries", None)
-        self._store: Any
         if not isinstance(getattr(ti, "run_id", None), str) or (store is None and not is_run_by_airflow()):
-            self._store = _DictStore({} if spare is None else spare)
-        else:
-            self._store = _VariableStore(ti, retried=is_retry(context)) if store is None else store
+            store = _DictStore({} if spare is None else spare)
+        elif store is None:
+            store = _VariableStore(ti, retried=is_retry(context))
+        self._store = store
 
     def get(self) -> Any:
         """
@@ -96,8 +90,7 @@ class _DictStore:
     def get(self, key: str) -> Any:
         return self._facts.get(key)
 
-    def set(self, key: str, fact: Any, *, retention: timedelta) -> None:
-        del retention
+    def set(self, key: str, fact: Any, **_: timedelta) -> None:
         self._facts[key] = fact
 
     def delete(self, key: str) -> None:
@@ -125,8 +118,7 @@ class _VariableStore:
             sdk.Variable.delete(f"{name}.probe")
         return fact
 
-    def set(self, key: str, fact: Any, *, retention: timedelta) -> None:
-        del retention
+    def set(self, key: str, fact: Any, **_: timedelta) -> None:
         self._write(key + self._suffix, fact)
 
     def delete(self, key: str) -> None:
@@ -155,20 +147,20 @@ class SharedNote:
 
     def read(self) -> Any:
         """Return the note; None if there is none."""
-        return self._try(lambda: sdk.Variable.get(self._name, default=None, deserialize_json=True))
+        return self._try(sdk.Variable.get, default=None, deserialize_json=True)
 
     def write(self, note: Any) -> None:
         """Leave a note: JSON-ready, and not None."""
         about = f"what was loaded of {self._thing} before a task began to replace an index of it"
-        self._try(lambda: sdk.Variable.set(self._name, note, description=about, serialize_json=True))
+        self._try(sdk.Variable.set, value=note, description=about, serialize_json=True)
 
     def delete(self) -> None:
         """Delete the note."""
-        self._try(lambda: sdk.Variable.delete(self._name))
+        self._try(sdk.Variable.delete)
 
-    def _try(self, action: Callable[[], Any]) -> Any:
+    def _try(self, action: Callable[..., Any], **arguments: Any) -> Any:
         try:
-            return action()
+            return action(self._name, **arguments)
         except Exception as error:  # noqa: BLE001 - see above
             self._log.debug("%s: other tasks cannot be told, or asked, what was loaded: %s", self._thing, error)
             return None

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import operators, rest, waiting
-from airflow_vectordb._compat import is_retry
 from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.hooks.index_creation import IndexCreation
 from airflow_vectordb.operators.index import raise_if_replaced, wait_until_built
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
-
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.operators.collection import CreateCollectionOperator
     from airflow_vectordb.rest.collections import Collection
@@ -26,76 +22,54 @@ if TYPE_CHECKING:
 _QUICK_INDEX = {"fieldName": "vector"}
 
 
-@dataclass(frozen=True)
-class _Request:
-    """The requested collection."""
+class CollectionCreation:
+    """Creates a collection, or compares the existing one with the request and alters or replaces it."""
 
-    schema: SchemaSpec
-    properties: Mapping[str, Any]
-    indexes: tuple[IndexSpec, ...]
-
-
-def create_collection(
-    task: CreateCollectionOperator, hook: MilvusHook, context: Context, state: ResumeState
-) -> dict[str, Any]:
-    """Run ``CreateCollectionOperator``, continuing after an earlier part of the task."""
-    request = _read_arguments(task, hook)
-    if "collection" not in state.results:
-        for warning in request.schema.warnings:
-            task.log.warning(warning)
-        state.results["collection"] = _Creation(task, hook, request, retried=is_retry(context)).run()
-    result = {"collection_name": task.collection_name, **state.results["collection"]}
-    if request.indexes:
-        result |= _index_and_load(task, hook, state, request)
-    task.emit_asset_events(hook, context, {"collection": result})
-    return result
-
-
-def _read_arguments(task: CreateCollectionOperator, hook: MilvusHook) -> _Request:
-    """Check rendered templates, and raise one error with all problems."""
-    problems = task.rendered_problems()
-    index_params = task.index_params
-    if task.dimension is not None:
-        parsed = rest.schema.parsing.read_quick(task.dimension)
-        index_params = _QUICK_INDEX if index_params is None else index_params
-    else:
-        parsed = rest.schema.parsing.read_schema(task.schema, allow_unknown=task.allow_unknown)
-    problems += parsed.problems
-    given = {"collectionName": task.collection_name, "dbName": hook.config.database or rest.DEFAULT_DATABASE}
-    problems += [
-        f"schema has {key} {value!r}, but the task's is {given[key]!r}"
-        for key, value in parsed.envelope.items()
-        if value != given[key]
-    ]
-    properties, wrong = rest.schema.properties.read_properties(task.properties)
-    problems += wrong
-    specs: list[IndexSpec] = []
-    if index_params is not None:
-        specs, indexes = rest.index.spec.read_index_params(index_params, allow_unknown=task.allow_unknown)
-        problems += indexes.problems
-        if specs and parsed.spec is not None and not parsed.problems:
-            try:
-                specs = rest.index.plan.resolve_all(specs, parsed.spec.as_collection(task.collection_name))
-            except rest.errors.InvalidParametersError as error:
-                problems += [problem for problem in error.problems if problem not in problems]
-    if problems or parsed.spec is None:
-        source = task.schema_source if task.schema_source != task.schema else None
-        raise rest.errors.InvalidParametersError(problems, "collection", source)
-    return _Request(parsed.spec, properties, tuple(specs))
-
-
-class _Creation:
-    """Compares an existing collection with the request, and creates, alters or replaces it."""
-
-    def __init__(self, task: CreateCollectionOperator, hook: MilvusHook, request: _Request, *, retried: bool) -> None:
+    def __init__(self, task: CreateCollectionOperator, hook: MilvusHook, state: ResumeState, *, retried: bool) -> None:
         self._task = task
         self._hook = hook
-        self._name = task.collection_name
-        self._request = request
+        self._state = state
         self._retried = retried
+        self._name = task.collection_name
+        self._schema, self._properties, self._indexes = self._read_arguments()
+
+    def _read_arguments(self) -> tuple[SchemaSpec, Mapping[str, Any], list[IndexSpec]]:
+        """Check rendered templates, and raise one error with all problems."""
+        task, index_params = self._task, self._task.index_params
+        problems = task.rendered_problems()
+        if task.dimension is None:
+            parsed = rest.schema.parsing.read_schema(task.schema, allow_unknown=task.allow_unknown)
+        else:
+            parsed = rest.schema.parsing.read_quick(task.dimension)
+            index_params = _QUICK_INDEX if index_params is None else index_params
+        problems += parsed.problems + task.check_envelope(self._hook, "schema", parsed.envelope)
+        properties, wrong = rest.schema.properties.read_properties(task.properties)
+        problems += wrong
+        specs: list[IndexSpec] = []
+        if index_params is not None:
+            specs, indexes = rest.index.spec.read_index_params(index_params, allow_unknown=task.allow_unknown)
+            problems += indexes.problems
+            if specs and parsed.spec is not None and not parsed.problems:
+                try:
+                    specs = rest.index.plan.resolve_all(specs, parsed.spec.as_collection(self._name))
+                except rest.errors.InvalidParametersError as error:
+                    problems += [problem for problem in error.problems if problem not in problems]
+        if problems or parsed.spec is None:
+            source = task.schema_source if task.schema_source != task.schema else None
+            raise rest.errors.InvalidParametersError(problems, "collection", source)
+        return parsed.spec, properties, specs
 
     def run(self) -> dict[str, Any]:
-        """Return what was done; JSON-ready."""
+        """Return what was done, continuing after an earlier part of the task; JSON-ready."""
+        results = self._state.results
+        if "collection" not in results:
+            for warning in self._schema.warnings:
+                self._task.log.warning(warning)
+            results["collection"] = self._ensure()
+        result = {"collection_name": self._name, **results["collection"]}
+        return result | self._index_and_load(results) if self._indexes else result
+
+    def _ensure(self) -> dict[str, Any]:
         existing = self._describe(self._name)
         if existing is None:
             return self._create(replaced=False)
@@ -115,12 +89,13 @@ class _Creation:
             return _done(altered=self._alter(differences))
         if self._task.if_exists != "replace":
             raise self._mismatch(differences)
-        operators._aliases.refuse_aliases(self._hook, existing, "Move it first.")
+        aliases = operators._aliases.aliases_of(self._hook, existing)
+        operators._aliases.refuse_aliases(existing.name, aliases, "Move it first.")
         self._rehearse()
         now = self._describe(self._name)
         if now is None or now.identity != existing.identity:
             self._task.log.info("Another task has replaced %s meanwhile", self._name)
-            return self.run()
+            return self._ensure()
         lines = "; ".join(map(str, differences))
         self._task.log.warning("Dropping %s with %s: %s", self._name, rows_in_words(self._hook, existing), lines)
         self._hook.send(rest.collections.drop(self._name))
@@ -133,7 +108,7 @@ class _Creation:
             return None
 
     def _compare(self, existing: Collection) -> list[Difference]:
-        return rest.schema.compare.compare(self._name, self._request.schema, existing, self._request.properties)
+        return rest.schema.compare.compare(self._name, self._schema, existing, self._properties)
 
     def _mismatch(self, differences: list[Difference]) -> rest.errors.MilvusError:
         if all(difference.alter for difference in differences):
@@ -147,7 +122,7 @@ class _Creation:
         )
 
     def _create(self, *, replaced: bool) -> dict[str, Any]:
-        types = ", ".join(f"{field.name} {field}" for field in self._request.schema.fields)
+        types = ", ".join(f"{field.name} {field}" for field in self._schema.fields)
         self._task.log.info("Creating %s: %s", self._name, rest.text.sanitize_text(types, 2000))
         try:
             differences = self._create_as(self._name)
@@ -173,13 +148,13 @@ class _Creation:
 
     def _create_as(self, name: str) -> list[Difference]:
         """Create the collection; return the properties that have to be set later, since creation ignores them."""
-        request = self._request
-        params = rest.schema.properties.creation_params(request.properties)
-        schema = request.schema
-        create = rest.collections.create(
-            name, schema=schema.body(), params=params or None, description=schema.description or None
+        schema = self._schema
+        params = rest.schema.properties.creation_params(self._properties)
+        self._hook.send(
+            rest.collections.create(
+                name, schema=schema.body(), params=params or None, description=schema.description or None
+            )
         )
-        self._hook.send(create)
         created = self._describe(name)
         if created is None:
             raise rest.errors.CollectionNotFoundError(
@@ -205,6 +180,26 @@ class _Creation:
                 self._hook.send(difference.alter())
         return [str(difference) for difference in differences]
 
+    def _index_and_load(self, results: dict[str, Any]) -> dict[str, Any]:
+        if "built" not in results:
+            described = self._hook.send(rest.collections.describe(self._name))
+            specs = rest.index.plan.resolve_all(self._indexes, described)
+            try:
+                found = IndexCreation(self._hook, self._name, described, specs, strict=self._task.strict).create()
+            except rest.errors.IndexMismatchError as error:
+                hint = 'CreateIndexOperator(if_exists="replace") replaces it.'
+                raise error.with_context(hint=hint) from error.__cause__
+            wait_until_built(self._task, self._hook, self._state, found, self._name)
+        raise_if_replaced(self._name, results)
+        if "asked_to_load" not in results:
+            self._task.log.info("Loading %s", self._name)
+            self._hook.send(rest.collections.load(self._name))
+            results["asked_to_load"] = True
+        if not self._task.wait_for_completion:
+            return {"indexes": results["built"]}
+        loaded = wait_for(self._task, self._hook, self._state, "loaded", waiting.CollectionLoaded(self._name))
+        return {"indexes": results["built"], "load_state": loaded["load_state"]}
+
 
 def _first(differences: list[Difference]) -> str:
     more = f", and {len(differences) - 1} more" if len(differences) > 1 else ""
@@ -215,37 +210,11 @@ def _done(*, created: bool = False, replaced: bool = False, altered: list[str] |
     return {"created": created, "replaced": replaced, "altered": altered or []}
 
 
-def _index_and_load(
-    task: CreateCollectionOperator, hook: MilvusHook, state: ResumeState, request: _Request
-) -> dict[str, Any]:
-    results, name = state.results, task.collection_name
-    if "built" not in results:
-        described = hook.send(rest.collections.describe(name))
-        specs = rest.index.plan.resolve_all(request.indexes, described)
-        try:
-            found = IndexCreation(hook, name, described, specs, strict=task.strict).create()
-        except rest.errors.IndexMismatchError as error:
-            hint = 'CreateIndexOperator(if_exists="replace") replaces it.'
-            raise error.with_context(hint=hint) from error.__cause__
-        wait_until_built(task, hook, state, found)
-    raise_if_replaced(name, results)
-    if "asked_to_load" not in results:
-        task.log.info("Loading %s", name)
-        hook.send(rest.collections.load(name))
-        results["asked_to_load"] = True
-    loading: dict[str, Any] = {}
-    if task.wait_for_completion:
-        loaded = wait_for(task, hook, state, "loaded", waiting.CollectionLoaded(name))
-        loading["load_state"] = loaded["load_state"]
-    return {"indexes": results["built"], **loading}
-
-
 def rows_in_words(hook: MilvusHook, described: Collection) -> str:
     """Return how many rows a collection has, for the log; errors are ignored."""
     loaded = described.load == "LoadStateLoaded"
+    count = rest.entities.count if loaded else rest.collections.row_count
     try:
-        if loaded:
-            return f"{hook.send(rest.entities.count(described.name), retries=0):,} rows"
-        return f"{hook.send(rest.collections.row_count(described.name), retries=0):,} flushed rows"
+        return f"{hook.send(count(described.name), retries=0):,} {'' if loaded else 'flushed '}rows"
     except rest.errors.MilvusError:
         return "an unknown number of rows"

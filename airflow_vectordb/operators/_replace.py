@@ -37,13 +37,10 @@ class IndexReplacement:
     """
     Makes room for an index, and loads the collection again when the index is built.
 
-    **How it works:** an index of a loaded collection cannot be dropped. So the load state and the index to drop are
-    stored first, where a retry of this task instance finds them; then the collection is released, the index dropped and
-    (by the operator) created and waited for, and the collection is loaded again. Each step checks the server's state
-    first, so it can be repeated from any point.
-
-    **If the new index is refused or cannot be built,** the old one is created and loaded again, and the task fails. If
-    that fails with a transient error, Airflow retries the task, which begins with the new index again.
+    An index of a loaded collection cannot be dropped. So the load state and the index to drop are stored first, where a
+    retry of this task instance finds them. Each step then checks the server's state first, so that it can be repeated.
+    If the new index is refused or cannot be built, the old one is created and loaded again, and the task fails; if that
+    fails with a transient error, Airflow retries the task, which begins with the new index again.
 
     **Known limits:** between release and load the collection cannot be searched. Replica number, resource groups and
     load fields are not visible over the RESTful API: the server's defaults are used. A task that is not retried to its
@@ -185,8 +182,6 @@ class IndexReplacement:
             error = error.with_context(hint="Remove the cause, and try again.")
         return _add(error, f"So that nothing is lost, {' and '.join(done)}.")
 
-    # What is remembered -----------------------------------------------------------------------------------------------
-
     def _recall(self) -> _Original | None:
         fact = self._memory.get()
         if fact is not None:
@@ -205,8 +200,6 @@ class IndexReplacement:
     def _note(self, collection: str) -> SharedNote:
         config = self._hook.config
         return SharedNote(self._task.log, config.url, config.database or rest.DEFAULT_DATABASE, collection)
-
-    # What is loaded ---------------------------------------------------------------------------------------------------
 
     def _loaded(self) -> list[str] | None:
         """Return what is loaded: None: nothing; empty: the whole collection; else the partitions."""
@@ -233,8 +226,6 @@ class IndexReplacement:
                 return None
         self._hook.load(original.collection, names, wait=False)
         return waiting.CollectionLoaded(original.collection, names)
-
-    # Putting back -----------------------------------------------------------------------------------------------------
 
     def _rollback(self, original: _Original) -> list[str]:
         """

@@ -36,21 +36,20 @@ class Verification:
         self._failed: list[str] = []
 
     def run(self, context: Context) -> dict[str, Any]:
-        """
-        Return the figures; JSON-ready.
-
-        :raises MilvusError: with the figures, when a check fails
-        """
+        """Return the figures; JSON-ready. If a check fails, the error has them."""
         task = self._task
-        queries, _ = read_queries(task.queries)
         described = self._hook.send(rest.collections.describe(self._name))
         self._count(described)
         if task.sample:
             self._find_sample(described)
-        if queries:
-            self._measure_recall(described, queries)
+        if task.queries is not None:
+            self._measure_recall(described, read_queries(task.queries)[0])
         if task.check is not None:
-            self._call_check()
+            result = task.check(self._hook, self._name)
+            if result is False:
+                self._failed.append(f"{getattr(task.check, '__name__', 'check')} returned False")
+            elif result is not None:
+                self._figures["check"] = dict(result) if isinstance(result, Mapping) else result
         task.log.info(
             "%s: %s", self._name, ", ".join(f"{k} {v}" for k, v in self._figures.items() if k != "collection_name")
         )
@@ -133,34 +132,17 @@ class Verification:
         filled = {name for function in described.functions for name in function.output_fields}
         fits = [field.name for field in described.fields if field.type in _SEARCHABLE and field.name not in filled]
         asked = self._task.anns_field
-        if asked is None and fits:
-            return key, fits[0]
-        if asked in fits:
-            return key, str(asked)
+        if asked in fits or (asked is None and fits):
+            return key, asked or fits[0]
         types = " or a ".join(_SEARCHABLE)
         problem = f"sample and queries need a {types}: {self._name!r} has none"
         if asked is not None:
             problem = f"anns_field must be a {types}, not {asked!r}{rest.spelling.suggest(asked, fits)}"
         raise rest.errors.InvalidParametersError([problem])
 
-    def _call_check(self) -> None:
-        check = self._task.check
-        result = check(self._hook, self._name) if check is not None else None
-        if isinstance(result, Mapping):
-            self._figures["check"] = dict(result)
-        elif result is False:
-            self._failed.append(f"{getattr(check, '__name__', 'check')} returned False")
-        elif result is not None:
-            self._figures["check"] = result
-
 
 def read_queries(raw: Any) -> tuple[list[tuple[Any, list[Any]]], list[str]]:
-    """
-    Read queries with known answers.
-
-    :param raw: a list of ``{"vector": […], "ids": […]}``, or JSON of one; None: none
-    :return: (vector, keys of its nearest rows) for each, and what is wrong
-    """
+    """Return (vector, keys of its nearest rows) for each query with known answers, and what is wrong."""
     if isinstance(raw, str):
         try:
             raw = json.loads(raw)
@@ -172,10 +154,9 @@ def read_queries(raw: Any) -> tuple[list[tuple[Any, list[Any]]], list[str]]:
         return [], [f"queries must be a list of mappings, not {rest.spelling.describe_value(raw)}"]
     queries, problems = [], []
     for number, item in enumerate(raw):
-        if not isinstance(item, Mapping) or not item.get("vector") or not isinstance(item.get("ids"), list | tuple):
-            problems.append(f"queries[{number}] needs a vector and ids, the keys of its nearest rows")
-        elif not item["ids"]:
-            problems.append(f"queries[{number}] has no ids: nothing is known of it")
+        vector, ids = (item.get("vector"), item.get("ids")) if isinstance(item, Mapping) else (None, None)
+        if vector and ids and isinstance(ids, list | tuple):
+            queries.append((vector, list(ids)))
         else:
-            queries.append((item["vector"], list(item["ids"])))
+            problems.append(f"queries[{number}] needs a vector and ids, the keys of its nearest rows")
     return queries, problems[:20]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_vectordb import rest
 from airflow_vectordb._compat import default_deferrable
 from airflow_vectordb.deferral import ResumeState
 from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
@@ -16,6 +17,8 @@ from airflow_vectordb.validation import DEFAULT_POLL_INTERVAL, take_times
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_vectordb.hooks.milvus import MilvusHook
 
 
 class MilvusOperator(MilvusTaskMixin, BaseOperator):
@@ -41,6 +44,15 @@ class MilvusOperator(MilvusTaskMixin, BaseOperator):
         self._problems = problems
         self.milvus_conn_id = milvus_conn_id
         self.database = database
+
+    def check_envelope(self, hook: MilvusHook, argument: str, envelope: Mapping[str, str]) -> list[str]:
+        """Check that a request copied from the API's page names the task's own collection and database."""
+        own = {"collectionName": self.collection_name, "dbName": hook.config.database or rest.DEFAULT_DATABASE}
+        return [
+            f"{argument} has {key} {value!r}, but the task's is {own[key]!r}"
+            for key, value in envelope.items()
+            if value != own[key]
+        ]
 
     def execute(self, context: Context) -> Any:
         """Do the work, and wait until it is done."""

@@ -111,7 +111,10 @@ class CreateCollectionOperator(WaitingOperator):
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Create the collection, its indexes, and wait for them."""
-        return operators._create_collection.create_collection(self, hook, context, state)
+        creation = operators._create_collection.CollectionCreation(self, hook, state, retried=is_retry(context))
+        result = creation.run()
+        self.emit_asset_events(hook, context, {"collection": result})
+        return result
 
 
 class DropCollectionOperator(MilvusOperator):
@@ -150,7 +153,7 @@ class DropCollectionOperator(MilvusOperator):
             return False
         aliases = operators._aliases.aliases_of(hook, described)
         if self.collection_name in aliases or not self.drop_aliases:
-            operators._aliases.refuse_aliases(hook, described, "Move it first, or set drop_aliases=True.")
+            operators._aliases.refuse_aliases(self.collection_name, aliases, "Move it first, or set drop_aliases=True.")
         for alias in aliases:
             self.log.info("Dropping alias %s", alias)
             hook.send(rest.aliases.drop(alias))

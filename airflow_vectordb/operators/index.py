@@ -108,15 +108,7 @@ class CreateIndexOperator(WaitingOperator):
         if self.if_exists == "replace":
             replacement = operators._replace.IndexReplacement(self, hook, context, state)
         if "built" not in state.results:
-            specs, min_rows = self._read_arguments(hook), count_of(self.min_rows) or 0
-            found = self._create(hook, state, specs, replacement, retried=is_retry(context))
-            if not self.flush and any((index.total_rows or 0) < max(min_rows, 1) for index in found):
-                self.log.info(
-                    "Rows that were inserted and are not sealed are in no index yet: flush=True seals them first"
-                )
-            flushed = state.results.get("flushed")
-            collection = self.collection_name if replacement is None else replacement.collection
-            wait_until_built(self, hook, state, found, collection=collection, min_rows=min_rows, flushed_rows=flushed)
+            self._create(hook, state, replacement, retried=is_retry(context))
         raise_if_replaced(self.collection_name, state.results)
         if replacement is not None:
             replacement.reload()
@@ -138,16 +130,7 @@ class CreateIndexOperator(WaitingOperator):
         problems = self.rendered_problems()
         named = not problems
         specs, parsed = rest.index.spec.read_index_params(self.index_params, allow_unknown=self.allow_unknown)
-        problems += parsed.problems
-        # A request copied from the API's page names its collection and database: they must be those of the task.
-        given = parsed.envelope
-        if given.get("collectionName", self.collection_name) != self.collection_name:
-            problems.append(
-                f"index_params has collectionName {given['collectionName']!r}, "
-                f"but the task's collection_name is {self.collection_name!r}"
-            )
-        if "dbName" in given and given["dbName"] != (database := hook.config.database or rest.DEFAULT_DATABASE):
-            problems.append(f"index_params has dbName {given['dbName']!r}, but the task's database is {database!r}")
+        problems += parsed.problems + self.check_envelope(hook, "index_params", parsed.envelope)
         if not problems:
             return specs
         if specs and named:
@@ -161,14 +144,10 @@ class CreateIndexOperator(WaitingOperator):
         raise rest.errors.InvalidParametersError(problems, "index parameters", source)
 
     def _create(
-        self,
-        hook: MilvusHook,
-        state: ResumeState,
-        specs: list[IndexSpec],
-        replacement: IndexReplacement | None,
-        *,
-        retried: bool,
-    ) -> list[IndexDescription]:
+        self, hook: MilvusHook, state: ResumeState, replacement: IndexReplacement | None, *, retried: bool
+    ) -> None:
+        """Create the indexes, and wait until they are built."""
+        specs, min_rows = self._read_arguments(hook), count_of(self.min_rows) or 0
         described = hook.send(rest.collections.describe(self.collection_name))
         specs = rest.index.plan.resolve_all(specs, described)
         for warning in (warning for spec in specs for warning in spec.warnings):
@@ -189,7 +168,11 @@ class CreateIndexOperator(WaitingOperator):
         )
         if self.flush and "flushed" not in state.results:
             state.results["flushed"] = self._flush(hook, described)
-        return creation.create(reread=self.flush)
+        found = creation.create(reread=self.flush)
+        if not self.flush and any((index.total_rows or 0) < max(min_rows, 1) for index in found):
+            self.log.info("Rows that were inserted and are not sealed are in no index yet: flush=True seals them first")
+        flushed = state.results.get("flushed")
+        wait_until_built(self, hook, state, found, collection, min_rows=min_rows, flushed_rows=flushed)
 
     def _flush(self, hook: MilvusHook, described: Collection) -> int:
         """Seal the rows inserted so far; return their number, 0 if it is not known yet."""
@@ -218,8 +201,8 @@ def wait_until_built(
     hook: MilvusHook,
     state: ResumeState,
     found: list[IndexDescription],
+    collection: str,
     *,
-    collection: str | None = None,
     min_rows: int = 0,
     flushed_rows: int | None = None,
 ) -> None:
@@ -227,12 +210,10 @@ def wait_until_built(
     Wait for indexes, if the task should; then their descriptions are in ``state.results["built"]``.
 
     :param found: what was read back when they were created
-    :param collection: its name; None: the task's
     :param flushed_rows: rows at a flush, 0 if unknown; None: there was none
     """
     names = tuple(description.index_name for description in found)
-    name = collection or task.collection_name
-    condition = waiting.IndexesBuilt(name, names, min_rows=min_rows, flushed_rows=flushed_rows)
+    condition = waiting.IndexesBuilt(collection, names, min_rows=min_rows, flushed_rows=flushed_rows)
     state.results["read_back"] = [description.as_json() for description in found]
     seen = condition.judge(found)
     if task.wait_for_completion and not isinstance(seen, waiting.Done):

@@ -173,23 +173,23 @@ class TestReplace:
     ) -> None:
         """What that one has made is left alone, with the rows that may be in it by now."""
         create()
-        rehearse = _create_collection._Creation._rehearse
+        rehearse = _create_collection.CollectionCreation._rehearse
 
         def rehearsing(creation: Any) -> None:
             rehearse(creation)
-            monkeypatch.setattr(_create_collection._Creation, "_rehearse", rehearse)
+            monkeypatch.setattr(_create_collection.CollectionCreation, "_rehearse", rehearse)
             create(changed(2, dim=8), if_exists="replace")
             api.ok("entities/insert", collectionName=name, data=[{"id": 1, "title": "a", "v": [0.5] * 8}])
             api.ok("collections/flush", collectionName=name)
 
-        monkeypatch.setattr(_create_collection._Creation, "_rehearse", rehearsing)
+        monkeypatch.setattr(_create_collection.CollectionCreation, "_rehearse", rehearsing)
         assert create(changed(2, dim=8), if_exists="replace") == NOTHING_DONE
         assert api.ok("collections/get_stats", collectionName=name) == {"rowCount": 1}
 
     def test_what_another_task_has_dropped_is_left_to_a_retry(
         self, create: Create, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(_create_collection._Creation, "_describe", lambda *_: None)
+        monkeypatch.setattr(_create_collection.CollectionCreation, "_describe", lambda *_: None)
         with pytest.raises(
             AirflowException, match=r"^Another client has dropped what was just created\. A re"
         ) as caught:
@@ -359,7 +359,7 @@ class TestVerify:
             ("[", "queries is not JSON"),
             ("{}", "queries must be a list of mappings"),
             ([{"vector": [1]}], r"queries\[0\] needs a vector and ids"),
-            ([{"vector": [1], "ids": []}], r"queries\[0\] has no ids"),
+            ([{"vector": [1], "ids": []}], r"queries\[0\] needs a vector and ids"),
         ],
     )
     def test_queries(self, queries: Any, words: str) -> None:
