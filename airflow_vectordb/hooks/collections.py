@@ -44,11 +44,10 @@ class CollectionMethods(HookBase):
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
         """
-        Create a collection (:func:`rest.collections.create <airflow_vectordb.rest.collections.create>`).
+        Create a collection, as :func:`~airflow_vectordb.rest.collections.create` does.
 
-        Creating an identical one again is a no-op. With ``dimension`` alone Milvus chooses the schema, creates an index
-        and loads the collection. With a schema and ``index_params``, indexes are created and waited for, and the
-        collection is loaded.
+        With ``dimension`` alone Milvus chooses the schema, creates an index and loads the collection. With a schema and
+        ``index_params``, indexes are created and waited for, and the collection is loaded.
 
         :param schema: as for ``CreateCollectionOperator``: ``{"fields": [{"fieldName", "dataType", "isPrimary", …}],
             …}`` in any spelling, or JSON or YAML of it; checked before the request

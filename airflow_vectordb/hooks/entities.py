@@ -27,7 +27,8 @@ class EntityMethods(HookBase):
     """
     Methods of the hook; the names are those of pymilvus's ``MilvusClient`` where it has them.
 
-    Each sends the call of the same name in :mod:`airflow_vectordb.rest.entities`. Common arguments:
+    Each sends the call of the same name in :mod:`airflow_vectordb.rest.entities`. Values are returned as the server
+    sends them (JSON fields as text). Common arguments:
 
     - ``collection_name``: the collection (or an alias); it must be loaded to read rows
     - ``filter``: a boolean expression, for example ``id in [1, 2]``; None: all rows
@@ -89,11 +90,7 @@ class EntityMethods(HookBase):
         output_fields: Sequence[str] | None = None,
         partition_names: Sequence[str] | None = None,
     ) -> list[dict[str, Any]]:
-        """
-        Read rows by their primary keys, one or several.
-
-        :return: the rows that exist, with values as the server sends them (JSON fields as text)
-        """
+        """Read the rows that exist of one or several primary keys."""
         keys = [ids] if isinstance(ids, int | str | Integral) else ids
         return self._send(
             rest.entities.get, collection_name, keys, output_fields=output_fields, partitions=partition_names
@@ -115,7 +112,6 @@ class EntityMethods(HookBase):
         Read the rows that a filter selects, at most 16,384; ``query_iterator`` reads any number.
 
         :param limit: maximum number of rows; None: the server's default, 100
-        :return: rows, with values as the server sends them (JSON fields as text)
         """
         return self._send(
             rest.entities.query,
@@ -149,7 +145,7 @@ class EntityMethods(HookBase):
 
         :param batch_size: rows of a page, 1 to 16,384
         :param limit: total number of rows; None: no limit
-        :param output_fields: names of the fields to read; None: all. The primary key is always included.
+        :param output_fields: as above; the primary key is always included
         :return: pages of rows, none of them empty
         :raises UnexpectedError: if the server does not answer in the order of keys, since rows would be missing
         """
@@ -249,8 +245,8 @@ class EntityMethods(HookBase):
         """
         Search several vector fields, and merge the hits.
 
-        :param reqs: the searches of :func:`~airflow_vectordb.rest.entities.hybrid_search`, and ``ranker`` its
-            ``rerank``
+        ``reqs`` and ``ranker`` are what :func:`~airflow_vectordb.rest.entities.hybrid_search` takes as ``searches`` and
+        ``rerank``.
         """
         return self._send(
             rest.entities.hybrid_search,

@@ -64,13 +64,12 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods):
         widgets = {}
         for field in EXTRA_FIELDS:
             kind = kinds.get(field.schema["type"][0], StringField)
-            given: dict[str, Any] = {} if kind is BooleanField else {"widget": BS3TextFieldWidget()}
             widgets[field.name] = kind(
                 lazy_gettext(field.label),
                 validators=[Optional()],
                 description=field.meaning,
                 default=field.schema.get("default"),
-                **given,
+                widget=None if kind is BooleanField else BS3TextFieldWidget(),
             )
         return widgets
 

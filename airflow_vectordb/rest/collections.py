@@ -41,7 +41,7 @@ class Collection(Result):
     """
     A collection as the server describes it.
 
-    :param name: the name that it was asked for by: of an alias, Milvus 2.6 says the alias (see ``aliases``)
+    :param name: the name that it was asked for by: of an alias, Milvus 2.6 says the alias
     :param load: ``LoadStateNotLoad``, ``LoadStateLoading`` or ``LoadStateLoaded``
     :param enable_dynamic_field: whether rows may have fields that the schema does not name
     :param aliases: its aliases; None: the server does not list them

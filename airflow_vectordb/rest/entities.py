@@ -52,8 +52,7 @@ def insert(
     """
     Insert rows. With generated ids, a second insert adds the rows again, so the call is not retried.
 
-    :param rows: row objects, field name -> value; vectors as lists of numbers or NumPy arrays. Nothing in them is
-        changed. One request may have about 64 MiB.
+    :param rows: row objects, field name -> value; vectors as lists of numbers or NumPy arrays; about 64 MiB at most
     :param partition: name of a partition; None: the default one
     """
     raise_if_invalid(problems_of_list("rows", rows, "row objects"))
@@ -242,7 +241,7 @@ def hybrid_search(
     :param rerank: how they are merged: ``{"strategy": "rrf", "params": {"k": 60}}`` (None) or
         ``{"strategy": "weighted", "params": {"weights": [0.7, 0.3]}}``
     :param limit: hits in all for each vector
-    :return: as of :func:`search`
+    :return: for each vector its hits, best first, as of :func:`search`
     """
     raise_if_invalid(problems_of_searches("searches", searches))
     body = build_body(

@@ -92,13 +92,13 @@ def get_progress(job_id: str, *, database: str | None = None) -> Call[ImportJob]
 
 def list_(collection: str | None = None, *, database: str | None = None) -> Call[list[ImportJob]]:
     """List the import jobs of a collection; None: those of the whole database."""
+    return Call("jobs/import/list", build_body(database, collectionName=collection), _parse_all)
 
-    def read(answer: Answer) -> list[ImportJob]:
-        data = answer.data or {}
-        records = data.get("records") or data.get("jobs") or [] if isinstance(data, Mapping) else data
-        return [_parse(item) for item in records]
 
-    return Call("jobs/import/list", build_body(database, collectionName=collection), read)
+def _parse_all(answer: Answer) -> list[ImportJob]:
+    data = answer.data or {}
+    records = data.get("records") or data.get("jobs") or [] if isinstance(data, Mapping) else data
+    return [_parse(item) for item in records]
 
 
 def _parse(data: Mapping[str, Any]) -> ImportJob:

@@ -48,11 +48,7 @@ def drop(role: str) -> Call[None]:
 def grant_privilege(
     role: str, privilege: str, object_type: str, object_name: str, *, database: str | None = None
 ) -> Call[None]:
-    """
-    Grant a privilege, described as in :class:`Grant`.
-
-    From Milvus 2.5 on, :func:`grant_privilege_v2` takes groups of privileges, too.
-    """
+    """Grant a privilege, described as in :class:`Grant`; :func:`grant_privilege_v2` takes groups of them, too."""
     body = build_body(database, roleName=role, privilege=privilege, objectType=object_type, objectName=object_name)
     return Call("roles/grant_privilege", body, parse_none)
 
@@ -82,13 +78,5 @@ def revoke_privilege_v2(role: str, privilege: str, collection: str, *, database:
 
 
 def _grants(answer: Answer) -> list[Grant]:
-    return [
-        Grant(
-            privilege=str(item["privilege"]),
-            object_type=str(item.get("objectType") or ""),
-            object_name=str(item.get("objectName") or ""),
-            database=str(item.get("dbName") or ""),
-            grantor=str(item.get("grantor") or ""),
-        )
-        for item in answer.data or ()
-    ]
+    others = ("objectType", "objectName", "dbName", "grantor")
+    return [Grant(str(i["privilege"]), *(str(i.get(key) or "") for key in others)) for i in answer.data or ()]
