@@ -55,6 +55,15 @@ def default_deferrable() -> bool:
     return bool(configuration().getboolean("operators", "default_deferrable", fallback=False))
 
 
+def lineage_collector() -> Any:
+    """Return Airflow's collector of what hooks read and write."""
+    try:
+        from airflow.sdk.lineage import get_hook_lineage_collector
+    except ImportError:  # Airflow 3.1
+        from airflow.lineage.hook import get_hook_lineage_collector  # type: ignore[no-redef,import-not-found,unused-ignore]
+    return get_hook_lineage_collector()
+
+
 def connection_of_path(path: Any) -> str | None:
     """Return the id of the Airflow connection of an ``ObjectStoragePath``; None: it has none."""
     conn_id = path.storage_options.get("conn_id")  # of Airflow 3.1, whose paths have no conn_id
@@ -101,5 +110,6 @@ __all__ = [
     "is_dag_test",
     "is_retry",
     "is_run_by_airflow",
+    "lineage_collector",
     "mask_secret",
 ]

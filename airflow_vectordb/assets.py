@@ -23,9 +23,7 @@ from airflow_vectordb.rest import DEFAULT_DATABASE, DEFAULT_PORT
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.openlineage.facet import Dataset
-    from airflow.sdk import Asset, Context
-
-    from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow.sdk import Asset
 
 SCHEME = "milvus"
 #: Names and URIs of assets are stored, and visible to everyone.
@@ -120,38 +118,4 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
     return Dataset(namespace=f"{SCHEME}://{parts.netloc}", name=f"{database}.{collection}")
 
 
-def emit_asset_events(
-    outlets: Iterable[Any] | None, hook: MilvusHook, context: Context, collection: str, extra: dict[str, Any]
-) -> None:
-    """
-    Report to Airflow that a task has changed a collection: through outlet assets, and through hook lineage.
-
-    The event of an outlet ``Asset`` gets ``extra``; an outlet ``AssetAlias`` gets an event for the collection's own
-    asset, with ``extra``. Lineage collectors (OpenLineage) get the collection without any outlet, too.
-    """
-    uri = asset_uri(hook.config.url, None, hook.config.database, collection)
-    events: Any = (context or {}).get("outlet_events")  # unit tests of DAGs pass none
-    for outlet in (outlets or ()) if events is not None else ():
-        if isinstance(outlet, sdk.AssetAlias):
-            events[outlet].add(sdk.Asset(uri), extra=extra)
-        elif isinstance(outlet, sdk.Asset):
-            events[outlet].extra.update(extra)
-    _lineage_collector().add_output_asset(context=hook, uri=uri)
-
-
-def _lineage_collector() -> Any:
-    try:
-        from airflow.sdk.lineage import get_hook_lineage_collector
-    except ImportError:  # Airflow 3.1
-        from airflow.lineage.hook import get_hook_lineage_collector  # type: ignore[no-redef,import-not-found,unused-ignore]
-    return get_hook_lineage_collector()
-
-
-__all__ = [
-    "asset_uri",
-    "check_assets",
-    "convert_asset_to_openlineage",
-    "emit_asset_events",
-    "milvus_asset",
-    "sanitize_uri",
-]
+__all__ = ["asset_uri", "check_assets", "convert_asset_to_openlineage", "milvus_asset", "sanitize_uri"]

@@ -1,104 +1,28 @@
-"""How a task waits: in its worker, or deferred in the triggerer; and the state with which it is resumed."""
+"""How a task waits: in its worker, or deferred in the triggerer."""
 
 from __future__ import annotations
 
-import logging
-import math
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import rest, triggers, waiting
 from airflow_vectordb._compat import is_dag_test
+from airflow_vectordb.mixins import DEFER_TIMEOUT_MARGIN, MilvusTaskMixin, ResumeState
 from airflow_vectordb.validation import seconds_of
 
 if TYPE_CHECKING:
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.rest.errors import MilvusError
-    from airflow_vectordb.waiting import Condition, Deadline, Memory, Pending, PollResult
+    from airflow_vectordb.waiting import Condition, Pending, Wait
 
-#: Seconds; the limit of a wait without ``timeout`` and ``execution_timeout``: a day.
-DEFAULT_WAIT_TIMEOUT = 24 * 3600.0
-#: Seconds after the deadline at which Airflow itself ends a deferred task, if no triggerer does.
-DEFER_TIMEOUT_MARGIN = 120.0
 #: Advice if no triggerer is running.
 START_A_TRIGGERER = "Start one (`airflow triggerer`): without it, this task does not resume before it times out."
 
 
-class WaitingTask(Protocol):
-    """What waiting needs of a task."""
-
-    @property
-    def deferrable(self) -> bool: ...
-    @property
-    def poll_interval(self) -> timedelta | float: ...
-    @property
-    def timeout(self) -> timedelta | float | None: ...
-    @property
-    def execution_timeout(self) -> timedelta | None: ...
-    @property
-    def milvus_conn_id(self) -> str: ...
-    @property
-    def database(self) -> str | None: ...
-    @property
-    def log(self) -> Any: ...
-    @property
-    def defer(self) -> Any: ...
-
-
-@dataclass
-class ResumeState:
-    """
-    The progress of a task; JSON-ready, since it is kept across deferrals.
-
-    :param began: seconds since the epoch: when Airflow called ``execute``
-    :param deadline: of all waits together, as a ``polling.Deadline``; None: no wait has begun yet
-    :param results: what the waits that ended returned, by name
-    """
-
-    began: float = field(default_factory=lambda: time.time())
-    deadline: dict[str, Any] | None = None
-    results: dict[str, Any] = field(default_factory=dict)
-
-    # The deadline by `time.monotonic` of the process that set it. Not a field: it is meaningless in other processes.
-    _ends = math.inf
-
-    def deadline_for(self, task: WaitingTask) -> Deadline:
-        """Return the one deadline of all waits; the first of them sets it."""
-        if self.deadline is None:
-            self.deadline = asdict(deadline_of(task, self.began))
-            self._ends = time.monotonic() + self.deadline["at"] - time.time()
-        deadline = waiting.Deadline(**self.deadline)
-        latest = time.time() + self._ends - time.monotonic()
-        # Otherwise, the system's clock was set back since then.
-        return deadline if latest >= deadline.at - 1.0 else replace(deadline, at=latest)
-
-
-def deadline_of(task: WaitingTask, began: float) -> Deadline:
-    """
-    Return when waits that begin now have to end.
-
-    That is ``timeout`` from now on, or ``execution_timeout`` from the beginning of the task on, whichever is earlier;
-    without either, in 24 h.
-    """
-    now = time.time()
-    limits = []
-    if task.timeout is not None:
-        seconds = seconds_of(task.timeout)
-        limits.append(waiting.Deadline(now + seconds, "timeout", seconds))
-    if task.execution_timeout is not None:
-        seconds = task.execution_timeout.total_seconds()
-        # In a worker, Airflow ends the task at that moment without mentioning the index: end a little earlier.
-        margin = 0.0 if task.deferrable else min(1.0, 0.05 * seconds)
-        limits.append(waiting.Deadline(began + seconds - margin, "execution_timeout", seconds))
-    unlimited = "neither timeout nor execution_timeout is set"
-    default = waiting.Deadline(now + DEFAULT_WAIT_TIMEOUT, unlimited, DEFAULT_WAIT_TIMEOUT)
-    return min(limits, key=lambda limit: limit.at, default=default)
-
-
 def wait_for(
-    task: WaitingTask,
+    task: MilvusTaskMixin,
     hook: MilvusHook,
     state: ResumeState,
     name: str,
@@ -117,6 +41,10 @@ def wait_for(
     :raises MilvusError: when it failed, or was not done by the deadline
     :raises TaskDeferred: to leave the worker
     """
+    import pendulum
+
+    from airflow_vectordb import health  # only needed by tasks that defer
+
     if name in state.results:
         return state.results[name]
     deadline = state.deadline_for(task)
@@ -131,26 +59,24 @@ def wait_for(
         return state.results[name]
 
     started = time.time()
-    # The next poll, in the triggerer, is the retry.
-    memory = waiting.Memory()
-    found = initial_result or poll_once(
-        hook, condition, server_confirmed=server_confirmed, deadline=deadline, memory=memory
-    )
+    wait = waiting.Wait(condition, started, server_confirmed=server_confirmed or initial_result is not None)
+    found = hook.drive(wait.poll(), deadline, retries=0) if initial_result is None else initial_result
     if isinstance(found, waiting.Done):
         state.results[name] = found.result
         return found.result
-    level, text = describe_poll(hook, condition, found)
-    task.log.log(level, "%s", text)
-    task.log.info("Waiting in the triggerer for %s, for up to %s, until %s", condition, deadline, deadline.until)
-    _warn_without_triggerer(task)
+    log_poll(task, hook, wait, found)
+    until = pendulum.from_timestamp(deadline.at).to_datetime_string()
+    task.log.info("Waiting in the triggerer for %s, for up to %s, until %s UTC", condition, deadline, until)
+    if not is_dag_test() and (why := health.triggerer_problem()):
+        task.log.warning("No triggerer is alive, by Airflow's health (%s). %s", why, START_A_TRIGGERER)
     resume_kwargs = {"state": asdict(state), "wait_name": name}
     return task.defer(
         trigger=triggers.milvus.MilvusTrigger(
-            condition=memory.remaining or condition,
+            condition=wait.memory.remaining or condition,
             deadline=deadline,
             poll_interval=seconds_of(task.poll_interval),
             started=started,
-            server_confirmed=server_confirmed or isinstance(found, waiting.Pending),
+            server_confirmed=wait.server_confirmed,
             milvus_conn_id=task.milvus_conn_id,
             database=task.database or None,
             resume_kwargs=resume_kwargs,
@@ -162,34 +88,11 @@ def wait_for(
     )
 
 
-def poll_once(
-    hook: MilvusHook,
-    condition: Condition,
-    *,
-    server_confirmed: bool,
-    deadline: Deadline | None = None,
-    memory: Memory | None = None,
-) -> PollResult | MilvusError:
-    """Poll once, without retries; return the result, or an error that does not end the wait."""
-    try:
-        return hook.poll(condition, retries=0, deadline=deadline, memory=memory)
-    except rest.errors.MilvusError as error:
-        if not waiting.is_recoverable(error, server_confirmed):
-            raise
-        return error
+def log_poll(task: MilvusTaskMixin, hook: MilvusHook, wait: Wait, found: Pending | MilvusError) -> None:
+    """Log what a poll found, if it is new."""
+    level, text = wait.report(found)
+    if text:
+        task.log.log(level, "%s", hook.config.sanitize_text(text, rest.text.LONGEST_LINE))
 
 
-def describe_poll(hook: MilvusHook, condition: Condition, found: Pending | MilvusError) -> tuple[int, str]:
-    """Describe in a line of the log what a poll found; return its level, too."""
-    if isinstance(found, waiting.Pending):
-        level, text = logging.INFO, str(found)
-    else:
-        level, text = logging.WARNING, waiting.still_waiting(condition, found)
-    return level, hook.config.sanitize_text(text, rest.text.LONGEST_LINE)
-
-
-def _warn_without_triggerer(task: WaitingTask) -> None:
-    from airflow_vectordb.health import triggerer_problem  # only needed by tasks that defer
-
-    if not is_dag_test() and (why := triggerer_problem()):
-        task.log.warning("No triggerer is alive, by Airflow's health (%s). %s", why, START_A_TRIGGERER)
+__all__ = ["ResumeState", "log_poll", "wait_for"]

@@ -2,29 +2,83 @@
 
 from __future__ import annotations
 
+import math
+import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_vectordb import hooks, rest, triggers
-from airflow_vectordb._compat import AirflowException, TaskDeferralTimeout
-from airflow_vectordb.assets import emit_asset_events
-from airflow_vectordb.deferral import DEFER_TIMEOUT_MARGIN, ResumeState
+from airflow import sdk
+
+from airflow_vectordb import hooks, rest, triggers, waiting
+from airflow_vectordb._compat import AirflowException, TaskDeferralTimeout, lineage_collector
+from airflow_vectordb.assets import asset_uri
 from airflow_vectordb.links import MilvusConsoleLink
-from airflow_vectordb.validation import check_arguments, check_names, raise_if_invalid
+from airflow_vectordb.validation import check_arguments, check_names, raise_if_invalid, seconds_of
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator as _Task
     from airflow.sdk import Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
-    from airflow_vectordb.rest.errors import MilvusError, Where
+    from airflow_vectordb.rest.errors import MilvusError
     from airflow_vectordb.retry_state import RetryState
+    from airflow_vectordb.waiting import Deadline
 else:
     _Task = object  # mixed into operators and sensors, which are Airflow's tasks
+
+#: Seconds; the limit of a wait without ``timeout`` and ``execution_timeout``: a day.
+DEFAULT_WAIT_TIMEOUT = 24 * 3600.0
+#: Seconds after the deadline at which Airflow itself ends a deferred task, if no triggerer does.
+DEFER_TIMEOUT_MARGIN = 120.0
+
+
+@dataclass
+class ResumeState:
+    """
+    The progress of a task; JSON-ready, since it is kept across deferrals.
+
+    :param began: seconds since the epoch: when Airflow called ``execute``
+    :param deadline: of all waits together, as a ``waiting.Deadline``; None: no wait has begun yet
+    :param results: what the waits that ended returned, by name
+    """
+
+    began: float = field(default_factory=lambda: time.time())
+    deadline: dict[str, Any] | None = None
+    results: dict[str, Any] = field(default_factory=dict)
+
+    # The deadline by `time.monotonic` of the process that set it. Not a field: it is meaningless in other processes.
+    _ends = math.inf
+
+    def deadline_for(self, task: MilvusTaskMixin) -> Deadline:
+        """
+        Return the one deadline of all waits; the first of them sets it.
+
+        That is ``timeout`` from now on, or ``execution_timeout`` from the beginning of the task on, whichever is
+        earlier; without either, in 24 h.
+        """
+        now = time.time()
+        if self.deadline is None:
+            limits = []
+            if task.timeout is not None:
+                seconds = seconds_of(task.timeout)
+                limits.append(waiting.Deadline(now + seconds, "timeout", seconds))
+            if task.execution_timeout is not None:
+                seconds = seconds_of(task.execution_timeout)
+                # In a worker, Airflow ends the task at that moment without mentioning the index: end a little earlier.
+                margin = 0.0 if task.deferrable else min(1.0, 0.05 * seconds)
+                limits.append(waiting.Deadline(self.began + seconds - margin, "execution_timeout", seconds))
+            unlimited = "neither timeout nor execution_timeout is set"
+            default = waiting.Deadline(now + DEFAULT_WAIT_TIMEOUT, unlimited, DEFAULT_WAIT_TIMEOUT)
+            self.deadline = asdict(min(limits, key=lambda limit: limit.at, default=default))
+            self._ends = time.monotonic() + self.deadline["at"] - now
+        deadline = waiting.Deadline(**self.deadline)
+        latest = now + self._ends - time.monotonic()
+        # Otherwise, the system's clock was set back since then.
+        return deadline if latest >= deadline.at - 1.0 else replace(deadline, at=latest)
 
 
 class MilvusTaskMixin(_Task):
@@ -158,12 +212,11 @@ class MilvusTaskMixin(_Task):
         with self.open_hook(patient=resumed) as hook:
             hook.server_confirmed = resumed
             try:
-                with self.error_context(hook, self.describe_target()):
-                    if resumed:
-                        result = self._result(event)
-                        if wait_name:  # otherwise the task finds out for itself
-                            state.results[wait_name] = result
-                    return self.run_task(hook, context, state)
+                if resumed:
+                    result = self._result(event)
+                    if wait_name:  # otherwise the task finds out for itself
+                        state.results[wait_name] = result
+                return self.run_task(hook, context, state)
             except rest.errors.MilvusError as error:
                 raise self.on_failure(hook, context, state, error) from error.__cause__
 
@@ -185,6 +238,8 @@ class MilvusTaskMixin(_Task):
         """
         Open a hook for a ``with`` block, whose errors become Airflow's (and stay Milvus's, see ``exceptions.py``).
 
+        Errors that have no place yet get the task's target.
+
         :param patient: whether an earlier part of this task has read the connection: see :class:`MilvusHook`
         :raises AirflowFailException: for a permanent error
         :raises AirflowException: for a transient one
@@ -194,19 +249,32 @@ class MilvusTaskMixin(_Task):
             with hooks.milvus.MilvusHook(self.milvus_conn_id, self.database or None, patient=patient) as hook:
                 try:
                     yield hook
+                except rest.errors.MilvusError as error:
+                    raise self.locate(hook, error) from error.__cause__
                 finally:
                     with suppress(Exception):  # Airflow asks for the link when the task is over
                         self.milvus_console = hook.console_link(self.collection_name or None)
         except rest.errors.MilvusError as error:
-            raise self.airflow_error(self._with_connection(error)) from error.__cause__
+            raise self.airflow_error(error) from error.__cause__
 
-    def _with_connection(self, error: MilvusError) -> MilvusError:
-        """Add the connection's id to errors that it may have caused."""
+    def locate(self, hook: MilvusHook, error: MilvusError) -> MilvusError:
+        """Add the task's target to an error without a place, and the connection's id if it may have caused it."""
         errors = rest.errors
-        of_it = (errors.AuthenticationError, errors.PermissionDeniedError, errors.NoAnswerError, errors.NotMilvusError)
-        if error.where is None or not isinstance(error, of_it):
-            return error
-        return error.with_context(where=replace(error.where, connection=self.milvus_conn_id))
+        # The error matters more than its place: it must not be hidden by a connection that cannot be read.
+        with suppress(AirflowException, errors.MilvusError):
+            target = f"{self.describe_target()} (database {hook.config.database or rest.DEFAULT_DATABASE!r})"
+            where = error.where or errors.Where("", target, hook.config.url)
+            if isinstance(
+                error,
+                errors.AuthenticationError
+                | errors.PermissionDeniedError
+                | errors.NoAnswerError
+                | errors.NotMilvusError,
+            ):
+                where = replace(where, connection=self.milvus_conn_id)
+            # The reason of a failed build also comes from the server.
+            return error.with_context(where=where, redact=hook.config.redact)
+        return error
 
     def airflow_error(self, error: MilvusError, exception: type[AirflowException] | None = None) -> MilvusError:
         """Return what the task raises for an error: one that is Airflow's, too."""
@@ -214,37 +282,27 @@ class MilvusTaskMixin(_Task):
 
         return as_airflow_exception(error, exception, self.task_id)
 
-    @contextmanager
-    def error_context(self, hook: MilvusHook, target: str) -> Iterator[None]:
-        """Add the target to errors of a ``with`` block that do not have one."""
-        try:
-            yield
-        except rest.errors.MilvusError as error:
-            located = error
-            # The error matters more than its location: it must not be hidden by a connection that cannot be read.
-            with suppress(AirflowException, rest.errors.MilvusError):
-                where = error.where or self.error_location(hook, target)
-                # The reason of a failed build also comes from the server.
-                located = error.with_context(where=where, redact=hook.config.redact)
-            raise located from located.__cause__
-
-    def error_location(self, hook: MilvusHook, target: str) -> Where:
-        """Return where something (as ``collection 'docs'``) is, for messages."""
-        place = f"{target} (database {hook.config.database or rest.DEFAULT_DATABASE!r})"
-        return rest.errors.Where("", place, hook.config.url)
-
     def emit_asset_events(
         self, hook: MilvusHook, context: Context, extra: dict[str, Any], collection: str | None = None
     ) -> None:
         """
-        Report to Airflow what this task did to its collection: see :func:`airflow_vectordb.assets.emit_asset_events`.
+        Report to Airflow what this task did to a collection: through outlet assets, and through hook lineage.
 
-        The work is done: errors here do not fail the task.
+        The event of an outlet ``Asset`` gets ``extra``; an outlet ``AssetAlias`` gets an event for the collection's own
+        asset, with ``extra``. Lineage collectors (OpenLineage) get the collection without any outlet, too. The work is
+        done: errors here do not fail the task.
 
-        :param collection: name of another one, or an alias; None: the task's
+        :param collection: its name, or an alias; None: the task's
         """
         try:
-            emit_asset_events(self.outlets, hook, context, collection or self.collection_name, extra)
+            uri = asset_uri(hook.config.url, None, hook.config.database, collection or self.collection_name)
+            events: Any = (context or {}).get("outlet_events")  # unit tests of DAGs pass none
+            for outlet in (self.outlets or ()) if events is not None else ():
+                if isinstance(outlet, sdk.AssetAlias):
+                    events[outlet].add(sdk.Asset(uri), extra=extra)
+                elif isinstance(outlet, sdk.Asset):
+                    events[outlet].extra.update(extra)
+            lineage_collector().add_output_asset(context=hook, uri=uri)
         except Exception as error:  # noqa: BLE001
             self.log.warning("The work is done, but assets and lineage could not be reported to Airflow: %s", error)
 
@@ -253,3 +311,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
+
+
+__all__ = ["DEFER_TIMEOUT_MARGIN", "MilvusTaskMixin", "ResumeState"]

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from airflow_vectordb.rest.driver import Sleep
     from airflow_vectordb.rest.http.call import Call
     from airflow_vectordb.rest.indexes import IndexDescription
-    from airflow_vectordb.waiting import Condition, Deadline, Memory, Pending, PollResult
+    from airflow_vectordb.waiting import Condition, Deadline, Pending, PollResult
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -195,7 +195,6 @@ class HookBase(BaseHook):
         *,
         retries: int | None = None,
         deadline: Deadline | None = None,
-        memory: Memory | None = None,
     ) -> PollResult:
         """
         Poll once whether something is done.
@@ -206,7 +205,7 @@ class HookBase(BaseHook):
         :return: ``Done`` with a result, or ``Pending`` with the progress
         :raises MilvusError: if it failed, or the server does not answer
         """
-        return self._drive(condition.poll(memory or waiting.Memory()), deadline, retries)
+        return self.drive(condition.poll(waiting.Memory()), deadline, retries)
 
     def wait(
         self,
@@ -231,13 +230,19 @@ class HookBase(BaseHook):
             initial_result=initial_result,
             server_confirmed=server_confirmed,
         )
-        return self._drive(steps, deadline, retries=0)
+        return self.drive(steps, deadline, retries=0)
 
     def _wait_for(self, condition: Condition, timeout: float) -> Any:
         deadline = waiting.Deadline(time.time() + timeout, "timeout", timeout)
         return self.wait(condition, deadline, poll_interval=POLL_INTERVAL)
 
-    def _drive(self, steps: Generator[Call[Any] | Sleep, Any, T], deadline: Deadline | None, retries: int | None) -> T:
+    def drive(
+        self,
+        steps: Generator[Call[Any] | Sleep, Any, T],
+        deadline: Deadline | None = None,
+        retries: int | None = None,
+    ) -> T:
+        """Make the calls that a poll or a wait yields, and return its result; arguments as for :meth:`poll`."""
         until = None if deadline is None else waiting.last_moment(deadline)
 
         def log(level: int, text: str) -> None:

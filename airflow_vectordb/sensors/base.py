@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +20,7 @@ from airflow_vectordb._compat import (
     default_deferrable,
     is_run_by_airflow,
 )
-from airflow_vectordb.deferral import ResumeState, describe_poll, poll_once, wait_for
+from airflow_vectordb.deferral import ResumeState, log_poll, wait_for
 from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
 from airflow_vectordb.mixins import MilvusTaskMixin
 from airflow_vectordb.validation import (
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
-    from airflow_vectordb.rest.errors import MilvusError, WaitTimeoutError
-    from airflow_vectordb.waiting import Condition
+    from airflow_vectordb.rest.errors import MilvusError
+    from airflow_vectordb.waiting import Condition, Wait
 
 #: Advice for a sensor that timed out.
 NO_RETRY = "Clear the task to wait again. Airflow does not retry sensors that timed out; a longer timeout may help."
@@ -83,10 +84,9 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         # Airflow's base class has converted it to seconds.
         self.poll_interval = self.poke_interval
-        # The error to raise if the latest poll turns out to be the last one.
-        self._timeout_error: WaitTimeoutError | None = None
-        # What the latest poll has logged.
-        self._logged = ""
+        # The wait whose polls Airflow's base class asks for, and the error to raise if the latest was the last one.
+        self._wait: Wait | None = None
+        self._timeout_error: MilvusError | None = None
 
     @abstractmethod
     def condition(self) -> Condition:
@@ -105,10 +105,10 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
                 if self.soft_fail or self.never_fail:
                     raise _skip(error) from error
                 raise
-        if not _knows_first_poll((context or {}).get("ti"), context):
-            # Called by a unit test of a DAG. Airflow's base class asks the task instance for the time of its first
-            # poll: now.
-            ti = SimpleNamespace(try_number=1, get_first_reschedule_date=lambda context: None)
+        if not is_run_by_airflow():
+            # By a unit test of a DAG, whose task instance may not have what Airflow's base class asks it for.
+            first = _first_poll(context)
+            ti = SimpleNamespace(try_number=1, get_first_reschedule_date=lambda context: first)
             context = cast("Context", {**(context if isinstance(context, Mapping) else {}), "ti": ti})
         try:
             return super().execute(context)
@@ -142,29 +142,18 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Poll once; return the result, for XCom, when it is done."""
         # Rescheduled: an earlier poll has read the connection and got an answer.
-        ti: Any = (context or {}).get("ti")
-        earlier = self.reschedule and ti is not None and ti.get_first_reschedule_date(context) is not None
-        target = self.describe_target()
-        with (
-            self.open_hook(patient=earlier or self._timeout_error is not None) as hook,
-            self.error_context(hook, target),
-        ):
-            condition = self.condition()
-            # The next poke is the retry.
-            memory = waiting.Memory()
-            found = poll_once(hook, condition, server_confirmed=earlier, memory=memory)
+        earlier = self.reschedule and _first_poll(context) is not None
+        with self.open_hook(patient=earlier or self._wait is not None) as hook:
+            if self._wait is None or self.reschedule:  # rescheduled, each poke is a process of its own
+                self._wait = waiting.Wait(self.condition(), time.time(), server_confirmed=earlier)
+            wait = self._wait
+            found = hook.drive(wait.poll(), retries=0)
             if isinstance(found, waiting.Done):
                 self._log_result(found.result)
                 return PokeReturnValue(is_done=True, xcom_value=found.result)
-            level, text = describe_poll(hook, condition, found)
-            if self.reschedule or text != self._logged:  # rescheduled, each poke is a process of its own
-                self.log.log(level, "%s", text)
-            self._logged = text
+            log_poll(self, hook, wait, found)
             deadline = waiting.Deadline(0.0, "timeout", float(self.timeout))
-            seen = text if isinstance(found, waiting.Pending) else f"the last error was: {found}"
-            self._timeout_error = waiting.not_done(condition, deadline, seen, memory).with_context(
-                where=self.error_location(hook, target)
-            )
+            self._timeout_error = self.locate(hook, wait.not_done(deadline))
         return False
 
     def _log_result(self, result: Any) -> None:
@@ -180,13 +169,11 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
         return super().airflow_error(error, exception)
 
 
-def _knows_first_poll(ti: Any, context: Context) -> bool:
-    """Return whether a task instance knows the time of the first poll; a unit test's mock may not."""
-    if is_run_by_airflow():
-        return True  # which asks for it itself
-    return hasattr(ti, "get_first_reschedule_date") and isinstance(
-        ti.get_first_reschedule_date(context), datetime | None
-    )
+def _first_poll(context: Context) -> datetime | None:
+    """Return when a rescheduled sensor polled first; None: it has not, as in most unit tests of DAGs."""
+    ti: Any = (context or {}).get("ti")
+    date = ti.get_first_reschedule_date(context) if hasattr(ti, "get_first_reschedule_date") else None
+    return date if isinstance(date, datetime) else None
 
 
 def _skip(why: BaseException) -> AirflowSkipException:

@@ -9,21 +9,17 @@ from airflow_vectordb import lazy_face
 if TYPE_CHECKING:
     from airflow_vectordb.waiting import conditions, polling
     from airflow_vectordb.waiting.base import Condition, Done, Memory, Pending, PollResult, Progress
-    from airflow_vectordb.waiting.collections import CollectionLoaded, CollectionReleased
-    from airflow_vectordb.waiting.imports import ImportCompleted, ImportFound
+    from airflow_vectordb.waiting.conditions import CollectionLoaded, CollectionReleased, ImportCompleted, ImportFound
     from airflow_vectordb.waiting.indexes import IndexesBuilt
-    from airflow_vectordb.waiting.polling import Deadline, is_recoverable, last_moment, not_done, poll_until_done
-    from airflow_vectordb.waiting.report import still_waiting
+    from airflow_vectordb.waiting.polling import Deadline, Wait, last_moment, poll_until_done
 
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
         **dict.fromkeys(("Condition", "Done", "Memory", "Pending", "PollResult", "Progress"), "base"),
-        **dict.fromkeys(("CollectionLoaded", "CollectionReleased"), "collections"),
-        **dict.fromkeys(("ImportCompleted", "ImportFound"), "imports"),
+        **dict.fromkeys(("CollectionLoaded", "CollectionReleased", "ImportCompleted", "ImportFound"), "conditions"),
         "IndexesBuilt": "indexes",
-        **dict.fromkeys(("Deadline", "is_recoverable", "last_moment", "not_done", "poll_until_done"), "polling"),
-        "still_waiting": "report",
+        **dict.fromkeys(("Deadline", "Wait", "last_moment", "poll_until_done"), "polling"),
     },
 )
 
@@ -40,11 +36,9 @@ __all__ = [
     "Pending",
     "PollResult",
     "Progress",
+    "Wait",
     "conditions",
-    "is_recoverable",
     "last_moment",
-    "not_done",
     "poll_until_done",
     "polling",
-    "still_waiting",
 ]

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.result import Result
 from airflow_vectordb.rest.wording import in_words
-
-if TYPE_CHECKING:
-    from airflow_vectordb.waiting.sealed_rows import SealedRows
 
 
 @dataclass(frozen=True)
@@ -72,23 +69,15 @@ class Memory:
     A wait's state between polls. A wait that continues in another process starts with an empty one.
 
     :param clock: the present time, in seconds since the epoch
-    :param unreleased_since: when a collection was first seen not to be released; None: it was not
-    :param sealed: what is known of the rows that a flush sealed; None: nothing yet
+    :param state: what the condition itself remembers; None: nothing yet
     :param remaining: what another process that continues the wait has to wait for; None: the condition itself
-    :param alive_rows: rows of the collection by ``count(*)``; None: not counted
-    :param alive_rows_at: when they were counted
     :param diagnosis: why the latest poll was not done, and what to do, where that is known
-    :param calls: those that each poll makes, by what they are about
     """
 
     clock: Callable[[], float] = lambda: time.time()
-    unreleased_since: float | None = None
-    sealed: SealedRows | None = None
+    state: Any = None
     remaining: Condition | None = None
-    alive_rows: int | None = None
-    alive_rows_at: float = float("-inf")
     diagnosis: tuple[str, str] | None = None
-    calls: dict[str, Call[Any]] = field(default_factory=dict)
 
 
 #: One poll: yields calls, receives their results or errors, and returns the result.

@@ -1,15 +1,269 @@
-"""All conditions by name, and their serialization from a worker to the triggerer."""
+"""The conditions that collections are loaded or released, and import jobs completed; all conditions by name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+import json
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from airflow_vectordb.waiting.base import Condition
-from airflow_vectordb.waiting.collections import CollectionLoaded, CollectionReleased
-from airflow_vectordb.waiting.imports import ImportCompleted, ImportFound
+from airflow_vectordb.rest import collections, import_jobs, partitions
+from airflow_vectordb.rest.collections import LoadState
+from airflow_vectordb.rest.errors import (
+    CollectionNotFoundError,
+    ImportFailedError,
+    NoSuchEndpointError,
+    PartitionNotFoundError,
+    PermissionDeniedError,
+    WaitTimeoutError,
+)
+from airflow_vectordb.rest.http.call import Call
+from airflow_vectordb.rest.import_jobs import ImportJob
+from airflow_vectordb.rest.text import sanitize_text
+from airflow_vectordb.rest.wording import duration, in_words
+from airflow_vectordb.waiting.base import Condition, Done, Memory, Pending, Poll, Progress
 from airflow_vectordb.waiting.indexes import IndexesBuilt
+
+#: Seconds after which what is not released is taken to be loaded again, by another client.
+LONGEST_RELEASE = 300.0
+#: Files whose progress is reported by name; a job may have 1,024.
+MAX_FILES_REPORTED = 8
+
+
+@dataclass(frozen=True)
+class CollectionLoaded:
+    """
+    A collection, or some of its partitions, is loaded, so that it can be searched.
+
+    :param collection: name of the collection
+    :param partitions: names of partitions; empty: the whole collection
+    :param database: None: the configured one
+    :param wait_if_missing: whether to wait for a collection or partition that does not exist yet; otherwise that is an
+        error
+    """
+
+    collection: str
+    partitions: tuple[str, ...] = ()
+    database: str | None = None
+    wait_if_missing: bool = False
+
+    def poll(self, memory: Memory) -> Poll:
+        """
+        Get the load state.
+
+        :raises CollectionNotFoundError: when the collection is gone
+        :raises PartitionNotFoundError: when one of the partitions is gone
+        """
+        try:
+            return (yield from self._poll())
+        except (CollectionNotFoundError, PartitionNotFoundError) as error:
+            if not self.wait_if_missing:
+                raise
+            missing = isinstance(error, CollectionNotFoundError)
+            state = "not there yet" if missing else sanitize_text(error.message, 300)
+            return Pending((Progress(self.collection, state),))
+
+    def _poll(self) -> Poll:
+        found: LoadState = yield collections.load_state(self.collection, self.partitions, database=self.database)
+        if found.state == "LoadStateNotExist":
+            raise CollectionNotFoundError(f"collection {self.collection!r} does not exist")
+        state = ""
+        if _is_loaded(found) and not self.partitions:
+            # A collection is reported as loaded, 100%, as soon as one of its partitions is.
+            names = yield from self._partition_names()
+            if len(names) > 1:
+                found = yield collections.load_state(self.collection, names, database=self.database)
+            if found.state == "LoadStateNotLoad":  # the message contains one of them, usually its id
+                state = "some of its partitions are not loaded"
+        if _is_loaded(found):
+            return _done(self.collection, self.partitions, found.state)
+        if self.partitions and found.state == "LoadStateNotLoad":
+            # Servers also report this of partitions that do not exist.
+            existing = yield from self._partition_names()
+            if existing and (missing := [name for name in self.partitions if name not in existing]):
+                verb = "does" if len(missing) == 1 else "do"
+                raise PartitionNotFoundError(
+                    f"{_named(self.collection, missing)} {verb} not exist; there is {', '.join(existing)}"
+                )
+        state = state or in_words(sanitize_text(found.state, 100))
+        if found.message:
+            state += f" ({sanitize_text(found.message, 200)})"
+        return Pending((Progress(self.collection, state, found.progress, 100, "%"),))
+
+    def _partition_names(self) -> Generator[Call[Any], Any, list[str]]:
+        """List the partitions; none if the user lacks the privilege: then the reported state alone decides."""
+        try:
+            names: list[str] = yield partitions.list_(self.collection, database=self.database)
+        except PermissionDeniedError:
+            return []
+        return names
+
+    def __str__(self) -> str:
+        return f"{_named(self.collection, self.partitions)} to be loaded"
+
+
+@dataclass(frozen=True)
+class CollectionReleased:
+    """
+    A collection, or some of its partitions, is released, so that its indexes can be dropped.
+
+    :param collection: name of the collection
+    :param partitions: names of partitions; empty: the whole collection
+    :param database: None: the configured one
+    """
+
+    collection: str
+    partitions: tuple[str, ...] = ()
+    database: str | None = None
+
+    def poll(self, memory: Memory) -> Poll:
+        """
+        Get the load state of each partition separately.
+
+        For several together, the server reports only whether all of them are loaded.
+
+        :raises CollectionNotFoundError: when the collection is gone
+        :raises WaitTimeoutError: if it has long been loaded: another client has loaded it again
+        """
+        each: list[tuple[str, ...]] = [(name,) for name in self.partitions]
+        for names in each or [()]:
+            found: LoadState = yield collections.load_state(self.collection, names, database=self.database)
+            if found.state in ("LoadStateNotLoad", "LoadStateNotExist"):
+                continue
+            now = memory.clock()
+            memory.state = memory.state or now  # since when it is seen not to be released
+            if now - memory.state >= LONGEST_RELEASE:
+                raise WaitTimeoutError(
+                    f"not released within {duration(LONGEST_RELEASE)}; waited for: {self}",
+                    cause="it was released, and is loaded: another client loads it",
+                    hint="A retry releases it again.",
+                )
+            return Pending((Progress(self.collection, sanitize_text(found.state, 100)),))
+        return _done(self.collection, self.partitions, "LoadStateNotLoad")
+
+    def __str__(self) -> str:
+        return f"{_named(self.collection, self.partitions)} to be released"
+
+
+@dataclass(frozen=True)
+class ImportCompleted:
+    """
+    An import job is completed, so that its rows can be read.
+
+    :param collection: name of the collection; empty: not known
+    :param job_id: id of the job
+    :param database: None: the configured one
+    """
+
+    collection: str
+    job_id: str
+    database: str | None = None
+
+    def poll(self, memory: Memory) -> Poll:
+        """
+        Describe the job.
+
+        :raises ImportFailedError: if it failed, with the server's reason, or does not exist
+        """
+        try:
+            job = yield from _describe(self.job_id, self.database)
+        except ImportFailedError as error:
+            hint = "Milvus forgets a job hours after its end: count the rows."
+            raise error.with_context(hint=hint) from error.__cause__
+        if job.state == "Failed":
+            reasons = [job.reason, *(file.reason for file in job.files)]
+            reason = next((sanitize_text(one, 2000) for one in reasons if one), "the server gives no reason")
+            raise ImportFailedError(reason)
+        if job.state == "Completed":
+            name = job.collection or self.collection
+            counts = {"rows": job.imported_rows, "files": len(job.files)}
+            return Done({"collection_name": name, "job_id": self.job_id, **counts})
+        state = Progress(str(self), sanitize_text(job.state, 100), job.progress, 100, "%")
+        return Pending((state, *_progress_of_files(job)))
+
+    def __str__(self) -> str:
+        return f"import job {self.job_id}"
+
+
+@dataclass(frozen=True)
+class ImportFound:
+    """
+    It is known whether an import job with certain files was created since some moment.
+
+    A server lists jobs without their files, and does not report the files of a job that it has not started; so the wait
+    continues until it does. It may also create a job after the client has given up: so the wait continues until no such
+    job can appear any more.
+
+    :param collection: name of the collection
+    :param files: groups of paths, as they were given to the job
+    :param before: ids of the jobs that existed at that moment
+    :param database: None: the configured one
+    :param until: seconds since the epoch: until then, a job may still appear
+    """
+
+    collection: str
+    files: tuple[tuple[str, ...], ...]
+    before: tuple[str, ...]
+    database: str | None = None
+    until: float = 0.0
+
+    def poll(self, memory: Memory) -> Poll:
+        """List the collection's jobs, and describe the new ones."""
+        listed: list[ImportJob] = yield import_jobs.list_(self.collection, database=self.database)
+        result: dict[str, str | None] = {"job_id": None, "state": None}
+        unknown = []
+        for job_id in sorted({job.job_id for job in listed} - set(self.before)):
+            job = yield from _describe(job_id, self.database)
+            if job.has_files(self.files):
+                result = {"job_id": job.job_id, "state": job.state}
+                if job.state != "Failed":
+                    return Done(result)
+            elif not job.files and job.state != "Failed":
+                unknown.append(Progress(f"import job {job_id}", "its files are not known yet"))
+        if unknown:
+            return Pending(tuple(unknown))
+        if result["job_id"] is None and memory.clock() < self.until:
+            return Pending((Progress(str(self), "none so far; one that was asked for may still appear"),))
+        return Done(result)
+
+    def __str__(self) -> str:
+        return f"the files of new import jobs of collection {self.collection!r}"
+
+
+def _is_loaded(found: LoadState) -> bool:
+    # The number alone is not enough: 100 is reported while the state is still Loading.
+    return found.state == "LoadStateLoaded" and found.progress in (None, 100)
+
+
+def _done(collection: str, partitions: Sequence[str], state: str) -> Done:
+    return Done({"collection_name": collection, "partition_names": list(partitions), "load_state": state})
+
+
+def _named(collection: str, partitions: Sequence[str]) -> str:
+    if not partitions:
+        return f"collection {collection!r}"
+    return f"partition{'s' if len(partitions) > 1 else ''} {', '.join(map(repr, partitions))} of {collection!r}"
+
+
+def _describe(job_id: str, database: str | None) -> Generator[Call[Any], Any, ImportJob]:
+    try:
+        job: ImportJob = yield import_jobs.describe(job_id, database=database)
+    except NoSuchEndpointError:  # Milvus 2.4.0
+        job = yield import_jobs.get_progress(job_id, database=database)
+    return job
+
+
+def _progress_of_files(job: ImportJob) -> Iterator[Progress]:
+    unfinished = [file for file in job.files if file.state != "Completed"]
+    for file in unfinished[:MAX_FILES_REPORTED]:
+        name, state = sanitize_text(file.name, 200), sanitize_text(file.state, 100)
+        if file.total_rows and file.imported_rows:
+            yield Progress(name, state, file.imported_rows, file.total_rows)
+        else:
+            yield Progress(name, state, file.progress, 100, "%")
+    if job.files:
+        yield Progress("files", "completed", len(job.files) - len(unfinished), len(job.files), "files")
+
 
 #: All conditions, by the name that :func:`serialize` gives them.
 CONDITIONS: dict[str, type[Condition]] = {
@@ -19,7 +273,7 @@ CONDITIONS: dict[str, type[Condition]] = {
 
 def serialize(condition: Condition) -> dict[str, Any]:
     """Return a condition as JSON-ready data."""
-    return {"kind": type(condition).__name__, **{name: _as_lists(value) for name, value in asdict(condition).items()}}
+    return {"kind": type(condition).__name__, **json.loads(json.dumps(asdict(condition)))}
 
 
 def deserialize(data: Mapping[str, Any]) -> Condition:
@@ -38,12 +292,8 @@ def deserialize(data: Mapping[str, Any]) -> Condition:
         raise ValueError(f"not a wait of kind {kind}: {error}") from error
 
 
-def _as_lists(value: Any) -> Any:
-    return [_as_lists(part) for part in value] if isinstance(value, tuple) else value
-
-
 def _as_tuples(value: Any) -> Any:
     return tuple(_as_tuples(part) for part in value) if isinstance(value, list) else value
 
 
-__all__ = ["CONDITIONS", "deserialize", "serialize"]
+__all__ = ["CONDITIONS", "CollectionLoaded", "CollectionReleased", "ImportCompleted", "ImportFound"]

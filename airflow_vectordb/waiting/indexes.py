@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from airflow_vectordb.rest import collections, entities, indexes
@@ -20,10 +21,21 @@ from airflow_vectordb.rest.index.description import BuildState, IndexDescription
 from airflow_vectordb.rest.text import sanitize_text
 from airflow_vectordb.rest.wording import duration
 from airflow_vectordb.waiting.base import Done, Memory, Pending, Poll, PollResult, Progress
-from airflow_vectordb.waiting.sealed_rows import STANDSTILL, SealedRows
 
 #: Seconds between counts of the rows while an index covers too few.
 COUNT_INTERVAL = 300.0
+#: Seconds for which the row count must be stable before it counts as final. The server answers a flush before it
+#: counts, and does not report when it is done: on Milvus 2.6.3 the count was right after 0.4 to 0.75 s.
+SETTLING_TIME = 5.0
+#: Seconds after which the current row count is used: if others keep writing, it never settles.
+LONGEST_SETTLING_TIME = 3 * SETTLING_TIME
+#: Seconds after which indexes that are built are believed to have fewer rows than are counted: others may have inserted
+#: rows since the flush, which are counted too, and are in no index until they are sealed. Milvus 2.6.3 reported 2.9 s
+#: after a flush what it sealed.
+LONGEST_LAG = 60.0
+#: Seconds after which no more rows are expected, when all that are counted are indexed. Rows that came after the flush
+#: are counted before that: Milvus by itself seals what nobody has added to for ten minutes.
+STANDSTILL = 900.0
 
 Described = IndexDescription | BuildState
 
@@ -38,9 +50,8 @@ class IndexesBuilt:
     ``totalRows`` forever, since small segments get no index.
 
     **After a flush** the server does not report when its rows are counted. So the wait continues until the collection's
-    row count has not changed for a while, and each index is reported to have that many rows (see ``sealed_rows.py``).
-    If others keep writing, rows may always be pending: then an index also counts as built when it covers more rows than
-    were flushed.
+    row count has not changed for a while, and each index is reported to have that many rows. If others keep writing,
+    rows may always be pending: then an index also counts as built when it covers more rows than were flushed.
 
     **``min_rows``** are covered as soon as they were reported once: an upsert leaves replaced rows in place until a
     compaction, so the counts fall later. Where they are not covered, and nothing is pending, the progress has the
@@ -77,88 +88,67 @@ class IndexesBuilt:
         except (IndexNotFoundError, CollectionNotFoundError):
             if not self.wait_if_missing:
                 raise
-        return Pending(tuple(Progress(label, "not there yet") for label in self._labels()))
+        labels = [f"{self.collection}/{name}" for name in self.index_names] or [self.collection]
+        return Pending(tuple(Progress(label, "not there yet") for label in labels))
 
     def _poll(self, memory: Memory) -> Poll:
-        flushed = self._flushed(memory)
-        if flushed is not None and (not flushed.covered or self._lacks_rows(memory)):
+        if memory.state is None:
+            memory.state = _Rows(self, memory.clock)
+        rows: _Rows = memory.state
+        min_rows = self.min_rows if memory.remaining is None else 0
+        if self.flushed_rows is not None and (min_rows or not rows.covered):
             # Before the descriptions, which must cover the rows counted here.
-            yield from flushed.poll()
+            yield from rows.poll()
         found: list[BuildState] = []
         for name in self.index_names or (yield indexes.list_(self.collection, database=self.database)):
-            if name not in memory.calls:
-                memory.calls[name] = self._state_of(name)
-            found += yield memory.calls[name]
+            if name not in self._calls:
+                body = build_body(self.database, collectionName=self.collection, indexName=name)
+                read = partial(indexes.read_named, parse_build_state, name)
+                self._calls[name] = Call("indexes/describe", body, read)
+            found += yield self._calls[name]
         if not found:
             raise IndexNotFoundError(f"collection {self.collection!r} has no index")
         self._raise_if_failed(found)
-        if self._lacks_rows(memory) and self._has_min_rows(found):
-            memory.remaining = self.after(found)
-        min_rows = self.min_rows if self._lacks_rows(memory) else 0
+        described = min(d.total_rows or 0 for d in found)
+        if 0 < min_rows <= described:
+            memory.remaining, min_rows = self.after(found), 0
         required, enough = min_rows, 0
-        if flushed is not None:
-            if flushed.sealed is None:
-                text = f"waiting until flushed rows are counted ({flushed.counted:,} so far)"
-                label = self._label(found[0]) if len(found) == 1 else self.collection
-                return Pending((Progress(label, text),))
-            described = min(d.total_rows or 0 for d in found)
-            flushed.compare(described, built=all(map(is_built, found)))
-            if not flushed.covered:  # once they are, deletions and compactions may lower the counts
-                required = max(required, flushed.sealed)
-            enough = max(min_rows, flushed.sealed)
-            if min_rows and flushed.stands_still_below(min_rows):
-                raise self._too_few(described)
-        if all((is_built(d) or 0 < enough < (d.covered_rows or 0)) and _has_rows(d, required) for d in found):
+        if self.flushed_rows is not None:
+            if rows.sealed is None:
+                text = f"waiting until flushed rows are counted ({rows.counted:,} so far)"
+                return Pending((Progress(self._label(found[0]) if len(found) == 1 else self.collection, text),))
+            rows.compare(described, built=all(map(is_built, found)))
+            if not rows.covered:  # once they are, deletions and compactions may lower the counts
+                required = max(required, rows.sealed)
+            enough = max(min_rows, rows.sealed)
+            if rows.stands_still_below(min_rows):
+                raise WaitTimeoutError(
+                    f"nothing has changed for {duration(STANDSTILL)}; waited for: {self}",
+                    cause=f"{described:,} rows are flushed and indexed, fewer than min_rows={min_rows:,}",
+                    hint="Do rows share keys? Lower it then.",
+                )
+        if described >= required and all(is_built(d) or 0 < enough < (d.covered_rows or 0) for d in found):
             return _done(found)
         if not required and all(map(_may_be_empty, found)):
             # No sealed rows, and not issued: either the collection is empty, with nothing to build, or the server has
             # not counted yet.
-            rows = yield collections.row_count(self.collection, database=self.database)
-            if rows == 0:
+            count = yield collections.row_count(self.collection, database=self.database)
+            if count == 0:
                 return _done(found)
         memory.diagnosis = None
         if min_rows and all(is_built(d) or _may_be_empty(d) for d in found):
-            rows = min(d.total_rows or 0 for d in found)
-            yield from self._count(memory, rows)
-            memory.diagnosis = _why_too_few(rows, memory.alive_rows, min_rows, flushed=flushed is not None)
+            alive = yield from rows.count_alive(described)
+            memory.diagnosis = _why_too_few(described, alive, min_rows, flushed=self.flushed_rows is not None)
         return Pending(tuple([self._progress(description, required, memory.diagnosis) for description in found]))
 
-    def _state_of(self, name: str) -> Call[list[BuildState]]:
-        body = build_body(self.database, collectionName=self.collection, indexName=name)
-        return Call("indexes/describe", body, partial(indexes.read_named, parse_build_state, name))
-
-    def _lacks_rows(self, memory: Memory) -> bool:
-        return self.min_rows > 0 and memory.remaining is None
-
-    def _count(self, memory: Memory, indexed: int) -> Generator[Call[Any], Any, None]:
-        now = memory.clock()
-        if now - memory.alive_rows_at < COUNT_INTERVAL and (memory.alive_rows is None or memory.alive_rows >= indexed):
-            return
-        memory.alive_rows, memory.alive_rows_at = None, now
-        try:
-            memory.alive_rows = yield entities.count(self.collection, database=self.database)
-        except MilvusError as error:  # the collection is not loaded, for instance: the wait does not depend on it
-            if error.transient:
-                memory.alive_rows_at = float("-inf")
-
-    def _has_min_rows(self, found: Sequence[Described]) -> bool:
-        return all(_has_rows(description, self.min_rows) for description in found)
+    @cached_property
+    def _calls(self) -> dict[str, Call[list[BuildState]]]:
+        """The calls that each poll makes, by index."""
+        return {}
 
     def after(self, found: Sequence[Described]) -> IndexesBuilt:
         """Return what is left to wait for after indexes were described: ``min_rows`` count once."""
-        return replace(self, min_rows=0) if self._has_min_rows(found) else self
-
-    def _too_few(self, rows: int) -> WaitTimeoutError:
-        return WaitTimeoutError(
-            f"nothing has changed for {duration(STANDSTILL)}; waited for: {self}",
-            cause=f"{rows:,} rows are flushed and indexed, fewer than min_rows={self.min_rows:,}",
-            hint="Do rows share keys? Lower it then.",
-        )
-
-    def _flushed(self, memory: Memory) -> SealedRows | None:
-        if self.flushed_rows is not None and memory.sealed is None:
-            memory.sealed = SealedRows(self.collection, self.database, self.flushed_rows, memory.clock)
-        return memory.sealed
+        return replace(self, min_rows=0) if all((d.total_rows or 0) >= self.min_rows for d in found) else self
 
     def judge(self, found: Sequence[IndexDescription]) -> PollResult:
         """
@@ -169,17 +159,18 @@ class IndexesBuilt:
         :raises IndexNotFoundError: when one of them is being dropped
         """
         self._raise_if_failed(found)
-        if self.flushed_rows is None and all(_has_rows(d, self.min_rows) and is_built(d) for d in found):
+        if self.flushed_rows is None and all((d.total_rows or 0) >= self.min_rows and is_built(d) for d in found):
             return _done(found)
         return Pending(tuple(self._progress(description, self.min_rows) for description in found))
 
     def _raise_if_failed(self, found: Sequence[Described]) -> None:
         for description in found:
+            name = f"index {description.index_name!r} of {self.collection!r}"
             if description.state == "Failed":
                 reason = sanitize_text(description.fail_reason, 2000) or "the server gives no reason"
-                raise IndexFailedError(f"{self._named(description)} could not be built: {reason}")
+                raise IndexFailedError(f"{name} could not be built: {reason}")
             if description.state == "Deleted":
-                raise IndexNotFoundError(f"{self._named(description)} was dropped while its build was waited for")
+                raise IndexNotFoundError(f"{name} was dropped while its build was waited for")
 
     def _progress(self, description: Described, required: int, why: tuple[str, str] | None = None) -> Progress:
         total = description.total_rows or 0
@@ -192,20 +183,86 @@ class IndexesBuilt:
         state = sanitize_text(description.state, 100) or "unknown state"
         return Progress(self._label(description), state, done if total else None, total or None)
 
-    def _named(self, description: Described) -> str:
-        return f"index {description.index_name!r} of {self.collection!r}"
-
     def _label(self, description: Described) -> str:
         return f"{self.collection}/{description.index_name}"
-
-    def _labels(self) -> list[str]:
-        return [f"{self.collection}/{name}" for name in self.index_names] or [self.collection]
 
     def __str__(self) -> str:
         if not self.index_names:
             return f"the indexes of collection {self.collection!r}"
         names = ", ".join(map(repr, self.index_names))
         return f"index{'es' if len(self.index_names) > 1 else ''} {names} of collection {self.collection!r}"
+
+
+class _Rows:
+    """
+    Tracks how many rows of a collection there are, and how many are sealed since it was flushed.
+
+    That is inferred from polls, since the server does not report when it has counted them.
+    """
+
+    def __init__(self, condition: IndexesBuilt, clock: Callable[[], float]) -> None:
+        self._collection = condition.collection
+        self._database = condition.database
+        self._expected = condition.flushed_rows or 0
+        self._clock = clock
+        self._began = self._unchanged_since = self._described_since = clock()
+        self._described = 0
+        self._alive: int | None = None
+        self._alive_at = float("-inf")
+        #: The server's last row count; None: not requested yet.
+        self.counted: int | None = None
+        #: Rows that the flush sealed; None: unknown.
+        self.sealed: int | None = None
+        #: Whether all indexes are reported to have that many rows.
+        self.covered = False
+
+    def poll(self) -> Generator[Call[Any], Any, None]:
+        """Get the row count, and decide whether it has settled."""
+        rows: int = yield collections.row_count(self._collection, database=self._database)
+        now = self._clock()
+        if rows != self.counted:
+            self.counted, self._unchanged_since = rows, now
+        settled = now - self._unchanged_since >= SETTLING_TIME
+        if not settled and (self.sealed is not None or now - self._began < LONGEST_SETTLING_TIME):
+            return
+        if self._expected > rows:  # not counted yet, or deleted meanwhile
+            try:
+                alive: int = yield entities.count(self._collection, database=self._database)
+            except MilvusError as error:
+                if error.transient:
+                    raise
+                alive = 0  # it cannot be counted: the collection was released, for instance
+            self._expected = min(self._expected, alive)
+        sealed = max(rows, self._expected)
+        # It never increases: later writes were not flushed. Deletions and compactions lower it.
+        self.sealed = sealed if self.sealed is None else min(self.sealed, sealed)
+
+    def compare(self, described: int, *, built: bool) -> None:
+        """
+        Record the row counts of the indexes.
+
+        :param described: rows that each of them has at least
+        """
+        now = self._clock()
+        if described != self._described or not built:
+            self._described, self._described_since = described, now
+        reached = self.sealed is not None and described >= self.sealed
+        self.covered = self.covered or reached or now - self._described_since >= LONGEST_LAG
+
+    def stands_still_below(self, rows: int) -> bool:
+        """Return whether the row count has long been lower than requested, with no work left for the indexes."""
+        since = max(self._unchanged_since, self._described_since)
+        counted = max(self.counted or 0, self.sealed or 0)
+        return counted < rows and self.covered and self._clock() - since >= STANDSTILL
+
+    def count_alive(self, indexed: int) -> Generator[Call[Any], Any, int | None]:
+        """Count the rows exactly, now and then; None if that is not possible."""
+        now = self._clock()
+        if now - self._alive_at >= COUNT_INTERVAL or (self._alive is not None and self._alive < indexed):
+            self._alive, self._alive_at = None, now
+            with suppress(MilvusError):  # not loaded, for instance: the wait does not depend on it
+                self._alive = yield entities.count(self._collection, database=self._database)
+        return self._alive
 
 
 def _why_too_few(indexed: int, alive: int | None, min_rows: int, *, flushed: bool) -> tuple[str, str]:
@@ -226,10 +283,6 @@ def is_built(description: Described) -> bool:
     # Servers without pending counts: Finished counts, unless their other counts contradict it.
     total, done = description.total_rows, description.indexed_rows
     return total is None or done is None or done >= total
-
-
-def _has_rows(description: Described, rows: int) -> bool:
-    return (description.total_rows or 0) >= rows
 
 
 def _may_be_empty(description: Described) -> bool:

@@ -6,8 +6,10 @@ trigger (async) execute them, and so share all decisions.
 
 from __future__ import annotations
 
+import logging
 import random as _random
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +20,6 @@ from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.http.response import as_outage
 from airflow_vectordb.rest.wording import duration
 from airflow_vectordb.waiting.base import Condition, Done, Memory, Pending, PollResult, Progress
-from airflow_vectordb.waiting.report import Report
 
 #: Seconds: the shortest pause between polls (except for jitter and the last poll at the deadline), unless
 #: ``poll_interval`` is shorter.
@@ -27,6 +28,8 @@ SHORTEST_PAUSE = 0.5
 PAUSE_SHARE = 0.08
 #: Seconds; a longer ``Retry-After`` is shortened to this, or to ``poll_interval`` if that is longer.
 LONGEST_REQUESTED_PAUSE = 60.0
+#: Seconds between the first two reports of an outage or a standstill; the interval doubles with each report.
+REPORT_INTERVAL = 300.0
 #: Seconds for the last poll, at the deadline.
 LAST_POLL_TIME = 0.5
 #: Seconds that a wait gets at least, even if it begins late.
@@ -50,16 +53,6 @@ class Deadline:
     def __str__(self) -> str:
         return f"{duration(self.seconds)} ({self.because})"
 
-    @property
-    def until(self) -> str:
-        """The time of day of :attr:`at`, for people, in UTC: ``2026-03-07 14:05:12 UTC``."""
-        import pendulum
-
-        return f"{pendulum.from_timestamp(self.at).to_datetime_string()} UTC"
-
-
-PollLoop = Generator["Call[Any] | Sleep", Any, Any]
-
 
 def poll_until_done(
     condition: Condition,
@@ -73,12 +66,11 @@ def poll_until_done(
     reported: Sequence[Progress] = (),
     clock: Callable[[], float] | None = None,
     random: Callable[[], float] = _random.random,
-) -> PollLoop:
+) -> Generator[Call[Any] | Sleep, Any, Any]:
     """
     Wait: yield calls to make (once each, without retries) and times to sleep, in turn.
 
-    Send in the result of each call, or throw in its error. Transient errors neither end the wait nor reset it: the next
-    poll is the retry. The same holds for answers that are not Milvus's, once Milvus has answered. Other errors end it.
+    Send in the result of each call, or throw in its error. What errors do is described at :class:`Wait`.
 
     :param poll_interval: seconds, the longest pause between two polls
     :param started: seconds since the epoch: when the wait began, perhaps in another process
@@ -94,29 +86,21 @@ def poll_until_done(
     :raises WaitTimeoutError: when it was not done by the deadline
     """
     clock = clock or steady_clock()
-    report = Report(str(condition), started)
+    wait = Wait(condition, started, server_confirmed=server_confirmed or initial_result is not None, clock=clock)
     if reported:
-        report.continue_after(tuple(reported), clock())
-    memory = Memory(clock)
-    found: PollResult | MilvusError | None = initial_result
-    server_confirmed = server_confirmed or initial_result is not None
+        wait.report(Pending(tuple(reported)))
     if resumed and (due := min(pause_after(clock() - started, poll_interval, random), deadline.at - clock())) > 0:
         yield Sleep(due * random())
+    found: PollResult | MilvusError | None = initial_result
     while True:
         if found is None:
-            try:
-                found = yield from condition.poll(memory)
-                server_confirmed = True
-            except MilvusError as error:
-                if not is_recoverable(error, server_confirmed):
-                    raise
-                found = as_outage(error) if server_confirmed else error
+            found = yield from wait.poll()
         if isinstance(found, Done):
             return found.result
+        level, text = wait.report(found)
         now = clock()
-        level, text = report.line(now, found)
         if now >= deadline.at:
-            raise not_done(condition, deadline, report.summary(), memory)
+            raise wait.not_done(deadline)
         pause = pause_after(now - started, poll_interval, random)
         if isinstance(found, MilvusError) and found.retry_after is not None:
             pause = max(pause, min(found.retry_after, max(LONGEST_REQUESTED_PAUSE, poll_interval)))
@@ -124,6 +108,133 @@ def poll_until_done(
         pause = max(min(pause, deadline.at - now), min(SHORTEST_PAUSE, poll_interval) / 5)
         yield Sleep(pause, level, text)
         found = None
+
+
+class Wait:
+    """
+    One wait: its polls, what each leaves for the next one, and what is logged of it.
+
+    Transient errors neither end the wait nor reset it: the next poll is the retry. The same holds for answers that are
+    not Milvus's, once Milvus has answered: after that, a proxy's page is an outage; before, it means a wrong address.
+    Other errors end it.
+
+    The log gets progress when it changes, new errors, and occasionally that it is still waiting.
+
+    :param started: seconds since the epoch: when it began, perhaps in another process
+    :param server_confirmed: whether Milvus has answered the task before
+    :param clock: the present time, in seconds since the epoch
+    """
+
+    def __init__(
+        self,
+        condition: Condition,
+        started: float,
+        *,
+        server_confirmed: bool,
+        clock: Callable[[], float] = lambda: time.time(),
+    ) -> None:
+        self.condition = condition
+        self.server_confirmed = server_confirmed
+        self.memory = Memory(clock)
+        self._started = started
+        self._progress = ""
+        self._error: MilvusError | None = None
+        self._reported_at = self._unchanged_since = started
+        self._interval = REPORT_INTERVAL
+        self._recent: deque[str] = deque(maxlen=8)
+        self._first_counts: dict[str, tuple[float, int]] = {}
+        self._kinds: set[object] = set()
+        # Whether the latest line was of an error.
+        self._failing = False
+
+    def poll(self) -> Generator[Call[Any], Any, PollResult | MilvusError]:
+        """
+        Poll once, and return the result, or an error that does not end the wait.
+
+        :raises MilvusError: one that ends it
+        """
+        try:
+            found = yield from self.condition.poll(self.memory)
+        except MilvusError as error:
+            is_page = isinstance(error, NotMilvusError) and not isinstance(error, RedirectError)
+            # The condition itself raises a WaitTimeoutError if waiting longer does not help.
+            if isinstance(error, WaitTimeoutError) or not (error.transient or (is_page and self.server_confirmed)):
+                raise
+            return as_outage(error) if self.server_confirmed else error
+        self.server_confirmed = True
+        return found
+
+    def report(self, found: Pending | MilvusError) -> tuple[int, str]:
+        """Return log level and text for a poll; the text is empty if there is nothing new."""
+        now = self.memory.clock()
+        if isinstance(found, MilvusError):
+            self._error = found
+            return logging.WARNING, self._report_error(now, found)
+        self._error = None
+        return logging.INFO, self._report_progress(now, found)
+
+    def not_done(self, deadline: Deadline) -> WaitTimeoutError:
+        """Return the error of a wait that was not done by its deadline: how far it was, and what went wrong."""
+        facts = [self._progress] if self._progress else []
+        if self._error is not None:
+            facts.append(f"the last error was: {self._error}")
+        cause, hint = self.memory.diagnosis or (None, None)
+        return WaitTimeoutError(
+            f"not done within {deadline}: {'; '.join(facts)}. The server continues by itself; "
+            f"waited for: {self.condition}",
+            cause=cause,
+            hint=hint and f"{hint}.",
+        )
+
+    def _report_error(self, now: float, error: MilvusError) -> str:
+        kind = (type(error), error.code, error.http_status)
+        if kind not in self._kinds:
+            self._kinds.add(kind)
+            self._reported_at, self._interval = now, REPORT_INTERVAL
+            text = f"{str(error).rstrip('.')}; still waiting for {self.condition}"
+        elif self._is_due(now):
+            waited, why = duration(now - self._started), type(error).__name__
+            text = f"still waiting for {self.condition} after {waited}; it fails in the same way as before ({why})"
+        else:
+            return ""
+        self._failing = True
+        return text
+
+    def _report_progress(self, now: float, found: Pending) -> str:
+        back = "the server answers again; " if self._failing else ""
+        self._failing = False
+        text = str(found)
+        if text != self._progress:
+            self._progress, self._unchanged_since = text, now
+        if text not in self._recent:  # counts may fluctuate
+            self._recent.append(text)
+            self._reported_at, self._interval = now, REPORT_INTERVAL
+            return back + "; ".join([self._with_time_left(item, now) for item in found.progress])
+        if not back and not self._is_due(now):
+            return ""
+        since = f"unchanged for {duration(now - self._unchanged_since)}"
+        if now <= self._unchanged_since:
+            since = f"after {duration(now - self._started)}"
+        return f"{back}{text} ({since})"
+
+    def _is_due(self, now: float) -> bool:
+        """Return whether it is time to repeat what was reported; the next time is twice as far away."""
+        due = now - self._reported_at >= self._interval
+        if due:
+            self._interval *= 2
+            self._reported_at = now
+        return due
+
+    def _with_time_left(self, item: Progress, now: float) -> str:
+        if item.done is None or item.total is None:
+            return str(item)
+        since, before = self._first_counts.setdefault(item.label, (now, item.done))
+        if item.done < before:  # counts decrease during compactions
+            self._first_counts[item.label] = (now, item.done)
+        if item.done <= before or now <= since:
+            return str(item)
+        left = (item.total - item.done) * (now - since) / (item.done - before)
+        return f"{item}, about {duration(max(round(left), 1))} left"
 
 
 def steady_clock(
@@ -155,37 +266,4 @@ def pause_after(elapsed: float, poll_interval: float, random: Callable[[], float
     return longest * (0.8 + 0.15 * random())
 
 
-def is_recoverable(error: MilvusError, server_confirmed: bool) -> bool:
-    """Return whether a wait continues after an error."""
-    if isinstance(error, WaitTimeoutError):  # raised by the condition itself: waiting longer does not help
-        return False
-    if error.transient:
-        return True
-    # After an answer of Milvus, a proxy's page is an outage; before the first one, it means a wrong address.
-    return server_confirmed and isinstance(error, NotMilvusError) and not isinstance(error, RedirectError)
-
-
-def not_done(condition: Condition, deadline: Deadline, seen: str, memory: Memory) -> WaitTimeoutError:
-    """
-    Return the error of a wait that was not done by its deadline.
-
-    :param seen: how far it was, and what went wrong
-    :param memory: of the wait
-    """
-    cause, hint = memory.diagnosis or (None, None)
-    return WaitTimeoutError(
-        f"not done within {deadline}: {seen}. The server continues by itself; waited for: {condition}",
-        cause=cause,
-        hint=hint and f"{hint}.",
-    )
-
-
-__all__ = [
-    "Deadline",
-    "is_recoverable",
-    "last_moment",
-    "not_done",
-    "pause_after",
-    "poll_until_done",
-    "steady_clock",
-]
+__all__ = ["Deadline", "Wait", "last_moment", "pause_after", "poll_until_done", "steady_clock"]

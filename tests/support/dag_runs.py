@@ -120,9 +120,9 @@ def run_one(dag: Any, date: Any, conf: dict[str, Any]) -> dict[str, Any]:
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
 
-    from airflow_vectordb.waiting import sealed_rows
+    from airflow_vectordb.waiting import indexes
 
-    sealed_rows.SETTLING_TIME = 0.5  # seconds: the server of these tests counts rows immediately
+    indexes.SETTLING_TIME = 0.5  # seconds: the server of these tests counts rows immediately
     dag_run = dag.test(run_after=date, logical_date=date, run_conf=conf)
     with create_session() as session:
         instances = dag_run.get_task_instances(session=session)

@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_vectordb._compat import AirflowException
-from airflow_vectordb.deferral import deadline_of
+from airflow_vectordb.mixins import ResumeState
 from airflow_vectordb.operators.alias import SwitchAliasOperator
 from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
 from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
@@ -88,7 +88,7 @@ def test_times(by_default: bool, kind: type[Any], value: Any, serve: Serve, oper
     else:
         task = make(kind, **arguments)
     assert task.execution_timeout == timedelta(seconds=90)
-    assert deadline_of(task, clock.now).seconds == 90
+    assert ResumeState(clock.now).deadline_for(task).seconds == 90
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
@@ -172,7 +172,7 @@ def test_mapped_tasks(kind: type[Any]) -> None:
             mapped = kind.partial(task_id="it", **given, **arguments).expand(collection_name=["a", "b"])
         task = mapped.unmap({"collection_name": "a"})
         assert task.execution_timeout == timedelta(seconds=90)
-        assert deadline_of(task, 0.0).seconds == 90
+        assert ResumeState(0.0).deadline_for(task).seconds == 90
 
 
 # Names --------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_vectordb import assets
+from airflow_vectordb import mixins
 from airflow_vectordb._compat import AirflowException, AirflowNotFoundException
 from airflow_vectordb.hooks.connection import FIRST_PAUSES, PAUSES, read_patiently
 from airflow_vectordb.hooks.milvus import MilvusHook
@@ -207,7 +207,7 @@ def test_nothing_after_the_work_fails_it(
     operating.connect(serve(indexed(rows(0, "Finished"))))
     context: Any = {}
     if what == "lineage":
-        monkeypatch.setattr(assets, "_lineage_collector", broken)
+        monkeypatch.setattr(mixins, "lineage_collector", broken)
     elif what == "outlets":
         context = {"outlet_events": SimpleNamespace()}
     else:

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException, AirflowSensorTimeout
-from airflow_vectordb.deferral import DEFER_TIMEOUT_MARGIN, ResumeState, wait_for
+from airflow_vectordb.deferral import ResumeState, wait_for
+from airflow_vectordb.mixins import DEFER_TIMEOUT_MARGIN
 from airflow_vectordb.operators.base import WaitingOperator
 from airflow_vectordb.rest.errors import WaitTimeoutError
-from airflow_vectordb.waiting import Deadline, IndexesBuilt
+from airflow_vectordb.waiting import IndexesBuilt
 from tests.support.drivers import DRIVERS, DeferrableOperator, Driver, TaskDeferred
 from tests.support.fake_milvus import BUILT, FakeMilvus, rows, told
-from tests.support.harness import Clock, Looks, Operating
+from tests.support.harness import Clock, Logged, Looks, Operating
 from tests.support.scripted import Serve, page
 
 HOUR = 3600.0
@@ -73,11 +74,7 @@ def test_the_earlier_limit_wins(
         assert deferred.timeout.total_seconds() == pytest.approx(limit + DEFER_TIMEOUT_MARGIN, abs=1.0)  # type: ignore[union-attr]
 
 
-def test_the_time_of_day_of_a_deadline_is_in_utc() -> None:
-    assert Deadline(1_772_892_312.7, "timeout", 60.0).until == "2026-03-07 14:05:12 UTC"
-
-
-def test_without_limits_a_day(serve: Serve, operating: Operating, clock: Clock) -> None:
+def test_without_limits_a_day(serve: Serve, operating: Operating, clock: Clock, logged: Logged) -> None:
     operating.connect(serve(pending()))
     task = DeferrableOperator(operating, clock).task()
     with pytest.raises(TaskDeferred) as caught:
@@ -89,15 +86,15 @@ def test_without_limits_a_day(serve: Serve, operating: Operating, clock: Clock) 
         "because": "neither timeout nor execution_timeout is set",
         "seconds": 24 * HOUR,
     }
+    assert any(line.endswith("until 1970-01-13 13:46:40 UTC") for line in logged.of("info"))
 
 
 class TwoWaits(WaitingOperator):
     """Waits for one index, and then for another, as replacing one does for several things."""
 
     def run_task(self, hook: Any, context: Any, course: ResumeState) -> Any:
-        with self.error_context(hook, self.describe_target()):
-            for name in ("vector", "label"):
-                wait_for(self, hook, course, name, IndexesBuilt("docs", (name,)))
+        for name in ("vector", "label"):
+            wait_for(self, hook, course, name, IndexesBuilt("docs", (name,)))
         return course.results
 
 

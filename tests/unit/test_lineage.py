@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.sdk import Asset, AssetAlias
 
-from airflow_vectordb import assets
+from airflow_vectordb import _compat, mixins
 from tests.support.fake_milvus import FakeMilvus
 from tests.support.harness import Operating
 from tests.support.scripted import Serve
@@ -34,7 +34,7 @@ class Events:
 def collector(monkeypatch: pytest.MonkeyPatch) -> HookLineageCollector:
     """Airflow's own collector, which it uses only when somebody reads it."""
     found = HookLineageCollector()
-    monkeypatch.setattr(assets, "_lineage_collector", lambda: found)
+    monkeypatch.setattr(mixins, "lineage_collector", lambda: found)
     return found
 
 
@@ -64,4 +64,4 @@ def test_a_failed_task_tells_nothing(collector: HookLineageCollector, serve: Ser
 
 
 def test_the_collector_is_airflows() -> None:
-    assert isinstance(assets._lineage_collector(), HookLineageCollector)
+    assert isinstance(_compat.lineage_collector(), HookLineageCollector)

@@ -11,9 +11,15 @@ import pytest
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.triggers.milvus import MilvusTrigger, result_from_event
-from airflow_vectordb.waiting import CollectionLoaded, CollectionReleased, Condition, IndexesBuilt
+from airflow_vectordb.waiting import (
+    CollectionLoaded,
+    CollectionReleased,
+    Condition,
+    ImportCompleted,
+    ImportFound,
+    IndexesBuilt,
+)
 from airflow_vectordb.waiting.conditions import CONDITIONS, deserialize
-from airflow_vectordb.waiting.imports import ImportCompleted, ImportFound
 from airflow_vectordb.waiting.polling import Deadline
 from tests.support.drivers import end_of, revived, trigger_of
 from tests.support.fake_milvus import BUILT, indexed, rows
