@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-from airflow_vectordb.ingest.values import key_converter
+from airflow_vectordb.ingest.values import converter
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.lists import is_list
 from airflow_vectordb.rest.spelling import describe_value
@@ -30,7 +30,7 @@ def list_keys(ids: Any) -> list[Any]:
 
 def check_keys(ids: Iterable[Any], key: Field) -> list[Any]:
     """Check primary keys against the type of their field."""
-    convert = key_converter(key.type)
+    convert = converter(key.type)
     keys: list[Any] = []
     problems: list[str] = []
     for at, one in enumerate(ids):

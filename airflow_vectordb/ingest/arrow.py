@@ -6,39 +6,24 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from airflow_vectordb.ingest.source import BLOCK_ROWS, Block, Row
+from airflow_vectordb.ingest.source import BLOCK_ROWS, Block
 
 if TYPE_CHECKING:
     import pyarrow
 
 
-def blocks_of_batches(batches: Iterable[pyarrow.RecordBatch], skip: int, number: int = 0) -> Iterator[Block]:
-    """Turn record batches into blocks; ``number`` is that of the first batch's first row."""
+def blocks_of_batches(batches: Iterable[pyarrow.RecordBatch], first: int, number: int = 0) -> Iterator[Block]:
+    """Turn record batches into blocks, from row ``first`` on; ``number`` is that of the first batch's first row."""
     for batch in batches:
-        if skip >= batch.num_rows:
-            skip -= batch.num_rows
-            number += batch.num_rows
-            continue
-        for start in range(skip, batch.num_rows, BLOCK_ROWS):
-            yield _block(number + start, batch.slice(start, BLOCK_ROWS))
+        for start in range(max(first - number, 0), batch.num_rows, BLOCK_ROWS):
+            part = batch.slice(start, BLOCK_ROWS)
+            columns = zip(part.schema.names, map(_values, part.columns), strict=True)
+            yield Block.of_columns(number + start, dict(columns))
         number += batch.num_rows
-        skip = 0
-
-
-def _block(first: int, batch: pyarrow.RecordBatch) -> Block:
-    """Turn a record batch into rows. Vectors become NumPy arrays that share its memory."""
-    names = batch.schema.names
-    columns = [_values(column) for column in batch.columns]
-    rows: list[Row] = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-    return Block(first, rows, {name: column for name, column in zip(names, columns, strict=True) if is_matrix(column)})
-
-
-def is_matrix(values: Any) -> bool:
-    """Return whether values are a two-dimensional NumPy array."""
-    return getattr(values, "ndim", 0) == 2
 
 
 def _values(column: pyarrow.Array) -> Any:
+    """Return a column's values. Vectors become NumPy arrays that share its memory."""
     import numpy
     from pyarrow import types
 
@@ -66,4 +51,4 @@ def _values(column: pyarrow.Array) -> Any:
     return vectors
 
 
-__all__ = ["blocks_of_batches", "is_matrix"]
+__all__ = ["blocks_of_batches"]

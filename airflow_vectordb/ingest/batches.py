@@ -159,8 +159,6 @@ class Batcher:
         yield batch()
 
     def _checked(self, row: Row | Unreadable, fitting: Container[str]) -> tuple[dict[str, Any], list[str]]:
-        if isinstance(row, Unreadable):
-            return {}, [row.reason]
         checked, problems = self._checker.check(row, fitting)
         if self._needed and not problems:
             problems = [

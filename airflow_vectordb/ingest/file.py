@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import IO
+import csv
+import gzip
+import io
+import zipfile
+import zlib
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any
 
-from airflow_vectordb.ingest.source import Block, Path
-from airflow_vectordb.ingest.storage import storage_errors
-from airflow_vectordb.rest.errors import InvalidParametersError
+from airflow_vectordb.ingest.source import Block, Source
+from airflow_vectordb.ingest.storage import is_remote, open_to_read, storage_errors
+from airflow_vectordb.rest.errors import InvalidParametersError, MilvusError
+
+#: Bytes of one request for a file that is read sequentially from object storage.
+REQUEST_BYTES = 8 * 1024 * 1024
+COMPRESSIONS = (".gz", ".zst")
+#: What libraries raise for content that is not of the format, pyarrow included.
+_BROKEN = (OSError, EOFError, ValueError, NotImplementedError, csv.Error, zlib.error, zipfile.BadZipFile)
 
 
-class File(ABC):
+class File(Source):
     """
     A file; the base of the formats.
 
-    :param path: where it is
-    :param open_: opens it for reading bytes, decompressed
+    :param path: has ``name``, ``open`` and ``stat``, as :class:`pathlib.Path` and Airflow's ``ObjectStoragePath``
+    :param compression: one of ``COMPRESSIONS``; empty: none
     """
 
-    is_text = False
     #: Whether it is read sequentially.
     is_sequential = False
 
-    def __init__(self, path: Path, open_: Callable[[], AbstractContextManager[IO[bytes]]]) -> None:
+    def __init__(self, path: Any, compression: str = "") -> None:
         self.path = path
-        self._open = open_
+        self.name = path.name
+        self._compression = compression
 
-    @property
-    def name(self) -> str:
-        """Name of the file."""
-        return self.path.name
-
-    def fingerprint(self) -> str | None:
+    def fingerprint(self) -> str:
         """Return size and ETag, or the modification time if there is no ETag."""
         with storage_errors(self.path):
             stat = self.path.stat()
@@ -41,20 +47,53 @@ class File(ABC):
         changed = etag or getattr(stat, "st_mtime", None)
         return f"{stat.st_size} bytes" + (f", {changed}" if changed else "")
 
-    def columns(self) -> Sequence[str] | None:
-        """Return None: rows differ."""
-        return None
-
-    def row_count(self) -> int | None:
-        """Return None: unknown without reading the file."""
-        return None
-
-    @abstractmethod
     def blocks(self, first: int = 0) -> Iterator[Block]:
         """Read the rows; see :class:`Source`."""
+        row = first
+        try:
+            with self._open() as stream:
+                for block in self._blocks(stream, first):
+                    yield block
+                    row = block.first + len(block.rows)
+        except MilvusError:
+            raise
+        except _BROKEN as error:
+            raise self._invalid(f"cannot be read on after row {row}: {error}") from error
+
+    @abstractmethod
+    def _blocks(self, stream: IO[bytes], first: int) -> Iterator[Block]:
+        """Read the rows of the open file."""
+
+    @contextmanager
+    def _opened(self) -> Iterator[IO[bytes]]:
+        """Open the file for what comes before its rows."""
+        try:
+            with self._open() as stream:
+                yield stream
+        except MilvusError:
+            raise
+        except _BROKEN as error:
+            raise self._invalid(error) from error
+
+    @contextmanager
+    def _open(self) -> Iterator[IO[bytes]]:
+        """Open the file for reading bytes, decompressed."""
+        with open_to_read(self.path) as file:
+            is_buffered = is_remote(self.path) and (self.is_sequential or self._compression)
+            stream = io.BufferedReader(file, REQUEST_BYTES) if is_buffered else file
+            if self._compression == ".gz":
+                with gzip.GzipFile(fileobj=stream) as unpacked:
+                    yield io.BufferedReader(unpacked)
+            elif self._compression == ".zst":
+                import pyarrow
+
+                with pyarrow.CompressedInputStream(stream, "zstd") as unpacked:
+                    yield io.BufferedReader(unpacked)
+            else:
+                yield stream
 
     def _invalid(self, reason: object) -> InvalidParametersError:
         return InvalidParametersError([f"{self.name}: {reason}"], "file")
 
 
-__all__ = ["File"]
+__all__ = ["COMPRESSIONS", "REQUEST_BYTES", "File"]

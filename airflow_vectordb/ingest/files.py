@@ -1,32 +1,27 @@
-"""Files as sources; the ending of the name determines the format.
-
-Paths are whatever has ``name``, ``open`` and ``stat``: :class:`pathlib.Path`, or Airflow's ``ObjectStoragePath``.
-"""
+"""Files as sources; the ending of the name determines the format."""
 
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import itertools
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import IO, Any
 
 from airflow_vectordb.ingest.arrays import Npy, Npz
 from airflow_vectordb.ingest.arrow import blocks_of_batches
-from airflow_vectordb.ingest.file import File
-from airflow_vectordb.ingest.source import BLOCK_ROWS, Block, Path, Row, Source, Unreadable
-from airflow_vectordb.ingest.storage import is_remote, open_to_read
+from airflow_vectordb.ingest.file import COMPRESSIONS, REQUEST_BYTES, File
+from airflow_vectordb.ingest.source import BLOCK_ROWS, Block, Row, Source, Unreadable
+from airflow_vectordb.ingest.storage import is_remote
 from airflow_vectordb.rest.errors import InvalidParametersError
 
 #: Bytes of text read at a time, at least one line.
 BLOCK_BYTES = 4 * 1024 * 1024
 #: Bytes read at a time of a Parquet column: small enough for a processor's cache.
 COLUMN_BYTES = 64 * 1024
-#: The same for Parquet and text on object storage, where each read is a request.
-REQUEST_BYTES = 8 * 1024 * 1024
 
 
 class JsonLines(File):
@@ -34,32 +29,18 @@ class JsonLines(File):
 
     is_sequential = True
 
-    def blocks(self, first: int = 0) -> Iterator[Block]:
-        """Read the rows; see :class:`Source`."""
-        with self._open() as stream:
-            number = 0
-            try:
-                while lines := stream.readlines(BLOCK_BYTES):
-                    if number == 0 and lines[0].lstrip().startswith(b"["):
-                        raise self._invalid("is one JSON array; write an object a line")
-                    start = max(first - number, 0)
-                    if start < len(lines):
-                        yield from self._block(number + start, lines[start:])
-                    number += len(lines)
-            except (OSError, EOFError, zlib.error) as error:
-                raise self._invalid(f"cannot be read on after line {number}: {error}") from error
-
-    def _block(self, first: int, lines: Sequence[bytes]) -> Iterator[Block]:
-        rows: list[Row | Unreadable] = []
-        for line in lines:
-            if line.isspace():
-                if rows:
-                    yield Block(first, rows)
-                first, rows = first + len(rows) + 1, []
-            else:
-                rows.append(_parse_line(line))
-        if rows:
-            yield Block(first, rows)
+    def _blocks(self, stream: IO[bytes], first: int) -> Iterator[Block]:
+        number = 0
+        while lines := stream.readlines(BLOCK_BYTES):
+            if number == 0 and lines[0].lstrip().startswith(b"["):
+                raise self._invalid("is one JSON array; write an object a line")
+            del lines[: max(first - number, 0)]
+            number = max(number, first)
+            for is_empty, group in itertools.groupby(lines, bytes.isspace):
+                consecutive = list(group)
+                if not is_empty:
+                    yield Block(number, list(map(_parse_line, consecutive)))
+                number += len(consecutive)
 
 
 def _parse_line(line: bytes) -> Row | Unreadable:
@@ -81,36 +62,27 @@ class Csv(File):
 
     def columns(self) -> Sequence[str]:
         """Return the header."""
-        with self._open() as stream, _as_text(stream) as text:
-            return self._header(self._reader(text))
+        with self._opened() as stream, self._lines(stream) as (names, _):
+            return names
 
-    def blocks(self, first: int = 0) -> Iterator[Block]:
-        """Read the rows; see :class:`Source`."""
-        with self._open() as stream, _as_text(stream) as text:
-            reader = self._reader(text)
-            names = self._header(reader)
-            records = itertools.islice(reader, first, None)
-            try:
-                while block := list(itertools.islice(records, BLOCK_ROWS)):
-                    yield Block(first, [_csv_row(names, values) for values in block])
-                    first += len(block)
-            except (csv.Error, OSError, EOFError, UnicodeError, zlib.error) as error:
-                raise self._invalid(f"cannot be read on after row {first}: {error}") from error
+    def _blocks(self, stream: IO[bytes], first: int) -> Iterator[Block]:
+        with self._lines(stream) as (names, lines):
+            lines = itertools.islice(lines, first, None)
+            while block := list(itertools.islice(lines, BLOCK_ROWS)):
+                yield Block(first, [_csv_row(names, values) for values in block])
+                first += len(block)
 
-    def _reader(self, text: IO[str]) -> Iterator[list[str]]:
+    @contextmanager
+    def _lines(self, stream: IO[bytes]) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
+        """Read the header; return it and the other lines."""
         csv.field_size_limit(64 * 1024 * 1024)  # a vector as text may be longer than the default, 128 KiB
-        return csv.reader(text, delimiter=self._separator, strict=True)
-
-    def _header(self, reader: Iterator[list[str]]) -> list[str]:
-        names = next(reader, [])
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise self._invalid(f"its header has {', '.join(map(repr, twice))} twice")
-        return names
-
-
-def _as_text(stream: IO[bytes]) -> IO[str]:
-    return io.TextIOWrapper(stream, "utf-8-sig", newline="")
+        with io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
+            lines = csv.reader(text, delimiter=self._separator, strict=True)
+            names = next(lines, [])
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise self._invalid(f"its header has {', '.join(map(repr, twice))} twice")
+            yield names, lines
 
 
 class Tsv(Csv):
@@ -139,44 +111,29 @@ class Parquet(File):
 
     def columns(self) -> Sequence[str]:
         """Return the names of the columns."""
-        with ExitStack() as stack:
-            return list(self._file(stack).schema_arrow.names)
+        with self._opened() as stream:
+            return list(self._file(stream).schema_arrow.names)
 
     def row_count(self) -> int:
         """Return the number of rows, from the footer."""
-        with ExitStack() as stack:
-            return int(self._file(stack).metadata.num_rows)
+        with self._opened() as stream:
+            return int(self._file(stream).metadata.num_rows)
 
-    def blocks(self, first: int = 0) -> Iterator[Block]:
-        """Read the rows; see :class:`Source`."""
-        import pyarrow
+    def _blocks(self, stream: IO[bytes], first: int) -> Iterator[Block]:
+        file = self._file(stream)
+        groups = range(file.num_row_groups)
+        begins = [0, *itertools.accumulate(file.metadata.row_group(group).num_rows for group in groups)]
+        group = bisect_right(begins, first) - 1
+        # Threads would not be faster here, since the caller waits, and would use more processor time.
+        batches = file.iter_batches(BLOCK_ROWS, list(groups[group:]), use_threads=False)
+        yield from blocks_of_batches(batches, first, begins[group])
 
-        with ExitStack() as stack:
-            file = self._file(stack)
-            groups, begin = range(file.num_row_groups), 0
-            while groups and first >= begin + file.metadata.row_group(groups[0]).num_rows:
-                begin += file.metadata.row_group(groups[0]).num_rows
-                groups = groups[1:]
-            if not groups:
-                return
-            try:
-                # Threads would not be faster here, since the caller waits, and would use more processor time.
-                batches = file.iter_batches(BLOCK_ROWS, list(groups), use_threads=False)
-                yield from blocks_of_batches(batches, first - begin, begin)
-            except (pyarrow.ArrowException, OSError) as error:
-                raise self._invalid(error) from error
-
-    def _file(self, stack: ExitStack) -> Any:
-        import pyarrow
+    def _file(self, stream: IO[bytes]) -> Any:
         from pyarrow import parquet
 
-        try:
-            # In pieces, since a row group may be as large as the file.
-            stream = stack.enter_context(self._open())
-            size = REQUEST_BYTES if is_remote(self.path) else COLUMN_BYTES
-            return stack.enter_context(parquet.ParquetFile(stream, pre_buffer=False, buffer_size=size))
-        except (pyarrow.ArrowException, OSError) as error:
-            raise self._invalid(error) from error
+        # In pieces, since a row group may be as large as the file.
+        size = REQUEST_BYTES if is_remote(self.path) else COLUMN_BYTES
+        return parquet.ParquetFile(stream, pre_buffer=False, buffer_size=size)
 
 
 class ArrowIpc(File):
@@ -184,34 +141,21 @@ class ArrowIpc(File):
 
     def columns(self) -> Sequence[str]:
         """Return the names of the columns."""
-        with ExitStack() as stack:
-            return list(self._reader(stack).schema.names)
+        with self._opened() as stream:
+            return list(self._reader(stream).schema.names)
 
-    def blocks(self, first: int = 0) -> Iterator[Block]:
-        """Read the rows; see :class:`Source`."""
-        import pyarrow
+    def _blocks(self, stream: IO[bytes], first: int) -> Iterator[Block]:
+        reader = self._reader(stream)
+        if hasattr(reader, "get_batch"):
+            reader = map(reader.get_batch, range(reader.num_record_batches))
+        yield from blocks_of_batches(reader, first)
 
-        with ExitStack() as stack:
-            reader = self._reader(stack)
-            if isinstance(reader, pyarrow.ipc.RecordBatchFileReader):
-                batches: Iterable[Any] = map(reader.get_batch, range(reader.num_record_batches))
-            else:
-                batches = reader
-            try:
-                yield from blocks_of_batches(batches, first)
-            except (pyarrow.ArrowException, OSError) as error:
-                raise self._invalid(error) from error
+    def _reader(self, stream: IO[bytes]) -> Any:
+        from pyarrow import ipc
 
-    def _reader(self, stack: ExitStack) -> Any:
-        import pyarrow
-
-        stream = stack.enter_context(self._open())
         is_file = stream.read(6) == b"ARROW1"
         stream.seek(0)
-        try:
-            return stack.enter_context(pyarrow.ipc.open_file(stream) if is_file else pyarrow.ipc.open_stream(stream))
-        except (pyarrow.ArrowException, OSError) as error:
-            raise self._invalid(error) from error
+        return ipc.open_file(stream) if is_file else ipc.open_stream(stream)
 
 
 FORMATS: Mapping[str, type[File]] = {
@@ -228,57 +172,30 @@ FORMATS: Mapping[str, type[File]] = {
     ".ipc": ArrowIpc,
     ".npz": Npz,
 }
-_COMPRESSIONS = (".gz", ".zst")
 
 
-def open_file(path: Path, siblings: Callable[[str], Path | None], vector_field: str = "vector") -> Source:
+def open_file(path: Any, siblings: Callable[[str], Any], vector_field: str = "vector") -> Source:
     """
     Open a file in the format given by its name.
 
-    :param path: the file, compressed where its name ends in ``.gz`` or ``.zst``
+    :param path: the file, compressed where its name ends in ``.gz`` or ``.zst``; see :class:`File`
     :param siblings: finds the file of a name beside it; None: there is none
     :param vector_field: the field that a ``.npy`` file's vectors are for
     :raises InvalidParametersError: when the name ends in nothing known
     """
-    stem, suffix, compression = _parse_name(path.name)
+    compression = next((ending for ending in COMPRESSIONS if path.name.lower().endswith(ending)), "")
+    stem, dot, suffix = path.name[: len(path.name) - len(compression)].rpartition(".")
+    suffix = f"{dot}{suffix}".lower()
     if suffix == ".npy":
-        tables = (siblings(f"{stem}{ending}{packed}") for ending in FORMATS for packed in ("", *_COMPRESSIONS))
+        tables = (siblings(f"{stem}{ending}{packed}") for ending in FORMATS for packed in ("", *COMPRESSIONS))
         table = next((found for found in tables if found is not None), None)
-        opener = _opener(path, compression, is_sequential=True)
-        return Npy(path, opener, open_file(table, siblings) if table else None, vector_field)
+        return Npy(path, compression, open_file(table, siblings) if table else None, vector_field)
     if suffix not in FORMATS:
         known = ", ".join([*FORMATS, ".npy"])
         raise InvalidParametersError(
             [f"{path.name}: its name ends in no known format ({known}; each also with .gz or .zst)"], "file"
         )
-    kind = FORMATS[suffix]
-    return kind(path, _opener(path, compression, is_sequential=kind.is_sequential))
-
-
-def _parse_name(name: str) -> tuple[str, str, str]:
-    compression = next((ending for ending in _COMPRESSIONS if name.lower().endswith(ending)), "")
-    stem, dot, suffix = name[: len(name) - len(compression)].rpartition(".")
-    return (stem if dot else suffix), f"{dot}{suffix}".lower() if dot else "", compression
-
-
-def _opener(path: Path, compression: str, *, is_sequential: bool) -> Callable[[], AbstractContextManager[IO[bytes]]]:
-    @contextmanager
-    def open_() -> Iterator[IO[bytes]]:
-        with open_to_read(path) as file:
-            is_buffered = is_remote(path) and (is_sequential or compression)
-            stream = io.BufferedReader(file, REQUEST_BYTES) if is_buffered else file
-            if compression == ".gz":
-                with gzip.GzipFile(fileobj=stream) as unpacked:
-                    yield io.BufferedReader(unpacked)
-            elif compression == ".zst":
-                import pyarrow
-
-                with pyarrow.CompressedInputStream(stream, "zstd") as unpacked:
-                    yield io.BufferedReader(unpacked)
-            else:
-                yield stream
-
-    return open_
+    return FORMATS[suffix](path, compression)
 
 
 __all__ = ["FORMATS", "ArrowIpc", "Csv", "JsonLines", "Parquet", "Tsv", "open_file"]

@@ -5,40 +5,26 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_vectordb.ingest.arrow import blocks_of_batches
 from airflow_vectordb.ingest.source import BLOCK_ROWS, Block, Row, Source, Unreadable
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.spelling import describe_value, is_nothing
 
-if TYPE_CHECKING:
-    import pyarrow
-
 #: The key of the rows in the output of Airflow's embedding operator (``common.ai``).
 CHUNKS = "chunks"
 
 
-class Rows:
+class Rows(Source):
     """
     Rows of an iterable.
 
     :param rows: mappings of field name to value. A generator is read once; resuming it passes over what was written.
     """
 
-    name = "rows"
-    is_text = False
-
     def __init__(self, rows: Iterable[Row]) -> None:
         self._rows = rows
-
-    def fingerprint(self) -> str | None:
-        """Return the number of rows, if it is known."""
-        count = self.row_count()
-        return None if count is None else f"{count} rows"
-
-    def columns(self) -> None:
-        """Return None: each row has its own."""
 
     def row_count(self) -> int | None:
         """Return the number of rows; None for a generator."""
@@ -56,27 +42,15 @@ def _as_row(value: Any) -> Row | Unreadable:
     return value if isinstance(value, Mapping) else Unreadable(f"a row must be a mapping, not {describe_value(value)}")
 
 
-def _has_chunks(value: Any) -> bool:
-    return isinstance(value, Mapping) and isinstance(value.get(CHUNKS), list)
-
-
-class ArrowData:
+class ArrowData(Source):
     """
     Rows of Arrow data that is in memory, or comes as a stream: tables, record batches, Polars and pandas frames.
 
     :param data: what has ``__arrow_c_stream__`` or ``__arrow_c_array__``
     """
 
-    name = "rows"
-    is_text = False
-
     def __init__(self, data: Any) -> None:
         self._data = data
-
-    def fingerprint(self) -> str | None:
-        """Return the number of rows, if it is known."""
-        count = self.row_count()
-        return None if count is None else f"{count} rows"
 
     def columns(self) -> Sequence[str] | None:
         """Return the names of the columns."""
@@ -91,10 +65,8 @@ class ArrowData:
         """Read the rows; see :class:`Source`."""
         import pyarrow
 
-        if hasattr(self._data, "__arrow_c_stream__"):
-            batches: Iterable[pyarrow.RecordBatch] = pyarrow.RecordBatchReader.from_stream(self._data)
-        else:
-            batches = [pyarrow.record_batch(self._data)]
+        is_stream = hasattr(self._data, "__arrow_c_stream__")
+        batches = pyarrow.RecordBatchReader.from_stream(self._data) if is_stream else [pyarrow.record_batch(self._data)]
         yield from blocks_of_batches(batches, first)
 
 
@@ -108,14 +80,17 @@ def source_of(rows: Any) -> Source:
     """
     if hasattr(rows, "__arrow_c_stream__") or hasattr(rows, "__arrow_c_array__"):
         return ArrowData(rows)
-    if isinstance(rows, Mapping) and isinstance(rows.get(CHUNKS), Sequence):
-        rows = rows[CHUNKS]
-    elif isinstance(rows, Sequence) and rows and all(_has_chunks(one) for one in rows):
-        rows = [row for one in rows for row in one[CHUNKS]]
+    outputs = [rows] if isinstance(rows, Mapping) else rows
+    if isinstance(outputs, Sequence) and outputs and all(_has_chunks(output) for output in outputs):
+        rows = [row for output in outputs for row in output[CHUNKS]]
     if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
         problem = f"rows must be a list of mappings, a frame or Arrow data, not {describe_value(rows)}{_hint(rows)}"
         raise InvalidParametersError([problem], "rows")
     return Rows(rows)
+
+
+def _has_chunks(output: Any) -> bool:
+    return isinstance(output, Mapping) and isinstance(output.get(CHUNKS), list | tuple)
 
 
 def _hint(rows: Any) -> str:

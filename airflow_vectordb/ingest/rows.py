@@ -6,8 +6,8 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_vectordb.ingest.source import Source
-from airflow_vectordb.ingest.values import FLOAT_VECTORS, Convert, converter, text_reader
+from airflow_vectordb.ingest.source import Source, Unreadable
+from airflow_vectordb.ingest.values import FLOAT_VECTORS, Convert, converter, text_converter
 from airflow_vectordb.rest.collections import Collection
 from airflow_vectordb.rest.spelling import near_miss, suggest
 
@@ -17,18 +17,16 @@ class FieldRule:
     """
     What a field accepts.
 
-    :param name: its name
+    :param type: its type
+    :param element: type of its elements, if it is an array
     :param convert: turns a value into what goes out; raises ValueError with what is wrong
-    :param from_text: turns text, as CSV has it, into a value for ``convert``
-    :param required: whether each row must have it
-    :param nullable: whether it may be null
+    :param nullable: whether it may be null or missing
     :param floats: numbers of its vectors; 0: it takes other things
     """
 
-    name: str
+    type: str
+    element: str
     convert: Convert
-    from_text: Convert
-    required: bool
     nullable: bool
     floats: int = 0
 
@@ -71,13 +69,13 @@ class RowChecker:
                 self.key = field.name
             if field.name in filled or "[" in field.name:  # a field within an array of structs
                 continue
-            nullable = bool(described.get("nullable"))
+            element = str(described.get("elementType") or described.get("elementDataType") or "")
+            convert = converter(field.type, field.params, element)
             self.rules[field.name] = FieldRule(
-                field.name,
-                converter(field, described),
-                text_reader(field.type),
-                required=not nullable and described.get("defaultValue") is None,
-                nullable=nullable or described.get("defaultValue") is not None,
+                field.type,
+                element,
+                text_converter(field.type, convert) if is_text else convert,
+                nullable=bool(described.get("nullable")) or described.get("defaultValue") is not None,
                 floats=int(field.params.get("dim") or 0) if field.type in FLOAT_VECTORS else 0,
             )
         self._structs = {
@@ -102,8 +100,7 @@ class RowChecker:
             if name not in known
         ]
         problems += [text for name in names if (text := self._surplus(name))]
-        absent = [rule.name for rule in self.rules.values() if rule.required and rule.name not in names]
-        return problems + [self._absent(name, names) for name in absent]
+        return problems + self._absent(names)
 
     def problems_of_mapping(self) -> list[str]:
         """Return which targets of the mapping are not fields: as when it is the wrong way round."""
@@ -126,7 +123,9 @@ class RowChecker:
             if (rule := self.rules.get(self._mapping.get(column, column) or "")) and _all_fit(matrix, rule.floats)
         )
 
-    def check(self, row: Mapping[str, Any], fitting: Container[str] = ()) -> tuple[dict[str, Any], list[str]]:
+    def check(
+        self, row: Mapping[str, Any] | Unreadable, fitting: Container[str] = ()
+    ) -> tuple[dict[str, Any], list[str]]:
         """
         Check a row.
 
@@ -134,6 +133,8 @@ class RowChecker:
         :param fitting: columns that need no check any more
         :return: the row to send, and what is wrong with it, a text for each field
         """
+        if isinstance(row, Unreadable):
+            return {}, [row.reason]
         out: dict[str, Any] = {}
         problems: list[str] = []
         mapping, rules = self._mapping, self.rules
@@ -158,17 +159,11 @@ class RowChecker:
                     problems.append(f"{name}: null, but the field is not nullable")
                 continue
             try:
-                # Values from a second file, such as vectors of a .npy, are not text.
-                out[name] = rule.convert(rule.from_text(value) if self._is_text and isinstance(value, str) else value)
+                out[name] = rule.convert(value)
             except (ValueError, TypeError, OverflowError) as error:
                 problems.append(f"{name}: {error}")
         if len(out) < len(rules) or problems:
-            present = {mapping.get(column, column) for column in row}
-            problems += [
-                self._absent(rule.name, [name for name in present if name])
-                for rule in rules.values()
-                if rule.required and rule.name not in present
-            ]
+            problems += self._absent([name for column in row if (name := mapping.get(column, column)) is not None])
         return out, problems
 
     def _surplus(self, name: str) -> str | None:
@@ -178,9 +173,16 @@ class RowChecker:
             return None
         return f"{name}: the collection has neither this field nor dynamic fields{suggest(name, self.rules)}"
 
-    def _absent(self, name: str, present: Sequence[str]) -> str:
-        near = near_miss(name, [other for other in present if other not in self.rules])
-        return f"{name}: missing" + (f"; is it {near!r}? Then set field_mapping={{{near!r}: {name!r}}}" if near else "")
+    def _absent(self, present: Sequence[str]) -> list[str]:
+        """Return a problem for each field that is missing; a similar column may be meant for it."""
+        others = [name for name in present if name not in self.rules]
+        problems = []
+        for name, rule in self.rules.items():
+            if not rule.nullable and name not in present:
+                near = near_miss(name, others)
+                hint = f"; is it {near!r}? Then set field_mapping={{{near!r}: {name!r}}}" if near else ""
+                problems.append(f"{name}: missing{hint}")
+        return problems
 
 
 def problems_of_sources(sources: Sequence[Source], checkers: Sequence[RowChecker]) -> list[str]:

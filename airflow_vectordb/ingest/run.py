@@ -13,8 +13,8 @@ from airflow_vectordb.ingest.bad_rows import BadRows
 from airflow_vectordb.ingest.batches import MAX_BYTES, MAX_ROWS, BadRow, Batch, Batcher
 from airflow_vectordb.ingest.documents import DocumentKeys
 from airflow_vectordb.ingest.rows import RowChecker, problems_of_sources
-from airflow_vectordb.ingest.source import Source, Unreadable
-from airflow_vectordb.ingest.values import key_converter
+from airflow_vectordb.ingest.source import Source
+from airflow_vectordb.ingest.values import converter
 from airflow_vectordb.ingest.writer import MAX_IN_FLIGHT, PATIENCE, Mode, Progress, Sender, Target, Writer
 from airflow_vectordb.rest import entities
 from airflow_vectordb.rest.collections import Collection, Field
@@ -188,7 +188,7 @@ def _add_written(keys: DocumentKeys, source: Source, checker: RowChecker, docume
     if not upto:
         return
     for block in source.blocks():
-        rows = [row for row in block.rows[: max(upto - block.first, 0)] if not isinstance(row, Unreadable)]
+        rows = block.rows[: max(upto - block.first, 0)]
         checked = [found for found, problems in map(checker.check, rows) if not problems]
         checked = [row for row in checked if isinstance(row.get(document_field), str | int)]
         keys.add([row[document_field] for row in checked], [row[checker.key or ""] for row in checked])
@@ -232,7 +232,7 @@ def _checked_documents(collection: Collection, name: str, documents: Any) -> tup
         ]
     found: list[Any] = []
     problems: list[str] = []
-    convert = key_converter(kind)
+    convert = converter(kind)
     for one in given:
         try:
             found.append(convert(one))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 #: Rows read at a time: few enough to stay in a processor's cache. 512 rows of 768 float32 are 1.5 MiB.
 BLOCK_ROWS = 512
@@ -37,26 +38,35 @@ class Block:
     rows: Sequence[Row | Unreadable]
     matrices: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of_columns(cls, first: int, columns: Mapping[str, Any]) -> Block:
+        """Create it from columns of the same length: lists or NumPy arrays."""
+        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        return cls(first, rows, {name: values for name, values in columns.items() if getattr(values, "ndim", 0) == 2})
 
-class Source(Protocol):
+
+class Source(ABC):
     """A source of rows in a fixed order."""
 
-    @property
-    def name(self) -> str:
-        """Name for messages, as ``part-0.parquet``."""
-
+    #: Name for messages, as ``part-0.parquet``.
+    name = "rows"
     #: Whether all values are text, as in CSV.
-    is_text: bool
+    is_text = False
 
     def fingerprint(self) -> str | None:
         """Return a text that changes with the content; None: unknown."""
+        count = self.row_count()
+        return None if count is None else f"{count} rows"
 
     def columns(self) -> Sequence[str] | None:
         """Return the names of the columns, if all rows have the same ones; None: rows differ."""
+        return None
 
     def row_count(self) -> int | None:
         """Return the number of rows; None: unknown without reading."""
+        return None
 
+    @abstractmethod
     def blocks(self, first: int = 0) -> Iterator[Block]:
         """
         Read the rows.
@@ -66,15 +76,4 @@ class Source(Protocol):
         """
 
 
-class Path(Protocol):
-    """The methods of a path that are used."""
-
-    @property
-    def name(self) -> str: ...
-
-    def open(self, mode: str) -> Any: ...
-
-    def stat(self) -> Any: ...
-
-
-__all__ = ["BLOCK_ROWS", "Block", "Path", "Row", "Source", "Unreadable"]
+__all__ = ["BLOCK_ROWS", "Block", "Row", "Source", "Unreadable"]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import logging
-import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
 
 from airflow_vectordb.ingest.batches import BadRow
-from airflow_vectordb.ingest.rows import RowChecker, problems_of_sources
+from airflow_vectordb.ingest.rows import FieldRule, RowChecker, problems_of_sources
 from airflow_vectordb.ingest.source import Row, Source, Unreadable
 from airflow_vectordb.ingest.writer import Progress
 from airflow_vectordb.rest.collections import Collection
@@ -25,6 +24,8 @@ _log = logging.getLogger(__name__)
 PART_BYTES = 256 * 1024 * 1024
 #: Bytes of values kept in memory until they are written as a row group.
 ROW_GROUP_BYTES = 8 * 1024 * 1024
+#: Rows that become Arrow data together.
+BATCH_ROWS = 64
 #: The column of the dynamic fields.
 META = "$meta"
 
@@ -63,7 +64,6 @@ def stage(
     if problems:
         raise InvalidParametersError(problems, f"rows for collection {collection.name!r}")
     done = _where_to_begin(sources, progress)
-    began, before = time.monotonic(), done.seconds
     columns_of_file = _columns(collection, checkers[0]) if checkers else []
     skipped = done.skipped
     part: _Part | None = None
@@ -79,7 +79,6 @@ def stage(
             batches=done.batches + 1,
             skipped=skipped,
             size=done.size + part.size,
-            seconds=round(before + time.monotonic() - began, 3),
         )
         text = "%s: part %d with %s rows and %.1f MB is written; %s rows so far"
         _log.info(text, collection.name, done.batches, f"{part.rows:,}", part.size / 1e6, f"{done.rows:,}")
@@ -128,8 +127,6 @@ def _encode(
     row: Row | Unreadable, checker: RowChecker, fitting: Container[str], columns: Sequence[_Column]
 ) -> tuple[list[Any], list[str]]:
     """Return a row's values by column, and its problems."""
-    if isinstance(row, Unreadable):
-        return [], [row.reason]
     left, problems = checker.check(row, fitting)
     values: list[Any] = []
     for column in columns if not problems else ():
@@ -149,40 +146,47 @@ class _Part:
         import pyarrow
         from pyarrow import parquet
 
-        self.rows = 0
+        self.rows = self.size = 0
         self._sink = sink
         self._columns = columns
         self._row_group_bytes = row_group_bytes
         self._schema = pyarrow.schema([(column.name, column.type) for column in columns])
-        texts = [column.name for column in columns if column.is_text]
+        # Texts may repeat, so that a dictionary is worth while.
+        texts = [column.name for column in columns if pyarrow.types.is_string(column.type)]
         self._writer = parquet.ParquetWriter(sink, self._schema, use_dictionary=texts)
-        self._values: list[list[Any]] = [[] for _ in columns]
-        self._pending = 0
-        self.size = 0
+        self._values: list[list[Any]] = []
+        self._batches: list[pyarrow.RecordBatch] = []
 
-    def add(self, row: list[Any]) -> None:
+    def add(self, values: list[Any]) -> None:
         """Add the values of a row."""
-        for column, values, value in zip(self._columns, self._values, row, strict=True):
-            values.append(value)
-            self._pending += column.width * len(value) if column.is_sized and value is not None else column.width
+        self._values.append(values)
         self.rows += 1
-        if self._pending >= self._row_group_bytes:
-            self._write()
+        if len(self._values) == BATCH_ROWS:
+            self._batch()
+            if sum(batch.nbytes for batch in self._batches) >= self._row_group_bytes:
+                self._write()
+
+    def _batch(self) -> None:
+        import pyarrow
+
+        columns = zip(self._columns, zip(*self._values, strict=True), strict=True)
+        arrays = [column.to_arrow(values) for column, values in columns]
+        self._batches.append(pyarrow.RecordBatch.from_arrays(arrays, schema=self._schema))
+        self._values = []
 
     def _write(self) -> None:
         import pyarrow
 
-        if not self._values or not self._values[0]:
-            return
-        arrays = [column.to_arrow(values) for column, values in zip(self._columns, self._values, strict=True)]
-        self._writer.write_table(pyarrow.Table.from_arrays(arrays, schema=self._schema))
-        self._values = [[] for _ in self._columns]
-        self._pending = 0
+        self._writer.write_table(pyarrow.Table.from_batches(self._batches, self._schema))
+        self._batches = []
         self.size = self._sink.tell()
 
     def close(self) -> None:
         """Write the remaining rows and the footer."""
-        self._write()
+        if self._values:
+            self._batch()
+        if self._batches:
+            self._write()
         self._writer.close()
         self.size = self._sink.tell() if not self._sink.closed else self.size
         self._sink.close()
@@ -206,93 +210,53 @@ class _Column:
 
     :param name: of the field
     :param type: of Arrow, the one that Milvus's importer wants for the field's
-    :param encode: turns a checked value into what is collected
-    :param to_arrow: makes an array of what was collected
-    :param width: bytes of a value, or of each thing in it
-    :param is_sized: whether a value is one or many
-    :param is_text: whether values may repeat, so that a dictionary is worth while
+    :param encode: turns a checked value into one of this type
+    :param is_vector: whether values are NumPy arrays
     """
 
     name: str
     type: pyarrow.DataType
     encode: Callable[[Any], Any]
-    to_arrow: Callable[[list[Any]], pyarrow.Array]
-    width: int = 8
-    is_sized: bool = True
-    is_text: bool = False
+    is_vector: bool = False
+
+    def to_arrow(self, values: Sequence[Any]) -> pyarrow.Array:
+        """Make an array of encoded values."""
+        import numpy
+        import pyarrow
+
+        if not self.is_vector or any(value is None for value in values):
+            return pyarrow.array(values, self.type)
+        offsets = numpy.cumsum([0, *map(len, values)], dtype="int32")
+        return pyarrow.ListArray.from_arrays(offsets, pyarrow.array(numpy.concatenate(values)), type=self.type)
 
 
 def _columns(collection: Collection, checker: RowChecker) -> list[_Column]:
-    raw = {str(item.get("name")): item for item in collection.raw.get("fields") or ()}
-    types = {field.name: field.type for field in collection.fields}
-    columns = [_column(name, types[name], raw.get(name, {})) for name in checker.rules]
+    columns = [_column(name, rule) for name, rule in checker.rules.items()]
     if collection.enable_dynamic_field:
         columns.append(_text_column(META, _to_json))
     return columns
 
 
-def _column(name: str, kind: str, described: Mapping[str, Any]) -> _Column:
+def _column(name: str, rule: FieldRule) -> _Column:
+    import numpy
     import pyarrow
 
-    scalars = _scalar_types()
-    if kind in scalars:
-        type_ = scalars[kind]
-        return _Column(name, type_, _as_is, lambda values: pyarrow.array(values, type_), is_sized=False)
-    if kind == "FloatVector":
-        return _vector_column(name, "float32", _as_is)
-    if kind == "Int8Vector":
-        return _vector_column(name, "int8", _as_is)
-    if kind == "BinaryVector":
-        return _vector_column(name, "uint8", _as_is)
-    if kind in ("Float16Vector", "BFloat16Vector"):
-        return _vector_column(name, "uint8", _half if kind == "Float16Vector" else _bfloat)
+    kind = rule.type
+    if kind in _SCALARS:
+        return _Column(name, pyarrow.type_for_alias(_SCALARS[kind]), _as_is)
     if kind == "Array":
-        element = str(described.get("elementType") or described.get("elementDataType") or "VarChar")
-        type_ = pyarrow.list_(scalars.get(element, pyarrow.string()))
-        return _Column(name, type_, list, lambda values: pyarrow.array(values, type_))
-    if kind == "JSON":
-        return _text_column(name, _document)
-    return _text_column(name, _to_json if kind == "SparseFloatVector" else str)
-
-
-def _scalar_types() -> dict[str, pyarrow.DataType]:
-    import pyarrow
-
-    return {
-        "Bool": pyarrow.bool_(),
-        "Int8": pyarrow.int8(),
-        "Int16": pyarrow.int16(),
-        "Int32": pyarrow.int32(),
-        "Int64": pyarrow.int64(),
-        "Float": pyarrow.float32(),
-        "Double": pyarrow.float64(),
-    }
+        return _Column(name, pyarrow.list_(pyarrow.type_for_alias(_SCALARS.get(rule.element, "string"))), _as_is)
+    if kind in _VECTORS:
+        dtype, encode = _VECTORS[kind]
+        type_ = pyarrow.list_(pyarrow.type_for_alias(dtype))
+        return _Column(name, type_, lambda value: numpy.asarray(encode(value), dtype), is_vector=True)
+    return _text_column(name, {"JSON": _document, "SparseFloatVector": _to_json}.get(kind, str))
 
 
 def _text_column(name: str, encode: Callable[[Any], str]) -> _Column:
     import pyarrow
 
-    type_ = pyarrow.string()
-    return _Column(name, type_, encode, lambda values: pyarrow.array(values, type_), width=1, is_text=True)
-
-
-def _vector_column(name: str, dtype: str, encode: Callable[[Any], Any]) -> _Column:
-    import numpy
-    import pyarrow
-
-    type_ = pyarrow.list_(pyarrow.from_numpy_dtype(numpy.dtype(dtype)))
-
-    def to_array(value: Any) -> Any:
-        return numpy.asarray(encode(value), dtype)
-
-    def to_arrow(vectors: list[Any]) -> pyarrow.Array:
-        if any(vector is None for vector in vectors):
-            return pyarrow.array(vectors, type_)
-        offsets = numpy.zeros(len(vectors) + 1, "int32")
-        numpy.cumsum([len(vector) for vector in vectors], out=offsets[1:])
-        return pyarrow.ListArray.from_arrays(offsets, pyarrow.array(numpy.concatenate(vectors)), type=type_)
-
-    return _Column(name, type_, to_array, to_arrow, width=numpy.dtype(dtype).itemsize)
+    return _Column(name, pyarrow.string(), encode)
 
 
 def _as_is(value: Any) -> Any:
@@ -340,5 +304,24 @@ def _bfloat(value: Any) -> Any:
         return numpy.frombuffer(base64.b64decode(value), "uint8")
     return (numpy.asarray(value, "<f4").view("<u4") >> 16).astype("<u2").view("uint8")
 
+
+#: By type of field: Arrow's name of the type of its values.
+_SCALARS = {
+    "Bool": "bool",
+    "Int8": "int8",
+    "Int16": "int16",
+    "Int32": "int32",
+    "Int64": "int64",
+    "Float": "float32",
+    "Double": "float64",
+}
+#: By type of field: Arrow's and NumPy's name of the type of its vectors' elements, and how to encode a vector.
+_VECTORS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "FloatVector": ("float32", _as_is),
+    "Int8Vector": ("int8", _as_is),
+    "BinaryVector": ("uint8", _as_is),
+    "Float16Vector": ("uint8", _half),
+    "BFloat16Vector": ("uint8", _bfloat),
+}
 
 __all__ = ["PART_BYTES", "stage"]

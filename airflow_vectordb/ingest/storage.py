@@ -94,18 +94,17 @@ class Stream:
 
 def open_to_read(path: Any) -> Any:
     """Open a file for reading bytes."""
-    with storage_errors(path):
-        if not is_remote(path):
-            return path.open("rb")
-        return Stream(path.open("rb", block_size=READ_AHEAD_BYTES), str(path))
+    return _open(path, "rb", block_size=READ_AHEAD_BYTES)
 
 
 def open_to_write(path: Any) -> Any:
     """Open a file for writing bytes; on object storage, it exists only once it is committed."""
+    return _open(path, "wb", block_size=WRITE_BYTES, autocommit=False)
+
+
+def _open(path: Any, mode: str, **remote_options: Any) -> Any:
     with storage_errors(path):
-        if not is_remote(path):
-            return path.open("wb")
-        return Stream(path.open("wb", block_size=WRITE_BYTES, autocommit=False), str(path))
+        return Stream(path.open(mode, **remote_options), str(path)) if is_remote(path) else path.open(mode)
 
 
 def is_remote(path: Any) -> bool:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from airflow_vectordb.rest.collections import Field
 from airflow_vectordb.rest.spelling import article
 
 #: Types of float vectors, which all accept float32.
@@ -18,25 +17,49 @@ _BYTES_EACH = {"Float16Vector": 2, "BFloat16Vector": 2}
 _INT_BITS = {"Int8": 8, "Int16": 16, "Int32": 32, "Int64": 64}
 _TRUE, _FALSE = ("true", "t", "1"), ("false", "f", "0")
 _NOT_INT8 = "all elements must be integers from -128 to 127"
+_NO_PARAMS: Mapping[str, Any] = {}
 
 Convert = Callable[[Any], Any]
 
 
-def text_reader(kind: str) -> Convert:
+def converter(kind: str, params: Mapping[str, Any] = _NO_PARAMS, element: str = "") -> Convert:
     """
-    Return a function that turns a CSV file's text into a value for the converter.
+    Return a function that converts a value for the request; it raises ValueError with the problem.
 
-    :param kind: the field's type
+    :param kind: type of the field
+    :param params: of the field; those that are not there are not checked
+    :param element: type of an array's elements
     """
+    dim = int(params.get("dim") or 0)
+    if kind == "Array":
+        return _array(converter(element, params), int(params.get("max_capacity") or 0))
+    if kind in (*FLOAT_VECTORS, "Int8Vector"):
+        return _dense(dim, integers=kind == "Int8Vector", bytes_each=_BYTES_EACH.get(kind))
+    if kind == "BinaryVector":
+        return _binary(dim)
+    if kind == "SparseFloatVector":
+        return _sparse
     if kind in _INT_BITS:
-        return int
+        return _integer(kind)
     if kind in ("Float", "Double"):
-        return float
-    if kind in ("VarChar", "String", "Geometry", "Timestamptz"):
-        return str
+        return _real(_FLOAT32_MAX if kind == "Float" else math.inf)
     if kind == "Bool":
-        return _bool_from_text
-    return _json_from_text
+        return _bool
+    if kind in ("VarChar", "String"):
+        return _text(int(params.get("max_length") or 0))
+    return lambda value: value  # JSON, and types of newer servers
+
+
+def text_converter(kind: str, convert: Convert) -> Convert:
+    """
+    Return a converter that also takes text, as CSV files have it.
+
+    :param kind: type of the field
+    :param convert: its converter
+    """
+    read: Convert = _TEXT_READERS.get(kind, _json_from_text)
+    # Values from a second file, such as vectors of a .npy, are not text.
+    return lambda value: convert(read(value) if isinstance(value, str) else value)
 
 
 def _bool_from_text(text: str) -> bool:
@@ -54,46 +77,12 @@ def _json_from_text(text: str) -> Any:
         raise ValueError(f"{text[:40]!r} is not JSON") from None
 
 
-def converter(field: Field, described: Mapping[str, Any]) -> Convert:
-    """
-    Return a function that converts a value for the request; it raises ValueError with the problem.
-
-    :param field: that it is for
-    :param described: the same, as the server describes it
-    """
-    params = field.params
-    kind = field.type
-    if kind == "Array":
-        element = str(described.get("elementType") or described.get("elementDataType") or "")
-        return _array(_scalar(element, params), int(params.get("max_capacity") or 0))
-    if kind in (*FLOAT_VECTORS, "Int8Vector"):
-        return _dense(int(params.get("dim") or 0), integers=kind == "Int8Vector", bytes_each=_BYTES_EACH.get(kind))
-    if kind == "BinaryVector":
-        return _binary(int(params.get("dim") or 0))
-    if kind == "SparseFloatVector":
-        return _sparse
-    return _scalar(kind, params)
-
-
-def key_converter(kind: str) -> Convert:
-    """
-    Return a function that converts a primary key for the request; it raises ValueError with the problem.
-
-    :param kind: the field's type
-    """
-    return _scalar(kind, {})
-
-
-def _scalar(kind: str, params: Mapping[str, Any]) -> Convert:
-    if kind in _INT_BITS:
-        return _integer(kind)
-    if kind in ("Float", "Double"):
-        return _real(_FLOAT32_MAX if kind == "Float" else math.inf)
-    if kind == "Bool":
-        return _bool
-    if kind in ("VarChar", "String"):
-        return _text(int(params.get("max_length") or 0))
-    return lambda value: value  # JSON, and types of newer servers
+_TEXT_READERS: Mapping[str, Convert] = {
+    **dict.fromkeys(_INT_BITS, int),
+    **dict.fromkeys(("Float", "Double"), float),
+    **dict.fromkeys(("VarChar", "String", "Geometry", "Timestamptz"), str),
+    "Bool": _bool_from_text,
+}
 
 
 def _integer(kind: str) -> Convert:
@@ -149,8 +138,7 @@ def _text(most: int) -> Convert:
 
 def _array(convert_element: Convert, most: int) -> Convert:
     def convert(value: Any) -> list[Any]:
-        if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__len__"):
-            raise ValueError(_mismatch(value, "a list"))
+        _check_list(value, "a list")
         if most and len(value) > most:
             raise ValueError(f"{len(value)} elements, but max_capacity is {most}")
         return [convert_element(element) for element in value]
@@ -163,8 +151,7 @@ def _dense(dim: int, *, integers: bool, bytes_each: int | None) -> Convert:
         if isinstance(value, bytes) and bytes_each:
             _check_length(len(value), dim * bytes_each, "bytes")
             return base64.b64encode(value).decode()
-        if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__len__"):
-            raise ValueError(_mismatch(value, "a list of numbers"))
+        _check_list(value, "a list of numbers")
         _check_length(len(value), dim, "numbers")
         if hasattr(value, "dtype"):
             return _checked_array(value, integers=integers)
@@ -219,6 +206,11 @@ def _binary(dim: int) -> Convert:
     return convert
 
 
+def _check_list(value: Any, wanted: str) -> None:
+    if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__len__"):
+        raise ValueError(_mismatch(value, wanted))
+
+
 def _check_length(length: int, wanted: int, unit: str) -> None:
     if wanted and length != wanted:
         raise ValueError(f"{length} {unit} instead of {wanted}")
@@ -258,4 +250,4 @@ def _shown(value: Any) -> str:
     return f"{text[:40]}{'…' if len(text) > 40 else ''} ({type(value).__name__})"
 
 
-__all__ = ["FLOAT_VECTORS", "Convert", "converter", "key_converter", "text_reader"]
+__all__ = ["FLOAT_VECTORS", "Convert", "converter", "text_converter"]
