@@ -156,6 +156,7 @@ class _Part:
         self._writer = parquet.ParquetWriter(sink, self._schema, use_dictionary=texts)
         self._values: list[list[Any]] = []
         self._batches: list[pyarrow.RecordBatch] = []
+        self._pending = 0  # bytes in them
 
     def add(self, values: list[Any]) -> None:
         """Add the values of a row."""
@@ -163,7 +164,7 @@ class _Part:
         self.rows += 1
         if len(self._values) == BATCH_ROWS:
             self._batch()
-            if sum(batch.nbytes for batch in self._batches) >= self._row_group_bytes:
+            if self._pending >= self._row_group_bytes:
                 self._write()
 
     def _batch(self) -> None:
@@ -172,6 +173,7 @@ class _Part:
         columns = zip(self._columns, zip(*self._values, strict=True), strict=True)
         arrays = [column.to_arrow(values) for column, values in columns]
         self._batches.append(pyarrow.RecordBatch.from_arrays(arrays, schema=self._schema))
+        self._pending += self._batches[-1].nbytes
         self._values = []
 
     def _write(self) -> None:
@@ -179,6 +181,7 @@ class _Part:
 
         self._writer.write_table(pyarrow.Table.from_batches(self._batches, self._schema))
         self._batches = []
+        self._pending = 0
         self.size = self._sink.tell()
 
     def close(self) -> None:
