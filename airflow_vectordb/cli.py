@@ -17,7 +17,6 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_vectordb import __version__
-from airflow_vectordb.demo import command as demo
 
 TOKEN_VARIABLE = "AIRFLOW_VECTORDB_TOKEN"  # noqa: S105 - the name of a variable, not a secret
 
@@ -164,8 +163,16 @@ def _announcement(uri: str, token: str | None, *, shown: bool, takes_time: bool)
 
 def _add_demo(commands: Any) -> None:
     parser = commands.add_parser("demo", help="an example under a real Airflow, over a local Milvus server")
-    demo.add_arguments(parser)
-    parser.set_defaults(run=demo.run)
+    parser.add_argument("--ui", action="store_true", help="open Airflow's pages instead, and stay until Ctrl-C")
+    parser.add_argument("--home", type=Path, metavar="DIR", help="directory to work in (.demo, with --ui .ui)")
+    parser.add_argument("--port", type=int, default=8080, help="with --ui: Airflow's port, if it is free (%(default)s)")
+    parser.set_defaults(run=_demo)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from airflow_vectordb.demo.runner import run  # other commands do not need it
+
+    return run(arguments)
 
 
 def _add_check(commands: Any) -> None:

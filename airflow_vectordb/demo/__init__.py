@@ -3,12 +3,11 @@
 Run as ``airflow-vectordb demo`` or ``airflow-vectordb demo --ui``. Nothing else in the package imports this one, and it
 does not import Airflow: Airflow runs in separate processes.
 
-    command.py     the command line
     runner.py      the demo: start, trigger, follow, check; --ui: start, and keep running
     report.py      the verdict and the tables
-    stack.py       starting Milvus server and Airflow together
     airflow.py     Airflow's settings and components
     api.py         Airflow's public REST API
     processes.py   starting, watching and ending processes; signals
     home.py        the directory of a run
+    console.py     progress lines
 """

@@ -1,15 +1,12 @@
 """A separate Airflow for a run, on the loopback interface only.
 
-Its settings are written to an ``airflow.cfg``, and its components get a clean environment, without the caller's
-(``AIRFLOW__…``, ``PYTHONPATH``, proxies, another home). ``airflow standalone`` is not used: it takes 50% longer to
-start, serves logs on all interfaces at fixed ports, and keeps running when one of its components has ended.
+Its components get a clean environment, without the caller's (``AIRFLOW__…``, ``PYTHONPATH``, proxies, another home).
+``airflow standalone`` is not used: it takes 50% longer to start, serves logs on all interfaces at fixed ports, and
+keeps running when one of its components has ended.
 """
 
 from __future__ import annotations
 
-import base64
-import configparser
-import io
 import json
 import os
 import secrets
@@ -18,6 +15,7 @@ import sys
 from pathlib import Path
 
 from airflow_vectordb.demo.api import AirflowApi
+from airflow_vectordb.demo.console import step
 from airflow_vectordb.demo.home import Home, write_secret
 from airflow_vectordb.demo.processes import Child, Processes
 
@@ -40,41 +38,42 @@ class LocalAirflow:
         self.home = processes.home
         self.python = python
         self.secrets = secrets_of(self.home)
-        self.port = free_port(port)
-        self.api = AirflowApi(f"http://127.0.0.1:{self.port}", USER, self.secrets["password"], timeout=60.0)
-        self.env = clean_environment(self.home, python)
-        write_settings(self.home, self.secrets, dags=dags, port=self.port, name=name)
+        port = free_port(port)
+        self.api = AirflowApi(f"http://127.0.0.1:{port}", USER, self.secrets["password"])
+        self.env = clean_environment(self.home, python) | settings(self.home, self.secrets, dags, port, name)
 
     def start(self, component: str) -> Child:
         """Start one of ``api-server``, ``dag-processor``, ``scheduler`` and ``triggerer``."""
+        step(f"starting Airflow's {component}")
         command = airflow_command(component, python=self.python)
         if component in ("scheduler", "triggerer"):
             # Logs are read from files. A log server would listen on all interfaces.
             command.append("--skip-serve-logs")
         return self.processes.start(component, command, env=self.env)
 
-    def wait_until_up(self) -> None:
-        """Wait until the API server answers, and log in."""
-        self.processes.wait_for(self.api.is_up, "Airflow's API server", self.home.logs / "api-server.log")
+    def start_serving(self) -> None:
+        """Create or upgrade the database, start all but the triggerer, and log in."""
+        step("preparing Airflow's database")
+        migrate = airflow_command("db", "migrate", python=self.python)
+        self.processes.finish(self.processes.start("db migrate", migrate, env=self.env))
+        # One after the other: each takes a processor for some seconds to come up, and the API server, which all depend
+        # on, takes longest. Started together they would only keep it from getting there.
+        server = self.start("api-server")
+        self.start("dag-processor")
+        self.processes.wait_for(self.api.is_up, "Airflow's API server", server.log)
         self.api.log_in()
-
-    def migrate_database(self) -> None:
-        """Create the database, or upgrade an existing one."""
-        command = airflow_command("db", "migrate", python=self.python)
-        self.processes.finish(self.processes.start("db migrate", command, env=self.env))
+        self.start("scheduler")
+        # Have Airflow build the API for tasks now; otherwise the first task would wait for it for some seconds.
+        self.api.call("GET", "/execution/health")
 
 
 def secrets_of(home: Home) -> dict[str, str]:
     """Return a home's secrets, readable by its owner only; create them if there are none."""
     path = home.airflow / "secrets.json"
     if not path.exists():
-        made = {
-            "fernet_key": base64.urlsafe_b64encode(os.urandom(32)).decode(),
-            "api_secret": secrets.token_urlsafe(48),
-            "jwt_secret": secrets.token_urlsafe(64),
-            "password": secrets.token_urlsafe(9),
-            "milvus_password": secrets.token_urlsafe(24),
-        }
+        sizes = {"api_secret": 48, "jwt_secret": 64, "password": 9, "milvus_password": 24}
+        made = {name: secrets.token_urlsafe(size) for name, size in sizes.items()}
+        made["fernet_key"] = secrets.token_urlsafe(32) + "="  # padded base64
         write_secret(path, json.dumps(made))
     kept: dict[str, str] = json.loads(path.read_text())
     return kept
@@ -116,49 +115,40 @@ def airflow_command(*arguments: str, python: str = sys.executable) -> list[str]:
     return [python, "-I", "-m", "airflow", *arguments]
 
 
-def write_settings(home: Home, secret: dict[str, str], *, dags: Path, port: int, name: str) -> None:
-    """Write ``airflow.cfg`` and the login."""
-    url = f"http://127.0.0.1:{port}"
+def settings(home: Home, secret: dict[str, str], dags: Path, port: int, name: str) -> dict[str, str]:
+    """Write the login, and return Airflow's settings as environment variables."""
     passwords = home.airflow / "passwords.json"
-    settings = {
-        "core": {
-            "dags_folder": str(dags),
-            "load_examples": "False",
-            "executor": "LocalExecutor",
-            # A worker stays busy for a moment after its task; the next task should not wait for it.
-            "parallelism": "6",
-            "auth_manager": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
-            "simple_auth_manager_users": f"{USER}:admin",
-            "simple_auth_manager_passwords_file": str(passwords),
-            "fernet_key": secret["fernet_key"],
-            "execution_api_server_url": f"{url}/execution/",
-            # Airflow's default asks the name service, which may be slow or missing.
-            "hostname_callable": "socket.gethostname",
-            "test_connection": "Enabled",
-        },
-        "database": {"sql_alchemy_conn": f"sqlite:///{home.airflow / 'airflow.db'}"},
-        "logging": {"base_log_folder": str(home.airflow / "logs")},
-        "api": {
-            "host": "127.0.0.1",
-            "port": str(port),
-            "base_url": url,
-            "workers": "1",
-            "secret_key": secret["api_secret"],
-            "instance_name": name,
-        },
-        "api_auth": {"jwt_secret": secret["jwt_secret"]},
-        # Waiting tasks defer, and free their workers.
-        "operators": {"default_deferrable": "True"},
-        # Only one run at a time: poll often, so that tasks start promptly.
-        "scheduler": {"scheduler_idle_sleep_time": "0.2"},
-        "workers": {"min_heartbeat_interval": "1"},
-        "dag_processor": {"refresh_interval": "30", "parsing_processes": "1"},
-        "usage_data_collection": {"enabled": "False"},
-    }
-    parser = configparser.RawConfigParser()
-    # A % in a path would start an interpolation.
-    parser.read_dict({part: {k: v.replace("%", "%%") for k, v in values.items()} for part, values in settings.items()})
-    text = io.StringIO()
-    parser.write(text)
-    write_secret(home.airflow / "airflow.cfg", text.getvalue())
     write_secret(passwords, json.dumps({USER: secret["password"]}))
+    url = f"http://127.0.0.1:{port}"
+    return {
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        # A worker stays busy for a moment after its task; the next task should not wait for it.
+        "AIRFLOW__CORE__PARALLELISM": "6",
+        "AIRFLOW__CORE__AUTH_MANAGER": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+        "AIRFLOW__CORE__FERNET_KEY": secret["fernet_key"],
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        # Airflow's default asks the name service, which may be slow or missing.
+        "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.airflow / 'airflow.db'}",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home.airflow / "logs"),
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API__SECRET_KEY": secret["api_secret"],
+        "AIRFLOW__API__INSTANCE_NAME": name,
+        "AIRFLOW__API_AUTH__JWT_SECRET": secret["jwt_secret"],
+        # Waiting tasks defer, and free their workers.
+        "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "True",
+        # Only one run at a time: poll often, so that tasks start promptly.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }

@@ -12,7 +12,7 @@ LOCK_PATIENCE = 15.0  # seconds; ending the processes of a killed run may take a
 MARKER = "made-by-airflow-vectordb"
 
 
-class HomeError(RuntimeError):
+class HomeError(OSError):
     """The directory cannot be used; the message says why and what to do."""
 
 
@@ -41,12 +41,7 @@ class Home:
             self.lock = os.open(marker, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise HomeError(f"{self.path} cannot be used: {error.strerror}; --home names another directory") from error
-        deadline = time.monotonic() + LOCK_PATIENCE
-        while not _locked(self.lock):
-            if time.monotonic() > deadline:
-                os.close(self.lock)
-                raise HomeError(f"another run is using {self.path}; end it, or name another directory with --home")
-            time.sleep(0.2)
+        self._take_lock()
         for part in self._parts:
             if self._fresh and part.exists():
                 shutil.rmtree(part)
@@ -56,13 +51,18 @@ class Home:
     def __exit__(self, *exc: object) -> None:
         os.close(self.lock)
 
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    def _take_lock(self) -> None:
+        deadline = time.monotonic() + LOCK_PATIENCE
+        while True:
+            try:
+                return fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    os.close(self.lock)
+                    raise HomeError(
+                        f"another run is using {self.path}; end it, or name another directory with --home"
+                    ) from None
+            time.sleep(0.2)
 
 
 def write_secret(path: Path, text: str) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from airflow_vectordb.demo.console import Console
+from airflow_vectordb.demo.console import step
 from airflow_vectordb.demo.home import Home
 from airflow_vectordb.local.supervisor import start_supervised, stop_supervised
 
@@ -22,8 +20,6 @@ from airflow_vectordb.local.supervisor import start_supervised, stop_supervised
 GRACE = 3.5
 #: Seconds for a component to start, on a slow or busy machine.
 PATIENCE = 180.0
-#: Seconds within which a second signal is not a second request: a closing terminal sends SIGHUP via the shell, too.
-SAME_SIGNAL = 1.0
 
 
 class Stopped(BaseException):
@@ -32,18 +28,18 @@ class Stopped(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
-
-    @property
-    def exit_status(self) -> int:
-        """The exit status for a program ended by a signal: 130 for Ctrl-C."""
-        return 128 + self.number
+        #: As shells report it: 130 for Ctrl-C.
+        self.exit_status = 128 + number
 
 
-class ChildEndedError(RuntimeError):
+class ChildEndedError(ChildProcessError):
     """A process that should keep running has ended, or one that should succeed has failed."""
 
-    def __init__(self, child: Child, status: int) -> None:
-        super().__init__(f"{child.name} ended with exit status {status}")
+    def __init__(self, child: Child) -> None:
+        lines = child.log.read_text(errors="replace").splitlines()[-20:] or ["(nothing)"]
+        tail = "\n".join(f"    {line}" for line in lines)
+        status = child.keeper.returncode
+        super().__init__(f"{child.name} ended with exit status {status}. The end of its log, {child.log}:\n{tail}")
         self.child = child
 
 
@@ -61,7 +57,7 @@ class Processes:
     """The processes of one run. Leaving the ``with`` block ends them and all that they started.
 
     Within the block, SIGINT, SIGTERM and SIGHUP are noted; the next :meth:`pause` raises :class:`Stopped`, once. A
-    further one kills what is still running.
+    further SIGINT kills what is still running; a further SIGHUP does not, since a closing terminal may send several.
 
     A terminal that closes sends SIGHUP to the first process of its session and leaves it to that one to pass it on, as
     a shell does and make does not. So the terminal itself is watched too.
@@ -69,14 +65,12 @@ class Processes:
     :param home: where they work; it stays locked as long as one of them may be running.
     """
 
-    def __init__(self, home: Home, console: Console) -> None:
+    def __init__(self, home: Home) -> None:
         self.home = home
         self.children: list[Child] = []
-        self._console = console
         self._before: dict[int, Any] = {}
         self._terminal: int | None = None
         self._signal: int | None = None
-        self._signalled = float("-inf")
         self._raised = False
 
     def __enter__(self) -> Processes:
@@ -85,20 +79,15 @@ class Processes:
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._receive)
         if signal.SIGHUP in self._before:
-            # A copy, since standard output may be redirected when it is closed.
-            self._terminal = next((os.dup(number) for number in (0, 2, 1) if os.isatty(number)), None)
+            self._terminal = next((number for number in (0, 2, 1) if os.isatty(number)), None)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Stopped):
-            self._console.step("stopping: ending all processes (Ctrl-C: immediately)")
+            step("stopping: ending all processes (Ctrl-C: immediately)")
         self.stop()
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if self._terminal is not None:
-            os.close(self._terminal)
         self._check_signal()
 
     def start(
@@ -107,18 +96,16 @@ class Processes:
         command: Sequence[str],
         *,
         env: Mapping[str, str],
-        log: Path | None = None,
         directory: Path | None = None,
         last: bool = False,
     ) -> Child:
-        """Start a process.
+        """Start a process; its output is appended to a log of its name.
 
         :param command: program and arguments; no secrets: every user of the machine can read them.
         :param env: its whole environment.
-        :param log: its output is appended to this file; None: one in the home, by its name.
         :param directory: its working directory; None: one in the home.
         """
-        log = log or self.home.logs / f"{name.replace(' ', '-')}.log"
+        log = self.home.logs / f"{name.replace(' ', '-')}.log"
         with log.open("ab") as output:
             keeper = start_supervised(
                 command,
@@ -153,7 +140,7 @@ class Processes:
         while not ready():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{what} was not ready after {timeout:.0f} s; its log: {log}")
-            self.pause(0.1)
+            self.pause(0.2)
 
     def pause(self, seconds: float) -> None:
         """Sleep a little, and check that all processes are still running.
@@ -162,15 +149,12 @@ class Processes:
         :raises Stopped: a signal came, or the terminal has been closed.
         """
         time.sleep(seconds)
-        if self._terminal is not None and self._signal is None:
-            poll = select.poll()
-            poll.register(self._terminal, 0)  # only events that are always reported: a hang-up
-            if poll.poll(0):
-                self._signal = signal.SIGHUP
+        if self._terminal is not None and not os.isatty(self._terminal) and self._signal is None:
+            self._signal = signal.SIGHUP
         self._check_signal()
         for child in self.children:
-            if (status := child.keeper.poll()) is not None:
-                raise ChildEndedError(child, status)
+            if child.keeper.poll() is not None:
+                raise ChildEndedError(child)
 
     def stop(self) -> None:
         """Stop all processes and their descendants."""
@@ -179,10 +163,9 @@ class Processes:
         self.children.clear()
 
     def _receive(self, number: int, _: object) -> None:
-        before, self._signalled = self._signalled, time.monotonic()
         if self._signal is None:
             self._signal = number
-        elif self._signalled - before > SAME_SIGNAL:
+        elif number == signal.SIGINT:
             for child in self.children:
                 child.keeper.terminate()  # already being stopped, so kill it
 
@@ -190,9 +173,3 @@ class Processes:
         if self._signal is not None and not self._raised:
             self._raised = True
             raise Stopped(self._signal)
-
-
-def tail(path: Path, lines: int = 20) -> str:
-    """Return the last lines of a text file, each indented, for a message."""
-    found = path.read_text(errors="replace").splitlines()[-lines:] if path.exists() else []
-    return "\n".join(f"    {line}" for line in found) or "    (nothing)"

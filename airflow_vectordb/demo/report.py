@@ -32,20 +32,10 @@ class TaskRun:
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> TaskRun:
         """Create one from an item of the API's task instances."""
-        return cls(
-            task_id=str(raw["task_id"]),
-            state=raw.get("state"),
-            start=_time(raw.get("start_date")),
-            end=_time(raw.get("end_date")),
-            duration=raw.get("duration"),
-            attempt=int(raw.get("try_number") or 0),
-        )
+        import pendulum
 
-
-def _time(text: str | None) -> datetime | None:
-    import pendulum
-
-    return None if text is None else cast("datetime", pendulum.parse(text))
+        start, end = (raw[key] and cast("datetime", pendulum.parse(raw[key])) for key in ("start_date", "end_date"))
+        return cls(raw["task_id"], raw["state"], start, end, raw["duration"], raw["try_number"])
 
 
 @dataclass(frozen=True)
@@ -67,7 +57,7 @@ class Outcome:
 
     def in_order(self) -> list[TaskRun]:
         """Return the tasks in the order of their starts; those that never started come last."""
-        return sorted(self.tasks, key=lambda task: (task.start is None, task.start.timestamp() if task.start else 0.0))
+        return sorted(self.tasks, key=lambda task: (task.start is None, task.start or datetime.min))
 
     def checks(self) -> dict[str, bool]:
         """Run all checks."""
@@ -101,26 +91,17 @@ class Outcome:
 
     def text(self) -> str:
         """Return the whole report."""
-        parts = [self._tasks_text(), self._index_text(), self._search_text()]
-        parts.append("\n".join(f"  {'ok    ' if holds else 'FAILED'}  {what}" for what, holds in self.checks().items()))
-        return "\n\n".join(parts)
-
-    def _tasks_text(self) -> str:
         run = self.in_order()
-        first = next((task.start for task in run if task.start), None)
-        rows = [
+        tasks = [
             (
                 task.task_id,
                 task.state or "not run",
-                f"{(task.start - first).total_seconds():.1f} s" if task.start and first else "",
+                f"{(task.start - run[0].start).total_seconds():.1f} s" if task.start and run[0].start else "",
                 f"{task.duration:.1f} s" if task.duration is not None else "",
             )
             for task in run
         ]
-        return table(("Task", "State", "Started after", "Took"), rows, right=(2, 3))
-
-    def _index_text(self) -> str:
-        rows = [
+        indexes = [
             (
                 index.index_name,
                 index.index_type,
@@ -132,26 +113,29 @@ class Outcome:
             )
             for index in self.described
         ]
-        return table(("Index", "Type", "Metric", "Parameters", "State", "Rows indexed", "Pending"), rows, right=(5, 6))
-
-    def _search_text(self) -> str:
-        if self.search is None:
-            return "No search was made."
-        queries, same = self.search["queries"], self.search["same_label"]
-        rows = [
-            ("recall@10 against exact search", f"{self.search['recall_at_10']:.4f}"),
-            ("nearest neighbour bears the right label", f"{same:,} of {queries:,} ({same / queries:.1%})"),
+        parts = [
+            table(("Task", "State", "Started after", "Took"), tasks, right=(2, 3)),
+            table(("Index", "Type", "Metric", "Parameters", "State", "Rows indexed", "Pending"), indexes, right=(5, 6)),
         ]
-        return table((f"Search, {queries:,} queries", "Found"), rows, right=(1,))
+        if self.search:
+            queries, same = self.search["queries"], self.search["same_label"]
+            searches = [
+                ("recall@10 against exact search", f"{self.search['recall_at_10']:.4f}"),
+                ("nearest neighbour bears the right label", f"{same:,} of {queries:,} ({same / queries:.1%})"),
+            ]
+            parts.append(table((f"Search, {queries:,} queries", "Found"), searches, right=(1,)))
+        parts.append("\n".join(f"  {'ok    ' if holds else 'FAILED'}  {what}" for what, holds in self.checks().items()))
+        return "\n\n".join(parts)
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> str:
     """Return text in columns, with a line under the header; the columns numbered in ``right`` are right-aligned."""
-    lines = [list(head), *map(list, rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    lines.insert(1, ["-" * width for width in widths])
-
-    def cell(line: list[str], column: int) -> str:
-        return line[column].rjust(widths[column]) if column in right else line[column].ljust(widths[column])
-
-    return "\n".join("  " + "  ".join(cell(line, column) for column in range(len(head))).rstrip() for line in lines)
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = []
+    for line in (head, ["-" * width for width in widths], *rows):
+        cells = [
+            cell.rjust(width) if number in right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        lines.append(f"  {'  '.join(cells)}".rstrip())
+    return "\n".join(lines)

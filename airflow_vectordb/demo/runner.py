@@ -2,31 +2,57 @@
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
+import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from airflow_vectordb.demo.airflow import USER, LocalAirflow
-from airflow_vectordb.demo.api import AirflowApi, ApiError
-from airflow_vectordb.demo.console import Console
+from airflow_vectordb.demo.airflow import USER, LocalAirflow, clean_environment, free_port
+from airflow_vectordb.demo.console import show, step
 from airflow_vectordb.demo.home import Home, examples_directory
-from airflow_vectordb.demo.processes import Processes
+from airflow_vectordb.demo.processes import Processes, Stopped
 from airflow_vectordb.demo.report import Outcome, TaskRun
-from airflow_vectordb.demo.stack import CONNECTION_ID, bring_up
 from airflow_vectordb.rest import Client, MilvusConfig, collections, indexes
 from airflow_vectordb.rest.errors import MilvusError
 
+CONNECTION_ID = "milvus_default"
+#: The pace of the Milvus server: a cluster's, with about ten seconds for the index of the digits.
+PACE = "real,build=6"
 DAG_ID = "digits_search"
 #: Not the DAG's defaults, so that the index shows whether they were used.
 ASKED: dict[str, Any] = {"collection": "digits", "metric": "COSINE", "M": 24, "efConstruction": 180}
 INDEX = "vector_hnsw"
 #: Seconds that the DAG's run may take.
 RUN_TIMEOUT = 600.0
-ENDED = ("success", "failed")
-RUNNING = ("running", "deferred")
 
 
-def run_demo(path: Path, console: Console) -> int:
+def run(arguments: argparse.Namespace) -> int:
+    """Run the demo or the user interface, and leave no process behind.
+
+    :param arguments: ``ui``, ``home``, and ``port`` of the user interface.
+    :return: exit status: 0, if all that must hold did, or if Ctrl-C ended the user interface; 1, if not; 130 if Ctrl-C
+        ended the demo.
+    """
+    # This process makes local requests only, so ignore proxies.
+    os.environ.update(NO_PROXY="*", no_proxy="*")
+    try:
+        if arguments.ui:
+            return run_ui(arguments.home or Path(".ui"), port=arguments.port)
+        return run_demo(arguments.home or Path(".demo"))
+    except Stopped as stopped:
+        step(f"ended by {signal.Signals(stopped.number).name}; no process is left")
+        # Ctrl-C is the normal end of --ui, but a failure of the demo.
+        return 0 if arguments.ui and stopped.number == signal.SIGINT else stopped.exit_status
+    except (MilvusError, OSError) as error:
+        show(f"\n{error}")
+    return 1
+
+
+def run_demo(path: Path) -> int:
     """Run the demo.
 
     :param path: the directory that it works in; what an earlier run left there is removed.
@@ -34,26 +60,26 @@ def run_demo(path: Path, console: Console) -> int:
     """
     with Home(path, fresh=True) as home:
         try:
-            with Processes(home, console) as processes:
-                airflow, milvus = bring_up(processes, console, name="airflow_vectordb demo")
-                status = _follow(airflow, milvus, console)
-                console.step("ending all processes")
+            with Processes(home) as processes:
+                airflow, milvus = bring_up(processes, name="airflow_vectordb demo")
+                status = _follow(airflow, milvus)
+                step("ending all processes")
         finally:
-            console.step(f"logs and all else of this run: {home.path}")
-    console.step("done" if status == 0 else "failed")
+            step(f"logs and all else of this run: {home.path}")
+    step("done" if status == 0 else "failed")
     return status
 
 
-def run_ui(path: Path, console: Console, *, port: int) -> NoReturn:
+def run_ui(path: Path, *, port: int) -> NoReturn:
     """Show Airflow's pages over a local Milvus server, with the example DAGs and the connection, until a signal comes.
 
     :param path: the directory that it works in, and that keeps DAG runs, connections and collections for the next time.
     :raises Stopped: the signal came; all processes have ended by then.
     """
-    with Home(path, fresh=False) as home, Processes(home, console) as processes:
-        airflow, milvus = bring_up(processes, console, name="airflow_vectordb", port=port, store_connection=True)
-        console.step("ready")
-        console.show(
+    with Home(path, fresh=False) as home, Processes(home) as processes:
+        airflow, milvus = bring_up(processes, name="airflow_vectordb", port=port, store_connection=True)
+        step("ready")
+        show(
             f"\n  Airflow     {airflow.api.base_url}\n"
             f"  log in as   {USER}, password {airflow.secrets['password']}\n"
             f"  connection  {CONNECTION_ID}, to the Milvus server at {milvus.url}\n"
@@ -65,91 +91,137 @@ def run_ui(path: Path, console: Console, *, port: int) -> NoReturn:
             processes.pause(0.5)
 
 
-def _follow(airflow: LocalAirflow, milvus: MilvusConfig, console: Console) -> int:
-    api, home, processes = airflow.api, airflow.home, airflow.processes
-    log = home.logs / "dag-processor.log"
-    processes.wait_for(lambda: api.dag(DAG_ID) or api.import_errors(), f"DAG {DAG_ID}", log)
+def bring_up(
+    processes: Processes, *, name: str, port: int = 0, store_connection: bool = False
+) -> tuple[LocalAirflow, MilvusConfig]:
+    """Start a Milvus server and Airflow's components with the example DAGs, and wait until both answer.
+
+    :param store_connection: keep the connection in Airflow's database, where it is seen on the page of connections;
+        else tasks have it in their environment. The triggerer reads it sooner there: at the first connection from the
+        database it builds an API of its own, for several seconds.
+    :return: Airflow, logged in, and the Milvus server that its connection leads to.
+    """
+    airflow = LocalAirflow(processes, dags=examples_directory(), name=name, port=port)
+    login, password, milvus_port = "root", airflow.secrets["milvus_password"], free_port()
+    milvus = MilvusConfig(f"http://127.0.0.1:{milvus_port}", token=f"{login}:{password}")
+    connection = {"conn_type": "milvus", "host": milvus.url, "login": login, "password": password}
+    step(f"starting a Milvus server (REST over Milvus Lite) at {milvus.url}, as slow as a cluster")
+    serve = ["serve", "--data", str(processes.home.milvus), "--port", str(milvus_port), "--pace", PACE]
+    server = processes.start(
+        "milvus",
+        [sys.executable, "-I", "-m", "airflow_vectordb.cli", *serve],
+        env={**clean_environment(processes.home), "AIRFLOW_VECTORDB_TOKEN": f"{login}:{password}"},
+        last=True,
+    )
+    if not store_connection:
+        airflow.env[f"AIRFLOW_CONN_{CONNECTION_ID.upper()}"] = json.dumps(connection)
+    airflow.start_serving()
+    airflow.start("triggerer")
+    if store_connection:
+        airflow.api.put_connection({"connection_id": CONNECTION_ID, **connection})
+    processes.wait_for(lambda: "Milvus REST API v2" in server.log.read_text(), "the Milvus server", server.log)
+    return airflow, milvus
+
+
+def _follow(airflow: LocalAirflow, milvus: MilvusConfig) -> int:
+    api, processes = airflow.api, airflow.processes
+    log = airflow.home.logs / "dag-processor.log"
+    processes.wait_for(lambda: api.is_known(DAG_ID) or api.import_errors(), f"DAG {DAG_ID}", log)
     if errors := api.import_errors():
         for error in errors:
-            console.show(f"{error['filename']} could not be imported:\n{error['stack_trace']}")
+            show(f"{error['filename']} could not be imported:\n{error['stack_trace']}")
         return 1
-    api.unpause(DAG_ID)
     run_id = api.trigger(DAG_ID, ASKED)
-    console.step(f"triggered DAG {DAG_ID} with {', '.join(f'{name}={value}' for name, value in ASKED.items())}")
+    step(f"triggered DAG {DAG_ID} with {', '.join(f'{name}={value}' for name, value in ASKED.items())}")
     with Client(milvus) as client:
-        state = _watch(api, run_id, client, processes, console)
-        tasks = [TaskRun.read(raw) for raw in api.task_instances(DAG_ID, run_id)]
-        if state != "success":
-            _show_failure(api, run_id, tasks, home, console)
+        progress = Progress(airflow, client, run_id)
+        processes.wait_for(
+            progress.has_ended, f"DAG {DAG_ID}", airflow.home.logs / "scheduler.log", timeout=RUN_TIMEOUT
+        )
+        if progress.run_state != "success":
+            progress.show_failures()
             return 1
         described = client.send(indexes.describe(ASKED["collection"], INDEX))
     outcome = Outcome(
         asked=ASKED,
-        run_state=state,
-        tasks=tasks,
+        run_state=progress.run_state,
+        tasks=progress.tasks,
         reported=api.xcom(DAG_ID, run_id, "create_index"),
         described=described,
         search=api.xcom(DAG_ID, run_id, "search"),
     )
-    console.show(f"\n{outcome.text()}\n")
+    show(f"\n{outcome.text()}\n")
     return 0 if all(outcome.checks().values()) else 1
 
 
-def _watch(api: AirflowApi, run_id: str, client: Client, processes: Processes, console: Console) -> str:
-    """Show the start and end of each task, and the Milvus server's state meanwhile; return the run's final state."""
-    shown: dict[str, tuple[Any, int]] = {}
-    said, next_question = "", 0.0
-    deadline = time.monotonic() + RUN_TIMEOUT
-    while True:
+class Progress:
+    """Shows the start and end of each task, and the Milvus server's state meanwhile."""
+
+    def __init__(self, airflow: LocalAirflow, client: Client, run_id: str) -> None:
+        self.airflow = airflow
+        self.client = client
+        self.run_id = run_id
+        self.run_state = ""
+        self.tasks: list[TaskRun] = []
+        self._shown: set[tuple[str, str, int]] = set()
+        self._said = ""
+        self._next_question = 0.0
+
+    def has_ended(self) -> bool:
+        """Poll Airflow and the server, show what is new, and return whether the run has ended."""
         # In this order, so that the list of tasks is complete when the run has ended.
-        state = str(api.run(DAG_ID, run_id)["state"])
-        for task in (TaskRun.read(raw) for raw in api.task_instances(DAG_ID, run_id)):
-            if task.state in (None, "scheduled", "queued") or shown.get(task.task_id) == (task.state, task.attempt):
-                continue
-            shown[task.task_id] = (task.state, task.attempt)
-            attempt = f", attempt {task.attempt}" if task.attempt > 1 else ""
-            took = f" after {task.duration:.1f} s" if task.end and task.duration is not None else ""
-            where = " (the triggerer waits; the worker is free for others)" if task.state == "deferred" else ""
-            console.step(f"  {task.task_id}: {task.state}{took}{attempt}{where}")
-        if time.monotonic() >= next_question:
-            next_question = time.monotonic() + 1
-            running = {task_id for task_id, (found, _) in shown.items() if found in RUNNING}
-            before, said = said, _server_state(client, running)
-            if said not in ("", before):
-                console.step(f"      the server says: {said}")
-        if state in ENDED:
-            console.step(f"DAG {DAG_ID}: {state}")
-            return state
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"DAG {DAG_ID} is still {state} after {RUN_TIMEOUT:.0f} s")
-        processes.pause(0.2)
+        self.run_state = self.airflow.api.run_state(DAG_ID, self.run_id)
+        self.tasks = [TaskRun.read(raw) for raw in self.airflow.api.task_instances(DAG_ID, self.run_id)]
+        for task in self.tasks:
+            if task.state not in (None, "scheduled", "queued"):
+                self._show(task)
+        if time.monotonic() >= self._next_question:
+            self._next_question = time.monotonic() + 1
+            said = self._server_state()
+            if said not in ("", self._said):
+                self._said = said
+                step(f"      the server says: {said}")
+        ended = self.run_state in ("success", "failed")
+        if ended:
+            step(f"DAG {DAG_ID}: {self.run_state}")
+        return ended
 
+    def _show(self, task: TaskRun) -> None:
+        seen = (task.task_id, str(task.state), task.attempt)
+        if seen in self._shown:
+            return
+        self._shown.add(seen)
+        attempt = f", attempt {task.attempt}" if task.attempt > 1 else ""
+        took = f" after {task.duration:.1f} s" if task.end and task.duration is not None else ""
+        where = " (the triggerer waits; the worker is free for others)" if task.state == "deferred" else ""
+        step(f"  {task.task_id}: {task.state}{took}{attempt}{where}")
 
-def _server_state(client: Client, running: set[str]) -> str:
-    """Return the state, on the Milvus server, of what the running tasks wait for; empty: none yet."""
-    try:
-        if "create_index" in running:
-            (index,) = client.send(indexes.describe(ASKED["collection"], INDEX))
-            rows = f"{index.indexed_rows:,} of {index.total_rows:,} rows indexed, {index.pending_rows:,} pending"
-            return f"{INDEX} is {index.state}, {rows}"
-        if "load_collection" in running:
-            load = client.send(collections.load_state(ASKED["collection"]))
-            return f"{ASKED['collection']} is {load.state}" + (f", {load.progress}%" if load.progress else "")
-    except MilvusError:
-        # For example, the index does not exist yet; the tasks themselves handle that.
-        pass
-    return ""
-
-
-def _show_failure(api: AirflowApi, run_id: str, tasks: list[TaskRun], home: Home, console: Console) -> None:
-    for task in tasks:
-        if task.state not in ("failed", "up_for_retry"):
-            continue
-        where = home.airflow / "logs" / f"dag_id={DAG_ID}" / f"run_id={run_id}" / f"task_id={task.task_id}"
-        console.show(f"\nTask {task.task_id} {task.state} in attempt {task.attempt}. The end of its log:")
+    def _server_state(self) -> str:
+        """Return the state, on the Milvus server, of what the running tasks wait for; empty: none yet."""
+        running = {task.task_id for task in self.tasks if task.state in ("running", "deferred")}
         try:
-            lines = api.log(DAG_ID, run_id, task.task_id, task.attempt)[-25:]
-        except (ApiError, OSError) as error:
-            lines = [f"(Airflow cannot show it: {error})"]
-        console.show("\n".join(f"    {line}" for line in lines))
-        console.show(f"All of it: {where}")
+            if "create_index" in running:
+                (index,) = self.client.send(indexes.describe(ASKED["collection"], INDEX))
+                rows = f"{index.indexed_rows:,} of {index.total_rows:,} rows indexed, {index.pending_rows:,} pending"
+                return f"{INDEX} is {index.state}, {rows}"
+            if "load_collection" in running:
+                load = self.client.send(collections.load_state(ASKED["collection"]))
+                return f"{ASKED['collection']} is {load.state}" + (f", {load.progress}%" if load.progress else "")
+        except MilvusError:
+            # For example, the index does not exist yet; the tasks themselves handle that.
+            pass
+        return ""
+
+    def show_failures(self) -> None:
+        """Show the logs of the tasks that failed."""
+        for task in self.tasks:
+            if task.state not in ("failed", "up_for_retry"):
+                continue
+            show(f"\nTask {task.task_id} {task.state} in attempt {task.attempt}. The end of its log:")
+            try:
+                lines = self.airflow.api.log(DAG_ID, self.run_id, task.task_id, task.attempt)
+                show("\n".join(f"    {line['event']}" for line in lines[-25:]))
+            except OSError as error:
+                show(f"    (Airflow cannot show it: {error})")
+            place = f"dag_id={DAG_ID}/run_id={self.run_id}/task_id={task.task_id}"
+            show(f"All of it: {self.airflow.home.airflow / 'logs' / place}")

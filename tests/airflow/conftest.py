@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home
 from airflow_vectordb.demo.processes import Processes, Stopped
 from airflow_vectordb.local import LocalMilvus
@@ -61,7 +60,7 @@ def airflow(builds: Builds, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "password": password,
         "extra": f'{{"retries": {RETRIES}}}',
     }
-    with Home(path, fresh=True) as home, Processes(home, Console()) as processes:
+    with Home(path, fresh=True) as home, Processes(home) as processes:
         running = RunningAirflow(processes)
         running.bring_up(connection, {"narrow": 1, "sensing": 1})
         yield running

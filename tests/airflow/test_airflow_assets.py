@@ -14,7 +14,7 @@ from tests.support.running_airflow import Run, RunningAirflow, seconds
 @pytest.fixture(scope="module")
 def run(airflow: RunningAirflow) -> Run:
     for dag_id in ("consuming", "consuming_alias", "never"):
-        airflow.until(lambda known=dag_id: airflow.api.dag(known), f"DAG {dag_id} is known")  # type: ignore[misc]
+        airflow.until(lambda known=dag_id: airflow.api.is_known(known), f"DAG {dag_id} is known")  # type: ignore[misc]
         airflow.api.unpause(dag_id)
     return airflow.trigger("producing")
 

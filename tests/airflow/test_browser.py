@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_vectordb.demo.airflow import free_port
-from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home
 from airflow_vectordb.demo.processes import Processes
 from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
@@ -116,7 +115,7 @@ def edition(
         client.send(collections.create("docs", schema=SCHEMA))
         client.send(entities.upsert("docs", [{"id": i, "vector": [i % 13 + 0.5] * 8} for i in range(ROWS)]))
     directory = tmp_path_factory.mktemp(f"airflow-{name}")
-    with Home(directory / "home", fresh=True) as home, Processes(home, Console()) as processes:
+    with Home(directory / "home", fresh=True) as home, Processes(home) as processes:
         airflow = RunningAirflow(processes, python, DAGS, name="Airflow")
         airflow.start_serving()
         pages = Pages(chromium, airflow.api.base_url, directory / "traffic.har")
@@ -153,7 +152,7 @@ def filled(edition: Edition) -> Filled:
 def run(edition: Edition, filled: Filled) -> Run:
     """A run with that connection, triggered on the DAG's page, which has ended."""
     airflow = edition.airflow
-    airflow.until(lambda: airflow.api.dag(DAG) or airflow.api.import_errors(), f"DAG {DAG} is known")
+    airflow.until(lambda: airflow.api.is_known(DAG) or airflow.api.import_errors(), f"DAG {DAG} is known")
     assert airflow.api.import_errors() == []
     edition.pages.trigger(DAG)
     found: list[dict[str, Any]] = []

@@ -15,7 +15,6 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home
 from airflow_vectordb.demo.processes import Processes
 from airflow_vectordb.local import LocalMilvus
@@ -115,7 +114,7 @@ def celery(watched: Watched, builds: Builds, tmp_path_factory: pytest.TempPathFa
     path = tmp_path_factory.mktemp("celery") / "home"
     # Not below pytest's directory, which only its owner may enter.
     with tempfile.TemporaryDirectory(prefix="airflow-vectordb-") as data:
-        with Home(path, fresh=True) as home, Processes(home, Console()) as processes:
+        with Home(path, fresh=True) as home, Processes(home) as processes:
             airflow = CeleryAirflow(processes, Path(data), Path(__file__).with_name("dags_celery"))
             airflow.bring_up({**connection, "connection_id": "milvus_default", "port": builds.server.port}, {})
             # What is held back may take longer than the 30 s after which the client would ask again.
@@ -178,7 +177,7 @@ def loaded(celery: CeleryAirflow, watched: Watched, builds: Builds, client: Clie
         watched.release()
 
     builds["loading_wait"].finish()
-    celery.until(lambda: celery.api.run("loading", run.run_id)["state"] in ("success", "failed"), "the run ends", LONG)
+    celery.until(lambda: celery.api.run_state("loading", run.run_id) in ("success", "failed"), "the run ends", LONG)
     return Loaded(run, lost, (before, after))
 
 
@@ -246,7 +245,7 @@ def replaced(celery: CeleryAirflow, loaded: Loaded, watched: Watched, client: Cl
         celery.kill(worker)
         celery.start(worker)
     watched.release()
-    celery.until(lambda: celery.api.run("replacing", run.run_id)["state"] in ("success", "failed"), "it ends", LONG)
+    celery.until(lambda: celery.api.run_state("replacing", run.run_id) in ("success", "failed"), "it ends", LONG)
     return run
 
 

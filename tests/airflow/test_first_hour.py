@@ -20,7 +20,6 @@ import pytest
 
 from airflow_vectordb.demo.airflow import free_port
 from airflow_vectordb.demo.api import AirflowApi
-from airflow_vectordb.demo.console import Console
 from airflow_vectordb.demo.home import Home
 from airflow_vectordb.demo.processes import Processes
 from tests.support.docs_pages import ROOT, Block, blocks_of
@@ -61,7 +60,7 @@ class Newcomer:
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
         }
-        self.api = AirflowApi(f"http://127.0.0.1:{self.airflow_port}", "admin", "", timeout=60.0)
+        self.api = AirflowApi(f"http://127.0.0.1:{self.airflow_port}", "admin", "")
 
     @property
     def seen(self) -> str:
@@ -84,11 +83,10 @@ class Newcomer:
         """Paste a block of shell commands."""
         code = block.code.replace("19530", str(self.milvus_port))
         if block.code.startswith(STAYING):
-            log = self.home / f"{len(self.logs)}.log"
             if "airflow-vectordb serve" in code:
                 code += f" --port {self.milvus_port}"
             command = ["bash", "-ec", code.replace("\n --port", " --port")]
-            self.processes.start(str(block), command, env=self.env, log=log, directory=ROOT)
+            log = self.processes.start(f"block-{len(self.logs)}", command, env=self.env, directory=ROOT).log
             self.logs.append(log)
             if "standalone" in code:
                 self.processes.wait_for(self.api.is_up, "airflow standalone", log)
@@ -121,7 +119,7 @@ class Newcomer:
         generated = self.home / "airflow" / "simple_auth_manager_passwords.json.generated"
         (password,) = json.loads(generated.read_text()).values()
         assert password in self.seen
-        api = AirflowApi(self.api.base_url, "admin", password, timeout=60.0)
+        api = AirflowApi(self.api.base_url, "admin", password)
         api.log_in()
         return api
 
@@ -149,7 +147,7 @@ def arriving(path: Path) -> Iterator[Newcomer]:
     (path / "home").mkdir()
     with (
         Home(path / "run", fresh=True) as home,
-        Processes(home, Console()) as processes,
+        Processes(home) as processes,
     ):
         yield Newcomer(processes, path / "home")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import json
 import socket
 import stat
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from airflow_vectordb.demo import home as home_module
-from airflow_vectordb.demo.airflow import airflow_command, clean_environment, free_port, secrets_of, write_settings
+from airflow_vectordb.demo.airflow import airflow_command, clean_environment, free_port, secrets_of, settings
 from airflow_vectordb.demo.home import Home, HomeError, examples_directory
 
 
@@ -94,15 +93,15 @@ class TestSettings:
         # With what a path may have that a configuration file, a URL or a shell would take for its own.
         with Home(tmp_path / "50% of #my stuff", fresh=True) as home:
             secret = secrets_of(home)
-            write_settings(home, secret, dags=Path("/some/da%gs"), port=1234, name="a name")
+            env = clean_environment(home) | settings(home, secret, Path("/some/da%gs"), 1234, "a name")
             asked = """if True:
                 from airflow.configuration import conf
-                for key in ("core dags_folder", "database sql_alchemy_conn", "core fernet_key"):
+                for key in ("core dags_folder", "database sql_alchemy_conn", "core fernet_key", "api host"):
                     print(conf.get(*key.split()))
             """
             done = subprocess.run(
                 [sys.executable, "-I", "-c", asked],
-                env=clean_environment(home),
+                env=env,
                 cwd=home.user,
                 capture_output=True,
                 text=True,
@@ -112,18 +111,15 @@ class TestSettings:
                 "/some/da%gs",
                 f"sqlite:///{home.airflow}/airflow.db",
                 secret["fernet_key"],
+                "127.0.0.1",
             ]
-            parser = configparser.ConfigParser()
-            parser.read(home.airflow / "airflow.cfg")
-            assert parser["api"]["host"] == "127.0.0.1"
-            assert parser["core"]["execution_api_server_url"] == "http://127.0.0.1:1234/execution/"
 
     def test_secrets_are_kept_and_nobody_elses(self, tmp_path: Path) -> None:
         with Home(tmp_path / "run", fresh=False) as home:
             first = secrets_of(home)
-            write_settings(home, first, dags=tmp_path, port=1234, name="a name")
+            settings(home, first, tmp_path, 1234, "a name")
             assert secrets_of(home) == first
-            for name in ("secrets.json", "airflow.cfg", "passwords.json"):
+            for name in ("secrets.json", "passwords.json"):
                 assert stat.S_IMODE((home.airflow / name).stat().st_mode) == 0o600
             assert json.loads((home.airflow / "passwords.json").read_text()) == {"admin": first["password"]}
         with Home(tmp_path / "run", fresh=True) as home:

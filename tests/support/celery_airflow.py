@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import requests
 
 from airflow_vectordb.demo.airflow import airflow_command, free_port
-from airflow_vectordb.demo.api import ApiError
 from airflow_vectordb.demo.processes import Child, ChildEndedError, Processes
 from airflow_vectordb.local.supervisor import stop_supervised
 from tests.support.running_airflow import PATIENCE, RunningAirflow, now
@@ -99,12 +99,9 @@ class CeleryAirflow(RunningAirflow):
 
     def start_serving(self) -> None:
         """Start what pages and runs need, which is all but the triggerers."""
-        self.migrate_database()
-        for component in ("api-server", "dag-processor", *WORKERS):
-            self.start(component)
-        self.wait_until_up()
-        self.start("scheduler")
-        self.api.warm_up()
+        super().start_serving()
+        for worker in WORKERS:
+            self.start(worker)
         self.until(lambda: all(self.is_ready(worker) for worker in WORKERS), "the workers are ready")
 
     def start(self, component: str) -> Child:
@@ -180,8 +177,8 @@ class CeleryAirflow(RunningAirflow):
         def answered() -> object:
             try:
                 return holds()
-            except ApiError as error:
-                if error.status < 500:
+            except requests.HTTPError as error:
+                if error.response.status_code < 500:
                     raise
             except OSError:
                 pass

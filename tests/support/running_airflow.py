@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import psutil
 import pytest
@@ -88,15 +87,6 @@ class RunningAirflow(LocalAirflow):
         for name, slots in pools.items():
             self.api.call("POST", "/api/v2/pools", {"name": name, "slots": slots})
 
-    def start_serving(self) -> None:
-        """Start what pages and runs need, which is all but the triggerer."""
-        self.migrate_database()
-        self.start("api-server")
-        self.start("dag-processor")
-        self.wait_until_up()
-        self.start("scheduler")
-        self.api.warm_up()
-
     def start(self, component: str) -> Child:
         """Start one of Airflow's components."""
         self.children[component] = super().start(component)
@@ -125,9 +115,8 @@ class RunningAirflow(LocalAirflow):
 
     def trigger(self, dag_id: str) -> Run:
         """Run a DAG, by the public API."""
-        self.until(lambda: self.api.dag(dag_id) or self.api.import_errors(), f"DAG {dag_id} is known")
+        self.until(lambda: self.api.is_known(dag_id) or self.api.import_errors(), f"DAG {dag_id} is known")
         assert self.api.import_errors() == []
-        self.api.unpause(dag_id)
         return Run(self, dag_id, self.api.trigger(dag_id, {}))
 
     def pool(self, name: str) -> dict[str, Any]:
@@ -179,8 +168,7 @@ class Run:
 
     def log(self, task_id: str, attempt: int = 1) -> str:
         """What an attempt logged, errors and the triggerer's part too, by the public API. With all that beside it."""
-        path = f"/api/v2/dags/{self.dag_id}/dagRuns/{quote(self.run_id)}/taskInstances/{task_id}/logs/{attempt}"
-        lines = self.airflow.api.call("GET", path)["content"]
+        lines = self.airflow.api.log(self.dag_id, self.run_id, task_id, attempt)
         return "\n".join(f"{line['event']}  {json.dumps(line)}" for line in lines)
 
     def xcom(self, task_id: str) -> Any:
