@@ -9,6 +9,10 @@ from airflow_vectordb.hooks import connection_fields as fields
 INTEGRATION = "Milvus"
 
 
+def _modules(*names: str) -> list[dict[str, Any]]:
+    return [{"integration-name": INTEGRATION, "python-modules": [f"airflow_vectordb.{name}" for name in names]}]
+
+
 def get_provider_info() -> dict[str, Any]:
     """
     Describe the provider: connection type and form, hook, operators, sensors, trigger, extra link, assets.
@@ -20,27 +24,14 @@ def get_provider_info() -> dict[str, Any]:
         "name": fields.HOOK_NAME,
         "description": "Create vector indexes in Milvus and Zilliz Cloud, and wait until they are built.",
         "integrations": [
-            {
-                "integration-name": INTEGRATION,
-                "external-doc-url": "https://milvus.io/docs",
-                "tags": ["service"],
-            }
+            {"integration-name": INTEGRATION, "external-doc-url": "https://milvus.io/docs", "tags": ["service"]}
         ],
-        "hooks": [{"integration-name": INTEGRATION, "python-modules": ["airflow_vectordb.hooks.milvus"]}],
-        "operators": [
-            {
-                "integration-name": INTEGRATION,
-                "python-modules": [
-                    "airflow_vectordb.operators.alias",
-                    "airflow_vectordb.operators.collection",
-                    "airflow_vectordb.operators.import_job",
-                    "airflow_vectordb.operators.index",
-                    "airflow_vectordb.operators.ingest",
-                ],
-            }
-        ],
-        "sensors": [{"integration-name": INTEGRATION, "python-modules": ["airflow_vectordb.sensors.milvus"]}],
-        "triggers": [{"integration-name": INTEGRATION, "python-modules": ["airflow_vectordb.triggers.milvus"]}],
+        "hooks": _modules("hooks.milvus"),
+        "operators": _modules(
+            "operators.alias", "operators.collection", "operators.import_job", "operators.index", "operators.ingest"
+        ),
+        "sensors": _modules("sensors.milvus"),
+        "triggers": _modules("triggers.milvus"),
         "extra-links": ["airflow_vectordb.links.MilvusConsoleLink"],
         "asset-uris": [
             {
@@ -61,11 +52,7 @@ def get_provider_info() -> dict[str, Any]:
                     "placeholders": fields.PLACEHOLDERS,
                 },
                 "conn-fields": {
-                    field.name: {
-                        "label": field.label,
-                        "schema": field.schema,
-                        "description": field.meaning,
-                    }
+                    field.name: {"label": field.label, "schema": field.schema, "description": field.meaning}
                     for field in fields.EXTRA_FIELDS
                 },
             }

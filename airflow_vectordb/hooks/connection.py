@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Union
 from urllib.parse import quote, urlsplit
@@ -17,7 +17,7 @@ from airflow_vectordb.hooks.connection_fields import (
     EXTRA_FIELDS,
     HOOK_NAME,
 )
-from airflow_vectordb.rest import DEFAULT_DATABASE, DEFAULT_PORT, DEFAULT_RETRIES, DEFAULT_TIMEOUT
+from airflow_vectordb.rest import DEFAULT_DATABASE, DEFAULT_PORT
 from airflow_vectordb.rest.driver import Sleep
 from airflow_vectordb.rest.spelling import suggest
 from airflow_vectordb.rest.wording import duration
@@ -72,15 +72,13 @@ def read_patiently(pauses: Sequence[float]) -> Generator[Sleep | None, Any, Conn
 
     :raises AirflowNotFoundException: if the last attempt does not find it either
     """
-    reported = ""
+    line = ""
     for pause in pauses:
         try:
             return fields_of((yield None))
         except AirflowNotFoundException as error:
-            text = f"{error}. Airflow also reports this while its database is down"
-        line = "still no connection" if text == reported else text
+            line = "still no connection" if line else f"{error}. Airflow also reports this while its database is down"
         yield Sleep(pause, logging.WARNING, f"{line}; trying again in {duration(pause)}")
-        reported = text
     try:
         return fields_of((yield None))
     except AirflowNotFoundException as error:
@@ -113,32 +111,35 @@ def console_link(connection: AnyConnection, database: str | None, collection: st
     :param connection: its extra ``console_url`` is a template; hosts of Zilliz Cloud need none
     :return: the URL, without user and password, since everyone who sees the task sees it; empty: there is none
     """
-    url = _console_url(connection)
-    if not url:
-        host = (connection.host or "").strip()
-        name = _host_of(host if "://" in host else f"//{host}")
-        return next((console for suffix, console in CLOUD_CONSOLES.items() if name.endswith(suffix)), "")
+    url = str(_extra(connection, []).get("console_url") or "")
+    host = (connection.host or "").strip()
+    try:
+        if not url:
+            name = urlsplit(host if "://" in host else f"//{host}").hostname or ""
+            return next((console for suffix, console in CLOUD_CONSOLES.items() if name.endswith(suffix)), "")
+        parts = urlsplit(url)
+        link = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    except ValueError:  # unusable URL
+        return ""
+    # A later @ may end a password that contains / or another sign that ends hosts.
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in link or "\\" in url:
+        return ""
     names = {"{database}": database or connection.schema or DEFAULT_DATABASE, "{collection}": collection or ""}
     for placeholder, value in names.items():
-        url = url.replace(placeholder, quote(str(value), safe=""))
-    return url if url.lower().startswith(("http://", "https://")) and _host_of(url) else ""
+        link = link.replace(placeholder, quote(str(value), safe=""))
+    return link
 
 
 def ca_bundle_of(connection: AnyConnection) -> str | None:
     """Return the path of the CA bundle in the extra ``verify``; None if there is none."""
-    verify = _verify(_extra(connection, []).get("verify"))
+    verify = _extra_values(connection, []).get("verify")
     return verify if isinstance(verify, str) else None
 
 
 def _config(connection: AnyConnection, database: str | None, problems: list[str]) -> MilvusConfig | None:
-    extra = {key: value for key, value in _extra(connection, problems).items() if value not in (None, "")}
-    secure = _flag(extra.get("secure", False), "secure", problems)
-    timeout = _number(extra.get("timeout", DEFAULT_TIMEOUT), "timeout", problems)
-    retries = _number(extra.get("retries", DEFAULT_RETRIES), "retries", problems)
-    if not retries.is_integer():
-        problems.append(f"extra `retries` must be a whole number, not {retries:g}")
-        retries = 1.0
-    url = _url(connection, secure, problems)
+    values = _extra_values(connection, problems)
+    url = _url(connection, values.pop("secure", False), problems)
+    values.pop("console_url", None)
     login, password = connection.login or "", connection.password or ""
     if login and not password:
         problems.append("a login without a password (an API key goes into the password, with the login left empty)")
@@ -147,9 +148,7 @@ def _config(connection: AnyConnection, database: str | None, problems: list[str]
             url=url or "http://localhost",
             token=f"{login}:{password}" if login else password or None,
             database=database or connection.schema or None,
-            verify=_verify(extra.get("verify")),
-            timeout=timeout,
-            retries=int(retries),
+            **values,
         )
     except rest.errors.InvalidParametersError as error:
         problems += error.problems
@@ -170,21 +169,38 @@ def _extra(connection: AnyConnection, problems: list[str]) -> Mapping[str, Any]:
     return extra
 
 
-def _console_url(connection: AnyConnection) -> str | None:
-    """Return the extra ``console_url`` without user and password; None: they cannot be separated."""
-    url = str(_extra(connection, []).get("console_url") or "")
-    scheme, mark, target = url.partition("://")
-    end = min((target.find(sign) for sign in "/?#\\" if sign in target), default=len(target))
-    bare = f"{scheme}{mark}{target[:end].rpartition('@')[2]}{target[end:]}"
-    # A later @ may end a password that contains one of those characters.
-    return None if "@" in bare else bare or None
+def _extra_values(connection: AnyConnection, problems: list[str]) -> dict[str, Any]:
+    """Return the known extras that are set, each in its type."""
+    extra = _extra(connection, problems)
+    values = {}
+    for name, _, schema, _ in EXTRA_FIELDS:
+        value = extra.get(name)
+        if value is None or value == "":
+            continue
+        read, words = _READERS[schema["type"][0]]
+        try:
+            values[name] = read(str(value))
+        except (KeyError, ValueError):
+            problems.append(f"extra `{name}` must be {words}, not {repr(value)[:100]}")
+    return values
 
 
-def _host_of(url: str) -> str:
-    try:
-        return (urlsplit(url).hostname or "").lower()
-    except ValueError:  # unusable URL
-        return ""
+def _whole_number(text: str) -> int:
+    number = float(text)
+    if not number.is_integer():
+        raise ValueError
+    return int(number)
+
+
+_FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+#: By the type in a field's schema: how a text is read (a connection defined as a URI has only texts), and what it must
+#: be.
+_READERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "boolean": (lambda text: _FLAGS[text.lower()], "true or false"),
+    "number": (float, "a number"),
+    "integer": (_whole_number, "a whole number"),
+    "string": (lambda text: _FLAGS.get(text.lower(), text), "a text"),
+}
 
 
 def _oddities(connection: AnyConnection) -> Iterator[str]:
@@ -201,74 +217,34 @@ def _oddities(connection: AnyConnection) -> Iterator[str]:
     yield from (f"extra {key!r} has no meaning here{suggest(key, known)}" for key in extra if key not in known)
 
 
-def _url(connection: AnyConnection, secure: bool, problems: list[str]) -> str | None:
+def _url(connection: AnyConnection, secure: bool, problems: list[str]) -> str:
     host, port = (connection.host or "").strip(), connection.port
-    if port and not _is_port(port):
+    if port and not (str(port).isdecimal() and int(port) <= 65535):
         problems.append(f"the port must be a number from 1 to 65535, not {port!r}")
         port = None
     if not host:
         problems.append("the host is empty: set it to a host name or a URL")
-        return None
-    if "@" in host:
+    if not host or "@" in host:
         return host  # MilvusConfig says what is wrong with it
+    default_port = None
     if "://" not in host and str(connection.conn_type).lower() == "https":
         host = f"https://{host}"  # a URI of that scheme: its token must not be sent unencrypted
     if "://" not in host:
         if "/" in host:
             problems.append(f"{host!r} is neither a host name nor a URL: write http:// or https:// before it")
-            return None
+            return ""
         if host.count(":") > 1 and not host.startswith("["):
             host = f"[{host}]"  # an IPv6 address
-        _, colon, given = host.rpartition("]")[2].partition(":")
-        if colon and not _is_port(given):
-            problems.append(f"{given!r} is not a port")
-            return None
-        if not colon:
-            port = port or DEFAULT_PORT
         host = f"{'https' if secure else 'http'}://{host}"
+        default_port = DEFAULT_PORT
     try:
-        own = urlsplit(host).port
+        parts = urlsplit(host)
+        own = parts.port
     except ValueError:
         return host  # MilvusConfig says what is wrong with it
-    if own is None and port:
-        scheme, target = host.split("://", 1)
-        authority, slash, path = target.partition("/")
-        return f"{scheme}://{authority}:{port}{slash}{path}"
-    if port and own != int(port):
+    if own is None and (port or default_port):
+        return parts._replace(netloc=f"{parts.netloc}:{port or default_port}").geturl()
+    if port and own not in (None, int(port)):
         problems.append(f"the host names the port {own}, and the port is {port}: leave one of them out")
-        return None
+        return ""
     return host
-
-
-def _is_port(value: Any) -> bool:
-    text = str(value)
-    return text.isascii() and text.isdigit() and 1 <= int(text) <= 65535
-
-
-def _flag(value: Any, name: str, problems: list[str]) -> bool:
-    flag = _as_flag(value)
-    if flag is None:
-        problems.append(f"extra `{name}` must be true or false, not {value!r}")
-    return flag or False
-
-
-def _verify(value: Any) -> bool | str:
-    if value is None or value == "":
-        return True
-    flag = _as_flag(value)
-    return str(value) if flag is None else flag
-
-
-def _as_flag(value: Any) -> bool | None:
-    # A connection defined as a URI has only strings.
-    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(str(value).lower())
-
-
-def _number(value: Any, name: str, problems: list[str]) -> float:
-    try:
-        if isinstance(value, bool):
-            raise ValueError
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        problems.append(f"extra `{name}` must be a number, not {str(value)[:100]!r}")
-        return 1.0  # a valid placeholder

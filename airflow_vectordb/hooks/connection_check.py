@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from airflow_vectordb import health, rest
 from airflow_vectordb._compat import AirflowNotFoundException
-from airflow_vectordb.hooks.connection import AnyConnection, config_from_connection
+from airflow_vectordb.hooks.connection import config_from_connection
 from airflow_vectordb.hooks.connection_test import check_connection
 from airflow_vectordb.rest import DEFAULT_DATABASE, errors
 from airflow_vectordb.rest.http.call import Call, parse_none
@@ -43,40 +43,27 @@ def check(conn_id: str, database: str | None = None, collection: str | None = No
     :param database: instead of the connection's; None: that one
     :param collection: the collection to try privileges on; None: any
     """
-    try:
-        connection = _read(conn_id)
-    except AirflowNotFoundException as error:
-        yield Finding("connection", "failed", sanitize_text(str(error), 500))
-        yield _triggerer()
-        return
-    works, text = check_connection(connection, database)
-    yield Finding("connection", "ok" if works else "failed", text)
-    if works:
-        config = config_from_connection(connection, database, warn=False)
-        with rest.Client(config) as client:
-            yield _guarded("version", lambda: _version(client))
-            yield _guarded("database", lambda: _database(client, config.database or DEFAULT_DATABASE))
-            yield _guarded("privileges", lambda: _privileges(client, collection))
-    yield _triggerer()
-
-
-def _read(conn_id: str) -> AnyConnection:
     # Outside of tasks, only Airflow's own models also read its database.
     from airflow.models.connection import Connection
 
-    found: Any = Connection.get_connection_from_secrets(conn_id)
-    return found  # type: ignore[no-any-return]
-
-
-def _guarded(subject: str, find: Any) -> Finding:
     try:
-        found: Finding = find()
-    except errors.MilvusError as error:
-        return Finding(subject, "failed", str(error))
-    return found
+        connection: Any = Connection.get_connection_from_secrets(conn_id)
+        works, text = check_connection(connection, database)
+    except AirflowNotFoundException as error:
+        works, text = False, sanitize_text(str(error), 500)
+    yield Finding("connection", "ok" if works else "failed", text)
+    if works:
+        with rest.Client(config_from_connection(connection, database, warn=False)) as client:
+            for subject, find in (("version", _version), ("database", _database), ("privileges", _privileges)):
+                try:
+                    state, text = find(client, collection)
+                except errors.MilvusError as error:
+                    state, text = "failed", str(error)
+                yield Finding(subject, state, text)
+    yield _triggerer()
 
 
-def _version(client: rest.Client) -> Finding:
+def _version(client: rest.Client, _: object) -> tuple[State, str]:
     missing = ""
     for version, path in _VERSIONS:
         if isinstance(_refusal(client, Call(path, {}, parse_none)), errors.NoSuchEndpointError):
@@ -85,12 +72,13 @@ def _version(client: rest.Client) -> Finding:
         # All current versions of Milvus can list users.
         without_users = (errors.NoSuchEndpointError, errors.UnsupportedError)
         if not missing and isinstance(_refusal(client, rest.users.list_()), without_users):
-            text = f"the local server, which has no privileges of its own, inferred (it has {path}, and no users/list)"
-            return Finding("version", "ok", text)
-        later = "" if missing else " or later"
-        reason = f"it has {path}" + (f", and no {missing}" if missing else "")
-        return Finding("version", "ok", f"Milvus {version}{later}, inferred ({reason})")
-    return Finding("version", "warning", f"Milvus 2.4 or earlier, inferred (it has no {missing}): no flush")
+            return "ok", (
+                f"the local server, which has no privileges of its own, inferred (it has {path}, and no users/list)"
+            )
+        if not missing:
+            return "ok", f"Milvus {version} or later, inferred (it has {path})"
+        return "ok", f"Milvus {version}, inferred (it has {path}, and no {missing})"
+    return "warning", f"Milvus 2.4 or earlier, inferred (it has no {missing}): no flush"
 
 
 def _refusal(client: rest.Client, call: Call[Any]) -> errors.MilvusError | None:
@@ -104,20 +92,21 @@ def _refusal(client: rest.Client, call: Call[Any]) -> errors.MilvusError | None:
     return None
 
 
-def _database(client: rest.Client, name: str) -> Finding:
+def _database(client: rest.Client, _: object) -> tuple[State, str]:
+    name = client.config.database or DEFAULT_DATABASE
     try:
         names = client.send(rest.databases.list_())
     except errors.PermissionDeniedError as error:
-        return Finding("database", "warning", f"{name}; databases cannot be listed: {error.message}")
+        return "warning", f"{name}; databases cannot be listed: {error.message}"
     shown = ", ".join(sanitize_text(one, 100) for one in sorted(names)[:10])
-    return Finding("database", "ok", f"{name}, of {len(names)}: {shown}{', …' if len(names) > 10 else ''}")
+    return "ok", f"{name}, of {len(names)}: {shown}{', …' if len(names) > 10 else ''}"
 
 
-def _privileges(client: rest.Client, collection: str | None) -> Finding:
+def _privileges(client: rest.Client, collection: str | None) -> tuple[State, str]:
     names = client.send(rest.collections.list_())
     name = collection or next(iter(names), None)
     if name is None:
-        return Finding("privileges", "warning", "there is no collection to try them on")
+        return "warning", "there is no collection to try them on"
     allowed: list[str] = []
     denied: list[str] = []
     for privilege, call in (
@@ -136,7 +125,7 @@ def _privileges(client: rest.Client, collection: str | None) -> Finding:
         (denied if isinstance(refusal, errors.PermissionDeniedError) else allowed).append(privilege)
     missing = f" Missing: {', '.join(denied)}." if denied else ""
     text = f"on {name}: {', '.join(allowed) or 'none'}.{missing} Calls that write were not tried"
-    return Finding("privileges", "warning" if denied else "ok", text)
+    return "warning" if denied else "ok", text
 
 
 def _triggerer() -> Finding:

@@ -7,8 +7,7 @@ since Airflow loads it at the start of every process.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_vectordb.rest import DEFAULT_DATABASE, DEFAULT_PORT, DEFAULT_RETRIES, DEFAULT_TIMEOUT
 
@@ -24,18 +23,15 @@ CLOUD_CONSOLES = {
 }
 
 
-@dataclass(frozen=True)
-class StandardField:
+class StandardField(NamedTuple):
     """One of Airflow's own connection fields, as Milvus uses it."""
 
     name: str
     label: str
     placeholder: str
-    meaning: str
 
 
-@dataclass(frozen=True)
-class ExtraField:
+class ExtraField(NamedTuple):
     """One key of the connection's ``extra``."""
 
     name: str
@@ -45,28 +41,11 @@ class ExtraField:
 
 
 STANDARD_FIELDS = (
-    StandardField(
-        "host",
-        "Host or URL",
-        "localhost, or https://….zillizcloud.com",
-        "A host name, or a whole URL. A scheme in it wins over `secure`.",
-    ),
-    StandardField(
-        "port", "Port", str(DEFAULT_PORT), f"Default: {DEFAULT_PORT} for a bare host, none for a URL that names none."
-    ),
-    StandardField(
-        "login",
-        "User",
-        "root; empty with an API key",
-        "User name. Empty when the password is an API key, or without authentication.",
-    ),
-    StandardField(
-        "password",
-        "Password or API key",
-        "the user's password, or an API key without a user",
-        "With a user: the token is `user:password`. Without: an API key. Neither: no Authorization header.",
-    ),
-    StandardField("schema", "Database", DEFAULT_DATABASE, "The database that calls use unless they name another."),
+    StandardField("host", "Host or URL", "localhost, or https://….zillizcloud.com"),
+    StandardField("port", "Port", str(DEFAULT_PORT)),
+    StandardField("login", "User", "root; empty with an API key"),
+    StandardField("password", "Password or API key", "the user's password, or an API key without a user"),
+    StandardField("schema", "Database", DEFAULT_DATABASE),
 )
 
 #: Labels and placeholders of Airflow's standard fields in the form.

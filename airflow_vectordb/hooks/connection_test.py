@@ -12,15 +12,11 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import fields
 from queue import Empty, SimpleQueue
 from urllib.parse import urlsplit
 
-from airflow.sdk import Connection
-
 from airflow_vectordb import rest
-from airflow_vectordb._compat import AirflowException, mask_secret
+from airflow_vectordb._compat import mask_secret
 from airflow_vectordb.hooks.connection import AnyConnection, ca_bundle_of, config_from_connection
 from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
 from airflow_vectordb.rest import DEFAULT_PORT, errors
@@ -110,34 +106,15 @@ def check_connection(connection: AnyConnection, database: str | None = None) -> 
 
     # In a thread, since a name look-up cannot be interrupted. The thread ends later, by itself.
     results: SimpleQueue[tuple[bool, str]] = SimpleQueue()
-    arguments = (config, connection.host or "", connection.login or "", results.put)
-    threading.Thread(target=_check, args=arguments, name="milvus-connection-test", daemon=True).start()
+
+    def check() -> None:
+        results.put(_check(config, connection))
+
+    threading.Thread(target=check, name="milvus-connection-test", daemon=True).start()
     try:
         return results.get(timeout=LONGEST)
     except Empty:
         return False, explain(errors.NoAnswerError(f"No answer from {config.url} within {duration(LONGEST)}"), config)
-
-
-def connection_in_environment(conn_id: str) -> Connection | None:
-    """
-    Read a connection that Airflow cannot read.
-
-    The API server stores the form's values in an environment variable, as a URI. If the port is invalid, Airflow cannot
-    parse it, and reports that the connection is not defined.
-
-    :return: the connection, with the port as it was given; None if there is none, or if it still cannot be read
-    """
-    given = os.environ.get(f"AIRFLOW_CONN_{conn_id.upper()}", "")
-    # Everything else is quoted, so the text between a colon and the path is the port.
-    found = re.fullmatch(r"([^?]*?):(-?\d+)((?:/[^/?]*)?(?:\?.*)?)", given, re.DOTALL)
-    if found is None:
-        return None
-    try:
-        connection = Connection.from_uri(found[1] + found[3], conn_id=conn_id)
-    except (AirflowException, ValueError):
-        return None
-    connection.port = int(found[2])
-    return connection
 
 
 def explain(error: errors.MilvusError, config: MilvusConfig, advice: str | None = None) -> str:
@@ -165,21 +142,22 @@ def _advice(error: errors.MilvusError, config: MilvusConfig) -> str:
     return advice
 
 
-def _check(config: MilvusConfig, host: str, login: str, report: Callable[[tuple[bool, str]], None]) -> None:
+def _check(config: MilvusConfig, connection: AnyConnection) -> tuple[bool, str]:
     try:
-        report((True, _reach(config, login)))
+        return True, _reach(config, connection.login)
     except errors.MilvusError as error:
-        advice = _protocol_advice(config, "://" in host) if _is_other_protocol(error, config) else None
-        report((False, explain(error, config, advice)))
+        advice = _protocol_advice(error, config, url_given="://" in (connection.host or ""))
+        return False, explain(error, config, advice)
     except Exception as error:  # noqa: BLE001 - nothing else reports it from this thread
-        report((False, config.redact(f"{type(error).__name__}: {error}")))
+        return False, config.redact(f"{type(error).__name__}: {error}")
 
 
-def _reach(config: MilvusConfig, login: str) -> str:
-    given = {field.name: getattr(config, field.name) for field in fields(config)}
-    given["timeout"] = min(config.timeout, LONGEST_ANSWER)
+def _reach(config: MilvusConfig, login: str | None) -> str:
+    impatient = _ImpatientConfig(
+        config.url, config.token, config.database, config.verify, min(config.timeout, LONGEST_ANSWER)
+    )
     began = time.monotonic()
-    with rest.Client(_ImpatientConfig(**given)) as client:
+    with rest.Client(impatient) as client:
         names = client.send(rest.collections.list_(), retries=0)
     milliseconds = 1000 * (time.monotonic() - began)
     who = "without credentials" if config.token is None else f"as {login}" if login else "with an API key"
@@ -193,26 +171,27 @@ class _ImpatientConfig(MilvusConfig):
         return LONGEST_ANSWER
 
 
-def _protocol_advice(config: MilvusConfig, url_given: bool) -> str:
-    if _has_tls(config):
-        found, scheme, switch = "does not speak TLS", "http://", "off"
+def _protocol_advice(error: errors.MilvusError, config: MilvusConfig, *, url_given: bool) -> str | None:
+    """Return advice if the port speaks TLS although it was not tried, or the reverse."""
+    words = error.message.lower()
+    tls_tried = _has_tls(config)
+    if isinstance(error, errors.TlsError):
+        other = not tls_tried or any(
+            sign in words for sign in ("wrong_version_number", "http_request", "unknown_proto")
+        )
+    elif "https server" in words or "https port" in words:
+        other = not tls_tried
+    elif isinstance(error, errors.BrokenAnswerError | errors.NotMilvusError) and not proxy_for(config.url):
+        other = _speaks_tls(config) is (not tls_tried)
     else:
-        found, scheme, switch = "speaks TLS, and the test did not", "https://", "on"
+        other = False
+    if not other:
+        return None
+    found, scheme, switch = "speaks TLS, and the test did not", "https://", "on"
+    if tls_tried:
+        found, scheme, switch = "does not speak TLS", "http://", "off"
     change = f"begin {_HOST} with {scheme}" if url_given else f"switch {_SECURE} {switch}"
     return f"The port {found}: {change}, or check {_PORT}."
-
-
-def _is_other_protocol(error: errors.MilvusError, config: MilvusConfig) -> bool:
-    """Return whether the port speaks TLS although it was not tried, or the reverse. The token is not sent."""
-    words = error.message.lower()
-    if isinstance(error, errors.TlsError):
-        plain = any(sign in words for sign in ("wrong_version_number", "http_request", "unknown_protocol"))
-        return plain or not _has_tls(config)
-    if "https server" in words or "https port" in words:
-        return not _has_tls(config)
-    if not isinstance(error, errors.BrokenAnswerError | errors.NotMilvusError) or proxy_for(config.url):
-        return False
-    return _speaks_http(config) if _has_tls(config) else _speaks_tls(config)
 
 
 def _has_tls(config: MilvusConfig) -> bool:
@@ -224,33 +203,20 @@ def _address(config: MilvusConfig) -> tuple[str, int]:
     return parts.hostname or "", parts.port or (443 if _has_tls(config) else 80)
 
 
-def _speaks_tls(config: MilvusConfig) -> bool:
+def _speaks_tls(config: MilvusConfig) -> bool | None:
+    """Return whether the port completes or refuses a TLS handshake, None if it is not reached. No token is sent."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     address = _address(config)
     try:
-        with (
-            socket.create_connection(address, LONGEST_PROBE) as sock,
-            context.wrap_socket(sock, server_hostname=address[0]),
-        ):
-            return True
-    except ssl.SSLError as error:
-        return "ALERT" in (error.reason or "")
-    except (OSError, ValueError):
-        return False
-
-
-def _speaks_http(config: MilvusConfig) -> bool:
-    address = _address(config)
-    try:
         with socket.create_connection(address, LONGEST_PROBE) as sock:
-            sock.sendall(f"GET / HTTP/1.0\r\nHost: {address[0]}\r\n\r\n".encode())
-            answer = sock.recv(4096)
+            context.wrap_socket(sock, server_hostname=address[0]).close()
+            return True
+    except (ssl.SSLError, ConnectionResetError) as error:
+        return "ALERT" in (getattr(error, "reason", None) or "")
     except (OSError, ValueError):
-        return False
-    # TLS servers answer plain HTTP with such a message.
-    return answer.startswith(b"HTTP/") and b"HTTPS" not in answer
+        return None
 
 
 def _listed(problems: list[str]) -> str:

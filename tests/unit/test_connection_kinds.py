@@ -179,7 +179,7 @@ def test_ports(fields: dict[str, Any], url: str) -> None:
         ({"host": "h", "port": 99999}, "from 1 to 65535, not 99999"),
         ({"host": "h", "port": -1}, "from 1 to 65535, not -1"),
         ({"host": "https://h", "port": 99999}, "from 1 to 65535, not 99999"),
-        ({"host": "h:99999"}, "'99999' is not a port"),
+        ({"host": "h:99999"}, "'http://h:99999' is not a URL: Port out of range"),
         ({"host": "h:1", "port": 2}, "leave one of them out"),
         ({"host": "http://h:1", "port": 2}, "names the port 1, and the port is 2: leave one of them out"),
         ({"host": "https://h:1/milvus", "port": 443}, "leave one of them out"),
