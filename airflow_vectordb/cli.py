@@ -190,7 +190,7 @@ def _add_check(commands: Any) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from airflow_vectordb.hooks.connection_check import check  # loads Airflow
+    from airflow_vectordb.hooks.connection_test import check  # loads Airflow
 
     failed = False
     for finding in check(arguments.conn_id, arguments.database, arguments.collection):

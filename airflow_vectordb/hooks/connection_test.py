@@ -1,7 +1,6 @@
-"""The Test button of the Connections page.
+"""The Test button of the Connections page, and ``airflow-vectordb check``, which reports more.
 
-A user is waiting, so there is one attempt, with an overall time limit. The message has the error, and advice about the
-form's fields.
+A user is waiting, so there is one attempt, with an overall time limit. Nothing is changed.
 """
 
 from __future__ import annotations
@@ -12,16 +11,20 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from airflow_vectordb import rest
-from airflow_vectordb._compat import mask_secret
+from airflow_vectordb import health, rest
+from airflow_vectordb._compat import AirflowNotFoundException, mask_secret
 from airflow_vectordb.hooks.connection import AnyConnection, ca_bundle_of, config_from_connection
 from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
-from airflow_vectordb.rest import DEFAULT_PORT, errors
+from airflow_vectordb.rest import DEFAULT_DATABASE, errors
 from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.hosts import proxy_for
+from airflow_vectordb.rest.http.call import Call, parse_none
 from airflow_vectordb.rest.text import sanitize_text
 from airflow_vectordb.rest.wording import duration
 
@@ -33,50 +36,25 @@ LONGEST_ANSWER = 4.0
 LONGEST_PROBE = 1.0
 #: Characters of the error's first sentence: the page has more room than a log line.
 LONGEST_CAUSE = 500
-#: The port of Milvus's health checks, metrics and WebUI.
-MANAGEMENT_PORT = 9091
+#: Advice for silence: the errors' own is for servers that have answered before.
+SILENCE = "Is it Milvus's port, is Milvus up, and is there no firewall between? Check host and port."
+#: Paths that a version introduced, the latest first. They are called without a required name, so they have no effect.
+VERSIONS = (
+    ("3.0", "collections/truncate"),
+    ("2.6", "collections/fields/add"),
+    ("2.5", "collections/flush"),
+)
+
+#: Advice for TLS errors: pattern in the message -> advice.
+TLS_ADVICE = {
+    "mismatch|not valid for|doesn't match": "The certificate is for another name: make one of its names the host.",
+    "issuer|self.signed": "If your own CA signed it, set `verify` to the path of its bundle (PEM) on the workers.",
+    "certificate_required|handshake_failure": "The server may want client certificates (mutual TLS): not supported.",
+}
 
 _LABELS = {field.name: f'"{field.label}"' for field in (*STANDARD_FIELDS, *EXTRA_FIELDS)}
-_HOST, _PORT, _USER, _PASSWORD, _DATABASE = (_LABELS[name] for name in ("host", "port", "login", "password", "schema"))
-_SECURE, _VERIFY = _LABELS["secure"], _LABELS["verify"]
-_ADDRESS = f"Check {_HOST} and {_PORT}: Milvus listens on {DEFAULT_PORT}."
-_API_KEY = f"An API key goes into {_PASSWORD}, with {_USER} left empty."
 
-#: Advice by the error's class or nearest base class.
-_ADVICE: dict[type[errors.MilvusError], str] = {
-    errors.ConnectError: f"Is Milvus up? {_ADDRESS} The API server and the workers must be able to resolve the name.",
-    errors.NoAnswerError: f"Is it Milvus's port, is Milvus up, and is there no firewall between? {_ADDRESS}",
-    errors.NoSuchEndpointError: f"Is it Milvus 2.4 or later? {_ADDRESS}",
-    errors.RedirectError: f"Set {_HOST} to the final address, without the call's path.",
-    errors.NotMilvusError: f"{_ADDRESS} Attu, the WebUI, gRPC and proxies have ports of their own.",
-    errors.UnavailableError: "Try again in a while; if the error stays, see Milvus's log.",
-    errors.AuthenticationError: f"Check {_USER} and {_PASSWORD}. {_API_KEY}",
-    errors.PermissionDeniedError: (
-        f"Grant the privilege ShowCollections to a role of the user, or check {_USER} and {_DATABASE}. Tasks need "
-        "other privileges, and may work without this one."
-    ),
-    errors.DatabaseNotFoundError: f"Check {_DATABASE} (empty: default), or create it.",
-    errors.MilvusError: f"Check {_DATABASE} and {_USER}, and see Milvus's log.",
-}
-#: Advice for TLS errors: pattern in the message -> advice.
-_TLS_ADVICE = (
-    ("ca bundle", f"Set {_VERIFY} to true, false, or the path of a readable file of certificates (PEM)."),
-    (
-        "mismatch|not valid for|doesn't match",
-        f"The certificate is for another name: put one of its names into {_HOST}.",
-    ),
-    ("expired|not yet valid", f"The server needs another certificate; until then, {_VERIFY} can be false."),
-    (
-        "certificate_required|handshake_failure",
-        f"The server may want client certificates (mutual TLS), which are not supported; if not, check {_PORT}.",
-    ),
-    (
-        "certificate|issuer",
-        f"If the certificate is of your own CA, set {_VERIFY} to the path of the CA's bundle (PEM), here and on the "
-        "workers.",
-    ),
-    ("", f"Does this port speak TLS? Check {_PORT}, {_SECURE} and {_HOST}."),
-)
+State = Literal["ok", "warning", "failed"]
 
 
 def check_connection(connection: AnyConnection, database: str | None = None) -> tuple[bool, str]:
@@ -114,40 +92,19 @@ def check_connection(connection: AnyConnection, database: str | None = None) -> 
     try:
         return results.get(timeout=LONGEST)
     except Empty:
-        return False, explain(errors.NoAnswerError(f"No answer from {config.url} within {duration(LONGEST)}"), config)
+        text = f"No answer from {config.url} within {duration(LONGEST)}"
+        return False, _explain(errors.NoAnswerError(text, hint=SILENCE))
 
 
-def explain(error: errors.MilvusError, config: MilvusConfig, advice: str | None = None) -> str:
-    """Return an error's text for the form, with advice; None: the usual advice for it."""
-    return error.with_context(hint=advice or _advice(error, config)).text(longest=LONGEST_CAUSE).replace("\n", " ")
-
-
-def _advice(error: errors.MilvusError, config: MilvusConfig) -> str:
-    host, port = _address(config)
-    if isinstance(error, errors.TlsError):
-        return next(advice for words, advice in _TLS_ADVICE if re.search(words, error.message, re.IGNORECASE))
-    if port == MANAGEMENT_PORT and isinstance(error, errors.NoAnswerError | errors.NotMilvusError):
-        return f"{port} is Milvus's port for metrics and the WebUI: set {_PORT} to that of its API, {DEFAULT_PORT}."
-    if "HTTP_PROXY" in error.message:
-        return f"If {_HOST} is to be reached without it, list the host in NO_PROXY."
-    if error.http_status == 407:
-        return f"The proxy wants a login: put it into HTTP_PROXY, or list {_HOST} in NO_PROXY."
-    if error.code is None and error.http_status is not None and not isinstance(error, errors.NotMilvusError):
-        return f"This is not Milvus's own answer. Is Milvus up behind it? Check {_HOST} and {_PORT}."
-    if isinstance(error, errors.AuthenticationError) and config.token is None:
-        return f"Fill in {_USER} and {_PASSWORD}. {_API_KEY}"
-    advice = next(_ADVICE[cls] for cls in type(error).__mro__ if cls in _ADVICE)
-    if isinstance(error, errors.ConnectError) and (host in ("localhost", "::1") or host.startswith("127.")):
-        advice += f" In a container, {host} is the container itself: use the name under which it sees Milvus."
-    return advice
+def _explain(error: errors.MilvusError) -> str:
+    return error.text(longest=LONGEST_CAUSE).replace("\n", " ")
 
 
 def _check(config: MilvusConfig, connection: AnyConnection) -> tuple[bool, str]:
     try:
         return True, _reach(config, connection.login)
     except errors.MilvusError as error:
-        advice = _protocol_advice(error, config, url_given="://" in (connection.host or ""))
-        return False, explain(error, config, advice)
+        return False, _explain(error.with_context(hint=_advice(error, config, connection)))
     except Exception as error:  # noqa: BLE001 - nothing else reports it from this thread
         return False, config.redact(f"{type(error).__name__}: {error}")
 
@@ -171,27 +128,36 @@ class _ImpatientConfig(MilvusConfig):
         return LONGEST_ANSWER
 
 
-def _protocol_advice(error: errors.MilvusError, config: MilvusConfig, *, url_given: bool) -> str | None:
-    """Return advice if the port speaks TLS although it was not tried, or the reverse."""
-    words = error.message.lower()
-    tls_tried = _has_tls(config)
+def _advice(error: errors.MilvusError, config: MilvusConfig, connection: AnyConnection) -> str | None:
+    """Return advice that is better than the error's own, if there is any."""
+    if _is_other_protocol(error, config):
+        found, scheme, switch = "speaks TLS, and the test did not", "https://", "on"
+        if _has_tls(config):
+            found, scheme, switch = "does not speak TLS", "http://", "off"
+        url_given = "://" in (connection.host or "")
+        change = f"begin {_LABELS['host']} with {scheme}" if url_given else f"switch {_LABELS['secure']} {switch}"
+        return f"The port {found}: {change}, or check {_LABELS['port']}."
     if isinstance(error, errors.TlsError):
-        other = not tls_tried or any(
-            sign in words for sign in ("wrong_version_number", "http_request", "unknown_proto")
-        )
-    elif "https server" in words or "https port" in words:
-        other = not tls_tried
-    elif isinstance(error, errors.BrokenAnswerError | errors.NotMilvusError) and not proxy_for(config.url):
-        other = _speaks_tls(config) is (not tls_tried)
-    else:
-        other = False
-    if not other:
-        return None
-    found, scheme, switch = "speaks TLS, and the test did not", "https://", "on"
-    if tls_tried:
-        found, scheme, switch = "does not speak TLS", "http://", "off"
-    change = f"begin {_HOST} with {scheme}" if url_given else f"switch {_SECURE} {switch}"
-    return f"The port {found}: {change}, or check {_PORT}."
+        return next((advice for words, advice in TLS_ADVICE.items() if re.search(words, error.message, re.I)), None)
+    if error.http_status == 407:
+        return "The proxy wants a login: put it into HTTP_PROXY, or list the host in NO_PROXY."
+    host, _ = _address(config)
+    if isinstance(error, errors.ConnectError) and (host in ("localhost", "::1") or host.startswith("127.")):
+        return f"{error.hint} In a container, {host} is the container itself: use the name under which it sees Milvus."
+    return SILENCE if isinstance(error, errors.AnswerTimeoutError | errors.BrokenAnswerError) else None
+
+
+def _is_other_protocol(error: errors.MilvusError, config: MilvusConfig) -> bool:
+    """Return whether the port speaks TLS although it was not tried, or the reverse."""
+    words = error.message.lower()
+    if isinstance(error, errors.TlsError):
+        plain = any(sign in words for sign in ("wrong_version_number", "http_request", "unknown_protocol"))
+        return plain or not _has_tls(config)
+    if "https server" in words or "https port" in words:
+        return not _has_tls(config)
+    if not isinstance(error, errors.BrokenAnswerError | errors.NotMilvusError) or proxy_for(config.url):
+        return False
+    return _speaks_tls(config) is (not _has_tls(config))
 
 
 def _has_tls(config: MilvusConfig) -> bool:
@@ -229,3 +195,116 @@ def _listed(problems: list[str]) -> str:
 def _label(key: re.Match[str]) -> str:
     name = key[1] or key[2]
     return f"{_LABELS[name]} (extra `{name}`)" if name in _LABELS else key[0]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A line of the report; only ``failed`` makes the check fail."""
+
+    subject: str
+    state: State
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.subject:<11} {self.state:<8} {self.text}"
+
+
+def check(conn_id: str, database: str | None = None, collection: str | None = None) -> Iterator[Finding]:
+    """
+    Check a connection, and yield each finding immediately.
+
+    :param database: instead of the connection's; None: that one
+    :param collection: the collection to try privileges on; None: any
+    """
+    # Outside of tasks, only Airflow's own models also read its database.
+    from airflow.models.connection import Connection
+
+    try:
+        connection: Any = Connection.get_connection_from_secrets(conn_id)
+        works, text = check_connection(connection, database)
+    except AirflowNotFoundException as error:
+        works, text = False, sanitize_text(str(error), 500)
+    yield Finding("connection", "ok" if works else "failed", text)
+    if works:
+        with rest.Client(config_from_connection(connection, database, warn=False)) as client:
+            for subject, find in (("version", _version), ("database", _database), ("privileges", _privileges)):
+                try:
+                    state, text = find(client, collection)
+                except errors.MilvusError as error:
+                    state, text = "failed", str(error)
+                yield Finding(subject, state, text)
+    yield _triggerer()
+
+
+def _version(client: rest.Client, _: object) -> tuple[State, str]:
+    missing = ""
+    for version, path in VERSIONS:
+        if isinstance(_refusal(client, Call(path, {}, parse_none)), errors.NoSuchEndpointError):
+            missing = path
+            continue
+        # All current versions of Milvus can list users.
+        without_users = (errors.NoSuchEndpointError, errors.UnsupportedError)
+        if not missing and isinstance(_refusal(client, rest.users.list_()), without_users):
+            return "ok", (
+                f"the local server, which has no privileges of its own, inferred (it has {path}, and no users/list)"
+            )
+        if not missing:
+            return "ok", f"Milvus {version} or later, inferred (it has {path})"
+        return "ok", f"Milvus {version}, inferred (it has {path}, and no {missing})"
+    return "warning", f"Milvus 2.4 or earlier, inferred (it has no {missing}): no flush"
+
+
+def _refusal(client: rest.Client, call: Call[Any]) -> errors.MilvusError | None:
+    """Make a call, and return the server's error; None if it succeeds."""
+    try:
+        client.send(call)
+    except errors.MilvusError as error:
+        if error.transient:
+            raise
+        return error
+    return None
+
+
+def _database(client: rest.Client, _: object) -> tuple[State, str]:
+    name = client.config.database or DEFAULT_DATABASE
+    try:
+        names = client.send(rest.databases.list_())
+    except errors.PermissionDeniedError as error:
+        return "warning", f"{name}; databases cannot be listed: {error.message}"
+    shown = ", ".join(sanitize_text(one, 100) for one in sorted(names)[:10])
+    return "ok", f"{name}, of {len(names)}: {shown}{', …' if len(names) > 10 else ''}"
+
+
+def _privileges(client: rest.Client, collection: str | None) -> tuple[State, str]:
+    names = client.send(rest.collections.list_())
+    name = collection or next(iter(names), None)
+    if name is None:
+        return "warning", "there is no collection to try them on"
+    allowed: list[str] = []
+    denied: list[str] = []
+    for privilege, call in (
+        ("DescribeCollection", rest.collections.describe(name)),
+        ("GetLoadState", rest.collections.load_state(name)),
+        ("GetStatistics", rest.collections.row_count(name)),
+        ("IndexDetail", rest.indexes.list_(name)),
+        ("ShowPartitions", rest.partitions.list_(name)),
+        ("ListAliases", rest.aliases.list_(name)),
+        ("Query", rest.entities.query(name, limit=1)),
+    ):
+        refusal = _refusal(client, call)
+        if isinstance(refusal, errors.CollectionNotFoundError | errors.DatabaseNotFoundError):
+            raise refusal
+        # Other refusals have other reasons, such as a collection that is not loaded.
+        (denied if isinstance(refusal, errors.PermissionDeniedError) else allowed).append(privilege)
+    missing = f" Missing: {', '.join(denied)}." if denied else ""
+    text = f"on {name}: {', '.join(allowed) or 'none'}.{missing} Calls that write were not tried"
+    return "warning" if denied else "ok", text
+
+
+def _triggerer() -> Finding:
+    problem = health.triggerer_problem()
+    if problem is None:
+        return Finding("triggerer", "warning", "not known: Airflow's API server was not reached from here")
+    if problem:
+        return Finding("triggerer", "warning", f"not alive ({problem}): tasks with deferrable=True would not resume")
+    return Finding("triggerer", "ok", "alive")

@@ -18,9 +18,7 @@ import pytest
 from airflow.sdk import Connection
 
 from airflow_vectordb.hooks import connection_test
-from airflow_vectordb.hooks.connection import config_from_connection
 from airflow_vectordb.local import LocalMilvus
-from airflow_vectordb.rest.errors import AnswerTimeoutError, NoSuchEndpointError, NotMilvusError
 from tests.support.certificates import Authority
 from tests.support.harness import LABELS, LOGIN, PASSWORD
 from tests.support.scripted import Answer, Behaviour, CutOff, Drip, Raw, Serve, Silent, error, ok, page
@@ -72,11 +70,11 @@ def test_a_real_server(milvus: LocalMilvus, button: Callable[..., Any]) -> None:
     for fields, words in (
         (
             {"password": "wrong"},
-            f"does not accept the credentials. Check {LABELS['login']} and {LABELS['password']}.",
+            "does not accept the credentials. Check login and password",
         ),
         ({"login": None}, "does not accept the credentials. Check"),
-        ({"login": None, "password": None}, f"requires credentials; none were sent. Fill in {LABELS['login']}"),
-        ({"schema": "books"}, f"Database 'books' does not exist. Check {LABELS['schema']}"),
+        ({"login": None, "password": None}, "requires credentials; none were sent. Set"),
+        ({"schema": "books"}, "Database 'books' does not exist. Create it; check `database` and the schema field."),
     ):
         worked, message = button(host, port=port, extra=patient, **fields)
         assert not worked
@@ -84,45 +82,51 @@ def test_a_real_server(milvus: LocalMilvus, button: Callable[..., Any]) -> None:
         assert f"at {milvus.uri} (code " in message
 
 
+CHECK = "Check host and port"
+HTTPS = f"begin {LABELS['host']} with https://"
 ANSWERS: dict[str, tuple[Behaviour, str, str]] = {
-    # what answers, what is said of it, the field to look at
-    "token": (error(1800, f"who is {PASSWORD}?", 401), '(code 1800, HTTP 401): "who is ***?"', "password"),
-    "privilege": (error(1401, "permission denied", 403), "Grant the privilege ShowCollections", "login"),
-    "zilliz": (error(96001, "no permission for the cluster"), "Grant the privilege ShowCollections", "login"),
-    "database": (error(800, "database not found"), "Database 'default' does not exist", "schema"),
-    "refused": (error(1100, "what is that?"), 'Milvus refuses: "what is that?".', "schema"),
-    "starting": (error(1, "not ready"), 'Milvus cannot do it now: "not ready". Try again', ""),
+    # what answers, what is said of it, what to do
+    "token": (
+        error(1800, f"who is {PASSWORD}?", 401),
+        '(code 1800, HTTP 401): "who is ***?"',
+        "Check login and password",
+    ),
+    "privilege": (error(1401, "permission denied", 403), "lacks a privilege", "Grant it"),
+    "zilliz": (error(96001, "no permission for the cluster"), "lacks a privilege", "Grant it"),
+    "database": (error(800, "database not found"), "Database 'default' does not exist", "schema field"),
+    "refused": (error(1100, "what is that?"), 'Milvus refuses: "what is that?".', "Correct"),
+    "starting": (error(1, "not ready"), 'Milvus cannot do it now: "not ready".', "A retry may help"),
     "redirect": (
         Answer("", 307, {"Location": "https://milvus.example/v2/vectordb/collections/list"}),
-        "'https://milvus.example/v2/vectordb/collections/list'; not followed. Set",
-        "host",
+        "'https://milvus.example/v2/vectordb/collections/list'; not followed.",
+        "Set the connection's host",
     ),
     "page": (
         page(200, "Attu"),
         "is not Milvus: the answer is not a JSON object with a `code`: an HTML page (Attu). Check",
-        "port",
+        "host and port",
     ),
     "JSON": (
         Answer({"hello": 1}),
         'is not Milvus: the answer is not a JSON object with a `code`: {"hello": 1}. Check',
-        "port",
+        "host and port",
     ),
-    "404": (Answer("404 page not found", 404), "Is it Milvus 2.4 or later?", "port"),
-    "proxy": (page(503, "Sorry"), "This is not Milvus's own answer", "host"),
-    "proxy's 401": (page(401, "Login"), "This is not Milvus's own answer", "host"),
-    "proxy's 403": (page(403, "No"), "This is not Milvus's own answer", "host"),
-    "cut off": (CutOff(), "the connection ended before the answer did. Is it Milvus's port", "port"),
-    "reset": (CutOff(b"", reset=True), "the connection ended before the answer did. Is it Milvus's port", "port"),
-    "not HTTP": (Raw(b"SSH-2.0-OpenSSH_9.2\r\n"), "does not speak HTTP: SSH-2.0-OpenSSH_9.2", "port"),
-    "gRPC": (Raw(b"\0\0\x12\x04\0\0\0\0\0\0\x03\x7f\xff\xff\xff"), "does not speak HTTP", "port"),
-    "Go's TLS": (Answer("Client sent an HTTP request to an HTTPS server.\n", 400), "speaks TLS", "host"),
-    "nginx's TLS": (page(400, "400 The plain HTTP request was sent to HTTPS port"), "speaks TLS", "host"),
+    "404": (Answer("404 page not found", 404), "Is it Milvus 2.4 or later?", "Check host and port"),
+    "proxy": (page(503, "Sorry"), "HTTP 503 from something before Milvus", "is Milvus up behind it?"),
+    "proxy's 401": (page(401, "Login"), "HTTP 401 from something before Milvus", "Check login and password"),
+    "proxy's 403": (page(403, "No"), "HTTP 403 from something before Milvus", "Check host and proxies"),
+    "cut off": (CutOff(), "the connection ended before the answer did. Is it Milvus's port", CHECK),
+    "reset": (CutOff(b"", reset=True), "the connection ended before the answer did. Is it Milvus's port", CHECK),
+    "not HTTP": (Raw(b"SSH-2.0-OpenSSH_9.2\r\n"), "does not speak HTTP: SSH-2.0-OpenSSH_9.2", "Check host and port"),
+    "gRPC": (Raw(b"\0\0\x12\x04\0\0\0\0\0\0\x03\x7f\xff\xff\xff"), "does not speak HTTP", "Check host and port"),
+    "Go's TLS": (Answer("Client sent an HTTP request to an HTTPS server.\n", 400), "speaks TLS", HTTPS),
+    "nginx's TLS": (page(400, "400 The plain HTTP request was sent to HTTPS port"), "speaks TLS", HTTPS),
 }
 
 
-@pytest.mark.parametrize(("behaviour", "words", "label"), ANSWERS.values(), ids=ANSWERS)
-def test_what_is_wrong_and_where_to_look(
-    serve: Serve, button: Callable[..., Any], behaviour: Behaviour, words: str, label: str
+@pytest.mark.parametrize(("behaviour", "words", "advice"), ANSWERS.values(), ids=ANSWERS)
+def test_what_is_wrong_and_what_to_do(
+    serve: Serve, button: Callable[..., Any], behaviour: Behaviour, words: str, advice: str
 ) -> None:
     server = serve(behaviour)
 
@@ -130,7 +134,7 @@ def test_what_is_wrong_and_where_to_look(
 
     assert not worked
     assert words in message
-    assert LABELS.get(label, "") in message
+    assert advice in message
     assert server.url in message
     assert len(server.requests) == 1  # nothing is tried again, and nothing else is sent
 
@@ -162,7 +166,7 @@ def test_silence_in_the_place_of_a_handshake(button: Callable[..., Any]) -> None
         worked, message = button(f"https://127.0.0.1:{listener.getsockname()[1]}")
     assert time.monotonic() - began < BOUND
     assert not worked
-    assert LABELS["port"] in message
+    assert CHECK in message
 
 
 def test_packets_that_vanish(button: Callable[..., Any]) -> None:
@@ -197,7 +201,7 @@ def test_a_name_server_that_is_silent(button: Callable[..., Any], monkeypatch: p
     assert time.monotonic() - began < 30
     assert not worked
     assert message.startswith("No answer from http://milvus.example:19530 within 0.3 s. ")
-    assert LABELS["host"] in message
+    assert CHECK in message
 
 
 @pytest.mark.parametrize(("host", "container"), [("127.0.0.1", True), ("localhost", True), ("http://0.0.0.0", False)])
@@ -206,8 +210,7 @@ def test_nobody_listens(button: Callable[..., Any], host: str, container: bool) 
         taken.bind(("127.0.0.1", 0))
         worked, message = button(host, port=taken.getsockname()[1])
     assert not worked
-    assert "Connection refused. Is Milvus up?" in message
-    assert "listens on 19530" in message
+    assert f"Connection refused. Is it up? {CHECK}" in message
     assert ("In a container" in message) is container
 
 
@@ -238,19 +241,8 @@ def test_a_grpc_server(button: Callable[..., Any]) -> None:
     over_tls = button("127.0.0.1", port=port, extra={"secure": True})
     server.stop(None).wait()
     assert not worked
-    assert LABELS["port"] in message
+    assert CHECK in message
     assert "does not speak TLS" in over_tls[1]
-
-
-def test_milvuss_port_for_the_webui() -> None:
-    # 9091 itself may be taken on this machine; what is said of it does not depend on who listens there.
-    config = config_from_connection(Connection(conn_id="c", conn_type="milvus", host="milvus.example", port=9091))
-    for found in (NoSuchEndpointError("404 page not found"), NotMilvusError("a page"), AnswerTimeoutError("silence")):
-        message = connection_test.explain(found, config)
-        assert (
-            f"9091 is Milvus's port for metrics and the WebUI: set {LABELS['port']} to that of its API, 19530."
-            in message
-        )
 
 
 class TestTls:
@@ -291,15 +283,15 @@ class TestTls:
         server = serve(ok([]), tls=authority.server_context())
         worked, message = button(server)
         assert not worked
-        assert f"set {LABELS['verify']} to the path of the CA's bundle (PEM)" in message
+        assert "set `verify` to the path of its bundle (PEM)" in message
         assert server.requests == []
         assert button(server, extra={"verify": str(authority.bundle)})[0]
 
     @pytest.mark.parametrize(
         ("address", "days", "words"),
         [
-            ("127.0.0.2", 30, f"put one of its names into {LABELS['host']}"),
-            ("127.0.0.1", -1, "has expired. The server"),
+            ("127.0.0.2", 30, "make one of its names the host"),
+            ("127.0.0.1", -1, "has expired. Check `secure` and `verify`"),
         ],
     )
     def test_a_certificate_that_does_not_hold(
@@ -317,7 +309,7 @@ class TestTls:
         bundle.write_text("not a certificate")
         worked, message = button(serve([], tls=authority.server_context()), extra={"verify": str(bundle)})
         assert not worked
-        assert f"Set {LABELS['verify']} to true, false, or the path of a readable file" in message
+        assert f"no usable CA bundle at '{bundle}'. Check `secure` and `verify`" in message
 
 
 def _hang_up_on_tls(listener: socket.socket, received: list[bytes] | None = None) -> None:
