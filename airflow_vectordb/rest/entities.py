@@ -118,17 +118,8 @@ def query(
     :param limit: rows at most, 1 to 16384; None: the server's default
     :return: rows, values as the server gives them (JSON fields come as strings)
     """
-    body = build_body(
-        database,
-        collectionName=collection,
-        filter=filter,
-        outputFields=as_list_or_none("output_fields", output_fields),
-        limit=limit,
-        offset=offset,
-        exprParams=filter_params,
-        partitionNames=as_list_or_none("partitions", partitions),
-        **dict(params or {}),
-    )
+    selected = {"filter": filter, "exprParams": filter_params, "limit": limit, "offset": offset}
+    body = _body(collection, database, output_fields, partitions, params, **selected)
     return Call("entities/query", body, _rows)
 
 
@@ -141,15 +132,8 @@ def count(
     database: str | None = None,
 ) -> Call[int]:
     """Count the rows of a loaded collection exactly, unsealed ones included (strong consistency)."""
-    body = build_body(
-        database,
-        collectionName=collection,
-        filter=filter,
-        exprParams=filter_params,
-        outputFields=["count(*)"],
-        partitionNames=as_list_or_none("partitions", partitions),
-        consistencyLevel="Strong",
-    )
+    strong = {"consistencyLevel": "Strong"}
+    body = _body(collection, database, ["count(*)"], partitions, strong, filter=filter, exprParams=filter_params)
     return Call("entities/query", body, lambda a: int(a.data[0]["count(*)"]))
 
 
@@ -163,14 +147,7 @@ def get(
     database: str | None = None,
 ) -> Call[list[dict[str, Any]]]:
     """Read rows by their primary keys."""
-    body = build_body(
-        database,
-        collectionName=collection,
-        id=as_list("ids", ids, "keys"),
-        outputFields=as_list_or_none("output_fields", output_fields),
-        partitionNames=as_list_or_none("partitions", partitions),
-        **dict(params or {}),
-    )
+    body = _body(collection, database, output_fields, partitions, params, id=as_list("ids", ids, "keys"))
     return Call("entities/get", body, _rows)
 
 
@@ -204,20 +181,9 @@ def search(
     searching = dict(search_params or {})
     if params:
         searching["params"] = {**dict(searching.get("params") or {}), **params}
-    body = build_body(
-        database,
-        collectionName=collection,
-        data=vectors,
-        annsField=anns_field,
-        limit=limit,
-        offset=offset,
-        filter=filter,
-        exprParams=filter_params,
-        outputFields=as_list_or_none("output_fields", output_fields),
-        partitionNames=as_list_or_none("partitions", partitions),
-        searchParams=searching or None,
-        **dict(options or {}),
-    )
+    selected = {"filter": filter, "exprParams": filter_params, "limit": limit, "offset": offset}
+    nearest = {"data": list(vectors), "annsField": anns_field, "searchParams": searching or None}
+    body = _body(collection, database, output_fields, partitions, options, **nearest, **selected)
     return Call("entities/search", body, lambda a: _hits(a, len(vectors), limit))
 
 
@@ -244,19 +210,31 @@ def hybrid_search(
     :return: for each vector its hits, best first, as of :func:`search`
     """
     raise_if_invalid(problems_of_searches("searches", searches))
-    body = build_body(
-        database,
-        collectionName=collection,
-        search=[dict(search) for search in searches],
-        rerank=dict(rerank or {"strategy": "rrf", "params": {"k": 60}}),
-        limit=limit,
-        offset=offset,
-        outputFields=as_list_or_none("output_fields", output_fields),
-        partitionNames=as_list_or_none("partitions", partitions),
-        **dict(options or {}),
-    )
+    rerank = dict(rerank or {"strategy": "rrf", "params": {"k": 60}})
+    merged = {"search": [dict(search) for search in searches], "rerank": rerank, "limit": limit, "offset": offset}
+    body = _body(collection, database, output_fields, partitions, options, **merged)
     vectors = len(searches[0].get("data") or ()) if searches else 0
     return Call("entities/hybrid_search", body, lambda a: _hits(a, vectors, limit))
+
+
+def _body(
+    collection: str,
+    database: str | None,
+    output_fields: Sequence[str] | None,
+    partitions: Sequence[str] | None,
+    options: Mapping[str, Any] | None,
+    /,
+    **fields: Any,
+) -> dict[str, Any]:
+    """Build the body of a request that reads rows."""
+    return build_body(
+        database,
+        collectionName=collection,
+        outputFields=as_list_or_none("output_fields", output_fields),
+        partitionNames=as_list_or_none("partitions", partitions),
+        **fields,
+        **(options or {}),
+    )
 
 
 def _hits(answer: Answer, vectors: int, limit: int) -> list[list[dict[str, Any]]]:
