@@ -185,7 +185,7 @@ class CollectionMethods(HookBase):
             specs = rest.index.spec.parse_index_params(index_params)
             described = self.send(rest.collections.describe(collection_name))
             specs = rest.index.plan.resolve_all(specs, described)
-            found = IndexCreation(self, collection_name, described, specs).create()
+            found = IndexCreation(self, collection_name, specs).create()
         if wait:
             names = tuple(description.index_name for description in found)
             built: list[dict[str, Any]] = self._wait_for(waiting.IndexesBuilt(collection_name, names), timeout)

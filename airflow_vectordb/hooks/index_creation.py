@@ -10,7 +10,6 @@ from airflow_vectordb import rest
 
 if TYPE_CHECKING:
     from airflow_vectordb.hooks.base import HookBase
-    from airflow_vectordb.rest.collections import Collection
     from airflow_vectordb.rest.index.plan import IndexPlan
     from airflow_vectordb.rest.index.spec import IndexSpec
     from airflow_vectordb.rest.indexes import IndexDescription
@@ -31,7 +30,7 @@ class IndexCreation:
     """
     Compares existing indexes with the request, creates missing ones, and reads back the result.
 
-    :param collection: its name or alias, and ``described`` its description
+    :param collection: its name or alias
     :param specs: the requested indexes, resolved against the collection
     :param replacement: makes room for an index that differs from one that exists; None: that is an error
     :param fail_on_same: whether an index that exists already is an error, even if it is the same
@@ -41,7 +40,6 @@ class IndexCreation:
 
     hook: HookBase
     collection: str
-    described: Collection
     specs: Sequence[IndexSpec]
     _: KW_ONLY
     replacement: Replacement | None = None
@@ -126,8 +124,7 @@ class IndexCreation:
             try:
                 self.hook.send(rest.indexes.create(self.collection, self.plan.to_create))
             except rest.errors.MilvusError as error:
-                names = [field.name for field in self.described.fields]
-                raise self.plan.explain(error, names) from error.__cause__
+                raise self.plan.explain(error) from error.__cause__
 
     def _is_accepted(self, spec: IndexSpec, *, type_in_params: bool) -> bool:
         try:

@@ -185,7 +185,7 @@ class CollectionCreation:
             described = self._hook.send(rest.collections.describe(self._name))
             specs = rest.index.plan.resolve_all(self._indexes, described)
             try:
-                found = IndexCreation(self._hook, self._name, described, specs, strict=self._task.strict).create()
+                found = IndexCreation(self._hook, self._name, specs, strict=self._task.strict).create()
             except rest.errors.IndexMismatchError as error:
                 hint = 'CreateIndexOperator(if_exists="replace") replaces it.'
                 raise error.with_context(hint=hint) from error.__cause__

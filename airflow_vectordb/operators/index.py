@@ -160,7 +160,6 @@ class CreateIndexOperator(WaitingOperator):
         creation = hooks.index_creation.IndexCreation(
             hook,
             collection,
-            described,
             specs,
             replacement=replacement,
             fail_on_same=self.if_exists == "fail" and not retried,

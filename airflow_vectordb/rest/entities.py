@@ -21,10 +21,9 @@ from airflow_vectordb.rest.http.call import Answer, Call, build_body
 from airflow_vectordb.rest.lists import (
     as_list,
     as_list_or_none,
-    problems_of_list,
-    problems_of_searches,
-    problems_of_vectors,
-    raise_if_invalid,
+    check_list,
+    check_searches,
+    check_vectors,
 )
 from airflow_vectordb.rest.result import Result
 
@@ -55,7 +54,7 @@ def insert(
     :param rows: row objects, field name -> value; vectors as lists of numbers or NumPy arrays; about 64 MiB at most
     :param partition: name of a partition; None: the default one
     """
-    raise_if_invalid(problems_of_list("rows", rows, "row objects"))
+    check_list("rows", rows, "row objects")
     body = build_body(database, collectionName=collection, partitionName=partition, data=rows)
     return Call("entities/insert", body, lambda a: _written(a, "insert"), idempotent=False)
 
@@ -74,7 +73,7 @@ def upsert(
     :param rows: row objects with their primary keys, as for :func:`insert`
     :param partial: whether fields that a row does not have keep their values (Milvus 2.6)
     """
-    raise_if_invalid(problems_of_list("rows", rows, "row objects"))
+    check_list("rows", rows, "row objects")
     update = partial or None  # older servers do not know it
     body = build_body(database, collectionName=collection, partitionName=partition, data=rows, partialUpdate=update)
     return Call("entities/upsert", body, lambda a: _written(a, "upsert"))
@@ -177,7 +176,7 @@ def search(
     :param search_params: the whole ``searchParams``
     :return: for each vector its hits, nearest first: primary key under its own name, ``distance``, output fields
     """
-    raise_if_invalid(problems_of_vectors("vectors", vectors))
+    check_vectors("vectors", vectors)
     searching = dict(search_params or {})
     if params:
         searching["params"] = {**dict(searching.get("params") or {}), **params}
@@ -209,7 +208,7 @@ def hybrid_search(
     :param limit: hits in all for each vector
     :return: for each vector its hits, best first, as of :func:`search`
     """
-    raise_if_invalid(problems_of_searches("searches", searches))
+    check_searches("searches", searches)
     rerank = dict(rerank or {"strategy": "rrf", "params": {"k": 60}})
     merged = {"search": [dict(search) for search in searches], "rerank": rerank, "limit": limit, "offset": offset}
     body = _body(collection, database, output_fields, partitions, options, **merged)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import islice
 from numbers import Number
-from typing import Any, TypeGuard
+from typing import Any, NoReturn, TypeGuard
 
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.spelling import describe_value
@@ -26,7 +25,7 @@ def as_list(name: str, value: Any, of: str = "names") -> list[Any]:
     :param of: what it is a list of, for the message
     :raises InvalidParametersError: when it is none
     """
-    raise_if_invalid(problems_of_list(name, value, of))
+    check_list(name, value, of)
     return list(value)
 
 
@@ -35,35 +34,30 @@ def as_list_or_none(name: str, value: Any, of: str = "names") -> list[Any] | Non
     return None if value is None else as_list(name, value, of)
 
 
-def problems_of_list(name: str, value: Any, of: str = "names") -> list[str]:
-    """Return what is wrong with a list."""
-    if is_list(value):
-        return []
-    advice = f": give [{value!r}]" if isinstance(value, str) and len(value) < 100 else ""
-    return [f"{name} must be a list of {of}, not {describe_value(value)}{advice}"]
+def check_list(name: str, value: Any, of: str = "names") -> None:
+    """Refuse what is no list."""
+    if not is_list(value):
+        advice = f": give [{value!r}]" if isinstance(value, str) and len(value) < 100 else ""
+        _refuse(f"{name} must be a list of {of}, not {describe_value(value)}{advice}")
 
 
-def problems_of_vectors(name: str, data: Any) -> list[str]:
-    """Return what is wrong with a list of vectors. A single vector is refused."""
+def check_vectors(name: str, data: Any) -> None:
+    """Refuse what is no list of vectors, as is a single vector."""
     if not is_list(data):
-        return [f"{name} is {describe_value(data)}: give a list of vectors: [vector]"]
-    wrong = ((at, one) for at, one in enumerate(data) if one is None or isinstance(one, Number))
-    return [f"{name}[{at}] is {describe_value(one)}: give a list of vectors: [vector]" for at, one in islice(wrong, 1)]
+        _refuse(f"{name} is {describe_value(data)}: give a list of vectors: [vector]")
+    for at, one in enumerate(data):
+        if one is None or isinstance(one, Number):
+            _refuse(f"{name}[{at}] is {describe_value(one)}: give a list of vectors: [vector]")
 
 
-def problems_of_searches(name: str, searches: Any) -> list[str]:
-    """Return what is wrong with a list of searches, each of which has a list of vectors."""
+def check_searches(name: str, searches: Any) -> None:
+    """Refuse what is no list of searches, each of which has a list of vectors."""
     if not is_list(searches) or not all(isinstance(one, Mapping) for one in searches):
-        return [f'{name} must be a list of mappings: [{{"data": [vector], "annsField": …}}, …]']
-    return [
-        problem
-        for number, one in enumerate(searches)
-        if "data" in one
-        for problem in problems_of_vectors(f"{name}[{number}]['data']", one["data"])
-    ]
+        _refuse(f'{name} must be a list of mappings: [{{"data": [vector], "annsField": …}}, …]')
+    for number, one in enumerate(searches):
+        if "data" in one:
+            check_vectors(f"{name}[{number}]['data']", one["data"])
 
 
-def raise_if_invalid(problems: list[str]) -> None:
-    """Raise what is wrong with arguments, if anything is."""
-    if problems:
-        raise InvalidParametersError(problems, "arguments")
+def _refuse(problem: str) -> NoReturn:
+    raise InvalidParametersError([problem], "arguments")

@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 
-from airflow_vectordb.rest import codes
 from airflow_vectordb.rest.collections import Collection, Field, Function
 from airflow_vectordb.rest.errors import (
     BadRequestError,
-    FieldNotFoundError,
     IndexMismatchError,
     InvalidParametersError,
     MilvusError,
@@ -192,33 +190,6 @@ def test_a_name_that_is_taken_is_to_be_changed() -> None:
     there = [described(index_name="taken", field_name="text", index_type="INVERTED")]
     with pytest.raises(IndexMismatchError, match="Choose another indexName, or drop it first"):
         plan_indexes("docs", [IndexSpec("label", "taken", "INVERTED")], there, drop_others=True)
-
-
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        (1100, "json index must specify cast type: missing parameter[missing_param=json_cast_type]: invalid parameter"),
-        (1100, "index HNSW only supports vector data type: invalid parameter[expected=valid index params]"),
-        (65535, "CreateIndex failed: cannot create index on non-exist field: vectr"),
-    ],
-)
-def test_a_field_that_the_server_does_not_know(code: int, words: str) -> None:
-    refused = codes.class_of(code, 200, words)(words, code=code)
-    plan = plan_indexes("docs", [IndexSpec("vectr", None, "HNSW", "COSINE")], [])
-    explained = plan.explain(refused, ["id", "vector", "label"])
-    assert type(explained) in (BadRequestError, FieldNotFoundError)
-    assert str(explained) == (
-        "no field 'vectr' in docs; did you mean 'vector'? A dynamic key needs json_path and json_cast_type. "
-        f'(code {code}): "{words}"'
-    )
-
-
-@pytest.mark.parametrize(
-    ("words", "asked"), [("M out of range: [1, 2048]", "vectr"), ("index HNSW only supports vector data type", "label")]
-)
-def test_a_field_that_is_not_to_blame(words: str, asked: str) -> None:
-    plan = plan_indexes("docs", [IndexSpec(asked, None, "HNSW")], [])
-    assert "did you mean" not in str(plan.explain(UnexpectedError(words, code=65535), ["id", "vector", "label"]))
 
 
 @pytest.mark.parametrize(

@@ -75,8 +75,6 @@ class BuildState(NamedTuple):
     The part of an :class:`IndexDescription` that changes while the index is built, under the same names.
 
     Reading only this takes a fifth of the time, which counts where thousands of waits poll.
-
-    :param item: the description, as the server sent it
     """
 
     index_name: str
@@ -85,6 +83,7 @@ class BuildState(NamedTuple):
     indexed_rows: int | None
     pending_rows: int | None
     fail_reason: str
+    #: The description, as the server sent it.
     item: Mapping[str, Any]
 
     @property
@@ -93,11 +92,7 @@ class BuildState(NamedTuple):
         return _covered_rows(self.total_rows, self.indexed_rows, self.pending_rows)
 
     def as_json(self) -> dict[str, Any]:
-        """
-        Read the rest of the description, and return it as :meth:`IndexDescription.as_json` does.
-
-        :raises NotMilvusError: when it cannot be read
-        """
+        """Read the rest of the description, and return it as :meth:`IndexDescription.as_json` does."""
         try:
             return parse_description(self.item).as_json()
         except UNREADABLE as error:
@@ -109,12 +104,7 @@ def _covered_rows(total: int | None, indexed: int | None, pending: int | None) -
 
 
 def parse_build_state(item: Mapping[str, Any]) -> BuildState:
-    """
-    Parse one element of an answer of ``indexes/describe``, as far as it says how the build goes.
-
-    :raises KeyError: when it has no name
-    :raises ValueError: when it cannot be read
-    """
+    """Parse one element of an answer of ``indexes/describe``, as far as it says how the build goes."""
     total, indexed, pending = item.get("totalRows"), item.get("indexedRows"), item.get("pendingRows")
     return BuildState(
         str(item["indexName"]),
@@ -128,20 +118,12 @@ def parse_build_state(item: Mapping[str, Any]) -> BuildState:
 
 
 def parse_description(item: Mapping[str, Any]) -> IndexDescription:
-    """
-    Parse one element of an answer of ``indexes/describe``.
-
-    :raises KeyError: when it has no name or field
-    :raises ValueError: when it cannot be read
-    """
+    """Parse one element of an answer of ``indexes/describe``."""
     params = {str(pair["key"]): pair.get("value") for pair in item.get("indexParams") or ()}
     # The request's "params" are returned as a JSON text, including index_type and metric_type in it.
     nested = params.pop("params", None)
     if isinstance(nested, str) and nested:
-        try:
-            nested = json.loads(nested)
-        except RecursionError:
-            raise ValueError("the parameters of the index are nested too deeply") from None
+        nested = json.loads(nested)
     if not isinstance(nested, dict):
         nested = {}
     index_type = str(item.get("indexType") or params.get("index_type") or "")
@@ -149,22 +131,18 @@ def parse_description(item: Mapping[str, Any]) -> IndexDescription:
         index_type = str(nested.get("index_type") or index_type)
     metric = str(nested.get("metric_type") or item.get("metricType") or params.get("metric_type") or "")
     # Properties that were altered later are next to the parameters; empty: not set.
-    params = {**nested, **params}
-    for key in INDEX_PROPERTIES:
-        if item.get(key) not in (None, ""):
-            params[key] = item[key]
+    altered = {key: item[key] for key in INDEX_PROPERTIES if item.get(key) not in (None, "")}
+    params = {**nested, **params, **altered}
     build = parse_build_state(item)
     return IndexDescription(
-        index_name=build.index_name,
-        field_name=str(item["fieldName"]),
-        index_type=index_type,
-        metric_type="" if metric.upper() == "NONE" else metric,  # some engines' value for scalar indexes
-        state=build.state,
-        total_rows=build.total_rows,
-        indexed_rows=build.indexed_rows,
-        pending_rows=build.pending_rows,
-        fail_reason=build.fail_reason,
-        params={
-            key: parse_value(value, PARAM_KINDS.get(key)) for key, value in params.items() if key not in _NOT_PARAMS
-        },
+        build.index_name,
+        str(item["fieldName"]),
+        index_type,
+        "" if metric.upper() == "NONE" else metric,  # some engines' value for scalar indexes
+        build.state,
+        build.total_rows,
+        build.indexed_rows,
+        build.pending_rows,
+        build.fail_reason,
+        {key: parse_value(value, PARAM_KINDS.get(key)) for key, value in params.items() if key not in _NOT_PARAMS},
     )

@@ -19,7 +19,6 @@ from airflow_vectordb.rest.errors import (
 )
 from airflow_vectordb.rest.index.description import IndexDescription
 from airflow_vectordb.rest.index.spec import Comparison, IndexSpec, index_place
-from airflow_vectordb.rest.spelling import suggest
 from airflow_vectordb.rest.text import sanitize_text
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 _ARROW = "(existing -> requested)"
 #: Advice if another index exists in place of the requested one.
 _REPLACE = 'Set if_exists="replace", or drop it first.'
-_NO_FIELD = re.compile(r"json index must specify|only supports? vector data type|non-exist field|field not found", re.I)
 
 
 @dataclass(frozen=True)
@@ -56,12 +54,10 @@ class IndexPlan:
 
     def unverified_requests(self) -> Iterator[tuple[IndexSpec, list[bool]]]:
         """
-        Yield the unverified indexes to request one by one, after the call for :attr:`to_create` was refused.
+        Yield unverified indexes, with the values of ``type_in_params`` to request each with: one accepted is the same.
 
         Milvus compares the text of an index's parameters. A server that describes no parameters may have the same
         index, created by a client that writes them differently; a request in that spelling is then a no-op.
-
-        :return: spec, and the values of ``type_in_params`` to try: if one of these calls is accepted, it is the same
         """
         for spec in self.to_create:
             if spec.name in self.unverified:
@@ -72,20 +68,15 @@ class IndexPlan:
                 yield spec, ways
 
     def with_verified(self, refused: Collection[str]) -> IndexPlan:
-        """
-        Return the plan with the unverified indexes verified.
-
-        :param refused: names of those that are not the same
-        """
+        """Return the plan with the unverified indexes verified, but those of the names that were refused."""
         same = {name: description for name, (description, _) in self.unverified.items() if name not in refused}
         unverified = {name: found for name, found in self.unverified.items() if name in refused}
         return replace(self, existing={**self.existing, **same}, unverified=unverified)
 
     def find(self, described: Sequence[IndexDescription]) -> list[IndexDescription]:
         """
-        Find the requested indexes by their fields, since the server may have chosen their names.
+        Return the descriptions of :attr:`specs`, by their fields, since the server may have chosen their names.
 
-        :return: a description for each of :attr:`specs`, in their order
         :raises IndexNotFoundError: when one of them does not exist
         """
         found = []
@@ -101,12 +92,8 @@ class IndexPlan:
         named = [replace(spec, index_name=d.index_name) for spec, d in zip(self.specs, found, strict=True)]
         return replace(self, specs=tuple(named))
 
-    def explain(self, error: MilvusError, fields: Sequence[str] = ()) -> MilvusError:
-        """
-        Return the create call's error with an explanation.
-
-        :return: the error to raise: with the differences, if they are what the server refuses
-        """
+    def explain(self, error: MilvusError) -> MilvusError:
+        """Return the create call's error to raise: with the differences, if they are what the server refuses."""
         if is_conflict(error):
             lines = [_differs(self.collection, name, one.unverifiable) for name, (_, one) in self.unverified.items()]
             mismatch = IndexMismatchError(
@@ -118,12 +105,6 @@ class IndexPlan:
             )
             mismatch.attempts = error.attempts
             return mismatch
-        missing = [spec.field_name for spec in self.to_create if spec.field_name not in fields]
-        if fields and missing and not error.transient and _NO_FIELD.search(error.message):
-            # With dynamic fields, any name is a valid key, and the error is about something else.
-            guesses = (f"no field {name!r} in {self.collection}{suggest(name, fields)}" for name in missing)
-            hint = "A dynamic key needs json_path and json_cast_type."
-            error = error.with_context(cause="; ".join(guesses), hint=hint)
         if len(self.to_create) > 1 and not error.transient:
             done = "Those before it in the list may have been created; the next try finds them."
             error = error.with_context(hint=f"{error.hint} {done}".strip())
@@ -131,10 +112,9 @@ class IndexPlan:
 
     def read_back(self, found: Sequence[IndexDescription], *, strict: bool) -> list[str]:
         """
-        Compare the built indexes with the requested ones.
+        Compare the built indexes with the requested ones, and return warnings for people.
 
         :param strict: whether AUTOINDEX in place of another index type is an error
-        :return: warnings, for people
         :raises IndexMismatchError: with everything that is not what was asked for
         """
         different: list[str] = []

@@ -43,14 +43,11 @@ _KEYS_OF_PATH = re.compile(r"\[\s*['\"]?([^\[\]'\"]*)['\"]?\s*\]|([^\[\]]+)")
 @dataclass(frozen=True)
 class Comparison:
     """
-    The comparison of an existing index with a requested one; lines such as ``M: 16 -> 32`` (existing -> requested).
+    What differs (``M: 16 -> 32``, existing -> requested), and what may differ, while only the server knows.
 
-    :param differences: what surely differs
-    :param unverifiable: what may differ, and only the server knows: asking for the index again is a no-op if it is the
-        same, and refused if it is not. Such are parameters that its description lacks; the type that a server chose for
-        AUTOINDEX, which may be a user's choice; and AUTOINDEX in place of what was asked for: Zilliz Cloud turns
-        every vector index into that
-    :param substituted: whether AUTOINDEX is in place of another index type
+    Asking for the index again is a no-op if it is the same, and refused if it is not. Unverifiable are parameters that
+    its description lacks; the type that a server chose for AUTOINDEX, which may be a user's choice; and AUTOINDEX in
+    place of another type (``substituted``): Zilliz Cloud turns every vector index into that.
     """
 
     differences: tuple[str, ...]
@@ -91,11 +88,7 @@ class IndexSpec:
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any], *, allow_unknown: bool = False) -> IndexSpec:
-        """
-        Parse one index, as :func:`parse_index_params` does.
-
-        :raises InvalidParametersError: with everything that is wrong
-        """
+        """Parse one index, as :func:`parse_index_params` does."""
         return parse_index_params([raw], allow_unknown=allow_unknown)[0]
 
     def __str__(self) -> str:
@@ -165,25 +158,18 @@ class IndexSpec:
         )
 
     def compare(self, existing: IndexDescription) -> Comparison:
-        """
-        Compare with an existing index.
-
-        Parameters that were not requested are not compared, since servers add some.
-        """
+        """Compare with an existing index; parameters that were not requested are not, since servers add some."""
         differences: list[str] = []
         unverifiable: list[str] = []
-        if self.index_name is not None and self.index_name != existing.index_name:
-            differences.append(f"index_name: {existing.index_name} -> {self.index_name}")
-        same_place = self.place == index_place(existing.field_name, existing.params)
-        if self.field_name != existing.field_name and not same_place:
-            differences.append(f"field_name: {existing.field_name} -> {self.field_name}")
-        if self.metric_type and existing.metric_type and self.metric_type.upper() != existing.metric_type.upper():
-            differences.append(f"metric_type: {existing.metric_type} -> {self.metric_type}")
         types = self.index_type.upper(), existing.index_type.upper()
         substituted = types[1] == AUTOINDEX != types[0]
-        if types[0] != types[1]:
-            line = f"index_type: {existing.index_type} -> {self.index_type}"
-            (unverifiable if AUTOINDEX in types else differences).append(line)
+        same_place = self.place == index_place(existing.field_name, existing.params)
+        for key in ("index_name", "field_name", "metric_type", "index_type"):
+            asked, has = getattr(self, key), getattr(existing, key)
+            fold = str.upper if key.endswith("_type") else str
+            if asked and has and fold(asked) != fold(has) and not (key == "field_name" and same_place):
+                doubtful = key == "index_type" and AUTOINDEX in types
+                (unverifiable if doubtful else differences).append(f"{key}: {has} -> {asked}")
         # Keys are case-insensitive, unless the type has both spellings: HNSW_PQ has an M and an m.
         own = INDEX_TYPES.get(self.index_type, {})
         in_lower_case = {key.lower(): value for key, value in existing.params.items() if key not in own}
@@ -248,11 +234,7 @@ def parse_index_params(raw: Any, *, allow_unknown: bool = False) -> list[IndexSp
 
 
 def read_index_params(raw: Any, *, allow_unknown: bool = False) -> tuple[list[IndexSpec], ParsedParams]:
-    """
-    Parse what a user gave as index parameters, as far as possible.
-
-    :return: a spec for each index whose field is known; and everything that is wrong, in these and others
-    """
+    """Return a spec for each index whose field is known, and everything that is wrong, in these and others."""
     parsed = parse(raw, allow_unknown=allow_unknown)
     specs = {number: IndexSpec(**index) for number, index in parsed.indexes.items()}
     parsed.problems += _collisions(specs)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_vectordb.rest import collections, fields
 from airflow_vectordb.rest.collections import Collection
 from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.schema.parsing import FIELD_KEYS, read_schema
 from airflow_vectordb.rest.schema.properties import SETTINGS
-from airflow_vectordb.rest.schema.spec import FLAGS, FieldSpec, SchemaSpec, is_vector
+from airflow_vectordb.rest.schema.spec import FLAGS, FieldSpec, FunctionSpec, SchemaSpec, is_vector
 from airflow_vectordb.rest.spelling import normalize_key
 from airflow_vectordb.rest.text import sanitize_text
 from airflow_vectordb.rest.values import format_value, values_equal
@@ -20,13 +20,14 @@ from airflow_vectordb.rest.values import format_value, values_equal
 #: Parameters of a field that can be altered, if they become larger.
 _GROWING = ("max_length", "max_capacity")
 
+T = TypeVar("T", FieldSpec, FunctionSpec)
+
 
 @dataclass(frozen=True)
 class Difference:
     """
-    A difference.
+    A difference: its text, as ``title: VarChar(256) -> VarChar(512)`` (existing -> requested).
 
-    :param text: as ``title: VarChar(256) -> VarChar(512)``: what is there -> what is asked for
     :param alter: makes the call that alters it in place; None: there is none
     :param unset: whether it is a property that is not set
     """
@@ -43,41 +44,42 @@ def compare(
     name: str, spec: SchemaSpec, existing: Collection, properties: Mapping[str, Any] | None = None
 ) -> list[Difference]:
     """
-    Compare an existing collection with a requested one.
+    Compare an existing collection with a requested one; return what differs.
 
     Not compared: what the server's description lacks, descriptions for people, and properties that were not requested,
     since servers add some.
-
-    :return: what differs; empty: it is the same
     """
     raw = existing.raw
     there = read_schema(raw, allow_unknown=True).spec or SchemaSpec(())
     found = {str(item["name"]): item for item in raw.get("fields") or ()}
-    fields_there = {field.name: field for field in there.fields}
     differences: list[Difference] = []
-    for field in spec.fields:
-        other = fields_there.pop(field.name, None)
+    pairs, surplus = _by_name(spec.fields, there.fields)
+    for field, other in pairs:
         if other is None:
             differences.append(_missing(name, field))
         else:
             differences += _compare_field(name, field, other, found[field.name])
-    differences += [Difference(f"{field.name}: {field} -> not there") for field in fields_there.values()]
-    key: Mapping[str, Any] = next((item for item in found.values() if item.get("primaryKey")), {})
-    if "autoId" in {**raw, **key} and there.auto_id != spec.auto_id:
-        differences.append(_changed("autoID", there.auto_id, spec.auto_id))
-    if "enableDynamicField" in raw and there.enable_dynamic_field != spec.enable_dynamic_field:
-        differences.append(_changed("enableDynamicField", there.enable_dynamic_field, spec.enable_dynamic_field))
+    differences += [Difference(f"{other.name}: {other} -> not there") for other in surplus]
+    keys = {key for item in (raw, *found.values()) if item is raw or item.get("primaryKey") for key in item}
+    if "autoId" in keys:
+        differences += _changed("autoID", there.auto_id, spec.auto_id)
+    if "enableDynamicField" in raw:
+        differences += _changed("enableDynamicField", there.enable_dynamic_field, spec.enable_dynamic_field)
     if raw.get("functions") is not None:
         differences += _compare_functions(spec, there)
-    differences += _compare_properties(name, raw, properties or {})
-    return differences
+    return [*differences, *_compare_properties(name, raw, properties or {})]
 
 
-def _changed(
-    what: str, has: Any, asked: Any, alter: Callable[[], Call[None]] | None = None, unset: bool = False
-) -> Difference:
-    shown = "not set" if has is None else format_value(has)
-    return Difference(f"{what}: {shown} -> {format_value(asked)}", alter, unset)
+def _by_name(asked: Iterable[T], there: Iterable[T]) -> tuple[list[tuple[T, T | None]], list[T]]:
+    """Return what is requested, each with what exists of the same name; and what only exists."""
+    others: dict[str, T] = {one.name: one for one in there}
+    return [(one, others.pop(one.name, None)) for one in asked], list(others.values())
+
+
+def _changed(what: str, has: Any, asked: Any, alter: Callable[[], Call[None]] | None = None) -> Iterator[Difference]:
+    if has is None or not values_equal(has, asked):
+        shown = "not set" if has is None else format_value(has)
+        yield Difference(f"{what}: {shown} -> {format_value(asked)}", alter)
 
 
 def _missing(name: str, field: FieldSpec) -> Difference:
@@ -96,18 +98,14 @@ def _compare_field(name: str, field: FieldSpec, there: FieldSpec, raw: Mapping[s
         words = attribute.removeprefix("is_").replace("_", " ")
         if key in described and asked != has:
             yield Difference(f"{field.name}: {'' if has else 'not '}{words} -> {'' if asked else 'not '}{words}")
-    if field.default is not None and "defaultValue" in raw and not values_equal(field.default, there.default):
-        yield _changed(f"{field.name}: default", there.default, field.default)
-    shown = ("dim", *_GROWING)
+    if field.default is not None and "defaultValue" in raw:
+        yield from _changed(f"{field.name}: default", there.default, field.default)
     for key, value in field.params.items():
-        if key in shown or (key in there.params and values_equal(value, there.params[key])):
-            continue
-        has = there.params.get(key)
         if key == "mmap.enabled":
             alter = partial(fields.alter_properties, name, field.name, {key: value})
-            yield _changed(f"{field.name}: {key}", has, value, alter)
-        elif has is not None:
-            yield _changed(f"{field.name}: {key}", has, value)
+            yield from _changed(f"{field.name}: {key}", there.params.get(key), value, alter)
+        elif key in there.params and key not in ("dim", *_GROWING):
+            yield from _changed(f"{field.name}: {key}", there.params[key], value)
 
 
 def _growth(name: str, field: FieldSpec, there: FieldSpec) -> Callable[[], Call[None]] | None:
@@ -121,27 +119,22 @@ def _growth(name: str, field: FieldSpec, there: FieldSpec) -> Callable[[], Call[
 
 
 def _compare_functions(spec: SchemaSpec, there: SchemaSpec) -> Iterator[Difference]:
-    found = {function.name: function for function in there.functions}
-    for function in spec.functions:
-        other = found.pop(function.name, None)
+    pairs, surplus = _by_name(spec.functions, there.functions)
+    for function, other in pairs:
         if other is None:
             yield Difference(f"function {function.name}: not there -> {function.type}")
-            continue
-        for key, asked in function.body().items():
-            if key in ("type", "inputFieldNames", "outputFieldNames") and asked != (has := other.body()[key]):
-                yield _changed(f"function {function.name}: {key}", has, asked)
-    for name, other in found.items():
-        yield Difference(f"function {name}: {other.type} -> not there")
+        else:
+            for key in ("type", "inputFieldNames", "outputFieldNames"):
+                yield from _changed(f"function {function.name}: {key}", other.body()[key], function.body()[key])
+    for other in surplus:
+        yield Difference(f"function {other.name}: {other.type} -> not there")
 
 
 def _compare_properties(name: str, raw: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[Difference]:
     there = {str(pair["key"]): pair.get("value") for pair in raw.get("properties") or ()}
     there |= {key: raw[key] for key in SETTINGS if key in raw}
     for key, value in asked.items():
-        if key in there and values_equal(there[key], value):
-            continue
-        if key not in SETTINGS:
-            alter = partial(collections.alter_properties, name, {key: value})
-            yield _changed(key, there.get(key), value, alter, key not in there)
-        elif key in there:
-            yield _changed(key, there[key], value)
+        alter = None if key in SETTINGS else partial(collections.alter_properties, name, {key: value})
+        if key in there or alter is not None:
+            for difference in _changed(key, there.get(key), value, alter):
+                yield replace(difference, unset=key not in there)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.notation import UnreadableTextError, read_given
@@ -111,18 +111,18 @@ def _read(raw: Any, reader: Reader) -> SchemaSpec | None:
     items, functions = (_list(given, key, reader) for key in ("fields", "functions"))
     if not items and not reader.parsed.problems:
         reader.refuse("schema has no fields")
-    known = [one for number, item in enumerate(items) if (one := _field(item, number, reader))]
+    fields = [found for n, item in enumerate(items) if (found := _field(item, f"fields[{n}]", reader))]
     spec = SchemaSpec(
-        tuple(one for one, _ in known),
-        tuple(spec for number, item in enumerate(functions) if (spec := _function(item, number, reader))),
+        tuple(fields),
+        tuple(one for n, item in enumerate(functions) if (one := _function(item, f"functions[{n}]", reader))),
         # The server reads it only next to the fields.
-        _flag(given, "autoID", reader) or any(automatic for _, automatic in known),
+        _flag(given, "autoID", reader) or any(field.auto_id for field in fields),
         _flag(given, "enableDynamicField", reader),
         str(given.get("description") or ""),
         {name: given[name] for name in _PASSED_ON if name in given},
         tuple(reader.warnings),
     )
-    if len(known) == len(items):
+    if len(fields) == len(items):
         for problem in check_schema(spec):
             reader.refuse(problem, malformed=False)
     return spec
@@ -161,17 +161,21 @@ def _list(given: Mapping[str, Any], key: str, reader: Reader) -> Sequence[Any]:
     return value
 
 
-def _field(raw: Any, number: int, reader: Reader) -> tuple[FieldSpec, bool] | None:
-    """Return a field, and whether the server generates its values."""
-    if not isinstance(raw, Mapping):
-        words = f"fields[{number}] must be a mapping, not {describe_value(raw)}"
-        reader.refuse(words, malformed=not is_later(raw))
+def _is_mapping(raw: Any, what: str, reader: Reader) -> TypeGuard[Mapping[Any, Any]]:
+    if isinstance(raw, Mapping):
+        return True
+    reader.refuse(f"{what} must be a mapping, not {describe_value(raw)}", malformed=not is_later(raw))
+    return False
+
+
+def _field(raw: Any, place: str, reader: Reader) -> FieldSpec | None:
+    if not _is_mapping(raw, place, reader):
         return None
     # As in pymilvus's add_field, parameters may be next to the type.
     names = {key: normalize_key(str(key)) for key in raw}
     beside = {key for key, name in names.items() if name in _MEANT or (_param_name(key) and name not in FIELD_KEYS)}
     named = next((raw[key] for key, name in names.items() if FIELD_KEYS.get(name) == "fieldName"), None)
-    reader = reader.within(named if isinstance(named, str) and named.strip() else f"fields[{number}]")
+    reader = reader.within(named if isinstance(named, str) and named.strip() else place)
     given = reader.rename(
         {key: value for key, value in raw.items() if key not in beside},
         FIELD_KEYS,
@@ -186,7 +190,7 @@ def _field(raw: Any, number: int, reader: Reader) -> tuple[FieldSpec, bool] | No
     element = _type(given, "elementDataType", DATA_TYPES, reader)
     params = _params(given.get("elementTypeParams"), {key: raw[key] for key in beside}, reader)
     flags: dict[str, Any] = {name: _flag(given, key, reader) for name, key in FLAGS.items()}
-    auto_id = _flag(given, "autoID", reader)
+    flags["auto_id"] = _flag(given, "autoID", reader)
     if not name or not data_type:
         return None
     default = _plain_default(given.get("defaultValue"))
@@ -205,9 +209,7 @@ def _field(raw: Any, number: int, reader: Reader) -> tuple[FieldSpec, bool] | No
         reader.warnings.append(f"{name}: nullable vectors need a Milvus newer than 2.6")
     for problem in check_field(spec, reader.tried):
         reader.refuse(problem, malformed=False)
-    if auto_id and not spec.is_primary:
-        reader.refuse("autoID is for the primary key", malformed=False)
-    return spec, auto_id
+    return spec
 
 
 def _params(raw: Any, beside: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
@@ -227,11 +229,10 @@ def _params(raw: Any, beside: Mapping[str, Any], reader: Reader) -> dict[str, An
     return params
 
 
-def _function(raw: Any, number: int, reader: Reader) -> FunctionSpec | None:
-    if not isinstance(raw, Mapping):
-        reader.refuse(f"functions[{number}] must be a mapping, not {describe_value(raw)}")
+def _function(raw: Any, place: str, reader: Reader) -> FunctionSpec | None:
+    if not _is_mapping(raw, place, reader):
         return None
-    reader = reader.within(f"functions[{number}]")
+    reader = reader.within(place)
     given = reader.rename(raw, _FUNCTION_KEYS, ignored=("id",))
     name = reader.text(given.get("name"), "name", required=True)
     kind = _type(given, "type", FUNCTION_TYPES, reader, required=True)

@@ -29,6 +29,7 @@ FIELD_PARAMS: Mapping[str, Kind | None] = {
     "mmap.enabled": BOOL,
 }
 FUNCTION_TYPES = ("BM25", "TextEmbedding", "Rerank", "MinHash")
+_ANALYSIS = ("enable_analyzer", "enable_match", "analyzer_params")
 _KEY_TYPES = ("Int64", "VarChar")
 _MOST_FIELDS = 64
 #: Types of fields -> what their default value is.
@@ -40,12 +41,7 @@ DEFAULTS: Mapping[str, Kind] = {
 
 
 def check_field(field: FieldSpec, tried: Collection[str] = ()) -> Iterable[str]:
-    """
-    Check a single field.
-
-    :param tried: parameters that are given, but cannot be used: they are not missing
-    :return: what is wrong, one sentence each
-    """
+    """Return what is wrong with a field; parameters that were ``tried``, but cannot be used, are not missing."""
     if not NAME.fullmatch(field.name):
         yield NAME_RULE
     needed = []
@@ -64,49 +60,41 @@ def check_field(field: FieldSpec, tried: Collection[str] = ()) -> Iterable[str]:
     for name in needed:
         if name not in field.params and name not in tried:
             yield f"{article(str(field))} needs {name}".replace("an Array<?>", "an Array")
-    for name in ("dim", "max_length", "max_capacity"):
-        if name in field.params and name not in needed and field.type in DATA_TYPES:
+    fitting = {*needed, *(_ANALYSIS if field.type in ("VarChar", "Text") else ())}
+    for name in ("dim", "max_length", "max_capacity", *_ANALYSIS):
+        if name in field.params and name not in fitting and field.type in DATA_TYPES:
             yield f"{name} is not for {article(field.type)}"
     if field.type == "BinaryVector" and (dim := field.params.get("dim", 8)) % 8:
         yield f"the dim of a BinaryVector is a multiple of 8, not {dim}"
-    for name in ("enable_analyzer", "enable_match", "analyzer_params"):
-        if name in field.params and field.type not in ("VarChar", "Text") and field.type in DATA_TYPES:
-            yield f"{name} is for VarChar fields, and this is {article(field.type)}"
     if field.params.get("enable_match") and not field.params.get("enable_analyzer"):
         yield "enable_match needs enable_analyzer"
-    yield from _problems_of_keys(field)
-    if field.default is not None and (field.type in ("Array", "JSON") or is_vector(field.type)):
-        yield f"{article(field.type)} cannot have a default value"
-    elif field.type == "VarChar" and field.default is not None:
+    for is_one, what in ((field.is_primary, "a primary key"), (field.is_partition_key, "a partition key")):
+        if is_one and field.type not in _KEY_TYPES:
+            yield f"{what} is an Int64 or a VarChar, not {article(field.type)}"
+        if is_one and field.nullable:
+            yield f"{what} cannot be nullable"
+    if field.auto_id and not field.is_primary:
+        yield "autoID is for the primary key"
+    if field.is_primary and field.is_partition_key:
+        yield "a primary key cannot be the partition key"
+    if field.default is not None:
+        yield from _problems_of_default(field)
+
+
+def _problems_of_default(field: FieldSpec) -> Iterable[str]:
+    if field.is_primary or field.type in ("Array", "JSON") or is_vector(field.type):
+        yield f"{'a primary key' if field.is_primary else article(field.type)} cannot have a default value"
+    elif field.type == "VarChar":
         if not isinstance(field.default, str):
             yield f"defaultValue must be a text, not {show(field.default)}"
         elif (size := len(field.default.encode())) > (most := field.params.get("max_length", size)):
             yield f"defaultValue has {size:,} bytes, and max_length is {most:,}"
 
 
-def _problems_of_keys(field: FieldSpec) -> Iterable[str]:
-    for is_one, what in ((field.is_primary, "a primary key"), (field.is_partition_key, "a partition key")):
-        if is_one and field.type not in _KEY_TYPES:
-            yield f"{what} is an Int64 or a VarChar, not {article(field.type)}"
-        if is_one and field.nullable:
-            yield f"{what} cannot be nullable"
-    if field.is_primary and field.default is not None:
-        yield "a primary key cannot have a default value"
-    if field.is_primary and field.is_partition_key:
-        yield "a primary key cannot be the partition key"
-
-
 def check_schema(schema: SchemaSpec) -> Iterable[str]:
-    """
-    Check the fields together.
-
-    :return: what is wrong, one sentence each
-    """
+    """Return what is wrong with the fields and functions together."""
     fields = schema.fields
-    names = [field.name for field in fields]
-    for name, times in Counter(names).items():
-        if times > 1:
-            yield f"{name}: {times} fields have this name"
+    yield from _repeated((field.name for field in fields), "{}: {} fields have this name")
     keys = [field.name for field in fields if field.is_primary]
     if len(keys) != 1:
         there = f"{', '.join(keys)} are all isPrimary" if keys else "no field isPrimary"
@@ -123,15 +111,16 @@ def check_schema(schema: SchemaSpec) -> Iterable[str]:
     yield from _problems_of_functions(schema)
 
 
+def _repeated(names: Iterable[str], words: str) -> Iterable[str]:
+    return (words.format(name, times) for name, times in Counter(names).items() if times > 1)
+
+
 def _problems_of_functions(schema: SchemaSpec) -> Iterable[str]:
     fields = {field.name: field for field in schema.fields}
-    filled: Counter[str] = Counter(name for function in schema.functions for name in function.outputs)
-    for name, times in Counter(function.name for function in schema.functions).items():
-        if times > 1:
-            yield f"function {name}: {times} functions have this name"
-    for name, times in filled.items():
-        if times > 1:
-            yield f"{name}: {times} functions fill it"
+    filled = [name for function in schema.functions for name in function.outputs]
+    yield from _repeated((function.name for function in schema.functions), "function {}: {} functions have this name")
+    yield from _repeated(filled, "{}: {} functions fill it")
+    for name in dict.fromkeys(filled):
         if name in fields and (fields[name].is_primary or fields[name].is_partition_key or fields[name].nullable):
             yield f"{name}: a function fills it, so it can be neither a key nor nullable"
     for function in schema.functions:

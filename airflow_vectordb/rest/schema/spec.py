@@ -35,8 +35,7 @@ class FieldSpec:
     """
     A requested field.
 
-    :param is_partition_key: whether rows are spread over partitions by it
-    :param is_clustering_key: whether rows are clustered by it
+    :param auto_id: whether the server makes its values; that is requested for the whole schema
     :param element_type: of an array's elements; empty: it is no array
     :param params: ``dim``, ``max_length``, ``max_capacity``, …
     :param default: of rows that have no value; None: there is none
@@ -48,6 +47,7 @@ class FieldSpec:
     is_partition_key: bool = False
     is_clustering_key: bool = False
     nullable: bool = False
+    auto_id: bool = False
     element_type: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     default: Any = None
