@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from airflow.sdk import BaseHook
@@ -74,9 +73,7 @@ class HookBase(BaseHook):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @cached_property
@@ -94,14 +91,14 @@ class HookBase(BaseHook):
 
     async def aconfig(self) -> MilvusConfig:
         """Return the same as :attr:`config`, from an event loop."""
-        config = self._config_from(await rest.driver.adrive(self._reading(), lambda _: self._aread(), self._report))
+        config = self._config_from(await rest.driver.adrive(self._reading(), lambda _: self._aread(), self.log.log))
         if config.token:
             await amask_secret(config.token)
         return config
 
     @cached_property
     def _connection(self) -> ConnectionFields:
-        return rest.driver.drive(self._reading(), lambda _: self.get_connection(self.milvus_conn_id), self._report)
+        return rest.driver.drive(self._reading(), lambda _: self.get_connection(self.milvus_conn_id), self.log.log)
 
     async def _aread(self) -> Connection:
         try:
@@ -120,9 +117,6 @@ class HookBase(BaseHook):
         warn, self._warned = not self._warned, True
         with translate_errors():
             return config_from_connection(connection, self.database, warn=warn)
-
-    def _report(self, level: int, text: str) -> None:
-        self.log.log(level, "%s", text)
 
     def get_conn(self) -> Client:
         """Return the client; the same one until :meth:`close`, unless the credentials are replaced."""
@@ -246,7 +240,7 @@ class HookBase(BaseHook):
         until = None if deadline is None else waiting.last_moment(deadline)
 
         def log(level: int, text: str) -> None:
-            self._report(level, self.config.sanitize_text(text, rest.text.LONGEST_LINE))
+            self.log.log(level, self.config.sanitize_text(text, rest.text.LONGEST_LINE))
 
         with translate_errors():
             return rest.driver.drive(steps, lambda call: self.send(call, retries=retries, until=until), log)
