@@ -27,16 +27,12 @@ class EntityMethods(HookBase):
     """
     Methods of the hook; the names are those of pymilvus's ``MilvusClient`` where it has them.
 
-    Each sends the call of the same name in :mod:`airflow_vectordb.rest.entities`. Values are returned as the server
-    sends them (JSON fields as text). Common arguments:
+    Each sends the call of the same name in :mod:`airflow_vectordb.rest.entities`, which describes their arguments
+    (``partition_names`` are its ``partitions``), to a collection, which may be given by an alias, and must be loaded to
+    read rows. Values are returned as the server sends them: JSON fields as text.
 
-    - ``collection_name``: the collection (or an alias); it must be loaded to read rows
-    - ``filter``: a boolean expression, for example ``id in [1, 2]``; None: all rows
-    - ``filter_params``: values for the ``{names}`` in the filter
     - ``output_fields``: names of the fields to read; None: all fields of rows
     - ``offset``: rows or hits to skip
-    - ``partition_name``: the partition that rows go to; None: the default one
-    - ``partition_names``: names of the partitions to read; None: all
     - ``consistency_level``: None: the collection's
     """
 
