@@ -151,11 +151,7 @@ def check_list_of_names(argument: str, given: Any, *, rendered: bool = False) ->
 
 
 def parse_names(argument: str, given: str | Iterable[str] | None) -> tuple[str, ...]:
-    """
-    Convert names given as one or several, after rendering.
-
-    :raises InvalidParametersError: with everything that is wrong
-    """
+    """Convert names given as one or several, after rendering, or raise an error with everything that is wrong."""
     names = list(given) if rest.lists.is_list(given) else given
     if problems := check_list_of_names(argument, names, rendered=True):
         raise rest.errors.InvalidParametersError(problems)
@@ -163,11 +159,7 @@ def parse_names(argument: str, given: str | Iterable[str] | None) -> tuple[str, 
 
 
 def check_index_params(raw: Any, extensions: Sequence[str], *, allow_unknown: bool = False) -> list[str]:
-    """
-    Check index parameters, but not their values.
-
-    Problems with values are reported later, together with those that the schema reveals.
-    """
+    """Check index parameters, but not their values: those are reported together with what the schema reveals."""
     normalize_key = rest.spelling.normalize_key
     parsing = rest.index.parsing
 

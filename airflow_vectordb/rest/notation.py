@@ -18,7 +18,6 @@ MOST_VALUES = 2_000
 #: Lists and mappings within each other.
 DEEPEST = 20
 
-_TOO_LARGE = f"holds more than {MOST_VALUES:,} values, aliases of YAML anchors counted as what they repeat"
 _TOO_DEEP = f"is nested more than {DEEPEST} deep"
 
 #: What Python writes of lists and dicts, and no more, so that it is safe to parse it. Each piece is a value or an end,
@@ -37,11 +36,7 @@ class UnreadableTextError(ValueError):
 
 
 def read_given(raw: Any, argument: str) -> Any:
-    """
-    Return what an argument was given, read if it is a text.
-
-    :raises UnreadableTextError: also when nothing is in it
-    """
+    """Return what an argument was given, read if it is a text, which must not be empty."""
     if not isinstance(raw, str):
         return raw
     value = read_text(raw, argument) if raw.strip() else None
@@ -55,8 +50,6 @@ def read_text(text: str, argument: str) -> Any:
     Read a text as JSON, then as a dict or list in Python's notation, then as YAML.
 
     Python's notation is what Jinja renders a dict to: in YAML its ``None`` would be a name.
-
-    :raises UnreadableTextError: with the reason in one sentence
     """
     try:
         return _read(text)
@@ -121,18 +114,14 @@ def _read_yaml(text: str, json_error: json.JSONDecodeError) -> Any:
         def compose_node(self, parent: Any, index: Any) -> Any:
             self.values += 1
             self.depth += 1
-            if self.depth > DEEPEST:
-                raise UnreadableTextError(_TOO_DEEP)
-            if self.values > MOST_VALUES:
-                raise UnreadableTextError(_TOO_LARGE)
+            _check_bounds(self.values, self.depth)
             node = super().compose_node(parent, index)
             self.depth -= 1
             return node
 
         def flatten_mapping(self, node: Any) -> None:
             super().flatten_mapping(node)
-            if len(node.value) > MOST_VALUES:  # merges of merges
-                raise UnreadableTextError(_TOO_LARGE)
+            _check_bounds(len(node.value))  # merges of merges
 
         def compose_mapping_node(self, anchor: Any) -> Any:
             node = super().compose_mapping_node(anchor)
@@ -157,6 +146,13 @@ def _read_yaml(text: str, json_error: json.JSONDecodeError) -> Any:
         ) from None
 
 
+def _check_bounds(values: int, depth: int = 0) -> None:
+    if depth > DEEPEST:
+        raise UnreadableTextError(_TOO_DEEP)
+    if values > MOST_VALUES:
+        raise UnreadableTextError(f"holds more than {MOST_VALUES:,} values, with what aliases of YAML anchors repeat")
+
+
 def _check_size(value: Any) -> None:
     """Count the values, each alias of a YAML anchor as what it stands for, and how deep they are."""
     stack: list[tuple[Any, int]] = [(value, 1)]
@@ -164,9 +160,6 @@ def _check_size(value: Any) -> None:
     while stack:
         part, depth = stack.pop()
         count += 1
-        if depth > DEEPEST:
-            raise UnreadableTextError(_TOO_DEEP)
-        if count > MOST_VALUES:
-            raise UnreadableTextError(_TOO_LARGE)
+        _check_bounds(count, depth)
         if isinstance(part, dict | list | tuple):
             stack += [(inner, depth + 1) for inner in (part.values() if isinstance(part, dict) else part)]

@@ -30,16 +30,12 @@ SWITCH = "allow_unknown=True sends it as it is"
 
 @dataclass
 class Parsed:
-    """
-    What was parsed of what a user gave.
-
-    :param problems: everything that is wrong, one sentence each
-    :param malformed: those of them that are about keys, names and structure, which no template mends
-    :param envelope: ``collectionName`` and ``dbName`` of a whole request body, those of the two that are given
-    """
+    """What was parsed of what a user gave, and everything that is wrong, one sentence each."""
 
     problems: list[str] = field(default_factory=list)
+    #: Those of them that are about keys, names and structure, which no template mends.
     malformed: list[str] = field(default_factory=list)
+    #: ``collectionName`` and ``dbName`` of a whole request body, those of the two that are given.
     envelope: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -51,19 +47,14 @@ def describe_given(value: Any) -> str:
 
 @dataclass
 class Reader:
-    """
-    Reads one mapping of what a user gave.
-
-    :param parsed: gets what is wrong
-    :param where: stands before each sentence
-    :param warnings: what is sent although it is not known here, one sentence each
-    :param tried: names that were given, though misspelt or with an impossible value: they are not missing
-    """
+    """Reads one mapping of what a user gave, and adds what is wrong to ``parsed``, with ``where`` before it."""
 
     parsed: Parsed
     where: str = ""
     allow_unknown: bool = False
+    #: What is sent although it is not known here, one sentence each.
     warnings: list[str] = field(default_factory=list)
+    #: Names that were given, though misspelt or with an impossible value: they are not missing.
     tried: set[str] = field(default_factory=set)
 
     def within(self, where: str) -> Reader:
@@ -104,9 +95,8 @@ class Reader:
         advice: str = "",
     ) -> dict[str, Any]:
         """
-        Return the values by the names that the API has for their keys.
+        Return the values by the names that the API has for their keys; ``known`` has those by normalized keys.
 
-        :param known: those names by normalized keys
         :param params: names that a key may have meant, too
         :param advice: for a key that resembles none of them
         """

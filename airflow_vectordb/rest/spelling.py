@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from airflow_vectordb.rest.text import sanitize_text
@@ -14,8 +13,6 @@ from airflow_vectordb.rest.text import sanitize_text
 _NOTHING = frozenset({"None", "null", "nan", "NaN", "NaT", "<NA>", "True", "False"})
 #: The beginnings of Jinja's expressions, statements and comments.
 _JINJA = ("{{", "{%", "{#")
-#: The maximum number of wrong letters in a misspelt name.
-_MOST_SLIPS = 2
 #: Names that each Milvus takes.
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 NAME_RULE = "use letters, digits and underscores, no leading digit, and at most 255 characters"
@@ -31,11 +28,18 @@ def near_miss(name: str, known: Iterable[str]) -> str | None:
     Find the known name that was certainly meant: one or two wrong letters, or a transposition.
 
     The shorter a name is, the less it takes to make another one of it: up to four letters allow for one slip, a name of
-    a single letter for none. Where names have several parts (``HNSW_SQ``), that holds for each of them.
+    a single letter for none. In names of several parts (``HNSW_SQ``), that is the length of the shortest one.
     """
-    given = _parts(name)
-    found = [(slips, candidate) for candidate in known if (slips := _slips(given, _parts(candidate))) <= _MOST_SLIPS]
-    return min(found, key=lambda one: one[0])[1] if found else None
+    given = normalize_key(name)
+    found: dict[int, str] = {}
+    for candidate in known:
+        meant = normalize_key(candidate)
+        shortest = min(map(len, re.findall(r"[^\W_]+", f"{name} {candidate}")))
+        most = 0 if min(len(given), len(meant)) < 2 else 1 if shortest < 5 else 2
+        slips = _edits(given, meant, most)
+        if slips <= most:
+            found.setdefault(slips, candidate)
+    return found[min(found)] if found else None
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
@@ -118,27 +122,6 @@ def show(value: Any, longest: int = 60) -> str:
 def describe_value(value: Any) -> str:
     """Describe a value for messages: ``an int (5)``."""
     return f"{article(type(value).__name__)} ({show(value, 40)})" if value is not None else "None"
-
-
-@lru_cache(maxsize=1024)
-def _parts(name: str) -> tuple[str, ...]:
-    return tuple(re.findall(r"[^\W_]+", name.lower()))
-
-
-def _slips(one: tuple[str, ...], other: tuple[str, ...]) -> int:
-    """Count the typos between two names; too many if a typo is unlikely."""
-    whole, meant = "".join(one), "".join(other)
-    if whole == meant:
-        return 1  # a misplaced underscore
-    if len(one) != len(other):
-        one, other = (whole,), (meant,)
-    slips = 0
-    for given, letters in zip(one, other, strict=True):
-        shorter = min(len(given), len(letters))
-        allowed = 0 if shorter < 2 and len(one) == 1 else 1 if shorter < 5 else _MOST_SLIPS
-        edits = _edits(given, letters, allowed)
-        slips += edits if edits <= allowed else _MOST_SLIPS + 1
-    return slips
 
 
 def _edits(one: str, other: str, most: int) -> int:

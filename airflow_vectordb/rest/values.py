@@ -22,17 +22,10 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?")
 
 
 class Kind(NamedTuple):
-    """
-    What the value of a parameter is.
-
-    :param words: for messages, after "must be"
-    :param type: of the value; ``object``: a text, a number, or true or false
-    :param least: a smaller number is surely wrong
-    :param most: and so is a larger one
-    """
+    """What the value of a parameter is; ``words`` are for messages, after "must be"."""
 
     words: str
-    type: type
+    type: type  #: ``object``: a text, a number, or true or false
     least: float = -inf
     most: float = inf
 
@@ -50,9 +43,7 @@ ANY = Kind("a text, a number, or true or false", object)
 
 def check_value(value: Any, kind: Kind | None) -> Any:
     """
-    Check the value of a parameter, and convert it to what servers store.
-
-    ``"16"`` is 16, since that is what templates render to.
+    Check the value of a parameter, and convert it to what servers store: templates render 16 to ``"16"``.
 
     :param kind: what it has to be; None: not known here
     :raises ValueError: with what is wrong with it, for example ``must be an integer, not 'many'``
@@ -157,11 +148,7 @@ def format_value(value: Any) -> str:
 
 
 def values_equal(one: Any, other: Any) -> bool:
-    """
-    Return whether two values of a parameter are the same to Milvus.
-
-    ``16``, ``16.0`` and ``"16"`` are, and so are ``SQ8`` and ``sq8``.
-    """
+    """Return whether two values are the same to Milvus: ``16``, ``16.0``, ``"16"`` are, and so are ``SQ8``, ``sq8``."""
     return _canonical(one) == _canonical(other)
 
 

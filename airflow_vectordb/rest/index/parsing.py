@@ -37,12 +37,7 @@ TOO_DEEP = "index_params is nested too deeply"
 
 @dataclass
 class ParsedParams(Parsed):
-    """
-    The result of parsing index parameters.
-
-    :param indexes: those whose field is known, by their position, those with :attr:`problems` included; each has the
-        fields of ``spec.IndexSpec``
-    """
+    """The fields of an ``IndexSpec`` for each index whose field is known, by position, even if it has problems."""
 
     indexes: dict[int, dict[str, Any]] = field(default_factory=dict)
 

@@ -35,16 +35,15 @@ class IndexPlan:
     How to get from the existing indexes to the requested ones.
 
     :param specs: what is asked for, in the user's order, each with the name that its index has or will have
-    :param existing: descriptions of those that exist, surely the same, by name
-    :param unverified: those that may be the same, and how they compare, by name: they are asked for again, and the
-        server decides
-    :param to_drop: descriptions of those that have to be dropped first, and how they differ, by name
     """
 
     collection: str
     specs: tuple[IndexSpec, ...]
+    #: Those that exist, surely the same, by name.
     existing: dict[str, IndexDescription]
+    #: Those that may be the same, and how they compare: they are asked for again, and the server decides.
     unverified: dict[str, tuple[IndexDescription, Comparison]]
+    #: Those that have to be dropped first, and how they differ.
     to_drop: dict[str, tuple[IndexDescription, str]] = field(default_factory=dict)
 
     @property
@@ -148,11 +147,7 @@ def is_in_use(error: MilvusError) -> bool:
 
 
 def resolve_all(specs: Iterable[IndexSpec], collection: collections.Collection) -> list[IndexSpec]:
-    """
-    Resolve specs against the collection.
-
-    :raises InvalidParametersError: with everything that does not fit, in all of them
-    """
+    """Resolve specs against the collection, or raise one error with everything that does not fit, in all of them."""
     resolved: list[IndexSpec] = []
     problems: list[str] = []
     for spec in specs:
@@ -176,7 +171,6 @@ def plan_indexes(
     """
     Compare the requested indexes with the existing ones.
 
-    :param fail_on_same: whether an index that exists already is an error, even if it is the same
     :param drop_others: whether to drop an index that is in the way on its field, or whose build failed, rather than to
         fail
     :raises IndexMismatchError: when other indexes are in the way, with all of them

@@ -57,21 +57,13 @@ _PARAM_NAMES = {normalize_key(name): name for name in FIELD_PARAMS} | {"mmapenab
 
 @dataclass
 class ParsedSchema(Parsed):
-    """
-    The result of parsing a schema.
-
-    :param spec: the schema; None: nothing could be made of it
-    """
+    """The result of parsing a schema; None: nothing could be made of it."""
 
     spec: SchemaSpec | None = None
 
 
 def parse_schema(raw: Any, *, allow_unknown: bool = False) -> SchemaSpec:
-    """
-    Parse and check a schema.
-
-    :raises InvalidParametersError: with everything that is wrong
-    """
+    """Parse and check a schema, or raise an InvalidParametersError with everything that is wrong."""
     parsed = read_schema(raw, allow_unknown=allow_unknown)
     if parsed.problems or parsed.spec is None:
         raise InvalidParametersError(parsed.problems, "schema")

@@ -23,12 +23,7 @@ _NAMES = {
 
 
 def read_properties(raw: Any) -> tuple[dict[str, Any], list[str]]:
-    """
-    Parse properties and settings, and check the settings.
-
-    :param raw: a mapping, or a text with one in JSON or YAML; None: there are none
-    :return: them by the names that descriptions have; and everything that is wrong, one sentence each
-    """
+    """Return properties and settings by the names that descriptions have, and everything that is wrong with them."""
     parsed = Parsed()
     given = Reader(parsed).mapping(None if isinstance(raw, str) and is_nothing(raw) else raw, "properties")
     properties = {_NAMES.get(normalize_key(key), key): value for key, value in given.items()}

@@ -29,11 +29,10 @@ _BATCH_ROWS = 4_096
 
 def schema_from(stream: IO[bytes], name: str, *, key: str | None = None) -> dict[str, Any]:
     """
-    Propose a schema for the rows of a file. The whole file is read, a batch at a time.
+    Propose a schema for the rows of a file, in the API's spelling. The whole file is read, a batch at a time.
 
-    :param key: the column that is the primary key; None: guessed by name, type and values. If none will do, the server
+    :param key: the column that is the primary key; None: guessed by name, type and values; if none will do, the server
         makes the keys
-    :return: a schema in the API's spelling, as ``CreateCollectionOperator`` takes it
     :raises InvalidParametersError: when the file cannot be read, or a column fits no type
     """
     try:
