@@ -240,24 +240,6 @@ def check_list(name: str, value: Any) -> list[str]:
     return [f"{name} is {rest.spelling.show(value)}, and must be a list: pass a task's output itself"]
 
 
-def check_mapping(name: str, value: Any) -> list[str]:
-    """Check an argument that is a mapping, after rendering; None is valid."""
-    if value is None or isinstance(value, Mapping):
-        return []
-    return [f"{name} is {rest.spelling.show(value)}, and must be a mapping"]
-
-
-def check_field_mapping(name: str, value: Any) -> list[str]:
-    """Check a mapping of columns to fields, or to None; None is valid."""
-    if problems := check_mapping(name, value):
-        return problems
-    return [
-        f"{name}[{column!r}] is {rest.spelling.show(field)}, and must be the name of a field, or None"
-        for column, field in (value or {}).items()
-        if field is not None and not isinstance(field, str)
-    ]
-
-
 def check_rows(name: str, value: Any) -> list[str]:
     """Check a number of rows, as :func:`count_of` takes it; None is valid."""
     if value is None or count_of(value) is not None:
@@ -294,8 +276,8 @@ _TEMPLATED: Mapping[_Check, Sequence[str]] = {
     ),
     check_rows: ("min_rows", "max_rows", "max_bad_rows"),
     check_list: ("ids", "documents"),
-    check_mapping: ("filter_params", "options"),
-    check_field_mapping: ("field_mapping",),
+    rest.spelling.check_mapping: ("filter_params", "options"),
+    rest.spelling.check_field_mapping: ("field_mapping",),
 }
 #: … and of what is given as it is.
 _CONSTANT: Mapping[_Check, Sequence[str]] = {

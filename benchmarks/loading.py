@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import local
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,12 @@ from pymilvus import MilvusClient
 
 from airflow_vectordb.ingest.bad_rows import BadRows
 from airflow_vectordb.ingest.files import open_file
+from airflow_vectordb.ingest.options import Options
 from airflow_vectordb.ingest.run import ingest
 from airflow_vectordb.ingest.staging import PART_BYTES, stage
 from airflow_vectordb.rest import collections
 from airflow_vectordb.rest.config import MilvusConfig
+from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.http.client import Client
 from benchmarks.sinks import KEY, TEXT, TEXT_LENGTH, VECTOR
 
@@ -106,7 +109,15 @@ def _ours(url: str, batches: _File, token: str | None) -> Callable[[], object]:
     config = MilvusConfig(url, token=token)
     collection = _described(config)
     source = open_file(batches.path, lambda name: None)
-    return lambda: ingest([source], collection, lambda: Client(config), mode="insert", max_rows=batches.rows)
+    options = Options(mode="insert", batch_rows=batches.rows)
+    ours = local()
+
+    def send(call: Call[Any]) -> Any:
+        if not hasattr(ours, "client"):
+            ours.client = Client(config)
+        return ours.client.send(call)
+
+    return lambda: ingest([source], collection, send, options, BadRows())
 
 
 def _described(config: MilvusConfig) -> collections.Collection:

@@ -67,7 +67,7 @@ class HookBase(BaseHook):
         self.patient = patient
         #: Whether Milvus has answered the task: if so, a page in its place is an outage, not a wrong address.
         self.server_confirmed = False
-        self._client: Client | None = None
+        self._clients: dict[int, Client] = {}
         self._warned = patient
 
     def __enter__(self) -> Self:
@@ -119,12 +119,14 @@ class HookBase(BaseHook):
             return config_from_connection(connection, self.database, warn=warn)
 
     def get_conn(self) -> Client:
-        """Return the client; the same one until :meth:`close`, unless the credentials are replaced."""
-        if self._client is not None and self._client.config is not self.config:
-            self.close()
-        if self._client is None:
-            self._client = rest.Client(self.config, server_confirmed=self.server_confirmed)
-        return self._client
+        """Return the client of this thread; the same one until :meth:`close`, unless the credentials are replaced."""
+        thread = threading.get_ident()
+        client = self._clients.get(thread)
+        if client is None or client.config is not self.config:
+            if client is not None:
+                client.close()
+            client = self._clients[thread] = rest.Client(self.config, server_confirmed=self.server_confirmed)
+        return client
 
     async def get_async_conn(self) -> AsyncClient:
         """Return a new client for an event loop; the caller closes it."""
@@ -132,9 +134,8 @@ class HookBase(BaseHook):
 
     def close(self) -> None:
         """Close all connections. A later call opens new ones."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        while self._clients:
+            self._clients.popitem()[1].close()
 
     def send(self, call: Call[T], *, retries: int | None = None, until: float | None = None) -> T:
         """

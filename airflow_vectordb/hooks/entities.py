@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_vectordb import rest
 from airflow_vectordb.exceptions import translate_errors
 from airflow_vectordb.hooks.base import HookBase
-from airflow_vectordb.ingest.batches import MAX_BYTES, MAX_ROWS
 from airflow_vectordb.ingest.memory import source_of
+from airflow_vectordb.ingest.options import MAX_BYTES, MAX_ROWS
 from airflow_vectordb.ingest.run import primary_key
 from airflow_vectordb.ingest.source import Unreadable
 from airflow_vectordb.rest import filters

@@ -17,43 +17,22 @@ from airflow_vectordb.hooks import arguments
 from airflow_vectordb.hooks.base import HookBase
 from airflow_vectordb.ingest import run
 from airflow_vectordb.ingest.bad_rows import BadRows, OnBadRow
-from airflow_vectordb.ingest.batches import MAX_BYTES, MAX_ROWS
 from airflow_vectordb.ingest.files import open_file
 from airflow_vectordb.ingest.memory import source_of
+from airflow_vectordb.ingest.options import MAX_BYTES, MAX_IN_FLIGHT, MAX_ROWS, Mode, Options
 from airflow_vectordb.ingest.source import Source
 from airflow_vectordb.ingest.storage import package_for, storage_errors
-from airflow_vectordb.ingest.writer import MAX_IN_FLIGHT, Mode, Progress
+from airflow_vectordb.ingest.writer import Progress
 from airflow_vectordb.rest import filters
 
 if TYPE_CHECKING:
-    from airflow_vectordb.rest.http.call import Call
+    from airflow_vectordb.rest.collections import Collection
 
 _log = logging.getLogger(__name__)
 #: Rows deleted by one request.
 DELETED_AT_ONCE = 1000
 #: Seconds to wait for a rate limit of flushes: many tasks that write into one collection take turns.
 FLUSH_PATIENCE = 1800.0
-
-
-class _Sender:
-    """A client of one thread, which goes on with other credentials if they are replaced."""
-
-    def __init__(self, hook: IngestMethods) -> None:
-        self._hook = hook
-        self._client = rest.Client(hook.config, server_confirmed=True)
-
-    def send(self, call: Call[Any], *, retries: int | None = None) -> Any:
-        try:
-            return self._client.send(call, retries=retries)
-        except rest.errors.AuthenticationError:
-            if not self._hook.has_other_config(self._client.config):
-                raise
-        self.close()
-        self._client = rest.Client(self._hook.config, server_confirmed=True)
-        return self._client.send(call, retries=retries)
-
-    def close(self) -> None:
-        self._client.close()
 
 
 class IngestMethods(HookBase):
@@ -97,46 +76,34 @@ class IngestMethods(HookBase):
         :raises InvalidParametersError: for rows that cannot be sent, files that cannot be read, wrong arguments
         :raises MilvusError: if a batch could not be written
         """
+        problems = rest.spelling.check_field_mapping("field_mapping", field_mapping)
         if (rows is None) == (source is None):
-            problem = "rows or source is missing" if rows is None else "rows and source exclude each other"
-            raise rest.errors.InvalidParametersError([problem], "ingest")
+            problems.append("rows or source is missing" if rows is None else "rows and source exclude each other")
+        if problems:
+            raise rest.errors.InvalidParametersError(problems, "ingest")
         collection = self._describe_by_own_name(collection_name)
-        sources = (
-            [source_of(rows() if callable(rows) else rows)]
-            if source is None
-            else list(open_sources(source, source_conn_id, collection, allow_missing=allow_missing))
-        )
-        earlier = run.progress_in(collection, Progress.from_json(progress)) if progress else None
-        bad_rows = BadRows(
-            on_bad_row,
-            max_bad_rows,
-            object_path(bad_rows_path, source_conn_id) if bad_rows_path else None,
-            before=earlier.skipped if earlier else 0,
-            begins=(earlier.source, earlier.row + 1) if earlier else None,
-        )
-
-        def save_both(done: dict[str, Any]) -> None:
-            bad_rows.write()  # first, since the position marks them as handled
-            save(done)
-
-        done = run.ingest(
-            sources,
-            collection,
-            lambda: _Sender(self),
+        self.server_confirmed = True  # for the clients of other threads
+        options = Options(
             mode=mode,
             field_mapping=field_mapping,
             key_field=key_field,
             replace_documents=replace_documents,
             documents=documents,
-            partition=partition_name,
-            on_bad_row=bad_rows,
-            progress=earlier,
-            save=save_both,
-            max_bytes=batch_bytes,
-            max_rows=batch_rows,
+            batch_bytes=batch_bytes,
+            batch_rows=batch_rows,
             max_in_flight=max_in_flight,
+            partition_name=partition_name,
+            timeout=self.config.socket_timeout,
         )
-        bad_rows.warn(collection_name, done.skipped)
+        done = run.ingest(
+            open_input(rows, source, source_conn_id, collection, allow_missing=allow_missing),
+            collection,
+            self.send,
+            options,
+            open_bad_rows(on_bad_row, max_bad_rows, bad_rows_path, source_conn_id),
+            progress=Progress.from_json(progress) if progress else None,
+            save=save,
+        )
         if done.rows < min_rows:
             raise rest.errors.InvalidParametersError(
                 [f"{done.rows:,} rows, but min_rows is {min_rows:,}"], f"rows for collection {collection_name!r}"
@@ -203,15 +170,7 @@ class IngestMethods(HookBase):
         return {"collection_name": collection_name, "rows": rows, "batches": batches, "dry_run": False}
 
     def _flush(self, collection_name: str) -> None:
-        try:
-            self._flush_in_turn(rest.collections.flush(collection_name))
-        except (rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError) as error:
-            raise error.with_context(
-                cause="this server cannot flush over REST", hint="The rows are there; flush=True needs Milvus 2.5."
-            ) from error.__cause__
-
-    def _flush_in_turn(self, flush: Call[None]) -> None:
-        until = time.time() + FLUSH_PATIENCE
+        flush, until = rest.collections.flush(collection_name), time.time() + FLUSH_PATIENCE
         while True:
             try:
                 return self.send(flush)
@@ -219,6 +178,11 @@ class IngestMethods(HookBase):
                 if time.time() >= until:
                     raise
                 time.sleep(error.retry_after or 1.0)
+            except (rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError) as error:
+                raise error.with_context(
+                    cause="this server cannot flush over REST",
+                    hint="The rows are there; flush=True needs Milvus 2.5.",
+                ) from error.__cause__
 
     def _count(self, collection_name: str, selected: str, partition_name: str | None) -> int:
         partitions = [partition_name] if partition_name else None
@@ -249,27 +213,36 @@ class IngestMethods(HookBase):
             yield from _parts(keys, limit)
 
 
-def open_sources(source: Any, conn_id: str | None, collection: Any, *, allow_missing: bool) -> Iterator[Source]:
-    """
-    Open files as sources.
+def open_bad_rows(policy: OnBadRow, most: int | None, path: Any, conn_id: str | None) -> BadRows:
+    """Return what takes rows that cannot be sent."""
+    return BadRows(policy, most, object_path(path, conn_id) if path else None)
 
+
+def open_input(
+    rows: Any, source: Any, conn_id: str | None, collection: Collection, *, allow_missing: bool
+) -> list[Source]:
+    """
+    Open rows, or files, as sources.
+
+    :param rows: rows, or a function that returns them; None: there are files
     :param source: paths or globs, one or several
-    :param collection: as described by the server: vectors of a ``.npy`` are for its vector field
+    :param collection: vectors of a ``.npy`` are for its first vector field
     :param allow_missing: whether to ignore files that do not exist, and globs that match nothing
     :raises InvalidParametersError: with all files that do not exist or have an unknown format
     """
-    vectors = [field.name for field in collection.fields if field.type.endswith("Vector")]
+    if source is None:
+        return [source_of(rows() if callable(rows) else rows)]
     given = [source] if _is_path(source) else source
     if not rest.lists.is_list(given) or not all(map(_is_path, given := list(given))):
         problem = f"source must be a path or a list of paths, not {rest.spelling.describe_value(source)}"
         raise rest.errors.InvalidParametersError([problem], "source")
-    unrendered = [text for one in given if (text := _not_rendered(one))]
-    if unrendered:  # allow_missing does not cover this
-        raise rest.errors.InvalidParametersError(unrendered, "source")
     paths: list[Any] = []
     problems: list[str] = []
     for one in given:
         try:
+            if text := _not_rendered(one):
+                problems.append(text)
+                continue
             found = _find(one, conn_id)
         except IsADirectoryError:
             problems.append(f"{one} is a directory; name its files, for example {str(one).rstrip('/')}/*.parquet")
@@ -280,8 +253,8 @@ def open_sources(source: Any, conn_id: str | None, collection: Any, *, allow_mis
             problems.append(f"{one}: {what}; set allow_missing=True if that is fine")
     if problems:
         raise rest.errors.InvalidParametersError(problems, "source")
-    for path in paths:
-        yield open_file(path, _sibling_finder(path), vectors[0] if vectors else "vector")
+    vectors = [field.name for field in collection.fields if field.type.endswith("Vector")]
+    return [open_file(path, _sibling_finder(path), vectors[0] if vectors else "vector") for path in paths]
 
 
 def _not_rendered(path: Any) -> str | None:
@@ -301,7 +274,7 @@ def _sibling_finder(path: Any) -> Callable[[str], Any]:
     def find(name: str) -> Any:
         sibling = path.parent / name
         with storage_errors(sibling):
-            return sibling if sibling.fs.exists(sibling.path) else None
+            return sibling if sibling.exists() else None
 
     return find
 
@@ -359,4 +332,4 @@ def _parts(values: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield part
 
 
-__all__ = ["DELETED_AT_ONCE", "IngestMethods", "object_path", "open_sources"]
+__all__ = ["DELETED_AT_ONCE", "IngestMethods", "object_path", "open_bad_rows", "open_input"]

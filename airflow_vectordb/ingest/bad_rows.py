@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from airflow_vectordb.ingest.batches import BadRow
 from airflow_vectordb.ingest.storage import storage_errors
+from airflow_vectordb.ingest.writer import Progress
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.text import sanitize_text
 
@@ -20,42 +21,32 @@ class BadRows:
     Refuses or skips rows that cannot be sent.
 
     :param policy: ``fail`` or ``skip``
-    :param most: rows that may be passed over; None: any number
+    :param most: rows that may be skipped; None: any number
     :param path: of a file that gets a JSON object for each thing that is wrong (``source``, ``row``, ``field``,
         ``reason``); None: there is none
-    :param before: rows that earlier tries have passed over
-    :param begins: source and row (from 1) before which an earlier try's lines hold; None: there was none
     """
 
-    def __init__(
-        self,
-        policy: OnBadRow = "fail",
-        most: int | None = None,
-        path: Any = None,
-        *,
-        before: int = 0,
-        begins: tuple[int, int] | None = None,
-    ) -> None:
+    def __init__(self, policy: OnBadRow = "fail", most: int | None = None, path: Any = None) -> None:
         self._policy = policy
         self._most = most
         self._path = path
-        self._count = before
+        self._count = 0
         self._lines: list[str] = []
         self._first: BadRow | None = None
-        if path is None:
+
+    def resume(self, progress: Progress) -> None:
+        """Keep what an earlier try has written of rows before its position; later rows are read again."""
+        self._count = progress.skipped
+        if self._path is None:
             return
-        with storage_errors(path):
-            if path.exists():
-                # Rows after the position are read and reported again.
-                lines = path.read_text().splitlines(keepends=True)
-                path.write_text("".join(line for line in lines if begins and _place(line) < begins))
+        begin = progress.source, progress.row + 1
+        with storage_errors(self._path):
+            if self._path.exists():
+                lines = self._path.read_text().splitlines(keepends=True)
+                self._path.write_text("".join(line for line in lines if _place(line) < begin))
 
     def __call__(self, bad: BadRow) -> None:
-        """
-        Handle a row that cannot be sent.
-
-        :raises InvalidParametersError: when it may not be passed over
-        """
+        """Handle a row that cannot be sent: it is skipped, or an InvalidParametersError."""
         if self._policy == "fail":
             raise InvalidParametersError([str(bad)], "rows")
         self._count += 1
@@ -69,12 +60,7 @@ class BadRows:
             )
 
     def warn(self, collection: str, skipped: int) -> None:
-        """
-        Log at the end how many rows were skipped.
-
-        :param collection: name of the collection that they were for
-        :param skipped: how many were passed over, by earlier tries too
-        """
+        """Log at the end how many rows were skipped, by earlier tries too."""
         if not skipped:
             return
         where = f"all are in {self._path}" if self._path is not None else "bad_rows_path= writes all to a file"

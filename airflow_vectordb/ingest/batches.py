@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
+from airflow_vectordb.ingest.options import Options
 from airflow_vectordb.ingest.rows import RowChecker
 from airflow_vectordb.ingest.source import Row, Source, Unreadable
 from airflow_vectordb.rest.http.json import EncodedRows
 from airflow_vectordb.rest.spelling import article
 
-#: Bytes of rows in one request. Milvus accepts 64 MiB.
-MAX_BYTES = 8 * 1024 * 1024
-#: Rows in one request.
-MAX_ROWS = 10_000
 #: Largest size of a row in bytes; Milvus would refuse a larger one.
 MAX_ROW_BYTES = 60 * 1024 * 1024
 
 
-@dataclass(frozen=True, order=True)
-class Position:
+class Position(NamedTuple):
     """
     A place between two rows.
 
@@ -52,135 +49,117 @@ class BadRow:
         return f"{self.source}, row {self.row:,}: {'; '.join(self.problems)}"
 
 
-@dataclass(frozen=True)
+_START = Position(0, 0)
+
+
+@dataclass
 class Batch:
     """
     Rows for one request.
 
     :param rows: as JSON
-    :param keys: their primary keys; empty where the server makes them
+    :param keys: their primary keys, with the number of the row; empty if the server generates them
+    :param documents: the document of each row, if documents are replaced
     :param size: bytes
-    :param end: where the next batch begins
     :param seen: rows of the sources that it accounts for, bad ones included
-    :param documents: the document of each row, where that was asked for
+    :param end: where the next batch begins
     """
 
-    rows: EncodedRows = field(repr=False)
-    keys: tuple[Any, ...] = field(repr=False)
-    size: int
-    end: Position
-    seen: int
-    documents: tuple[Any, ...] = field(default=(), repr=False)
+    rows: EncodedRows
+    keys: dict[Any, int] = field(default_factory=dict)
+    documents: list[Any] = field(default_factory=list)
+    size: int = 0
+    seen: int = 0
+    end: Position = _START
 
 
 class Batcher:
     """
     Turns blocks of rows into batches.
 
-    :param checker: of the collection
+    :param options: bytes and rows of a batch, and the fields that rows are told apart by
     :param on_bad_row: is called with each row that cannot be sent; raises to end it all
-    :param max_bytes: bytes of a batch
-    :param max_rows: rows of a batch
-    :param document_field: name of the field that has the document of a row; None: none is asked for
-    :param key_field: name of the field that tells rows apart; None: none is needed
-    :param spare: memory of batches that are done, which further ones get
     """
 
-    def __init__(
-        self,
-        checker: RowChecker,
-        on_bad_row: Callable[[BadRow], None],
-        *,
-        max_bytes: int = MAX_BYTES,
-        max_rows: int = MAX_ROWS,
-        document_field: str | None = None,
-        key_field: str | None = None,
-        spare: list[bytearray] | None = None,
-    ) -> None:
-        self._checker = checker
-        needed = {document_field: "documents are replaced by it", key_field: "key_field tells rows apart by it"}
-        self._needed = {name: why for name, why in needed.items() if name}
-        self._document_field = document_field
-        self._on_bad_row = on_bad_row
-        self._max_bytes = max_bytes
-        self._max_rows = max_rows
-        self._spare = [] if spare is None else spare
+    def __init__(self, options: Options, on_bad_row: Callable[[BadRow], None]) -> None:
+        import orjson
 
-    def batches(self, number: int, source: Source, first: int = 0) -> Iterator[Batch]:
+        needed = {
+            options.replace_documents: "documents are replaced by it",
+            options.key_field: "key_field tells rows apart by it",
+        }
+        self._needed = {name: why for name, why in needed.items() if name}
+        self._options = options
+        self._on_bad_row = on_bad_row
+        self._dumps = partial(orjson.dumps, option=orjson.OPT_SERIALIZE_NUMPY)
+        #: Memory of batches that are done, which further ones get.
+        self.spare: list[bytearray] = []
+
+    def batches(self, number: int, source: Source, checker: RowChecker, first: int = 0) -> Iterator[Batch]:
         """
         Read a source to its end. The last batch may be empty, to mark the source as done.
 
         :param number: of the source
         :param source: its rows
+        :param checker: of its rows
         :param first: number of the row to begin with, from 0
         """
-        import orjson
-
-        options = orjson.OPT_SERIALIZE_NUMPY
-        rows = self._no_rows()
-        keys: dict[Any, int] = {}
-        documents: list[Any] = []
-        size = seen = 0
-        position = first
-        key, document_field = self._checker.key, self._document_field
-
-        def batch() -> Batch:
-            return Batch(rows, tuple(keys), size, Position(number, position), seen, tuple(documents))
-
+        batch, position = self._new_batch(), first
+        most_bytes, most_rows = self._options.batch_bytes, self._options.batch_rows
+        key, document_field = checker.key, self._options.replace_documents
         for block in source.blocks(first):
-            fitting = self._checker.fitting(block.matrices)
+            fitting = checker.fitting(block.matrices)
             for position, row in enumerate(block.rows, start=block.first):
-                checked, problems = self._checked(row, fitting)
-                if not problems and key is not None and (twice := keys.get(checked[key])) is not None:
+                checked, encoded, problems = self._encode(row, checker, fitting)
+                if not problems and key is not None and (twice := batch.keys.get(checked[key])) is not None:
                     problems = [f"{key}: {checked[key]!r} is also the key of row {twice + 1:,}"]
-                encoded = b""
-                if not problems:
-                    try:
-                        encoded = orjson.dumps(checked, option=options)
-                    except orjson.JSONEncodeError as error:
-                        problems = [_unencodable(checked, error)]
-                    if len(encoded) > MAX_ROW_BYTES:
-                        problems = [f"{len(encoded):,} bytes, but a request may have at most {MAX_ROW_BYTES:,}"]
                 if problems:
                     self._on_bad_row(BadRow(source.name, position + 1, tuple(problems), number))
-                    seen += 1
+                    batch.seen += 1
                     continue
-                if size and (size + len(encoded) >= self._max_bytes or len(rows) >= self._max_rows):
-                    yield batch()
-                    rows, keys, documents, size, seen = self._no_rows(), {}, [], 0, 0
-                rows.append(encoded)
-                size += len(encoded) + 1
-                seen += 1
+                if batch.size and (batch.size + len(encoded) >= most_bytes or len(batch.rows) >= most_rows):
+                    batch.end = Position(number, position)
+                    yield batch
+                    batch = self._new_batch()
+                batch.rows.append(encoded)
+                batch.size += len(encoded) + 1
+                batch.seen += 1
                 if key is not None:
-                    keys[checked[key]] = position
+                    batch.keys[checked[key]] = position
                 if document_field:
-                    documents.append(checked[document_field])
+                    batch.documents.append(checked[document_field])
             position = block.first + len(block.rows)
-        yield batch()
+        batch.end = Position(number, position)
+        yield batch
 
-    def _checked(self, row: Row | Unreadable, fitting: Container[str]) -> tuple[dict[str, Any], list[str]]:
-        checked, problems = self._checker.check(row, fitting)
-        if self._needed and not problems:
-            problems = [
-                f"{name}: missing, and {why}"
-                for name, why in self._needed.items()
-                if not isinstance(checked.get(name), str | int)
-            ]
-        return checked, problems
+    def _new_batch(self) -> Batch:
+        return Batch(EncodedRows(memory=self.spare.pop() if self.spare else None))
 
-    def _no_rows(self) -> EncodedRows:
-        return EncodedRows(memory=self._spare.pop() if self._spare else None)
-
-
-def _unencodable(row: Mapping[str, Any], error: Exception) -> str:
-    import orjson
-
-    for name, value in row.items():
+    def _encode(
+        self, row: Row | Unreadable, checker: RowChecker, fitting: Container[str]
+    ) -> tuple[dict[str, Any], bytes, list[str]]:
+        """Return a row as it is sent, the same as JSON, and its problems."""
+        checked, problems = checker.check(row, fitting)
+        if problems:
+            return checked, b"", problems
+        for name, why in self._needed.items():
+            if not isinstance(checked.get(name), str | int):
+                problems.append(f"{name}: missing, and {why}")
         try:
-            orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-        except orjson.JSONEncodeError:
-            return f"{name}: {article(type(value).__name__)} cannot be written as JSON"
-    return str(error)
+            encoded = self._dumps(checked)
+        except TypeError as error:
+            return checked, b"", [*problems, self._unencodable(checked) or str(error)]
+        if len(encoded) > MAX_ROW_BYTES:
+            problems.append(f"{len(encoded):,} bytes, but a request may have at most {MAX_ROW_BYTES:,}")
+        return checked, encoded, problems
+
+    def _unencodable(self, row: Mapping[str, Any]) -> str | None:
+        for name, value in row.items():
+            try:
+                self._dumps(value)
+            except TypeError:
+                return f"{name}: {article(type(value).__name__)} cannot be written as JSON"
+        return None
 
 
-__all__ = ["MAX_BYTES", "MAX_ROWS", "BadRow", "Batch", "Batcher", "Position"]
+__all__ = ["BadRow", "Batch", "Batcher", "Position"]

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import rest
-from airflow_vectordb.hooks.ingest import object_path, open_sources
-from airflow_vectordb.ingest.bad_rows import BadRows
-from airflow_vectordb.ingest.memory import source_of
+from airflow_vectordb.hooks.ingest import object_path, open_bad_rows, open_input
 from airflow_vectordb.ingest.staging import stage
 from airflow_vectordb.ingest.storage import is_remote, open_to_write
 from airflow_vectordb.ingest.writer import Progress
@@ -34,18 +32,9 @@ def write_parts(task: ImportOperator, hook: MilvusHook, kept: RetryState, rows: 
     if earlier is not None and earlier.batches:
         task.log.info("%s: an earlier try has staged %s rows", task.collection_name, f"{earlier.rows:,}")
     collection = hook.send(rest.collections.describe(task.collection_name))
-    sources = (
-        [source_of(rows)]
-        if task.source is None
-        else list(open_sources(task.source, task.source_conn_id, collection, allow_missing=task.allow_missing))
-    )
-    bad_rows = BadRows(
-        task.on_bad_row,
-        task.max_bad_rows,
-        object_path(task.bad_rows_path, task.source_conn_id) if task.bad_rows_path else None,
-        before=earlier.skipped if earlier else 0,
-        begins=(earlier.source, earlier.row + 1) if earlier else None,
-    )
+    sources = open_input(rows, task.source, task.source_conn_id, collection, allow_missing=task.allow_missing)
+    bad_rows = open_bad_rows(task.on_bad_row, task.max_bad_rows, task.bad_rows_path, task.source_conn_id)
+    bad_rows.resume(earlier or Progress())
     target = _folder(task, folder)
     if is_remote(target):
         _abort_uploads(task, target)

@@ -192,15 +192,6 @@ class IngestOperator(MilvusOperator):
     def _ingest(
         self, hook: MilvusHook, context: Context, kept: RetryState, progress: Mapping[str, Any]
     ) -> dict[str, Any]:
-        from airflow_vectordb.ingest.writer import NotKeptError  # only needed by running tasks
-
-        def save(progress: dict[str, Any]) -> None:
-            try:
-                kept.set(progress)
-            except Exception as error:
-                text = f"Airflow cannot store the progress now, and a retry would repeat more: {error}"
-                raise NotKeptError(text) from error
-
         if progress:
             self.log.info("%s: an earlier try has written %s rows", self.collection_name, f"{progress['rows']:,}")
         return hook.ingest(
@@ -224,7 +215,7 @@ class IngestOperator(MilvusOperator):
             allow_missing=self.allow_missing,
             partition_name=self.partition_name,
             progress=progress or None,
-            save=save,
+            save=kept.set,
         )
 
 

@@ -124,6 +124,28 @@ def describe_value(value: Any) -> str:
     return f"{article(type(value).__name__)} ({show(value, 40)})" if value is not None else "None"
 
 
+def check_mapping(name: str, value: Any) -> list[str]:
+    """Check an argument that is a mapping, after rendering; None is valid."""
+    if value is None or isinstance(value, Mapping):
+        return []
+    return [f"{name} is {show(value)}, and must be a mapping"]
+
+
+def check_field_mapping(name: str, value: Any) -> list[str]:
+    """Check a mapping of columns to fields, or to None; None is valid."""
+    if problems := check_mapping(name, value):
+        return problems
+    return [
+        f"{name} has {show(column)} in place of a column's name"
+        for column in value or ()
+        if not isinstance(column, str)
+    ] + [
+        f"{name}[{column!r}] is {show(field)}, and must be the name of a field, or None"
+        for column, field in (value or {}).items()
+        if field is not None and not isinstance(field, str)
+    ]
+
+
 def _edits(one: str, other: str, most: int) -> int:
     """Count the letters to insert, drop, replace or swap with a neighbour (Damerau and Levenshtein)."""
     if abs(len(one) - len(other)) > most:

@@ -117,9 +117,10 @@ def celery(watched: Watched, builds: Builds, tmp_path_factory: pytest.TempPathFa
         with Home(path, fresh=True) as home, Processes(home) as processes:
             airflow = CeleryAirflow(processes, Path(data), Path(__file__).with_name("dags_celery"))
             airflow.bring_up({**connection, "connection_id": "milvus_default", "port": builds.server.port}, {})
-            # What is held back may take longer than the 30 s after which the client would ask again.
+            # What is held back may take longer than the 30 s after which the client would ask again; a retry waits as
+            # long for what was lost.
             airflow.api.put_connection(
-                {**connection, "connection_id": "milvus_watched", "port": watched.port, "extra": '{"timeout": 600}'}
+                {**connection, "connection_id": "milvus_watched", "port": watched.port, "extra": '{"timeout": 120}'}
             )
             yield airflow
         assert processes_of(path) == processes_of(Path(data)) == {}

@@ -222,6 +222,19 @@ class TestSources:
         with pytest.raises(InvalidParametersError, match=re.escape(advice)):
             hook.ingest("docs", given)
 
+    @pytest.mark.parametrize(
+        ("mapping", "problem"),
+        [
+            ({"a": 5}, "field_mapping['a'] is 5, and must be the name of a field, or None"),
+            ({5: "a"}, "field_mapping has 5 in place of a column's name"),
+            ("a", "field_mapping is 'a', and must be a mapping"),
+        ],
+    )
+    def test_what_maps_no_names_is_refused(self, hook: MilvusHook, mapping: Any, problem: str) -> None:
+        with pytest.raises(InvalidParametersError) as caught:
+            hook.ingest("docs", [{"a": 1}], field_mapping=mapping)
+        assert caught.value.problems == (problem,)
+
     def test_files_that_do_not_exist(self, hook: MilvusHook, tmp_path: Path) -> None:
         make(hook)
         source = [str(tmp_path / "*.jsonl"), str(tmp_path / "part.csv")]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import random
 import re
 import threading
@@ -15,12 +17,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_vectordb.ingest.bad_rows import BadRows
 from airflow_vectordb.ingest.batches import BadRow
 from airflow_vectordb.ingest.memory import source_of
-from airflow_vectordb.ingest.run import ingest
-from airflow_vectordb.ingest.writer import NotKeptError, Progress
+from airflow_vectordb.ingest.writer import Progress
+from airflow_vectordb.rest import entities
 from airflow_vectordb.rest.entities import Written
 from airflow_vectordb.rest.errors import (
+    BrokenAnswerError,
     InvalidParametersError,
     LimitExceededError,
     MilvusError,
@@ -28,31 +32,31 @@ from airflow_vectordb.rest.errors import (
 )
 from airflow_vectordb.rest.http.json import encode
 from tests.support.collections import AUTO_ID, DOCS, ID, VECTOR, described, field
-from tests.support.ingests import AUTO, Killed, Milvus, auto_rows, rows, run_until_done
+from tests.support.ingests import AUTO, Killed, Milvus, auto_rows, ingest, rows, run_until_done
 
 FAILURES = st.lists(st.sampled_from([None, None, "before", "after"]), max_size=40)
 SIZES = st.integers(0, 60)
 
 
 @settings(max_examples=60, deadline=None)
-@given(count=SIZES, failures=FAILURES, max_rows=st.integers(1, 70), in_flight=st.integers(1, 4))
+@given(count=SIZES, failures=FAILURES, batch_rows=st.integers(1, 70), in_flight=st.integers(1, 4))
 @pytest.mark.parametrize("mode", ["upsert", "insert"])
 def test_each_row_with_a_key_of_its_own_is_there_once(
-    mode: Any, count: int, failures: list[str | None], max_rows: int, in_flight: int
+    mode: Any, count: int, failures: list[str | None], batch_rows: int, in_flight: int
 ) -> None:
     milvus = Milvus(iter(failures))
-    progress = run_until_done(milvus, DOCS, rows(count), mode=mode, max_rows=max_rows, max_in_flight=in_flight)
+    progress = run_until_done(milvus, DOCS, rows(count), mode=mode, batch_rows=batch_rows, max_in_flight=in_flight)
     assert sorted(row["id"] for row in milvus.rows) == list(range(count))
     assert (progress.rows, progress.skipped) == (count, 0)
 
 
 @settings(max_examples=60, deadline=None)
-@given(count=SIZES, failures=FAILURES, max_rows=st.integers(1, 70), in_flight=st.integers(1, 4))
+@given(count=SIZES, failures=FAILURES, batch_rows=st.integers(1, 70), in_flight=st.integers(1, 4))
 def test_each_row_is_there_once_where_a_field_tells_them_apart(
-    count: int, failures: list[str | None], max_rows: int, in_flight: int
+    count: int, failures: list[str | None], batch_rows: int, in_flight: int
 ) -> None:
     milvus = Milvus(iter(failures), key="doc")
-    run_until_done(milvus, AUTO, auto_rows(count), key_field="doc", max_rows=max_rows, max_in_flight=in_flight)
+    run_until_done(milvus, AUTO, auto_rows(count), key_field="doc", batch_rows=batch_rows, max_in_flight=in_flight)
     assert sorted(row["doc"] for row in milvus.rows) == sorted(f'd"{i}' for i in range(count))
 
 
@@ -61,33 +65,82 @@ def test_a_field_that_tells_rows_apart_exists_and_each_row_has_it() -> None:
     with pytest.raises(
         InvalidParametersError, match=r"key_field='dok': the collection has no such VarChar or integer field.*'doc'"
     ):
-        ingest([source_of(auto_rows(1))], AUTO, lambda: milvus, key_field="dok")
+        ingest(auto_rows(1), AUTO, milvus, key_field="dok")
     nullable = described(AUTO_ID, field("doc", "VarChar", nullable=True, max_length=16), VECTOR)
     with pytest.raises(InvalidParametersError, match="row 2: doc: missing, and key_field tells rows apart by it"):
         ingest(
-            [source_of([*auto_rows(1), {"doc": None, "vector": [1, 0, 0, 0]}])],
+            [*auto_rows(1), {"doc": None, "vector": [1, 0, 0, 0]}],
             nullable,
-            lambda: milvus,
+            milvus,
             key_field="doc",
         )
     assert milvus.requests == []
+
+
+class Late(Milvus):
+    """The first insert takes effect so many seconds after its client is gone."""
+
+    def __init__(self, delay: float, key: str = "doc") -> None:
+        super().__init__(key=key)
+        self.now = 0.0
+        self._delay = delay
+        self._late: tuple[float, list[Any]] | None = None
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def send(self, call: Any, *, retries: int | None = None) -> Any:
+        if self._late is None:
+            self._late = self.now + self._delay, json.loads(encode(call.body))["data"]
+            raise BrokenAnswerError("the connection ended before the answer did")
+        if self.now >= self._late[0]:
+            self.rows, self._late = self.rows + self._late[1], (math.inf, [])
+        return super().send(call, retries=retries)
+
+
+@pytest.mark.parametrize(("delay", "waited"), [(0.5, 1), (29, 30)])
+def test_rows_that_arrive_late_are_not_sent_again(delay: float, waited: float) -> None:
+    milvus = Late(delay)
+    options: dict[str, Any] = {"timeout": 30.0, "clock": lambda: milvus.now, "sleep": milvus.sleep}
+    ingest(auto_rows(5), AUTO, milvus, key_field="doc", **options)
+    assert (len(milvus.rows), milvus.requests) == (5, [])
+    assert waited <= milvus.now < waited + 1
+
+
+def test_an_insert_is_not_overtaken_by_the_upsert_that_follows_it() -> None:
+    milvus = Late(29, "id")
+    ingest(rows(5), DOCS, milvus, mode="insert", timeout=30.0, clock=lambda: milvus.now, sleep=milvus.sleep)
+    assert (len(milvus.rows), milvus.requests) == (5, [("upsert", 5)])
+
+
+@pytest.mark.parametrize(("stored", "waited"), [(None, 30), (-1.0, 0), (10.0, 10), (1e9, 30)])
+def test_a_retry_waits_for_what_the_try_before_has_lost(stored: float | None, waited: float) -> None:
+    milvus = Late(waited - 1)
+    with suppress(BrokenAnswerError):
+        milvus.send(entities.insert("docs", auto_rows(5)))
+    lost_until = None if stored is None else time.time() + stored
+    progress = Progress(reserved=5, fingerprints=("5 rows",), lost_until=lost_until)
+    options: dict[str, Any] = {"timeout": 30.0, "clock": lambda: milvus.now, "sleep": milvus.sleep}
+    ingest(auto_rows(5), AUTO, milvus, key_field="doc", progress=progress, **options)
+    assert (len(milvus.rows), milvus.requests) == (5, [])
+    assert milvus.now == pytest.approx(waited, abs=1)
 
 
 def test_without_such_a_field_rows_in_flight_may_be_there_twice_and_the_log_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     milvus = Milvus(iter([None, "after"]), key="doc")
-    run_until_done(milvus, AUTO, auto_rows(6), max_rows=2, max_in_flight=1)
+    run_until_done(milvus, AUTO, auto_rows(6), batch_rows=2, max_in_flight=1)
     assert len(milvus.rows) == 8
     assert "2 rows are sent again and may exist twice: key_field= would prevent that" in caplog.text
 
 
 def test_rows_are_batched_by_number_and_by_bytes() -> None:
     milvus = Milvus()
-    run_until_done(milvus, DOCS, rows(25), max_rows=10, max_in_flight=1)
+    run_until_done(milvus, DOCS, rows(25), batch_rows=10, max_in_flight=1)
     assert milvus.requests == [("upsert", 10), ("upsert", 10), ("upsert", 5)]
     milvus = Milvus()
-    run_until_done(milvus, DOCS, rows(5), max_bytes=100, max_in_flight=1)
+    run_until_done(milvus, DOCS, rows(5), batch_bytes=100, max_in_flight=1)
     assert milvus.requests == [("upsert", 2), ("upsert", 2), ("upsert", 1)]
 
 
@@ -108,7 +161,7 @@ def test_the_last_of_several_rows_with_one_key_wins_although_requests_overtake_e
 
     milvus = Overtaking()
     versions = [{"id": number % 2, "title": f"t{number}", "vector": [1, 0, 0, 0]} for number in range(4)]
-    ingest([source_of(versions)], DOCS, lambda: milvus, max_rows=1, max_in_flight=4)
+    ingest(versions, DOCS, milvus, batch_rows=1, max_in_flight=4)
     assert sorted(row["title"] for row in milvus.rows) == ["t2", "t3"]
 
 
@@ -117,9 +170,9 @@ def test_a_retry_goes_on_where_the_last_acknowledged_batch_ended() -> None:
     saved: list[dict[str, Any]] = []
     data = source_of(rows(50))
     with pytest.raises(MilvusError):
-        ingest([data], DOCS, lambda: milvus, save=saved.append, max_rows=10, max_in_flight=1)
+        ingest([data], DOCS, milvus, save=saved.append, batch_rows=10, max_in_flight=1)
     assert saved[-1]["row"] == 20
-    ingest([data], DOCS, lambda: milvus, progress=Progress.from_json(saved[-1]), max_rows=10, max_in_flight=1)
+    ingest([data], DOCS, milvus, progress=Progress.from_json(saved[-1]), batch_rows=10, max_in_flight=1)
     assert milvus.requests == [("upsert", 10)] * 5
 
 
@@ -136,25 +189,25 @@ class Outage:
 
     def save(self, progress: dict[str, Any]) -> None:
         if next(self._away, False):
-            raise NotKeptError("the database is away")
+            raise ConnectionError("the database is away")
         self.kept.append(progress)
 
 
 def test_a_progress_that_cannot_be_kept_for_a_while_ends_no_ingest(caplog: pytest.LogCaptureFixture) -> None:
     milvus, outage, pauses, time = Milvus(), Outage([True] * 5), [], iter(range(0, 10_000, 3))
     options: dict[str, Any] = {"clock": lambda: float(next(time)), "sleep": pauses.append, "max_in_flight": 1}
-    done = ingest([source_of(rows(50))], DOCS, lambda: milvus, save=outage.save, max_rows=10, **options)
+    done = ingest(rows(50), DOCS, milvus, save=outage.save, batch_rows=10, **options)
     assert done.rows == len(milvus.rows) == 50
     assert Progress.from_json(outage.kept[-1]) == done
-    assert "docs: the database is away" in caplog.text
+    assert "docs: the progress cannot be stored now, and a retry would repeat more: the database is away" in caplog.text
 
 
 @pytest.mark.parametrize(("away", "requests"), [(11, 5), (12, 0)])
 def test_nothing_is_inserted_before_it_is_kept_that_it_may_be(away: int, requests: int) -> None:
     milvus, outage, pauses = Milvus(key="doc"), Outage([True] * away), []
-    options: dict[str, Any] = {"max_rows": 10, "max_in_flight": 1, "sleep": pauses.append}
-    with nullcontext() if requests else pytest.raises(NotKeptError):
-        ingest([source_of(auto_rows(50))], AUTO, lambda: milvus, key_field="doc", save=outage.save, **options)
+    options: dict[str, Any] = {"batch_rows": 10, "max_in_flight": 1, "sleep": pauses.append}
+    with nullcontext() if requests else pytest.raises(ConnectionError):
+        ingest(auto_rows(50), AUTO, milvus, key_field="doc", save=outage.save, **options)
     assert len(milvus.requests) == requests
     assert pauses[:11] == [5.0] * 11
 
@@ -171,20 +224,20 @@ def test_each_row_is_there_once_whenever_the_progress_cannot_be_kept(
     failures: list[str | None], away: list[bool], count: int, in_flight: int, seed: int
 ) -> None:
     milvus, outage = Milvus(iter(failures), key="doc"), Outage(away)
-    clock = random.Random(seed).random  # between no note at all and one of each batch
+    now = itertools.accumulate(iter(random.Random(seed).random, None))
     for _ in range(100):
         kept = Progress.from_json(outage.kept[-1]) if outage.kept else None
-        with suppress(MilvusError, NotKeptError):
+        with suppress(MilvusError, ConnectionError):
             ingest(
-                [source_of(auto_rows(count))],
+                auto_rows(count),
                 AUTO,
-                lambda: milvus,
+                milvus,
                 key_field="doc",
                 progress=kept,
                 save=outage.save,
-                max_rows=5,
+                batch_rows=5,
                 max_in_flight=in_flight,
-                clock=lambda: 100 * clock(),
+                clock=lambda: 4 * next(now),  # the progress is stored after some of the batches
                 patience=0,
                 sleep=lambda _: None,
             )
@@ -202,11 +255,11 @@ def test_a_source_that_has_changed_since_is_noticed_and_read_from_its_beginning(
     # An insert is tried once more, as an upsert.
     milvus = Milvus(iter([None, "before", *(["before"] if mode == "insert" else [])]))
     saved: list[dict[str, Any]] = []
-    options: dict[str, Any] = {"sleep": lambda _: None, "mode": mode, "max_rows": 2}
+    options: dict[str, Any] = {"sleep": lambda _: None, "mode": mode, "batch_rows": 2}
     with pytest.raises(MilvusError):
-        ingest([source_of(rows(5))], DOCS, lambda: milvus, save=saved.append, max_in_flight=1, **options)
+        ingest(rows(5), DOCS, milvus, save=saved.append, max_in_flight=1, **options)
     progress = Progress.from_json(saved[-1])
-    done = ingest([source_of(rows(6))], DOCS, lambda: milvus, progress=progress, **options)
+    done = ingest(rows(6), DOCS, milvus, progress=progress, **options)
     assert re.search(CHANGED + ": starting over from the first row", caplog.text)
     assert sorted(row["id"] for row in milvus.rows) == list(range(6))
     assert done.rows == 6
@@ -215,13 +268,13 @@ def test_a_source_that_has_changed_since_is_noticed_and_read_from_its_beginning(
 def test_a_source_that_has_changed_since_is_an_error_where_rows_would_double() -> None:
     milvus = Milvus(iter([None, "before", "before"]), key="doc")
     saved: list[dict[str, Any]] = []
-    options: dict[str, Any] = {"sleep": lambda _: None, "max_rows": 2, "max_in_flight": 1}
+    options: dict[str, Any] = {"sleep": lambda _: None, "batch_rows": 2, "max_in_flight": 1}
     with pytest.raises(MilvusError):
-        ingest([source_of(auto_rows(5))], AUTO, lambda: milvus, save=saved.append, **options)
+        ingest(auto_rows(5), AUTO, milvus, save=saved.append, **options)
     progress = Progress.from_json(saved[-1])
     with pytest.raises(InvalidParametersError, match=CHANGED):
-        ingest([source_of(auto_rows(6))], AUTO, lambda: milvus, progress=progress)
-    ingest([source_of(auto_rows(6))], AUTO, lambda: milvus, key_field="doc", progress=progress)
+        ingest(auto_rows(6), AUTO, milvus, progress=progress)
+    ingest(auto_rows(6), AUTO, milvus, key_field="doc", progress=progress)
     assert sorted(row["doc"] for row in milvus.rows) == [f'd"{i}' for i in range(6)]
 
 
@@ -234,7 +287,7 @@ def test_a_refusal_for_lack_of_memory_slows_it_down() -> None:
         now += seconds
         pauses.append(seconds)
 
-    ingest([source_of(rows(3))], DOCS, lambda: milvus, sleep=sleep, clock=lambda: now)
+    ingest(rows(3), DOCS, milvus, sleep=sleep, clock=lambda: now)
     assert len(milvus.rows) == 3
     assert sum(pauses) == pytest.approx(1.0 + 2.0)
 
@@ -248,7 +301,7 @@ def test_a_refusal_that_does_not_end_fails_it() -> None:
 
     milvus = Milvus(iter(["refused"] * 1000))
     with pytest.raises(LimitExceededError):
-        ingest([source_of(rows(3))], DOCS, lambda: milvus, sleep=sleep, clock=lambda: now, patience=600)
+        ingest(rows(3), DOCS, milvus, sleep=sleep, clock=lambda: now, patience=600)
     assert 500 < now <= 600
 
 
@@ -276,7 +329,7 @@ def test_who_waits_for_a_limit_does_not_outlast_the_ingest(ends: str) -> None:
         yield from ()
 
     with pytest.raises((Killed, UnexpectedError)):
-        ingest([source_of(rows(3)), source_of(stopping())], DOCS, Full, sleep=sleep, max_rows=1, clock=lambda: 0.0)
+        ingest([source_of(rows(3)), source_of(stopping())], DOCS, Full(), sleep=sleep, batch_rows=1, clock=lambda: 0.0)
     assert max(naps) <= 1
 
 
@@ -287,24 +340,30 @@ def test_an_acknowledgement_of_fewer_rows_is_an_error() -> None:
             return Written(written.count - 1, written.ids)
 
     with pytest.raises(UnexpectedError, match="2 of 3 rows were acknowledged"):
-        ingest([source_of(rows(3))], DOCS, Forgetful)
+        ingest(rows(3), DOCS, Forgetful())
 
 
 def test_a_bad_row_ends_it_with_its_place_and_all_that_is_wrong() -> None:
     data = rows(5)
     data[3] = {"id": "x", "vector": [1]}
     with pytest.raises(InvalidParametersError) as caught:
-        ingest([source_of(data)], DOCS, Milvus)
+        ingest(data, DOCS, Milvus())
     assert caught.value.problems == (
         "rows, row 4: id: 'x' (str) is not an Int64; vector: 1 numbers instead of 4; title: missing",
     )
 
 
 def test_bad_rows_are_passed_over_where_that_is_wanted() -> None:
-    milvus, bad = Milvus(), list[BadRow]()
+    bad = list[BadRow]()
+
+    class Listed(BadRows):
+        def __call__(self, row: BadRow) -> None:
+            bad.append(row)
+
+    milvus = Milvus()
     data: list[Any] = rows(6)
     data[0], data[3], data[5] = 7, {**data[3], "vector": [float("nan")] * 4}, {**data[5], "id": 4}
-    progress = ingest([source_of(data)], DOCS, lambda: milvus, on_bad_row=bad.append)
+    progress = ingest(data, DOCS, milvus, bad_rows=Listed())
     assert [str(one) for one in bad] == [
         "rows, row 1: a row must be a mapping, not an int (7)",
         "rows, row 4: vector: [0] is nan, not a finite number",
@@ -317,7 +376,7 @@ def test_bad_rows_are_passed_over_where_that_is_wanted() -> None:
 def test_a_value_without_a_form_in_json_is_named() -> None:
     collection = described(ID, VECTOR, dynamic=True)
     with pytest.raises(InvalidParametersError, match="row 1: what: an object cannot be written as JSON"):
-        ingest([source_of([{"id": 1, "vector": [1, 2, 3, 4], "what": object()}])], collection, Milvus)
+        ingest([{"id": 1, "vector": [1, 2, 3, 4], "what": object()}], collection, Milvus())
 
 
 def test_no_rows_are_no_request() -> None:
@@ -329,7 +388,7 @@ def test_no_rows_are_no_request() -> None:
 def test_several_sources_one_after_the_other() -> None:
     milvus = Milvus()
     sources = [source_of(rows(3)), source_of([]), source_of([{**row, "id": row["id"] + 3} for row in rows(4)])]
-    progress = ingest(sources, DOCS, lambda: milvus, max_rows=2)
+    progress = ingest(sources, DOCS, milvus, batch_rows=2)
     assert sorted(row["id"] for row in milvus.rows) == list(range(7))
     assert (progress.source, progress.row) == (2, 4)
 
@@ -347,7 +406,7 @@ def test_a_killed_insert_is_settled_by_upserts_of_what_was_in_flight() -> None:
             return result
 
     with pytest.raises(Killed):
-        ingest([source_of(rows(50))], DOCS, Dying, mode="insert", save=saved.append, max_rows=10, max_in_flight=1)
+        ingest(rows(50), DOCS, Dying(), mode="insert", save=saved.append, batch_rows=10, max_in_flight=1)
     progress = Progress.from_json(saved[0])  # as a SIGKILL leaves it: what was written before the last one ended
-    ingest([source_of(rows(50))], DOCS, lambda: milvus, mode="insert", progress=progress, max_rows=10, max_in_flight=1)
+    ingest(rows(50), DOCS, milvus, mode="insert", progress=progress, batch_rows=10, max_in_flight=1)
     assert sorted(row["id"] for row in milvus.rows) == list(range(50))

@@ -116,7 +116,7 @@ class TestOperators:
         make(hook, auto_id=True)
         hook.create_partition("docs", "p")
         hook.ingest("docs", rows(("a", 1), ("b", 1), auto_id=True))
-        doubtful = {"reserved": 2}  # sent, perhaps, by a try that was killed
+        doubtful = {"reserved": 2, "lost_until": 0.0}  # sent, perhaps, by a try that was killed long ago
         mine = rows(("b", 1), ("c", 1), auto_id=True)
         hook.ingest("docs", mine, partition_name="p", key_field="doc", progress=doubtful)
         assert hook.send(entities.count("docs", partitions=["p"])) == 2

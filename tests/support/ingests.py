@@ -6,11 +6,13 @@ import json
 import random
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from airflow_vectordb.ingest import run
+from airflow_vectordb.ingest.bad_rows import BadRows
 from airflow_vectordb.ingest.memory import source_of
-from airflow_vectordb.ingest.run import ingest
+from airflow_vectordb.ingest.options import Options
 from airflow_vectordb.ingest.writer import Progress
 from airflow_vectordb.rest.collections import Collection
 from airflow_vectordb.rest.entities import Written
@@ -66,9 +68,6 @@ class Milvus:
                 raise BrokenAnswerError("the connection ended before the answer did")
             return Written(len(rows), tuple(row.get(self._key) for row in rows))
 
-    def close(self) -> None:
-        pass
-
 
 def rows(count: int, **more: Any) -> list[dict[str, Any]]:
     return [{"id": i, "title": f"t{i}", "vector": [i, 0, 0, 0], **more} for i in range(count)]
@@ -76,6 +75,22 @@ def rows(count: int, **more: Any) -> list[dict[str, Any]]:
 
 def auto_rows(count: int) -> list[dict[str, Any]]:
     return [{"doc": f'd"{i}', "vector": [i, 0, 0, 0]} for i in range(count)]
+
+
+def ingest(
+    data: Any,
+    collection: Collection,
+    milvus: Milvus,
+    *,
+    bad_rows: BadRows | None = None,
+    progress: Progress | None = None,
+    save: Callable[[dict[str, Any]], None] = lambda progress: None,
+    **options: Any,
+) -> Progress:
+    """Ingest rows, or sources; no request that was lost has a later effect."""
+    sources = data if data and hasattr(data[0], "blocks") else [source_of(data)]
+    given = Options(**{"timeout": 0.0, **options})
+    return run.ingest(sources, collection, milvus.send, given, bad_rows or BadRows(), progress=progress, save=save)
 
 
 def run_until_done(milvus: Milvus, collection: Collection, data: Any, **options: Any) -> Progress:
@@ -89,15 +104,7 @@ def run_until_done(milvus: Milvus, collection: Collection, data: Any, **options:
     for _ in range(500):
         progress = None if kept is None else Progress.from_json(kept)
         try:
-            return ingest(
-                [source_of(data)],
-                collection,
-                lambda: milvus,
-                progress=progress,
-                save=save,
-                sleep=lambda _: None,
-                **options,
-            )
+            return ingest(data, collection, milvus, progress=progress, save=save, sleep=lambda _: None, **options)
         except MilvusError as error:
             if not error.transient:
                 raise

@@ -14,7 +14,7 @@ import pytest
 from pyarrow import parquet
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
-from airflow_vectordb.hooks.ingest import open_sources
+from airflow_vectordb.hooks.ingest import open_input
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.operators.ingest import IngestOperator
 from airflow_vectordb.rest import collections, entities
@@ -33,7 +33,7 @@ def parquet_file(path: Path, table: pyarrow.Table, **options: Any) -> bytes:
 
 def read(hook: MilvusHook, name: str, source: str) -> int:
     """Read a file as an ingest does; return the number of its rows."""
-    (opened,) = open_sources(source, "minio", hook.send(collections.describe(name)), allow_missing=False)
+    (opened,) = open_input(None, source, "minio", hook.send(collections.describe(name)), allow_missing=False)
     return sum(len(block.rows) for block in opened.blocks())
 
 
