@@ -18,7 +18,6 @@ def _require_airflow() -> None:
 
     :raises ImportError: with the required and the installed version
     """
-    import re
     from importlib.metadata import PackageNotFoundError, version
 
     for distribution in ("apache-airflow", "apache-airflow-core"):  # the first only depends on the second
@@ -26,8 +25,7 @@ def _require_airflow() -> None:
             installed = version(distribution)
         except PackageNotFoundError:
             continue
-        found = re.match(r"(\d+)\.(\d+)", installed)
-        if found and (int(found[1]), int(found[2])) < (3, 1):
+        if [int(part) for part in installed.split(".")[:2]] < [3, 1]:
             raise ImportError(f"airflow_vectordb needs Airflow 3.1 or later, and this is Airflow {installed}")
         return
 

@@ -104,12 +104,4 @@ __all__ = [
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "TaskDeferralTimeout",
-    "amask_secret",
-    "configuration",
-    "default_deferrable",
-    "is_dag_test",
-    "is_retry",
-    "is_run_by_airflow",
-    "lineage_collector",
-    "mask_secret",
 ]

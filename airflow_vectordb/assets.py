@@ -55,10 +55,8 @@ def milvus_asset(
     :raises ValueError: if host or collection is empty, or host is not a server's name
     """
     given: dict[str, Any] = {"name": name, "group": group, "extra": extra}
-    return sdk.Asset(
-        uri=asset_uri(host, port, database, collection),
-        **{key: value for key, value in given.items() if value is not None},
-    )
+    given = {key: value for key, value in given.items() if value is not None}
+    return sdk.Asset(uri=asset_uri(host, port, database, collection), **given)
 
 
 def asset_uri(host: str, port: int | None, database: str | None, collection: str) -> str:
@@ -69,12 +67,11 @@ def asset_uri(host: str, port: int | None, database: str | None, collection: str
     parts = urlsplit(given if "://" in given else f"//{given}")
     if not parts.hostname or not collection:
         raise ValueError(f"a Milvus asset needs a host and a collection, not {host!r} and {collection!r}")
-    if port is None:
-        # In the hook's order: the URL's port, the scheme's, Milvus's.
-        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    # In the hook's order: the URL's port, the scheme's, Milvus's.
+    port = port or parts.port or {"https": 443, "http": 80}.get(parts.scheme)
     names = "/".join(quote(part, safe="") for part in (database or DEFAULT_DATABASE, collection))
     authority = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return sanitize_uri(urlsplit(f"{SCHEME}://{authority}{f':{port}' if port else ''}/{names}")).geturl()
+    return sanitize_uri(urlsplit(f"{SCHEME}://{authority}:{port or ''}/{names}")).geturl()
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
@@ -118,11 +118,11 @@ class MilvusTaskMixin(_Task):
 
         :raises ValueError: with everything that is wrong
         """
-        values = ((name, vars(self).get(name)) for name in self.template_fields)
-        self._given = [
-            name for name, value in values if value is not None and not (isinstance(value, str) and not value)
-        ]
-        raise_if_invalid(self.task_id, *self._problems, *problems, *self._check(vars(self)))
+        values = vars(self)
+        given = {name: values[name] for name in self.template_fields if values.get(name) is not None}
+        self._given = [name for name, value in given.items() if not isinstance(value, str) or value]
+        found = check_arguments(values, self.name_fields, self.new_name_fields, rendered=False)
+        raise_if_invalid(self.task_id, *self._problems, *problems, *found)
 
     @classmethod
     def partial(cls, **given: Any) -> Any:
@@ -133,12 +133,9 @@ class MilvusTaskMixin(_Task):
         """
         # None is the default of `deferrable` and `database`, which instances replace.
         known = {name: value for name, value in given.items() if value is not None}
-        raise_if_invalid(str(given.get("task_id")), *cls._check(known))
+        problems = check_arguments(known, cls.name_fields, cls.new_name_fields, rendered=False)
+        raise_if_invalid(str(given.get("task_id")), *problems)
         return super().partial(**given)
-
-    @classmethod
-    def _check(cls, given: Mapping[str, Any]) -> list[str]:
-        return check_arguments(given, cls.name_fields, cls.new_name_fields, rendered=False)
 
     def validate(self) -> None:
         """

@@ -82,7 +82,6 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
         self.milvus_conn_id = milvus_conn_id
         self.database = database
         self.deferrable = default_deferrable() if deferrable is None else deferrable
-        # Airflow's base class has converted it to seconds.
         self.poll_interval = self.poke_interval
         # The wait whose polls Airflow's base class asks for, and the error to raise if the latest was the last one.
         self._wait: Wait | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, replace
@@ -39,8 +40,7 @@ class MilvusTrigger(BaseTrigger):
     :meth:`~airflow_vectordb.rest.errors.MilvusError.as_json` has it. :func:`result_from_event` reads it.
 
     :param condition: a condition of ``airflow_vectordb.waiting``, or the result of ``waiting.conditions.serialize``
-    :param deadline: when to give up, or the same as a dict: ``at`` (seconds since the epoch), ``because`` (which limit
-        that is), ``seconds`` (how long it is)
+    :param deadline: when to give up, a ``waiting.Deadline`` or a dict of its attributes
     :param poll_interval: seconds, the longest pause between two polls
     :param started: seconds since the epoch: when the wait began
     :param server_confirmed: whether Milvus has answered the task before, so that the connection is known to be right
@@ -100,7 +100,7 @@ class MilvusTrigger(BaseTrigger):
         """Wait; then yield the one event."""
         event: dict[str, Any]
         try:
-            result = await self._wait(await self._read_config())
+            result = await self._wait()
             event = {"status": "success", "result": result, "resume_kwargs": self.resume_kwargs}
         except rest.errors.MilvusError as error:
             event = {"status": "error", **error.as_json()}
@@ -116,7 +116,8 @@ class MilvusTrigger(BaseTrigger):
                 hint="Define it there as for workers. What workers have in their environment is not there for it.",
             ) from error
 
-    async def _wait(self, config: MilvusConfig) -> Any:
+    async def _wait(self) -> Any:
+        config = await self._read_config()
         until = waiting.last_moment(self.deadline)
         steps = waiting.poll_until_done(
             self.condition,
@@ -127,9 +128,7 @@ class MilvusTrigger(BaseTrigger):
             resumed=True,
             reported=self.reported,
         )
-
         write = self.log.log  # each lookup creates it
-        stack = AsyncExitStack()
         client: AsyncClient
 
         def log(level: int, text: str) -> None:
@@ -149,22 +148,16 @@ class MilvusTrigger(BaseTrigger):
             return await client.send(call, retries=0, until=until)
 
         try:
-            async with stack:
+            async with AsyncExitStack() as stack:
                 client = await stack.enter_async_context(shared_client(config))
                 return await rest.driver.adrive(steps, send, log)
         except rest.errors.MilvusError as error:  # the reason of a failed build comes from the server
             raise error.with_context(redact=config.redact) from error.__cause__
 
 
-class _Shared:
-    """A session and how many waits use it."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.users = 0
-
-
-_sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[MilvusConfig, _Shared]] = WeakKeyDictionary()
+#: Of each event loop: the sessions, and how many waits use each.
+_sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[MilvusConfig, Session]] = WeakKeyDictionary()
+_users: Counter[Session] = Counter()
 
 
 @asynccontextmanager
@@ -176,18 +169,18 @@ async def shared_client(config: MilvusConfig) -> AsyncIterator[AsyncClient]:
     """
     sessions = _sessions.setdefault(asyncio.get_running_loop(), {})
     key = replace(config, database=None, retries=0)
-    shared = sessions.get(key)
-    if shared is None:
-        shared = sessions[key] = _Shared(rest.Session(key))
-    shared.users += 1
+    session = sessions.get(key)
+    if session is None:
+        session = sessions[key] = rest.Session(key)
+    _users[session] += 1
     try:
-        yield rest.AsyncClient(config, session=shared.session)
+        yield rest.AsyncClient(config, session=session)
     finally:
-        shared.users -= 1
-        if shared.users == 0:
-            del sessions[key]
+        _users[session] -= 1
+        if not _users[session]:
+            del _users[session], sessions[key]
             # Close the connections even if the wait is being cancelled.
-            await asyncio.shield(shared.session.close())
+            await asyncio.shield(session.close())
 
 
 def result_from_event(event: Any) -> Any:

@@ -1,4 +1,7 @@
-"""The conditions that collections are loaded or released, and import jobs completed; all conditions by name."""
+"""The conditions that collections are loaded or released, and import jobs completed; all conditions by name.
+
+Each has the name of a ``collection``, and a ``database``; None: the configured one.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +38,7 @@ class CollectionLoaded:
     """
     A collection, or some of its partitions, is loaded, so that it can be searched.
 
-    :param collection: name of the collection
     :param partitions: names of partitions; empty: the whole collection
-    :param database: None: the configured one
     :param wait_if_missing: whether to wait for a collection or partition that does not exist yet; otherwise that is an
         error
     """
@@ -107,9 +108,7 @@ class CollectionReleased:
     """
     A collection, or some of its partitions, is released, so that its indexes can be dropped.
 
-    :param collection: name of the collection
     :param partitions: names of partitions; empty: the whole collection
-    :param database: None: the configured one
     """
 
     collection: str
@@ -150,9 +149,7 @@ class ImportCompleted:
     """
     An import job is completed, so that its rows can be read.
 
-    :param collection: name of the collection; empty: not known
-    :param job_id: id of the job
-    :param database: None: the configured one
+    :param collection: empty: not known
     """
 
     collection: str
@@ -194,10 +191,8 @@ class ImportFound:
     continues until it does. It may also create a job after the client has given up: so the wait continues until no such
     job can appear any more.
 
-    :param collection: name of the collection
     :param files: groups of paths, as they were given to the job
     :param before: ids of the jobs that existed at that moment
-    :param database: None: the configured one
     :param until: seconds since the epoch: until then, a job may still appear
     """
 

@@ -49,18 +49,16 @@ class IndexesBuilt:
     and for seconds after a flush while its rows are not even counted. ``indexedRows`` is not used: it may stay below
     ``totalRows`` forever, since small segments get no index.
 
-    **After a flush** the server does not report when its rows are counted. So the wait continues until the collection's
-    row count has not changed for a while, and each index is reported to have that many rows. If others keep writing,
-    rows may always be pending: then an index also counts as built when it covers more rows than were flushed.
+    **After a flush** the wait continues until the collection's row count has not changed for a while, and each index is
+    reported to have that many rows. If others keep writing, rows may always be pending: then an index also counts as
+    built when it covers more rows than were flushed.
 
     **``min_rows``** are covered as soon as they were reported once: an upsert leaves replaced rows in place until a
-    compaction, so the counts fall later. Where they are not covered, and nothing is pending, the progress has the
-    number of rows by ``count(*)``, and what to do. If all rows are flushed and indexed, and there are fewer, the wait
-    ends with an error.
+    compaction, so the counts fall later. If all rows are flushed and indexed, and there are fewer, it ends with an
+    error.
 
-    :param collection: name of the collection
     :param index_names: names of the indexes; empty: all indexes of the collection, at least one
-    :param database: None: the configured one
+    :param database: the collection's; None: the configured one
     :param wait_if_missing: whether to wait for an index, or a collection, that does not exist yet; otherwise that is an
         error
     :param min_rows: rows that each index has to cover
@@ -88,7 +86,7 @@ class IndexesBuilt:
         except (IndexNotFoundError, CollectionNotFoundError):
             if not self.wait_if_missing:
                 raise
-        labels = [f"{self.collection}/{name}" for name in self.index_names] or [self.collection]
+        labels = [self._label(name) for name in self.index_names] or [self.collection]
         return Pending(tuple(Progress(label, "not there yet") for label in labels))
 
     def _poll(self, memory: Memory) -> Poll:
@@ -116,7 +114,9 @@ class IndexesBuilt:
         if self.flushed_rows is not None:
             if rows.sealed is None:
                 text = f"waiting until flushed rows are counted ({rows.counted:,} so far)"
-                return Pending((Progress(self._label(found[0]) if len(found) == 1 else self.collection, text),))
+                return Pending(
+                    (Progress(self._label(found[0].index_name) if len(found) == 1 else self.collection, text),)
+                )
             rows.compare(described, built=all(map(is_built, found)))
             if not rows.covered:  # once they are, deletions and compactions may lower the counts
                 required = max(required, rows.sealed)
@@ -173,18 +173,18 @@ class IndexesBuilt:
                 raise IndexNotFoundError(f"{name} was dropped while its build was waited for")
 
     def _progress(self, description: Described, required: int, why: tuple[str, str] | None = None) -> Progress:
-        total = description.total_rows or 0
+        label, total = self._label(description.index_name), description.total_rows or 0
         if total < required:
             text = f"{total:,} of at least {required:,} rows are sealed"
-            return Progress(self._label(description), text if why is None else f"{text} ({': '.join(why)})")
-        done = description.covered_rows
-        if done is not None:
-            done = min(max(0, done), total)  # inconsistent counts
+            return Progress(label, text if why is None else f"{text} ({': '.join(why)})")
         state = sanitize_text(description.state, 100) or "unknown state"
-        return Progress(self._label(description), state, done if total else None, total or None)
+        done = description.covered_rows
+        if not total or done is None:
+            return Progress(label, state, total=total or None)
+        return Progress(label, state, min(max(0, done), total), total)  # counts may be inconsistent
 
-    def _label(self, description: Described) -> str:
-        return f"{self.collection}/{description.index_name}"
+    def _label(self, index_name: str) -> str:
+        return f"{self.collection}/{index_name}"
 
     def __str__(self) -> str:
         if not self.index_names:

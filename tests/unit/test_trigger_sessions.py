@@ -60,7 +60,7 @@ def test_many_waits_share_one_session(serve: Serve, operating: Operating, sessio
         waits = [trigger_of(database=[None, "books"][n % 2], poll_interval=0.5) for n in range(200)]
         running = [asyncio.ensure_future(end_of(trigger)) for trigger in waits]
         await until(lambda: len(server.requests) > 200, 20)
-        assert [shared.users for shared in module._sessions[asyncio.get_running_loop()].values()] == [200]
+        assert [module._users[session] for session in module._sessions[asyncio.get_running_loop()].values()] == [200]
         events = await asyncio.gather(*running)
         assert_nothing_open(sessions)
         return events
