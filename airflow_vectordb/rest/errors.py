@@ -44,9 +44,6 @@ from airflow_vectordb.rest.wording import Where as Where
 
 E = TypeVar("E", bound="MilvusError")
 
-#: The attributes for :func:`error_from`, besides the class and ``where``.
-_FACTS = ("message", "code", "http_status", "cause", "hint", "retry_after", "transient", "attempts")
-
 
 class MilvusError(ErrorText, Exception):
     """
@@ -115,8 +112,8 @@ class MilvusError(ErrorText, Exception):
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON-ready data, for :func:`error_from`."""
-        facts = {name: getattr(self, name) for name in _FACTS}
-        return {"error": type(self).__name__, "where": self.where and asdict(self.where), **facts}
+        where = self.where and asdict(self.where)
+        return {"error": type(self).__name__, "transient": self.transient, **vars(self), "where": where}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return rebuild, (type(self), vars(self).copy())
@@ -134,19 +131,12 @@ def error_from(data: Mapping[str, Any]) -> MilvusError:
     cls = globals().get(str(data.get("error")))
     if not (isinstance(cls, type) and issubclass(cls, MilvusError) and isinstance(data.get("message"), str)):
         raise ValueError(f"not an error of this provider: {data.get('error')!r}")
+    state = {name: value for name, value in data.items() if name not in ("status", "error")}
     try:
-        state = {
-            **{name: data.get(name) for name in _FACTS},
-            "where": None if data.get("where") is None else Where(**data["where"]),
-            "cause": str(data.get("cause") or ""),
-            "hint": str(data.get("hint") or ""),
-            "transient": bool(data.get("transient")),
-            "attempts": int(data.get("attempts", 1)),
-        }
-        if issubclass(cls, InvalidParametersError):
-            state["problems"] = tuple(map(str, data.get("problems") or ()))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"not an error of this provider: {error}") from error
+        state["where"] = data["where"] and Where(**data["where"])
+        state["attempts"] = int(data["attempts"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"not an error of this provider: {error!r}") from error
     return rebuild(cls, state)
 
 
@@ -353,16 +343,12 @@ class InvalidParametersError(MilvusError, ValueError):
     """
 
     def __init__(self, problems: Sequence[str], about: str = "parameters", source: str | None = None) -> None:
-        self.problems = tuple(problems)
+        self.problems = list(problems)
         text = f"invalid {about}: {self.problems[0]}"
         if len(self.problems) > 1:
             lines = "".join(f"\n  {number}. {problem}" for number, problem in enumerate(self.problems, start=1))
             text = f"invalid {about}, {len(self.problems)} problems:{lines}"
         super().__init__(text if source is None else f"{text} (from {source[:120]!r})")
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the error as JSON-ready dict, with its problems."""
-        return {**super().as_json(), "problems": list(self.problems)}
 
 
 class IndexMismatchError(ConflictError):

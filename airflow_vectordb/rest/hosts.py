@@ -54,11 +54,7 @@ class Proxy:
 
 
 def proxy_for(url: str) -> Proxy | None:
-    """
-    Return the proxy for a server, by ``HTTPS_PROXY``, ``NO_PROXY`` and so on in the environment.
-
-    :raises ConnectError: when what is set there cannot be used; nothing of it is in the message
-    """
+    """Return the proxy for a server, by ``HTTPS_PROXY``, ``NO_PROXY`` and so on in the environment."""
     from requests.utils import get_environ_proxies, select_proxy
 
     given = select_proxy(url, get_environ_proxies(url))

@@ -78,7 +78,9 @@ class Redactor:
 
     def finds(self, text: str) -> bool:
         """Return whether there may be something to take out; long texts with rare escapes are not looked through."""
-        return (len(text) > LONG and "\\u" in text) or self._has(text) or any(map(self._has, _decoded(text)))
+        if self._has(text):
+            return True
+        return _has_escapes(text) and ((len(text) > LONG and "\\u" in text) or any(map(self._has, _decoded(text))))
 
     def _has(self, text: str) -> bool:
         lower = text.lower()
@@ -134,7 +136,7 @@ def _in_cp1252(byte: int) -> str:
 def _decoded(text: str) -> Iterator[str]:
     """Yield what a text may stand for: decoded once, twice and so on."""
     for _ in range(1 if len(text) > LONG else DEEPEST):
-        if "\\" not in text and "%" not in text and "&" not in text:  # as most texts
+        if not _has_escapes(text):
             return
         if _RARE_ESCAPES.search(text):
             plain = _ESCAPES.sub(_unescaped, text)
@@ -143,6 +145,10 @@ def _decoded(text: str) -> Iterator[str]:
         if plain == text:
             return
         yield (text := plain)
+
+
+def _has_escapes(text: str) -> bool:
+    return "\\" in text or "%" in text or "&" in text
 
 
 def _unescaped(match: re.Match[str]) -> str:

@@ -348,9 +348,9 @@ def test_a_bad_row_ends_it_with_its_place_and_all_that_is_wrong() -> None:
     data[3] = {"id": "x", "vector": [1]}
     with pytest.raises(InvalidParametersError) as caught:
         ingest(data, DOCS, Milvus())
-    assert caught.value.problems == (
-        "rows, row 4: id: 'x' (str) is not an Int64; vector: 1 numbers instead of 4; title: missing",
-    )
+    assert caught.value.problems == [
+        "rows, row 4: id: 'x' (str) is not an Int64; vector: 1 numbers instead of 4; title: missing"
+    ]
 
 
 def test_bad_rows_are_passed_over_where_that_is_wanted() -> None:

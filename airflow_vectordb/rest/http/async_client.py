@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import os
-import re
 import ssl
 import sys
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -25,11 +22,6 @@ from airflow_vectordb.rest.http.transport import Rule, translate
 
 if TYPE_CHECKING:
     import aiohttp
-
-if sys.version_info >= (3, 11):
-    from asyncio import timeout as time_limit
-else:
-    from async_timeout import timeout as time_limit
 
 T = TypeVar("T")
 
@@ -56,9 +48,7 @@ class AsyncClient:
     async def __aenter__(self) -> AsyncClient:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
 
     def __repr__(self) -> str:
@@ -82,19 +72,15 @@ class AsyncClient:
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
             failure = translate(error, self.config, _rules(self._session.proxy))
         else:
-            packed = "content-encoding" in reply.headers
-            if len(reply.body) > (LARGEST_PACKED_IN_LOOP if packed else LARGEST_IN_LOOP):
+            size = len(reply.body)
+            if size > LARGEST_IN_LOOP or (size > LARGEST_PACKED_IN_LOOP and "content-encoding" in reply.headers):
                 return await asyncio.to_thread(read_response, reply, call, self.config)
             return read_response(reply, call, self.config)
         raise failure  # without the library's error, which refers to the request
 
 
 class Session:
-    """
-    The connections to one server, which clients for different databases can share.
-
-    :param config: the server, the token, TLS and time-outs
-    """
+    """The connections to one server, which clients for different databases can share."""
 
     def __init__(self, config: MilvusConfig) -> None:
         self.config = config
@@ -118,9 +104,7 @@ class Session:
 
         :param largest: the maximum number of bytes to read of the answer
         :param until: when an answer is of no use any more, by ``time.monotonic``; None: never
-        :raises aiohttp.ClientError: when there is no whole answer
-        :raises OSError: likewise
-        :raises asyncio.TimeoutError: when it takes longer than the configuration allows
+        :raises aiohttp.ClientError: when there is no whole answer; so do OSError and asyncio.TimeoutError
         :raises MilvusError: when it cannot be sent, or the answer is of no use any more
         """
         http = self._http or await self._open()
@@ -129,7 +113,7 @@ class Session:
         answered: bool | None = None
         left = transport.seconds_left(self.config, until)
         try:
-            async with time_limit(self.config.socket_timeout if left is None else left):
+            with _TimeLimit(self.config.socket_timeout if left is None else left):
                 response = await http.post(url, data=body, **self._options)
                 try:
                     content = response.content
@@ -153,11 +137,10 @@ class Session:
             self._gate.leave(answered)
 
     async def _open(self) -> aiohttp.ClientSession:
-        if self._http is None:
-            async with self._opening:
-                if self._http is None:
-                    self._http = await self._new()
-        return self._http
+        async with self._opening:
+            if self._http is None:
+                self._http = await self._new()
+            return self._http
 
     async def _new(self) -> aiohttp.ClientSession:
         # Importing and loading certificates take tens of milliseconds, which should not block the event loop.
@@ -186,6 +169,35 @@ class Session:
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+
+
+class _TimeLimit:
+    """As ``asyncio.timeout``, which Python 3.10 does not have, at half its cost."""
+
+    def __init__(self, seconds: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task: asyncio.Task[Any] = task
+        self._cancelled_before = self._task.cancelling() if sys.version_info >= (3, 11) else 0
+        self._expired = False
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._expire)
+
+    def _expire(self) -> None:
+        self._expired = True
+        self._task.cancel()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        self._timer.cancel()
+        if not self._expired:
+            return
+        # If the task was also cancelled from elsewhere, it stays cancelled.
+        if sys.version_info >= (3, 11) and self._task.uncancel() > self._cancelled_before:
+            return
+        if kind is asyncio.CancelledError:
+            raise asyncio.TimeoutError from error
 
 
 def _prepare(config: MilvusConfig) -> tuple[ssl.SSLContext | bool, Proxy | None]:
@@ -228,19 +240,19 @@ def _rules(proxy: Proxy | None) -> tuple[Rule, ...]:
     return (
         # Before TLS: the protocol of the proxy says nothing about Milvus's port.
         Rule(aiohttp.ClientConnectorError, transport.proxy_refuses, when=lambda error: _is_of(proxy, error)),
-        Rule(aiohttp.ClientSSLError, _handshake),
-        Rule(ssl.SSLError, transport.tls),
+        Rule(ssl.SSLError, transport.tls, when=lambda error: not isinstance(error, aiohttp.ClientError), deep=True),
+        Rule(aiohttp.ClientSSLError, lambda error, _: errors.TlsError(f"TLS: {error}")),
         Rule(FileNotFoundError, transport.no_bundle),
         Rule((aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError), transport.proxy_refuses),
         Rule(aiohttp.ConnectionTimeoutError, transport.no_connection),
-        Rule(aiohttp.ClientConnectorError, _unreachable),
-        Rule(aiohttp.ClientResponseError, lambda error, config: transport.not_http(_quoted(error.message), config)),
+        Rule(aiohttp.ClientConnectorError, transport.unreachable),
+        Rule(aiohttp.ClientResponseError, lambda error, config: transport.not_http(error.message, config)),
         Rule(
             aiohttp.InvalidURL,
             lambda error, _: errors.ConnectError(f"not a usable URL: {error}", transient=False),
         ),
         Rule((asyncio.TimeoutError, TimeoutError), transport.no_answer),
-        Rule(OSError, transport.not_milvus, when=lambda error: type(error) is OSError and error.errno is None),
+        Rule(OSError, transport.unreadable, when=lambda error: type(error) is OSError and error.errno is None),
     )
 
 
@@ -249,30 +261,6 @@ def _is_of(proxy: Proxy | None, error: aiohttp.ClientConnectorError) -> bool:
         return False
     parts = urlsplit(proxy.url)
     return (error.host, error.port) == (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
-
-
-def _handshake(error: aiohttp.ClientSSLError, config: MilvusConfig) -> errors.NoAnswerError:
-    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
-    if isinstance(cause, ssl.SSLError):
-        return transport.tls(cause, config)
-    return errors.TlsError(f"TLS: {cause or error}")
-
-
-def _unreachable(error: aiohttp.ClientConnectorError, config: MilvusConfig) -> errors.ConnectError:
-    cause = error.os_error
-    # asyncio says "Connect call failed ('10.0.0.1', 19530)" instead of "Connection refused".
-    if cause.errno and cause.errno > 0:
-        return errors.ConnectError(os.strerror(cause.errno))
-    return errors.ConnectError(cause.strerror or str(cause))
-
-
-def _quoted(message: str) -> str:
-    # aiohttp's message quotes the unreadable data as a bytes literal.
-    found = re.search(r"""b'.*'|b".*\"""", message)
-    try:
-        return ast.literal_eval(found[0]).decode(errors="replace") if found else message
-    except (SyntaxError, ValueError):
-        return message
 
 
 __all__ = ["AsyncClient", "Session"]

@@ -6,11 +6,12 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 T_co = TypeVar("T_co", covariant=True)
-_PACKAGE = __name__.partition(".")[0]
+_PACKAGE = __name__.partition(".")[0] + "."
+_REST = f"{_PACKAGE}rest."
 _LARGE = 1_000_000
 
 
@@ -46,10 +47,10 @@ class Call(Generic[T_co]):
 
     def __post_init__(self) -> None:
         frame = sys._getframe(2)
-        while frame.f_back and frame.f_globals.get("__name__", "").startswith(f"{_PACKAGE}.rest."):
+        while frame.f_back and _module_of(frame).startswith(_REST):
             frame = frame.f_back
         # This package's own generators may end before the call that they yield is sent.
-        if not frame.f_globals.get("__name__", "").startswith(f"{_PACKAGE}."):
+        if not _module_of(frame).startswith(_PACKAGE):
             fields = vars(self)
             # Put away, so that :meth:`__getattr__` notices when they are first read: then the call is being sent.
             fields["_unsent"] = {name: fields.pop(name) for name in ("body", "read")}
@@ -78,7 +79,7 @@ class Call(Generic[T_co]):
         # Without the body, which may contain a password or many rows.
         return f"Call({self.path!r}, {self.target()!r})"
 
-    @cached_property
+    @property
     def has_rows(self) -> bool:
         """Whether the answer contains rows, the caller's data, rather than the server's text."""
         return self.path.startswith("entities/")
@@ -112,6 +113,10 @@ class Call(Generic[T_co]):
             "field": indexes[0].get("fieldName") if len(indexes) == 1 else None,
         }
         return {kind: str(name) for kind, name in found.items() if name}
+
+
+def _module_of(frame: FrameType) -> str:
+    return frame.f_globals.get("__name__") or ""
 
 
 def parse_none(answer: Answer) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import http.client
 import ssl
-import time
 from functools import cache
 from http.cookiejar import DefaultCookiePolicy
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_vectordb.rest import errors
@@ -46,9 +44,7 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -89,7 +85,6 @@ class Client:
 
         left = transport.seconds_left(self.config, until)
         seconds = self.config.socket_timeout if left is None else left
-        deadline = time.monotonic() + seconds
         try:
             with self._open().post(
                 self.config.url_of(call.path),
@@ -99,8 +94,10 @@ class Client:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                headers = {name.lower(): _as_utf8(value) for name, value in response.headers.items()}
-                return RawResponse(response.status_code, headers, *_read(response, deadline, largest_answer(call)))
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                largest = largest_answer(call)
+                data = _read(response, largest)
+                return RawResponse(response.status_code, headers, data[:largest], len(data) <= largest)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             failure = translate(error, self.config, _rules())
             late = isinstance(failure, errors.AnswerTimeoutError) or isinstance(error, requests.exceptions.Timeout)
@@ -120,10 +117,12 @@ class Client:
             session.trust_env = False
             # Bytes: http.client would encode a header as Latin-1, and a password may have any character.
             session.headers.update({name: value.encode() for name, value in self.config.headers().items()})
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, DeadlineAdapter(proxy.headers if proxy else {}))
+            adapter = DeadlineAdapter()
+            session.mount("http://", adapter)
+            session.mount("https://", adapter)
             if proxy:
                 session.proxies = {"all": proxy.url}
+                adapter.for_proxy = proxy.headers
             # Cookies are neither kept nor sent again.
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
             # Otherwise requests processes even redirects that are not followed: it reads bodies whole, and fails on odd
@@ -133,26 +132,14 @@ class Client:
         return self._session
 
 
-def _read(response: requests.Response, deadline: float, largest: int) -> tuple[bytes, bool]:
-    # In pieces, to stop reading from a server that sends slowly or endlessly.
+def _read(response: requests.Response, largest: int) -> bytes:
+    """Read an answer to its end, or until it is longer than it may be."""
     pieces: list[bytes] = []
     size = 0
-    while piece := response.raw.read1(1 << 16, decode_content=False):
+    while size <= largest and (piece := response.raw.read1(1 << 16, decode_content=False)):
         pieces.append(piece)
         size += len(piece)
-        if size > largest:
-            return b"".join(pieces)[:largest], False
-        if time.monotonic() > deadline:
-            raise TimeoutError
-    return b"".join(pieces), True
-
-
-def _as_utf8(value: str) -> str:
-    # http.client decodes UTF-8 as Latin-1, in which a secret would not be recognized.
-    try:
-        return value.encode("latin-1").decode()
-    except UnicodeError:
-        return value
+    return b"".join(pieces)
 
 
 @cache
@@ -166,32 +153,21 @@ def _rules() -> tuple[Rule, ...]:
         Rule(OSError, transport.no_bundle, when=lambda error: "CA certificate" in str(error)),
         # Before TLS: the protocol of the proxy says nothing about Milvus's port.
         Rule(of_requests.ProxyError, transport.proxy_refuses),
-        Rule(of_requests.SSLError, transport.no_bundle, when=_lacks_permission),
         Rule(ssl.SSLError, transport.tls, deep=True),
         Rule(of_requests.InvalidURL, lambda error, _: errors.ConnectError(str(error), transient=False)),
         Rule(of_requests.SSLError, lambda error, _: errors.TlsError(str(error))),  # for example an unreadable bundle
         Rule(of_requests.ConnectTimeout, transport.no_connection),
-        Rule((of_urllib3.NewConnectionError, of_urllib3.NameResolutionError), _unreachable, deep=True),
+        Rule((of_urllib3.NewConnectionError, of_urllib3.NameResolutionError), transport.unreachable, deep=True),
         Rule(TimeoutError, transport.no_answer),
         Rule((of_requests.ReadTimeout, of_urllib3.ReadTimeoutError), transport.no_answer, deep=True),
         Rule(
             http.client.HTTPException,
-            lambda error, config: transport.not_http(_as_utf8(str(error)), config),
+            lambda error, config: transport.not_http(str(error), config),
             when=lambda error: not isinstance(error, http.client.IncompleteRead | ConnectionError),
             deep=True,
         ),
-        Rule(OSError, transport.not_milvus, when=lambda e: e.errno is None and not isinstance(e, RequestException)),
+        Rule(OSError, transport.unreadable, when=lambda e: e.errno is None and not isinstance(e, RequestException)),
     )
-
-
-def _lacks_permission(error: Exception) -> bool:
-    return any(isinstance(cause, PermissionError) for cause in transport.causes(error))
-
-
-def _unreachable(error: Exception, config: MilvusConfig) -> errors.ConnectError:
-    chain = list(transport.causes(error))
-    words = (cause.strerror for cause in chain if isinstance(cause, OSError) and cause.strerror)
-    return errors.ConnectError(next(words, "") or str(chain[-1]) or type(chain[-1]).__name__)
 
 
 __all__ = ["Client"]

@@ -14,6 +14,7 @@ import io
 import re
 import socket
 import time
+from collections.abc import Mapping
 from http.client import HTTPException, HTTPMessage, HTTPResponse, IncompleteRead, parse_headers
 from typing import TYPE_CHECKING, Any
 
@@ -112,15 +113,10 @@ class _TlsConnection(HTTPSConnection):
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """
-    The standard adapter, with such connections.
+    """The standard adapter, with such connections."""
 
-    :param for_proxy: headers for the proxy, if there is one
-    """
-
-    def __init__(self, for_proxy: dict[str, str]) -> None:
-        super().__init__()
-        self._for_proxy = for_proxy
+    #: Headers for the proxy.
+    for_proxy: Mapping[str, str] = {}
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """Return the pool of connections to a server."""
@@ -130,4 +126,4 @@ class DeadlineAdapter(HTTPAdapter):
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
         """Return the headers for a proxy."""
-        return self._for_proxy
+        return dict(self.for_proxy)

@@ -15,8 +15,6 @@ class Gate:
 
     If a call has timed out, others are likely to do so too, and would occupy all connections meanwhile. So queued calls
     fail, and later ones are made one at a time until one is answered; meanwhile the others wait for its outcome.
-
-    :param width: calls at the same time
     """
 
     def __init__(self, width: int) -> None:
@@ -33,12 +31,7 @@ class Gate:
         return True
 
     async def enter(self, until: float | None) -> None:
-        """
-        Wait for a turn, which ends with :meth:`leave`.
-
-        :param until: when it is of no use any more, by ``time.monotonic``; None: never
-        :raises ConnectError: when it does not come: nothing was sent
-        """
+        """Wait for a turn, until a time by ``time.monotonic``; raise ConnectError if it does not come."""
         if self.try_enter():
             return
         loop = asyncio.get_running_loop()

@@ -15,9 +15,6 @@ class EncodedRows:
     The rows of a request, encoded as JSON in the memory of its body.
 
     Copying or allocating 8 MiB costs as much as sending it, so the memory is reused, for one request at a time.
-
-    :param rows: each as JSON
-    :param memory: that another one had; its content is lost
     """
 
     def __init__(self, rows: Iterable[bytes | bytearray] = (), *, memory: bytearray | None = None) -> None:
@@ -40,11 +37,7 @@ class EncodedRows:
         return (bytes(self.memory[start : end - 1]) for start, end in pairwise(self._ends))
 
     def with_others(self, others: bytes | bytearray) -> bytearray:
-        """
-        Return a body, which is valid until the next one is built. There must be rows.
-
-        :param others: its other fields, a JSON object
-        """
+        """Return a body with its other fields, a JSON object. It is valid until the next one is built."""
         del self.memory[self._ends[-1] - 1 :]
         self.memory += b"]}" if others == b"{}" else b"]," + others[1:]
         return self.memory
@@ -58,8 +51,6 @@ def encode(body: Mapping[str, Any]) -> bytes | bytearray:
     """
     Encode a request body as JSON; it may contain NumPy arrays and numbers.
 
-    :param body: the JSON object
-    :return: UTF-8
     :raises InvalidParametersError: for NaN or infinity, which JSON does not have, and for values of other types
     """
     import orjson

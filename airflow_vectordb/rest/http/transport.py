@@ -1,8 +1,4 @@
-"""What both clients share: time-outs, certificates, and the mapping of the libraries' errors.
-
-Each client has a table of :class:`Rule`, from the exceptions of its library to this package's; the first match decides.
-Any other exception means that the connection ended.
-"""
+"""What both clients share: time-outs, certificates, and the errors that their libraries' exceptions stand for."""
 
 from __future__ import annotations
 
@@ -10,23 +6,19 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.wording import duration
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """
-    Maps an exception of a library.
+    A row of a client's table, from the exceptions of its library to errors: the first one that matches decides.
 
-    :param kinds: its class, or several
-    :param make: makes an error of it
-    :param when: what else must hold
-    :param deep: whether it may be a cause of the exception that was caught
+    :param when: what must hold besides the class
+    :param deep: whether a cause of the exception that was caught matches, too
     """
 
     kinds: type[BaseException] | tuple[type[BaseException], ...]
@@ -42,7 +34,7 @@ def translate(error: Exception, config: MilvusConfig, rules: Sequence[Rule]) -> 
         for cause in chain if rule.deep else chain[:1]:
             if isinstance(cause, rule.kinds) and rule.when(cause):
                 return rule.make(cause, config).with_context(redact=config.redact)
-    # Without the library's message, which differs between libraries, and contains varying times.
+    # Without the library's words, which differ between libraries, and contain varying times.
     return errors.BrokenAnswerError("the connection ended before the answer did")
 
 
@@ -72,12 +64,19 @@ def ca_bundle(config: MilvusConfig) -> bool | str:
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
 
 
-# The errors in both tables ---------------------------------------------------------------------------------
-
-
 def after_deadline() -> errors.AnswerTimeoutError:
     """Return the error for a call whose deadline has passed."""
     return errors.AnswerTimeoutError("no answer before the deadline", hint="")
+
+
+def unreachable(error: BaseException, config: MilvusConfig) -> errors.ConnectError:
+    """Return the error for a host that cannot be reached."""
+    chain = list(causes(error))
+    failed = next((cause for cause in chain if isinstance(cause, OSError) and cause.errno), chain[-1])
+    # asyncio says "Connect call failed ('10.0.0.1', 19530)" instead of "Connection refused".
+    number = getattr(failed, "errno", None) or 0
+    words = os.strerror(number) if number > 0 else getattr(failed, "strerror", None)
+    return errors.ConnectError(words or str(failed) or type(failed).__name__)
 
 
 def no_connection(error: object, config: MilvusConfig) -> errors.ConnectError:
@@ -97,7 +96,7 @@ def not_http(found: str, config: MilvusConfig) -> errors.MilvusError:
     return errors.NotMilvusError(f"what answers does not speak HTTP: {config.sanitize_text(found, 200)}")
 
 
-def not_milvus(error: Exception, config: MilvusConfig) -> errors.NotMilvusError:
+def unreadable(error: Exception, config: MilvusConfig) -> errors.NotMilvusError:
     """Return the error for an answer that the library cannot parse."""
     return errors.NotMilvusError(str(error))
 
