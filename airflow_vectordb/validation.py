@@ -160,24 +160,11 @@ def parse_names(argument: str, given: str | Iterable[str] | None) -> tuple[str, 
 
 def check_index_params(raw: Any, extensions: Sequence[str], *, allow_unknown: bool = False) -> list[str]:
     """Check index parameters, but not their values: those are reported together with what the schema reveals."""
-    normalize_key = rest.spelling.normalize_key
-    parsing = rest.index.parsing
 
-    def without_unknown(item: Any) -> Any:
-        if isinstance(item, list | tuple):
-            return [without_unknown(one) for one in item]
-        if isinstance(item, Mapping):
-            keys = {normalize_key(str(key)): key for key in item}
-            if "indexparams" in keys and "fieldname" not in keys:
-                return {**item, keys["indexparams"]: without_unknown(item[keys["indexparams"]])}
-        elif _is_later(item, extensions):
-            return {"fieldName": "known later"}
-        return item
+    def is_later(value: Any) -> bool:
+        return not isinstance(value, Mapping) and _is_later(value, extensions)
 
-    try:
-        return parsing.parse(without_unknown(raw), allow_unknown=allow_unknown).malformed
-    except RecursionError:
-        return [parsing.TOO_DEEP]
+    return rest.index.parsing.parse(raw, allow_unknown=allow_unknown, is_later=is_later).malformed
 
 
 def check_schema(schema: Any, dimension: Any, extensions: Sequence[str], *, allow_unknown: bool = False) -> list[str]:

@@ -60,7 +60,7 @@ REFUSED_UNSEEN: dict[str, tuple[Any, list[str]]] = {
     "a text that rendered to nothing": (" \n", ["rendered to nothing"]),
     "a null": ("null", ["rendered to nothing"]),
     "JSON cut off": ('[{"fieldName": "vector"', ["neither JSON nor YAML", "[{"]),
-    "a file name with another ending": ("index.jsn", ["'index.jsn'", "must hold a mapping"]),
+    "a file name with another ending": ("index.jsn", ["'index.jsn'", "must be a mapping"]),
     "a number": (5, ["index_params must be"]),
     "a list of numbers": ([5], ["an index must be a mapping"]),
     "a whole body with an odd key": (
@@ -210,7 +210,7 @@ def test_files_and_templates(serve: Serve, operating: Operating, tmp_path: Path,
         ("index.json", "", "rendered to nothing"),
         ("index.json", "{{ nothing }}", "rendered to nothing"),
         ("index.json", '[{"fieldName": "vector",]', "neither JSON nor YAML"),
-        ("index.json", "<html>", "must hold a mapping"),
+        ("index.json", "<html>", "must be a mapping"),
         ("index.yaml", "- fieldName: [", "neither JSON nor YAML"),
         ("index.yaml", "# later\n", "rendered to nothing"),
     ],
@@ -243,7 +243,7 @@ def test_templates_that_render_to_nothing(serve: Serve, operating: Operating, tm
 
 # What stands in a DAG file and can never be right -> words.
 MALFORMED: dict[str, tuple[Any, list[str]]] = {
-    "nothing": (None, ["index_params is None"]),
+    "nothing": (None, ["index_params must be a mapping", "not None"]),
     "an empty list": ([], ["index_params is empty"]),
     "an empty mapping": ({}, ["fieldName is missing"]),
     "an empty text": ("", ["index_params is empty"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,6 @@ from airflow_vectordb.rest.index.types import (
     FAMILIES,
     INDEX_PROPERTIES,
     INDEX_TYPES,
-    LIST_PARAMS,
     PARAM_KINDS,
     SEARCH_PARAMS,
 )
@@ -32,7 +31,6 @@ _WORDS = {key: name for key, name in _KEYS.items() if key in ("indextype", "metr
 #: Further keys of the descriptions that tasks return.
 _DESCRIPTION_KEYS = frozenset({"collectionname", "state", "totalrows", "indexedrows", "pendingrows", "failreason"})
 _PARAM_NAMES = frozenset(map(normalize_key, (*SEARCH_PARAMS, *PARAM_KINDS)))
-TOO_DEEP = "index_params is nested too deeply"
 
 
 @dataclass
@@ -42,14 +40,18 @@ class ParsedParams(Parsed):
     indexes: dict[int, dict[str, Any]] = field(default_factory=dict)
 
 
-def parse(raw: Any, *, allow_unknown: bool = False) -> ParsedParams:
-    """Parse index parameters, as far as possible."""
+def parse(raw: Any, *, allow_unknown: bool = False, is_later: Callable[[Any], bool] = lambda _: False) -> ParsedParams:
+    """
+    Parse index parameters, as far as possible.
+
+    :param is_later: returns whether a text or an object stands for what is known only when the task runs
+    """
     parsed = ParsedParams()
     reader = Reader(parsed)
     try:
-        items = _items(raw, reader)
+        items = _items(raw, reader, is_later)
     except RecursionError:
-        reader.refuse(TOO_DEEP)
+        reader.refuse("index_params is nested too deeply")
         return parsed
     if len(items) > _MOST_INDEXES:
         reader.refuse(f"index_params names {len(items):,} indexes; no collection has more than {_MOST_INDEXES:,}")
@@ -63,8 +65,10 @@ def parse(raw: Any, *, allow_unknown: bool = False) -> ParsedParams:
     return parsed
 
 
-def _items(raw: Any, reader: Reader) -> list[Any]:
+def _items(raw: Any, reader: Reader, is_later: Callable[[Any], bool]) -> list[Any]:
     """Return the indexes in a text, a list, a request body or a mapping, each as given."""
+    if not isinstance(raw, Mapping | list | tuple) and is_later(raw):
+        return [{"fieldName": "known later"}]
     try:
         value = read_given(raw, "index_params")
     except UnreadableTextError as error:
@@ -78,18 +82,15 @@ def _items(raw: Any, reader: Reader) -> list[Any]:
         if "fieldname" in keys and not isinstance(inner, list | tuple):  # as in pymilvus's create_index
             beside = {key: one for key, one in value.items() if key != keys["indexparams"]}
             return [{**inner, **beside}] if isinstance(inner, Mapping) else [{"params": inner, **beside}]
-        return _items(reader.unwrap(value, "indexParams"), reader)
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return _items(reader.unwrap(value, "indexParams"), reader, is_later)
+    if isinstance(value, list | tuple):
         # Elements may also be texts: one file per index.
-        return [one for item in value for one in (_items(item, reader) if isinstance(item, str) else [item])]
-    if value is None:
-        reader.refuse("index_params is None: it names no index to create")
-    elif isinstance(raw, str):
-        reader.refuse(f"index_params must hold a mapping or a list of mappings, not {describe_value(value)}")
-    else:
-        reader.refuse(
-            f"index_params must be a mapping, a list of mappings, or JSON or YAML of them, not {describe_given(value)}"
+        known = (
+            _items(item, reader, is_later) if isinstance(item, str) or is_later(item) else [item] for item in value
         )
+        return [item for items in known for item in items]
+    what = "a mapping or a list of mappings, or JSON or YAML of it"
+    reader.refuse(f"index_params must be {what}, not {describe_given(value)}")
     return []
 
 
@@ -170,7 +171,6 @@ class _IndexReader(Reader):
         known: Mapping[str, Kind] = {
             **(INDEX_TYPES[meant] if meant else PARAM_KINDS),
             **INDEX_PROPERTIES,
-            **LIST_PARAMS,
         }
         checked: dict[str, Any] = {}
         for given, value in params.items():

@@ -245,21 +245,19 @@ def read_index_params(raw: Any, *, allow_unknown: bool = False) -> tuple[list[In
 
 
 def _collisions(specs: Mapping[int, IndexSpec]) -> Iterable[str]:
-    places: dict[tuple[str, ...], int] = {}
-    names: dict[str, int] = {}
+    seen: dict[tuple[str, ...] | str, int] = {}
     for number, spec in specs.items():
-        if spec.place in places:
+        there, named = seen.setdefault(spec.place, number), seen.setdefault(spec.name, number)
+        if there != number:
             yield (
-                f"index_params[{number}] and [{places[spec.place]}] are both on field {spec.field_name!r}: "
+                f"index_params[{number}] and [{there}] are both on field {spec.field_name!r}: "
                 "a field has at most one index"
             )
-        elif spec.named and spec.name in names:
+        elif spec.named and named != number:
             yield (
-                f"index_params[{number}] and [{names[spec.name]}] are both named {spec.name!r}: "
+                f"index_params[{number}] and [{named}] are both named {spec.name!r}: "
                 "names are unique, give one of them another indexName"
             )
-        places.setdefault(spec.place, number)
-        names.setdefault(spec.name, number)
 
 
 def index_place(field_name: str, params: Mapping[str, Any]) -> tuple[str, ...]:

@@ -153,26 +153,23 @@ INDEX_TYPES: Mapping[str, Mapping[str, Kind]] = {
 #: Index type -> kinds of fields that it is for; AUTOINDEX takes what the server lets it.
 INDEX_KINDS: Mapping[str, tuple[str, ...]] = {name: kinds for kinds, types in _TYPES_BY_KIND.items() for name in types}
 
-#: Properties that any index may have; they change how it is loaded, not what it is.
+#: What any index may have: properties, which change how it is loaded, not what it is, and one for embedding lists.
 INDEX_PROPERTIES: Mapping[str, Kind] = {
     "mmap.enabled": BOOL,
     "indexoffsetcache.enabled": BOOL,
     "warmup": ANY,
     "scalar_index_engine_version": INT,
     "load_priority": TEXT,
+    "emb_list_strategy": TEXT,
 }
 
 #: Families of parameters that grow with each release, of embedding lists and of sparse indexes: by how they begin.
 FAMILIES = ("emb_list_", "muvera_", "lemur_", "sindi_", "block_max_")
 
-#: Those of embedding lists, which several index types take, that are known by name.
-LIST_PARAMS: Mapping[str, Kind] = {"emb_list_strategy": TEXT}
-
 #: Every build parameter -> what its value is.
 PARAM_KINDS: Mapping[str, Kind] = {
     **{n: k for own in INDEX_TYPES.values() for n, k in own.items()},
     **INDEX_PROPERTIES,
-    **LIST_PARAMS,
 }
 
 #: Parameters of searches, which are often taken for those of an index.
