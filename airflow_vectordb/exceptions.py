@@ -48,29 +48,20 @@ def _rebuild(kind: type[MilvusError], exception: type[AirflowException], state: 
     return made
 
 
-def exception_for(error: MilvusError) -> type[AirflowException]:
-    """Return Airflow's exception for an error: one after which it retries the task if the error is transient."""
-    return AirflowException if error.transient else AirflowFailException
-
-
 def as_airflow_exception(
     error: MilvusError, exception: type[AirflowException] | None = None, task_id: str | None = None
 ) -> MilvusError:
     """
-    Make an error that is one of Airflow's exceptions too.
+    Return an error that is one of Airflow's exceptions, too; raise it ``from error.__cause__`` in place of ``error``.
 
-    Raise it in place of the original::
-
-        raise as_airflow_exception(error) from error.__cause__
-
-    :param error: what happened
-    :param exception: Airflow's class for it; None: see :func:`exception_for`
+    :param exception: Airflow's class; None: one after which Airflow retries the task if the error is transient
     :param task_id: of the task that failed, for the text
     :return: an instance of both classes, picklable, with the attributes and the traceback of ``error``
     """
     kind = error._kinds[0] if isinstance(error, _Failure) else type(error)
     state = {**error.__dict__, **({"task_id": task_id} if task_id else {})}
-    made = _rebuild(kind, exception or exception_for(error), state)
+    by_default = AirflowException if error.transient else AirflowFailException
+    made = _rebuild(kind, exception or by_default, state)
     # A second traceback, of the original, would add nothing.
     return made.with_traceback(error.__traceback__)
 
@@ -84,4 +75,4 @@ def translate_errors() -> Iterator[None]:
         raise as_airflow_exception(error) from error.__cause__
 
 
-__all__ = ["as_airflow_exception", "exception_for", "translate_errors"]
+__all__ = ["as_airflow_exception", "translate_errors"]

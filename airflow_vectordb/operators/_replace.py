@@ -160,11 +160,8 @@ class IndexReplacement:
             return error
         was_loaded = original.loaded is not None
         if error.transient or "built" in self._state.results:
-            if not was_loaded:
-                return error
-            return _add(
-                error, f"Collection {original.collection!r} was loaded; another try of this task loads it again."
-            )
+            advice = f"Collection {original.collection!r} was loaded; another try of this task loads it again."
+            return _add(error, advice) if was_loaded else error
         try:
             restored = self._rollback(original)
         except rest.errors.MilvusError as second:
@@ -176,11 +173,9 @@ class IndexReplacement:
         done = [f"index {name!r} is being built as it was" for name in restored]
         if was_loaded:
             done.append("the collection is being loaded again")
-        if not done:
-            return error
-        if build_failed:
+        if done and build_failed:
             error = error.with_context(hint="Remove the cause, and try again.")
-        return _add(error, f"So that nothing is lost, {' and '.join(done)}.")
+        return _add(error, f"So that nothing is lost, {' and '.join(done)}.") if done else error
 
     def _recall(self) -> _Original | None:
         fact = self._memory.get()

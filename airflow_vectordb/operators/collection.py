@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb._compat import is_retry
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
-    from airflow_vectordb.waiting import Condition
 
 
 class CreateCollectionOperator(WaitingOperator):
@@ -220,7 +218,6 @@ class VerifyCollectionOperator(MilvusOperator):
         self.search_params = search_params
         self.check = check
         self.raise_if_invalid(
-            *_check_bounds(min_rows, max_rows),
             *check_range("sample", sample, 0, 16_384),
             *check_range("k", k, 1, 16_384),
             *check_range("min_recall", min_recall, 0, 1, float),
@@ -236,15 +233,10 @@ class VerifyCollectionOperator(MilvusOperator):
         return operators._verify.Verification(self, hook).run(context)
 
 
-def _check_bounds(least: Any, most: Any) -> list[str]:
-    if isinstance(least, int) and isinstance(most, int) and least > most:
-        return [f"min_rows is {least:,}, but max_rows is {most:,}"]
-    return []
-
-
 class _LoadingOperator(WaitingOperator):
-    """Base of the two operators below: makes a call, and waits for the resulting load state."""
+    """Base of the two operators below: loads or releases, and waits for it."""
 
+    _loads: ClassVar[bool]
     template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "partition_names")
 
     def __init__(
@@ -255,21 +247,22 @@ class _LoadingOperator(WaitingOperator):
         self.partition_names = partition_names
         self.raise_if_invalid(*check_list_of_names("partition_names", partition_names))
 
-    @abstractmethod
-    def _request(self, hook: MilvusHook, partitions: tuple[str, ...]) -> None: ...
-
-    @abstractmethod
-    def _condition(self, partitions: tuple[str, ...]) -> Condition: ...
-
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Make the call, and wait until it has taken effect."""
         partitions = parse_names("partition_names", self.partition_names)
         if "asked" not in state.results:
-            self._request(hook, partitions)
+            try:
+                (hook.load if self._loads else hook.release)(self.collection_name, partitions, wait=False)
+            except rest.errors.IndexNotFoundError as error:
+                raise error.with_context(
+                    cause=f"a vector field has no index in {self.collection_name!r}",
+                    hint="Create it first (CreateIndexOperator).",
+                ) from error.__cause__
             state.results["asked"] = True
         result: dict[str, Any] = {"collection_name": self.collection_name, "partition_names": list(partitions)}
         if self.wait_for_completion:
-            result = wait_for(self, hook, state, "done", self._condition(partitions))
+            condition = waiting.CollectionLoaded if self._loads else waiting.CollectionReleased
+            result = wait_for(self, hook, state, "done", condition(self.collection_name, partitions))
             self.log.info("%s: %s", self.collection_name, rest.wording.in_words(result["load_state"]))
         self.emit_asset_events(hook, context, {"loading": result})
         return result
@@ -290,17 +283,7 @@ class LoadCollectionOperator(_LoadingOperator):
         events of outlet assets has the same under ``loading``
     """
 
-    def _request(self, hook: MilvusHook, partitions: tuple[str, ...]) -> None:
-        try:
-            hook.load(self.collection_name, partitions, wait=False)
-        except rest.errors.IndexNotFoundError as error:
-            raise error.with_context(
-                cause=f"a vector field has no index in {self.collection_name!r}",
-                hint="Create it first (CreateIndexOperator).",
-            ) from error.__cause__
-
-    def _condition(self, partitions: tuple[str, ...]) -> Condition:
-        return waiting.CollectionLoaded(self.collection_name, partitions)
+    _loads = True
 
 
 class ReleaseCollectionOperator(_LoadingOperator):
@@ -318,11 +301,7 @@ class ReleaseCollectionOperator(_LoadingOperator):
         events of outlet assets has the same under ``loading``
     """
 
-    def _request(self, hook: MilvusHook, partitions: tuple[str, ...]) -> None:
-        hook.release(self.collection_name, partitions, wait=False)
-
-    def _condition(self, partitions: tuple[str, ...]) -> Condition:
-        return waiting.CollectionReleased(self.collection_name, partitions)
+    _loads = False
 
 
 __all__ = [

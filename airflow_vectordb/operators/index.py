@@ -104,9 +104,7 @@ class CreateIndexOperator(WaitingOperator):
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> list[dict[str, Any]]:
         """Create the indexes, and wait for them."""
-        replacement = None
-        if self.if_exists == "replace":
-            replacement = operators._replace.IndexReplacement(self, hook, context, state)
+        replacement = self._replacement(hook, context, state)
         if "built" not in state.results:
             self._create(hook, state, replacement, retried=is_retry(context))
         raise_if_replaced(self.collection_name, state.results)
@@ -121,9 +119,11 @@ class CreateIndexOperator(WaitingOperator):
 
     def on_failure(self, hook: MilvusHook, context: Context, state: ResumeState, error: MilvusError) -> MilvusError:
         """After a failed replacement, restore the old index or report what is missing."""
-        if self.if_exists != "replace":
-            return error
-        return operators._replace.IndexReplacement(self, hook, context, state).on_failure(error)
+        replacement = self._replacement(hook, context, state)
+        return error if replacement is None else replacement.on_failure(error)
+
+    def _replacement(self, hook: MilvusHook, context: Context, state: ResumeState) -> IndexReplacement | None:
+        return operators._replace.IndexReplacement(self, hook, context, state) if self.if_exists == "replace" else None
 
     def _read_arguments(self, hook: MilvusHook) -> list[IndexSpec]:
         """Check and return the rendered indexes, and raise one error with all problems."""

@@ -21,7 +21,7 @@ from airflow_vectordb.operators.collection import (
 )
 from airflow_vectordb.operators.index import CreateIndexOperator
 from airflow_vectordb.operators.ingest import IngestOperator
-from airflow_vectordb.validation import check_indexes_of_schema, check_new_name, raise_if_invalid
+from airflow_vectordb.validation import check_indexes_of_schema, check_new_name, check_range, raise_if_invalid
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -34,12 +34,6 @@ if TYPE_CHECKING:
 #: The suffix of a run's collection after the alias: the time at which the run was due, and its short id.
 _SUFFIX = "_{{ dag_run.run_after | ts_nodash }}_{{ macros.uuid.uuid5(macros.uuid.NAMESPACE_OID, run_id).hex[:8] }}"
 _SUFFIX_PATTERN = r"_(?P<due>\d{8}T\d{6})_(?P<run>[0-9a-f]{8})"
-#: The number of rows that a task returned: a number, ``{"rows": …}`` like ``IngestOperator``, or a list of these for a
-#: mapped task.
-_ROWS = (
-    "{{% set done = ti.xcom_pull(task_ids='{0}') %}}{{{{ done.rows if done is mapping else done if done is number else "
-    "done | sum if done and done[0] is number else done | sum(attribute='rows') }}}}"
-)
 #: States of a task that will not run again, unless it is cleared.
 _ENDED_WITHOUT_SUCCESS = frozenset({"failed", "skipped", "upstream_failed", "removed"})
 
@@ -99,9 +93,7 @@ def blue_green_reindex(
         problems.append("ingest must be a function of the collection's name that returns the task, not the task itself")
     if (source is None) == (ingest is None):
         problems.append("pass either source or ingest")
-    if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
-        problems.append(f"keep must be a whole number, 1 or more, not {rest.spelling.show(keep)}")
-    problems += check_new_name("alias", alias, rendered=False)
+    problems += check_range("keep", keep, 1) + check_new_name("alias", alias, rendered=False)
     raise_if_invalid(group_id, *problems)
     given = {"milvus_conn_id": milvus_conn_id, "database": database}
     target: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -114,9 +106,10 @@ def blue_green_reindex(
             if ingest is None
             else ingest(name)
         )
-        if not hasattr(getattr(written, "operator", written), "task_id"):
+        task = getattr(written, "operator", written)
+        if not hasattr(task, "task_id"):
             raise_if_invalid(group_id, f"ingest must return a task, not {rest.spelling.describe_value(written)}")
-        rows = _ROWS.format(getattr(written, "operator", written).task_id) if min_rows is None else min_rows
+        rows: Any = task.output if min_rows is None else min_rows
         index = CreateIndexOperator(
             task_id="index", collection_name=name, index_params=index_params, flush=True, min_rows=rows, **waits
         )
@@ -174,12 +167,7 @@ class _SwitchToNewer(SwitchAliasOperator):
 
 
 class _DropOldCollections(MilvusOperator):
-    """
-    Drops collections of earlier runs.
-
-    :param keep: collections that remain, the run's own included
-    :param switch: id of the task that moves the alias
-    """
+    """Drops all but ``keep`` of the runs' collections; ``switch`` is the task that moved the alias."""
 
     custom_operator_name = "DropOldCollections"
     template_fields: Sequence[str] = ("milvus_conn_id", "database", "alias", "collection_name", "previous")
