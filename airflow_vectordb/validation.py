@@ -87,11 +87,7 @@ def check_arguments(
 
 
 def take_times(arguments: dict[str, Any], *names: str) -> list[str]:
-    """
-    Convert times for Airflow's own classes, so that numbers and timedeltas are both accepted.
-
-    :param arguments: of an operator, including ``default_args``; times become timedeltas, invalid ones of 1 s
-    """
+    """Convert times among an operator's arguments, or ``default_args``, to timedeltas; invalid ones of 1 s."""
     problems: list[str] = []
     for name in names:
         value = arguments.get(name, (arguments.get("default_args") or {}).get(name))
@@ -134,9 +130,10 @@ def _check_optional_name(name: str, value: Any) -> list[str]:
 
 def check_new_name(name: str, value: Any, *, rendered: bool) -> list[str]:
     """Check the name of what is to be created."""
-    if problems := check_names(**{name: value}, rendered=rendered):
+    problems = check_names(**{name: value}, rendered=rendered)
+    if problems or _is_later_name(value) or rest.spelling.NAME.fullmatch(value.strip()):
         return problems
-    return [] if _is_later_name(value) else rest.spelling.check_name(name, value)
+    return [f"{name} {rest.spelling.show(value, 30)}: {rest.spelling.NAME_RULE}"]
 
 
 def check_list_of_names(argument: str, given: Any, *, rendered: bool = False) -> list[str]:

@@ -18,13 +18,7 @@ def is_list(value: Any) -> TypeGuard[Iterable[Any]]:
 
 
 def as_list(name: str, value: Any, of: str = "names") -> list[Any]:
-    """
-    Return a list as a list.
-
-    :param name: of the argument
-    :param of: what it is a list of, for the message
-    :raises InvalidParametersError: when it is none
-    """
+    """Return an argument as a list, or raise an error about its name and what it is to be a list ``of``."""
     check_list(name, value, of)
     return list(value)
 

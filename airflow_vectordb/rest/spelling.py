@@ -100,11 +100,6 @@ def why_no_name(value: Any) -> str | None:
     return None
 
 
-def check_name(argument: str, name: str) -> list[str]:
-    """Return the problem of a name for a new collection or alias that Milvus would never accept."""
-    return [] if NAME.fullmatch(name.strip()) else [f"{argument} {show(name, 30)}: {NAME_RULE}"]
-
-
 def article(name: str) -> str:
     """Add the article to a type's name: ``an Int64``."""
     return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"

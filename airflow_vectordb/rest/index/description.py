@@ -58,11 +58,7 @@ class IndexDescription(Result):
 
     @property
     def covered_rows(self) -> int | None:
-        """
-        Rows with no work left for this index; None if the server does not report it.
-
-        They are in the index, or in segments that are searched without one.
-        """
+        """Rows in the index, or in segments that are searched without one; None if the server does not report it."""
         return _covered_rows(self.total_rows, self.indexed_rows, self.pending_rows)
 
     def as_json(self) -> dict[str, Any]:

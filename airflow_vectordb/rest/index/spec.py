@@ -262,13 +262,10 @@ def _collisions(specs: Mapping[int, IndexSpec]) -> Iterable[str]:
 
 def index_place(field_name: str, params: Mapping[str, Any]) -> tuple[str, ...]:
     """
-    Return what an index is on, in one spelling: a field has at most one index, a JSON field one for each path in it.
+    Return what an index is on: the field and the keys of ``json_path`` (``meta["a"]``, ``/a`` or ``a``).
 
-    A key of the dynamic field is called by its own name, by ``$meta`` and a path, or by what Milvus makes of that.
-
-    :param field_name: as it was given, or as the server describes it
-    :param params: with ``json_path``, if there is one: ``meta["a"]``, ``/a`` or ``a``
-    :return: the field and the keys of the path; without ``$meta``, unless that itself is meant
+    A field has at most one index, a JSON field one for each path in it. A key of the dynamic field is called by its own
+    name, by ``$meta`` and a path, or by what Milvus makes of that; here without ``$meta``.
     """
     path = str(params.get("json_path") or "")
     if path.startswith("/"):

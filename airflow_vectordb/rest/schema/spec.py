@@ -32,14 +32,7 @@ def is_vector(data_type: str) -> bool:
 
 @dataclass(frozen=True)
 class FieldSpec:
-    """
-    A requested field.
-
-    :param auto_id: whether the server makes its values; that is requested for the whole schema
-    :param element_type: of an array's elements; empty: it is no array
-    :param params: ``dim``, ``max_length``, ``max_capacity``, …
-    :param default: of rows that have no value; None: there is none
-    """
+    """A requested field, with ``params`` such as ``dim``, ``max_length`` and ``max_capacity``."""
 
     name: str
     type: str
@@ -47,8 +40,8 @@ class FieldSpec:
     is_partition_key: bool = False
     is_clustering_key: bool = False
     nullable: bool = False
-    auto_id: bool = False
-    element_type: str = ""
+    auto_id: bool = False  #: Requested for the whole schema.
+    element_type: str = ""  #: Empty: it is no array.
     params: Mapping[str, Any] = field(default_factory=dict)
     default: Any = None
     description: str = ""
@@ -101,21 +94,16 @@ class FunctionSpec:
 
 @dataclass(frozen=True)
 class SchemaSpec:
-    """
-    A requested schema, created and checked by ``parsing.parse_schema``.
-
-    :param auto_id: whether the server makes the primary keys
-    :param enable_dynamic_field: whether rows may have fields that the schema does not name
-    :param extra: what a newer server may know, as it was given
-    :param warnings: what is sent although it is not known here, one sentence each
-    """
+    """A requested schema, created and checked by ``parsing.parse_schema``."""
 
     fields: tuple[FieldSpec, ...]
     functions: tuple[FunctionSpec, ...] = ()
     auto_id: bool = False
     enable_dynamic_field: bool = False
     description: str = ""
+    #: What a newer server may know, as it was given.
     extra: Mapping[str, Any] = field(default_factory=dict)
+    #: What is sent although it is not known here, one sentence each.
     warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def body(self) -> dict[str, Any]:
