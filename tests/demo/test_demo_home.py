@@ -88,6 +88,7 @@ class TestExamples:
         assert examples_directory() == package / "dags_examples"
 
 
+@pytest.mark.slow
 class TestSettings:
     def test_as_airflow_reads_them(self, tmp_path: Path) -> None:
         # With what a path may have that a configuration file, a URL or a shell would take for its own.

@@ -19,6 +19,8 @@ from airflow_vectordb.local.engine.remote.rpc import ROOTS_VARIABLE
 from tests.support.backend_engine import LiteEngine, lite_engine
 from tests.support.local_api import Api
 
+pytestmark = pytest.mark.slow  # each starts two servers
+
 
 def _self_signed(address: str) -> tuple[bytes, bytes]:
     """A key, and a certificate of the server at this address that nobody else vouches for."""

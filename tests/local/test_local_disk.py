@@ -27,6 +27,8 @@ from tests.support.import_jobs import imported
 from tests.support.local_api import Api, Json
 from tests.support.serving import serve
 
+pytestmark = pytest.mark.slow  # each starts a server
+
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
@@ -139,7 +141,6 @@ def count(api: Api, collection: str) -> int:
     return counted
 
 
-@pytest.mark.slow
 def test_on_a_full_disk_it_starts_and_things_can_be_dropped(disk: Disk, connect: Callable[[LocalMilvus], Api]) -> None:
     running = LocalMilvus(disk.data).start()
     try:
@@ -188,7 +189,6 @@ def test_on_a_full_disk_it_starts_and_things_can_be_dropped(disk: Disk, connect:
         running.stop()
 
 
-@pytest.mark.slow
 def test_what_a_full_disk_cuts_short_costs_no_acknowledged_row(
     disk: Disk, connect: Callable[[LocalMilvus], Api]
 ) -> None:

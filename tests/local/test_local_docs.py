@@ -14,6 +14,8 @@ import requests
 from airflow_vectordb.local import LocalMilvus, Pace
 from tests.support.serving import announced, serve
 
+pytestmark = pytest.mark.slow  # each starts a server
+
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,7 +85,6 @@ def test_the_import_job() -> None:
     assert re.search(r"state='(Pending|Importing|Completed)'", done.stdout)
 
 
-@pytest.mark.slow
 def test_the_test_suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     monkeypatch.setenv("AIRFLOW_HOME", str(pytester.mkdir("airflow-home")))

@@ -14,6 +14,8 @@ from tests.support.backend_engine import lite_engine
 from tests.support.local_api import INDEX, SPARSE, Api, make
 from tests.support.serving import announced, serve
 
+pytestmark = pytest.mark.slow  # each starts a server
+
 Connect = Callable[[LocalMilvus], Api]
 
 # Quick, for the tests; and so slow that nothing ends in their time.

@@ -25,6 +25,8 @@ from airflow_vectordb.local import LocalMilvus, LocalMilvusError
 from tests.support.local_api import SCHEMA, Api
 from tests.support.serving import announced, serve
 
+pytestmark = pytest.mark.slow  # each starts a server
+
 Connect = Callable[[LocalMilvus], Api]
 
 
@@ -255,7 +257,6 @@ def test_the_engine_cannot_be_reached_past_the_token(server: LocalMilvus) -> Non
 # --- what survives ---
 
 
-@pytest.mark.slow
 def test_everything_survives_a_restart_and_a_crash(
     tmp_path: Path, connect: Connect, rows: list[dict[str, Any]]
 ) -> None:
