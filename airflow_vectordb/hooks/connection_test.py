@@ -17,8 +17,10 @@ from queue import Empty, SimpleQueue
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from airflow.sdk import Connection
+
 from airflow_vectordb import health, rest
-from airflow_vectordb._compat import AirflowNotFoundException, mask_secret
+from airflow_vectordb._compat import AirflowException, AirflowNotFoundException, mask_secret
 from airflow_vectordb.hooks.connection import AnyConnection, ca_bundle_of, config_from_connection
 from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
 from airflow_vectordb.rest import DEFAULT_DATABASE, errors
@@ -94,6 +96,28 @@ def check_connection(connection: AnyConnection, database: str | None = None) -> 
     except Empty:
         text = f"No answer from {config.url} within {duration(LONGEST)}"
         return False, _explain(errors.NoAnswerError(text, hint=SILENCE))
+
+
+def connection_in_environment(conn_id: str) -> Connection | None:
+    """
+    Read a connection that Airflow cannot read.
+
+    The API server stores the form's values in an environment variable, as a URI. If the port is invalid, Airflow cannot
+    parse it, and reports that the connection is not defined.
+
+    :return: the connection, with the port as it was given; None if there is none, or if it still cannot be read
+    """
+    given = os.environ.get(f"AIRFLOW_CONN_{conn_id.upper()}", "")
+    # Everything else is quoted, so the text between a colon and the path is the port.
+    found = re.fullmatch(r"([^?]*?):(-?\d+)((?:/[^/?]*)?(?:\?.*)?)", given, re.DOTALL)
+    if found is None:
+        return None
+    try:
+        connection = Connection.from_uri(found[1] + found[3], conn_id=conn_id)
+    except (AirflowException, ValueError):
+        return None
+    connection.port = int(found[2])
+    return connection
 
 
 def _explain(error: errors.MilvusError) -> str:

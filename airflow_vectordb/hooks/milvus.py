@@ -105,9 +105,11 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods):
     def test_connection(self) -> tuple[bool, str]:
         """Return whether the connection works, and a message, for the Test button."""
         try:
-            connection = self.get_connection(self.milvus_conn_id)
+            connection: Any = self.get_connection(self.milvus_conn_id)
         except AirflowNotFoundException as error:
-            return False, str(error)
+            connection = hooks.connection_test.connection_in_environment(self.milvus_conn_id)
+            if connection is None:
+                return False, str(error)
         return hooks.connection_test.check_connection(connection, self.database)
 
 

@@ -136,22 +136,21 @@ def test_what_airflow_exports_is_what_was_added(
         )
 
 
+@pytest.fixture(scope="module")
+def said(airflow: AirflowProcess, outcome: dict[str, Any], pressed: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    forms = [{"connection_id": "in_the_form", **body} for body in pressed.values()]
+    answers, printed = airflow.call("connection_runs.press", forms)
+    assert PASSWORD not in printed
+    found = dict(zip(pressed, answers, strict=True))
+    for answer in found.values():
+        assert PASSWORD not in answer["message"]
+        assert answer["seconds"] < 60
+    return found
+
+
 @pytest.mark.slow
 class TestTheButton:
     """Through the API server's own route, which gives the form to the hook in an environment variable, as a URI."""
-
-    @pytest.fixture(scope="class")
-    def said(
-        self, airflow: AirflowProcess, outcome: dict[str, Any], pressed: dict[str, Any]
-    ) -> dict[str, dict[str, Any]]:
-        forms = [{"connection_id": "in_the_form", **body} for body in pressed.values()]
-        answers, printed = airflow.call("connection_runs.press", forms)
-        assert PASSWORD not in printed
-        found = dict(zip(pressed, answers, strict=True))
-        for answer in found.values():
-            assert PASSWORD not in answer["message"]
-            assert answer["seconds"] < 60
-        return found
 
     @pytest.mark.parametrize("name", ["right", "url", "saved"])
     def test_what_it_reached(self, said: dict[str, Any], milvus: LocalMilvus, name: str) -> None:
@@ -163,7 +162,7 @@ class TestTheButton:
         ("name", "words"),
         [
             ("wrong password", ["does not accept the credentials. Check", "code 1800"]),
-            ("no password", ["requires credentials; none were sent. Fill in", "code 1800"]),
+            ("no password", ["requires credentials; none were sent.", "code 1800"]),
             ("no database", ["Database 'films/and more' does not exist", "code 800"]),
             ("refused", ["No connection to http://127.0.0.1:1: Connection refused"]),
             ("values", ["3 things cannot be used", "'abc'", "99999", "no usable host name"]),

@@ -47,6 +47,21 @@ class TestValues:
         assert words in message
         assert PASSWORD not in message
 
+    @pytest.mark.parametrize(
+        "host", ["h", "https%3A%2F%2Fh", "%5B%3A%3A1%5D", "https://h", "https://gateway%2Fmilvus", "h%3A1"]
+    )
+    @pytest.mark.parametrize("rest", ["", "/", "/books", "/?timeout=abc", "/books?console_url=http%3A%2F%2Fx%3A8000"])
+    def test_a_port_that_airflow_cannot_read_again(self, host: str, rest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        # As the API server gives it to the hook; there, Airflow itself would say that it is not defined.
+        scheme, _, name = host.rpartition("://")
+        uri = f"milvus://{scheme + '://' if scheme else ''}ada:s3cret%3ALovelace%40@{name}:99999{rest}"
+        monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", uri)
+        worked, message = MilvusHook().test_connection()
+        assert not worked
+        assert "the port must be a number from 1 to 65535, not 99999" in message
+        assert ("not 'abc'" in message) is ("abc" in rest)
+        assert "Lovelace" not in message
+
     def test_no_connection_at_all(self) -> None:
         worked, message = MilvusHook("nobody").test_connection()
         assert not worked
