@@ -33,6 +33,12 @@ _CODES_OF: dict[type[errors.MilvusError], tuple[int, ...]] = {
 }
 CODES = {code: cls for cls, codes in _CODES_OF.items() for code in codes}
 
+_BY_STATUS: dict[int, type[errors.MilvusError]] = {
+    401: errors.AuthenticationError,
+    403: errors.PermissionDeniedError,
+    408: errors.GatewayError,
+    429: errors.RateLimitError,
+}
 #: Advice for codes that need another one than their class.
 HINTS = {
     702: "Drop that index first, or request the existing one.",
@@ -101,11 +107,7 @@ def class_of(code: int, http_status: int, words: str = "") -> type[errors.Milvus
 
 
 def explain(words: str) -> tuple[str | None, str | None]:
-    """
-    Return cause and hint of a refusal whose reason is buried in the server's message.
-
-    :return: None for each that the class has already
-    """
+    """Return cause and hint of a refusal whose reason is buried in the server's message; None: those of its class."""
     if found := _FILTER.search(words):
         return f"The filter does not parse: {found[1].strip()}", None
     if found := _ALIASES.search(words):
@@ -132,13 +134,6 @@ def limiter_interval(words: str) -> float | None:
 
 def class_of_status(http_status: int) -> type[errors.MilvusError] | None:
     """Find the class of an HTTP status without a Milvus code, or with an ambiguous one; None: there is none."""
-    if http_status == 401:
-        return errors.AuthenticationError
-    if http_status == 403:
-        return errors.PermissionDeniedError
-    if http_status == 429:
-        return errors.RateLimitError
     # 501 and 505 are permanent; the others, including nonstandard ones of proxies, are temporary.
-    if http_status == 408 or (http_status >= 500 and http_status not in (501, 505)):
-        return errors.GatewayError
-    return None
+    temporary = http_status >= 500 and http_status not in (501, 505)
+    return _BY_STATUS.get(http_status, errors.GatewayError if temporary else None)

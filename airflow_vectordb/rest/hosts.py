@@ -11,6 +11,11 @@ from urllib.parse import unquote
 from airflow_vectordb.rest.errors import ConnectError
 
 _VARIABLES = "ALL_PROXY, HTTPS_PROXY, HTTP_PROXY"
+# Scheme, login, host or [address], port.
+_PROXY = re.compile(
+    r"(?:(https?)://)?(?:([^/?#\\\s]*)@)?(\[[^\[\]]*\]|[^\[\]:/?#\\@]*)(?::([0-9]{0,5}))?/?", re.IGNORECASE
+)
+_USABLE = "it has to be http://host:port, or http://user:password@host:port with # and / as %23 and %2F (SOCKS is not supported)"
 
 
 def host_problem(host: str) -> str | None:
@@ -68,33 +73,18 @@ def read_proxy(given: str) -> Proxy:
     :param given: as in the environment; without a scheme, ``http``
     :raises ConnectError: when it cannot be used; nothing of it is in the message, since anything may be its password
     """
-    scheme, separator, rest = given.strip().partition("://")
-    if not separator:
-        scheme, rest = "http", given.strip()
-    scheme = scheme.lower()
-    if scheme.startswith("socks"):
-        raise _unusable("SOCKS is not supported")
-    if scheme not in ("http", "https"):
-        raise _unusable("a proxy begins with http:// or https://")
-    login, _, address = rest.rpartition("@")
-    if re.search(r"[/?#\\\s]", login):
-        raise _unusable("in user and password, characters like # and / are written as %23 and %2F")
-    found = re.fullmatch(r"(?:\[([^\[\]]*)\]|([^\[\]:/?#\\]*))(?::([0-9]*))?/?", address)
-    if found is None or (found[3] and not 1 <= int(found[3][:6]) <= 65535):
-        raise _unusable("it has to be http://host:port, or http://user:password@host:port with # and / as %23 and %2F")
-    host = found[2] if found[1] is None else found[1]
-    if host_problem(host) or (found[1] is not None) is not (":" in host):
-        raise _unusable("the host is not a host name or address")
-    port = f":{int(found[3])}" if found[3] else ""
-    user, _, password = login.partition(":")
+    found = _PROXY.fullmatch(given.strip())
+    scheme, login, host, digits = found.groups(default="") if found else ("", "", "", "")
+    name = host.strip("[]")
+    is_address = ":" in name
+    port = int(digits) if digits else None
+    if host_problem(name) or host.startswith("[") is not is_address or port == 0 or (port or 0) > 65535:
+        reason = f"the proxy settings ({_VARIABLES}) cannot be used: {_USABLE}"
+        raise ConnectError(reason, hint="Correct them, or set NO_PROXY.", transient=False)
     authorization = None
     if login:
         # UTF-8: the libraries would encode it as Latin-1, and fail for other characters.
+        user, _, password = login.partition(":")
         pair = f"{unquote(user)}:{unquote(password)}".encode()
         authorization = f"Basic {b64encode(pair).decode()}"
-    return Proxy(f"{scheme}://{f'[{host}]' if ':' in host else host}{port}", authorization)
-
-
-def _unusable(why: str) -> ConnectError:
-    reason = f"the proxy settings ({_VARIABLES}) cannot be used: {why}"
-    return ConnectError(reason, hint="Correct them, or set NO_PROXY.", transient=False)
+    return Proxy(f"{scheme.lower() or 'http'}://{host}" + ("" if port is None else f":{port}"), authorization)

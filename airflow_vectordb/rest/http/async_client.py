@@ -143,8 +143,9 @@ class Session:
             return self._http
 
     async def _new(self) -> aiohttp.ClientSession:
-        # Importing and loading certificates take tens of milliseconds, which should not block the event loop.
-        tls, self.proxy = await asyncio.to_thread(_prepare, self.config)
+        # Loading certificates and reading proxies take tens of milliseconds, which should not block the event loop.
+        tls = await asyncio.to_thread(_tls, self.config)
+        self.proxy = await asyncio.to_thread(proxy_for, self.config.url)
         import aiohttp
 
         # Headers of the session are cheaper than the same headers with each request.
@@ -165,7 +166,7 @@ class Session:
             timeout=timeout,
             connector=connector,
             trust_env=False,
-            # Do not decompress here, because of decompression bombs: see response.decompressed.
+            # Do not decompress here, because of decompression bombs: see http/response.py.
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -198,13 +199,6 @@ class _TimeLimit:
             return
         if kind is asyncio.CancelledError:
             raise asyncio.TimeoutError from error
-
-
-def _prepare(config: MilvusConfig) -> tuple[ssl.SSLContext | bool, Proxy | None]:
-    import aiohttp
-
-    del aiohttp  # imported here for later uses
-    return _tls(config), proxy_for(config.url)
 
 
 async def _read(content: aiohttp.StreamReader, largest: int) -> bytes:
@@ -247,10 +241,7 @@ def _rules(proxy: Proxy | None) -> tuple[Rule, ...]:
         Rule(aiohttp.ConnectionTimeoutError, transport.no_connection),
         Rule(aiohttp.ClientConnectorError, transport.unreachable),
         Rule(aiohttp.ClientResponseError, lambda error, config: transport.not_http(error.message, config)),
-        Rule(
-            aiohttp.InvalidURL,
-            lambda error, _: errors.ConnectError(f"not a usable URL: {error}", transient=False),
-        ),
+        Rule(aiohttp.InvalidURL, transport.unusable_url),
         Rule((asyncio.TimeoutError, TimeoutError), transport.no_answer),
         Rule(OSError, transport.unreadable, when=lambda error: type(error) is OSError and error.errno is None),
     )

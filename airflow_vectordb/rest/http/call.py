@@ -87,14 +87,8 @@ class Call(Generic[T_co]):
     def target(self, database: str | None = None) -> str:
         """Describe the call's target for messages: ``index 'v' of collection 'docs' (database 'default')``."""
         body = self.body
-        collection = body.get("collectionName")
-        name = f"collection {collection!r}" if collection else ""
-        if index := body.get("indexName"):
-            name = f"index {index!r} of {name}"
-        elif alias := body.get("aliasName"):
-            name = f"alias {alias!r}" + (f" of {name}" if name else "")
-        elif job := body.get("jobId"):
-            name = f"import job {job!r}"
+        kinds = {"indexName": "index", "aliasName": "alias", "jobId": "import job", "collectionName": "collection"}
+        name = " of ".join(f"{kind} {body[key]!r}" for key, kind in kinds.items() if body.get(key))
         database = body.get("dbName") or database
         if not name:
             return f"database {database!r}" if database else ""
@@ -132,15 +126,8 @@ def parse_names(answer: Answer) -> list[str]:
 
 
 def build_body(database: str | None = None, /, **fields: Any) -> dict[str, Any]:
-    """Build a request body.
-
-    :param database: goes into ``dbName`` unless None
-    :param fields: the other fields; those that are None are left out
-    """
-    body = {name: value for name, value in fields.items() if value is not None}
-    if database is not None:
-        body["dbName"] = database
-    return body
+    """Build a request body, without what is None."""
+    return {name: value for name, value in {**fields, "dbName": database}.items() if value is not None}
 
 
 def property_values(values: Mapping[str, Any]) -> dict[str, Any]:

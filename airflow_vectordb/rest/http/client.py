@@ -154,7 +154,7 @@ def _rules() -> tuple[Rule, ...]:
         # Before TLS: the protocol of the proxy says nothing about Milvus's port.
         Rule(of_requests.ProxyError, transport.proxy_refuses),
         Rule(ssl.SSLError, transport.tls, deep=True),
-        Rule(of_requests.InvalidURL, lambda error, _: errors.ConnectError(str(error), transient=False)),
+        Rule(of_requests.InvalidURL, transport.unusable_url),
         Rule(of_requests.SSLError, lambda error, _: errors.TlsError(str(error))),  # for example an unreadable bundle
         Rule(of_requests.ConnectTimeout, transport.no_connection),
         Rule((of_urllib3.NewConnectionError, of_urllib3.NameResolutionError), transport.unreachable, deep=True),

@@ -79,6 +79,11 @@ def unreachable(error: BaseException, config: MilvusConfig) -> errors.ConnectErr
     return errors.ConnectError(words or str(failed) or type(failed).__name__)
 
 
+def unusable_url(error: Exception, config: MilvusConfig) -> errors.ConnectError:
+    """Return the error for a URL that the library refuses."""
+    return errors.ConnectError(f"not a usable URL: {error}", transient=False)
+
+
 def no_connection(error: object, config: MilvusConfig) -> errors.ConnectError:
     """Return the error for a connection that times out."""
     return errors.ConnectError(f"no connection within {duration(config.connect_timeout)}")
