@@ -124,7 +124,7 @@ class Session:
                         response.close()
             answered = True
             # aiohttp's headers are case-insensitive.
-            return RawResponse(response.status, response.headers, data[:largest], len(data) <= largest)
+            return RawResponse(response.status, response.headers, data)
         except (asyncio.TimeoutError, TimeoutError):
             if left is not None:
                 raise transport.after_deadline() from None

@@ -95,9 +95,7 @@ class Client:
                 stream=True,
             ) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                largest = largest_answer(call)
-                data = _read(response, largest)
-                return RawResponse(response.status_code, headers, data[:largest], len(data) <= largest)
+                return RawResponse(response.status_code, headers, _read(response, largest_answer(call)))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             failure = translate(error, self.config, _rules())
             late = isinstance(failure, errors.AnswerTimeoutError) or isinstance(error, requests.exceptions.Timeout)

@@ -51,13 +51,12 @@ class RawResponse(NamedTuple):
     An HTTP response.
 
     :param headers: names in lower case, and values; only ``retry-after``, ``location`` and ``content-encoding`` count
-    :param whole: whether that is all of the body; otherwise it is too long, and this is its beginning
+    :param body: all of it, or more than :func:`largest_answer` allows
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    whole: bool = True
 
 
 def largest_answer(call: Call[Any]) -> int:
@@ -69,12 +68,12 @@ def read_response(reply: RawResponse, call: Call[T], config: MilvusConfig) -> T:
     """Return what a call's ``read`` makes of the response; raise MilvusError if it is not a successful answer."""
     largest = largest_answer(call)
     reply = _decompressed(reply, largest)
-    if len(reply.body) > MOST_PARTS and call.path in SMALL_ANSWERS and _parts(reply.body) > MOST_PARTS:
-        if reply.status == 200:
-            start = config.sanitize_text(reply.body[:0x1000].decode("utf-8", "replace"), 100)
-            raise misshapen(f"more than {MOST_PARTS:,} lists and objects: {start}")
-        reply = reply._replace(body=reply.body[:0x10000], whole=False)
-    answer = parse_response(reply, config.sanitize_text, largest=largest)
+    problem = ""
+    if len(reply.body) > largest:
+        problem = f"is larger than {largest >> 20} MiB" if largest >= 1 << 20 else f"is larger than {largest >> 10} KiB"
+    elif call.path in SMALL_ANSWERS and reply.body.count(b"[") + reply.body.count(b"{") > MOST_PARTS:
+        problem = f"has more than {MOST_PARTS:,} lists and objects"
+    answer = parse_response(reply, config.sanitize_text, problem)
     # Rows are the caller's data; names and parameters go to XComs, logs and events.
     if config.token is not None and not call.has_rows:
         redactor = redactor_of(config.token)
@@ -88,26 +87,26 @@ def read_response(reply: RawResponse, call: Call[T], config: MilvusConfig) -> T:
         raise misshapen(config.sanitize_text(f"{type(error).__name__}: {error}", 300)) from None
 
 
-def parse_response(reply: RawResponse, show: Show = sanitize_text, *, largest: int = LARGE_ANSWER) -> Answer:
-    """Return the answer in a successful response; raise the error that its code, or else its status, stands for."""
+def parse_response(reply: RawResponse, show: Show = sanitize_text, problem: str = "") -> Answer:
+    """
+    Return the answer in a successful response; raise the error that its code, or else its status, stands for.
+
+    :param problem: why the body must not be parsed
+    """
     if 300 <= reply.status < 400:
         target = show(reply.headers.get("location", "nowhere"), 500)
         raise errors.RedirectError(f"the server redirects to {target!r}", http_status=reply.status)
-    envelope = _object(reply.body) if reply.whole else None
+    envelope = None if problem else _object(reply.body)
     code = envelope.get("code") if envelope is not None else None
     if envelope is None or type(code) is not int:
-        raise _not_milvus(reply, show, largest)
+        raise _not_milvus(reply, show, problem or "is not a JSON object with a `code`")
     if code in SUCCESS and reply.status == 200 and (code == 0 or not _says_no(envelope)):
         return Answer(envelope.get("data"), envelope)
     raise _failure(reply, code, envelope, show)
 
 
-def _parts(body: bytes) -> int:
-    return body.count(b"[") + body.count(b"{")
-
-
 def _decompressed(reply: RawResponse, largest: int) -> RawResponse:
-    """Decompress a response's body, up to its limit."""
+    """Decompress a response's body, up to one byte more than its limit."""
     encoding = reply.headers.get("content-encoding", "identity").strip().lower()
     if encoding in ("", "identity") or not reply.body:
         return reply
@@ -120,9 +119,7 @@ def _decompressed(reply: RawResponse, largest: int) -> RawResponse:
         body = unpacker.decompress(reply.body, largest + 1)
     except zlib.error:
         raise errors.BrokenAnswerError("the answer cannot be decompressed", http_status=reply.status) from None
-    if len(body) > largest:
-        return reply._replace(body=body[:largest], whole=False)
-    if reply.whole and not unpacker.eof:
+    if not unpacker.eof and max(len(body), len(reply.body)) <= largest:
         raise errors.BrokenAnswerError("the answer ends in the middle of its compression", http_status=reply.status)
     return reply._replace(body=body)
 
@@ -188,7 +185,7 @@ def as_outage(error: errors.MilvusError) -> errors.MilvusError:
     return error.with_context(transient=True, cause=cause, hint="It was Milvus before: a retry may help.")
 
 
-def _not_milvus(reply: RawResponse, show: Show, largest: int) -> errors.MilvusError:
+def _not_milvus(reply: RawResponse, show: Show, problem: str) -> errors.MilvusError:
     cls = errors.NoSuchEndpointError if reply.status == 404 else codes.class_of_status(reply.status)
     excerpt = _excerpt(reply.body, show)
     if cls is errors.NoSuchEndpointError:
@@ -201,10 +198,7 @@ def _not_milvus(reply: RawResponse, show: Show, largest: int) -> errors.MilvusEr
             hint="May this machine reach it? Check host and proxies." if reply.status == 403 else None,
             retry_after=retry_after(reply.headers.get("retry-after")),
         )
-    if not reply.whole:
-        size = f"{largest >> 20} MiB" if largest >= 1 << 20 else f"{largest >> 10} KiB"
-        return errors.NotMilvusError(f"the answer is larger than {size}: {excerpt}", http_status=reply.status)
-    return errors.NotMilvusError(f"the answer is not a JSON object with a `code`: {excerpt}", http_status=reply.status)
+    return errors.NotMilvusError(f"the answer {problem}: {excerpt}", http_status=reply.status)
 
 
 def misshapen(what: str) -> errors.NotMilvusError:
@@ -235,8 +229,7 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
     except ValueError:
         try:
             moment = parsedate_to_datetime(value)
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=timezone.utc)
+            moment = moment.replace(tzinfo=moment.tzinfo or timezone.utc)
             seconds = (moment - (now or datetime.now(timezone.utc))).total_seconds()
         except (ValueError, OverflowError):
             return None
