@@ -42,43 +42,30 @@ class RetryState:
         self._store = store
 
     def get(self) -> Any:
-        """
-        Return the fact; None if there is none. If an earlier try has completed, it is ``{"result": …}``.
-
-        :raises AirflowException: if Airflow cannot be asked
-        """
+        """Return the fact, or None; after a completed try ``{"result": …}``. Raise if Airflow cannot be asked."""
         fact = self._store.get(self._key)
         # A cleared task gets more tries: then the work is repeated.
         return None if isinstance(fact, dict) and fact.get("max_tries", self._max_tries) != self._max_tries else fact
 
     def set(self, fact: Any) -> None:
-        """
-        Store the fact durably.
-
-        :param fact: JSON-ready, not None
-        :raises AirflowException: when it could not be stored
-        """
+        """Store the fact, JSON-ready and not None, durably; raise AirflowException if that is not possible."""
         self._store.set(self._key, fact, retention=RETENTION)
 
-    def finish(self, result: Any) -> None:
+    def finish(self, result: Any = None) -> None:
         """
-        Store the task's result in place of the fact, since there may be another try until Airflow has it.
+        Delete what would never be deleted otherwise: Variables, and facts kept without Airflow.
 
-        Variables, which would never be deleted otherwise, and facts kept without Airflow are deleted.
+        The task state store gets the result, if it is passed, in place of the fact: there may be another try until
+        Airflow has it.
         """
         if isinstance(self._store, _VariableStore | _DictStore):
             self.delete()
-        else:
+        elif result is not None:
             self.set({"result": result, "max_tries": self._max_tries})
 
     def delete(self) -> None:
         """Delete the fact."""
         self._store.delete(self._key)
-
-    def expire(self) -> None:
-        """Delete the fact, unless the store expires it: there may be another try until Airflow has the result."""
-        if isinstance(self._store, _VariableStore):
-            self.delete()
 
 
 class _DictStore:

@@ -223,11 +223,7 @@ class IndexReplacement:
         return waiting.CollectionLoaded(original.collection, names)
 
     def _rollback(self, original: _Original) -> list[str]:
-        """
-        Create old indexes that are missing or were replaced by unusable ones, and load again.
-
-        :return: the names of these indexes
-        """
+        """Create old indexes that are missing or were replaced by unusable ones, and load; return their names."""
         existing = [description.as_json() for description in self._hook.describe_indexes(original.collection)]
         rejected = self._state.results.get("rejected", ())
         restored: list[str] = []

@@ -109,7 +109,7 @@ class SwitchAliasOperator(WaitingOperator):
             memory.set(result)
             result["previous"] = current = hook._move_alias(self.alias, current, target)
             self.log.info("%s now points to %s (before: %s)", self.alias, target, current or "no such alias")
-        memory.expire()
+        memory.finish()
         return result
 
 

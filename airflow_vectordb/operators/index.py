@@ -205,12 +205,7 @@ def wait_until_built(
     min_rows: int = 0,
     flushed_rows: int | None = None,
 ) -> None:
-    """
-    Wait for indexes, if the task should; then their descriptions are in ``state.results["built"]``.
-
-    :param found: what was read back when they were created
-    :param flushed_rows: rows at a flush, 0 if unknown; None: there was none
-    """
+    """Wait for the indexes that were read back; ``flushed_rows`` is None without a flush, and 0 if it is not known."""
     names = tuple(description.index_name for description in found)
     condition = waiting.IndexesBuilt(collection, names, min_rows=min_rows, flushed_rows=flushed_rows)
     state.results["read_back"] = [description.as_json() for description in found]
@@ -224,19 +219,14 @@ def wait_until_built(
 
 
 def raise_if_replaced(collection: str, results: dict[str, Any]) -> None:
-    """
-    Check that the indexes that were waited for are those that were read back before.
-
-    :param results: of the task's waits; without ``built``, if that is not what was asked for
-    :raises IndexMismatchError: if another client has replaced one of them meanwhile
-    """
+    """Refuse indexes that another client has put in the place of those that were read back, before the wait."""
     lines = []
     for before, after in zip(results.get("read_back", ()), results["built"], strict=False):
         differences = operators._replace.spec_of(before).compare(rest.indexes.IndexDescription(**after)).differences
         if differences:
             lines.append(f"{collection}/{rest.text.sanitize_text(before['index_name'], 255)}: {', '.join(differences)}")
     if lines:
-        del results["built"]
+        del results["built"]  # it is not what was asked for
         text = "; ".join(lines)
         cause = f"another client's index is there ({text})"
         raise rest.errors.IndexMismatchError(text, cause=cause, hint=hooks.index_creation.ONE_AT_A_TIME)
