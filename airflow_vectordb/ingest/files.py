@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from airflow_vectordb.ingest.arrays import Npy, Npz
-from airflow_vectordb.ingest.arrow import blocks_of_batches
 from airflow_vectordb.ingest.file import COMPRESSIONS, REQUEST_BYTES, File
+from airflow_vectordb.ingest.memory import blocks_of_batches
 from airflow_vectordb.ingest.source import BLOCK_ROWS, Block, Row, Source, Unreadable
 from airflow_vectordb.ingest.storage import is_remote
 from airflow_vectordb.rest.errors import InvalidParametersError

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_vectordb.ingest.arrow import blocks_of_batches
 from airflow_vectordb.ingest.source import BLOCK_ROWS, Block, Row, Source, Unreadable
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.spelling import describe_value, is_nothing
+
+if TYPE_CHECKING:
+    import pyarrow
 
 #: The key of the rows in the output of Airflow's embedding operator (``common.ai``).
 CHUNKS = "chunks"
@@ -70,6 +72,37 @@ class ArrowData(Source):
         yield from blocks_of_batches(batches, first)
 
 
+def blocks_of_batches(batches: Iterable[pyarrow.RecordBatch], first: int, number: int = 0) -> Iterator[Block]:
+    """Turn record batches into blocks, from row ``first`` on; ``number`` is that of the first batch's first row."""
+    for batch in batches:
+        for start in range(max(first - number, 0), batch.num_rows, BLOCK_ROWS):
+            part = batch.slice(start, BLOCK_ROWS)
+            columns = zip(part.schema.names, map(_values, part.columns), strict=True)
+            yield Block.of_columns(number + start, dict(columns))
+        number += batch.num_rows
+
+
+def _values(column: pyarrow.Array) -> Any:
+    """Return a column's values. Vectors become NumPy arrays that share its memory."""
+    import pyarrow.compute
+    from pyarrow import types
+
+    kind = column.type
+    is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    if not is_list or not (types.is_floating(kind.value_type) or types.is_integer(kind.value_type)):
+        return column.to_pylist()
+    numbers = column.flatten()  # without those of nulls
+    if numbers.null_count:  # reported by the check of the row
+        return column.to_pylist()
+    flat = numbers.to_numpy(zero_copy_only=False)
+    lengths = pyarrow.compute.list_value_length(column).fill_null(0).to_numpy()
+    if not column.null_count and lengths.min() == lengths.max():
+        return flat.reshape(len(column), lengths[0])
+    ends = lengths.cumsum()
+    vectors = (flat[start:end] for start, end in zip(ends - lengths, ends, strict=True))
+    return [vector if there else None for vector, there in zip(vectors, column.is_valid().to_pylist(), strict=True)]
+
+
 def source_of(rows: Any) -> Source:
     """
     Wrap rows in memory.
@@ -101,4 +134,4 @@ def _hint(rows: Any) -> str:
     return "; for files, pass source" if isinstance(rows, str | os.PathLike) else ""
 
 
-__all__ = ["ArrowData", "Rows", "source_of"]
+__all__ = ["ArrowData", "Rows", "blocks_of_batches", "source_of"]

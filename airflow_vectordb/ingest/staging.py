@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import logging
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 from airflow_vectordb.ingest.batches import BadRow
-from airflow_vectordb.ingest.rows import FieldRule, RowChecker, problems_of_sources
+from airflow_vectordb.ingest.rows import RowChecker, problems_of_sources
 from airflow_vectordb.ingest.source import Row, Source, Unreadable
 from airflow_vectordb.ingest.writer import Progress
 from airflow_vectordb.rest.collections import Collection
@@ -63,18 +64,48 @@ def stage(
         problems.append("arrays of structs cannot be staged: stage_to is for collections without them")
     if problems:
         raise InvalidParametersError(problems, f"rows for collection {collection.name!r}")
-    done = _where_to_begin(sources, progress)
-    columns_of_file = _columns(collection, checkers[0]) if checkers else []
+    fingerprints = tuple(source.fingerprint() for source in sources)
+    done = progress or Progress(fingerprints=fingerprints)
+    if done.fingerprints != fingerprints:
+        _log.warning("the sources have changed since an earlier try: starting over from the first row")
+        done = Progress(fingerprints=fingerprints)
+    columns = [
+        _Column(name, rule.type, rule.element) for checker in checkers[:1] for name, rule in checker.rules.items()
+    ]
+    if collection.enable_dynamic_field:
+        columns.append(_Column(META, META))
+    begin = end = (done.source, done.row)
     skipped = done.skipped
-    part: _Part | None = None
 
-    def close(part: _Part, source: int, row: int) -> None:
-        nonlocal done
-        part.close()
+    def encoded_rows() -> Iterator[list[Any]]:
+        nonlocal end, skipped
+        for number, source in enumerate(sources):
+            if number < begin[0]:
+                continue
+            for block in source.blocks(begin[1] if number == begin[0] else 0):
+                fitting = checkers[number].fitting(block.matrices)
+                for position, row in enumerate(block.rows, start=block.first):
+                    values, problems = _encode(row, checkers[number], fitting, columns)
+                    if problems:
+                        on_bad_row(BadRow(source.name, position + 1, tuple(problems), number))
+                        skipped += 1
+                    else:
+                        end = number, position + 1
+                        yield values
+        end = len(sources), 0
+
+    rows = encoded_rows()
+    for first in rows:
+        with _Part(open_part(done.batches), columns, row_group_bytes) as part:
+            for values in itertools.chain([first], rows):
+                part.add(values)
+                if part.size >= part_bytes:
+                    break
+            part.close()
         done = replace(
             done,
-            source=source,
-            row=row,
+            source=end[0],
+            row=end[1],
             rows=done.rows + part.rows,
             batches=done.batches + 1,
             skipped=skipped,
@@ -83,44 +114,9 @@ def stage(
         text = "%s: part %d with %s rows and %.1f MB is written; %s rows so far"
         _log.info(text, collection.name, done.batches, f"{part.rows:,}", part.size / 1e6, f"{done.rows:,}")
         save(done.as_json())
-
-    first_source, first_row = done.source, done.row
-    try:
-        for number, source in enumerate(sources):
-            if number < first_source:
-                continue
-            for block in source.blocks(first_row if number == first_source else 0):
-                fitting = checkers[number].fitting(block.matrices)
-                for position, row in enumerate(block.rows, start=block.first):
-                    values, problems = _encode(row, checkers[number], fitting, columns_of_file)
-                    if problems:
-                        on_bad_row(BadRow(source.name, position + 1, tuple(problems), number))
-                        skipped += 1
-                        continue
-                    if part is None:
-                        part = _Part(open_part(done.batches), columns_of_file, row_group_bytes)
-                    part.add(values)
-                    if part.size >= part_bytes:
-                        close(part, number, position + 1)
-                        part = None
-        if part is not None:
-            close(part, len(sources), 0)
-    except BaseException:
-        if part is not None:
-            part.abandon()
-        raise
     done = replace(done, source=len(sources), row=0, skipped=skipped)
     save(done.as_json())
     return done
-
-
-def _where_to_begin(sources: Sequence[Source], progress: Progress | None) -> Progress:
-    fingerprints = tuple(source.fingerprint() for source in sources)
-    if progress is not None and progress.fingerprints == fingerprints:
-        return progress
-    if progress is not None:
-        _log.warning("the sources have changed since an earlier try: starting over from the first row")
-    return Progress(fingerprints=fingerprints)
 
 
 def _encode(
@@ -133,14 +129,14 @@ def _encode(
         # The column of the dynamic fields is the last one.
         value = left if column.name == META else left.pop(column.name, None)
         try:
-            values.append(None if value is None else column.encode(value))
+            values.append(column.encode(value))
         except (ValueError, TypeError) as error:
             problems.append(f"{column.name}: {error}")
     return values, problems
 
 
 class _Part:
-    """A Parquet file, written a row group at a time."""
+    """A Parquet file, written a row group at a time; a context manager."""
 
     def __init__(self, sink: IO[bytes], columns: Sequence[_Column], row_group_bytes: int) -> None:
         import pyarrow
@@ -157,6 +153,20 @@ class _Part:
         self._values: list[list[Any]] = []
         self._batches: list[pyarrow.RecordBatch] = []
         self._pending = 0  # bytes in them
+
+    def __enter__(self) -> _Part:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Close the file after an error; a retry writes it again under the same name."""
+        if kind is None:
+            return
+        with suppress(Exception):
+            self._writer.close()
+        with suppress(Exception):
+            self._sink.close()
+            if not getattr(self._sink, "autocommit", True):
+                self._sink.discard()  # type: ignore[attr-defined]
 
     def add(self, values: list[Any]) -> None:
         """Add the values of a row."""
@@ -196,75 +206,6 @@ class _Part:
         if not getattr(self._sink, "autocommit", True):
             self._sink.commit()  # type: ignore[attr-defined]
 
-    def abandon(self) -> None:
-        """Close the file after an error; a retry writes it again under the same name."""
-        with suppress(Exception):
-            self._writer.close()
-        with suppress(Exception):
-            self._sink.close()
-            if not getattr(self._sink, "autocommit", True):
-                self._sink.discard()  # type: ignore[attr-defined]
-
-
-@dataclass(frozen=True)
-class _Column:
-    """
-    A column of the file.
-
-    :param name: of the field
-    :param type: of Arrow, the one that Milvus's importer wants for the field's
-    :param encode: turns a checked value into one of this type
-    :param is_vector: whether values are NumPy arrays
-    """
-
-    name: str
-    type: pyarrow.DataType
-    encode: Callable[[Any], Any]
-    is_vector: bool = False
-
-    def to_arrow(self, values: Sequence[Any]) -> pyarrow.Array:
-        """Make an array of encoded values."""
-        import numpy
-        import pyarrow
-
-        if not self.is_vector or any(value is None for value in values):
-            return pyarrow.array(values, self.type)
-        offsets = numpy.cumsum([0, *map(len, values)], dtype="int32")
-        return pyarrow.ListArray.from_arrays(offsets, pyarrow.array(numpy.concatenate(values)), type=self.type)
-
-
-def _columns(collection: Collection, checker: RowChecker) -> list[_Column]:
-    columns = [_column(name, rule) for name, rule in checker.rules.items()]
-    if collection.enable_dynamic_field:
-        columns.append(_text_column(META, _to_json))
-    return columns
-
-
-def _column(name: str, rule: FieldRule) -> _Column:
-    import numpy
-    import pyarrow
-
-    kind = rule.type
-    if kind in _SCALARS:
-        return _Column(name, pyarrow.type_for_alias(_SCALARS[kind]), _as_is)
-    if kind == "Array":
-        return _Column(name, pyarrow.list_(pyarrow.type_for_alias(_SCALARS.get(rule.element, "string"))), _as_is)
-    if kind in _VECTORS:
-        dtype, encode = _VECTORS[kind]
-        type_ = pyarrow.list_(pyarrow.type_for_alias(dtype))
-        return _Column(name, type_, lambda value: numpy.asarray(encode(value), dtype), is_vector=True)
-    return _text_column(name, {"JSON": _document, "SparseFloatVector": _to_json}.get(kind, str))
-
-
-def _text_column(name: str, encode: Callable[[Any], str]) -> _Column:
-    import pyarrow
-
-    return _Column(name, pyarrow.string(), encode)
-
-
-def _as_is(value: Any) -> Any:
-    return value
-
 
 def _to_json(value: Any) -> str:
     import orjson
@@ -287,11 +228,9 @@ def _document(value: Any) -> str:
 
 
 def _half(value: Any) -> Any:
-    """Return the bytes of a 16-bit vector; the row's check has turned bytes into text."""
+    """Return the bytes of a 16-bit vector."""
     import numpy
 
-    if isinstance(value, str):
-        return numpy.frombuffer(base64.b64decode(value), "uint8")
     with numpy.errstate(over="ignore"):
         halves = numpy.asarray(value, "float32").astype("<f2")
     if not numpy.isfinite(halves).all():
@@ -303,28 +242,71 @@ def _bfloat(value: Any) -> Any:
     """Return the bytes of a bfloat16 vector: 32-bit floats, truncated, as Milvus does."""
     import numpy
 
-    if isinstance(value, str):
-        return numpy.frombuffer(base64.b64decode(value), "uint8")
     return (numpy.asarray(value, "<f4").view("<u4") >> 16).astype("<u2").view("uint8")
 
 
-#: By type of field: Arrow's name of the type of its values.
+#: By type of field, Arrow's name of the type of its values, as Milvus's importer wants it; others are strings.
 _SCALARS = {
-    "Bool": "bool",
-    "Int8": "int8",
-    "Int16": "int16",
-    "Int32": "int32",
-    "Int64": "int64",
+    **{kind: kind.lower() for kind in ("Bool", "Int8", "Int16", "Int32", "Int64")},
     "Float": "float32",
     "Double": "float64",
 }
-#: By type of field: Arrow's and NumPy's name of the type of its vectors' elements, and how to encode a vector.
-_VECTORS: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "FloatVector": ("float32", _as_is),
-    "Int8Vector": ("int8", _as_is),
-    "BinaryVector": ("uint8", _as_is),
-    "Float16Vector": ("uint8", _half),
-    "BFloat16Vector": ("uint8", _bfloat),
+#: The same of the elements of vectors.
+_VECTORS = {
+    "FloatVector": "float32",
+    "Float16Vector": "uint8",
+    "BFloat16Vector": "uint8",
+    "Int8Vector": "int8",
+    "BinaryVector": "uint8",
 }
+_ENCODERS: Mapping[str, Callable[[Any], Any]] = {
+    "Float16Vector": _half,
+    "BFloat16Vector": _bfloat,
+    "JSON": _document,
+    "SparseFloatVector": _to_json,
+    META: _to_json,
+}
+
+
+class _Column:
+    """
+    A column of the file.
+
+    :param name: of the field
+    :param kind: its type
+    :param element: type of its elements, if it is an array
+    """
+
+    def __init__(self, name: str, kind: str, element: str = "") -> None:
+        import pyarrow
+
+        self.name = name
+        self._vector_of = _VECTORS.get(kind)
+        is_list = self._vector_of or kind == "Array"
+        of_values = pyarrow.type_for_alias(self._vector_of or _SCALARS.get(element if is_list else kind, "string"))
+        self.type = pyarrow.list_(of_values) if is_list else of_values
+        self._encode = _ENCODERS.get(kind) or (str if self.type == pyarrow.string() else None)
+
+    def encode(self, value: Any) -> Any:
+        """Turn a checked value into one of the column's type."""
+        import numpy
+
+        if value is None:
+            return None
+        if self._vector_of and isinstance(value, str):  # bytes, which the row's check has turned into text
+            return numpy.frombuffer(base64.b64decode(value), "uint8")
+        encoded = self._encode(value) if self._encode else value
+        return numpy.asarray(encoded, self._vector_of) if self._vector_of else encoded
+
+    def to_arrow(self, values: Sequence[Any]) -> pyarrow.Array:
+        """Make an array of encoded values."""
+        import numpy
+        import pyarrow
+
+        if not self._vector_of or any(value is None for value in values):
+            return pyarrow.array(values, self.type)
+        offsets = numpy.cumsum([0, *map(len, values)], dtype="int32")
+        return pyarrow.ListArray.from_arrays(offsets, pyarrow.array(numpy.concatenate(values)), type=self.type)
+
 
 __all__ = ["PART_BYTES", "stage"]

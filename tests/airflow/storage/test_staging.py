@@ -104,7 +104,7 @@ class TestStaging:
         monkeypatch.setattr(_stage.stage, "__kwdefaults__", kwdefaults)
         worker = staging(source=source, source_conn_id="minio", part_bytes=3000)
         with monkeypatch.context() as patch:
-            patch.setattr("airflow_vectordb.ingest.staging._Part.abandon", lambda part: None)  # SIGKILL lets nobody
+            patch.setattr("airflow_vectordb.ingest.staging._Part.__exit__", lambda *_: None)  # SIGKILL lets nobody
             written = [0]
             upload = S3File._upload_chunk
 
