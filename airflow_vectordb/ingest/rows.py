@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_vectordb.ingest.source import Source, Unreadable
+from airflow_vectordb.ingest.source import Row, Source, Unreadable
 from airflow_vectordb.ingest.values import FLOAT_VECTORS, Convert, converter, text_converter
 from airflow_vectordb.rest.collections import Collection
 from airflow_vectordb.rest.spelling import near_miss, suggest
@@ -123,9 +123,7 @@ class RowChecker:
             if (rule := self.rules.get(self._mapping.get(column, column) or "")) and _all_fit(matrix, rule.floats)
         )
 
-    def check(
-        self, row: Mapping[str, Any] | Unreadable, fitting: Container[str] = ()
-    ) -> tuple[dict[str, Any], list[str]]:
+    def check(self, row: Row | Unreadable, fitting: Container[str] = ()) -> tuple[dict[str, Any], list[str]]:
         """
         Check a row.
 
@@ -198,19 +196,18 @@ def problems_of_sources(sources: Sequence[Source], checkers: Sequence[RowChecker
         columns = source.columns()
         for problem in checker.problems_of_mapping() if columns is None else checker.problems_of_columns(columns):
             found.setdefault(problem, []).append(source.name)
-    return [f"{_several(names)}: {problem}" for problem, names in found.items()]
+    problems = []
+    for problem, names in found.items():
+        more = len(names) - 1
+        others = f" and {more:,} more file{'s' if more > 1 else ''}" if more else ""
+        problems.append(f"{names[0]}{others}: {problem}")
+    return problems
 
 
-def _several(names: Sequence[str]) -> str:
-    more = len(names) - 1
-    return names[0] + (f" and {more:,} more file{'s' if more > 1 else ''}" if more else "")
-
-
-def _nested_value(row: Mapping[str, Any], path: Sequence[str]) -> Any:
-    value: Any = row
+def _nested_value(row: Any, path: Sequence[str]) -> Any:
     for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
+        row = row.get(name) if isinstance(row, Mapping) else None
+    return row
 
 
 def _all_fit(matrix: Any, floats: int) -> bool:

@@ -91,7 +91,8 @@ def _integer(kind: str) -> Convert:
 
     def convert(value: Any) -> int:
         if type(value) is not int:
-            if isinstance(value, bool) or not (hasattr(value, "__index__") or _is_whole(value)):
+            is_whole = hasattr(value, "__index__") or (hasattr(value, "is_integer") and value.is_integer())
+            if isinstance(value, bool) or not is_whole:
                 raise ValueError(_mismatch(value, article(kind)))
             value = int(value)
         if not low <= value <= high:
@@ -101,13 +102,9 @@ def _integer(kind: str) -> Convert:
     return convert
 
 
-def _is_whole(value: Any) -> bool:
-    return hasattr(value, "is_integer") and bool(value.is_integer())
-
-
 def _real(most: float) -> Convert:
     def convert(value: Any) -> float:
-        if isinstance(value, bool) or not (isinstance(value, int | float) or hasattr(value, "__float__")):
+        if isinstance(value, bool) or not hasattr(value, "__float__"):
             raise ValueError(_mismatch(value, "a number"))
         number = float(value)
         if not math.isfinite(number):
@@ -156,15 +153,11 @@ def _dense(dim: int, *, integers: bool, bytes_each: int | None) -> Convert:
         if hasattr(value, "dtype"):
             return _checked_array(value, integers=integers)
         try:
-            finite = math.isfinite(sum(value)) or all(map(math.isfinite, value))
+            is_finite = math.isfinite(sum(value))
         except TypeError:
-            at = next(
-                i for i, number in enumerate(value) if isinstance(number, bool) or not hasattr(number, "__float__")
-            )
-            raise ValueError(f"[{at}] is {_shown(value[at])}, not a number") from None
-        if not finite:
-            at = next(i for i, number in enumerate(value) if not math.isfinite(number))
-            raise ValueError(f"[{at}] is {value[at]}, not a finite number")
+            is_finite = False
+        if not is_finite:
+            _check_numbers(value)
         if integers and any(not isinstance(number, int) or not -128 <= number <= 127 for number in value):
             raise ValueError(_NOT_INT8)
         return value
@@ -180,9 +173,7 @@ def _checked_array(value: Any, *, integers: bool) -> Any:
     if value.dtype.kind == "f":
         # The squared length is finite only if all numbers are; faster than a sum, and without warnings.
         if not math.isfinite(value.dot(value)):
-            at = next((i for i, number in enumerate(value.tolist()) if not math.isfinite(number)), None)
-            if at is not None:
-                raise ValueError(f"[{at}] is {value[at]}, not a finite number")
+            _check_numbers(value.tolist())
         if value.dtype.itemsize > 4:
             if value.size and max(value.max(), -value.min()) > _FLOAT32_MAX:
                 raise ValueError("has a number out of the range of a 32-bit float")
@@ -191,6 +182,15 @@ def _checked_array(value: Any, *, integers: bool) -> Any:
     if not value.flags.c_contiguous or value.dtype.byteorder == ">":
         value = value.astype(value.dtype.newbyteorder("="), order="C")
     return value
+
+
+def _check_numbers(values: Sequence[Any]) -> None:
+    """Look for what is not a finite number."""
+    for at, number in enumerate(values):
+        if isinstance(number, bool) or not hasattr(number, "__float__"):
+            raise ValueError(f"[{at}] is {_shown(number)}, not a number")
+        if not math.isfinite(number):
+            raise ValueError(f"[{at}] is {number}, not a finite number")
 
 
 def _binary(dim: int) -> Convert:
