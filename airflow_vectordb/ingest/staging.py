@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
+from airflow_vectordb.ingest.bad_rows import BadRows
 from airflow_vectordb.ingest.batches import BadRow
 from airflow_vectordb.ingest.rows import RowChecker, problems_of_sources
 from airflow_vectordb.ingest.source import Row, Source, Unreadable
@@ -35,7 +36,7 @@ def stage(
     sources: Sequence[Source],
     collection: Collection,
     open_part: Callable[[int], IO[bytes]],
-    on_bad_row: Callable[[BadRow], None],
+    bad_rows: BadRows,
     *,
     field_mapping: Mapping[str, str | None] | None = None,
     progress: Progress | None = None,
@@ -49,7 +50,7 @@ def stage(
     :param sources: read one after the other
     :param collection: as described by the server
     :param open_part: opens the file of a part, by its number from 0, for writing
-    :param on_bad_row: is called with each row that does not fit; raises to end it all
+    :param bad_rows: takes the rows that do not fit
     :param field_mapping: name in the sources -> name of the field; None in place of one drops the column
     :param progress: what an earlier try has done; None: nothing
     :param save: keeps the progress where a retry finds it; called after each part, with JSON-ready data
@@ -69,6 +70,7 @@ def stage(
     if done.fingerprints != fingerprints:
         _log.warning("the sources have changed since an earlier try: starting over from the first row")
         done = Progress(fingerprints=fingerprints)
+    bad_rows.resume(done)
     columns = [
         _Column(name, rule.type, rule.element) for checker in checkers[:1] for name, rule in checker.rules.items()
     ]
@@ -87,12 +89,16 @@ def stage(
                 for position, row in enumerate(block.rows, start=block.first):
                     values, problems = _encode(row, checkers[number], fitting, columns)
                     if problems:
-                        on_bad_row(BadRow(source.name, position + 1, tuple(problems), number))
+                        bad_rows(BadRow(source.name, position + 1, tuple(problems), number))
                         skipped += 1
                     else:
                         end = number, position + 1
                         yield values
         end = len(sources), 0
+
+    def keep() -> None:
+        bad_rows.write()  # first, since the position marks them as handled
+        save(done.as_json())
 
     rows = encoded_rows()
     for first in rows:
@@ -113,9 +119,10 @@ def stage(
         )
         text = "%s: part %d with %s rows and %.1f MB is written; %s rows so far"
         _log.info(text, collection.name, done.batches, f"{part.rows:,}", part.size / 1e6, f"{done.rows:,}")
-        save(done.as_json())
+        keep()
     done = replace(done, source=len(sources), row=0, skipped=skipped)
-    save(done.as_json())
+    keep()
+    bad_rows.warn(collection.name, done.skipped)
     return done
 
 

@@ -32,9 +32,6 @@ def write_parts(task: ImportOperator, hook: MilvusHook, kept: RetryState, rows: 
     if earlier is not None and earlier.batches:
         task.log.info("%s: an earlier try has staged %s rows", task.collection_name, f"{earlier.rows:,}")
     collection = hook.send(rest.collections.describe(task.collection_name))
-    sources = open_input(rows, task.source, task.source_conn_id, collection, allow_missing=task.allow_missing)
-    bad_rows = open_bad_rows(task.on_bad_row, task.max_bad_rows, task.bad_rows_path, task.source_conn_id)
-    bad_rows.resume(earlier or Progress())
     target = _folder(task, folder)
     if is_remote(target):
         _abort_uploads(task, target)
@@ -42,21 +39,19 @@ def write_parts(task: ImportOperator, hook: MilvusHook, kept: RetryState, rows: 
         target.mkdir(parents=True, exist_ok=True)  # on object storage this would create the bucket
 
     def save(progress: dict[str, Any]) -> None:
-        bad_rows.write()  # first, since the position marks them as handled
         fact["staged"] = {"folder": folder, "progress": progress}
         kept.set(fact)
 
     done = stage(
-        sources,
+        open_input(rows, task.source, task.source_conn_id, collection, allow_missing=task.allow_missing),
         collection,
         lambda number: open_to_write(target / _name(number)),
-        bad_rows,
+        open_bad_rows(task.on_bad_row, task.max_bad_rows, task.bad_rows_path, task.source_conn_id),
         field_mapping=task.field_mapping,
         progress=earlier,
         save=save,
         part_bytes=task.part_bytes,
     )
-    bad_rows.warn(task.collection_name, done.skipped)
     task.log.info(
         "%s: %s rows are staged in %d parts, %.1f MB, below %s; %s rows skipped",
         task.collection_name,
