@@ -40,8 +40,6 @@ class Npy(File):
     """
     A NumPy array with one vector per row, next to a table of the same name with the other fields.
 
-    :param path: where it is
-    :param compression: see :class:`File`
     :param table: the other fields; None: there are none
     :param field: the field that the vectors are for
     """
@@ -87,12 +85,7 @@ class Npy(File):
 
 
 class NpyStream:
-    """
-    An array of a ``.npy`` file, read in pieces and never as a whole.
-
-    :param stream: at the file's beginning
-    :raises ValueError: when it is no such file, has Python objects, or is stored by columns
-    """
+    """An array of a ``.npy`` file, read in pieces and never as a whole."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         from numpy.lib import format
@@ -117,11 +110,7 @@ class NpyStream:
             rows -= len(self.read(min(rows, BLOCK_ROWS))) or rows
 
     def read(self, rows: int) -> Any:
-        """
-        Read rows, fewer at the end: an array, or a list if each row is a single value.
-
-        :raises EOFError: when the file ends within them
-        """
+        """Read rows, fewer at the end: an array, or a list if each row is a single value."""
         import numpy
 
         rows = min(rows, self._left)

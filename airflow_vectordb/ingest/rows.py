@@ -14,28 +14,22 @@ from airflow_vectordb.rest.spelling import near_miss, suggest
 
 @dataclass(frozen=True)
 class FieldRule:
-    """
-    What a field accepts.
-
-    :param type: its type
-    :param element: type of its elements, if it is an array
-    :param convert: turns a value into what goes out; raises ValueError with what is wrong
-    :param nullable: whether it may be null or missing
-    :param floats: numbers of its vectors; 0: it takes other things
-    """
+    """What a field accepts."""
 
     type: str
+    #: Type of an array's elements.
     element: str
     convert: Convert
+    #: Whether it may be null or missing.
     nullable: bool
-    floats: int = 0
+    #: Numbers of its vectors; 0: it takes other things.
+    floats: int
 
 
 class RowChecker:
     """
     Checks rows against a collection's schema.
 
-    :param collection: as described by the server
     :param field_mapping: name in the source -> name of the field; None in place of one drops the column. A name like
         ``metadata.page`` is what the column ``metadata`` has under ``page``
     :param with_auto_ids: whether rows carry keys that the server would make otherwise (an upsert)
@@ -84,12 +78,7 @@ class RowChecker:
         }
 
     def problems_of_columns(self, columns: Sequence[str]) -> list[str]:
-        """
-        Compare the columns of a whole source with the schema.
-
-        :param columns: their names
-        :return: what makes each row wrong
-        """
+        """Return what makes each row of a source wrong, by the names of its columns."""
         nested = [name for name, path in self._nested if name not in columns and path[0] in columns]
         known = [*columns, *nested]
         names = [name for column in known if (name := self._mapping.get(column, column)) is not None]
@@ -112,11 +101,7 @@ class RowChecker:
         ]
 
     def fitting(self, matrices: Mapping[str, Any]) -> frozenset[str]:
-        """
-        Return the columns whose vectors need no conversion: checked together, in a tenth of the time.
-
-        :param matrices: name in the source -> a two-dimensional NumPy array, a vector a row
-        """
+        """Return the columns of a block whose vectors need no conversion: checked together, in a tenth of the time."""
         return frozenset(
             column
             for column, matrix in matrices.items()
@@ -124,13 +109,7 @@ class RowChecker:
         )
 
     def check(self, row: Row | Unreadable, fitting: Container[str] = ()) -> tuple[dict[str, Any], list[str]]:
-        """
-        Check a row.
-
-        :param row: name in the source -> value; it is not changed
-        :param fitting: columns that need no check any more
-        :return: the row to send, and what is wrong with it, a text for each field
-        """
+        """Return a row as it is sent, and its problems. Columns that fit need no check any more."""
         if isinstance(row, Unreadable):
             return {}, [row.reason]
         out: dict[str, Any] = {}
@@ -184,13 +163,7 @@ class RowChecker:
 
 
 def problems_of_sources(sources: Sequence[Source], checkers: Sequence[RowChecker]) -> list[str]:
-    """
-    Compare the columns of sources with the schema.
-
-    :param sources: those with columns are compared
-    :param checkers: one for each source
-    :return: what makes each row wrong, once for all sources that have it
-    """
+    """Return what makes each row wrong, by the columns of sources, once for all sources that have it."""
     found: dict[str, list[str]] = {}
     for source, checker in zip(sources, checkers, strict=True):
         columns = source.columns()

@@ -14,11 +14,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Unreadable:
-    """
-    Takes the place of a row that cannot be read.
-
-    :param reason: why it cannot be read, as ``5 columns, and the header has 4``
-    """
+    """Takes the place of a row that cannot be read; the reason is as ``5 columns, and the header has 4``."""
 
     reason: str
 

@@ -47,11 +47,8 @@ def stage(
     """
     Write the rows of sources into Parquet files for an import into a collection.
 
-    :param sources: read one after the other
-    :param collection: as described by the server
     :param open_part: opens the file of a part, by its number from 0, for writing
     :param bad_rows: takes the rows that do not fit
-    :param field_mapping: name in the sources -> name of the field; None in place of one drops the column
     :param progress: what an earlier try has done; None: nothing
     :param save: keeps the progress where a retry finds it; called after each part, with JSON-ready data
     :param part_bytes: bytes of a part, about
@@ -101,10 +98,11 @@ def stage(
         save(done.as_json())
 
     rows = encoded_rows()
-    for first in rows:
+    batches = iter(lambda: list(itertools.islice(rows, BATCH_ROWS)), [])
+    for first in batches:
         with _Part(open_part(done.batches), columns, row_group_bytes) as part:
-            for values in itertools.chain([first], rows):
-                part.add(values)
+            for batch in itertools.chain([first], batches):
+                part.add(batch)
                 if part.size >= part_bytes:
                     break
             part.close()
@@ -157,7 +155,6 @@ class _Part:
         # Texts may repeat, so that a dictionary is worth while.
         texts = [column.name for column in columns if pyarrow.types.is_string(column.type)]
         self._writer = parquet.ParquetWriter(sink, self._schema, use_dictionary=texts)
-        self._values: list[list[Any]] = []
         self._batches: list[pyarrow.RecordBatch] = []
         self._pending = 0  # bytes in them
 
@@ -175,23 +172,17 @@ class _Part:
             if not getattr(self._sink, "autocommit", True):
                 self._sink.discard()  # type: ignore[attr-defined]
 
-    def add(self, values: list[Any]) -> None:
-        """Add the values of a row."""
-        self._values.append(values)
-        self.rows += 1
-        if len(self._values) == BATCH_ROWS:
-            self._batch()
-            if self._pending >= self._row_group_bytes:
-                self._write()
-
-    def _batch(self) -> None:
+    def add(self, rows: Sequence[list[Any]]) -> None:
+        """Add rows: the values of each, by column."""
         import pyarrow
 
-        columns = zip(self._columns, zip(*self._values, strict=True), strict=True)
-        arrays = [column.to_arrow(values) for column, values in columns]
+        values = zip(*rows, strict=True)
+        arrays = [column.to_arrow(of_column) for column, of_column in zip(self._columns, values, strict=True)]
         self._batches.append(pyarrow.RecordBatch.from_arrays(arrays, schema=self._schema))
+        self.rows += len(rows)
         self._pending += self._batches[-1].nbytes
-        self._values = []
+        if self._pending >= self._row_group_bytes:
+            self._write()
 
     def _write(self) -> None:
         import pyarrow
@@ -203,8 +194,6 @@ class _Part:
 
     def close(self) -> None:
         """Write the remaining rows and the footer."""
-        if self._values:
-            self._batch()
         if self._batches:
             self._write()
         self._writer.close()
@@ -276,13 +265,7 @@ _ENCODERS: Mapping[str, Callable[[Any], Any]] = {
 
 
 class _Column:
-    """
-    A column of the file.
-
-    :param name: of the field
-    :param kind: its type
-    :param element: type of its elements, if it is an array
-    """
+    """A column of the file, for a field of a type."""
 
     def __init__(self, name: str, kind: str, element: str = "") -> None:
         import pyarrow

@@ -29,12 +29,7 @@ _PERMANENT_NUMBERS = {
 
 
 class StorageError(MilvusError):
-    """
-    The storage refused a request, or did not answer.
-
-    :param name: the file's path or URL
-    :param error: what the storage's library raised
-    """
+    """The storage refused a request for a file, or did not answer."""
 
     def __init__(self, name: str, error: Exception) -> None:
         transient = _is_transient(error)

@@ -51,12 +51,7 @@ def converter(kind: str, params: Mapping[str, Any] = _NO_PARAMS, element: str = 
 
 
 def text_converter(kind: str, convert: Convert) -> Convert:
-    """
-    Return a converter that also takes text, as CSV files have it.
-
-    :param kind: type of the field
-    :param convert: its converter
-    """
+    """Return a field's converter that also takes text, as CSV files have it."""
     read: Convert = _TEXT_READERS.get(kind, _json_from_text)
     # Values from a second file, such as vectors of a .npy, are not text.
     return lambda value: convert(read(value) if isinstance(value, str) else value)
