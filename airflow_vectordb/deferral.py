@@ -90,7 +90,7 @@ def wait_for(
 
 def log_poll(task: MilvusTaskMixin, hook: MilvusHook, wait: Wait, found: Pending | MilvusError) -> None:
     """Log what a poll found, if it is new."""
-    level, text = wait.report(found)
+    level, text = wait.report(time.time(), found)
     if text:
         task.log.log(level, "%s", hook.config.sanitize_text(text, rest.text.LONGEST_LINE))
 

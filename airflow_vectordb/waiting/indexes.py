@@ -139,7 +139,11 @@ class IndexesBuilt:
         if min_rows and all(is_built(d) or _may_be_empty(d) for d in found):
             alive = yield from rows.count_alive(described)
             memory.diagnosis = _why_too_few(described, alive, min_rows, flushed=self.flushed_rows is not None)
-        return Pending(tuple([self._progress(description, required, memory.diagnosis) for description in found]))
+        seen = (required, memory.diagnosis, [(d.index_name, d.state, d.total_rows, d.covered_rows) for d in found])
+        if seen != rows.seen:
+            progress = [self._progress(description, required, memory.diagnosis) for description in found]
+            rows.seen, rows.pending = seen, Pending(tuple(progress))
+        return rows.pending
 
     @cached_property
     def _calls(self) -> dict[str, Call[list[BuildState]]]:
@@ -209,6 +213,9 @@ class _Rows:
         self._described = 0
         self._alive: int | None = None
         self._alive_at = float("-inf")
+        #: What the latest poll saw, and returned: thousands of waits see the same again and again.
+        self.seen: Any = None
+        self.pending = Pending(())
         #: The server's last row count; None: not requested yet.
         self.counted: int | None = None
         #: Rows that the flush sealed; None: unknown.

@@ -88,7 +88,7 @@ def poll_until_done(
     clock = clock or steady_clock()
     wait = Wait(condition, started, server_confirmed=server_confirmed or initial_result is not None, clock=clock)
     if reported:
-        wait.report(Pending(tuple(reported)))
+        wait.report(clock(), Pending(tuple(reported)))
     if resumed and (due := min(pause_after(clock() - started, poll_interval, random), deadline.at - clock())) > 0:
         yield Sleep(due * random())
     found: PollResult | MilvusError | None = initial_result
@@ -97,8 +97,8 @@ def poll_until_done(
             found = yield from wait.poll()
         if isinstance(found, Done):
             return found.result
-        level, text = wait.report(found)
         now = clock()
+        level, text = wait.report(now, found)
         if now >= deadline.at:
             raise wait.not_done(deadline)
         pause = pause_after(now - started, poll_interval, random)
@@ -137,6 +137,8 @@ class Wait:
         self.server_confirmed = server_confirmed
         self.memory = Memory(clock)
         self._started = started
+        self._pending: Pending | None = None
+        self._texts: list[str] = []
         self._progress = ""
         self._error: MilvusError | None = None
         self._reported_at = self._unchanged_since = started
@@ -164,9 +166,8 @@ class Wait:
         self.server_confirmed = True
         return found
 
-    def report(self, found: Pending | MilvusError) -> tuple[int, str]:
+    def report(self, now: float, found: Pending | MilvusError) -> tuple[int, str]:
         """Return log level and text for a poll; the text is empty if there is nothing new."""
-        now = self.memory.clock()
         if isinstance(found, MilvusError):
             self._error = found
             return logging.WARNING, self._report_error(now, found)
@@ -203,13 +204,16 @@ class Wait:
     def _report_progress(self, now: float, found: Pending) -> str:
         back = "the server answers again; " if self._failing else ""
         self._failing = False
-        text = str(found)
+        if found is not self._pending:
+            self._pending, self._texts = found, list(map(str, found.progress))
+        text = "; ".join(self._texts)
         if text != self._progress:
             self._progress, self._unchanged_since = text, now
         if text not in self._recent:  # counts may fluctuate
             self._recent.append(text)
             self._reported_at, self._interval = now, REPORT_INTERVAL
-            return back + "; ".join([self._with_time_left(item, now) for item in found.progress])
+            items = zip(found.progress, self._texts, strict=True)
+            return back + "; ".join([self._with_time_left(item, text, now) for item, text in items])
         if not back and not self._is_due(now):
             return ""
         since = f"unchanged for {duration(now - self._unchanged_since)}"
@@ -225,16 +229,16 @@ class Wait:
             self._reported_at = now
         return due
 
-    def _with_time_left(self, item: Progress, now: float) -> str:
+    def _with_time_left(self, item: Progress, text: str, now: float) -> str:
         if item.done is None or item.total is None:
-            return str(item)
+            return text
         since, before = self._first_counts.setdefault(item.label, (now, item.done))
         if item.done < before:  # counts decrease during compactions
             self._first_counts[item.label] = (now, item.done)
         if item.done <= before or now <= since:
-            return str(item)
+            return text
         left = (item.total - item.done) * (now - since) / (item.done - before)
-        return f"{item}, about {duration(max(round(left), 1))} left"
+        return f"{text}, about {duration(max(round(left), 1))} left"
 
 
 def steady_clock(
