@@ -24,8 +24,6 @@ class IndexDescription(Result):
     An index as the server describes it.
 
     :param index_name: its name, unique within the collection
-    :param field_name: the field that it is on
-    :param index_type: for example ``HNSW``
     :param metric_type: for example ``COSINE``; empty for scalar fields
     :param state: ``IndexStateNone``, ``Unissued``, ``InProgress``, ``Finished``, ``Failed``, ``Retry`` or ``Deleted``
     :param total_rows: rows in sealed segments; None when the server does not say

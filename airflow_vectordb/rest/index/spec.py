@@ -68,10 +68,8 @@ class IndexSpec:
     Create it with :meth:`parse`, or several with :func:`parse_index_params`; then :meth:`resolve` it against the
     collection, which adds what depends on the field.
 
-    :param field_name: the field to index
     :param index_name: None: the field's name, or one that the server chooses where that is no name for an index; an
         existing index of another name will do
-    :param index_type: for example ``HNSW``
     :param metric_type: None: by the field's type, see :meth:`resolve`
     :param params: build parameters, for example ``{"M": 16, "efConstruction": 200}``
     :param allow_unknown: whether to send also what does not fit the field, as far as is known here
@@ -107,7 +105,7 @@ class IndexSpec:
 
     @property
     def place(self) -> tuple[str, ...]:
-        """The field or path of the index: see :func:`index_place`."""
+        """See :func:`index_place`."""
         return index_place(self.field_name, self.params)
 
     def resolve(self, collection: Collection) -> IndexSpec:
