@@ -108,7 +108,7 @@ def load(way: str, url: str, path: Path, *, token: str | None = None, batch_rows
 def _ours(url: str, batches: _File, token: str | None) -> Callable[[], object]:
     config = MilvusConfig(url, token=token)
     collection = _described(config)
-    source = open_file(batches.path, lambda name: None)
+    source = open_file(batches.path)
     options = Options(mode="insert", batch_rows=batches.rows)
     ours = local()
 
@@ -167,7 +167,7 @@ def _rows_of_arrays(batch: pa.RecordBatch) -> list[Row]:
 
 def _staged(url: str, batches: _File, token: str | None) -> Callable[[], object]:
     collection = _described(MilvusConfig(url, token=token))
-    source = open_file(batches.path, lambda name: None)
+    source = open_file(batches.path)
     return lambda: stage([source], collection, lambda n: (batches.folder / f"{n}.parquet").open("wb"), BadRows())
 
 

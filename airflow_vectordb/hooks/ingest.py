@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import rest
@@ -153,16 +153,15 @@ class IngestMethods(HookBase):
         collection = self._describe_by_own_name(collection_name)
         field, name = run.primary_key(collection), collection.name
         key, keys = field.name, arguments.check_keys(keys, field)
+        parts = rest.lists.parts(keys, batch_rows)
         if dry_run:
-            wanted = [filled] if filled is not None else [filters.is_one_of(key, p) for p in _parts(keys, batch_rows)]
-            rows = sum(self._count(name, one, partition_name) for one in wanted)
+            partitions = [partition_name] if partition_name else None
+            wanted = [filters.is_one_of(key, part) for part in parts] if filled is None else [filled]
+            rows = sum(self.send(rest.entities.count(name, filter=one, partitions=partitions)) for one in wanted)
             return {"collection_name": collection_name, "rows": rows, "batches": 0, "dry_run": True}
-        if filled is None:
-            parts: Iterator[Sequence[Any]] = _parts(keys, batch_rows)
-        else:
-            parts = self._keys_of(name, key, filled, partition_name, batch_rows)
+        found = self._keys_of(name, key, filled, partition_name, batch_rows) if filled is not None else parts
         rows = batches = 0
-        for part in parts:
+        for part in found:
             selected = filters.is_one_of(key, part)
             self.send(rest.entities.delete(name, selected, partition=partition_name))
             rows += len(part)
@@ -183,10 +182,6 @@ class IngestMethods(HookBase):
                     cause="this server cannot flush over REST",
                     hint="The rows are there; flush=True needs Milvus 2.5.",
                 ) from error.__cause__
-
-    def _count(self, collection_name: str, selected: str, partition_name: str | None) -> int:
-        partitions = [partition_name] if partition_name else None
-        return self.send(rest.entities.count(collection_name, filter=selected, partitions=partitions))
 
     def _keys_of(
         self, collection_name: str, key: str, selected: str, partition_name: str | None, limit: int
@@ -210,7 +205,7 @@ class IngestMethods(HookBase):
                     f"{len(keys)} rows still exist after their deletion", hint="See Milvus's log."
                 )
             before = set(keys)
-            yield from _parts(keys, limit)
+            yield keys
 
 
 def open_bad_rows(policy: OnBadRow, most: int | None, path: Any, conn_id: str | None) -> BadRows:
@@ -240,72 +235,54 @@ def open_input(
     problems: list[str] = []
     for one in given:
         try:
-            if text := _not_rendered(one):
-                problems.append(text)
-                continue
-            found = _find(one, conn_id)
-        except IsADirectoryError:
-            problems.append(f"{one} is a directory; name its files, for example {str(one).rstrip('/')}/*.parquet")
-            continue
-        paths += found
-        if not found and not allow_missing:
-            what = "matches no file" if glob.has_magic(str(one)) else "does not exist"
-            problems.append(f"{one}: {what}; set allow_missing=True if that is fine")
+            paths += _find(one, conn_id, allow_missing=allow_missing)
+        except LookupError as error:
+            problems.append(str(error))
     if problems:
         raise rest.errors.InvalidParametersError(problems, "source")
     vectors = [field.name for field in collection.fields if field.type.endswith("Vector")]
-    return [open_file(path, _sibling_finder(path), vectors[0] if vectors else "vector") for path in paths]
-
-
-def _not_rendered(path: Any) -> str | None:
-    text = path.strip() if isinstance(path, str) else "a path"
-    if not text or rest.spelling.is_nothing(text):
-        return f"source is {path!r}: did its template render to nothing?"
-    if text.startswith("[") and text.endswith("]"):
-        return f"source is {rest.spelling.show(path)}, a list rendered to text: pass a task's output itself"
-    return None
+    return [open_file(path, vectors[0] if vectors else "vector") for path in paths]
 
 
 def _is_path(value: Any) -> bool:
     return isinstance(value, str | os.PathLike) or hasattr(value, "open")
 
 
-def _sibling_finder(path: Any) -> Callable[[str], Any]:
-    def find(name: str) -> Any:
-        sibling = path.parent / name
-        with storage_errors(sibling):
-            return sibling if sibling.exists() else None
-
-    return find
-
-
-def _find(given: Any, conn_id: str | None) -> list[Any]:
+def _find(given: Any, conn_id: str | None, *, allow_missing: bool) -> list[Any]:
     """
     Return the paths of the files that a path or glob is for.
 
-    :raises IsADirectoryError: for the path of a directory
+    :raises LookupError: with what is wrong with it
     """
+    text = str(given).strip()
+    if not text or rest.spelling.is_nothing(text):
+        raise LookupError(f"source is {given!r}: did its template render to nothing?")
+    if text.startswith("[") and text.endswith("]"):
+        raise LookupError(
+            f"source is {rest.spelling.show(given)}, a list rendered to text: pass a task's output itself"
+        )
     path = object_path(given, conn_id)
-    fs = path.fs
+    is_glob = glob.has_magic(text)
     with storage_errors(path):
         # Listings cached earlier in this process may be outdated.
-        fs.invalidate_cache()
-        if glob.has_magic(str(given)):
-            found = fs.glob(path.path, detail=True)
-            # A local listing does not tell whether a link points to a folder.
-            names = sorted(
-                name
-                for name, about in found.items()
-                if about["type"] != "directory" and not (about.get("islink") and fs.isdir(name))
-            )
-            return [object_path(fs.unstrip_protocol(name), connection_of_path(path)) for name in names]
-        try:
-            kind = fs.info(path.path)["type"]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-    if kind == "directory":
-        raise IsADirectoryError(str(path))
-    return [path]
+        path.fs.invalidate_cache()
+        found = path.fs.glob(path.path, detail=True) if is_glob else {}
+        if not is_glob:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                found[path.path] = path.fs.info(path.path)
+        # A local listing does not tell whether a link points to a folder.
+        files = sorted(
+            name
+            for name, about in found.items()
+            if about["type"] != "directory" and not (about.get("islink") and path.fs.isdir(name))
+        )
+    if found and not files and not is_glob:
+        raise LookupError(f"{given} is a directory; name its files, for example {text.rstrip('/')}/*.parquet")
+    if not files and not allow_missing:
+        what = "matches no file" if is_glob else "does not exist"
+        raise LookupError(f"{given}: {what}; set allow_missing=True if that is fine")
+    conn_id = connection_of_path(path)
+    return [object_path(path.fs.unstrip_protocol(name), conn_id) if is_glob else path for name in files]
 
 
 def object_path(given: Any, conn_id: str | None) -> Any:
@@ -324,12 +301,6 @@ def object_path(given: Any, conn_id: str | None) -> Any:
         problem = f"{scheme}://: install {package_for(scheme)} to use {given} ({error})"
         raise rest.errors.InvalidParametersError([problem], "path") from error
     return path
-
-
-def _parts(values: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    rest_of = iter(values)
-    while part := list(islice(rest_of, size)):
-        yield part
 
 
 __all__ = ["DELETED_AT_ONCE", "IngestMethods", "object_path", "open_bad_rows", "open_input"]

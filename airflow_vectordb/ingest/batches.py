@@ -18,12 +18,7 @@ MAX_ROW_BYTES = 60 * 1024 * 1024
 
 
 class Position(NamedTuple):
-    """
-    A place between two rows.
-
-    :param source: number of the source, from 0
-    :param row: number of the row within it that comes next, from 0
-    """
+    """A place between two rows: the numbers of the source, and of the row within it that comes next, from 0."""
 
     source: int
     row: int
@@ -74,12 +69,7 @@ class Batch:
 
 
 class Batcher:
-    """
-    Turns blocks of rows into batches.
-
-    :param options: bytes and rows of a batch, and the fields that rows are told apart by
-    :param on_bad_row: is called with each row that cannot be sent; raises to end it all
-    """
+    """Turns blocks of rows into batches; ``on_bad_row`` takes each row that cannot be sent, and may raise."""
 
     def __init__(self, options: Options, on_bad_row: Callable[[BadRow], None]) -> None:
         import orjson
@@ -96,14 +86,7 @@ class Batcher:
         self.spare: list[bytearray] = []
 
     def batches(self, number: int, source: Source, checker: RowChecker, first: int = 0) -> Iterator[Batch]:
-        """
-        Read a source to its end. The last batch may be empty, to mark the source as done.
-
-        :param number: of the source
-        :param source: its rows
-        :param checker: of its rows
-        :param first: number of the row to begin with, from 0
-        """
+        """Read a source from a row to its end. The last batch may be empty, to mark the source as done."""
         batch, position = self._new_batch(), first
         most_bytes, most_rows = self._options.batch_bytes, self._options.batch_rows
         key, document_field = checker.key, self._options.replace_documents

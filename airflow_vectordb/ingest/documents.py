@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from airflow_vectordb.rest.filters import is_one_of, literal
+from airflow_vectordb.rest.lists import parts
 
 #: The maximum numbers of documents and of keys in one request.
 DOCUMENTS_AT_ONCE, KEYS_AT_ONCE = 200, 2000
@@ -55,13 +56,13 @@ class DocumentKeys:
         """Return filters that together select the stale rows of all documents."""
         key = self.key_field
         for documents, keys in self._groups():
-            parts = _parts(keys) or [[]]
-            for number, part in enumerate(parts):
+            own = parts(keys, KEYS_AT_ONCE) or [[]]
+            for number, part in enumerate(own):
                 # The parts cover all possible keys: each up to its last key, and the last part the rest.
                 conditions = [is_one_of(self.document_field, documents)]
                 if number:
-                    conditions.append(f"{key} > {literal(parts[number - 1][-1])}")
-                if number < len(parts) - 1:
+                    conditions.append(f"{key} > {literal(own[number - 1][-1])}")
+                if number < len(own) - 1:
                     conditions.append(f"{key} <= {literal(part[-1])}")
                 if part:
                     conditions.append(f"{key} not in {literal(part)}")
@@ -70,7 +71,7 @@ class DocumentKeys:
     def own_filters(self) -> Iterator[tuple[str, int]]:
         """Return filters that together select the new rows, each with the number of rows it selects."""
         for _, keys in self._groups():
-            for part in _parts(list(dict.fromkeys(keys))):
+            for part in parts(list(dict.fromkeys(keys)), KEYS_AT_ONCE):
                 yield is_one_of(self.key_field, part), len(part)
 
     def _groups(self) -> Iterator[tuple[list[Any], list[Any]]]:
@@ -90,10 +91,6 @@ class DocumentKeys:
     def _insert(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
         with self._database:
             self._database.executemany(statement, rows)
-
-
-def _parts(keys: list[Any]) -> list[list[Any]]:
-    return [keys[start : start + KEYS_AT_ONCE] for start in range(0, len(keys), KEYS_AT_ONCE)]
 
 
 __all__ = ["DocumentKeys"]

@@ -7,7 +7,7 @@ import io
 import itertools
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -15,7 +15,7 @@ from airflow_vectordb.ingest.arrays import Npy, Npz
 from airflow_vectordb.ingest.file import COMPRESSIONS, REQUEST_BYTES, File
 from airflow_vectordb.ingest.memory import blocks_of_batches
 from airflow_vectordb.ingest.source import BLOCK_ROWS, Block, Row, Source, Unreadable
-from airflow_vectordb.ingest.storage import is_remote
+from airflow_vectordb.ingest.storage import is_remote, storage_errors
 from airflow_vectordb.rest.errors import InvalidParametersError
 
 #: Bytes of text read at a time, at least one line.
@@ -174,12 +174,11 @@ FORMATS: Mapping[str, type[File]] = {
 }
 
 
-def open_file(path: Any, siblings: Callable[[str], Any], vector_field: str = "vector") -> Source:
+def open_file(path: Any, vector_field: str = "vector") -> Source:
     """
     Open a file in the format given by its name.
 
     :param path: the file, compressed where its name ends in ``.gz`` or ``.zst``; see :class:`File`
-    :param siblings: finds the file of a name beside it; None: there is none
     :param vector_field: the field that a ``.npy`` file's vectors are for
     :raises InvalidParametersError: when the name ends in nothing known
     """
@@ -187,9 +186,10 @@ def open_file(path: Any, siblings: Callable[[str], Any], vector_field: str = "ve
     stem, dot, suffix = path.name[: len(path.name) - len(compression)].rpartition(".")
     suffix = f"{dot}{suffix}".lower()
     if suffix == ".npy":
-        tables = (siblings(f"{stem}{ending}{packed}") for ending in FORMATS for packed in ("", *COMPRESSIONS))
-        table = next((found for found in tables if found is not None), None)
-        return Npy(path, compression, open_file(table, siblings) if table else None, vector_field)
+        tables = (path.parent / f"{stem}{ending}{packed}" for ending in FORMATS for packed in ("", *COMPRESSIONS))
+        with storage_errors(path):
+            table = next((found for found in tables if found.exists()), None)
+        return Npy(path, compression, open_file(table) if table else None, vector_field)
     if suffix not in FORMATS:
         known = ", ".join([*FORMATS, ".npy"])
         raise InvalidParametersError(

@@ -54,7 +54,7 @@ def ingest(
     :raises InvalidParametersError: if the sources do not fit the collection, or have changed since an earlier try
     :raises MilvusError: if a batch could not be written
     """
-    key, auto_id = primary_key(collection), has_auto_ids(collection)
+    key, auto_id = primary_key(collection), _has_auto_ids(collection)
     mode = options.mode or ("insert" if auto_id else "upsert")
     checkers = [
         RowChecker(collection, options.field_mapping, with_auto_ids=mode == "upsert", is_text=source.is_text)
@@ -208,7 +208,7 @@ def primary_key(collection: Collection) -> Field:
     return next(field for field in collection.fields if field.is_primary)
 
 
-def has_auto_ids(collection: Collection) -> bool:
+def _has_auto_ids(collection: Collection) -> bool:
     """Return whether the server generates a collection's keys."""
     fields: Any = collection.raw.get("fields") or ()
     return any(field.get("primaryKey") and field.get("autoId") for field in fields)
@@ -248,4 +248,4 @@ def _where_to_begin(
     return replace(fresh, reserved=_ALL if sent else 0, lost_until=progress.lost_until)
 
 
-__all__ = ["has_auto_ids", "ingest", "primary_key"]
+__all__ = ["ingest", "primary_key"]

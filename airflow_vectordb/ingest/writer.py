@@ -36,6 +36,7 @@ from airflow_vectordb.rest.errors import (
 from airflow_vectordb.rest.filters import is_one_of
 from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.http.json import EncodedRows
+from airflow_vectordb.rest.lists import parts
 from airflow_vectordb.rest.wording import duration
 
 _log = logging.getLogger(__name__)
@@ -61,8 +62,8 @@ class Progress:
     """
     The progress of an ingest, stored for a retry.
 
-    :param source: number of the source that comes next
-    :param row: number of the row within it that comes next
+    :param source: number of the source that comes next, from 0
+    :param row: number of the row within it that comes next, from 0
     :param reserved: rows from there on that may have been sent
     :param rows: rows that Milvus acknowledged
     :param batches: requests that it acknowledged
@@ -101,10 +102,7 @@ class Writer:
     """
     Writes batches.
 
-    :param collection: name of the collection
     :param options: with a mode; a ``key_field`` only where Milvus is to be asked which rows it has
-    :param send: sends a call
-    :param save: stores the progress where a retry finds it
     :param progress: what an earlier try has done
     :param mode_again: how rows are sent that may be there already
     :param total: number of all rows; None: not known
@@ -139,13 +137,7 @@ class Writer:
         self._lost_until = self._began + _seconds_in_doubt(progress, options.timeout)
 
     def write(self, batches: Iterator[Batch]) -> Progress:
-        """
-        Write all batches.
-
-        :param batches: in the order of the sources, from the progress's position on
-        :return: the progress at the end
-        :raises MilvusError: when one could not be written. What was acknowledged before it is kept.
-        """
+        """Write all batches, which begin at the progress's position; return the progress at the end."""
         in_flight: deque[tuple[Batch, Future[Sequence[Any]]]] = deque()
         most = self._options.max_in_flight
         pool = ThreadPoolExecutor(most, thread_name_prefix="ingest")
@@ -315,10 +307,10 @@ class Writer:
         partition = self._options.partition_name
         values = [orjson.loads(row).get(key_field) for row in rows]
         found: set[Any] = set()
-        for start in range(0, len(values), ASKED_AT_ONCE):
+        for part in parts(values, ASKED_AT_ONCE):
             query = entities.query(
                 self._collection,
-                filter=is_one_of(key_field, values[start : start + ASKED_AT_ONCE]),
+                filter=is_one_of(key_field, part),
                 output_fields=[key_field],
                 limit=16_384,
                 partitions=[partition] if partition else None,

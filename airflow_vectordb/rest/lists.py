@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Number
-from typing import Any, NoReturn, TypeGuard
+from typing import Any, NoReturn, TypeGuard, TypeVar
 
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.spelling import describe_value
+
+T = TypeVar("T")
 
 
 def is_list(value: Any) -> TypeGuard[Iterable[Any]]:
@@ -51,6 +53,11 @@ def check_searches(name: str, searches: Any) -> None:
     for number, one in enumerate(searches):
         if "data" in one:
             check_vectors(f"{name}[{number}]['data']", one["data"])
+
+
+def parts(values: Sequence[T], size: int) -> list[Sequence[T]]:
+    """Divide a list into parts of a size; the last one may be smaller."""
+    return [values[start : start + size] for start in range(0, len(values), size)]
 
 
 def _refuse(problem: str) -> NoReturn:

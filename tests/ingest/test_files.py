@@ -83,10 +83,7 @@ FORMATS: dict[str, Callable[[Path], None]] = {
 
 
 def source(path: Path) -> Source:
-    def sibling(name: str) -> Path | None:
-        return found if (found := path.with_name(name)).exists() else None
-
-    return open_file(path, sibling)
+    return open_file(path)
 
 
 def rows_of(found: Source, first: int = 0) -> list[tuple[int, Any]]:

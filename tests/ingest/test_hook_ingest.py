@@ -233,7 +233,7 @@ class TestSources:
     def test_what_maps_no_names_is_refused(self, hook: MilvusHook, mapping: Any, problem: str) -> None:
         with pytest.raises(InvalidParametersError) as caught:
             hook.ingest("docs", [{"a": 1}], field_mapping=mapping)
-        assert caught.value.problems == (problem,)
+        assert list(caught.value.problems) == [problem]
 
     def test_files_that_do_not_exist(self, hook: MilvusHook, tmp_path: Path) -> None:
         make(hook)
