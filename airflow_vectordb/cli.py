@@ -132,17 +132,16 @@ def _announcement(uri: str, token: str | None, *, shown: bool, takes_time: bool)
     """
     pace = ["Flushes, index builds and loads take their time, as on a cluster."] if takes_time else []
     host, _, port = uri.partition("://")[2].rpartition(":")
-    user, separator, password = (token or "").partition(":")
-    if not separator:
-        user, password = "", user
-    secret = quote(password, safe="") if shown else "PASSWORD" if separator else "KEY"
-    credentials = f"{quote(user, safe='')}:{secret}@" if token else ""
-    whose = "" if shown or not token else f" (its {secret.lower()} is the one in {TOKEN_VARIABLE})"
+    credentials, whose = "", ""
     other = [
         "or in Airflow's own database:",
         f"  airflow connections add milvus_default --conn-type milvus --conn-host {host} --conn-port {port}",
     ]
     if token:
+        user, colon, password = token.partition(":") if ":" in token else ("", "", token)
+        kind = "password" if colon else "key"
+        credentials = f"{quote(user, safe='')}:{quote(password, safe='') if shown else kind.upper()}@"
+        whose = "" if shown else f" (its {kind} is the one in {TOKEN_VARIABLE})"
         login = f", login {user}" if user else ""
         other = [
             "or in Airflow's own database, under Admin > Connections:",

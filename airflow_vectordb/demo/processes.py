@@ -22,8 +22,8 @@ GRACE = 3.5
 PATIENCE = 180.0
 
 
-class Stopped(BaseException):
-    """A signal asked for the end. Not an Exception, so that no handling of ordinary errors keeps it from ending."""
+class Stopped(KeyboardInterrupt):
+    """A signal asked for the end, as Ctrl-C does."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -45,12 +45,11 @@ class ChildEndedError(ChildProcessError):
 
 @dataclass(frozen=True, eq=False)
 class Child:
-    """A process that was started. ``last``: to be ended after the others, because they use it."""
+    """A process that was started."""
 
     name: str
     keeper: subprocess.Popen[bytes]
     log: Path
-    last: bool
 
 
 class Processes:
@@ -97,7 +96,6 @@ class Processes:
         *,
         env: Mapping[str, str],
         directory: Path | None = None,
-        last: bool = False,
     ) -> Child:
         """Start a process; its output is appended to a log of its name.
 
@@ -116,7 +114,7 @@ class Processes:
                 stderr=output,
                 pass_fds=(self.home.lock,),
             )
-        child = Child(name, keeper, log, last)
+        child = Child(name, keeper, log)
         self.children.append(child)
         return child
 
@@ -149,20 +147,21 @@ class Processes:
         :raises Stopped: a signal came, or the terminal has been closed.
         """
         time.sleep(seconds)
-        if self._terminal is not None and not os.isatty(self._terminal) and self._signal is None:
-            self._signal = signal.SIGHUP
+        if self._terminal is not None and not os.isatty(self._terminal):
+            self._receive(signal.SIGHUP)
         self._check_signal()
         for child in self.children:
             if child.keeper.poll() is not None:
                 raise ChildEndedError(child)
 
     def stop(self) -> None:
-        """Stop all processes and their descendants."""
-        for last in (False, True):
-            stop_supervised(*(child.keeper for child in self.children if child.last is last))
+        """Stop all processes and their descendants: at last the first one, which the others may use."""
+        for part in (self.children[1:], self.children[:1]):
+            stop_supervised(*(child.keeper for child in part))
         self.children.clear()
 
-    def _receive(self, number: int, _: object) -> None:
+    def _receive(self, number: int, _: object = None) -> None:
+        # Not raised here, where a process that is just being started would be forgotten.
         if self._signal is None:
             self._signal = number
         elif number == signal.SIGINT:

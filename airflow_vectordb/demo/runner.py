@@ -111,7 +111,6 @@ def bring_up(
         "milvus",
         [sys.executable, "-I", "-m", "airflow_vectordb.cli", *serve],
         env={**clean_environment(processes.home), "AIRFLOW_VECTORDB_TOKEN": f"{login}:{password}"},
-        last=True,
     )
     if not store_connection:
         airflow.env[f"AIRFLOW_CONN_{CONNECTION_ID.upper()}"] = json.dumps(connection)

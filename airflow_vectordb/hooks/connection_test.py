@@ -173,13 +173,8 @@ def _advice(error: errors.MilvusError, config: MilvusConfig, connection: AnyConn
 
 def _is_other_protocol(error: errors.MilvusError, config: MilvusConfig) -> bool:
     """Return whether the port speaks TLS although it was not tried, or the reverse."""
-    words = error.message.lower()
-    if isinstance(error, errors.TlsError):
-        plain = any(sign in words for sign in ("wrong_version_number", "http_request", "unknown_protocol"))
-        return plain or not _has_tls(config)
-    if "https server" in words or "https port" in words:
-        return not _has_tls(config)
-    if not isinstance(error, errors.BrokenAnswerError | errors.NotMilvusError) or proxy_for(config.url):
+    by_milvus = error.code is not None
+    if by_milvus or isinstance(error, errors.ConnectError | errors.AnswerTimeoutError) or proxy_for(config.url):
         return False
     return _speaks_tls(config) is (not _has_tls(config))
 

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from airflow_vectordb.demo.home import Home
-from airflow_vectordb.demo.processes import Processes, Stopped
+from airflow_vectordb.demo.processes import Processes
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.rest import Client, MilvusConfig
 from tests.support.builds import RETRIES, TOKEN, Builds
 from tests.support.running_airflow import Run, RunningAirflow, processes_of
-
-
-def pytest_exception_interact(call: pytest.CallInfo[Any]) -> None:
-    """Ctrl-C and its like end everything, not only the test that they hit."""
-    if call.excinfo is not None and isinstance(call.excinfo.value, Stopped):
-        pytest.exit("interrupted", returncode=2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

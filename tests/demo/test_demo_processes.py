@@ -43,11 +43,9 @@ def processes(home: Home) -> Iterator[Processes]:
 def start(processes: Processes) -> Start:
     """Start a program that prints a line when it is ready."""
 
-    def run(
-        name: str = "program", on_sigterm: str = "sys.exit()", after: str = "time.sleep(600)", **more: bool
-    ) -> Child:
+    def run(name: str = "program", on_sigterm: str = "sys.exit()", after: str = "time.sleep(600)") -> Child:
         code = PROGRAM.format(on_sigterm=on_sigterm, after=after)
-        child = processes.start(name, [sys.executable, "-c", code], env=os.environ, **more)
+        child = processes.start(name, [sys.executable, "-c", code], env=os.environ)
         processes.wait_for(lambda: "ready" in child.log.read_text(), name, child.log)
         return child
 
@@ -55,9 +53,9 @@ def start(processes: Processes) -> Start:
 
 
 class TestEnding:
-    def test_what_others_use_ends_last(self, processes: Processes, start: Start, home: Home) -> None:
+    def test_the_first_which_others_use_ends_last(self, processes: Processes, start: Start, home: Home) -> None:
         note = "open('ended', 'a').write({!r}), os._exit(0)"
-        start("server", note.format("server "), last=True)
+        start("server", note.format("server "))
         start("client", note.format("client "))
         processes.stop()
         assert (home.user / "ended").read_text() == "client server "

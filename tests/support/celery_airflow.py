@@ -129,11 +129,8 @@ class CeleryAirflow(RunningAirflow):
             for setting in ("listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"):
                 command += ["-c", setting]
             command += ["-c", "fsync=off"]
-        is_service = kind in self.ports
-        directory = self.data if is_service else None
-        self.children[component] = self.processes.start(
-            component, command, env=self.env, directory=directory, last=is_service
-        )
+        directory = self.data if kind in self.ports else None
+        self.children[component] = self.processes.start(component, command, env=self.env, directory=directory)
         return self.children[component]
 
     def stop_service(self, service: str) -> None:

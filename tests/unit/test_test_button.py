@@ -83,7 +83,6 @@ def test_a_real_server(milvus: LocalMilvus, button: Callable[..., Any]) -> None:
 
 
 CHECK = "Check host and port"
-HTTPS = f"begin {LABELS['host']} with https://"
 ANSWERS: dict[str, tuple[Behaviour, str, str]] = {
     # what answers, what is said of it, what to do
     "token": (
@@ -119,8 +118,6 @@ ANSWERS: dict[str, tuple[Behaviour, str, str]] = {
     "reset": (CutOff(b"", reset=True), "the connection ended before the answer did. Is it Milvus's port", CHECK),
     "not HTTP": (Raw(b"SSH-2.0-OpenSSH_9.2\r\n"), "does not speak HTTP: SSH-2.0-OpenSSH_9.2", "Check host and port"),
     "gRPC": (Raw(b"\0\0\x12\x04\0\0\0\0\0\0\x03\x7f\xff\xff\xff"), "does not speak HTTP", "Check host and port"),
-    "Go's TLS": (Answer("Client sent an HTTP request to an HTTPS server.\n", 400), "speaks TLS", HTTPS),
-    "nginx's TLS": (page(400, "400 The plain HTTP request was sent to HTTPS port"), "speaks TLS", HTTPS),
 }
 
 
