@@ -44,7 +44,7 @@ def _add_serve(commands: Any) -> None:
         "AIRFLOW_VECTORDB_BACKEND_CA may name a PEM file with the certificates that vouch for an https backend.",
     )
     engine = parser.add_mutually_exclusive_group(required=True)
-    engine.add_argument("--data", metavar="DIR", help="the data directory; created if it does not exist")
+    engine.add_argument("--data", type=Path, metavar="DIR", help="the data directory; created if it does not exist")
     engine.add_argument(
         "--backend",
         metavar="URI",
@@ -62,7 +62,6 @@ def _add_serve(commands: Any) -> None:
     )
     parser.add_argument(
         "--pace",
-        default=argparse.SUPPRESS,
         type=_pace,
         help="how long flushes, index builds and loads take: quick (the default with --data), immediate (the default "
         "with --backend), real for about as long as on a cluster, or real,build=8,flush_interval=0 with seconds of "
@@ -77,13 +76,14 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _pace(text: str) -> Any:
+def _pace(text: str) -> str:
     from airflow_vectordb.local.pace import Pace
 
     try:
-        return Pace.parse(text)
+        Pace.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -100,19 +100,19 @@ def _serve(arguments: argparse.Namespace) -> int:
     # Removed from the environment: child processes do not need it.
     from_environment = os.environ.pop(TOKEN_VARIABLE, None)
     token = arguments.token or from_environment or None
-    data = None if arguments.data is None else Path(arguments.data)
+    pace = Pace.of(arguments.pace, backend=arguments.backend is not None)
     settings = Settings(
-        data,
+        arguments.data,
         token,
         arguments.host,
         arguments.port,
         backend=arguments.backend,
         allowed_hosts=arguments.allow_host,
-        pace=arguments.pace if "pace" in arguments else Pace.of(None, backend=arguments.backend is not None),
+        pace=pace,
     )
-    takes_time = "pace" in arguments and arguments.pace is not None
 
     def announce(uri: str) -> None:
+        takes_time = arguments.pace is not None and pace is not None
         print(_announcement(uri, token, shown=bool(arguments.token), takes_time=takes_time), flush=True)
 
     try:

@@ -5,9 +5,7 @@ does not import Airflow: Airflow runs in separate processes.
 
     runner.py      the demo: start, trigger, follow, check; --ui: start, and keep running
     report.py      the verdict and the tables
-    airflow.py     Airflow's settings and components
-    api.py         Airflow's public REST API
-    processes.py   starting, watching and ending processes; signals
+    airflow.py     Airflow's settings, components and public REST API
+    processes.py   starting, watching and ending processes; signals; progress lines
     home.py        the directory of a run
-    console.py     progress lines
 """

@@ -1,17 +1,17 @@
-"""The processes of a run: started, watched, and ended however the run ends."""
+"""The processes of a run: started, watched, and ended however the run ends; what is told of them."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airflow_vectordb.demo.console import step
 from airflow_vectordb.demo.home import Home
 from airflow_vectordb.local.supervisor import start_supervised, stop_supervised
 
@@ -20,6 +20,24 @@ from airflow_vectordb.local.supervisor import start_supervised, stop_supervised
 GRACE = 3.5
 #: Seconds for a component to start, on a slow or busy machine.
 PATIENCE = 180.0
+_started = time.monotonic()
+
+
+def step(text: str) -> None:
+    """Print a line with the time since the start before it."""
+    show(f"{time.monotonic() - _started:6.1f} s  {text}")
+
+
+def show(text: str) -> None:
+    """Print a text as it is; continue silently when the output is closed (a closed terminal, ``| head``)."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        # Processes must still be ended properly, so do not fail; but keep the interpreter from writing the rest when
+        # it exits.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 class Stopped(KeyboardInterrupt):

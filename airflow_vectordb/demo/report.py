@@ -19,50 +19,28 @@ MIN_RECALL = 0.95
 
 
 @dataclass(frozen=True)
-class TaskRun:
-    """A task as reported by Airflow; times may be None."""
-
-    task_id: str
-    state: str | None
-    start: datetime | None
-    end: datetime | None
-    duration: float | None
-    attempt: int
-
-    @classmethod
-    def read(cls, raw: Mapping[str, Any]) -> TaskRun:
-        """Create one from an item of the API's task instances."""
-        import pendulum
-
-        start, end = (raw[key] and cast("datetime", pendulum.parse(raw[key])) for key in ("start_date", "end_date"))
-        return cls(raw["task_id"], raw["state"], start, end, raw["duration"], raw["try_number"])
-
-
-@dataclass(frozen=True)
 class Outcome:
-    """Everything that is checked.
+    """Everything that is checked, when the run has succeeded.
 
     :param asked: the params that the run was triggered with.
-    :param tasks: the tasks of the run, in any order.
+    :param tasks: the task instances of the run, as Airflow's API describes them, in any order.
     :param reported: what ``create_index`` returned: a description per index.
     :param described: the same index as the server describes it afterwards.
     """
 
     asked: Mapping[str, Any]
-    run_state: str
-    tasks: Sequence[TaskRun]
+    tasks: Sequence[Mapping[str, Any]]
     reported: Any
     described: Sequence[IndexDescription]
     search: Any
 
-    def in_order(self) -> list[TaskRun]:
+    def in_order(self) -> list[Mapping[str, Any]]:
         """Return the tasks in the order of their starts; those that never started come last."""
-        return sorted(self.tasks, key=lambda task: (task.start is None, task.start or datetime.min))
+        return sorted(self.tasks, key=lambda task: (not task["start_date"], _time(task, "start_date")))
 
     def checks(self) -> dict[str, bool]:
         """Run all checks."""
         run = self.in_order()
-        states = {task.state for task in run}
         wanted = {name: str(self.asked[name]) for name in ("M", "efConstruction")}
         words = ", ".join(f"{name} {value}" for name, value in wanted.items())
         one = len(self.described) == 1
@@ -73,10 +51,11 @@ class Outcome:
         reported = [{k: v for k, v in each.items() if k in described} for each in self.reported or ()]
         found: Mapping[str, Any] = self.search or {}
         return {
-            "every task succeeded": self.run_state == "success" and states == {"success"},
-            "they ran in this order: " + ", ".join(TASKS): tuple(task.task_id for task in run) == TASKS,
+            "every task succeeded": {task["state"] for task in run} == {"success"},
+            "they ran in this order: " + ", ".join(TASKS): tuple(task["task_id"] for task in run) == TASKS,
             "each started when the one before it had ended": all(
-                bool(one.end and other.start and one.end <= other.start) for one, other in pairwise(run)
+                one["end_date"] and other["start_date"] and _time(one, "end_date") <= _time(other, "start_date")
+                for one, other in pairwise(run)
             ),
             f"the server has the index that was asked for: HNSW, {self.asked['metric']}, {words}": (
                 kind == ("HNSW", self.asked["metric"]) and built == wanted
@@ -94,10 +73,10 @@ class Outcome:
         run = self.in_order()
         tasks = [
             (
-                task.task_id,
-                task.state or "not run",
-                f"{(task.start - run[0].start).total_seconds():.1f} s" if task.start and run[0].start else "",
-                f"{task.duration:.1f} s" if task.duration is not None else "",
+                task["task_id"],
+                task["state"] or "not run",
+                f"{_time(task, 'start_date') - _time(run[0], 'start_date'):.1f} s" if task["start_date"] else "",
+                f"{task['duration']:.1f} s" if task["start_date"] else "",
             )
             for task in run
         ]
@@ -126,6 +105,12 @@ class Outcome:
             parts.append(table((f"Search, {queries:,} queries", "Found"), searches, right=(1,)))
         parts.append("\n".join(f"  {'ok    ' if holds else 'FAILED'}  {what}" for what, holds in self.checks().items()))
         return "\n\n".join(parts)
+
+
+def _time(task: Mapping[str, Any], key: str) -> float:
+    import pendulum
+
+    return cast("datetime", pendulum.parse(task[key])).timestamp() if task[key] else 0.0
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> str:

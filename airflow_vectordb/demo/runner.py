@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from airflow_vectordb.demo.airflow import USER, LocalAirflow, clean_environment, free_port
-from airflow_vectordb.demo.console import show, step
 from airflow_vectordb.demo.home import Home, examples_directory
-from airflow_vectordb.demo.processes import Processes, Stopped
-from airflow_vectordb.demo.report import Outcome, TaskRun
+from airflow_vectordb.demo.processes import Processes, Stopped, show, step
+from airflow_vectordb.demo.report import Outcome
 from airflow_vectordb.rest import Client, MilvusConfig, collections, indexes
 from airflow_vectordb.rest.errors import MilvusError
 
@@ -143,7 +142,6 @@ def _follow(airflow: LocalAirflow, milvus: MilvusConfig) -> int:
         described = client.send(indexes.describe(ASKED["collection"], INDEX))
     outcome = Outcome(
         asked=ASKED,
-        run_state=progress.run_state,
         tasks=progress.tasks,
         reported=api.xcom(DAG_ID, run_id, "create_index"),
         described=described,
@@ -161,8 +159,8 @@ class Progress:
         self.client = client
         self.run_id = run_id
         self.run_state = ""
-        self.tasks: list[TaskRun] = []
-        self._shown: set[tuple[str, str, int]] = set()
+        self.tasks: list[dict[str, Any]] = []
+        self._shown: set[str] = set()
         self._said = ""
         self._next_question = 0.0
 
@@ -170,10 +168,9 @@ class Progress:
         """Poll Airflow and the server, show what is new, and return whether the run has ended."""
         # In this order, so that the list of tasks is complete when the run has ended.
         self.run_state = self.airflow.api.run_state(DAG_ID, self.run_id)
-        self.tasks = [TaskRun.read(raw) for raw in self.airflow.api.task_instances(DAG_ID, self.run_id)]
+        self.tasks = self.airflow.api.task_instances(DAG_ID, self.run_id)
         for task in self.tasks:
-            if task.state not in (None, "scheduled", "queued"):
-                self._show(task)
+            self._show(task)
         if time.monotonic() >= self._next_question:
             self._next_question = time.monotonic() + 1
             said = self._server_state()
@@ -185,19 +182,18 @@ class Progress:
             step(f"DAG {DAG_ID}: {self.run_state}")
         return ended
 
-    def _show(self, task: TaskRun) -> None:
-        seen = (task.task_id, str(task.state), task.attempt)
-        if seen in self._shown:
-            return
-        self._shown.add(seen)
-        attempt = f", attempt {task.attempt}" if task.attempt > 1 else ""
-        took = f" after {task.duration:.1f} s" if task.end and task.duration is not None else ""
-        where = " (the triggerer waits; the worker is free for others)" if task.state == "deferred" else ""
-        step(f"  {task.task_id}: {task.state}{took}{attempt}{where}")
+    def _show(self, task: dict[str, Any]) -> None:
+        attempt = f", attempt {task['try_number']}" if task["try_number"] > 1 else ""
+        took = f" after {task['duration']:.1f} s" if task["end_date"] else ""
+        where = " (the triggerer waits; the worker is free for others)" if task["state"] == "deferred" else ""
+        line = f"  {task['task_id']}: {task['state']}{took}{attempt}{where}"
+        if task["state"] not in (None, "scheduled", "queued") and line not in self._shown:
+            self._shown.add(line)
+            step(line)
 
     def _server_state(self) -> str:
         """Return the state, on the Milvus server, of what the running tasks wait for; empty: none yet."""
-        running = {task.task_id for task in self.tasks if task.state in ("running", "deferred")}
+        running = {task["task_id"] for task in self.tasks if task["state"] in ("running", "deferred")}
         try:
             if "create_index" in running:
                 (index,) = self.client.send(indexes.describe(ASKED["collection"], INDEX))
@@ -214,13 +210,14 @@ class Progress:
     def show_failures(self) -> None:
         """Show the logs of the tasks that failed."""
         for task in self.tasks:
-            if task.state not in ("failed", "up_for_retry"):
+            if task["state"] not in ("failed", "up_for_retry"):
                 continue
-            show(f"\nTask {task.task_id} {task.state} in attempt {task.attempt}. The end of its log:")
+            task_id, attempt = task["task_id"], task["try_number"]
+            show(f"\nTask {task_id} {task['state']} in attempt {attempt}. The end of its log:")
             try:
-                lines = self.airflow.api.log(DAG_ID, self.run_id, task.task_id, task.attempt)
+                lines = self.airflow.api.log(DAG_ID, self.run_id, task_id, attempt)
                 show("\n".join(f"    {line['event']}" for line in lines[-25:]))
             except OSError as error:
                 show(f"    (Airflow cannot show it: {error})")
-            place = f"dag_id={DAG_ID}/run_id={self.run_id}/task_id={task.task_id}"
+            place = f"dag_id={DAG_ID}/run_id={self.run_id}/task_id={task_id}"
             show(f"All of it: {self.airflow.home.airflow / 'logs' / place}")

@@ -18,8 +18,7 @@ from typing import Any
 
 import pytest
 
-from airflow_vectordb.demo.airflow import free_port
-from airflow_vectordb.demo.api import AirflowApi
+from airflow_vectordb.demo.airflow import AirflowApi, free_port
 from airflow_vectordb.demo.home import Home
 from airflow_vectordb.demo.processes import Processes
 from tests.support.docs_pages import ROOT, Block, blocks_of
