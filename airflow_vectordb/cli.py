@@ -192,9 +192,9 @@ def _check(arguments: argparse.Namespace) -> int:
     from airflow_vectordb.hooks.connection_test import check  # loads Airflow
 
     failed = False
-    for finding in check(arguments.conn_id, arguments.database, arguments.collection):
-        print(finding, flush=True)
-        failed = failed or finding.state == "failed"
+    for subject, state, text in check(arguments.conn_id, arguments.database, arguments.collection):
+        print(f"{subject:<11} {state:<8} {text}", flush=True)
+        failed = failed or state == "failed"
     return int(failed)
 
 

@@ -12,9 +12,8 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from airflow.sdk import Connection
@@ -205,27 +204,21 @@ def _speaks_tls(config: MilvusConfig) -> bool | None:
 
 
 def _listed(problems: list[str]) -> str:
-    named = [re.sub(r"extra `(\w+)`|^(timeout|retries)(?= must)", _label, problem) for problem in problems]
+    def label(name: re.Match[str]) -> str:
+        return f"{_LABELS[name[1]]} (extra `{name[1]}`)"
+
+    named = [re.sub(r"^(?:extra `)?(secure|verify|timeout|retries)\b`?", label, problem) for problem in problems]
     if len(named) == 1:
         return f"This cannot be used: {named[0]}."
     return f"{len(named)} things cannot be used: " + "; ".join(f"({n}) {text}" for n, text in enumerate(named, 1)) + "."
 
 
-def _label(key: re.Match[str]) -> str:
-    name = key[1] or key[2]
-    return f"{_LABELS[name]} (extra `{name}`)" if name in _LABELS else key[0]
-
-
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """A line of the report; only ``failed`` makes the check fail."""
 
     subject: str
     state: State
     text: str
-
-    def __str__(self) -> str:
-        return f"{self.subject:<11} {self.state:<8} {self.text}"
 
 
 def check(conn_id: str, database: str | None = None, collection: str | None = None) -> Iterator[Finding]:
@@ -252,7 +245,7 @@ def check(conn_id: str, database: str | None = None, collection: str | None = No
                 except errors.MilvusError as error:
                     state, text = "failed", str(error)
                 yield Finding(subject, state, text)
-    yield _triggerer()
+    yield Finding("triggerer", *_triggerer())
 
 
 def _version(client: rest.Client, _: object) -> tuple[State, str]:
@@ -320,10 +313,10 @@ def _privileges(client: rest.Client, collection: str | None) -> tuple[State, str
     return "warning" if denied else "ok", text
 
 
-def _triggerer() -> Finding:
+def _triggerer() -> tuple[State, str]:
     problem = health.triggerer_problem()
     if problem is None:
-        return Finding("triggerer", "warning", "not known: Airflow's API server was not reached from here")
+        return "warning", "not known: Airflow's API server was not reached from here"
     if problem:
-        return Finding("triggerer", "warning", f"not alive ({problem}): tasks with deferrable=True would not resume")
-    return Finding("triggerer", "ok", "alive")
+        return "warning", f"not alive ({problem}): tasks with deferrable=True would not resume"
+    return "ok", "alive"
