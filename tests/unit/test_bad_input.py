@@ -69,7 +69,7 @@ REFUSED_UNSEEN: dict[str, tuple[Any, list[str]]] = {
     ),
     "a whole body for another collection": (
         {"collectionName": "other", "indexParams": [FIELD]},
-        ["'other'", "'docs'", "collection_name"],
+        ["collectionName 'other'", "the task's is 'docs'"],
     ),
     "several at once": (
         [
@@ -346,7 +346,7 @@ def test_dropping_is_refused_when_the_dag_is_parsed() -> None:
         ({"host": ""}, ["host is empty"]),
         ({"host": "ftp://127.0.0.1"}, ["ftp://"]),
         ({"host": "http://127.0.0.1:99999"}, ["99999"]),
-        ({"host": "127.0.0.1:http"}, ["'http' is not a port"]),
+        ({"host": "127.0.0.1:http"}, ["is not a URL", "'http'"]),
         ({"host": "a host"}, ["a host"]),
         ({"host": "http://127.0.0.1:1?x=1"}, ["query"]),
         ({"host": "127.0.0.1/milvus"}, ["127.0.0.1/milvus"]),
