@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
-    from airflow_vectordb.retry_state import RetryState
 
 Mode = Literal["upsert", "insert"]
 OnBadRow = Literal["fail", "skip"]
@@ -39,10 +38,9 @@ class RowsFunction:
     def call(self, context: Context) -> Any:
         """Call it with the context's values for its parameters."""
         given: Mapping[str, Any] = context or {}
-        parameters = inspect.signature(self._function).parameters.values()
-        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-            return self._function(**given)
-        return self._function(**{p.name: given[p.name] for p in parameters if p.name in given})
+        parameters = inspect.signature(self._function).parameters
+        takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+        return self._function(**{name: given[name] for name in given if takes_all or name in parameters})
 
 
 class IngestOperator(MilvusOperator):
@@ -171,12 +169,36 @@ class IngestOperator(MilvusOperator):
         """Write the rows that no earlier try has written."""
         kept = self.retry_state(context, "ingest", state)
         progress = kept.get() or {}
-        result: dict[str, Any] | None = progress.get("result")
-        if result is None:
-            result = self._ingest(hook, context, kept, progress)
-            kept.finish(result)
-        else:
+        if "result" in progress:
+            result: dict[str, Any] = progress["result"]
             self.log.info("An earlier try has done this, but Airflow did not get its result:")
+        else:
+            if progress:
+                self.log.info("%s: an earlier try has written %s rows", self.collection_name, f"{progress['rows']:,}")
+            result = hook.ingest(
+                self.collection_name,
+                partial(self.rows.call, context) if isinstance(self.rows, RowsFunction) else self.rows,
+                source=self.source,
+                source_conn_id=self.source_conn_id,
+                mode=self.mode,
+                field_mapping=self.field_mapping,
+                key_field=self.key_field,
+                replace_documents=self.replace_documents,
+                documents=self.documents or (),
+                on_bad_row=self.on_bad_row,
+                max_bad_rows=self.max_bad_rows,
+                bad_rows_path=self.bad_rows_path,
+                batch_bytes=self.batch_bytes,
+                batch_rows=self.batch_rows,
+                max_in_flight=self.max_in_flight,
+                min_rows=count_of(self.min_rows) or 0,
+                flush=self.flush,
+                allow_missing=self.allow_missing,
+                partition_name=self.partition_name,
+                progress=progress or None,
+                save=kept.set,
+            )
+            kept.finish(result)
         self.log.info(
             "%s: %s rows in %s batches, %.1f MB, %.1f s; %s rows skipped",
             self.collection_name,
@@ -188,35 +210,6 @@ class IngestOperator(MilvusOperator):
         )
         self.emit_asset_events(hook, context, {"ingest": result})
         return result
-
-    def _ingest(
-        self, hook: MilvusHook, context: Context, kept: RetryState, progress: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        if progress:
-            self.log.info("%s: an earlier try has written %s rows", self.collection_name, f"{progress['rows']:,}")
-        return hook.ingest(
-            self.collection_name,
-            partial(self.rows.call, context) if isinstance(self.rows, RowsFunction) else self.rows,
-            source=self.source,
-            source_conn_id=self.source_conn_id,
-            mode=self.mode,
-            field_mapping=self.field_mapping,
-            key_field=self.key_field,
-            replace_documents=self.replace_documents,
-            documents=self.documents or (),
-            on_bad_row=self.on_bad_row,
-            max_bad_rows=self.max_bad_rows,
-            bad_rows_path=self.bad_rows_path,
-            batch_bytes=self.batch_bytes,
-            batch_rows=self.batch_rows,
-            max_in_flight=self.max_in_flight,
-            min_rows=count_of(self.min_rows) or 0,
-            flush=self.flush,
-            allow_missing=self.allow_missing,
-            partition_name=self.partition_name,
-            progress=progress or None,
-            save=kept.set,
-        )
 
 
 class DeleteOperator(MilvusOperator):
