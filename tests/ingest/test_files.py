@@ -212,6 +212,7 @@ def test_an_array_and_a_table_of_different_lengths(tmp_path: Path) -> None:
         ("rows", b"", "ends in no known format"),
         ("rows.jsonl", b'[{"id": 1}]', "is one JSON array; write an object a line"),
         ("rows.csv", b"a,b,a\n1,2,3\n", "its header has 'a' twice"),
+        ("rows.csv", b"a,b\n1,\xfc\n", r"rows\.csv: cannot be read on after row 0: 'utf-8' codec"),
         ("rows.parquet", b"no parquet", "rows.parquet"),
         ("rows.arrow", b"no arrow", "rows.arrow"),
         ("rows.npz", b"no zip", "rows.npz"),
