@@ -100,9 +100,8 @@ class Session:
 
     async def post(self, url: str, body: Any, largest: int, until: float | None) -> RawResponse:
         """
-        Make one request.
+        Make one request; read the answer to its end, or until it is longer than ``largest`` bytes.
 
-        :param largest: the maximum number of bytes to read of the answer
         :param until: when an answer is of no use any more, by ``time.monotonic``; None: never
         :raises aiohttp.ClientError: when there is no whole answer; so do OSError and asyncio.TimeoutError
         :raises MilvusError: when it cannot be sent, or the answer is of no use any more
@@ -113,7 +112,7 @@ class Session:
         answered: bool | None = None
         left = transport.seconds_left(self.config, until)
         try:
-            with _TimeLimit(self.config.socket_timeout if left is None else left):
+            with TimeLimit(self.config.socket_timeout if left is None else left):
                 response = await http.post(url, data=body, **self._options)
                 try:
                     content = response.content
@@ -172,7 +171,7 @@ class Session:
         )
 
 
-class _TimeLimit:
+class TimeLimit:
     """As ``asyncio.timeout``, which Python 3.10 does not have, at half its cost."""
 
     def __init__(self, seconds: float) -> None:
@@ -181,9 +180,10 @@ class _TimeLimit:
         self._task: asyncio.Task[Any] = task
         self._cancelled_before = self._task.cancelling() if sys.version_info >= (3, 11) else 0
         self._expired = False
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._expire)
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.expire)
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """Cancel what is within the block."""
         self._expired = True
         self._task.cancel()
 
@@ -254,4 +254,4 @@ def _is_of(proxy: Proxy | None, error: aiohttp.ClientConnectorError) -> bool:
     return (error.host, error.port) == (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
 
 
-__all__ = ["AsyncClient", "Session"]
+__all__ = ["AsyncClient", "Session", "TimeLimit"]
