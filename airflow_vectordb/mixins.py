@@ -261,13 +261,8 @@ class MilvusTaskMixin(_Task):
         with suppress(AirflowException, errors.MilvusError):
             target = f"{self.describe_target()} (database {hook.config.database or rest.DEFAULT_DATABASE!r})"
             where = error.where or errors.Where("", target, hook.config.url)
-            if isinstance(
-                error,
-                errors.AuthenticationError
-                | errors.PermissionDeniedError
-                | errors.NoAnswerError
-                | errors.NotMilvusError,
-            ):
+            refused = (errors.AuthenticationError, errors.PermissionDeniedError)
+            if isinstance(error, (*refused, errors.NoAnswerError, errors.NotMilvusError)):
                 where = replace(where, connection=self.milvus_conn_id)
             # The reason of a failed build also comes from the server.
             return error.with_context(where=where, redact=hook.config.redact)
