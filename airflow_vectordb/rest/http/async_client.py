@@ -254,4 +254,4 @@ def _is_of(proxy: Proxy | None, error: aiohttp.ClientConnectorError) -> bool:
     return (error.host, error.port) == (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
 
 
-__all__ = ["AsyncClient", "Session", "TimeLimit"]
+__all__ = ["AsyncClient", "Session"]
