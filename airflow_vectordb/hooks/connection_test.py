@@ -26,6 +26,7 @@ from airflow_vectordb.rest import DEFAULT_DATABASE, errors
 from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.hosts import proxy_for
 from airflow_vectordb.rest.http.call import Call, parse_none
+from airflow_vectordb.rest.http.transport import NOT_TLS
 from airflow_vectordb.rest.text import sanitize_text
 from airflow_vectordb.rest.wording import duration
 
@@ -175,7 +176,11 @@ def _is_other_protocol(error: errors.MilvusError, config: MilvusConfig) -> bool:
     by_milvus = error.code is not None
     if by_milvus or isinstance(error, errors.ConnectError | errors.AnswerTimeoutError) or proxy_for(config.url):
         return False
-    return _speaks_tls(config) is (not _has_tls(config))
+    if not _has_tls(config):
+        return _speaks_tls(config)
+    # A port that only ends handshakes may speak TLS.
+    other = isinstance(error, errors.TlsError) and any(reason in error.message for reason in NOT_TLS)
+    return other or (isinstance(error, errors.BrokenAnswerError) and _speaks_http(config))
 
 
 def _has_tls(config: MilvusConfig) -> bool:
@@ -187,8 +192,8 @@ def _address(config: MilvusConfig) -> tuple[str, int]:
     return parts.hostname or "", parts.port or (443 if _has_tls(config) else 80)
 
 
-def _speaks_tls(config: MilvusConfig) -> bool | None:
-    """Return whether the port completes or refuses a TLS handshake, None if it is not reached. No token is sent."""
+def _speaks_tls(config: MilvusConfig) -> bool:
+    """Return whether the port completes or refuses a TLS handshake. No token is sent."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -197,10 +202,23 @@ def _speaks_tls(config: MilvusConfig) -> bool | None:
         with socket.create_connection(address, LONGEST_PROBE) as sock:
             context.wrap_socket(sock, server_hostname=address[0]).close()
             return True
-    except (ssl.SSLError, ConnectionResetError) as error:
-        return "ALERT" in (getattr(error, "reason", None) or "")
+    except ssl.SSLError as error:
+        return "ALERT" in (error.reason or "")
     except (OSError, ValueError):
-        return None
+        return False
+
+
+def _speaks_http(config: MilvusConfig) -> bool:
+    """Return whether the port answers in HTTP without TLS. No token is sent."""
+    address = _address(config)
+    try:
+        with socket.create_connection(address, LONGEST_PROBE) as sock:
+            sock.sendall(f"GET / HTTP/1.0\r\nHost: {address[0]}\r\n\r\n".encode())
+            answer = sock.recv(4096)
+    except (OSError, ValueError):
+        return False
+    # TLS servers answer plain HTTP with such a message.
+    return answer.startswith(b"HTTP/") and b"HTTPS" not in answer
 
 
 def _listed(problems: list[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import re
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -266,6 +267,17 @@ class TestTls:
             thread.join(60)
         assert "does not speak TLS" in message
 
+    @pytest.mark.parametrize("reset", [False, True])
+    def test_a_port_that_ends_handshakes_may_speak_it(self, button: Callable[..., Any], reset: bool) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=_end_handshakes, args=(listener, reset), daemon=True)
+            thread.start()
+            message = button(f"https://127.0.0.1:{listener.getsockname()[1]}")[1]
+            thread.join(60)
+        assert "the connection ended" in message
+        assert CHECK in message
+        assert "does not speak TLS" not in message
+
     def test_no_token_goes_out_to_find_out(self, button: Callable[..., Any]) -> None:
         received: list[bytes] = []
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -307,6 +319,17 @@ class TestTls:
         worked, message = button(serve([], tls=authority.server_context()), extra={"verify": str(bundle)})
         assert not worked
         assert f"no usable CA bundle at '{bundle}'. Check `secure` and `verify`" in message
+
+
+def _end_handshakes(listener: socket.socket, reset: bool) -> None:
+    """End two connections, as a balancer does that has no server behind it."""
+    listener.settimeout(60)
+    for _ in range(2):
+        sock, _address = listener.accept()
+        with sock:
+            sock.recv(65536)
+            if reset:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _hang_up_on_tls(listener: socket.socket, received: list[bytes] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
 from pathlib import Path
 
@@ -89,6 +90,18 @@ def test_a_certificate_that_does_not_hold(
     assert type(found) is errors.TlsError
     assert words in found.message
     assert found.attempts == server.connections == 1
+
+
+def test_a_bundle_that_may_not_be_read(
+    transport: Transport, server: ScriptedServer, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", refuse)
+    found = transport.fail(MilvusConfig(server.url, verify=str(authority.bundle)), LIST)
+    assert type(found) is errors.TlsError
+    assert found.message == f"no usable CA bundle at {str(authority.bundle)!r}"
 
 
 @pytest.mark.parametrize("contents", [None, "not a certificate", ""])

@@ -151,9 +151,10 @@ def _rules() -> tuple[Rule, ...]:
         Rule(OSError, transport.no_bundle, when=lambda error: "CA certificate" in str(error)),
         # Before TLS: the protocol of the proxy says nothing about Milvus's port.
         Rule(of_requests.ProxyError, transport.proxy_refuses),
+        Rule(of_requests.SSLError, transport.no_bundle, when=_is_unreadable),
         Rule(ssl.SSLError, transport.tls, deep=True),
         Rule(of_requests.InvalidURL, transport.unusable_url),
-        Rule(of_requests.SSLError, lambda error, _: errors.TlsError(str(error))),  # for example an unreadable bundle
+        Rule(of_requests.SSLError, lambda error, _: errors.TlsError(str(error))),
         Rule(of_requests.ConnectTimeout, transport.no_connection),
         Rule((of_urllib3.NewConnectionError, of_urllib3.NameResolutionError), transport.unreachable, deep=True),
         Rule(TimeoutError, transport.no_answer),
@@ -166,6 +167,10 @@ def _rules() -> tuple[Rule, ...]:
         ),
         Rule(OSError, transport.unreadable, when=lambda e: e.errno is None and not isinstance(e, RequestException)),
     )
+
+
+def _is_unreadable(error: Exception) -> bool:
+    return any(isinstance(cause, PermissionError) for cause in transport.causes(error))
 
 
 __all__ = ["Client"]

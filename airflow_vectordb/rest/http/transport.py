@@ -119,7 +119,7 @@ def no_bundle(error: object, config: MilvusConfig) -> errors.TlsError:
 
 
 #: OpenSSL's reasons for an answer that is not TLS.
-_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
 
 
 def tls(error: ssl.SSLError, config: MilvusConfig) -> errors.NoAnswerError:
@@ -130,5 +130,5 @@ def tls(error: ssl.SSLError, config: MilvusConfig) -> errors.NoAnswerError:
         reason = f" ({error.reason})" if error.reason else ""
         return errors.BrokenAnswerError(f"the connection ended within the TLS handshake or answer{reason}")
     verification = getattr(error, "verify_message", None)
-    hint = "Does the port speak TLS? If not, disable `secure`." if error.reason in _NOT_TLS else None
+    hint = "Does the port speak TLS? If not, disable `secure`." if error.reason in NOT_TLS else None
     return errors.TlsError(f"TLS: {verification or error.reason or error}", hint=hint)
