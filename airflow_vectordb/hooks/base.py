@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -173,16 +174,18 @@ class HookBase(BaseHook):
         with _reading_again:
             if self.config != refused:  # another thread has read it
                 return True
-            cached = {name: vars(self).pop(name) for name in ("config", "_connection")}
+            again = copy(self)  # other threads go on with this one
+            names = ("config", "_connection")
+            for name in names:
+                vars(again).pop(name, None)
             try:
-                changed = self.config != refused
+                if again.config == refused:
+                    return False
             except (AirflowNotFoundException, rest.errors.MilvusError):  # what the server said matters more
-                changed = False
-            if changed:
-                self.log.info("Connection %r has changed: its new credentials are used", self.milvus_conn_id)
-            else:
-                vars(self).update(cached)
-            return changed
+                return False
+            self.log.info("Connection %r has changed: its new credentials are used", self.milvus_conn_id)
+            vars(self).update({name: vars(again)[name] for name in names})
+            return True
 
     def poll(
         self,
@@ -196,7 +199,6 @@ class HookBase(BaseHook):
 
         :param retries: attempts of each call after the first; None: the connection's
         :param deadline: deadline for an answer; None: none
-        :param memory: takes what a later poll has to know
         :return: ``Done`` with a result, or ``Pending`` with the progress
         :raises MilvusError: if it failed, or the server does not answer
         """

@@ -137,12 +137,13 @@ class CollectionMethods(HookBase):
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
         """Load a collection, or some of its partitions, and wait until it can be searched, as pymilvus does."""
-        if partition_names:
-            self._send(rest.partitions.load, collection_name, partition_names)
+        names = _names(partition_names)
+        if names:
+            self.send(rest.partitions.load(collection_name, names))
         else:
             self.send(rest.collections.load(collection_name))
         if wait:
-            self._wait_for(waiting.CollectionLoaded(collection_name, tuple(partition_names or ())), timeout)
+            self._wait_for(waiting.CollectionLoaded(collection_name, names), timeout)
 
     def release(
         self,
@@ -153,12 +154,13 @@ class CollectionMethods(HookBase):
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
         """Release a collection, or some of its partitions, and wait until it is out of memory."""
-        if partition_names:
-            self._send(rest.partitions.release, collection_name, partition_names)
+        names = _names(partition_names)
+        if names:
+            self.send(rest.partitions.release(collection_name, names))
         else:
             self.send(rest.collections.release(collection_name))
         if wait:
-            self._wait_for(waiting.CollectionReleased(collection_name, tuple(partition_names or ())), timeout)
+            self._wait_for(waiting.CollectionReleased(collection_name, names), timeout)
 
     def refresh_load(self, collection_name: str) -> None:
         """Load rows that were added to a loaded collection, for example by an import."""
@@ -321,6 +323,11 @@ def is_a_collection(alias: str) -> dict[str, Any]:
     """Return cause and hint for an alias that is the name of a collection."""
     cause = f"{alias!r} is the name of a collection, so it cannot be an alias"
     return {"cause": cause, "hint": "Choose another alias."}
+
+
+@translate_errors()
+def _names(partition_names: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(rest.lists.as_list_or_none("partition_names", partition_names) or ())
 
 
 __all__ = ["CollectionMethods"]

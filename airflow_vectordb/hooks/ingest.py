@@ -236,8 +236,8 @@ def open_input(
     for one in given:
         try:
             paths += _find(one, conn_id, allow_missing=allow_missing)
-        except LookupError as error:
-            problems.append(str(error))
+        except rest.errors.InvalidParametersError as error:
+            problems += error.problems
     if problems:
         raise rest.errors.InvalidParametersError(problems, "source")
     vectors = [field.name for field in collection.fields if field.type.endswith("Vector")]
@@ -252,13 +252,13 @@ def _find(given: Any, conn_id: str | None, *, allow_missing: bool) -> list[Any]:
     """
     Return the paths of the files that a path or glob is for.
 
-    :raises LookupError: with what is wrong with it
+    :raises InvalidParametersError: with what is wrong with it
     """
     text = str(given).strip()
     if not text or rest.spelling.is_nothing(text):
-        raise LookupError(f"source is {given!r}: did its template render to nothing?")
+        raise _wrong_source(f"source is {given!r}: did its template render to nothing?")
     if text.startswith("[") and text.endswith("]"):
-        raise LookupError(
+        raise _wrong_source(
             f"source is {rest.spelling.show(given)}, a list rendered to text: pass a task's output itself"
         )
     path = object_path(given, conn_id)
@@ -277,12 +277,16 @@ def _find(given: Any, conn_id: str | None, *, allow_missing: bool) -> list[Any]:
             if about["type"] != "directory" and not (about.get("islink") and path.fs.isdir(name))
         )
     if found and not files and not is_glob:
-        raise LookupError(f"{given} is a directory; name its files, for example {text.rstrip('/')}/*.parquet")
+        raise _wrong_source(f"{given} is a directory; name its files, for example {text.rstrip('/')}/*.parquet")
     if not files and not allow_missing:
         what = "matches no file" if is_glob else "does not exist"
-        raise LookupError(f"{given}: {what}; set allow_missing=True if that is fine")
+        raise _wrong_source(f"{given}: {what}; set allow_missing=True if that is fine")
     conn_id = connection_of_path(path)
     return [object_path(path.fs.unstrip_protocol(name), conn_id) if is_glob else path for name in files]
+
+
+def _wrong_source(problem: str) -> rest.errors.InvalidParametersError:
+    return rest.errors.InvalidParametersError([problem], "source")
 
 
 def object_path(given: Any, conn_id: str | None) -> Any:

@@ -21,9 +21,9 @@ from airflow_vectordb.rest.http.call import Answer, Call, build_body
 from airflow_vectordb.rest.lists import (
     as_list,
     as_list_or_none,
+    as_vectors,
     check_list,
     check_searches,
-    check_vectors,
 )
 from airflow_vectordb.rest.result import Result
 
@@ -176,12 +176,12 @@ def search(
     :param search_params: the whole ``searchParams``
     :return: for each vector its hits, nearest first: primary key under its own name, ``distance``, output fields
     """
-    check_vectors("vectors", vectors)
+    vectors = as_vectors("vectors", vectors)
     searching = dict(search_params or {})
     if params:
         searching["params"] = {**dict(searching.get("params") or {}), **params}
     selected = {"filter": filter, "exprParams": filter_params, "limit": limit, "offset": offset}
-    nearest = {"data": list(vectors), "annsField": anns_field, "searchParams": searching or None}
+    nearest = {"data": vectors, "annsField": anns_field, "searchParams": searching or None}
     body = _body(collection, database, output_fields, partitions, options, **nearest, **selected)
     return Call("entities/search", body, lambda a: _hits(a, len(vectors), limit))
 

@@ -37,13 +37,15 @@ def check_list(name: str, value: Any, of: str = "names") -> None:
         _refuse(f"{name} must be a list of {of}, not {describe_value(value)}{advice}")
 
 
-def check_vectors(name: str, data: Any) -> None:
-    """Refuse what is no list of vectors, as is a single vector."""
+def as_vectors(name: str, data: Any) -> list[Any]:
+    """Return a list of vectors as a list, or refuse what is none, as is a single vector."""
     if not is_list(data):
         _refuse(f"{name} is {describe_value(data)}: give a list of vectors: [vector]")
-    for at, one in enumerate(data):
+    vectors = list(data)
+    for at, one in enumerate(vectors):
         if one is None or isinstance(one, Number):
             _refuse(f"{name}[{at}] is {describe_value(one)}: give a list of vectors: [vector]")
+    return vectors
 
 
 def check_searches(name: str, searches: Any) -> None:
@@ -52,7 +54,7 @@ def check_searches(name: str, searches: Any) -> None:
         _refuse(f'{name} must be a list of mappings: [{{"data": [vector], "annsField": …}}, …]')
     for number, one in enumerate(searches):
         if "data" in one:
-            check_vectors(f"{name}[{number}]['data']", one["data"])
+            as_vectors(f"{name}[{number}]['data']", one["data"])
 
 
 def parts(values: Sequence[T], size: int) -> list[Sequence[T]]:

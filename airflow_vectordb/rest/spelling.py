@@ -34,7 +34,7 @@ def near_miss(name: str, known: Iterable[str]) -> str | None:
     found: dict[int, str] = {}
     for candidate in known:
         meant = normalize_key(candidate)
-        shortest = min(map(len, re.findall(r"[^\W_]+", f"{name} {candidate}")))
+        shortest = min(map(len, re.findall(r"[^\W_]+", f"{name} {candidate}")), default=0)
         most = 0 if min(len(given), len(meant)) < 2 else 1 if shortest < 5 else 2
         slips = _edits(given, meant, most)
         if slips <= most:

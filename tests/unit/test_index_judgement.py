@@ -170,6 +170,7 @@ def test_no_two_known_names_are_in_doubt() -> None:
     assert near_miss("m", ["k", "n"]) is None
     assert near_miss("ef", ["k", "M"]) is None
     assert near_miss("", ["k", "M", "HNSW"]) is None
+    assert near_miss("-", ["_", "k"]) is None
     assert near_miss("x" * 100_000, ["HNSW"]) is None
 
 

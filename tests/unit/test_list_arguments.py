@@ -196,6 +196,18 @@ def test_one_vector_is_no_list_of_them(hook: MilvusHook, server: ScriptedServer,
     assert not server.requests
 
 
+def test_generators_are_lists(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = ok({"loadState": "LoadStateLoaded", "loadProgress": 100})
+    server = serve({"entities/search": ok([]), "partitions/load": ok({}), "collections/get_load_state": loaded})
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", f"milvus://127.0.0.1:{server.port}")
+    with MilvusHook() as hook:
+        assert hook.search("docs", ([0.5, n] for n in range(2))) == [[], []]
+        hook.load("docs", (name for name in ("p1", "p2")))
+    assert server.bodies("entities/search")[0]["data"] == [[0.5, 0], [0.5, 1]]
+    assert server.bodies("partitions/load")[0]["partitionNames"] == ["p1", "p2"]
+    assert server.bodies("collections/get_load_state")[0]["partitionNames"] == ["p1", "p2"]
+
+
 @pytest.mark.parametrize("reqs", [{"data": [[0.5]]}, "data", ["data"], None, 5], ids=repr)
 def test_searches_that_are_no_list(hook: MilvusHook, reqs: Any) -> None:
     with pytest.raises(InvalidParametersError, match="reqs must be a list of mappings"):

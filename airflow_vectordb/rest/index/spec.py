@@ -165,7 +165,8 @@ class IndexSpec:
         for key in ("index_name", "field_name", "metric_type", "index_type"):
             asked, has = getattr(self, key), getattr(existing, key)
             fold = str.upper if key.endswith("_type") else str
-            if asked and has and fold(asked) != fold(has) and not (key == "field_name" and same_place):
+            told = has or key == "index_type"
+            if asked and told and fold(asked) != fold(has) and not (key == "field_name" and same_place):
                 doubtful = key == "index_type" and AUTOINDEX in types
                 (unverifiable if doubtful else differences).append(f"{key}: {has} -> {asked}")
         # Keys are case-insensitive, unless the type has both spellings: HNSW_PQ has an M and an m.
