@@ -243,7 +243,8 @@ def _url(connection: AnyConnection, secure: bool, problems: list[str]) -> str:
     except ValueError:
         return host  # MilvusConfig says what is wrong with it
     if own is None and (port or default_port):
-        return parts._replace(netloc=f"{parts.netloc}:{port or default_port}").geturl()
+        # As a text: geturl() would leave out tabs and line breaks, which MilvusConfig refuses.
+        return host.replace(f"//{parts.netloc}", f"//{parts.netloc}:{port or default_port}", 1)
     if port and own not in (None, int(port)):
         problems.append(f"the host names the port {own}, and the port is {port}: leave one of them out")
         return ""

@@ -110,6 +110,7 @@ def test_a_uri_round_trips() -> None:
         ({"host": "https://h?x=1"}, "query"),
         ({"host": "http://h:99999"}, "not a URL"),
         ({"host": "a b"}, "host name"),
+        ({"host": "h\tx"}, "host name"),
         ({"host": "h:abc"}, "not a URL: Port"),
         ({"host": "h", "login": "root"}, "login without a password"),
         ({"host": "h", "password": "secret-77\n"}, "control characters"),
