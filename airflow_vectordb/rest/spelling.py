@@ -34,6 +34,8 @@ def near_miss(name: str, known: Iterable[str]) -> str | None:
     found: dict[int, str] = {}
     for candidate in known:
         meant = normalize_key(candidate)
+        if abs(len(given) - len(meant)) > 2:
+            continue  # without a look at its letters: it may be long
         shortest = min(map(len, re.findall(r"[^\W_]+", f"{name} {candidate}")), default=0)
         most = 0 if min(len(given), len(meant)) < 2 else 1 if shortest < 5 else 2
         slips = _edits(given, meant, most)

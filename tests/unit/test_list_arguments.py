@@ -201,8 +201,8 @@ def test_generators_are_lists(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> 
     server = serve({"entities/search": ok([]), "partitions/load": ok({}), "collections/get_load_state": loaded})
     monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", f"milvus://127.0.0.1:{server.port}")
     with MilvusHook() as hook:
-        assert hook.search("docs", ([0.5, n] for n in range(2))) == [[], []]
-        hook.load("docs", (name for name in ("p1", "p2")))
+        assert hook.search("docs", ([0.5, n] for n in range(2))) == [[], []]  # type: ignore[arg-type]
+        hook.load("docs", (name for name in ("p1", "p2")))  # type: ignore[arg-type]
     assert server.bodies("entities/search")[0]["data"] == [[0.5, 0], [0.5, 1]]
     assert server.bodies("partitions/load")[0]["partitionNames"] == ["p1", "p2"]
     assert server.bodies("collections/get_load_state")[0]["partitionNames"] == ["p1", "p2"]
