@@ -34,8 +34,9 @@ class JsonLines(File):
         while lines := stream.readlines(BLOCK_BYTES):
             if number == 0 and lines[0].lstrip().startswith(b"["):
                 raise self._invalid("is one JSON array; write an object a line")
-            del lines[: max(first - number, 0)]
-            number = max(number, first)
+            passed_over = min(max(first - number, 0), len(lines))
+            del lines[:passed_over]
+            number += passed_over
             for is_empty, group in itertools.groupby(lines, bytes.isspace):
                 consecutive = list(group)
                 if not is_empty:

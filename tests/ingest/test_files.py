@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
 
+from airflow_vectordb.ingest import files
 from airflow_vectordb.ingest.files import open_file
 from airflow_vectordb.ingest.memory import ArrowData
 from airflow_vectordb.ingest.source import Source, Unreadable
@@ -112,6 +113,12 @@ def test_each_row_is_read_once_in_order(found: Source) -> None:
 def test_reading_goes_on_from_any_row(found: Source, first: int) -> None:
     rows = rows_of(found, first)
     assert [(number, _plain(row)[0]) for number, row in rows] == [(i, i) for i in range(first, COUNT)]
+
+
+def test_json_lines_are_passed_over_in_more_than_one_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "BLOCK_BYTES", 1000)
+    _json_lines(path := tmp_path / "rows.jsonl")
+    assert [(number, row["id"]) for number, row in rows_of(source(path), 2000)] == [(i, i) for i in range(2000, COUNT)]
 
 
 def test_a_fingerprint_changes_with_the_file(tmp_path: Path) -> None:
