@@ -257,12 +257,14 @@ class Writer:
                 pause = min(2 * pause, LONGEST_PAUSE)
             except MilvusError as error:
                 # The client retries idempotent calls, but not inserts.
-                if mode == "upsert" or not error.transient or doubtful:
+                if mode == "upsert" or not error.transient:
+                    raise
+                if not error.not_executed and not isinstance(error, AnswerTimeoutError):
+                    self._lost_until = max(self._lost_until, options.clock() + options.timeout)
+                if doubtful:
                     raise
                 _log.warning("%s It is unknown whether the rows arrived", error)
                 doubtful = True
-                if not error.not_executed and not isinstance(error, AnswerTimeoutError):
-                    self._lost_until = max(self._lost_until, options.clock() + options.timeout)
                 options.sleep(1.0)  # which is often enough for the server
                 mode, rows = self._mode_again, self._without_written(batch)
             else:

@@ -126,6 +126,20 @@ def test_a_retry_waits_for_what_the_try_before_has_lost(stored: float | None, wa
     assert milvus.now == pytest.approx(waited, abs=1)
 
 
+def test_a_retry_waits_for_what_the_try_before_it_lost_when_it_sent_rows_again() -> None:
+    class LateInsert(Late):
+        def send(self, call: Any, *, retries: int | None = None) -> Any:
+            return [] if self._late is None and call.path.endswith("query") else super().send(call)
+
+    milvus, saved = LateInsert(29), list[dict[str, Any]]()
+    options: dict[str, Any] = {"timeout": 30.0, "clock": lambda: milvus.now, "sleep": milvus.sleep, "key_field": "doc"}
+    doubtful = Progress(reserved=5, fingerprints=("5 rows",), lost_until=0.0)
+    with pytest.raises(BrokenAnswerError):
+        ingest(auto_rows(5), AUTO, milvus, progress=doubtful, save=saved.append, **options)
+    ingest(auto_rows(5), AUTO, milvus, progress=Progress.from_json(saved[-1]), **options)
+    assert (len(milvus.rows), milvus.requests) == (5, [])
+
+
 def test_without_such_a_field_rows_in_flight_may_be_there_twice_and_the_log_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
