@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_vectordb import rest
 from airflow_vectordb.deferral import ResumeState
 from airflow_vectordb.operators.base import MilvusOperator
-from airflow_vectordb.validation import check_choice, check_range, count_of
+from airflow_vectordb.validation import check_choice, check_flag, check_range, count_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -269,7 +269,7 @@ class DeleteOperator(MilvusOperator):
             problems.append("filter is empty, and would select all rows")
         if filter_params is not None and filter is None:
             problems.append("filter_params are for filter")
-        problems += check_range("batch_rows", batch_rows, 1, MAX_DELETED_AT_ONCE)
+        problems += check_range("batch_rows", batch_rows, 1, MAX_DELETED_AT_ONCE) + check_flag("dry_run", dry_run)
         self.raise_if_invalid(*problems)
 
     def rendered_problems(self) -> list[str]:

@@ -16,7 +16,7 @@ from airflow_vectordb.mixins import ResumeState
 from airflow_vectordb.operators.alias import SwitchAliasOperator
 from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
 from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
-from airflow_vectordb.operators.ingest import IngestOperator
+from airflow_vectordb.operators.ingest import DeleteOperator, IngestOperator
 from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
 from tests.support.drivers import TaskDeferred
 from tests.support.fake_milvus import indexed, rows
@@ -267,3 +267,9 @@ def test_everything_is_said_at_once() -> None:
 def test_arguments_of_an_ingest(arguments: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         IngestOperator(task_id="t", collection_name="docs", **arguments)
+
+
+@pytest.mark.parametrize("value", ["no", 0, None])
+def test_a_deletion_is_a_dry_run_or_not(value: Any) -> None:
+    with pytest.raises(ValueError, match="task t: dry_run must be True or False, not "):
+        DeleteOperator(task_id="t", collection_name="docs", ids=[1], dry_run=value)
