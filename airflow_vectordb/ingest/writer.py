@@ -239,7 +239,7 @@ class Writer:
         """Send a batch's rows; return the keys that the server made for those that were sent last."""
         options = self._options
         mode, rows = options.mode, batch.rows
-        if doubtful:
+        if doubtful and rows:
             mode, rows = self._mode_again, self._without_written(batch)
         refused_since: float | None = None
         pause = 1.0

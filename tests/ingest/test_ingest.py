@@ -113,6 +113,13 @@ def test_an_insert_is_not_overtaken_by_the_upsert_that_follows_it() -> None:
     assert (len(milvus.rows), milvus.requests) == (5, [("upsert", 5)])
 
 
+def test_a_retry_that_has_nothing_to_send_again_does_not_wait() -> None:
+    milvus, sleeps = Milvus(), list[float]()
+    killed_at_the_end = Progress(row=5, reserved=15, rows=5, fingerprints=("5 rows",))
+    ingest(rows(5), DOCS, milvus, mode="insert", timeout=30.0, progress=killed_at_the_end, sleep=sleeps.append)
+    assert (sleeps, milvus.requests) == ([], [])
+
+
 @pytest.mark.parametrize(("stored", "waited"), [(None, 30), (-1.0, 0), (10.0, 10), (1e9, 30)])
 def test_a_retry_waits_for_what_the_try_before_has_lost(stored: float | None, waited: float) -> None:
     milvus = Late(waited - 1)
