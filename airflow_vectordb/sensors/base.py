@@ -118,6 +118,8 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
             if late is None:
                 raise
             raise late from error
+        finally:
+            self._wait = self._timeout_error = None
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """

@@ -17,7 +17,7 @@ from airflow_vectordb._compat import (
 )
 from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
 from tests.support.drivers import AirflowRescheduleException, DeferrableSensor, Driver
-from tests.support.fake_milvus import BUILT, NO_COLLECTION, FakeMilvus, indexed, rows
+from tests.support.fake_milvus import BUILT, NO_COLLECTION, FakeMilvus, indexed, rows, told
 from tests.support.harness import Clock, Logged, Looks, Operating
 from tests.support.loading_milvus import LoadingMilvus
 from tests.support.scripted import Behaviour, Request, Serve, error, ok, page
@@ -276,6 +276,19 @@ def test_what_one_process_sees_again_and_again_is_told_once(
     operating.connect(serve({"collections/get_load_state": answers, "partitions/list": ok(["_default"])}))
     operating.execute(load_sensor(exponential_backoff=True))
     assert logged.of("info").count("docs: not loaded") == 1
+
+
+def test_each_execution_begins_a_wait_of_its_own(serve: Serve, operating: Operating, clock: Clock) -> None:
+    """Tests of a DAG may run the same task again, with other values."""
+    sensor = index_sensor(exponential_backoff=True, index_name="vector")
+    for name in ("vector", "label"):
+        sensor.index_name = name
+        milvus = FakeMilvus(progress=told(rows(9), BUILT))
+        milvus.add("vector", M=16, efConstruction=200)
+        milvus.add("label", M=16, efConstruction=200)
+        operating.connect(serve(milvus))
+        (index,) = operating.execute(sensor)
+        assert index["index_name"] == name
 
 
 @pytest.mark.parametrize("rescheduled", [False, True])
