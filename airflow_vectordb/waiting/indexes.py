@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -38,6 +37,8 @@ LONGEST_LAG = 60.0
 STANDSTILL = 900.0
 
 Described = IndexDescription | BuildState
+#: The fields of a :class:`BuildState` from its name to its counts.
+_COUNTS = BuildState._fields.index("pending_rows") + 1
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,14 @@ class IndexesBuilt:
         :raises CollectionNotFoundError: if the collection no longer exists
         :raises WaitTimeoutError: if all rows have long been flushed and indexed, and are fewer than ``min_rows``
         """
+        return self._poll_if_there(memory) if self.wait_if_missing else self._poll(memory)
+
+    def _poll_if_there(self, memory: Memory) -> Poll:
         try:
             return (yield from self._poll(memory))
         except (IndexNotFoundError, CollectionNotFoundError):
-            if not self.wait_if_missing:
-                raise
-        labels = [self._label(name) for name in self.index_names] or [self.collection]
-        return Pending(tuple(Progress(label, "not there yet") for label in labels))
+            labels = [self._label(name) for name in self.index_names] or [self.collection]
+            return Pending(tuple(Progress(label, "not there yet") for label in labels))
 
     def _poll(self, memory: Memory) -> Poll:
         if memory.state is None:
@@ -107,7 +109,7 @@ class IndexesBuilt:
         if not found:
             raise IndexNotFoundError(f"collection {self.collection!r} has no index")
         self._raise_if_failed(found)
-        described = min(d.total_rows or 0 for d in found)
+        described = min([d.total_rows or 0 for d in found])
         if 0 < min_rows <= described:
             memory.remaining, min_rows = self.after(found), 0
         required, enough = min_rows, 0
@@ -139,7 +141,7 @@ class IndexesBuilt:
         if min_rows and all(is_built(d) or _may_be_empty(d) for d in found):
             alive = yield from rows.count_alive(described)
             memory.diagnosis = _why_too_few(described, alive, min_rows, flushed=self.flushed_rows is not None)
-        seen = (required, memory.diagnosis, [(d.index_name, d.state, d.total_rows, d.covered_rows) for d in found])
+        seen = (required, memory.diagnosis, [state[:_COUNTS] for state in found])
         if seen != rows.seen:
             progress = [self._progress(description, required, memory.diagnosis) for description in found]
             rows.seen, rows.pending = seen, Pending(tuple(progress))
@@ -169,12 +171,13 @@ class IndexesBuilt:
 
     def _raise_if_failed(self, found: Sequence[Described]) -> None:
         for description in found:
+            if description.state not in ("Failed", "Deleted"):
+                continue
             name = f"index {description.index_name!r} of {self.collection!r}"
-            if description.state == "Failed":
-                reason = sanitize_text(description.fail_reason, 2000) or "the server gives no reason"
-                raise IndexFailedError(f"{name} could not be built: {reason}")
             if description.state == "Deleted":
                 raise IndexNotFoundError(f"{name} was dropped while its build was waited for")
+            reason = sanitize_text(description.fail_reason, 2000) or "the server gives no reason"
+            raise IndexFailedError(f"{name} could not be built: {reason}")
 
     def _progress(self, description: Described, required: int, why: tuple[str, str] | None = None) -> Progress:
         label, total = self._label(description.index_name), description.total_rows or 0
@@ -267,8 +270,11 @@ class _Rows:
         now = self._clock()
         if now - self._alive_at >= COUNT_INTERVAL or (self._alive is not None and self._alive < indexed):
             self._alive, self._alive_at = None, now
-            with suppress(MilvusError):  # not loaded, for instance: the wait does not depend on it
+            try:
                 self._alive = yield entities.count(self._collection, database=self._database)
+            except MilvusError as error:  # not loaded, for instance: the wait does not depend on it
+                if error.transient:
+                    self._alive_at = float("-inf")
         return self._alive
 
 

@@ -99,6 +99,25 @@ def test_a_count_that_fails_ends_nothing(serve: Serve, driver: Driver, clock: Cl
     assert index["total_rows"] == 6_000
 
 
+def test_a_count_that_fails_in_passing_is_made_again_at_the_next_poll(
+    serve: Serve, driver: Driver, clock: Clock, logged: Logged
+) -> None:
+    milvus = Counting(rows=4_000, indexes={"vector": _index()})
+    passing = error(1807, "request is rejected by limiter, retry later: rate limit exceeded[rate=1]")
+    counts = [passing, passing]
+    milvus.count = lambda: counts.pop() if counts else kept(5_000)()
+
+    def told(name: str) -> dict[str, Any]:
+        if clock.elapsed > 200:
+            milvus.rows = 6_000
+        return {}
+
+    milvus.progress = told
+    (index,) = run(driver, serve(milvus))
+    assert index["total_rows"] == 6_000
+    assert any("5,000 rows exist, fewer than min_rows=6,000" in text for text in logged.of("info"))
+
+
 def test_rows_that_the_worker_has_seen_are_not_waited_for_again(serve: Serve, driver: Driver, clock: Clock) -> None:
     """Upserted rows stand beside those that they replace until a compaction, which comes after the task has left."""
     milvus = Counting(rows=6_000, indexes={"vector": _index()})
