@@ -233,10 +233,10 @@ class AirflowApi:
         found = self.call("GET", path, but=HTTPStatus.NOT_FOUND)
         return found and found["value"]
 
-    def log(self, dag_id: str, run_id: str, task_id: str, attempt: int) -> list[dict[str, Any]]:
-        """Return what a task logged in one of its attempts: ``event``, ``level`` and so on."""
+    def log(self, dag_id: str, run_id: str, task_id: str, attempt: int) -> list[Any]:
+        """Return what a task logged in one of its attempts: texts, or ``event``, ``level`` and so on."""
         path = f"{_run(dag_id, run_id)}/taskInstances/{quote(task_id)}/logs/{attempt}"
-        found: list[dict[str, Any]] = self.call("GET", path)["content"]
+        found: list[Any] = self.call("GET", path)["content"]
         return found
 
     def put_connection(self, connection: dict[str, Any]) -> None:

@@ -216,7 +216,8 @@ class Progress:
             show(f"\nTask {task_id} {task['state']} in attempt {attempt}. The end of its log:")
             try:
                 lines = self.airflow.api.log(DAG_ID, self.run_id, task_id, attempt)
-                show("\n".join(f"    {line['event']}" for line in lines[-25:]))
+                texts = (line if isinstance(line, str) else line.get("event", line) for line in lines[-25:])
+                show("\n".join(f"    {text}" for text in texts))
             except OSError as error:
                 show(f"    (Airflow cannot show it: {error})")
             place = f"dag_id={DAG_ID}/run_id={self.run_id}/task_id={task_id}"

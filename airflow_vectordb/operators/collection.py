@@ -218,6 +218,7 @@ class VerifyCollectionOperator(MilvusOperator):
         self.search_params = search_params
         self.check = check
         self.raise_if_invalid(
+            *_check_bounds(min_rows, max_rows),
             *check_range("sample", sample, 0, 16_384),
             *check_range("k", k, 1, 16_384),
             *check_range("min_recall", min_recall, 0, 1, float),
@@ -231,6 +232,12 @@ class VerifyCollectionOperator(MilvusOperator):
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Run the checks."""
         return operators._verify.Verification(self, hook).run(context)
+
+
+def _check_bounds(least: Any, most: Any) -> list[str]:
+    if isinstance(least, int) and isinstance(most, int) and least > most:
+        return [f"min_rows is {least:,}, but max_rows is {most:,}"]
+    return []
 
 
 class _LoadingOperator(WaitingOperator):

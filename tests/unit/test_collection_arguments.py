@@ -52,6 +52,7 @@ class TestArguments:
             ({"sample": -1}, "sample must be an integer from 0"),
             ({"min_recall": 2}, "min_recall must be a number from 0 to 1, not 2"),
             ({"min_rows": -1}, "min_rows must be a number of rows"),
+            ({"min_rows": 5, "max_rows": 1}, "min_rows is 5, but max_rows is 1"),
             ({"check": "count"}, "check must be a function"),
         ],
     )
