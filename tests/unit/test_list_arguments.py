@@ -108,11 +108,6 @@ def test_the_operator_refuses_them_when_the_dag_is_parsed(ids: Any) -> None:
     DeleteOperator(task_id="t", collection_name="docs", ids="{{ ti.xcom_pull('keys') }}")
 
 
-def test_whether_to_only_count_is_no_text() -> None:
-    with pytest.raises(ValueError, match="dry_run must be True or False, not 'no'"):
-        DeleteOperator(task_id="t", collection_name="docs", ids=[1], dry_run="no")  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("documents", ["ab", b"ab", {"a": 1}, 5])
 def test_documents_that_are_no_list(serve: Serve, monkeypatch: pytest.MonkeyPatch, documents: Any) -> None:
     server = serve({"collections/describe": described("VarChar")})
