@@ -131,11 +131,13 @@ def error_from(data: Mapping[str, Any]) -> MilvusError:
     cls = globals().get(str(data.get("error")))
     if not (isinstance(cls, type) and issubclass(cls, MilvusError) and isinstance(data.get("message"), str)):
         raise ValueError(f"not an error of this provider: {data.get('error')!r}")
-    state = {name: value for name, value in data.items() if name not in ("status", "error")}
+    # Another version may not have all of them.
+    state = vars(MilvusError(data["message"])) | {n: v for n, v in data.items() if n not in ("status", "error")}
+    state |= {name: str(state[name] or "") for name in ("cause", "hint")}
     try:
-        state["where"] = data["where"] and Where(**data["where"])
-        state["attempts"] = int(data["attempts"])
-    except (KeyError, TypeError, ValueError) as error:
+        state["where"] = state["where"] and Where(**state["where"])
+        state["attempts"] = int(state["attempts"])
+    except (TypeError, ValueError) as error:
         raise ValueError(f"not an error of this provider: {error!r}") from error
     return rebuild(cls, state)
 

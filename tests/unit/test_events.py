@@ -94,6 +94,15 @@ def test_what_is_no_event_is_no_end(event: Any, serve: Serve, operating: Operati
         assert len(server.requests) == asked
 
 
+@pytest.mark.parametrize("lacks", ["code", "http_status", "where", "cause", "hint", "retry_after", "attempts"])
+def test_an_error_of_another_version_may_lack_something(lacks: str) -> None:
+    event = {"status": "error", **FAILED}
+    del event[lacks]
+    with pytest.raises(errors.IndexFailedError, match="disk full") as caught:
+        result_from_event(event)
+    assert caught.value.with_context(hint="Look.").as_json().keys() == FAILED.keys()
+
+
 def test_an_event_without_its_wait_fails_loudly(serve: Serve, operating: Operating, clock: Clock) -> None:
     """A task deferred by an older version, whose resumption says nothing of what was waited for, starts anew."""
     milvus = FakeMilvus(progress=told(rows(9)))
