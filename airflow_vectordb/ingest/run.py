@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -115,6 +116,8 @@ def ingest(
         done = writer.write(batches())
         if keys is not None:
             keys.name(documents)
+            if not has_keys and done.lost_until is not None:  # rows of lost inserts are stale, too
+                options.sleep(max(done.lost_until - time.time(), 0.0))
             _delete_stale(send, collection.name, options.partition_name, keys)
             if not _all_there(send, collection.name, options.partition_name, keys):
                 # All rows have to be written again.
@@ -220,7 +223,7 @@ def _where_to_begin(
     """Return the end of an earlier try, unless it was in another collection, or the sources have changed since."""
     fingerprints = tuple(source.fingerprint() for source in sources)
     fresh = Progress(fingerprints=fingerprints, collection=collection.identity)
-    if progress is None or (options.replace_documents and not has_keys):
+    if progress is None:
         return fresh
     if progress.collection not in ("", collection.identity):
         _log.warning(
@@ -229,6 +232,9 @@ def _where_to_begin(
             collection.name,
         )
         return fresh
+    if options.replace_documents and not has_keys:
+        in_doubt = time.time() + options.timeout if progress.reserved else None
+        return replace(fresh, lost_until=in_doubt if progress.lost_until is None else progress.lost_until)
     before = progress.fingerprints
     if len(before) != len(fingerprints):
         changes = [f"there were {len(before)} sources when the ingest began, and there are {len(fingerprints)} now"]

@@ -324,10 +324,9 @@ class Writer:
 
 def _seconds_in_doubt(progress: Progress, timeout: float) -> float:
     """Return for how long requests of an earlier try may still take effect."""
-    if not progress.reserved:
-        return 0.0
-    # The clock of another worker may be wrong.
-    return timeout if progress.lost_until is None else min(progress.lost_until - time.time(), timeout)
+    if progress.lost_until is None:
+        return timeout if progress.reserved else 0.0
+    return min(progress.lost_until - time.time(), timeout)  # the clock of another worker may be wrong
 
 
 __all__ = ["Progress", "Send", "Writer"]

@@ -107,6 +107,28 @@ def test_rows_that_arrive_late_are_not_sent_again(delay: float, waited: float) -
     assert waited <= milvus.now < waited + 1
 
 
+@pytest.mark.parametrize("in_earlier_try", [False, True])
+def test_rows_that_arrive_late_are_deleted_with_the_other_stale_ones(in_earlier_try: bool) -> None:
+    class Documents(Late):
+        deleted_at: float | None = None
+
+        def send(self, call: Any, *, retries: int | None = None) -> Any:
+            if call.path.endswith("query"):
+                return 5
+            if call.path.endswith("delete"):
+                self.deleted_at = self.now
+            return Written(5, tuple(range(5))) if self._late else super().send(call)
+
+    milvus, progress = Documents(29), None
+    if in_earlier_try:
+        with suppress(BrokenAnswerError):
+            milvus.send(entities.insert("docs", auto_rows(5)))
+        progress = Progress(reserved=20, fingerprints=("5 rows",))
+    options: dict[str, Any] = {"timeout": 30.0, "clock": lambda: milvus.now, "sleep": milvus.sleep}
+    ingest(auto_rows(5), AUTO, milvus, replace_documents="doc", progress=progress, **options)
+    assert milvus.deleted_at == pytest.approx(30, abs=1)
+
+
 def test_an_insert_is_not_overtaken_by_the_upsert_that_follows_it() -> None:
     milvus = Late(29, "id")
     ingest(rows(5), DOCS, milvus, mode="insert", timeout=30.0, clock=lambda: milvus.now, sleep=milvus.sleep)
