@@ -55,7 +55,15 @@ class SwitchAliasOperator(WaitingOperator):
         self.collection_name = collection_name
         self.min_rows = min_rows
         self.check_loaded = check_loaded
-        self.raise_if_invalid()
+        self.raise_if_invalid(*self._check_different())
+
+    def _check_different(self) -> list[str]:
+        same = self.alias == self.collection_name
+        return [f"alias and collection_name are both {self.alias!r}: an alias points to a collection"] if same else []
+
+    def rendered_problems(self) -> list[str]:
+        """Also compare the names."""
+        return [*super().rendered_problems(), *self._check_different()]
 
     def describe_target(self) -> str:
         """Name the alias and the collection."""

@@ -225,6 +225,7 @@ class TestChecks:
     @pytest.mark.parametrize(
         ("given", "words"),
         [
+            ({"alias": "docs_2"}, "alias and collection_name are both 'docs_2'"),
             ({"alias": ""}, "alias is ''"),
             ({"min_rows": -1}, "min_rows must be"),
             ({"check_loaded": "no"}, "check_loaded must be True or False"),
