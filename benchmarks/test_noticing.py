@@ -15,7 +15,7 @@ from statistics import median
 import pytest
 
 from airflow_vectordb.rest.driver import Sleep
-from airflow_vectordb.rest.indexes import IndexDescription
+from airflow_vectordb.rest.index.description import BuildState, parse_build_state
 from airflow_vectordb.waiting import Deadline, IndexesBuilt, Pending, poll_until_done
 from benchmarks.conftest import Rows
 
@@ -75,9 +75,17 @@ def _wait(build: float, source: random.Random, *, deferred: bool = False) -> Wai
             return Wait(build, polls, now - build)
 
 
-def _index(built: bool) -> IndexDescription:
-    state = "Finished" if built else "InProgress"
-    return IndexDescription("vector", "vector", "HNSW", "COSINE", state, 1000, 1000 * built, 1000 * (not built))
+def _index(built: bool) -> BuildState:
+    return parse_build_state(
+        {
+            "indexName": "vector",
+            "fieldName": "vector",
+            "indexState": "Finished" if built else "InProgress",
+            "totalRows": 1000,
+            "indexedRows": 1000 * built,
+            "pendingRows": 1000 * (not built),
+        }
+    )
 
 
 def _poll_every(pause: float, build: float, source: random.Random) -> Wait:
