@@ -11,16 +11,17 @@ import pytest
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.driver import Sleep
-from airflow_vectordb.rest.indexes import IndexDescription
+from airflow_vectordb.rest.index.description import BuildState, parse_build_state
 from airflow_vectordb.waiting import Done, IndexesBuilt, Pending
 from airflow_vectordb.waiting.polling import Deadline, pause_after, poll_until_done, steady_clock
 
 HOUR = 3600.0
 
 
-def described(state: str = "Finished", **changes: Any) -> IndexDescription:
-    rows: dict[str, Any] = {"total_rows": 100, "indexed_rows": 100, "pending_rows": 0}
-    return IndexDescription("v", "vector", "HNSW", "COSINE", state, **{**rows, **changes})
+def described(state: str = "Finished", **changes: Any) -> BuildState:
+    index = {"indexName": "v", "fieldName": "vector", "indexType": "HNSW", "metricType": "COSINE"}
+    rows = {"totalRows": 100, "indexedRows": 100, "pendingRows": 0}
+    return parse_build_state({**index, "indexState": state, **rows})._replace(**changes)
 
 
 @dataclass
@@ -57,7 +58,7 @@ class World:
                 else:
                     self.looks.append(self.now - begin)
                     outcome = self.answer(self.now - begin)
-                    if step.path == "indexes/describe" and isinstance(outcome, IndexDescription):
+                    if step.path == "indexes/describe" and isinstance(outcome, BuildState):
                         outcome = [outcome]
         except StopIteration as stop:
             return stop.value
@@ -83,7 +84,7 @@ WAIT = IndexesBuilt("docs", ("v",))
         (described("Sideways"), False),
     ],
 )
-def test_built_means_finished_and_nothing_pending(description: IndexDescription, built: bool) -> None:
+def test_built_means_finished_and_nothing_pending(description: BuildState, built: bool) -> None:
     assert isinstance(WAIT.judge([description]), Done if built else Pending)
     assert isinstance(WAIT.judge([described(), description]), Done if built else Pending)
 
