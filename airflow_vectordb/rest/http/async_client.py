@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.http.flow import log, request_flow
 from airflow_vectordb.rest.http.gate import Gate
 from airflow_vectordb.rest.http.response import RawResponse, largest_answer, read_response
+from airflow_vectordb.rest.http.timeouts import TimeLimit, Timeouts
 from airflow_vectordb.rest.http.transport import Rule, translate
 
 if TYPE_CHECKING:
@@ -90,12 +90,14 @@ class Session:
         self._options: dict[str, Any] = {}
         # Waiting for a free connection does not count: the time-out begins when the request has one.
         self._gate = Gate(MOST_CONNECTIONS)
+        self._timeouts = Timeouts()
         self._opening = asyncio.Lock()
 
     async def close(self) -> None:
         """Close all connections. A later call opens new ones."""
         if self._http is not None:
             http, self._http = self._http, None
+            self._timeouts.close()
             await http.close()
 
     async def post(self, url: str, body: Any, largest: int, until: float | None) -> RawResponse:
@@ -112,7 +114,7 @@ class Session:
         answered: bool | None = None
         left = transport.seconds_left(self.config, until)
         try:
-            with TimeLimit(self.config.socket_timeout if left is None else left):
+            with TimeLimit(self._timeouts, self.config.socket_timeout if left is None else left):
                 response = await http.post(url, data=body, **self._options)
                 try:
                     content = response.content
@@ -169,36 +171,6 @@ class Session:
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-
-
-class TimeLimit:
-    """As ``asyncio.timeout``, which Python 3.10 does not have, at half its cost."""
-
-    def __init__(self, seconds: float) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._task: asyncio.Task[Any] = task
-        self._cancelled_before = self._task.cancelling() if sys.version_info >= (3, 11) else 0
-        self._expired = False
-        self._timer = asyncio.get_running_loop().call_later(seconds, self.expire)
-
-    def expire(self) -> None:
-        """Cancel what is within the block."""
-        self._expired = True
-        self._task.cancel()
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        self._timer.cancel()
-        if not self._expired:
-            return
-        # If the task was also cancelled from elsewhere, it stays cancelled.
-        if sys.version_info >= (3, 11) and self._task.uncancel() > self._cancelled_before:
-            return
-        if kind is asyncio.CancelledError:
-            raise asyncio.TimeoutError from error
 
 
 async def _read(content: aiohttp.StreamReader, largest: int) -> bytes:
