@@ -7,7 +7,7 @@ SHELL := /bin/sh
 
 # Ignore settings that the shell may have for other projects.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE VIRTUAL_ENV CONDA_PREFIX PIP_TARGET PIP_PREFIX
-unexport $(filter AIRFLOW% _AIRFLOW% PYTEST% MYPY% RUFF% NOX%,$(.VARIABLES))
+unexport $(filter-out AIRFLOW_VECTORDB_%,$(filter AIRFLOW% _AIRFLOW% PYTEST% MYPY% RUFF% NOX%,$(.VARIABLES)))
 # Use the system's certificates, as pip does.
 export UV_NATIVE_TLS := 1
 
