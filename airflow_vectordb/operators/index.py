@@ -219,7 +219,7 @@ def wait_until_built(
 
 
 def raise_if_replaced(collection: str, results: dict[str, Any]) -> None:
-    """Refuse indexes that another client has put in the place of those that were read back, before the wait."""
+    """Refuse indexes with which another client has replaced those that were read back, before the wait."""
     lines = []
     for before, after in zip(results.get("read_back", ()), results["built"], strict=False):
         differences = operators._replace.spec_of(before).compare(rest.indexes.IndexDescription(**after)).differences
