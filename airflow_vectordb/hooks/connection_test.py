@@ -165,6 +165,8 @@ def _advice(error: errors.MilvusError, config: MilvusConfig, connection: AnyConn
         return next((advice for words, advice in TLS_ADVICE.items() if re.search(words, error.message, re.I)), None)
     if error.http_status == 407:
         return "The proxy wants a login: put it into HTTP_PROXY, or list the host in NO_PROXY."
+    if isinstance(error, errors.BadRequestError):  # nobody has written this request
+        return "Check database and login, and see Milvus's log."
     host, _ = _address(config)
     if isinstance(error, errors.ConnectError) and (host in ("localhost", "::1") or host.startswith("127.")):
         return f"{error.hint} In a container, {host} is the container itself: use the name under which it sees Milvus."

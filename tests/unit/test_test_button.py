@@ -94,7 +94,7 @@ ANSWERS: dict[str, tuple[Behaviour, str, str]] = {
     "privilege": (error(1401, "permission denied", 403), "lacks a privilege", "Grant it"),
     "zilliz": (error(96001, "no permission for the cluster"), "lacks a privilege", "Grant it"),
     "database": (error(800, "database not found"), "Database 'default' does not exist", "schema field"),
-    "refused": (error(1100, "what is that?"), 'Milvus refuses: "what is that?".', "Correct"),
+    "refused": (error(1100, "what is that?"), 'Milvus refuses: "what is that?".', "Check database and login"),
     "starting": (error(1, "not ready"), 'Milvus cannot do it now: "not ready".', "A retry may help"),
     "redirect": (
         Answer("", 307, {"Location": "https://milvus.example/v2/vectordb/collections/list"}),
