@@ -5,6 +5,7 @@ When a DAG is parsed, values that are rendered later, or come from another task,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -133,7 +134,11 @@ def check_new_name(name: str, value: Any, *, rendered: bool) -> list[str]:
     problems = check_names(**{name: value}, rendered=rendered)
     if problems or _is_later_name(value) or rest.spelling.NAME.fullmatch(value.strip()):
         return problems
-    return [f"{name} {rest.spelling.show(value, 30)}: {rest.spelling.NAME_RULE}"]
+    example = re.sub(r"^(?=\d)|\W", "_", value.strip(), flags=re.ASCII)[:255]
+    rule = f"{rest.spelling.NAME_RULE}, as in {rest.spelling.show(example, 30)}"
+    if len(value) > 255:
+        rule = f"it has {len(value):,} characters; a name has 255 at most"
+    return [f"{name} {rest.spelling.show(value, 30)}: {rule}"]
 
 
 def check_list_of_names(argument: str, given: Any, *, rendered: bool = False) -> list[str]:
@@ -228,8 +233,13 @@ def check_rows(name: str, value: Any) -> list[str]:
     """Check a number of rows, as :func:`count_of` takes it; None is valid."""
     if value is None or count_of(value) is not None:
         return []
-    hint = "a number, a text that is one, or the output of a task that returns it"
-    return [f"{name} must be a number of rows, 0 or more, not {rest.spelling.show(value)}: pass {hint}"]
+    text = str(value).strip()
+    hint = "pass a number, a text that is one, or the output of a task that returns it"
+    if rest.spelling.is_nothing(text):
+        hint = "does the task that it comes from return a number?"
+    elif text[:1] in ("{", "[", "(") and not rest.spelling.has_template(text):
+        hint = "pass the number in it, or call its key `rows`"
+    return [f"{name} must be a number of rows, 0 or more, not {rest.spelling.show(value)}: {hint}"]
 
 
 def count_of(value: Any) -> int | None:

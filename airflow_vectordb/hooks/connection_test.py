@@ -22,7 +22,7 @@ from airflow_vectordb import health, rest
 from airflow_vectordb._compat import AirflowException, AirflowNotFoundException, mask_secret
 from airflow_vectordb.hooks.connection import AnyConnection, ca_bundle_of, config_from_connection
 from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
-from airflow_vectordb.rest import DEFAULT_DATABASE, errors
+from airflow_vectordb.rest import DEFAULT_DATABASE, DEFAULT_PORT, errors
 from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.hosts import proxy_for
 from airflow_vectordb.rest.http.call import Call, parse_none
@@ -38,8 +38,8 @@ LONGEST_ANSWER = 4.0
 LONGEST_PROBE = 1.0
 #: Characters of the error's first sentence: the page has more room than a log line.
 LONGEST_CAUSE = 500
-#: Advice for silence: the errors' own is for servers that have answered before.
-SILENCE = "Is it Milvus's port, is Milvus up, and is there no firewall between? Check host and port."
+#: The port of Milvus's metrics and health checks.
+METRICS_PORT = 9091
 #: Paths that a version introduced, the latest first. They are called without a required name, so they have no effect.
 VERSIONS = (
     ("3.0", "collections/truncate"),
@@ -47,14 +47,31 @@ VERSIONS = (
     ("2.5", "collections/flush"),
 )
 
+_ADDRESS = f"Check host and port: Milvus's API is on {DEFAULT_PORT}."
+SILENCE = f"Is Milvus up, and no firewall in between? {_ADDRESS}"
+#: Advice where the errors' own is for tasks, whose server has answered before, or whose author wrote the request.
+ADVICE: dict[type[errors.MilvusError], str] = {
+    errors.ConnectError: f"Is it up? {_ADDRESS} The API server and the workers must both reach it.",
+    errors.AnswerTimeoutError: SILENCE,
+    errors.BrokenAnswerError: SILENCE,
+    errors.NotMilvusError: f"{_ADDRESS} Attu, the WebUI and proxies have ports of their own.",
+    errors.PermissionDeniedError: "Grant it to the user's role. Tasks need others, and may work without this one.",
+    errors.DatabaseNotFoundError: "Create it, or check schema (empty: default).",
+    errors.BadRequestError: "Check schema and login, and see Milvus's log.",
+    errors.UnexpectedError: "Check schema and login, and see Milvus's log.",
+}
 #: Advice for TLS errors: pattern in the message -> advice.
 TLS_ADVICE = {
     "mismatch|not valid for|doesn't match": "The certificate is for another name: make one of its names the host.",
-    "issuer|self.signed": "If your own CA signed it, set `verify` to the path of its bundle (PEM) on the workers.",
+    "issuer|self.signed": "If your own CA signed it, set verify to the path of its bundle, here and on the workers.",
+    "expired|not yet valid": "The server needs another certificate; until then, verify can be false.",
     "certificate_required|handshake_failure": "The server may want client certificates (mutual TLS): not supported.",
+    "CA bundle": "Set verify to true, false, or the path of a readable file of certificates (PEM).",
 }
 
 _LABELS = {field.name: f'"{field.label}"' for field in (*STANDARD_FIELDS, *EXTRA_FIELDS)}
+#: Names of fields in advice, in whose place the form has labels.
+_NAMES = re.compile(r"`?\b(host|port|login|password|schema|secure|verify|timeout)\b`?")
 
 State = Literal["ok", "warning", "failed"]
 
@@ -121,7 +138,8 @@ def connection_in_environment(conn_id: str) -> Connection | None:
 
 
 def _explain(error: errors.MilvusError) -> str:
-    return error.text(longest=LONGEST_CAUSE).replace("\n", " ")
+    hint = _NAMES.sub(lambda name: _LABELS[name[1]], error.hint)
+    return error.with_context(hint=hint).text(longest=LONGEST_CAUSE).replace("\n", " ")
 
 
 def _check(config: MilvusConfig, connection: AnyConnection) -> tuple[bool, str]:
@@ -154,23 +172,26 @@ class _ImpatientConfig(MilvusConfig):
 
 def _advice(error: errors.MilvusError, config: MilvusConfig, connection: AnyConnection) -> str | None:
     """Return advice that is better than the error's own, if there is any."""
+    host, port = _address(config)
+    if port == METRICS_PORT and isinstance(error, errors.NoAnswerError | errors.NotMilvusError):
+        return f"{port} is for Milvus's metrics and health: set port to that of its API, {DEFAULT_PORT}."
     if _is_other_protocol(error, config):
         found, scheme, switch = "speaks TLS, and the test did not", "https://", "on"
         if _has_tls(config):
             found, scheme, switch = "does not speak TLS", "http://", "off"
         url_given = "://" in (connection.host or "")
-        change = f"begin {_LABELS['host']} with {scheme}" if url_given else f"switch {_LABELS['secure']} {switch}"
-        return f"The port {found}: {change}, or check {_LABELS['port']}."
+        change = f"begin host with {scheme}" if url_given else f"switch secure {switch}"
+        return f"The server {found}: {change}, or check port."
     if isinstance(error, errors.TlsError):
         return next((advice for words, advice in TLS_ADVICE.items() if re.search(words, error.message, re.I)), None)
     if error.http_status == 407:
-        return "The proxy wants a login: put it into HTTP_PROXY, or list the host in NO_PROXY."
-    if isinstance(error, errors.BadRequestError):  # nobody has written this request
-        return "Check database and login, and see Milvus's log."
-    host, _ = _address(config)
+        return "The proxy wants credentials: put them into HTTP_PROXY, or list the server in NO_PROXY."
+    if error.hint != error.advice:
+        return None
+    advice = ADVICE.get(type(error))
     if isinstance(error, errors.ConnectError) and (host in ("localhost", "::1") or host.startswith("127.")):
-        return f"{error.hint} In a container, {host} is the container itself: use the name under which it sees Milvus."
-    return SILENCE if isinstance(error, errors.AnswerTimeoutError | errors.BrokenAnswerError) else None
+        advice = f"{advice} In a container, {host} is the container itself: use the name under which it sees Milvus."
+    return advice
 
 
 def _is_other_protocol(error: errors.MilvusError, config: MilvusConfig) -> bool:

@@ -53,21 +53,23 @@ class IndexReplacement:
         self._task = task
         self._hook = hook
         self._state = state
-        # Both are set by `begin`.
+        # Set by `begin`.
         self.collection = ""
         self._not_loaded = False
+        self._before: _Original | None = None
         self._memory = task.retry_state(context, "replace", state)
 
     def begin(self, described: Collection) -> None:
         """Set the collection, by its own name: an alias may move; and finish an earlier try's work on another one."""
         self.collection = self._hook._own_name(described)
         self._not_loaded = described.load == "LoadStateNotLoad"
-        original = self._recall()
+        self._before = original = self._recall()
         if original is not None and original.collection != self.collection:
             self._task.log.warning("An earlier try was about %s, which gets back what it had", original.collection)
             with suppress(rest.errors.CollectionNotFoundError):
                 self._rollback(original)
             self._forget(original)
+            self._before = None
 
     def make_room(self, to_drop: Mapping[str, tuple[IndexDescription, str]]) -> None:
         """
@@ -75,7 +77,7 @@ class IndexReplacement:
 
         What another task has released, and not loaded yet, will be loaded again, even if there is nothing to drop.
         """
-        before = self._recall() or _Original(self.collection, None, [])
+        before = self._before or _Original(self.collection, None, [])
         loaded = self._loaded() if to_drop else None
         to_load = loaded if before.loaded is None else before.loaded
         if loaded is not None:
@@ -94,6 +96,7 @@ class IndexReplacement:
         now = replace(before, loaded=to_load, indexes=before.indexes + added)
         if now != before:
             self._memory.set(asdict(now))
+            self._before = now
             self._state.results["noted"] = True
         if loaded is not None:
             self._task.log.info("Releasing %s, to load it again later", self.collection)

@@ -18,13 +18,13 @@ from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.rest import config as endpoint_module
 from airflow_vectordb.waiting import polling
 from tests.support.drivers import DRIVERS, Driver
-from tests.support.harness import PASSWORD, Clock, Logged, Operating, Pauses, Transport
+from tests.support.harness import LABELS, PASSWORD, Clock, Logged, Operating, Pauses, Transport
 from tests.support.scripted import Script, ScriptedServer
 
 #: A field of the form, or what to do elsewhere: each message of the Test button about a failure has one.
 ADVICE = (
     r"\b(host|port|login|password|database|timeout|retries|HTTP_PROXY|NO_PROXY)\b|`(secure|verify)`|extra `\w+`"
-    "|Grant it to the user's role|A retry|not supported"
+    f"|Grant it to the user's role|A retry|not supported|{'|'.join(map(re.escape, LABELS.values()))}"
 )
 
 

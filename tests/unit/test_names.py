@@ -142,10 +142,10 @@ def test_what_is_known_later_passes_until_then(later: Any) -> None:
 
 #: Names that Milvus never accepts -> what is said of them.
 ILLEGAL = {
-    "my-coll": "'my-coll': use letters, digits and underscores, no leading digit, and at most 255 characters",
-    "2026_docs": "'2026_docs': .*, no leading digit",
-    "dócs": "'dócs': use letters",
-    "d" * 256: "…: use letters, .* at most 255 characters",
+    "my-coll": "'my-coll': use letters, digits and underscores, .* and at most 255 characters, as in 'my_coll'",
+    "2026-docs": "'2026-docs': .*, no leading digit, .*, as in '_2026_docs'",
+    "dócs": "'dócs': use letters, .*, as in 'd_cs'",
+    "d" * 256: "…: it has 256 characters; a name has 255 at most",
 }
 NEW_NAMES: dict[str, Callable[[str], Any]] = {
     "collection_name": ARGUMENTS["CreateCollectionOperator.collection_name"],

@@ -178,3 +178,19 @@ def test_a_note_that_cannot_be_left_keeps_nobody_from_replacing(
     fake = milvus(loaded={"_default"})
     worker(serve(fake)).run()
     assert (m(fake), fake.loaded) == ("32", {"_default"})
+
+
+def test_it_is_read_once_before_the_build_and_once_after(serve: Serve, worker: Make, clock: Clock) -> None:
+    class Counting(Store):
+        reads = 0
+
+        def get(self, key: str, *args: Any) -> Any:
+            self.reads += 1
+            return super().get(key, *args)
+
+    fake = milvus()
+    running = worker(serve(fake))
+    running.store = store = Counting()
+    running.run()
+    assert (m(fake), fake.loaded) == ("32", {"_default"})
+    assert store.reads == 2

@@ -98,6 +98,10 @@ def test_object_storage(tmp_path: Path) -> None:
     [
         ({"at": pa.array([1, 2, 3], pa.timestamp("us"))}, r"column 'at' is of type timestamp\[us\], for which Milvus"),
         ({"text": ["x" * 70_000, "", ""]}, "column 'text' has a value of 70,000 bytes; Milvus takes 65,535"),
+        (
+            {"big": pa.array([2**63, 1, 2], pa.uint64())},
+            "column 'big' has 9,223,372,036,854,775,808, more than",
+        ),
         ({"v": [[1.0, 2.0], None, [3.0, 4.0]]}, "column 'v' has vectors that are null"),
     ],
 )
@@ -107,11 +111,18 @@ def test_what_fits_no_type(tmp_path: Path, columns: dict[str, Any], words: str) 
 
 
 @pytest.mark.parametrize(
-    "lists", [[[0.5] * 15, [0.5] * 16, None], [[0.5] * n for n in range(1, 9)], [[1, 2], [3, 4]], [[0.5], [0.5]]]
+    ("lists", "words"),
+    [
+        ([[0.5] * 15, [0.5] * 16, None], "15 to 16 double, and 1 null"),
+        ([[0.5] * n for n in (3, 0, 2)], "0 to 3 double"),
+        ([[1, 2], [3, 4]], "2 int64"),
+        ([[0.5], [0.5]], "1 double"),
+    ],
 )
-def test_lists_that_are_no_vectors(tmp_path: Path, lists: list[Any]) -> None:
+def test_lists_that_are_no_vectors(tmp_path: Path, lists: list[Any], words: str) -> None:
     pq.write_table(pa.table({"tags": [["a"]] * len(lists), "embedding": lists}), tmp_path / "rows.parquet")
-    with pytest.raises(InvalidParametersError, match=r"rows\.parquet: no column has vectors: lists of float"):
+    found = rf"rows\.parquet: no column has vectors \(lists of .*\): column 'embedding' has lists of {words}$"
+    with pytest.raises(InvalidParametersError, match=found):
         MilvusHook.schema_from(str(tmp_path / "rows.parquet"))
 
 

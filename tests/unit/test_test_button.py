@@ -20,6 +20,7 @@ from airflow.sdk import Connection
 
 from airflow_vectordb.hooks import connection_test
 from airflow_vectordb.local import LocalMilvus
+from airflow_vectordb.rest import Client, errors
 from tests.support.certificates import Authority
 from tests.support.harness import LABELS, LOGIN, PASSWORD
 from tests.support.scripted import Answer, Behaviour, CutOff, Drip, Raw, Serve, Silent, error, ok, page
@@ -71,11 +72,14 @@ def test_a_real_server(milvus: LocalMilvus, button: Callable[..., Any]) -> None:
     for fields, words in (
         (
             {"password": "wrong"},
-            "does not accept the credentials. Check login and password",
+            f"does not accept the credentials. Check {LABELS['login']} and {LABELS['password']}",
         ),
         ({"login": None}, "does not accept the credentials. Check"),
         ({"login": None, "password": None}, "requires credentials; none were sent. Set"),
-        ({"schema": "books"}, "Database 'books' does not exist. Create it; check `database` and the schema field."),
+        (
+            {"schema": "books"},
+            f"Database 'books' does not exist. Create it, or check {LABELS['schema']} (empty: default).",
+        ),
     ):
         worked, message = button(host, port=port, extra=patient, **fields)
         assert not worked
@@ -83,42 +87,43 @@ def test_a_real_server(milvus: LocalMilvus, button: Callable[..., Any]) -> None:
         assert f"at {milvus.uri} (code " in message
 
 
-CHECK = "Check host and port"
+CHECK = f"Check {LABELS['host']} and {LABELS['port']}"
 ANSWERS: dict[str, tuple[Behaviour, str, str]] = {
     # what answers, what is said of it, what to do
     "token": (
         error(1800, f"who is {PASSWORD}?", 401),
         '(code 1800, HTTP 401): "who is ***?"',
-        "Check login and password",
+        f"Check {LABELS['login']} and {LABELS['password']}",
     ),
-    "privilege": (error(1401, "permission denied", 403), "lacks a privilege", "Grant it"),
-    "zilliz": (error(96001, "no permission for the cluster"), "lacks a privilege", "Grant it"),
-    "database": (error(800, "database not found"), "Database 'default' does not exist", "schema field"),
-    "refused": (error(1100, "what is that?"), 'Milvus refuses: "what is that?".', "Check database and login"),
+    "privilege": (error(1401, "permission denied", 403), "lacks a privilege", "may work without this one"),
+    "zilliz": (error(96001, "no permission for the cluster"), "lacks a privilege", "may work without this one"),
+    "database": (error(800, "database not found"), "Database 'default' does not exist", f"check {LABELS['schema']}"),
+    "refused": (error(1100, "what is that?"), 'Milvus refuses: "what is that?".', f"Check {LABELS['schema']}"),
+    "unexpected": (error(65535, "what is that?"), 'Milvus refuses: "what is that?".', f"Check {LABELS['schema']}"),
     "starting": (error(1, "not ready"), 'Milvus cannot do it now: "not ready".', "A retry may help"),
     "redirect": (
         Answer("", 307, {"Location": "https://milvus.example/v2/vectordb/collections/list"}),
         "'https://milvus.example/v2/vectordb/collections/list'; not followed.",
-        "Set the connection's host",
+        f"Set the connection's {LABELS['host']} to",
     ),
     "page": (
         page(200, "Attu"),
         "is not Milvus: the answer is not a JSON object with a `code`: an HTML page (Attu). Check",
-        "host and port",
+        f"{CHECK}: Milvus's API is on 19530. Attu",
     ),
     "JSON": (
         Answer({"hello": 1}),
         'is not Milvus: the answer is not a JSON object with a `code`: {"hello": 1}. Check',
-        "host and port",
+        CHECK,
     ),
-    "404": (Answer("404 page not found", 404), "Is it Milvus 2.4 or later?", "Check host and port"),
+    "404": (Answer("404 page not found", 404), "Is it Milvus 2.4 or later?", CHECK),
     "proxy": (page(503, "Sorry"), "HTTP 503 from something before Milvus", "is Milvus up behind it?"),
-    "proxy's 401": (page(401, "Login"), "HTTP 401 from something before Milvus", "Check login and password"),
-    "proxy's 403": (page(403, "No"), "HTTP 403 from something before Milvus", "Check host and proxies"),
-    "cut off": (CutOff(), "the connection ended before the answer did. Is it Milvus's port", CHECK),
-    "reset": (CutOff(b"", reset=True), "the connection ended before the answer did. Is it Milvus's port", CHECK),
-    "not HTTP": (Raw(b"SSH-2.0-OpenSSH_9.2\r\n"), "does not speak HTTP: SSH-2.0-OpenSSH_9.2", "Check host and port"),
-    "gRPC": (Raw(b"\0\0\x12\x04\0\0\0\0\0\0\x03\x7f\xff\xff\xff"), "does not speak HTTP", "Check host and port"),
+    "proxy's 401": (page(401, "Login"), "HTTP 401 from something before Milvus", f"Check {LABELS['login']}"),
+    "proxy's 403": (page(403, "No"), "HTTP 403 from something before Milvus", f"Check {LABELS['host']} and proxies"),
+    "cut off": (CutOff(), "the connection ended before the answer did. Is Milvus up", CHECK),
+    "reset": (CutOff(b"", reset=True), "the connection ended before the answer did. Is Milvus up", CHECK),
+    "not HTTP": (Raw(b"SSH-2.0-OpenSSH_9.2\r\n"), "does not speak HTTP: SSH-2.0-OpenSSH_9.2", CHECK),
+    "gRPC": (Raw(b"\0\0\x12\x04\0\0\0\0\0\0\x03\x7f\xff\xff\xff"), "does not speak HTTP", CHECK),
 }
 
 
@@ -145,7 +150,7 @@ def test_no_answer_comes_to_an_end(
     monkeypatch.setattr(connection_test, "LONGEST_ANSWER", 1.0)
     worked, message = button(serve(behaviour), extra={"timeout": 600, "retries": 9})
     assert not worked
-    assert "no answer within 1 s. Is it Milvus's port, is Milvus up, and is there no firewall between?" in message
+    assert f"no answer within 1 s. Is Milvus up, and no firewall in between? {CHECK}" in message
 
 
 def test_silence_after_the_handshake(
@@ -243,6 +248,20 @@ def test_a_grpc_server(button: Callable[..., Any]) -> None:
     assert "does not speak TLS" in over_tls[1]
 
 
+@pytest.mark.parametrize("found", [errors.NoSuchEndpointError, errors.NotMilvusError, errors.AnswerTimeoutError])
+def test_the_port_of_the_metrics(
+    button: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, found: type[errors.MilvusError]
+) -> None:
+    # 9091 itself may be taken on this machine, by anything.
+    def refuse(*_: Any, **__: Any) -> None:
+        raise found("404 page not found", http_status=404)
+
+    monkeypatch.setattr(Client, "send", refuse)
+    worked, message = button("milvus.example", port=9091)
+    assert not worked
+    assert f"9091 is for Milvus's metrics and health: set {LABELS['port']} to that of its API, 19530." in message
+
+
 class TestTls:
     def test_a_port_that_speaks_it(self, serve: Serve, button: Callable[..., Any], authority: Authority) -> None:
         server = serve([], tls=authority.server_context())
@@ -292,15 +311,15 @@ class TestTls:
         server = serve(ok([]), tls=authority.server_context())
         worked, message = button(server)
         assert not worked
-        assert "set `verify` to the path of its bundle (PEM)" in message
+        assert f"set {LABELS['verify']} to the path of its bundle, here and on the workers" in message
         assert server.requests == []
         assert button(server, extra={"verify": str(authority.bundle)})[0]
 
     @pytest.mark.parametrize(
         ("address", "days", "words"),
         [
-            ("127.0.0.2", 30, "make one of its names the host"),
-            ("127.0.0.1", -1, "has expired. Check `secure` and `verify`"),
+            ("127.0.0.2", 30, f"make one of its names the {LABELS['host']}"),
+            ("127.0.0.1", -1, f"has expired. The server needs another certificate; until then, {LABELS['verify']}"),
         ],
     )
     def test_a_certificate_that_does_not_hold(
@@ -318,7 +337,7 @@ class TestTls:
         bundle.write_text("not a certificate")
         worked, message = button(serve([], tls=authority.server_context()), extra={"verify": str(bundle)})
         assert not worked
-        assert f"no usable CA bundle at '{bundle}'. Check `secure` and `verify`" in message
+        assert f"no usable CA bundle at '{bundle}'. Set {LABELS['verify']} to true, false, or the path" in message
 
 
 def _end_handshakes(listener: socket.socket, reset: bool) -> None:

@@ -30,7 +30,8 @@ def test_an_unknown_host(button: Callable[..., Any]) -> None:
     worked, message = button("nowhere.invalid")
     assert not worked
     assert "No connection to http://nowhere.invalid:19530: " in message
-    assert "Name or service not known. Is it up? Check host and port." in message
+    assert f"Name or service not known. Is it up? Check {LABELS['host']} and {LABELS['port']}: " in message
+    assert "The API server and the workers must both reach it." in message
 
 
 def test_a_proxy_in_between(button: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +75,7 @@ def test_proxy_settings_that_cannot_be_used(button: Callable[..., Any], monkeypa
 def test_a_proxy_that_wants_a_login(serve: Serve, button: Callable[..., Any]) -> None:
     worked, message = button(serve(page(407, "Proxy Authentication Required")))
     assert not worked
-    assert "wants a login" in message
+    assert "wants credentials" in message
     assert "HTTP_PROXY" in message
 
 

@@ -17,7 +17,6 @@ from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.schema.parsing import parse_schema
 from airflow_vectordb.rest.spelling import suggest
 
-_VECTORS = "lists of float or double, all of one length, 2 numbers or more, and none null"
 _LONGEST_TEXT = 65_535
 _LARGEST_ARRAY = 4_096
 #: Likely names of a key, the best first; then names that end in ``_id``.
@@ -52,7 +51,9 @@ def schema_from(stream: IO[bytes], name: str, *, key: str | None = None) -> dict
         except ValueError as error:
             problems.append(f"{name}: column {column.name!r} {error}")
     if not problems and not any(one["dataType"].endswith("Vector") for one in fields):
-        problems = [f"{name}: no column has vectors: {_VECTORS}"]
+        lists = [f"column {column.name!r} has {seen}" for column in columns if (seen := column.numbers())]
+        wanted = "lists of float or double, all of one length, 2 numbers or more, and none null"
+        problems = [f"{name}: no column has vectors ({wanted}){': ' if lists else ''}{'; '.join(lists)}"]
     if problems:
         raise InvalidParametersError(problems, "file")
     if found is None:
@@ -92,6 +93,8 @@ class _Column:
     longest: int = 0
     #: Of lists: the shortest and the longest of each batch.
     lengths: set[int] = field(default_factory=set)
+    #: The largest of large integers.
+    most: int = 0
     #: None: it cannot be the key.
     keys: set[Any] | None = field(default_factory=set)
 
@@ -108,6 +111,8 @@ class _Column:
         texts = pc.list_flatten(values) if _is_list(self.type) else values
         if _is_text(texts.type) and len(texts):
             self.longest = max(self.longest, pc.max(pc.binary_length(texts)).as_py() or 0)
+        if pa.types.is_uint64(self.type):
+            self.most = max(self.most, pc.max(values).as_py() or 0)
         if self.keys is None or not (_is_text(self.type) or pa.types.is_integer(self.type)):
             self.keys = None
         elif self.rows <= _ROWS_OF_KEYS and (self.name in _KEY_NAMES or self.name.endswith("_id")):
@@ -121,6 +126,14 @@ class _Column:
             return {**self._type(self.type), **({"nullable": True} if self.nulls else {})}
         # Integers of other sizes cannot be keys.
         return {**self._type(pa.int64() if pa.types.is_integer(self.type) else self.type), "isPrimary": True}
+
+    def numbers(self) -> str | None:
+        """Describe lists of numbers; None: they are something else."""
+        if not _is_list(self.type) or not pa.types.is_primitive(self.type.value_type):
+            return None
+        ends = sorted({min(self.lengths, default=0), max(self.lengths, default=0)})
+        nulls = f", and {self.nulls:,} null" if self.nulls else ""
+        return f"lists of {' to '.join(f'{length:,}' for length in ends)} {self.type.value_type}{nulls}"
 
     def _type(self, kind: Any) -> dict[str, Any]:
         types = pa.types
@@ -153,6 +166,8 @@ class _Column:
         if types.is_signed_integer(kind):
             return {"dataType": f"Int{kind.bit_width}"}
         if types.is_unsigned_integer(kind):
+            if self.most >= 2**63:
+                raise ValueError(f"has {self.most:,}, more than an Int64 holds")
             return {"dataType": f"Int{min(2 * kind.bit_width, 64)}"}
         if types.is_floating(kind):
             return {"dataType": "Double" if kind.bit_width == 64 else "Float"}
