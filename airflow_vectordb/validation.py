@@ -213,15 +213,6 @@ def _is_later(value: Any, extensions: Sequence[str]) -> bool:
     return (isinstance(value, str) and value.endswith(tuple(extensions))) or rest.spelling.is_later(value)
 
 
-def check_range(name: str, value: Any, least: int, most: int = 2**31, kind: type[int | float] = int) -> list[str]:
-    """Check an argument that is a number."""
-    fits = not isinstance(value, bool) and isinstance(value, int if kind is int else (int, float))
-    if fits and least <= value <= most:
-        return []
-    what = "an integer" if kind is int else "a number"
-    return [f"{name} must be {what} from {least:,} to {most:,}, not {rest.spelling.show(value)}"]
-
-
 def check_list(name: str, value: Any) -> list[str]:
     """Check an argument that is a list, after rendering: Python would also iterate over a string or a mapping."""
     if not isinstance(value, str | bytes | Mapping):

@@ -138,6 +138,12 @@ class HookBase(BaseHook):
         while self._clients:
             self._clients.popitem()[1].close()
 
+    def _close_unused(self) -> None:
+        """Close the connections of threads that have ended."""
+        for thread in set(self._clients) - {thread.ident for thread in threading.enumerate()}:
+            if client := self._clients.pop(thread, None):  # not closed by another thread
+                client.close()
+
     def send(self, call: Call[T], *, retries: int | None = None, until: float | None = None) -> T:
         """
         Make a call of ``airflow_vectordb.rest``.

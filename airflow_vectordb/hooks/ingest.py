@@ -77,6 +77,10 @@ class IngestMethods(HookBase):
         :raises MilvusError: if a batch could not be written
         """
         problems = rest.spelling.check_field_mapping("field_mapping", field_mapping)
+        problems += rest.spelling.check_range("batch_bytes", batch_bytes, 1)
+        problems += rest.spelling.check_range("batch_rows", batch_rows, 1)
+        problems += rest.spelling.check_range("max_in_flight", max_in_flight, 1)
+        problems += rest.spelling.check_range("min_rows", min_rows, 0, 2**63)
         if (rows is None) == (source is None):
             problems.append("rows or source is missing" if rows is None else "rows and source exclude each other")
         if problems:
@@ -95,15 +99,18 @@ class IngestMethods(HookBase):
             partition_name=partition_name,
             timeout=self.config.socket_timeout,
         )
-        done = run.ingest(
-            open_input(rows, source, source_conn_id, collection, allow_missing=allow_missing),
-            collection,
-            self.send,
-            options,
-            open_bad_rows(on_bad_row, max_bad_rows, bad_rows_path, source_conn_id),
-            progress=Progress.from_json(progress) if progress else None,
-            save=save,
-        )
+        try:
+            done = run.ingest(
+                open_input(rows, source, source_conn_id, collection, allow_missing=allow_missing),
+                collection,
+                self.send,
+                options,
+                open_bad_rows(on_bad_row, max_bad_rows, bad_rows_path, source_conn_id),
+                progress=Progress.from_json(progress) if progress else None,
+                save=save,
+            )
+        finally:
+            self._close_unused()
         if done.rows < min_rows:
             raise rest.errors.InvalidParametersError(
                 [f"{done.rows:,} rows, but min_rows is {min_rows:,}"], f"rows for collection {collection_name!r}"
@@ -146,8 +153,11 @@ class IngestMethods(HookBase):
         :raises InvalidParametersError: if ids are not a list (a string is not), or not keys of this collection
         :raises MilvusError: if the server refuses
         """
+        problems = rest.spelling.check_range("batch_rows", batch_rows, 1)
         if (ids is None) == (filter is None) or (filter is not None and not filter.strip()):
-            raise rest.errors.InvalidParametersError(["pass either ids or a filter"], "deletion")
+            problems.append("pass either ids or a filter")
+        if problems:
+            raise rest.errors.InvalidParametersError(problems, "deletion")
         filled = None if filter is None else filters.fill(filter, filter_params)
         keys = [] if ids is None else arguments.list_keys(ids)
         collection = self._describe_by_own_name(collection_name)

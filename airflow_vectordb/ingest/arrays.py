@@ -44,6 +44,8 @@ class Npy(File):
     :param field: the field that the vectors are for
     """
 
+    is_sequential = True
+
     def __init__(self, path: Any, compression: str, table: Source | None, field: str) -> None:
         super().__init__(path, compression)
         self._table = table

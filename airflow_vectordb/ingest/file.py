@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
-import zipfile
-import zlib
+import shutil
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 from airflow_vectordb.ingest.source import Block, Source
@@ -19,8 +18,6 @@ from airflow_vectordb.rest.errors import InvalidParametersError, MilvusError
 #: Bytes of one request for a file that is read sequentially from object storage.
 REQUEST_BYTES = 8 * 1024 * 1024
 COMPRESSIONS = (".gz", ".zst")
-#: What libraries raise for content that is not of the format, pyarrow included.
-_BROKEN = (OSError, EOFError, ValueError, NotImplementedError, csv.Error, zlib.error, zipfile.BadZipFile)
 
 
 class File(Source):
@@ -55,9 +52,9 @@ class File(Source):
                 for block in self._blocks(stream, first):
                     yield block
                     row = block.first + len(block.rows)
-        except MilvusError:
+        except (MilvusError, ImportError):
             raise
-        except _BROKEN as error:
+        except Exception as error:  # libraries raise all kinds for content that is not of the format
             raise self._invalid(f"cannot be read on after row {row}: {error}") from error
 
     @abstractmethod
@@ -70,27 +67,30 @@ class File(Source):
         try:
             with self._open() as stream:
                 yield stream
-        except MilvusError:
+        except (MilvusError, ImportError):
             raise
-        except _BROKEN as error:
+        except Exception as error:
             raise self._invalid(error) from error
 
     @contextmanager
     def _open(self) -> Iterator[IO[bytes]]:
         """Open the file for reading bytes, decompressed."""
-        with open_to_read(self.path) as file:
-            is_buffered = is_remote(self.path) and (self.is_sequential or self._compression)
-            stream = io.BufferedReader(file, REQUEST_BYTES) if is_buffered else file
+        with ExitStack() as stack:
+            stream: Any = stack.enter_context(open_to_read(self.path))
+            if is_remote(self.path) and (self.is_sequential or self._compression):
+                stream = io.BufferedReader(stream, REQUEST_BYTES)
             if self._compression == ".gz":
-                with gzip.GzipFile(fileobj=stream) as unpacked:
-                    yield io.BufferedReader(unpacked)
+                stream = io.BufferedReader(stack.enter_context(gzip.GzipFile(fileobj=stream)))
             elif self._compression == ".zst":
                 import pyarrow
 
-                with pyarrow.CompressedInputStream(stream, "zstd") as unpacked:
-                    yield io.BufferedReader(unpacked)
-            else:
-                yield stream
+                stream = io.BufferedReader(stack.enter_context(pyarrow.CompressedInputStream(stream, "zstd")))
+            if self._compression and not self.is_sequential:  # to go back, it would be decompressed again, if at all
+                copy = stack.enter_context(TemporaryFile())
+                shutil.copyfileobj(stream, copy)
+                copy.seek(0)
+                stream = copy
+            yield stream
 
     def _invalid(self, reason: object) -> InvalidParametersError:
         return InvalidParametersError([f"{self.name}: {reason}"], "file")

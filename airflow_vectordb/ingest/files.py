@@ -103,7 +103,7 @@ class Parquet(File):
 
     def fingerprint(self) -> str:
         """Return the size and a checksum of the footer, which has the position and statistics of each column."""
-        with self._open() as stream:
+        with self._opened() as stream:
             size = stream.seek(0, io.SEEK_END)
             stream.seek(max(size - 8, 0))
             length = int.from_bytes(stream.read(4), "little")
@@ -149,7 +149,7 @@ class ArrowIpc(File):
         reader = self._reader(stream)
         if hasattr(reader, "get_batch"):
             reader = map(reader.get_batch, range(reader.num_record_batches))
-        yield from blocks_of_batches(reader, first)
+        yield from blocks_of_batches(map(_validated, reader), first)
 
     def _reader(self, stream: IO[bytes]) -> Any:
         from pyarrow import ipc
@@ -157,6 +157,11 @@ class ArrowIpc(File):
         is_file = stream.read(6) == b"ARROW1"
         stream.seek(0)
         return ipc.open_file(stream) if is_file else ipc.open_stream(stream)
+
+
+def _validated(batch: Any) -> Any:
+    batch.validate(full=True)  # reading the values of a broken one could crash the process
+    return batch
 
 
 FORMATS: Mapping[str, type[File]] = {

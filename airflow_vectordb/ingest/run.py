@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -16,7 +15,7 @@ from airflow_vectordb.ingest.options import Options
 from airflow_vectordb.ingest.rows import RowChecker, problems_of_sources
 from airflow_vectordb.ingest.source import Source
 from airflow_vectordb.ingest.values import converter
-from airflow_vectordb.ingest.writer import Progress, Send, Writer
+from airflow_vectordb.ingest.writer import Progress, Send, Writer, seconds_in_doubt
 from airflow_vectordb.rest import entities
 from airflow_vectordb.rest.collections import Collection, Field
 from airflow_vectordb.rest.errors import ConflictError, InvalidParametersError
@@ -116,10 +115,10 @@ def ingest(
         done = writer.write(batches())
         if keys is not None:
             keys.name(documents)
-            if not has_keys and done.lost_until is not None:  # rows of lost inserts are stale, too
-                options.sleep(max(done.lost_until - time.time(), 0.0))
-            _delete_stale(send, collection.name, options.partition_name, keys)
-            if not _all_there(send, collection.name, options.partition_name, keys):
+            if not has_keys:  # rows of lost inserts are stale, too
+                options.sleep(done.seconds_in_doubt or 0.0)
+            _delete_stale(writer.send, collection.name, options.partition_name, keys)
+            if not _all_there(writer.send, collection.name, options.partition_name, keys):
                 # All rows have to be written again.
                 save(replace(done, source=0, row=0, reserved=_ALL, rows=0, batches=0, skipped=0, size=0).as_json())
                 raise ConflictError(
@@ -233,8 +232,7 @@ def _where_to_begin(
         )
         return fresh
     if options.replace_documents and not has_keys:
-        in_doubt = time.time() + options.timeout if progress.reserved else None
-        return replace(fresh, lost_until=in_doubt if progress.lost_until is None else progress.lost_until)
+        return replace(fresh, seconds_in_doubt=seconds_in_doubt(progress, options.timeout))
     before = progress.fingerprints
     if len(before) != len(fingerprints):
         changes = [f"there were {len(before)} sources when the ingest began, and there are {len(fingerprints)} now"]
@@ -251,7 +249,7 @@ def _where_to_begin(
         hint = f"{progress.rows:,} rows are written; delete them, then ingest in a new run (or set key_field)"
         raise InvalidParametersError([*changes, hint], "retry of an ingest")
     _log.warning("%s: starting over from the first row", "; ".join(changes))
-    return replace(fresh, reserved=_ALL if sent else 0, lost_until=progress.lost_until)
+    return replace(fresh, reserved=_ALL if sent else 0, seconds_in_doubt=progress.seconds_in_doubt)
 
 
 __all__ = ["ingest", "primary_key"]

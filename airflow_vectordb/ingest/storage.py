@@ -93,7 +93,10 @@ def open_to_read(path: Any) -> Any:
 
 
 def open_to_write(path: Any) -> Any:
-    """Open a file for writing bytes; on object storage, it exists only once it is committed."""
+    """Open a file for writing bytes; on object storage, it exists only once it is committed, and needs no folder."""
+    if not is_remote(path):
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
     return _open(path, "wb", block_size=WRITE_BYTES, autocommit=False)
 
 

@@ -87,7 +87,7 @@ def _integer(kind: str) -> Convert:
     def convert(value: Any) -> int:
         if type(value) is not int:
             is_whole = hasattr(value, "__index__") or (hasattr(value, "is_integer") and value.is_integer())
-            if isinstance(value, bool) or not is_whole:
+            if _is_bool(value) or not is_whole:
                 raise ValueError(_mismatch(value, article(kind)))
             value = int(value)
         if not low <= value <= high:
@@ -99,7 +99,7 @@ def _integer(kind: str) -> Convert:
 
 def _real(most: float) -> Convert:
     def convert(value: Any) -> float:
-        if isinstance(value, bool) or not hasattr(value, "__float__"):
+        if _is_bool(value) or not hasattr(value, "__float__"):
             raise ValueError(_mismatch(value, "a number"))
         number = float(value)
         if not math.isfinite(number):
@@ -112,9 +112,13 @@ def _real(most: float) -> Convert:
 
 
 def _bool(value: Any) -> bool:
-    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):  # NumPy's, without importing it
+    if _is_bool(value):
         return bool(value)
     raise ValueError(f"{_shown(value)} is neither true nor false")
+
+
+def _is_bool(value: Any) -> bool:
+    return type(value).__name__ in ("bool", "bool_")  # Python's or NumPy's, which is not imported here
 
 
 def _text(most: int) -> Convert:

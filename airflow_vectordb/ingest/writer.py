@@ -16,11 +16,11 @@ time-out of the lost request is over.
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from json import JSONDecodeError
 from typing import Any
 
 from airflow_vectordb.ingest.batches import Batch, Position
@@ -51,10 +51,12 @@ SAVE_INTERVAL = 2.0
 SAVE_ATTEMPTS, SAVE_PAUSE = 12, 5.0
 #: Keys in one query for existing rows. Milvus returns at most 16,384 rows.
 ASKED_AT_ONCE = 1000
-#: Longest pause, in seconds, after a refusal for lack of memory, disk or quota, which may be temporary.
+#: Longest pause, in seconds, after a refusal.
 LONGEST_PAUSE = 60.0
 #: Seconds after which a waiting batch checks whether the ingest has been stopped.
 LONGEST_NAP = 1.0
+# For lack of memory, disk or quota, which may be temporary.
+_REFUSALS = (RateLimitError, LimitExceededError)
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ class Progress:
     :param seconds: how long it took
     :param fingerprints: of the sources, as they were when the ingest began
     :param collection: what tells the collection from others, also from a later one of its name; empty: not known
-    :param lost_until: time of day, in seconds, until which requests without an answer may take effect; None: not
-        known, since the try has not ended by itself
+    :param seconds_in_doubt: seconds, from when it is stored, for which requests without an answer may still take
+        effect; None: not known, since the try has not ended by itself
     """
 
     source: int = 0
@@ -86,7 +88,7 @@ class Progress:
     seconds: float = 0.0
     fingerprints: tuple[str | None, ...] = ()
     collection: str = ""
-    lost_until: float | None = None
+    seconds_in_doubt: float | None = None  # a moment would be wrong on a worker whose clock differs
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON-ready data."""
@@ -121,7 +123,7 @@ class Writer:
         total: int | None,
         on_written: Callable[[Batch, Sequence[Any]], None],
     ) -> None:
-        self.progress = replace(progress, lost_until=None)
+        self.progress = progress
         self._collection = collection
         self._options = options
         self._send = send
@@ -134,7 +136,7 @@ class Writer:
         self._stopped = False  # the results are no longer needed
         self._first = progress
         self._began = self._reported = self._saved = self._paused_until = options.clock()
-        self._lost_until = self._began + _seconds_in_doubt(progress, options.timeout)
+        self._lost_until = self._began + seconds_in_doubt(progress, options.timeout)
 
     def write(self, batches: Iterator[Batch]) -> Progress:
         """Write all batches, which begin at the progress's position; return the progress at the end."""
@@ -159,16 +161,32 @@ class Writer:
         finally:
             self._stopped = True
             pool.shutdown(wait=True, cancel_futures=True)
-            self.progress = replace(self.progress, lost_until=time.time() + self._lost_until - self._options.clock())
+            in_doubt = max(self._lost_until - self._options.clock(), 0.0)
+            self.progress = replace(self.progress, seconds_in_doubt=in_doubt)
             unkept = self._keep()
         if unkept:
             self._keep_surely()
         return self.progress
 
+    def send(self, call: Call[Any], batch: Batch | None = None) -> Any:
+        """Make a call, of a batch or after all of them; wait out refusals."""
+        options, began, pause = self._options, self._options.clock(), 1.0
+        while True:
+            self._wait(batch)
+            try:
+                return self._send(call)
+            except _REFUSALS as error:
+                if options.clock() - began + pause > options.patience:
+                    raise
+                _log.warning("%s; going on in %s", error, duration(pause))
+                self._paused_until = options.clock() + pause  # for all threads
+                pause = min(2 * pause, LONGEST_PAUSE)
+
     def _reserve(self, rows: int) -> None:
         """Record that this many rows after the position may have been sent, before sending them."""
-        if rows > self.progress.reserved:
-            self.progress = replace(self.progress, reserved=4 * rows)
+        done = self.progress
+        if rows > done.reserved or done.seconds_in_doubt is not None:
+            self.progress = replace(done, reserved=max(4 * rows, done.reserved), seconds_in_doubt=None)
             self._keep_surely()
 
     def _acknowledge(self, batch: Batch, written: Future[Sequence[Any]]) -> None:
@@ -185,8 +203,8 @@ class Writer:
             size=done.size + batch.size,
             seconds=self._first.seconds + now - self._began,
         )
-        if now - self._saved >= SAVE_INTERVAL:
-            self._keep()
+        if now - self._saved >= SAVE_INTERVAL and (error := self._keep()) and _is_lasting(error):
+            raise error
         if now - self._reported >= REPORT_INTERVAL:
             self._reported = now
             _log.info("%s: %s", self._collection, self._speed())
@@ -205,12 +223,13 @@ class Writer:
         return None
 
     def _keep_surely(self) -> None:
-        for _ in range(SAVE_ATTEMPTS - 1):
-            if not self._keep():
+        for attempt in range(1, SAVE_ATTEMPTS + 1):
+            error = self._keep()
+            if error is None:
                 return
+            if attempt == SAVE_ATTEMPTS or _is_lasting(error):
+                raise error
             self._options.sleep(SAVE_PAUSE)
-        if error := self._keep():
-            raise error
 
     def _speed(self) -> str:
         """Describe the progress, as ``12,000 of 100,000 rows (12%), 8,900 rows/s, 75.1 MB/s, 10 s left``."""
@@ -241,23 +260,13 @@ class Writer:
         mode, rows = options.mode, batch.rows
         if doubtful and rows:
             mode, rows = self._mode_again, self._without_written(batch)
-        refused_since: float | None = None
-        pause = 1.0
         while rows:
-            self._wait(batch)
             make: Any = entities.upsert if mode == "upsert" else entities.insert
             try:
-                written = self._send(make(self._collection, rows, partition=options.partition_name))
-            except (RateLimitError, LimitExceededError) as error:
-                refused_since = options.clock() if refused_since is None else refused_since
-                if options.clock() - refused_since + pause > options.patience:
-                    raise
-                _log.warning("%s; going on in %s", error, duration(pause))
-                self._paused_until = options.clock() + pause  # for all threads
-                pause = min(2 * pause, LONGEST_PAUSE)
+                written = self.send(make(self._collection, rows, partition=options.partition_name), batch)
             except MilvusError as error:
                 # The client retries idempotent calls, but not inserts.
-                if mode == "upsert" or not error.transient:
+                if mode == "upsert" or not error.transient or isinstance(error, _REFUSALS):
                     raise
                 if not error.not_executed and not isinstance(error, AnswerTimeoutError):
                     self._lost_until = max(self._lost_until, options.clock() + options.timeout)
@@ -276,34 +285,34 @@ class Writer:
                 return keys
         return ()
 
-    def _wait(self, batch: Batch, until: float = 0.0) -> None:
+    def _wait(self, batch: Batch | None, until: float = 0.0) -> None:
         """Wait for a moment, and for the end of a pause."""
         while (left := max(until, self._paused_until) - self._options.clock()) > 0:
             self._options.sleep(min(left, LONGEST_NAP))
             self._raise_if_cancelled(batch)
 
-    def _raise_if_cancelled(self, batch: Batch) -> None:
+    def _raise_if_cancelled(self, batch: Batch | None) -> None:
         # An earlier batch failed, which is about to be reported, or the caller was stopped.
-        if self._stopped or (self._failed_at is not None and self._failed_at < batch.end):
+        if batch is not None and (self._stopped or (self._failed_at is not None and self._failed_at < batch.end)):
             raise CancelledError
 
     def _without_written(self, batch: Batch) -> EncodedRows:
         """Return those of a batch's rows, which may have been sent, that have to be sent again."""
-        rows, until = batch.rows, self._lost_until
-        if self._options.key_field is not None:
-            rows = self._missing(rows, self._options.key_field)
+        rows, until, key_field = batch.rows, self._lost_until, self._options.key_field
+        if key_field is not None:
+            rows = self._missing(batch, rows, key_field)
             if not rows or self._options.clock() >= until:
                 return rows
             self._wait(batch, until)
-            return self._missing(rows, self._options.key_field)
+            return self._missing(batch, rows, key_field)
         if self._mode_again == "upsert":
             self._wait(batch, until)
         elif not self._options.replace_documents:  # which deletes the older ones
             _log.warning("%d rows are sent again and may exist twice: key_field= would prevent that", len(rows))
         return rows
 
-    def _missing(self, rows: EncodedRows, key_field: str) -> EncodedRows:
-        """Query which rows exist, by the values of a field, and return the others."""
+    def _missing(self, batch: Batch, rows: EncodedRows, key_field: str) -> EncodedRows:
+        """Query which of a batch's rows exist, by the values of a field, and return the others."""
         import orjson
 
         partition = self._options.partition_name
@@ -318,15 +327,21 @@ class Writer:
                 partitions=[partition] if partition else None,
                 params={"consistencyLevel": "Strong"},
             )
-            found.update(row[key_field] for row in self._send(query))
+            found.update(row[key_field] for row in self.send(query, batch))
         return EncodedRows(row for row, value in zip(rows, values, strict=True) if value not in found)
 
 
-def _seconds_in_doubt(progress: Progress, timeout: float) -> float:
+def _is_lasting(error: Exception) -> bool:
+    """Return whether an error of ``save`` is a mistake in it, which no further attempt would mend."""
+    mistake = TypeError | ValueError | LookupError | AttributeError | NameError | NotImplementedError | ImportError
+    return isinstance(error, mistake) and not isinstance(error, OSError | JSONDecodeError)  # as of a gateway's answer
+
+
+def seconds_in_doubt(progress: Progress, timeout: float) -> float:
     """Return for how long requests of an earlier try may still take effect."""
-    if progress.lost_until is None:
+    if progress.seconds_in_doubt is None:
         return timeout if progress.reserved else 0.0
-    return min(progress.lost_until - time.time(), timeout)  # the clock of another worker may be wrong
+    return progress.seconds_in_doubt
 
 
-__all__ = ["Progress", "Send", "Writer"]
+__all__ = ["Progress", "Send", "Writer", "seconds_in_doubt"]

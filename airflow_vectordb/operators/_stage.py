@@ -35,8 +35,6 @@ def write_parts(task: ImportOperator, hook: MilvusHook, kept: RetryState, rows: 
     target = _folder(task, folder)
     if is_remote(target):
         _abort_uploads(task, target)
-    else:
-        target.mkdir(parents=True, exist_ok=True)  # on object storage this would create the bucket
 
     def save(progress: dict[str, Any]) -> None:
         fact["staged"] = {"folder": folder, "progress": progress}

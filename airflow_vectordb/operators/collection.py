@@ -10,13 +10,13 @@ from airflow_vectordb._compat import is_retry
 from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.operators.base import MilvusOperator, WaitingOperator
 from airflow_vectordb.operators.index import IfExists, IfMissing
+from airflow_vectordb.rest.spelling import check_range
 from airflow_vectordb.validation import (
     check_choice,
     check_index_params,
     check_indexes_of_schema,
     check_list_of_names,
     check_properties,
-    check_range,
     check_schema,
     parse_names,
 )

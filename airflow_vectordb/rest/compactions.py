@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_vectordb.rest.http.call import Answer, Call, build_body
+from airflow_vectordb.rest.lists import check_integers
 from airflow_vectordb.rest.result import Result
 
 
@@ -33,6 +34,7 @@ def compact(collection: str, *, clustering: bool = False, database: str | None =
 
 def describe(job_id: int) -> Call[Compaction]:
     """Return the state of a compaction that :func:`compact` started (``collections/get_compaction_state``)."""
+    check_integers(job_id=job_id)
     return Call("collections/get_compaction_state", build_body(jobID=job_id), _compaction)
 
 

@@ -19,9 +19,10 @@ from typing import Any
 
 from airflow_vectordb.rest.http.call import Answer, Call, build_body
 from airflow_vectordb.rest.lists import (
-    as_list,
+    as_keys,
     as_list_or_none,
     as_vectors,
+    check_integers,
     check_list,
     check_searches,
 )
@@ -117,6 +118,7 @@ def query(
     :param limit: rows at most, 1 to 16384; None: the server's default
     :return: rows, values as the server gives them (JSON fields come as strings)
     """
+    check_integers(limit=limit, offset=offset)
     selected = {"filter": filter, "exprParams": filter_params, "limit": limit, "offset": offset}
     body = _body(collection, database, output_fields, partitions, params, **selected)
     return Call("entities/query", body, _rows)
@@ -146,7 +148,7 @@ def get(
     database: str | None = None,
 ) -> Call[list[dict[str, Any]]]:
     """Read rows by their primary keys."""
-    body = _body(collection, database, output_fields, partitions, params, id=as_list("ids", ids, "keys"))
+    body = _body(collection, database, output_fields, partitions, params, id=as_keys("ids", ids))
     return Call("entities/get", body, _rows)
 
 
@@ -177,6 +179,7 @@ def search(
     :return: for each vector its hits, nearest first: primary key under its own name, ``distance``, output fields
     """
     vectors = as_vectors("vectors", vectors)
+    check_integers(limit=limit, offset=offset)
     searching = dict(search_params or {})
     if params:
         searching["params"] = {**dict(searching.get("params") or {}), **params}
@@ -209,6 +212,7 @@ def hybrid_search(
     :return: for each vector its hits, best first, as of :func:`search`
     """
     check_searches("searches", searches)
+    check_integers(limit=limit, offset=offset)
     rerank = dict(rerank or {"strategy": "rrf", "params": {"k": 60}})
     merged = {"search": [dict(search) for search in searches], "rerank": rerank, "limit": limit, "offset": offset}
     body = _body(collection, database, output_fields, partitions, options, **merged)

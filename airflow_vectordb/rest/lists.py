@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from numbers import Number
+from numbers import Integral, Number
 from typing import Any, NoReturn, TypeGuard, TypeVar
 
 from airflow_vectordb.rest.errors import InvalidParametersError
@@ -53,8 +53,29 @@ def check_searches(name: str, searches: Any) -> None:
     if not is_list(searches) or not all(isinstance(one, Mapping) for one in searches):
         _refuse(f'{name} must be a list of mappings: [{{"data": [vector], "annsField": …}}, …]')
     for number, one in enumerate(searches):
+        check_integers(**{f"{name}[{number}][{key!r}]": one.get(key) for key in ("limit", "offset")})
         if "data" in one:
             as_vectors(f"{name}[{number}]['data']", one["data"])
+
+
+def as_keys(name: str, value: Any) -> list[Any]:
+    """Return a list of primary keys as a list, or refuse what is none: as a mask of booleans, which is true for 1."""
+    keys = as_list(name, value, "keys")
+    for at, key in enumerate(keys):
+        if not isinstance(key, str) and not _is_integer(key):
+            _refuse(f"{name}[{at}] is {describe_value(key)}: a key is an integer or a string")
+    return keys
+
+
+def check_integers(**values: Any) -> None:
+    """Refuse what is neither an integer nor None."""
+    for name, value in values.items():
+        if value is not None and not _is_integer(value):
+            _refuse(f"{name} must be an integer, not {describe_value(value)}")
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def parts(values: Sequence[T], size: int) -> list[Sequence[T]]:

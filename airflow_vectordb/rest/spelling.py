@@ -128,6 +128,15 @@ def check_mapping(name: str, value: Any) -> list[str]:
     return [f"{name} is {show(value)}, and must be a mapping"]
 
 
+def check_range(name: str, value: Any, least: int, most: int = 2**31, kind: type[int | float] = int) -> list[str]:
+    """Check an argument that is a number."""
+    fits = not isinstance(value, bool) and isinstance(value, int if kind is int else (int, float))
+    if fits and least <= value <= most:
+        return []
+    what = "an integer" if kind is int else "a number"
+    return [f"{name} must be {what} from {least:,} to {most:,}, not {show(value)}"]
+
+
 def check_field_mapping(name: str, value: Any) -> list[str]:
     """Check a mapping of columns to fields, or to None; None is valid."""
     if problems := check_mapping(name, value):

@@ -22,7 +22,8 @@ from airflow_vectordb.operators.collection import (
 )
 from airflow_vectordb.operators.index import CreateIndexOperator
 from airflow_vectordb.operators.ingest import IngestOperator
-from airflow_vectordb.validation import check_indexes_of_schema, check_new_name, check_range, raise_if_invalid
+from airflow_vectordb.rest.spelling import check_range
+from airflow_vectordb.validation import check_indexes_of_schema, check_new_name, raise_if_invalid
 
 if TYPE_CHECKING:
     from datetime import timedelta

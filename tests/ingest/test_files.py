@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,23 +63,40 @@ def _packed(write: Callable[[Path], None]) -> Callable[[Path], None]:
     return packed
 
 
-def _zstd(path: Path) -> None:
-    _json_lines(path)
-    data = path.read_bytes()
-    with pa.CompressedOutputStream(str(path), "zstd") as stream:
-        stream.write(data)
+def _zstd(write: Callable[[Path], None]) -> Callable[[Path], None]:
+    def packed(path: Path) -> None:
+        write(path)
+        data = path.read_bytes()
+        with pa.CompressedOutputStream(str(path), "zstd") as stream:
+            stream.write(data)
+
+    return packed
+
+
+def _parquet(path: Path) -> None:
+    parquet.write_table(_table(), path, row_group_size=900)
+
+
+def _npz(path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, id=np.arange(COUNT), vector=VECTORS)
 
 
 FORMATS: dict[str, Callable[[Path], None]] = {
     "rows.jsonl": _json_lines,
     "rows.jsonl.gz": _packed(_json_lines),
-    "rows.ndjson.zst": _zstd,
+    "rows.ndjson.zst": _zstd(_json_lines),
     "rows.csv": _csv,
     "rows.csv.gz": _packed(_csv),
-    "rows.parquet": lambda path: parquet.write_table(_table(), path, row_group_size=900),
+    "rows.parquet": _parquet,
+    "rows.parquet.gz": _packed(_parquet),
+    "rows.parquet.zst": _zstd(_parquet),
     "rows.arrow": _arrow,
+    "rows.arrow.zst": _zstd(_arrow),
     "rows.feather": _arrow_stream,
-    "rows.npz": lambda path: np.savez(path, id=np.arange(COUNT), vector=VECTORS),
+    "rows.arrows.zst": _zstd(_arrow_stream),
+    "rows.npz": _npz,
+    "rows.npz.zst": _zstd(_npz),
     "rows.npy": _npy,
 }
 
@@ -229,6 +247,25 @@ def test_an_array_and_a_table_of_different_lengths(tmp_path: Path) -> None:
 def test_a_file_that_is_not_what_its_name_says(tmp_path: Path, name: str, content: bytes, words: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InvalidParametersError, match=words):
+        rows_of(source(tmp_path / name))
+
+
+def test_a_header_cut_short_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "rows.npz", "w") as archive:
+        archive.writestr("v.npy", b"\x93NUMPY\x01\x00\x10\x00{'shape': (3, \n\n\n")  # a TokenError of Python's
+    with pytest.raises(InvalidParametersError, match=r"rows\.npz: "):
+        rows_of(source(tmp_path / "rows.npz"))
+
+
+@pytest.mark.parametrize("name", ["rows.arrow", "rows.arrows"])
+def test_texts_that_end_before_they_begin_do_not_reach_python(tmp_path: Path, name: str) -> None:
+    """Reading other broken ones would end the process."""
+    offsets = pa.py_buffer(np.array([0, 4, 1], "int32"))
+    texts = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"abcdefgh")])
+    batch = pa.record_batch({"title": texts})
+    with (ipc.new_file if name == "rows.arrow" else ipc.new_stream)(tmp_path / name, batch.schema) as writer:
+        writer.write_batch(batch)
+    with pytest.raises(InvalidParametersError, match=rf"{name}: cannot be read on after row 0: .*[Oo]ffset"):
         rows_of(source(tmp_path / name))
 
 

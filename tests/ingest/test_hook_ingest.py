@@ -52,7 +52,7 @@ class TestDocuments:
         with pytest.raises(KeyboardInterrupt):
             hook.ingest("docs", new, save=save, **given)
         assert set(there(hook)) == {"a", "b"}
-        killed_long_ago = {**json.loads(json.dumps(kept[-1])), "lost_until": 0.0}
+        killed_long_ago = {**json.loads(json.dumps(kept[-1])), "seconds_in_doubt": 0.0}
         hook.ingest("docs", new, progress=killed_long_ago, **given)
         assert there(hook) == {"a": [[1, 0], [1, 1], [1, 2]], "b": [[1, 0], [1, 1]]}
 

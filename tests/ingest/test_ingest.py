@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import random
 import re
 import threading
@@ -21,13 +20,12 @@ from airflow_vectordb.ingest.bad_rows import BadRows
 from airflow_vectordb.ingest.batches import BadRow
 from airflow_vectordb.ingest.memory import source_of
 from airflow_vectordb.ingest.writer import Progress
-from airflow_vectordb.rest import entities
 from airflow_vectordb.rest.entities import Written
 from airflow_vectordb.rest.errors import (
-    BrokenAnswerError,
     InvalidParametersError,
     LimitExceededError,
     MilvusError,
+    RateLimitError,
     UnexpectedError,
 )
 from airflow_vectordb.rest.http.json import encode
@@ -75,98 +73,6 @@ def test_a_field_that_tells_rows_apart_exists_and_each_row_has_it() -> None:
             key_field="doc",
         )
     assert milvus.requests == []
-
-
-class Late(Milvus):
-    """The first insert takes effect so many seconds after its client is gone."""
-
-    def __init__(self, delay: float, key: str = "doc") -> None:
-        super().__init__(key=key)
-        self.now = 0.0
-        self._delay = delay
-        self._late: tuple[float, list[Any]] | None = None
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-    def send(self, call: Any, *, retries: int | None = None) -> Any:
-        if self._late is None:
-            self._late = self.now + self._delay, json.loads(encode(call.body))["data"]
-            raise BrokenAnswerError("the connection ended before the answer did")
-        if self.now >= self._late[0]:
-            self.rows, self._late = self.rows + self._late[1], (math.inf, [])
-        return super().send(call, retries=retries)
-
-
-@pytest.mark.parametrize(("delay", "waited"), [(0.5, 1), (29, 30)])
-def test_rows_that_arrive_late_are_not_sent_again(delay: float, waited: float) -> None:
-    milvus = Late(delay)
-    options: dict[str, Any] = {"timeout": 30.0, "clock": lambda: milvus.now, "sleep": milvus.sleep}
-    ingest(auto_rows(5), AUTO, milvus, key_field="doc", **options)
-    assert (len(milvus.rows), milvus.requests) == (5, [])
-    assert waited <= milvus.now < waited + 1
-
-
-@pytest.mark.parametrize("in_earlier_try", [False, True])
-def test_rows_that_arrive_late_are_deleted_with_the_other_stale_ones(in_earlier_try: bool) -> None:
-    class Documents(Late):
-        deleted_at: float | None = None
-
-        def send(self, call: Any, *, retries: int | None = None) -> Any:
-            if call.path.endswith("query"):
-                return 5
-            if call.path.endswith("delete"):
-                self.deleted_at = self.now
-            return Written(5, tuple(range(5))) if self._late else super().send(call)
-
-    milvus, progress = Documents(29), None
-    if in_earlier_try:
-        with suppress(BrokenAnswerError):
-            milvus.send(entities.insert("docs", auto_rows(5)))
-        progress = Progress(reserved=20, fingerprints=("5 rows",))
-    options: dict[str, Any] = {"timeout": 30.0, "clock": lambda: milvus.now, "sleep": milvus.sleep}
-    ingest(auto_rows(5), AUTO, milvus, replace_documents="doc", progress=progress, **options)
-    assert milvus.deleted_at == pytest.approx(30, abs=1)
-
-
-def test_an_insert_is_not_overtaken_by_the_upsert_that_follows_it() -> None:
-    milvus = Late(29, "id")
-    ingest(rows(5), DOCS, milvus, mode="insert", timeout=30.0, clock=lambda: milvus.now, sleep=milvus.sleep)
-    assert (len(milvus.rows), milvus.requests) == (5, [("upsert", 5)])
-
-
-def test_a_retry_that_has_nothing_to_send_again_does_not_wait() -> None:
-    milvus, sleeps = Milvus(), list[float]()
-    killed_at_the_end = Progress(row=5, reserved=15, rows=5, fingerprints=("5 rows",))
-    ingest(rows(5), DOCS, milvus, mode="insert", timeout=30.0, progress=killed_at_the_end, sleep=sleeps.append)
-    assert (sleeps, milvus.requests) == ([], [])
-
-
-@pytest.mark.parametrize(("stored", "waited"), [(None, 30), (-1.0, 0), (10.0, 10), (1e9, 30)])
-def test_a_retry_waits_for_what_the_try_before_has_lost(stored: float | None, waited: float) -> None:
-    milvus = Late(waited - 1)
-    with suppress(BrokenAnswerError):
-        milvus.send(entities.insert("docs", auto_rows(5)))
-    lost_until = None if stored is None else time.time() + stored
-    progress = Progress(reserved=5, fingerprints=("5 rows",), lost_until=lost_until)
-    options: dict[str, Any] = {"timeout": 30.0, "clock": lambda: milvus.now, "sleep": milvus.sleep}
-    ingest(auto_rows(5), AUTO, milvus, key_field="doc", progress=progress, **options)
-    assert (len(milvus.rows), milvus.requests) == (5, [])
-    assert milvus.now == pytest.approx(waited, abs=1)
-
-
-def test_a_retry_waits_for_what_the_try_before_it_lost_when_it_sent_rows_again() -> None:
-    class LateInsert(Late):
-        def send(self, call: Any, *, retries: int | None = None) -> Any:
-            return [] if self._late is None and call.path.endswith("query") else super().send(call)
-
-    milvus, saved = LateInsert(29), list[dict[str, Any]]()
-    options: dict[str, Any] = {"timeout": 30.0, "clock": lambda: milvus.now, "sleep": milvus.sleep, "key_field": "doc"}
-    doubtful = Progress(reserved=5, fingerprints=("5 rows",), lost_until=0.0)
-    with pytest.raises(BrokenAnswerError):
-        ingest(auto_rows(5), AUTO, milvus, progress=doubtful, save=saved.append, **options)
-    ingest(auto_rows(5), AUTO, milvus, progress=Progress.from_json(saved[-1]), **options)
-    assert (len(milvus.rows), milvus.requests) == (5, [])
 
 
 def test_without_such_a_field_rows_in_flight_may_be_there_twice_and_the_log_says_so(
@@ -253,6 +159,20 @@ def test_nothing_is_inserted_before_it_is_kept_that_it_may_be(away: int, request
         ingest(auto_rows(50), AUTO, milvus, key_field="doc", save=outage.save, **options)
     assert len(milvus.requests) == requests
     assert pauses[:11] == [5.0] * 11
+
+
+@pytest.mark.parametrize("mode", ["upsert", "insert"])
+@pytest.mark.parametrize("mistake", [TypeError("set is not JSON serializable"), ValueError("Circular"), KeyError("ti")])
+def test_a_mistake_in_the_function_that_keeps_it_ends_the_ingest_at_once(mode: Any, mistake: Exception) -> None:
+    def save(progress: dict[str, Any]) -> None:
+        raise mistake
+
+    milvus, pauses, time = Milvus(), list[float](), iter(range(0, 10_000, 3))
+    options: dict[str, Any] = {"clock": lambda: float(next(time)), "sleep": pauses.append, "max_in_flight": 1}
+    with pytest.raises(type(mistake)):
+        ingest(rows(50), DOCS, milvus, mode=mode, save=save, batch_rows=10, **options)
+    assert pauses == []
+    assert len(milvus.requests) < 5
 
 
 @settings(max_examples=60, deadline=None)
@@ -346,6 +266,25 @@ def test_a_refusal_that_does_not_end_fails_it() -> None:
     with pytest.raises(LimitExceededError):
         ingest(rows(3), DOCS, milvus, sleep=sleep, clock=lambda: now, patience=600)
     assert 500 < now <= 600
+
+
+@pytest.mark.parametrize("option", ["key_field", "replace_documents"])
+def test_a_rate_limit_is_waited_out_by_every_call(option: str) -> None:
+    class Limited(Milvus):
+        limited = 0
+
+        def send(self, call: Any, *, retries: int | None = None) -> Any:
+            self.limited += 1
+            if self.limited % 2:
+                raise RateLimitError("request is rejected by grpc RateLimiter middleware", code=1807)
+            if option == "replace_documents":
+                return Written(5, tuple(range(5))) if call.path.endswith("insert") else 5
+            return super().send(call)
+
+    milvus, pauses, now = Limited(key="doc"), list[float](), itertools.count()
+    options: dict[str, Any] = {option: "doc", "clock": lambda: 100.0 * next(now), "sleep": pauses.append}
+    done = ingest(auto_rows(5), AUTO, milvus, progress=Progress(reserved=5, fingerprints=("5 rows",)), **options)
+    assert (done.rows, milvus.limited) == (5, {"key_field": 4, "replace_documents": 8}[option])
 
 
 @pytest.mark.parametrize("ends", ["a time-out of the task", "a batch before them"])

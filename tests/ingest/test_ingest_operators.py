@@ -1,9 +1,11 @@
-"""What the operators do about rows and files, over a real server."""
+"""What the operators and the hook do about rows, files and arguments, over a real server."""
 
 from __future__ import annotations
 
 import itertools
 import json
+import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +118,7 @@ class TestOperators:
         make(hook, auto_id=True)
         hook.create_partition("docs", "p")
         hook.ingest("docs", rows(("a", 1), ("b", 1), auto_id=True))
-        doubtful = {"reserved": 2, "lost_until": 0.0}  # sent, perhaps, by a try that was killed long ago
+        doubtful = {"reserved": 2, "seconds_in_doubt": 0.0}  # sent, perhaps, by a try that was killed long ago
         mine = rows(("b", 1), ("c", 1), auto_id=True)
         hook.ingest("docs", mine, partition_name="p", key_field="doc", progress=doubtful)
         assert hook.send(entities.count("docs", partitions=["p"])) == 2
@@ -169,3 +171,21 @@ class TestOperators:
         assert isinstance(caught.value, AirflowFailException)
         with pytest.raises(AirflowException):
             hook.delete("docs", filter=" ")
+
+
+@pytest.mark.parametrize("name", ["batch_rows", "batch_bytes", "max_in_flight", "min_rows"])
+@pytest.mark.parametrize("value", [-1, True, "8"])
+def test_a_number_that_is_none_is_refused(hook: MilvusHook, name: str, value: Any) -> None:
+    make(hook)
+    with pytest.raises(InvalidParametersError, match=f"{name} must be an integer from [01] to .*, not {value!r}"):
+        hook.ingest("docs", rows(("a", 1)), **{name: value})
+    assert there(hook) == {}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_connections_of_its_threads_are_closed(hook: MilvusHook, fails: bool) -> None:
+    make(hook)
+    data = rows(("a", 20))
+    with pytest.raises(InvalidParametersError) if fails else nullcontext():
+        hook.ingest("docs", [*data, {}] if fails else data, batch_rows=1)
+    assert list(hook._clients) == [threading.get_ident()]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_vectordb.ingest import staging
+from airflow_vectordb.ingest.storage import StorageError
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.operators import import_job
 from airflow_vectordb.operators.import_job import ImportOperator
@@ -241,6 +242,22 @@ class TestParts:
         worker.make = staging_run(rows=rows(range(50))).make
         assert worker.run()["rows"] == 50
         assert parts_of(server, name) == []
+
+
+class TestFolder:
+    def test_none_is_made_for_sources_that_do_not_exist(
+        self, staging_run: Run, api: Api, name: str, tmp_path: Path
+    ) -> None:
+        make(api, name)
+        with pytest.raises(InvalidParametersError, match=r"rows\.jsonl: does not exist"):
+            staging_run(source=str(tmp_path / "rows.jsonl"), stage_to=str(tmp_path / "staged")).run()
+        assert list(tmp_path.iterdir()) == []
+
+    def test_one_that_cannot_be_made_is_named(self, staging_run: Run, api: Api, name: str, tmp_path: Path) -> None:
+        make(api, name)
+        (tmp_path / "staged").touch()
+        with pytest.raises(StorageError, match="staged"):
+            staging_run(rows=rows(range(3)), stage_to=str(tmp_path / "staged")).run()
 
 
 class TestBadRows:

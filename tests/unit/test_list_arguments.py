@@ -61,7 +61,7 @@ def test_keys_that_are_no_list_delete_nothing(
 @pytest.mark.parametrize(
     ("server", "ids", "problems"),
     [
-        ("Int64", ["a", 1, None, True, 2**63, 1.5], [0, 2, 3, 4, 5]),
+        ("Int64", ["a", 1, None, True, 2**63, 1.5, np.True_], [0, 2, 3, 4, 5, 6]),
         ("VarChar", ["a", 5, None, b"b"], [1, 2, 3]),
         ("VarChar", 5, [0]),
         ("VarChar", range(12), [*range(10)]),
@@ -221,6 +221,49 @@ def test_one_key_is_read_as_one(hook: MilvusHook, server: ScriptedServer) -> Non
     for wrong in (b"ab", {"a": 1}, None):
         with pytest.raises(InvalidParametersError, match="ids must be a list of keys"):
             hook.get("docs", wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [True, False, None, 1.5, np.True_, b"a"], ids=repr)
+def test_what_is_no_key_is_not_read(hook: MilvusHook, server: ScriptedServer, wrong: Any) -> None:
+    for ids in ([1, wrong], np.array([1, wrong], object), *([wrong] if isinstance(wrong, bool) else [])):
+        with pytest.raises(InvalidParametersError, match=r"ids\[[01]\] is .*: a key is an integer or a string"):
+            hook.get("docs", ids)
+    assert not server.requests
+
+
+NUMBERS: dict[str, list[Callable[[MilvusHook, Any], Any]]] = {
+    "limit": [
+        lambda hook, number: hook.query("docs", limit=number),
+        lambda hook, number: hook.search("docs", [[0.5]], limit=number),
+        lambda hook, number: hook.hybrid_search("docs", [{"data": [[0.5]]}], limit=number),
+        lambda hook, number: list(hook.query_iterator("docs", limit=number)),
+    ],
+    "offset": [
+        lambda hook, number: hook.query("docs", offset=number),
+        lambda hook, number: hook.search("docs", [[0.5]], offset=number),
+        lambda hook, number: hook.hybrid_search("docs", [{"data": [[0.5]]}], offset=number),
+    ],
+    "batch_size": [lambda hook, number: list(hook.query_iterator("docs", batch_size=number))],
+    "job_id": [lambda hook, number: hook.get_compaction_state(number)],
+    r"reqs\[0\]\['limit'\]": [lambda hook, number: hook.hybrid_search("docs", [{"data": [[0.5]], "limit": number}])],
+}
+
+
+@pytest.mark.parametrize(("name", "use"), [(name, use) for name, uses in NUMBERS.items() for use in uses])
+@pytest.mark.parametrize("number", [True, np.False_, 1.5], ids=repr)
+def test_numbers_that_are_no_integer(
+    hook: MilvusHook, server: ScriptedServer, name: str, use: Any, number: Any
+) -> None:
+    with pytest.raises(InvalidParametersError, match=f"{name} must be an integer, not an? "):
+        use(hook, number)
+    assert not server.requests
+
+
+@pytest.mark.parametrize("batch_rows", [0, -1, True])
+def test_deletions_in_no_rows_at_a_time(hook: MilvusHook, server: ScriptedServer, batch_rows: Any) -> None:
+    with pytest.raises(InvalidParametersError, match="batch_rows must be an integer from 1 to"):
+        hook.delete("docs", ["a"], batch_rows=batch_rows)
+    assert not server.requests
 
 
 def is_a_list(parameter: inspect.Parameter) -> bool:
