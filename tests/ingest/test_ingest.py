@@ -134,21 +134,26 @@ class Outage:
 
     def __init__(self, away: Iterable[bool]) -> None:
         self.kept: list[dict[str, Any]] = []
+        self.error: Exception = ConnectionError("the database is away")
         self._away = iter(away)
 
     def save(self, progress: dict[str, Any]) -> None:
         if next(self._away, False):
-            raise ConnectionError("the database is away")
+            raise self.error
         self.kept.append(progress)
 
 
-def test_a_progress_that_cannot_be_kept_for_a_while_ends_no_ingest(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [ConnectionError("it is away"), json.JSONDecodeError("it is away", "<html>", 0)])
+def test_a_progress_that_cannot_be_kept_for_a_while_ends_no_ingest(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     milvus, outage, pauses, time = Milvus(), Outage([True] * 5), [], iter(range(0, 10_000, 3))
+    outage.error = error
     options: dict[str, Any] = {"clock": lambda: float(next(time)), "sleep": pauses.append, "max_in_flight": 1}
     done = ingest(rows(50), DOCS, milvus, save=outage.save, batch_rows=10, **options)
     assert done.rows == len(milvus.rows) == 50
     assert Progress.from_json(outage.kept[-1]) == done
-    assert "docs: the progress cannot be stored now, and a retry would repeat more: the database is away" in caplog.text
+    assert "docs: the progress cannot be stored now, and a retry would repeat more: it is away" in caplog.text
 
 
 @pytest.mark.parametrize(("away", "requests"), [(11, 5), (12, 0)])
