@@ -197,9 +197,9 @@ class MilvusTaskMixin(_Task):
             if not any(isinstance(cause, TaskDeferralTimeout) for cause in _causes(error)):
                 raise
             text = (
-                f"no triggerer ended the wait in time, {DEFER_TIMEOUT_MARGIN:.0f} s of grace included: is one running "
-                f"(`airflow triggerer`), and does it have this provider? The wait was about {self.describe_target()}; "
-                "the server continues by itself."
+                "no triggerer ended the wait in time: is one running (`airflow triggerer`), with this provider? "
+                f"It waited for {self.describe_target()}, {DEFER_TIMEOUT_MARGIN:.0f} s more than the timeout; the "
+                "server continues by itself."
             )
             raise type(error)(f"task {self.task_id}: {text}") from error
 

@@ -24,7 +24,7 @@ def list_keys(ids: Any) -> list[Any]:
         return [ids]
     if is_list(ids):
         return list(ids)
-    problem = f"ids must be a list of keys; for a filter say filter=…: it is {describe_value(ids)}"
+    problem = f"ids must be a list of keys, not {describe_value(ids)}; a filter goes into filter="
     raise InvalidParametersError([problem], "arguments")
 
 

@@ -190,7 +190,7 @@ class IngestMethods(HookBase):
             except (rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError) as error:
                 raise error.with_context(
                     cause="this server cannot flush over REST",
-                    hint="The rows are there; flush=True needs Milvus 2.5.",
+                    hint="The rows are written; flush=True needs Milvus 2.5.",
                 ) from error.__cause__
 
     def _keys_of(

@@ -33,7 +33,7 @@ class JsonLines(File):
         number = 0
         while lines := stream.readlines(BLOCK_BYTES):
             if number == 0 and lines[0].lstrip().startswith(b"["):
-                raise self._invalid("is one JSON array; write an object a line")
+                raise self._invalid("is one JSON array; write one object per line")
             passed_over = min(max(first - number, 0), len(lines))
             del lines[:passed_over]
             number += passed_over

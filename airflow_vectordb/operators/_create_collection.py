@@ -76,7 +76,7 @@ class CollectionCreation:
         differences = self._compare(existing)
         if self._task.if_exists == "fail" and not self._retried:
             raise rest.errors.ConflictError(
-                "; ".join(map(str, differences)) or "its schema is the one that is asked for",
+                "; ".join(map(str, differences)) or "it has the requested schema",
                 cause=f"collection {self._name!r} exists already",
                 hint='Set if_exists="skip" if that is fine.',
             )
@@ -116,7 +116,7 @@ class CollectionCreation:
         else:
             hint = 'Reindex blue/green, or use a new name. if_exists="replace" drops it with its rows.'
         return rest.errors.ConflictError(
-            f"what is there -> what is asked for: {'; '.join(map(str, differences))}",
+            f"existing -> requested: {'; '.join(map(str, differences))}",
             cause=f"another schema: {_first(differences)}",
             hint=hint,
         )
@@ -167,9 +167,9 @@ class CollectionCreation:
         wrong = [difference for difference in differences if not difference.unset]
         if wrong:
             raise rest.errors.ConflictError(
-                f"what was created -> what is asked for: {'; '.join(map(str, wrong))}",
-                cause=f"created otherwise: {_first(wrong)}",
-                hint="Does this Milvus know all of it?",
+                f"created -> requested: {'; '.join(map(str, wrong))}",
+                cause=f"created differently: {_first(wrong)}",
+                hint="Does this Milvus support all of it?",
             )
         return differences
 

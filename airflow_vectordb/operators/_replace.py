@@ -65,7 +65,7 @@ class IndexReplacement:
         self._not_loaded = described.load == "LoadStateNotLoad"
         self._before = original = self._recall()
         if original is not None and original.collection != self.collection:
-            self._task.log.warning("An earlier try was about %s, which gets back what it had", original.collection)
+            self._task.log.warning("An earlier try replaced an index of %s: restoring it", original.collection)
             with suppress(rest.errors.CollectionNotFoundError):
                 self._rollback(original)
             self._forget(original)
@@ -118,7 +118,7 @@ class IndexReplacement:
                 raise rest.errors.ConflictError(
                     f"{shown} was to be dropped ({why})",
                     cause=f"another client has just replaced the index ({', '.join(lines)})",
-                    hint="A retry of this task looks again.",
+                    hint="A retry of this task checks again.",
                     transient=True,
                 )
             self._task.log.info("Dropping %s (%s)", shown, why)
@@ -151,13 +151,13 @@ class IndexReplacement:
         try:
             self._forget(original)
         except Exception as error:  # noqa: BLE001 - the work is done
-            self._task.log.warning("What was written down for retries could not be deleted: %s", error)
+            self._task.log.warning("What was stored for retries could not be deleted: %s", error)
 
     def on_failure(self, error: MilvusError) -> MilvusError:
         """After a permanent error, restore the old index; return the error to raise, with the outcome."""
         build_failed = isinstance(error, rest.errors.IndexFailedError)
         if build_failed:
-            error = error.with_context(hint="Another try drops it, and begins again.")
+            error = error.with_context(hint="Another try drops it and starts over.")
         original = self._recall()
         if original is None:
             return error
@@ -169,8 +169,8 @@ class IndexReplacement:
             restored = self._rollback(original)
         except rest.errors.MilvusError as second:
             old = "; ".join(f"{i['index_name']}: {i['index_type']} {i['params']}" for i in original.indexes)
-            why = "for the same reason" if second.message == error.message else f"in its turn: {second}"
-            text = f"What was there ({old}{', loaded' if was_loaded else ''}) could not be put back {why}"
+            why = "for the same reason" if second.message == error.message else f"either: {second}"
+            text = f"What was there ({old}{', loaded' if was_loaded else ''}) could not be restored {why}"
             return _add(error, text).with_context(transient=second.transient)
         self._forget(original)
         done = [f"index {name!r} is being built as it was" for name in restored]
@@ -186,7 +186,8 @@ class IndexReplacement:
             return _Original(**fact)
         if "noted" in self._state.results:
             # Without it, the collection would silently stay released.
-            raise AirflowException(f"task {self._task.task_id}: what it wrote down for its own retries is gone")
+            text = f"what was stored for retries about {self._task.describe_target()} is gone"
+            raise AirflowException(f"task {self._task.task_id}: {text}. Load it if it was loaded, then clear the task.")
         return None
 
     def _forget(self, original: _Original) -> None:

@@ -58,7 +58,7 @@ class Verification:
             raise rest.errors.MilvusError(
                 f"{'; '.join(self._failed)} (all figures: {json.dumps(self._figures, default=str)})",
                 cause=f"{self._failed[0]}{more}",
-                hint="Do not give it readers.",
+                hint="Do not point readers to it.",
             )
         task.emit_asset_events(self._hook, context, {"verified": self._figures})
         return self._figures

@@ -134,7 +134,7 @@ class ImportOperator(WaitingOperator):
         given = vars(self)
         problems = []
         if [self.files, self.rows, self.source].count(None) != 2:
-            problems.append("give one of files, rows and source")
+            problems.append("pass one of files, rows and source")
         elif self.files is not None:
             problems += _check_files(self.files, rendered=False)
             of_staging = ("stage_to", "stage_conn_id", "files_prefix", "field_mapping", "max_bad_rows", "bad_rows_path")
@@ -172,7 +172,7 @@ class ImportOperator(WaitingOperator):
     def _finish_staging(self, result: dict[str, Any], staged: Mapping[str, Any]) -> None:
         result["skipped"] = staged["skipped"]
         if result.get("rows", staged["rows"]) != staged["rows"]:
-            self.log.warning("%s rows were staged, and the server says that it imported others", f"{staged['rows']:,}")
+            self.log.warning("%d rows were staged, but the server reports %d imported", staged["rows"], result["rows"])
         if "rows" in result and not self.keep_staged:
             operators._stage.remove_parts(self, staged)
 
@@ -219,7 +219,7 @@ class ImportOperator(WaitingOperator):
         if number == 0:
             identity = hook.send(rest.collections.describe(self.collection_name)).identity
             if fact.get("collection", identity) != identity:
-                self.log.warning("%s is another collection than an earlier try imported into", self.collection_name)
+                self.log.warning("%s is not the collection that an earlier try imported into", self.collection_name)
                 fact |= {"jobs": [], "before": None, "in_doubt": {}}
             fact["collection"] = identity
         jobs: list[str] = fact["jobs"]
@@ -274,7 +274,7 @@ class ImportOperator(WaitingOperator):
         raise rest.errors.MilvusError(
             f"an earlier try asked for job {other['job_id']}, which appeared after this try had started {job_id}",
             cause=f"import jobs {other['job_id']} and {job_id} have the same files",
-            hint="Their rows are there twice. Delete those of one, then clear the task: it imports nothing again.",
+            hint="Their rows exist twice. Delete those of one, then clear the task: it imports nothing more.",
         )
 
 

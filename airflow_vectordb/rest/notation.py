@@ -131,7 +131,7 @@ def _read_yaml(text: str, json_error: json.JSONDecodeError) -> Any:
         def construct_yaml_int(self, node: Any) -> int:
             if ":" in node.value or re.match(r"[-+]?0[0-9_]", node.value):
                 shown = show(node.value)
-                raise UnreadableTextError(f"has {shown}, to YAML a number to the base of 60 or 8: quote it")
+                raise UnreadableTextError(f"has {shown}, which YAML reads as a number in base 60 or 8: quote it")
             number: int = super().construct_yaml_int(node)
             return number
 
@@ -150,7 +150,7 @@ def _check_bounds(values: int, depth: int = 0) -> None:
     if depth > DEEPEST:
         raise UnreadableTextError(_TOO_DEEP)
     if values > MOST_VALUES:
-        raise UnreadableTextError(f"holds more than {MOST_VALUES:,} values, with what aliases of YAML anchors repeat")
+        raise UnreadableTextError(f"holds more than {MOST_VALUES:,} values, counting what YAML aliases repeat")
 
 
 def _check_size(value: Any) -> None:

@@ -130,7 +130,7 @@ class Reader:
 
     def refuse_templated_key(self, key: str) -> None:
         """Refuse a key that looks like a template."""
-        self.refuse(f"the key {show(key)} is no name: Airflow renders the values of a mapping, and not its keys")
+        self.refuse(f"the key {show(key)} is a template: Airflow renders only the values of a mapping")
 
     def text(self, value: Any, what: str, *, required: bool = False) -> str | None:
         """Read a text; None if there is none, or what is given cannot be one."""

@@ -16,7 +16,7 @@ from airflow_vectordb.rest.notation import DEEPEST
 from airflow_vectordb.rest.spelling import article, is_nothing, show
 
 _INT64 = 2**63
-_TOO_LARGE = "is too large: numbers of 64 bits are what servers take"
+_TOO_LARGE = "is too large: servers take 64-bit numbers"
 #: What is a number when servers write it as a text: spelt as Python and Go spell it.
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?")
 
@@ -50,7 +50,7 @@ def check_value(value: Any, kind: Kind | None) -> Any:
     :raises OverflowError: when it is too large
     """
     if value is None or (isinstance(value, str) and not value.strip()):
-        raise ValueError("is empty: its template rendered to nothing?")
+        raise ValueError("is empty: did its template render to nothing?")
     if isinstance(value, str) and is_nothing(value) and not (kind in (BOOL, FLAG) or value in ("True", "False")):
         raise ValueError(f"is {value!r}, a missing value rendered to text")
     if kind is None:
@@ -92,13 +92,13 @@ def _number(value: Any) -> int | float:
             raise OverflowError(_TOO_LARGE)
         return integer
     if not isinstance(value, Real | Decimal):
-        raise ValueError(f"is {show(value)} ({article(type(value).__name__)}), which is no value of a parameter")
+        raise ValueError(f"is {show(value)} ({article(type(value).__name__)}), which cannot be a parameter")
     try:
         number = float(value)
     except OverflowError:
         raise OverflowError(_TOO_LARGE) from None
     if not math.isfinite(number):
-        raise ValueError(f"is {number}, which is no number")
+        raise ValueError(f"is {number}, which is not a finite number")
     return number
 
 

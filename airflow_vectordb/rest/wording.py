@@ -20,7 +20,7 @@ _STATES = {
     "IndexStateNone": "not begun",
     "Unissued": "not begun",
     "InProgress": "in progress",
-    "Retry": "to be tried again",
+    "Retry": "to be retried",
 }
 
 

@@ -113,7 +113,7 @@ class MilvusTrigger(BaseTrigger):
             raise rest.errors.MilvusError(
                 f"the triggerer finds no Airflow connection {self.milvus_conn_id!r}",
                 transient=True,
-                hint="Define it there as for workers. What workers have in their environment is not there for it.",
+                hint="Define it there, too: it does not see the workers' environment variables.",
             ) from error
 
     async def _wait(self) -> Any:

@@ -235,7 +235,7 @@ def test_an_array_and_a_table_of_different_lengths(tmp_path: Path) -> None:
     [
         ("rows.xlsx", b"", "ends in no known format"),
         ("rows", b"", "ends in no known format"),
-        ("rows.jsonl", b'[{"id": 1}]', "is one JSON array; write an object a line"),
+        ("rows.jsonl", b'[{"id": 1}]', "is one JSON array; write one object per line"),
         ("rows.csv", b"a,b,a\n1,2,3\n", "its header has 'a' twice"),
         ("rows.csv", b"a,b\n1,\xfc\n", r"rows\.csv: cannot be read on after row 0: 'utf-8' codec"),
         ("rows.parquet", b"no parquet", "rows.parquet"),

@@ -128,7 +128,7 @@ def test_something_else_is_wrong(
         (
             "create",
             error(65535, "CreateIndex failed: at most one distinct index is allowed per field"),
-            'another index exists: docs/vector: M: not told -> 16, ef… Set if_exists="replace"',
+            'another index exists: docs/vector: M: unknown -> 16, efC… Set if_exists="replace"',
         ),
     ],
 )

@@ -36,9 +36,9 @@ REFUSED_UNSEEN: dict[str, tuple[Any, list[str]]] = {
     "a fraction": ([{**FIELD, "indexType": "HNSW", "params": {"M": 16.5}}], ["M must be an integer", "16.5"]),
     "not a number": ([{**FIELD, "indexType": "HNSW", "params": {"M": float("nan")}}], ["M must be an integer"]),
     "a number below 1": ([{**FIELD, "indexType": "HNSW", "params": {"efConstruction": -1}}], ["efConstruction", "-1"]),
-    "a parameter of searches": (
+    "a search parameter": (
         [{**FIELD, "indexType": "HNSW", "params": {"ef": 64}}],
-        ["'ef' is a parameter of searches", "allow_unknown=True"],
+        ["'ef' is a search parameter", "allow_unknown=True"],
     ),
     "a parameter that rendered to nothing": ([{**FIELD, "indexType": "HNSW", "params": {"M": ""}}], ["M is empty"]),
     "a name that rendered to nothing": ([{"fieldName": " "}], ["did its template render to nothing"]),

@@ -355,12 +355,12 @@ def test_a_page_in_the_place_of_milvus_that_has_answered_is_an_outage(
         with pytest.raises(AirflowException) as caught:
             operating.create(server)
         assert not isinstance(caught.value, AirflowFailException)
-        assert "It was Milvus before: a retry may help." in str(caught.value)[:130]
+        assert "Milvus answered before: a retry may help." in str(caught.value)[:130]
 
 
 def test_an_answer_of_an_unknown_shape_is_no_outage(serve: Serve, operating: Operating) -> None:
     server = serve(FakeMilvus(faults={"indexes/list": [ok({"names": 1})]}))
-    with pytest.raises(AirflowFailException, match="has not the shape"):
+    with pytest.raises(AirflowFailException, match="does not have the shape"):
         operating.create(server)
 
 

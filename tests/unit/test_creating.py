@@ -293,7 +293,7 @@ def test_parameters_that_are_not_told(serve: Serve, operating: Operating) -> Non
     server = serve(milvus)
 
     (index,) = operating.create(server)  # the same, when asked in the words of the client that has made it
-    with pytest.raises(AirflowFailException, match=r"M: not told -> 32.*one distinct index"):
+    with pytest.raises(AirflowFailException, match=r"M: unknown -> 32.*one distinct index"):
         operating.create(server, [{**HNSW, "params": {"M": 32}}])
 
     assert index["index_type"] == "HNSW"

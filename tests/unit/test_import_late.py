@@ -139,7 +139,7 @@ def test_one_that_appears_even_later_is_reported_with_its_twin(
     with pytest.raises(MilvusError) as caught:
         worker.run()
     assert str(caught.value).startswith("import jobs 450 and 451 have the same files")
-    assert "Their rows are there twice" in str(caught.value)
+    assert "Their rows exist twice" in str(caught.value)
     assert airflows(caught.value).__name__ == "AirflowFailException"
     # When somebody has put that right, the task is cleared, and imports nothing.
     worker.clear()

@@ -246,7 +246,7 @@ HOSTILE = {
     "a long integer in JSON": ('{"M": ' + "9" * 5000 + "}", "cannot be read"),
     "a long integer in YAML": ("M: " + "9" * 5000, "cannot be read"),
     "a long integer in Python": ("{'M': " + "9" * 5000 + "}", "cannot be read"),
-    "an integer to the base of 60": ("fieldName: v\nparams: {M: 1" + ":1" * 4000 + "}", "to the base of 60"),
+    "an integer to the base of 60": ("fieldName: v\nparams: {M: 1" + ":1" * 4000 + "}", "in base 60 or 8"),
     "an integer to the base of 16": ("fieldName: v\nparams: {M: 0x" + "f" * 90_000 + "}", "M is too large"),
     "many values": ("[" + "1," * 40_000 + "1]", "more than 2,000 values"),
     "many values in YAML": ("[" + "a," * 40_000 + "]", "more than 2,000 values"),

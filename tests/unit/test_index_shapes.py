@@ -60,7 +60,7 @@ def test_parameters_beside_the_type_as_pymilvus_has_them(given: dict[str, Any]) 
     ("given", "words"),
     [
         ({"M": 16, "params": {"M": 32}}, "M is 32 in params and 16 in the index itself"),
-        ({"ef": 16}, "'ef' is a parameter of searches"),
+        ({"ef": 16}, "'ef' is a search parameter"),
         ({"efConstrution": 16}, "unknown key 'efConstrution'; did you mean 'efConstruction'?"),
         ({"zzz": 16}, "unknown key 'zzz'; build parameters go into params; known: fieldName"),
     ],

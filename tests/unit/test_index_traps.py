@@ -77,7 +77,7 @@ def test_minhash_has_one_metric() -> None:
 @pytest.mark.parametrize("key", ["fieldName", "field_name", "indexName", "index_config"])
 def test_a_key_of_the_index_among_its_parameters(key: str) -> None:
     assert problems({"fieldName": "v", "indexType": "HNSW", "params": {key: "x", "M": 16}}) == [
-        f"{key!r} belongs beside params, and not into it"
+        f"{key!r} belongs beside params, not inside it"
     ]
 
 
@@ -128,7 +128,7 @@ def test_two_parameters_that_differ_in_case_only(index_type: str, order: int, ne
     there = described(index_type, pairs(params=json.dumps(told)) if nested else pairs(**told))
     assert asked.compare(there).same
     assert read(index_type, M=16, m=4).compare(there).differences == ("m: 8 -> 4",)
-    assert read(index_type, m=16).compare(described(index_type, pairs(M=16))).unverifiable == ("m: not told -> 16",)
+    assert read(index_type, m=16).compare(described(index_type, pairs(M=16))).unverifiable == ("m: unknown -> 16",)
 
 
 def test_all_types_with_all_their_parameters_are_the_same_when_they_are_told() -> None:
@@ -181,7 +181,7 @@ def test_what_stands_beside_it_is_checked() -> None:
 
 
 def test_airflow_renders_no_keys() -> None:
-    assert "renders the values of a mapping, and not its keys" in problems({"fieldName": "v", "{{ key }}": "HNSW"})[0]
+    assert "Airflow renders only the values of a mapping" in problems({"fieldName": "v", "{{ key }}": "HNSW"})[0]
     (problem,) = problems({"fieldName": "v", "indexType": "HNSW", "params": {"{{ key }}": 16}})
     assert problem.startswith("the key '{{ key }}'")
 

@@ -51,7 +51,7 @@ def test_keys_that_are_no_list_delete_nothing(
     hook: MilvusHook, server: ScriptedServer, ids: Any, dry_run: bool
 ) -> None:
     with pytest.raises(
-        InvalidParametersError, match="ids must be a list of keys; for a filter say filter=…"
+        InvalidParametersError, match=r"ids must be a list of keys, not .*; a filter goes into filter="
     ) as refused:
         hook.delete("docs", ids, dry_run=dry_run)
     assert isinstance(refused.value, AirflowFailException)

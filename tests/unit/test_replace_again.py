@@ -186,5 +186,5 @@ def test_what_was_written_down_is_gone(gone_in: str, serve: Serve, worker: Make)
             assert "loaded" in json.loads(dict.__getitem__(running.store, "airflow_vectordb.replace"))
             running.store.clear()
 
-    with pytest.raises(AirflowException, match="wrote down for its own retries is gone"):
+    with pytest.raises(AirflowException, match=r"for retries about collection 'docs' is gone\. Load it"):
         running.run()

@@ -102,7 +102,7 @@ def test_an_outage_while_it_is_put_back_is_retried(case: str, serve: Serve, work
         return fake(request)
 
     running = worker(serve(script))
-    with pytest.raises(AirflowException, match="could not be put back") as caught:
+    with pytest.raises(AirflowException, match="could not be restored") as caught:
         running.run()
     assert not isinstance(caught.value, AirflowFailException)  # so Airflow tries again
     assert CASES[case][1] in str(caught.value)
@@ -122,7 +122,7 @@ def test_what_cannot_be_put_back_is_told(serve: Serve, worker: Make, clock: Cloc
     with pytest.raises(AirflowFailException) as caught:
         running.run()
 
-    for words in ("M 32 is too much", "vector: HNSW", "'M': 16", "could not be put back", "no more indexes today"):
+    for words in ("M 32 is too much", "vector: HNSW", "'M': 16", "could not be restored", "no more indexes today"):
         assert words in str(caught.value)
     assert running.store  # another run of this task instance knows what to load
     with pytest.raises(AirflowFailException, match=BACK):
@@ -195,7 +195,7 @@ def test_when_all_is_lost_the_first_error_is_told(
         return error(code, "it is gone") if done and request.path != "indexes/create" else fake(request)
 
     with pytest.raises(
-        AirflowFailException, match=f"could not be put back for the same reason.*code {code}.*it is gone"
+        AirflowFailException, match=f"could not be restored for the same reason.*code {code}.*it is gone"
     ):
         worker(serve(script), deferrable=deferrable).run()
 

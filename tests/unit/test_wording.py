@@ -153,8 +153,12 @@ CAUSES = {
         "aliases 'live', 'next' point to it. Switch or drop the alias.",
     ),
     "a page": (collections.load("docs"), page(200), "The server at {} is not Milvus: the answer"),
-    "another page": (collections.load("docs"), page(503), "HTTP 503 from something before Milvus. A retry may help"),
-    "a page of a proxy": (collections.load("docs"), page(403), "HTTP 403 from something before Milvus. May this"),
+    "another page": (
+        collections.load("docs"),
+        page(503),
+        "HTTP 503 from something in front of Milvus. A retry may help",
+    ),
+    "a page of a proxy": (collections.load("docs"), page(403), "HTTP 403 from something in front of Milvus. Is access"),
     "a panic": (collections.load("docs"), error(500, "panic", 500), "HTTP 500 from {}. A retry may help"),
     "no endpoint": (collections.load("docs"), Answer("404 page not found", 404), "{} has no collections/load. Is it"),
     "half an answer": (collections.load("docs"), CutOff(), "{}: the connection ended before the answer did. A retry"),
@@ -238,7 +242,7 @@ def test_another_error_is_told_in_full(transport: Transport, serve: Serve, pause
     heads = [line.partition(". ")[0] for line in logged.of("warning")]
     assert heads == [
         'Milvus cannot do it now: "not ready"',
-        "HTTP 502 from something before Milvus",
+        "HTTP 502 from something in front of Milvus",
         f"attempt 3 of 5 failed in the same way as attempt 1; next in {duration(pauses[2])}",
         'Milvus cannot do it now: "down"',
     ]

@@ -181,8 +181,8 @@ def as_outage(error: errors.MilvusError) -> errors.MilvusError:
     # One without a status is Milvus's, in a shape that is not known here: a retry gets the same.
     if type(error) is not errors.NotMilvusError or error.http_status is None:
         return error
-    cause = "an answer that is not Milvus's, as of a proxy"
-    return error.with_context(transient=True, cause=cause, hint="It was Milvus before: a retry may help.")
+    cause = "an answer that is not Milvus's, perhaps a proxy's"
+    return error.with_context(transient=True, cause=cause, hint="Milvus answered before: a retry may help.")
 
 
 def _not_milvus(reply: RawResponse, show: Show, problem: str) -> errors.MilvusError:
@@ -194,8 +194,8 @@ def _not_milvus(reply: RawResponse, show: Show, problem: str) -> errors.MilvusEr
         return cls(
             f"not an answer of Milvus's: {excerpt}",
             http_status=reply.status,
-            cause=f"HTTP {reply.status} from something before Milvus",
-            hint="May this machine reach it? Check host and proxies." if reply.status == 403 else None,
+            cause=f"HTTP {reply.status} from something in front of Milvus",
+            hint="Is access from here allowed? Check host and proxies." if reply.status == 403 else None,
             retry_after=retry_after(reply.headers.get("retry-after")),
         )
     return errors.NotMilvusError(f"the answer {problem}: {excerpt}", http_status=reply.status)
@@ -203,7 +203,7 @@ def _not_milvus(reply: RawResponse, show: Show, problem: str) -> errors.MilvusEr
 
 def misshapen(what: str) -> errors.NotMilvusError:
     """Return the error of an answer that has not the shape that Milvus gives it."""
-    return errors.NotMilvusError(f"the answer has not the shape that Milvus gives it ({what})")
+    return errors.NotMilvusError(f"the answer does not have the shape that Milvus gives it ({what})")
 
 
 def _excerpt(body: bytes, show: Show) -> str:

@@ -183,7 +183,7 @@ class _IndexReader(Reader):
                 self.refuse_templated_key(key)
                 continue
             if key not in known and normalize_key(key) in _KEYS:
-                self.refuse(f"{show(key)} belongs beside params, and not into it")
+                self.refuse(f"{show(key)} belongs beside params, not inside it")
                 continue
             if key not in known and (not key.startswith(FAMILIES) or near_miss(key, known)):
                 if self._is_description and meant == AUTOINDEX:
@@ -201,10 +201,10 @@ class _IndexReader(Reader):
         of = f" of {index_type}" if index_type else ""
         elsewhere = key in PARAM_KINDS
         if key in SEARCH_PARAMS and index_type:
-            self.refuse_unless_allowed(f"{key!r} is a parameter of searches, and none{of}")
+            self.refuse_unless_allowed(f"{key!r} is a search parameter, not a build parameter{of}")
         elif index_type == AUTOINDEX and elsewhere and not key.startswith("bm25_"):  # parameters of scores
             self.refuse_unless_allowed(f"AUTOINDEX takes no build parameters, but {key!r} is given: name an index type")
         elif index_type and elsewhere:
-            self.unknown(f"{key!r} is no parameter{of} that is known here")
+            self.unknown(f"{key!r} is not a known parameter{of}")
         else:
             self.unknown(f"unknown parameter {show(key)}{of}", near_miss(key, known), malformed=True)

@@ -179,7 +179,7 @@ class IndexSpec:
             if found is not None and not values_equal(value, found):
                 differences.append(f"{key}: {format_value(found)} -> {format_value(value)}")
             elif found is None and not substituted:
-                unverifiable.append(f"{key}: not told -> {format_value(value)}")
+                unverifiable.append(f"{key}: unknown -> {format_value(value)}")
         return Comparison(_lines(differences), _lines(unverifiable), substituted)
 
     def _may_exist_in(self, collection: Collection) -> bool:
