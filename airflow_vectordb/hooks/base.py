@@ -46,7 +46,13 @@ DEFAULT_TIMEOUT = 3600.0
 #: Seconds, the longest pause between two polls.
 POLL_INTERVAL = 30.0
 #: Arguments of functions of ``rest``, and pymilvus's names for them, which the hook's methods have.
-_RENAMED = {"keys": "property_keys", "partitions": "partition_names", "searches": "reqs", "vectors": "data"}
+_RENAMED = {
+    "keys": "property_keys",
+    "partitions": "partition_names",
+    "rerank": "ranker",
+    "searches": "reqs",
+    "vectors": "data",
+}
 _ARGUMENT = re.compile(rf"^({'|'.join(_RENAMED)})\b")
 _reading_again = threading.Lock()
 

@@ -240,10 +240,13 @@ class EntityMethods(HookBase):
         consistency_level: ConsistencyLevel | None = None,
     ) -> list[list[dict[str, Any]]]:
         """
-        Search several vector fields, and merge the hits.
+        Search several vector fields, and merge the hits (:func:`~airflow_vectordb.rest.entities.hybrid_search`).
 
-        ``reqs`` and ``ranker`` are what :func:`~airflow_vectordb.rest.entities.hybrid_search` takes as ``searches`` and
-        ``rerank``.
+        :param reqs: a mapping for each field: ``{"data": [vector], "annsField": "dense", "limit": 20, "filter": …}``,
+            with texts as ``data`` of a field that a function fills
+        :param ranker: how the hits are merged: ``{"strategy": "weighted", "params": {"weights": [0.7, 0.3]}}``; None:
+            ``{"strategy": "rrf", "params": {"k": 60}}``
+        :param limit: hits in all for each vector
         """
         return self._send(
             rest.entities.hybrid_search,

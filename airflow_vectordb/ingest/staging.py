@@ -115,7 +115,7 @@ def stage(
             skipped=skipped,
             size=done.size + part.size,
         )
-        text = "%s: part %d with %s rows and %.1f MB is written; %s rows so far"
+        text = "%s: part %d written: %s rows, %.1f MB; %s rows so far"
         _log.info(text, collection.name, done.batches, f"{part.rows:,}", part.size / 1e6, f"{done.rows:,}")
         keep()
     done = replace(done, source=len(sources), row=0, skipped=skipped)

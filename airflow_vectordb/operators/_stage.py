@@ -51,12 +51,12 @@ def write_parts(task: ImportOperator, hook: MilvusHook, kept: RetryState, rows: 
         part_bytes=task.part_bytes,
     )
     task.log.info(
-        "%s: %s rows are staged in %d parts, %.1f MB, below %s; %s rows skipped",
+        "%s: %s rows staged below %s (%.1f MB, parts: %d, skipped rows: %s)",
         task.collection_name,
         f"{done.rows:,}",
-        done.batches,
-        done.size / 1e6,
         target,
+        done.size / 1e6,
+        done.batches,
         f"{done.skipped:,}",
     )
     return _result(folder, done)

@@ -164,7 +164,7 @@ class ImportOperator(WaitingOperator):
             self._finish_staging(result, state.results["staged"])
         kept.finish(result)
         if "rows" in result:
-            text = "%s: %s rows imported from %d files"
+            text = "%s: %s rows imported, files: %d"
             self.log.info(text, self.collection_name, f"{result['rows']:,}", len(groups))
         self.emit_asset_events(hook, context, {"import": result})
         return result
@@ -249,9 +249,9 @@ class ImportOperator(WaitingOperator):
                 if error.not_executed or not error.transient:
                     kept.set(unstarted)  # this request created no job
                 raise
-            self.log.info("%s: import job %s of %d files is started", self.collection_name, job_id, len(files))
+            self.log.info("%s: started import job %s, files: %d", self.collection_name, job_id, len(files))
         else:
-            self.log.info("%s: import job %s of an earlier try is found", self.collection_name, job_id)
+            self.log.info("%s: found import job %s of an earlier try", self.collection_name, job_id)
         kept.set({**fact, "jobs": [*jobs, job_id], "before": None})
         state.results[name] = job_id
         return job_id

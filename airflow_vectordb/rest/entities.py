@@ -21,10 +21,11 @@ from airflow_vectordb.rest.http.call import Answer, Call, build_body
 from airflow_vectordb.rest.lists import (
     as_keys,
     as_list_or_none,
+    as_searches,
     as_vectors,
     check_integers,
     check_list,
-    check_searches,
+    check_mapping,
 )
 from airflow_vectordb.rest.result import Result
 
@@ -204,19 +205,21 @@ def hybrid_search(
     """
     Search several vector fields, and merge the hits.
 
-    :param searches: one for each field: ``{"data": [vector], "annsField": "dense", "limit": 20, "params": {…}}``; each
-        with the same number of vectors
+    :param searches: one for each field: ``{"data": [vector], "annsField": "dense", "limit": 20, "filter": …, "params":
+        {"ef": 64}}``, each with the same number of vectors (texts, where a function makes vectors of texts);
+        pymilvus's ``anns_field``, ``expr`` and ``param`` are accepted
     :param rerank: how they are merged: ``{"strategy": "rrf", "params": {"k": 60}}`` (None) or
         ``{"strategy": "weighted", "params": {"weights": [0.7, 0.3]}}``
     :param limit: hits in all for each vector
     :return: for each vector its hits, best first, as of :func:`search`
     """
-    check_searches("searches", searches)
+    found = as_searches("searches", searches)
     check_integers(limit=limit, offset=offset)
-    rerank = dict(rerank or {"strategy": "rrf", "params": {"k": 60}})
-    merged = {"search": [dict(search) for search in searches], "rerank": rerank, "limit": limit, "offset": offset}
+    rerank = {"strategy": "rrf", "params": {"k": 60}} if rerank is None else rerank
+    check_mapping("rerank", rerank, '{"strategy": "rrf"}')
+    merged = {"search": found, "rerank": rerank, "limit": limit, "offset": offset}
     body = _body(collection, database, output_fields, partitions, options, **merged)
-    vectors = len(searches[0].get("data") or ()) if searches else 0
+    vectors = len(found[0].get("data") or ()) if found else 0
     return Call("entities/hybrid_search", body, lambda a: _hits(a, vectors, limit))
 
 

@@ -7,9 +7,16 @@ from numbers import Integral, Number
 from typing import Any, NoReturn, TypeGuard, TypeVar
 
 from airflow_vectordb.rest.errors import InvalidParametersError
-from airflow_vectordb.rest.spelling import describe_value
+from airflow_vectordb.rest.spelling import describe_value, near_miss, normalize_key
 
 T = TypeVar("T")
+
+_SEARCH_KEYS = (
+    *("data", "annsField", "filter", "exprParams", "limit", "offset"),
+    *("params", "searchParams", "metricType", "groupingField"),
+)
+#: The same by normalized keys, with pymilvus's names for two of them.
+_SEARCH_NAMES = {normalize_key(name): name for name in _SEARCH_KEYS} | {"expr": "filter", "param": "params"}
 
 
 def is_list(value: Any) -> TypeGuard[Iterable[Any]]:
@@ -48,14 +55,30 @@ def as_vectors(name: str, data: Any) -> list[Any]:
     return vectors
 
 
-def check_searches(name: str, searches: Any) -> None:
-    """Refuse what is no list of searches, each of which has a list of vectors."""
-    if not is_list(searches) or not all(isinstance(one, Mapping) for one in searches):
+def as_searches(name: str, searches: Any) -> list[dict[str, Any]]:
+    """Return the searches of a hybrid search in the API's spelling; Milvus ignores keys that it does not know."""
+    searches = list(searches) if is_list(searches) else [None]
+    if not all(isinstance(one, Mapping) for one in searches):
         _refuse(f'{name} must be a list of mappings: [{{"data": [vector], "annsField": …}}, …]')
+    read: list[dict[str, Any]] = []
     for number, one in enumerate(searches):
-        check_integers(**{f"{name}[{number}][{key!r}]": one.get(key) for key in ("limit", "offset")})
-        if "data" in one:
-            as_vectors(f"{name}[{number}]['data']", one["data"])
+        where, search = f"{name}[{number}]", dict[str, Any]()
+        for key, value in one.items():
+            known = _SEARCH_NAMES.get(normalize_key(str(key)))
+            if known is None and (meant := near_miss(str(key), _SEARCH_KEYS)):
+                _refuse(f"{where} has an unknown key {key!r}; did you mean {meant!r}?")
+            if known in search:
+                _refuse(f"{where} has {known} twice, as {key!r} too")
+            search[known or key] = as_vectors(f"{where}['data']", value) if known == "data" else value
+        check_integers(**{f"{where}[{key!r}]": search.get(key) for key in ("limit", "offset")})
+        read.append(search)
+    return read
+
+
+def check_mapping(name: str, value: Any, example: str) -> None:
+    """Refuse what is no mapping."""
+    if not isinstance(value, Mapping):
+        _refuse(f"{name} must be a mapping such as {example}, not {describe_value(value)}")
 
 
 def as_keys(name: str, value: Any) -> list[Any]:

@@ -26,7 +26,7 @@ class IndexSensor(MilvusSensor):
     :param index_name: one or more names; None: all indexes of the collection, at least one. Templated.
     :param min_rows: wait until each index covers at least this many rows: a number, or the result of a task that
         ingests. None: the sealed rows. Templated.
-    :return: a list with a description of each index, as CreateIndexOperator returns it
+    :return: a list with a description of each index, as CreateIndexOperator returns it, without ``collection_name``
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database", "collection_name", "index_name", "min_rows")

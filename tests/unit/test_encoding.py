@@ -28,6 +28,13 @@ def test_what_json_does_not_have_is_refused_and_located(bad: float, wrap: object
         encode(body)
 
 
+def test_indices_of_sparse_vectors_may_be_numbers() -> None:
+    body = {"data": [{7: 0.5, 42: np.float32(0.25)}], "limit": 3}
+    assert orjson.loads(encode(body)) == {"data": [{"7": 0.5, "42": 0.25}], "limit": 3}
+    with pytest.raises(InvalidParametersError, match=r"data\[0\]\.7"):
+        encode({"data": [{7: float("nan")}]})
+
+
 def test_null_itself_is_fine() -> None:
     assert orjson.loads(encode({"data": [{"id": 1, "note": None, "text": "null"}]}))["data"][0]["note"] is None
 

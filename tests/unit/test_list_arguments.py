@@ -25,7 +25,8 @@ def described(kind: str) -> Any:
 
 @pytest.fixture(params=["VarChar"])
 def server(request: pytest.FixtureRequest, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
-    answers = {"collections/describe": described(request.param), "entities/delete": ok({}), "entities/get": ok([])}
+    found = {f"entities/{path}": ok([]) for path in ("get", "hybrid_search")}
+    answers = {"collections/describe": described(request.param), "entities/delete": ok({}), **found}
     running = serve(answers)
     monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", f"milvus://127.0.0.1:{running.port}")
     return running
@@ -212,6 +213,34 @@ def test_generators_are_lists(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> 
 def test_searches_that_are_no_list(hook: MilvusHook, reqs: Any) -> None:
     with pytest.raises(InvalidParametersError, match="reqs must be a list of mappings"):
         hook.hybrid_search("docs", reqs)
+
+
+def test_searches_in_the_spelling_of_pymilvus(hook: MilvusHook, server: ScriptedServer) -> None:
+    params = {"metric_type": "L2", "params": {"ef": 64}}
+    one = {"data": ([n] for n in (0.5, 1.0)), "anns_field": "v", "param": params, "limit": 3, "expr": "year > 2020"}
+    hook.hybrid_search("docs", [one, {"data": [[0.5], [1.0]], "annsField": "w", "roundDecimal": 2}])
+    (body,) = server.bodies("entities/hybrid_search")
+    assert body["search"] == [
+        {"data": [[0.5], [1.0]], "annsField": "v", "params": params, "limit": 3, "filter": "year > 2020"},
+        {"data": [[0.5], [1.0]], "annsField": "w", "roundDecimal": 2},
+    ]
+    assert body["rerank"] == {"strategy": "rrf", "params": {"k": 60}}
+
+
+@pytest.mark.parametrize(
+    ("more", "ranker", "problem"),
+    [
+        ({"fliter": "year > 2020"}, None, r"reqs\[0\] has an unknown key 'fliter'; did you mean 'filter'\?"),
+        ({"filter": "a > 1", "expr": "b > 1"}, None, r"reqs\[0\] has filter twice, as 'expr' too"),
+        ({}, "rrf", 'ranker must be a mapping such as {"strategy": "rrf"}, not a str'),
+    ],
+)
+def test_hybrid_searches_that_milvus_would_read_otherwise(
+    hook: MilvusHook, server: ScriptedServer, more: dict[str, str], ranker: Any, problem: str
+) -> None:
+    with pytest.raises(InvalidParametersError, match=problem):
+        hook.hybrid_search("docs", [{"data": [[0.5]], **more}], ranker)
+    assert not server.requests
 
 
 def test_one_key_is_read_as_one(hook: MilvusHook, server: ScriptedServer) -> None:

@@ -59,7 +59,10 @@ def encode(body: Mapping[str, Any]) -> bytes | bytearray:
     if isinstance(rows, EncodedRows):
         return rows.with_others(encode({name: value for name, value in body.items() if name != "data"}))
     try:
-        encoded = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+        try:
+            encoded = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+        except orjson.JSONEncodeError:  # numbers as keys, as in {7: 0.5}, a sparse vector, take longer
+            encoded = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
     except orjson.JSONEncodeError as error:
         where = _find(body, _unknown_type) or "the request"
         raise InvalidParametersError([f"{error} (in {where})"], "request body") from None

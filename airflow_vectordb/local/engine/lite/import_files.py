@@ -82,7 +82,7 @@ def open_file(root: Path, name: str) -> IO[bytes]:
     """
     root = root.resolve()
     *folders, last = locate(root, name).relative_to(root).parts or [""]
-    gone = import_failed(f"no such file in the folder of this local server: {name}")
+    gone = import_failed(f"no such file: {name} (in the folder of this local server)")
     folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         # A moment ago there were no links in this path; so none is followed now. Nor is a pipe waited for.
