@@ -6,7 +6,7 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
@@ -18,25 +18,14 @@ from airflow.sdk import BaseHook
 from airflow_vectordb import rest, waiting
 from airflow_vectordb._compat import AirflowNotFoundException, amask_secret, is_dag_test, mask_secret
 from airflow_vectordb.exceptions import translate_errors
-from airflow_vectordb.hooks.connection import (
-    FIRST_PAUSES,
-    PAUSES,
-    ConnectionFields,
-    config_from_connection,
-    read_patiently,
-)
+from airflow_vectordb.hooks import connection
 from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
     from typing_extensions import Self
 
-    from airflow_vectordb.rest import AsyncClient, Client, MilvusConfig
-    from airflow_vectordb.rest.collections import Collection
-    from airflow_vectordb.rest.driver import Sleep
     from airflow_vectordb.rest.http.call import Call
-    from airflow_vectordb.rest.indexes import IndexDescription
-    from airflow_vectordb.waiting import Condition, Deadline, Pending, PollResult
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -54,6 +43,8 @@ _RENAMED = {
     "vectors": "data",
 }
 _ARGUMENT = re.compile(rf"^({'|'.join(_RENAMED)})\b")
+#: What servers without aliases, or without calls for them, answer.
+_NO_ALIASES = (rest.errors.AliasNotFoundError, rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError)
 _reading_again = threading.Lock()
 
 
@@ -74,7 +65,7 @@ class HookBase(BaseHook):
         self.patient = patient
         #: Whether Milvus has answered the task: if so, a page in its place is an outage, not a wrong address.
         self.server_confirmed = False
-        self._clients: dict[int, Client] = {}
+        self._clients: dict[int, rest.Client] = {}
         self._warned = patient
 
     def __enter__(self) -> Self:
@@ -84,7 +75,7 @@ class HookBase(BaseHook):
         self.close()
 
     @cached_property
-    def config(self) -> MilvusConfig:
+    def config(self) -> rest.MilvusConfig:
         """
         The configuration from the connection. Its token is registered with Airflow's secrets masker.
 
@@ -96,7 +87,7 @@ class HookBase(BaseHook):
             mask_secret(config.token)
         return config
 
-    async def aconfig(self) -> MilvusConfig:
+    async def aconfig(self) -> rest.MilvusConfig:
         """Return the same as :attr:`config`, from an event loop."""
         config = self._config_from(await rest.driver.adrive(self._reading(), lambda _: self._aread(), self.log.log))
         if config.token:
@@ -104,7 +95,7 @@ class HookBase(BaseHook):
         return config
 
     @cached_property
-    def _connection(self) -> ConnectionFields:
+    def _connection(self) -> connection.ConnectionFields:
         return rest.driver.drive(self._reading(), lambda _: self.get_connection(self.milvus_conn_id), self.log.log)
 
     async def _aread(self) -> Connection:
@@ -116,16 +107,16 @@ class HookBase(BaseHook):
         # There, Airflow's database is accessible to tasks, but not from an event loop.
         return await asyncio.to_thread(self.get_connection, self.milvus_conn_id)
 
-    def _reading(self) -> Generator[Sleep | None, Any, ConnectionFields]:
-        return read_patiently(PAUSES if self.patient else FIRST_PAUSES)
+    def _reading(self) -> Generator[rest.driver.Sleep | None, Any, connection.ConnectionFields]:
+        return connection.read_patiently(connection.PAUSES if self.patient else connection.FIRST_PAUSES)
 
-    def _config_from(self, connection: ConnectionFields) -> MilvusConfig:
+    def _config_from(self, fields: connection.ConnectionFields) -> rest.MilvusConfig:
         # An unusable connection is read more than once; warn only once.
         warn, self._warned = not self._warned, True
         with translate_errors():
-            return config_from_connection(connection, self.database, warn=warn)
+            return connection.config_from_connection(fields, self.database, warn=warn)
 
-    def get_conn(self) -> Client:
+    def get_conn(self) -> rest.Client:
         """Return the client of this thread; the same one until :meth:`close`, unless the credentials are replaced."""
         thread = threading.get_ident()
         client = self._clients.get(thread)
@@ -135,7 +126,7 @@ class HookBase(BaseHook):
             client = self._clients[thread] = rest.Client(self.config, server_confirmed=self.server_confirmed)
         return client
 
-    async def get_async_conn(self) -> AsyncClient:
+    async def get_async_conn(self) -> rest.AsyncClient:
         """Return a new client for an event loop; the caller closes it."""
         return rest.AsyncClient(await self.aconfig())
 
@@ -181,7 +172,7 @@ class HookBase(BaseHook):
                 raise rest.errors.InvalidParametersError(problems, "arguments") from None
         return self.send(call)
 
-    def has_other_config(self, refused: MilvusConfig) -> bool:
+    def has_other_config(self, refused: rest.MilvusConfig) -> bool:
         """Read the connection again, and return whether it has other credentials than those that were refused."""
         with _reading_again:
             if self.config != refused:  # another thread has read it
@@ -200,12 +191,8 @@ class HookBase(BaseHook):
             return True
 
     def poll(
-        self,
-        condition: Condition,
-        *,
-        retries: int | None = None,
-        deadline: Deadline | None = None,
-    ) -> PollResult:
+        self, condition: waiting.Condition, *, retries: int | None = None, deadline: waiting.Deadline | None = None
+    ) -> waiting.PollResult:
         """
         Poll once whether something is done.
 
@@ -218,11 +205,11 @@ class HookBase(BaseHook):
 
     def wait(
         self,
-        condition: Condition,
-        deadline: Deadline,
+        condition: waiting.Condition,
+        deadline: waiting.Deadline,
         *,
         poll_interval: float,
-        initial_result: Pending | None = None,
+        initial_result: waiting.Pending | None = None,
         server_confirmed: bool = False,
     ) -> Any:
         """
@@ -241,14 +228,14 @@ class HookBase(BaseHook):
         )
         return self.drive(steps, deadline, retries=0)
 
-    def _wait_for(self, condition: Condition, timeout: float) -> Any:
+    def _wait_for(self, condition: waiting.Condition, timeout: float) -> Any:
         deadline = waiting.Deadline(time.time() + timeout, "timeout", timeout)
         return self.wait(condition, deadline, poll_interval=POLL_INTERVAL)
 
     def drive(
         self,
-        steps: Generator[Call[Any] | Sleep, Any, T],
-        deadline: Deadline | None = None,
+        steps: Generator[Call[Any] | rest.driver.Sleep, Any, T],
+        deadline: waiting.Deadline | None = None,
         retries: int | None = None,
     ) -> T:
         """Make the calls that a poll or a wait yields, and return its result; arguments as for :meth:`poll`."""
@@ -260,24 +247,32 @@ class HookBase(BaseHook):
         with translate_errors():
             return rest.driver.drive(steps, lambda call: self.send(call, retries=retries, until=until), log)
 
-    def describe_indexes(self, collection_name: str) -> list[IndexDescription]:
+    def describe_indexes(self, collection_name: str) -> list[rest.indexes.IndexDescription]:
         """Describe all indexes of a collection."""
-        found: list[IndexDescription] = []
+        found: list[rest.indexes.IndexDescription] = []
         for name in self.send(rest.indexes.list_(collection_name)):
             with suppress(rest.errors.IndexNotFoundError):  # dropped since it was listed
                 found += self.send(rest.indexes.describe(collection_name, name))
         return found
 
-    def _own_name(self, described: Collection) -> str:
+    def _own_name(self, described: rest.collections.Collection) -> str:
         """Return the name of a collection: Milvus 2.6 describes it under the requested alias."""
         if described.aliases is None or described.name in described.aliases:
-            # A server without this call has no aliases.
-            unknown = (rest.errors.AliasNotFoundError, rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError)
-            with suppress(*unknown):
+            with suppress(*_NO_ALIASES):
                 return self.send(rest.aliases.describe(described.name))
         return described.name
 
-    def _describe_by_own_name(self, name: str) -> Collection:
+    def _aliases_of(self, described: rest.collections.Collection) -> Sequence[str]:
+        """Return the aliases of a collection, including the requested name if that is one."""
+        if described.aliases is not None:
+            return described.aliases
+        if self._own_name(described) != described.name:
+            return [described.name]
+        with suppress(*_NO_ALIASES):
+            return self.send(rest.aliases.list_(described.name))
+        return []
+
+    def _describe_by_own_name(self, name: str) -> rest.collections.Collection:
         """Describe the collection behind a name, under its own name: an alias may be moved later."""
         described = self.send(rest.collections.describe(name))
         with suppress(rest.errors.PermissionDeniedError):  # to ask about aliases

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from airflow_vectordb import rest, waiting
 from airflow_vectordb.exceptions import translate_errors
 from airflow_vectordb.hooks.base import DEFAULT_TIMEOUT, HookBase
 from airflow_vectordb.hooks.index_creation import IndexCreation
-
-if TYPE_CHECKING:
-    from airflow_vectordb.rest.collections import Collection, LoadState
-    from airflow_vectordb.rest.compactions import Compaction
-    from airflow_vectordb.rest.indexes import IndexDescription
-
 
 _IS_A_COLLECTION, _ALIAS_EXISTS = 1601, 1602
 
@@ -82,7 +76,7 @@ class CollectionMethods(HookBase):
         """Return whether a collection exists."""
         return self.send(rest.collections.has(collection_name))
 
-    def describe_collection(self, collection_name: str) -> Collection:
+    def describe_collection(self, collection_name: str) -> rest.collections.Collection:
         """Describe a collection (:class:`~airflow_vectordb.rest.collections.Collection`)."""
         return self.send(rest.collections.describe(collection_name))
 
@@ -122,7 +116,7 @@ class CollectionMethods(HookBase):
         """Start a compaction, and return its id (:func:`~airflow_vectordb.rest.compactions.compact`)."""
         return self.send(rest.compactions.compact(collection_name, clustering=is_clustering))
 
-    def get_compaction_state(self, job_id: int) -> Compaction:
+    def get_compaction_state(self, job_id: int) -> rest.compactions.Compaction:
         """Return the state of a compaction (:class:`~airflow_vectordb.rest.compactions.Compaction`)."""
         return self.send(rest.compactions.describe(job_id))
 
@@ -166,7 +160,9 @@ class CollectionMethods(HookBase):
         """Load rows that were added to a loaded collection, for example by an import."""
         self.send(rest.collections.refresh_load(collection_name))
 
-    def get_load_state(self, collection_name: str, partition_names: Sequence[str] | None = None) -> LoadState:
+    def get_load_state(
+        self, collection_name: str, partition_names: Sequence[str] | None = None
+    ) -> rest.collections.LoadState:
         """Return the load state (:class:`~airflow_vectordb.rest.collections.LoadState`)."""
         return self._send(rest.collections.load_state, collection_name, partition_names or ())
 
@@ -194,7 +190,7 @@ class CollectionMethods(HookBase):
             return built
         return [description.as_json() for description in found]
 
-    def describe_index(self, collection_name: str, index_name: str) -> IndexDescription:
+    def describe_index(self, collection_name: str, index_name: str) -> rest.indexes.IndexDescription:
         """Describe an index (:class:`~airflow_vectordb.rest.indexes.IndexDescription`)."""
         return self.send(rest.indexes.describe(collection_name, index_name))[0]
 

@@ -8,12 +8,12 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from numbers import Integral
+from typing import Any
 
 from airflow_vectordb import rest
 from airflow_vectordb._compat import connection_of_path
 from airflow_vectordb.exceptions import translate_errors
-from airflow_vectordb.hooks import arguments
 from airflow_vectordb.hooks.base import HookBase
 from airflow_vectordb.ingest import run
 from airflow_vectordb.ingest.bad_rows import BadRows, OnBadRow
@@ -22,11 +22,9 @@ from airflow_vectordb.ingest.memory import source_of
 from airflow_vectordb.ingest.options import MAX_BYTES, MAX_IN_FLIGHT, MAX_ROWS, Mode, Options
 from airflow_vectordb.ingest.source import Source
 from airflow_vectordb.ingest.storage import package_for, storage_errors
+from airflow_vectordb.ingest.values import convert_all
 from airflow_vectordb.ingest.writer import Progress
 from airflow_vectordb.rest import filters
-
-if TYPE_CHECKING:
-    from airflow_vectordb.rest.collections import Collection
 
 _log = logging.getLogger(__name__)
 #: Rows deleted by one request.
@@ -159,10 +157,13 @@ class IngestMethods(HookBase):
         if problems:
             raise rest.errors.InvalidParametersError(problems, "deletion")
         filled = None if filter is None else filters.fill(filter, filter_params)
-        keys = [] if ids is None else arguments.list_keys(ids)
+        keys = [] if ids is None else _list_keys(ids)
         collection = self._describe_by_own_name(collection_name)
         field, name = run.primary_key(collection), collection.name
-        key, keys = field.name, arguments.check_keys(keys, field)
+        key = field.name
+        keys, problems = convert_all("ids", keys, key, field.type)
+        if problems:
+            raise rest.errors.InvalidParametersError(problems, "arguments")
         parts = rest.lists.parts(keys, batch_rows)
         if dry_run:
             partitions = [partition_name] if partition_name else None
@@ -218,13 +219,23 @@ class IngestMethods(HookBase):
             yield keys
 
 
+def _list_keys(ids: Any) -> list[Any]:
+    """Return primary keys as a list. A single string is refused, since it may be a filter."""
+    if not isinstance(ids, bool) and isinstance(ids, Integral):
+        return [ids]
+    if rest.lists.is_list(ids):
+        return list(ids)
+    problem = f"ids must be a list of keys, not {rest.spelling.describe_value(ids)}; a filter goes into filter="
+    raise rest.errors.InvalidParametersError([problem], "arguments")
+
+
 def open_bad_rows(policy: OnBadRow, most: int | None, path: Any, conn_id: str | None) -> BadRows:
     """Return what takes rows that cannot be sent."""
     return BadRows(policy, most, object_path(path, conn_id) if path else None)
 
 
 def open_input(
-    rows: Any, source: Any, conn_id: str | None, collection: Collection, *, allow_missing: bool
+    rows: Any, source: Any, conn_id: str | None, collection: rest.collections.Collection, *, allow_missing: bool
 ) -> list[Source]:
     """
     Open rows, or files, as sources.

@@ -8,16 +8,9 @@ from typing import Any
 from airflow_vectordb import hooks, rest
 from airflow_vectordb._compat import AirflowNotFoundException
 from airflow_vectordb.exceptions import translate_errors
+from airflow_vectordb.hooks import connection_fields as fields
 from airflow_vectordb.hooks.collections import CollectionMethods
 from airflow_vectordb.hooks.connection import console_link
-from airflow_vectordb.hooks.connection_fields import (
-    CONNECTION_TYPE,
-    DEFAULT_CONN_ID,
-    EXTRA_FIELDS,
-    HOOK_NAME,
-    LABELS,
-    PLACEHOLDERS,
-)
 from airflow_vectordb.hooks.entities import EntityMethods
 from airflow_vectordb.hooks.ingest import IngestMethods, object_path
 from airflow_vectordb.ingest.storage import open_to_read
@@ -47,9 +40,9 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods):
     """
 
     conn_name_attr = "milvus_conn_id"
-    default_conn_name = DEFAULT_CONN_ID
-    conn_type = CONNECTION_TYPE
-    hook_name = HOOK_NAME
+    default_conn_name = fields.DEFAULT_CONN_ID
+    conn_type = fields.CONNECTION_TYPE
+    hook_name = fields.HOOK_NAME
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -62,7 +55,7 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods):
 
         kinds = {"boolean": BooleanField, "integer": IntegerField, "number": IntegerField}
         widgets = {}
-        for field in EXTRA_FIELDS:
+        for field in fields.EXTRA_FIELDS:
             kind = kinds.get(field.schema["type"][0], StringField)
             widgets[field.name] = kind(
                 lazy_gettext(field.label),
@@ -76,7 +69,7 @@ class MilvusHook(CollectionMethods, EntityMethods, IngestMethods):
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return labels and placeholders of the connection form; Airflow 3.1 asks for it."""
-        return {"hidden_fields": [], "relabeling": LABELS, "placeholders": PLACEHOLDERS}
+        return {"hidden_fields": [], "relabeling": fields.LABELS, "placeholders": fields.PLACEHOLDERS}
 
     def console_link(self, collection: str | None = None) -> str | None:
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Any
@@ -14,18 +14,17 @@ from airflow_vectordb.ingest.documents import DocumentKeys
 from airflow_vectordb.ingest.options import Options
 from airflow_vectordb.ingest.rows import RowChecker, problems_of_sources
 from airflow_vectordb.ingest.source import Source
-from airflow_vectordb.ingest.values import converter
+from airflow_vectordb.ingest.values import convert_all
 from airflow_vectordb.ingest.writer import Progress, Send, Writer, seconds_in_doubt
 from airflow_vectordb.rest import entities
 from airflow_vectordb.rest.collections import Collection, Field
 from airflow_vectordb.rest.errors import ConflictError, InvalidParametersError
+from airflow_vectordb.rest.lists import is_list
 from airflow_vectordb.rest.spelling import describe_value, suggest
 
 _log = logging.getLogger(__name__)
 #: Types of fields whose values can be compared exactly in filters.
 _COMPARABLE = ("VarChar", "String", "Int8", "Int16", "Int32", "Int64")
-#: The maximum number of problems with documents in an error.
-_LISTED = 10
 #: A number larger than any number of rows: any row may have been sent.
 _ALL = 2**62
 
@@ -184,25 +183,15 @@ def _problems_of_replacing(collection: Collection, document_field: str, mode: st
 
 def _checked_documents(collection: Collection, name: str, documents: Any) -> tuple[list[Any], list[str]]:
     """Return documents in their field's type, and problems, which must be found before rows are written."""
-    if isinstance(documents, str | bytes | Mapping) or not isinstance(documents, Iterable):
+    if not is_list(documents):
         # A string would delete the documents named by its letters.
         return [], [f"documents must be a list, not {describe_value(documents)}"]
     given = list(documents)
     kind = next((field.type for field in collection.fields if field.name == name), None)
     if kind not in _COMPARABLE:  # a dynamic field, which may have strings and integers
         wrong = [one for one in given if isinstance(one, bool) or not isinstance(one, str | int)]
-        return given, [
-            f"documents: {describe_value(one)} is neither a string nor an integer" for one in wrong[:_LISTED]
-        ]
-    found: list[Any] = []
-    problems: list[str] = []
-    convert = converter(kind)
-    for one in given:
-        try:
-            found.append(convert(one))
-        except (ValueError, TypeError, OverflowError) as error:
-            problems.append(f"documents: {error}; {name} is of type {kind}")
-    return found, problems[:_LISTED]
+        return given, [f"documents: {describe_value(one)} is neither a string nor an integer" for one in wrong[:10]]
+    return convert_all("documents", given, name, kind)
 
 
 def primary_key(collection: Collection) -> Field:

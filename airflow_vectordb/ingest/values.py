@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from airflow_vectordb.rest.spelling import article
@@ -18,6 +18,8 @@ _INT_BITS = {"Int8": 8, "Int16": 16, "Int32": 32, "Int64": 64}
 _TRUE, _FALSE = ("true", "t", "1"), ("false", "f", "0")
 _NOT_INT8 = "all elements must be integers from -128 to 127"
 _NO_PARAMS: Mapping[str, Any] = {}
+#: The maximum number of reported problems with a list of values.
+_LISTED = 10
 
 Convert = Callable[[Any], Any]
 
@@ -48,6 +50,21 @@ def converter(kind: str, params: Mapping[str, Any] = _NO_PARAMS, element: str = 
     if kind in ("VarChar", "String"):
         return _text(int(params.get("max_length") or 0))
     return lambda value: value  # JSON, and types of newer servers
+
+
+def convert_all(argument: str, values: Iterable[Any], field: str, kind: str) -> tuple[list[Any], list[str]]:
+    """Convert a list of values of a field of a type; return it, and what is wrong."""
+    convert = converter(kind)
+    found: list[Any] = []
+    problems: list[str] = []
+    for at, value in enumerate(values):
+        try:
+            found.append(convert(value))
+        except (ValueError, TypeError, OverflowError) as error:
+            problems.append(f"{argument}[{at}]: {error}; {field} is of type {kind}")
+    if more := problems[_LISTED:]:
+        problems[_LISTED:] = [f"… and {len(more):,} more"]
+    return found, problems
 
 
 def text_converter(kind: str, convert: Convert) -> Convert:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from airflow_vectordb import lazy_face
 
 if TYPE_CHECKING:
-    from airflow_vectordb.operators import _aliases as _aliases
     from airflow_vectordb.operators import _create_collection as _create_collection
     from airflow_vectordb.operators import _replace as _replace
     from airflow_vectordb.operators import _stage as _stage

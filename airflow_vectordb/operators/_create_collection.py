@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_vectordb import operators, rest, waiting
+from airflow_vectordb import rest, waiting
 from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.hooks.index_creation import IndexCreation
 from airflow_vectordb.operators.index import raise_if_replaced, wait_until_built
@@ -89,8 +89,7 @@ class CollectionCreation:
             return _done(altered=self._alter(differences))
         if self._task.if_exists != "replace":
             raise self._mismatch(differences)
-        aliases = operators._aliases.aliases_of(self._hook, existing)
-        operators._aliases.refuse_aliases(existing.name, aliases, "Move it first.")
+        refuse_aliases(existing.name, self._hook._aliases_of(existing), "Move it first.")
         self._rehearse()
         now = self._describe(self._name)
         if now is None or now.identity != existing.identity:
@@ -208,6 +207,18 @@ def _first(differences: list[Difference]) -> str:
 
 def _done(*, created: bool = False, replaced: bool = False, altered: list[str] | None = None) -> dict[str, Any]:
     return {"created": created, "replaced": replaced, "altered": altered or []}
+
+
+def refuse_aliases(collection: str, aliases: Sequence[str], hint: str) -> None:
+    """Refuse to drop a collection that aliases point to: their readers would find nothing."""
+    if not aliases:
+        return
+    shown = rest.text.sanitize_text(", ".join(map(repr, aliases[:5])), 200)
+    cause = f"alias {shown} points" if len(aliases) == 1 else f"aliases {shown} point"
+    cause = f"{cause} to this collection"
+    if collection in aliases:
+        cause, hint = f"{collection!r} is an alias", "Name the collection itself."
+    raise rest.errors.ConflictError(f"its aliases are {shown}; nothing was dropped", cause=cause, hint=hint)
 
 
 def rows_in_words(hook: MilvusHook, described: Collection) -> str:

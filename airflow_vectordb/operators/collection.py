@@ -5,21 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_vectordb import operators, rest, waiting
+from airflow_vectordb import operators, rest, validation, waiting
 from airflow_vectordb._compat import is_retry
 from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.operators.base import MilvusOperator, WaitingOperator
 from airflow_vectordb.operators.index import IfExists, IfMissing
-from airflow_vectordb.rest.spelling import check_range
-from airflow_vectordb.validation import (
-    check_choice,
-    check_index_params,
-    check_indexes_of_schema,
-    check_list_of_names,
-    check_properties,
-    check_schema,
-    parse_names,
-)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -97,11 +87,11 @@ class CreateCollectionOperator(WaitingOperator):
         # Error messages name the file, which rendering replaces by its content.
         self.schema_source = schema if isinstance(schema, str) else None
         self.raise_if_invalid(
-            *check_choice("if_exists", if_exists, IfExists),
-            *check_schema(schema, dimension, self.template_ext, allow_unknown=allow_unknown),
-            *check_properties(properties, self.template_ext),
-            *([] if index_params is None else check_index_params(index_params, self.template_ext)),
-            *check_indexes_of_schema(schema, index_params, self.template_ext, allow_unknown=allow_unknown),
+            *validation.check_choice("if_exists", if_exists, IfExists),
+            *validation.check_schema(schema, dimension, self.template_ext, allow_unknown=allow_unknown),
+            *validation.check_properties(properties, self.template_ext),
+            *([] if index_params is None else validation.check_index_params(index_params, self.template_ext)),
+            *validation.check_indexes_of_schema(schema, index_params, self.template_ext, allow_unknown=allow_unknown),
         )
 
     def validate(self) -> None:
@@ -138,7 +128,7 @@ class DropCollectionOperator(MilvusOperator):
         self.collection_name = collection_name
         self.if_missing = if_missing
         self.drop_aliases = drop_aliases
-        self.raise_if_invalid(*check_choice("if_missing", if_missing, IfMissing))
+        self.raise_if_invalid(*validation.check_choice("if_missing", if_missing, IfMissing))
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> bool:
         """Drop the collection, if it exists."""
@@ -149,9 +139,11 @@ class DropCollectionOperator(MilvusOperator):
                 raise error.with_context(hint='Set if_missing="skip" if that is fine.') from error.__cause__
             self.log.info("%s: nothing to drop", self.collection_name)
             return False
-        aliases = operators._aliases.aliases_of(hook, described)
+        aliases = hook._aliases_of(described)
         if self.collection_name in aliases or not self.drop_aliases:
-            operators._aliases.refuse_aliases(self.collection_name, aliases, "Move it first, or set drop_aliases=True.")
+            operators._create_collection.refuse_aliases(
+                self.collection_name, aliases, "Move it first, or set drop_aliases=True."
+            )
         for alias in aliases:
             self.log.info("Dropping alias %s", alias)
             hook.send(rest.aliases.drop(alias))
@@ -219,9 +211,9 @@ class VerifyCollectionOperator(MilvusOperator):
         self.check = check
         self.raise_if_invalid(
             *_check_bounds(min_rows, max_rows),
-            *check_range("sample", sample, 0, 16_384),
-            *check_range("k", k, 1, 16_384),
-            *check_range("min_recall", min_recall, 0, 1, float),
+            *rest.spelling.check_range("sample", sample, 0, 16_384),
+            *rest.spelling.check_range("k", k, 1, 16_384),
+            *rest.spelling.check_range("min_recall", min_recall, 0, 1, float),
             *([] if check is None or callable(check) else [f"check must be a function, not {check!r}"]),
         )
 
@@ -252,11 +244,11 @@ class _LoadingOperator(WaitingOperator):
         super().__init__(**kwargs)
         self.collection_name = collection_name
         self.partition_names = partition_names
-        self.raise_if_invalid(*check_list_of_names("partition_names", partition_names))
+        self.raise_if_invalid(*validation.check_list_of_names("partition_names", partition_names))
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Make the call, and wait until it has taken effect."""
-        partitions = parse_names("partition_names", self.partition_names)
+        partitions = validation.parse_names("partition_names", self.partition_names)
         if "asked" not in state.results:
             try:
                 (hook.load if self._loads else hook.release)(self.collection_name, partitions, wait=False)

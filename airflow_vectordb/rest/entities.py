@@ -17,16 +17,8 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
 
+from airflow_vectordb.rest import lists
 from airflow_vectordb.rest.http.call import Answer, Call, build_body
-from airflow_vectordb.rest.lists import (
-    as_keys,
-    as_list_or_none,
-    as_searches,
-    as_vectors,
-    check_integers,
-    check_list,
-    check_mapping,
-)
 from airflow_vectordb.rest.result import Result
 
 Row = Mapping[str, Any]
@@ -56,7 +48,7 @@ def insert(
     :param rows: row objects, field name -> value; vectors as lists of numbers or NumPy arrays; about 64 MiB at most
     :param partition: name of a partition; None: the default one
     """
-    check_list("rows", rows, "row objects")
+    lists.check_list("rows", rows, "row objects")
     body = build_body(database, collectionName=collection, partitionName=partition, data=rows)
     return Call("entities/insert", body, lambda a: _written(a, "insert"), idempotent=False)
 
@@ -75,7 +67,7 @@ def upsert(
     :param rows: row objects with their primary keys, as for :func:`insert`
     :param partial: whether fields that a row does not have keep their values (Milvus 2.6)
     """
-    check_list("rows", rows, "row objects")
+    lists.check_list("rows", rows, "row objects")
     update = partial or None  # older servers do not know it
     body = build_body(database, collectionName=collection, partitionName=partition, data=rows, partialUpdate=update)
     return Call("entities/upsert", body, lambda a: _written(a, "upsert"))
@@ -119,7 +111,7 @@ def query(
     :param limit: rows at most, 1 to 16384; None: the server's default
     :return: rows, values as the server gives them (JSON fields come as strings)
     """
-    check_integers(limit=limit, offset=offset)
+    lists.check_integers(limit=limit, offset=offset)
     selected = {"filter": filter, "exprParams": filter_params, "limit": limit, "offset": offset}
     body = _body(collection, database, output_fields, partitions, params, **selected)
     return Call("entities/query", body, _rows)
@@ -149,7 +141,7 @@ def get(
     database: str | None = None,
 ) -> Call[list[dict[str, Any]]]:
     """Read rows by their primary keys."""
-    body = _body(collection, database, output_fields, partitions, params, id=as_keys("ids", ids))
+    body = _body(collection, database, output_fields, partitions, params, id=lists.as_keys("ids", ids))
     return Call("entities/get", body, _rows)
 
 
@@ -179,8 +171,8 @@ def search(
     :param search_params: the whole ``searchParams``
     :return: for each vector its hits, nearest first: primary key under its own name, ``distance``, output fields
     """
-    vectors = as_vectors("vectors", vectors)
-    check_integers(limit=limit, offset=offset)
+    vectors = lists.as_vectors("vectors", vectors)
+    lists.check_integers(limit=limit, offset=offset)
     searching = dict(search_params or {})
     if params:
         searching["params"] = {**dict(searching.get("params") or {}), **params}
@@ -213,10 +205,10 @@ def hybrid_search(
     :param limit: hits in all for each vector
     :return: for each vector its hits, best first, as of :func:`search`
     """
-    found = as_searches("searches", searches)
-    check_integers(limit=limit, offset=offset)
+    found = lists.as_searches("searches", searches)
+    lists.check_integers(limit=limit, offset=offset)
     rerank = {"strategy": "rrf", "params": {"k": 60}} if rerank is None else rerank
-    check_mapping("rerank", rerank, '{"strategy": "rrf"}')
+    lists.check_mapping("rerank", rerank, '{"strategy": "rrf"}')
     merged = {"search": found, "rerank": rerank, "limit": limit, "offset": offset}
     body = _body(collection, database, output_fields, partitions, options, **merged)
     vectors = len(found[0].get("data") or ()) if found else 0
@@ -236,8 +228,8 @@ def _body(
     return build_body(
         database,
         collectionName=collection,
-        outputFields=as_list_or_none("output_fields", output_fields),
-        partitionNames=as_list_or_none("partitions", partitions),
+        outputFields=lists.as_list_or_none("output_fields", output_fields),
+        partitionNames=lists.as_list_or_none("partitions", partitions),
         **fields,
         **(options or {}),
     )

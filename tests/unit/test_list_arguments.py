@@ -120,8 +120,8 @@ def test_documents_that_are_no_list(serve: Serve, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("server", "documents", "problem"),
     [
-        ("VarChar", ["a", 5], r"documents: 5 \(int\) is not a string; id is of type VarChar"),
-        ("Int64", ["a"], r"documents: 'a' \(str\) is not an Int64; id is of type Int64"),
+        ("VarChar", ["a", 5], r"documents\[1\]: 5 \(int\) is not a string; id is of type VarChar"),
+        ("Int64", ["a"], r"documents\[0\]: 'a' \(str\) is not an Int64; id is of type Int64"),
     ],
     indirect=["server"],
 )

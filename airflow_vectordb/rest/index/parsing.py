@@ -6,15 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_vectordb.rest.index.types import (
-    ALL_METRICS,
-    AUTOINDEX,
-    FAMILIES,
-    INDEX_PROPERTIES,
-    INDEX_TYPES,
-    PARAM_KINDS,
-    SEARCH_PARAMS,
-)
+from airflow_vectordb.rest.index import types
 from airflow_vectordb.rest.notation import UnreadableTextError, read_given
 from airflow_vectordb.rest.reading import Parsed, Reader, describe_given
 from airflow_vectordb.rest.spelling import describe_value, has_template, near_miss, normalize_key, show
@@ -30,7 +22,7 @@ _KEYS = {
 _WORDS = {key: name for key, name in _KEYS.items() if key in ("indextype", "metrictype")}
 #: Further keys of the descriptions that tasks return.
 _DESCRIPTION_KEYS = frozenset({"collectionname", "state", "totalrows", "indexedrows", "pendingrows", "failreason"})
-_PARAM_NAMES = frozenset(map(normalize_key, (*SEARCH_PARAMS, *PARAM_KINDS)))
+_PARAM_NAMES = frozenset(map(normalize_key, (*types.SEARCH_PARAMS, *types.PARAM_KINDS)))
 
 
 @dataclass
@@ -112,13 +104,13 @@ class _IndexReader(Reader):
         flat = {
             str(key): value
             for key, value in raw.items()
-            if normalize_key(str(key)) in _PARAM_NAMES or str(key).startswith(FAMILIES)
+            if normalize_key(str(key)) in _PARAM_NAMES or str(key).startswith(types.FAMILIES)
         }
         given = self.rename(
             {key: value for key, value in raw.items() if str(key) not in flat},
             _KEYS,
             ignored=_DESCRIPTION_KEYS if self._is_description else (),
-            params=PARAM_KINDS,
+            params=types.PARAM_KINDS,
             advice="; build parameters go into params",
         )
         if self._is_description and given.get("metricType") == "":
@@ -126,10 +118,10 @@ class _IndexReader(Reader):
         field_name = self.text(given.get("fieldName"), "fieldName", required=True)
         index_name = self.text(given.get("indexName"), "indexName")
         params = self._merge_params(given, flat)
-        index_type = self.text(params.pop("indexType", None), "indexType") or AUTOINDEX
+        index_type = self.text(params.pop("indexType", None), "indexType") or types.AUTOINDEX
         metric = self.text(params.pop("metricType", None), "metricType")
-        index_type = self.word(index_type, "index type", INDEX_TYPES) or index_type
-        metric = self.word(metric, "metric", ALL_METRICS) or metric
+        index_type = self.word(index_type, "index type", types.INDEX_TYPES) or index_type
+        metric = self.word(metric, "metric", types.ALL_METRICS) or metric
         params = self._check_params(params, index_type)
         if field_name is None:
             return None
@@ -167,10 +159,10 @@ class _IndexReader(Reader):
         return params
 
     def _check_params(self, params: Mapping[str, Any], index_type: str) -> dict[str, Any]:
-        meant = index_type if index_type in INDEX_TYPES else near_miss(index_type, INDEX_TYPES)
+        meant = index_type if index_type in types.INDEX_TYPES else near_miss(index_type, types.INDEX_TYPES)
         known: Mapping[str, Kind] = {
-            **(INDEX_TYPES[meant] if meant else PARAM_KINDS),
-            **INDEX_PROPERTIES,
+            **(types.INDEX_TYPES[meant] if meant else types.PARAM_KINDS),
+            **types.INDEX_PROPERTIES,
         }
         checked: dict[str, Any] = {}
         for given, value in params.items():
@@ -185,11 +177,11 @@ class _IndexReader(Reader):
             if key not in known and normalize_key(key) in _KEYS:
                 self.refuse(f"{show(key)} belongs beside params, not inside it")
                 continue
-            if key not in known and (not key.startswith(FAMILIES) or near_miss(key, known)):
-                if self._is_description and meant == AUTOINDEX:
+            if key not in known and (not key.startswith(types.FAMILIES) or near_miss(key, known)):
+                if self._is_description and meant == types.AUTOINDEX:
                     continue  # servers describe the parameters that they chose, but do not accept them
                 self._unknown_param(key, meant, known)
-                kind = PARAM_KINDS.get(key)
+                kind = types.PARAM_KINDS.get(key)
             if key in checked:
                 self.refuse(f"{key} is given twice, as {show(given)} too")
                 continue
@@ -199,10 +191,10 @@ class _IndexReader(Reader):
 
     def _unknown_param(self, key: str, index_type: str | None, known: Iterable[str]) -> None:
         of = f" of {index_type}" if index_type else ""
-        elsewhere = key in PARAM_KINDS
-        if key in SEARCH_PARAMS and index_type:
+        elsewhere = key in types.PARAM_KINDS
+        if key in types.SEARCH_PARAMS and index_type:
             self.refuse_unless_allowed(f"{key!r} is a search parameter, not a build parameter{of}")
-        elif index_type == AUTOINDEX and elsewhere and not key.startswith("bm25_"):  # parameters of scores
+        elif index_type == types.AUTOINDEX and elsewhere and not key.startswith("bm25_"):  # parameters of scores
             self.refuse_unless_allowed(f"AUTOINDEX takes no build parameters, but {key!r} is given: name an index type")
         elif index_type and elsewhere:
             self.unknown(f"{key!r} is not a known parameter{of}")

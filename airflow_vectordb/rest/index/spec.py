@@ -9,18 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.http.call import build_body
+from airflow_vectordb.rest.index import types
 from airflow_vectordb.rest.index.parsing import ParsedParams, parse
-from airflow_vectordb.rest.index.types import (
-    ALL_METRICS,
-    AUTOINDEX,
-    BINARY,
-    FIELD_KINDS,
-    INDEX_KINDS,
-    INDEX_TYPES,
-    LIST_METRICS,
-    METRICS,
-    SCALAR,
-)
 from airflow_vectordb.rest.reading import SWITCH
 from airflow_vectordb.rest.spelling import NAME, article, suggest
 from airflow_vectordb.rest.text import sanitize_text
@@ -78,7 +68,7 @@ class IndexSpec:
 
     field_name: str
     index_name: str | None = None
-    index_type: str = AUTOINDEX
+    index_type: str = types.AUTOINDEX
     metric_type: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     allow_unknown: bool = field(default=False, compare=False, repr=False)
@@ -159,18 +149,18 @@ class IndexSpec:
         """Compare with an existing index; parameters that were not requested are not, since servers add some."""
         differences: list[str] = []
         unverifiable: list[str] = []
-        types = self.index_type.upper(), existing.index_type.upper()
-        substituted = types[1] == AUTOINDEX != types[0]
+        both_types = self.index_type.upper(), existing.index_type.upper()
+        substituted = both_types[1] == types.AUTOINDEX != both_types[0]
         same_place = self.place == index_place(existing.field_name, existing.params)
         for key in ("index_name", "field_name", "metric_type", "index_type"):
             asked, has = getattr(self, key), getattr(existing, key)
             fold = str.upper if key.endswith("_type") else str
             told = has or key == "index_type"
             if asked and told and fold(asked) != fold(has) and not (key == "field_name" and same_place):
-                doubtful = key == "index_type" and AUTOINDEX in types
+                doubtful = key == "index_type" and types.AUTOINDEX in both_types
                 (unverifiable if doubtful else differences).append(f"{key}: {has} -> {asked}")
         # Keys are case-insensitive, unless the type has both spellings: HNSW_PQ has an M and an m.
-        own = INDEX_TYPES.get(self.index_type, {})
+        own = types.INDEX_TYPES.get(self.index_type, {})
         in_lower_case = {key.lower(): value for key, value in existing.params.items() if key not in own}
         for key, value in self.params.items():
             found = existing.params.get(key, in_lower_case.get(key.lower()))
@@ -193,20 +183,20 @@ class IndexSpec:
         return not any(f.name.startswith(f"{struct['struct']}[") for f in collection.fields)
 
     def _misfits(self, target: Field, function: str | None) -> Iterable[str]:
-        kind = FIELD_KINDS.get(target.type)
+        kind = types.FIELD_KINDS.get(target.type)
         on = f"field {target.name!r} is {article(sanitize_text(target.type, 60))}"
-        kinds = INDEX_KINDS.get(self.index_type)
+        kinds = types.INDEX_KINDS.get(self.index_type)
         if kind is not None and kinds is not None and kind not in kinds:
             yield f"index type {self.index_type} is for {' and '.join(k + ' fields' for k in kinds)}, but {on}"
         metric = self.metric_type
         if metric is None or kind is None:
             return
-        if kind == SCALAR:
+        if kind == types.SCALAR:
             yield f"a scalar index has no metric, but metricType is {metric} and {on}"
-        elif metric in LIST_METRICS:
+        elif metric in types.LIST_METRICS:
             return
-        elif metric in ALL_METRICS and metric not in METRICS[kind]:
-            yield f"metric {metric} does not fit: {on}, which takes {', '.join(METRICS[kind])}"
+        elif metric in types.ALL_METRICS and metric not in types.METRICS[kind]:
+            yield f"metric {metric} does not fit: {on}, which takes {', '.join(types.METRICS[kind])}"
         elif metric == "BM25" and function != "BM25":
             yield f"metric BM25 needs a field that a BM25 function fills; {target.name!r} is not one: use IP"
         elif function == "BM25" and metric != "BM25":
@@ -279,14 +269,14 @@ def index_place(field_name: str, params: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _default_metric(target: Field, function: str | None, index_type: str) -> str | None:
-    kind = FIELD_KINDS.get(target.type)
-    if kind is None or kind == SCALAR:
+    kind = types.FIELD_KINDS.get(target.type)
+    if kind is None or kind == types.SCALAR:
         return None
     if function == "BM25":
         return "BM25"
-    if kind == BINARY and (function == "MinHash" or index_type == "MINHASH_LSH"):
+    if kind == types.BINARY and (function == "MinHash" or index_type == "MINHASH_LSH"):
         return "MHJACCARD"
-    return METRICS[kind][0]
+    return types.METRICS[kind][0]
 
 
 def _lines(lines: Iterable[str]) -> tuple[str, ...]:

@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
-from airflow_vectordb.rest.schema.spec import (
-    DATA_TYPES,
-    DENSE_VECTORS,
-    ELEMENT_TYPES,
-    FieldSpec,
-    FunctionSpec,
-    SchemaSpec,
-    is_vector,
-)
+from airflow_vectordb.rest.schema import spec
 from airflow_vectordb.rest.spelling import NAME, NAME_RULE, article, show, suggest
 from airflow_vectordb.rest.values import BOOL, Kind
 
@@ -40,12 +32,12 @@ DEFAULTS: Mapping[str, Kind] = {
 }
 
 
-def check_field(field: FieldSpec, tried: Collection[str] = ()) -> Iterable[str]:
+def check_field(field: spec.FieldSpec, tried: Collection[str] = ()) -> Iterable[str]:
     """Return what is wrong with a field; parameters that were ``tried``, but cannot be used, are not missing."""
     if not NAME.fullmatch(field.name):
         yield NAME_RULE
     needed = []
-    if field.type in DENSE_VECTORS:
+    if field.type in spec.DENSE_VECTORS:
         needed.append("dim")
     if "VarChar" in (field.type, field.element_type):
         needed.append("max_length")
@@ -53,7 +45,7 @@ def check_field(field: FieldSpec, tried: Collection[str] = ()) -> Iterable[str]:
         needed.append("max_capacity")
         if not field.element_type:
             yield "an Array needs elementDataType"
-        elif field.element_type in DATA_TYPES and field.element_type not in ELEMENT_TYPES:
+        elif field.element_type in spec.DATA_TYPES and field.element_type not in spec.ELEMENT_TYPES:
             yield f"elements cannot be {field.element_type}"
     elif field.element_type:
         yield f"elementDataType is for arrays, and this is {article(field.type)}"
@@ -62,7 +54,7 @@ def check_field(field: FieldSpec, tried: Collection[str] = ()) -> Iterable[str]:
             yield f"{article(str(field))} needs {name}".replace("an Array<?>", "an Array")
     fitting = {*needed, *(_ANALYSIS if field.type in ("VarChar", "Text") else ())}
     for name in ("dim", "max_length", "max_capacity", *_ANALYSIS):
-        if name in field.params and name not in fitting and field.type in DATA_TYPES:
+        if name in field.params and name not in fitting and field.type in spec.DATA_TYPES:
             yield f"{name} is not for {article(field.type)}"
     if field.type == "BinaryVector" and (dim := field.params.get("dim", 8)) % 8:
         yield f"the dim of a BinaryVector is a multiple of 8, not {dim}"
@@ -81,8 +73,8 @@ def check_field(field: FieldSpec, tried: Collection[str] = ()) -> Iterable[str]:
         yield from _problems_of_default(field)
 
 
-def _problems_of_default(field: FieldSpec) -> Iterable[str]:
-    if field.is_primary or field.type in ("Array", "JSON") or is_vector(field.type):
+def _problems_of_default(field: spec.FieldSpec) -> Iterable[str]:
+    if field.is_primary or field.type in ("Array", "JSON") or spec.is_vector(field.type):
         yield f"{'a primary key' if field.is_primary else article(field.type)} cannot have a default value"
     elif field.type == "VarChar":
         if not isinstance(field.default, str):
@@ -91,7 +83,7 @@ def _problems_of_default(field: FieldSpec) -> Iterable[str]:
             yield f"defaultValue has {size:,} bytes, and max_length is {most:,}"
 
 
-def check_schema(schema: SchemaSpec) -> Iterable[str]:
+def check_schema(schema: spec.SchemaSpec) -> Iterable[str]:
     """Return what is wrong with the fields and functions together."""
     fields = schema.fields
     yield from _repeated((field.name for field in fields), "{}: {} fields have this name")
@@ -103,7 +95,7 @@ def check_schema(schema: SchemaSpec) -> Iterable[str]:
         found = [field.name for field in fields if getattr(field, flag)]
         if len(found) > 1:
             yield f"a schema has one {what}: {', '.join(found)} are"
-    may_be_vectors = [field for field in fields if is_vector(field.type) or field.type not in DATA_TYPES]
+    may_be_vectors = [field for field in fields if spec.is_vector(field.type) or field.type not in spec.DATA_TYPES]
     if fields and not may_be_vectors and not schema.extra:
         yield "a schema needs a vector field"
     if len(fields) > _MOST_FIELDS:
@@ -115,7 +107,7 @@ def _repeated(names: Iterable[str], words: str) -> Iterable[str]:
     return (words.format(name, times) for name, times in Counter(names).items() if times > 1)
 
 
-def _problems_of_functions(schema: SchemaSpec) -> Iterable[str]:
+def _problems_of_functions(schema: spec.SchemaSpec) -> Iterable[str]:
     fields = {field.name: field for field in schema.fields}
     filled = [name for function in schema.functions for name in function.outputs]
     yield from _repeated((function.name for function in schema.functions), "function {}: {} functions have this name")
@@ -135,7 +127,7 @@ def _problems_of_functions(schema: SchemaSpec) -> Iterable[str]:
             yield from _problems_of_bm25(function, fields, where)
 
 
-def _problems_of_bm25(function: FunctionSpec, fields: Mapping[str, FieldSpec], where: str) -> Iterable[str]:
+def _problems_of_bm25(function: spec.FunctionSpec, fields: Mapping[str, spec.FieldSpec], where: str) -> Iterable[str]:
     for what, given in (("input", function.inputs), ("output", function.outputs)):
         if len(given) > 1:
             yield f"{where}: BM25 has one {what} field, not {len(given)}"
