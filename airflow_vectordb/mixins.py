@@ -303,6 +303,3 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
-
-
-__all__ = ["DEFER_TIMEOUT_MARGIN", "MilvusTaskMixin", "ResumeState"]

@@ -326,6 +326,3 @@ def object_path(given: Any, conn_id: str | None) -> Any:
         problem = f"{scheme}://: install {package_for(scheme)} to use {given} ({error})"
         raise rest.errors.InvalidParametersError([problem], "path") from error
     return path
-
-
-__all__ = ["DELETED_AT_ONCE", "IngestMethods", "object_path", "open_bad_rows", "open_input"]

@@ -130,6 +130,3 @@ def _blocks_of_arrays(arrays: Mapping[str, NpyStream], first: int) -> Iterator[B
     while (block := Block.of_columns(first, {name: array.read(BLOCK_ROWS) for name, array in arrays.items()})).rows:
         yield block
         first += len(block.rows)
-
-
-__all__ = ["Npy", "NpyStream", "Npz"]

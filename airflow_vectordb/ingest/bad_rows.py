@@ -95,6 +95,3 @@ def _place(line: str) -> tuple[int, int]:
         return entry["number"], entry["row"]
     except (ValueError, KeyError):  # a line cut short by a kill
         return 2**62, 0
-
-
-__all__ = ["BadRows", "OnBadRow"]

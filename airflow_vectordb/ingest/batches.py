@@ -143,6 +143,3 @@ class Batcher:
             except TypeError:
                 return f"{name}: {article(type(value).__name__)} cannot be written as JSON"
         return None
-
-
-__all__ = ["BadRow", "Batch", "Batcher", "Position"]

@@ -91,6 +91,3 @@ class DocumentKeys:
     def _insert(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
         with self._database:
             self._database.executemany(statement, rows)
-
-
-__all__ = ["DocumentKeys"]

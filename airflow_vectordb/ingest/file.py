@@ -94,6 +94,3 @@ class File(Source):
 
     def _invalid(self, reason: object) -> InvalidParametersError:
         return InvalidParametersError([f"{self.name}: {reason}"], "file")
-
-
-__all__ = ["COMPRESSIONS", "REQUEST_BYTES", "File"]

@@ -202,6 +202,3 @@ def open_file(path: Any, vector_field: str = "vector") -> Source:
             [f"{path.name}: its name ends in no known format ({known}; each also with .gz or .zst)"], "file"
         )
     return FORMATS[suffix](path, compression)
-
-
-__all__ = ["FORMATS", "ArrowIpc", "Csv", "JsonLines", "Parquet", "Tsv", "open_file"]

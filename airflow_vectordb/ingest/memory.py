@@ -132,6 +132,3 @@ def _hint(rows: Any) -> str:
     if isinstance(rows, str) and (is_nothing(rows) or not rows.strip()):
         return ": did its template render to nothing?"
     return "; for files, pass source" if isinstance(rows, str | os.PathLike) else ""
-
-
-__all__ = ["ArrowData", "Rows", "blocks_of_batches", "source_of"]

@@ -40,6 +40,3 @@ class Options:
     patience: float = 3600.0
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-
-
-__all__ = ["MAX_BYTES", "MAX_IN_FLIGHT", "MAX_ROWS", "Mode", "Options"]

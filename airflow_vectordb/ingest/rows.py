@@ -188,6 +188,3 @@ def _all_fit(matrix: Any, floats: int) -> bool:
 
     fits = matrix.shape[1] == floats and matrix.dtype == numpy.float32 and matrix.flags.c_contiguous
     return bool(fits and numpy.isfinite(matrix).all())
-
-
-__all__ = ["FieldRule", "RowChecker", "problems_of_sources"]

@@ -239,6 +239,3 @@ def _where_to_begin(
         raise InvalidParametersError([*changes, hint], "retry of an ingest")
     _log.warning("%s: starting over from the first row", "; ".join(changes))
     return replace(fresh, reserved=_ALL if sent else 0, seconds_in_doubt=progress.seconds_in_doubt)
-
-
-__all__ = ["ingest", "primary_key"]

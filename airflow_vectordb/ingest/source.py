@@ -70,6 +70,3 @@ class Source(ABC):
         :param first: number of the row to begin with, from 0
         :raises InvalidParametersError: when the source is not of its format, or ends early
         """
-
-
-__all__ = ["BLOCK_ROWS", "Block", "Row", "Source", "Unreadable"]

@@ -297,6 +297,3 @@ class _Column:
             return pyarrow.array(values, self.type)
         offsets = numpy.cumsum([0, *map(len, values)], dtype="int32")
         return pyarrow.ListArray.from_arrays(offsets, pyarrow.array(numpy.concatenate(values)), type=self.type)
-
-
-__all__ = ["PART_BYTES", "stage"]

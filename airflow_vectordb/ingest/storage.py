@@ -113,6 +113,3 @@ def is_remote(path: Any) -> bool:
 def package_for(scheme: str) -> str:
     """Return what to install for URLs of a scheme."""
     return _PACKAGES.get(scheme, "Airflow's provider for it")
-
-
-__all__ = ["StorageError", "Stream", "is_remote", "open_to_read", "open_to_write", "package_for", "storage_errors"]

@@ -264,6 +264,3 @@ def _mismatch(value: Any, wanted: str) -> str:
 def _shown(value: Any) -> str:
     text = repr(value)
     return f"{text[:40]}{'…' if len(text) > 40 else ''} ({type(value).__name__})"
-
-
-__all__ = ["FLOAT_VECTORS", "Convert", "converter", "text_converter"]

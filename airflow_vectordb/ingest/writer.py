@@ -342,6 +342,3 @@ def seconds_in_doubt(progress: Progress, timeout: float) -> float:
     if progress.seconds_in_doubt is None:
         return timeout if progress.reserved else 0.0
     return progress.seconds_in_doubt
-
-
-__all__ = ["Progress", "Send", "Writer", "seconds_in_doubt"]

@@ -112,6 +112,3 @@ def _unknown_type(value: Any) -> str | None:
 
 def _not_finite(value: Any) -> str | None:
     return f" ({value})" if isinstance(value, float) and not math.isfinite(value) else None
-
-
-__all__ = ["EncodedRows", "encode"]

@@ -81,6 +81,3 @@ class TimeLimit:
             return
         if kind is asyncio.CancelledError:
             raise asyncio.TimeoutError from error
-
-
-__all__ = ["TimeLimit", "Timeouts"]
