@@ -227,8 +227,9 @@ def _url(connection: AnyConnection, secure: bool, problems: list[str]) -> str:
     if not host or "@" in host:
         return host  # MilvusConfig says what is wrong with it
     default_port = None
-    if "://" not in host and str(connection.conn_type).lower() == "https":
-        host = f"https://{host}"  # a URI of that scheme: its token must not be sent unencrypted
+    of_cloud = host.lower().partition(":")[0].endswith(tuple(CLOUD_CONSOLES))
+    if "://" not in host and (of_cloud or str(connection.conn_type).lower() == "https"):
+        host = f"https://{host}"  # Zilliz Cloud, or a URI of that scheme: the token must not be sent unencrypted
     if "://" not in host:
         if "/" in host:
             problems.append(f"{host!r} is neither a host name nor a URL: write http:// or https:// before it")
