@@ -17,6 +17,5 @@ class Result(dict[str, Any]):
     def __post_init__(self) -> None:
         fields = vars(self)
         self.update(fields)
-        for name, value in fields.items():
-            if type(value) is tuple:
-                self[name] = list(value)
+        if tuple in map(type, fields.values()):
+            self.update({name: list(value) for name, value in fields.items() if type(value) is tuple})

@@ -52,11 +52,11 @@ def duration(seconds: float) -> str:
     if seconds < 9.95:
         return f"{max(0.0, seconds):.2g} s"
     left = round(seconds)
+    # Rounded to the smaller unit: seconds do not matter in a wait of days.
+    coarse = 3600 if left >= 86400 else 60 if left >= 3600 else 1
+    left = round(left / coarse) * coarse
     for unit, size, smaller, less in _UNITS:
         if left >= size:
-            # Rounded to the smaller unit: seconds do not matter in a wait of days.
-            if left % less:
-                return duration(round(left / less) * less)
             name = "days" if unit == "day" and left >= 2 * size else unit
             rest = left % size // less
             return f"{left // size} {name}" + (f" {rest} {smaller}" if rest else "")

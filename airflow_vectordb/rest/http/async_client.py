@@ -10,11 +10,10 @@ from urllib.parse import urlsplit
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.config import MilvusConfig
-from airflow_vectordb.rest.driver import adrive
 from airflow_vectordb.rest.hosts import Proxy, proxy_for
 from airflow_vectordb.rest.http import transport
 from airflow_vectordb.rest.http.call import Call
-from airflow_vectordb.rest.http.flow import log, request_flow
+from airflow_vectordb.rest.http.flow import Attempts
 from airflow_vectordb.rest.http.gate import Gate
 from airflow_vectordb.rest.http.response import RawResponse, largest_answer, read_response
 from airflow_vectordb.rest.http.timeouts import TimeLimit, Timeouts
@@ -61,8 +60,13 @@ class AsyncClient:
 
     async def send(self, call: Call[T], *, retries: int | None = None, until: float | None = None) -> T:
         """Make a call, as :meth:`Client.send <airflow_vectordb.rest.http.client.Client.send>` does."""
-        steps = request_flow(self.config, call, retries=retries)
-        return await adrive(steps, lambda body: self._answer(call, body, until), log)
+        attempts = Attempts(self.config, call, retries)
+        while True:
+            try:
+                return await self._answer(call, attempts.body, until)
+            except errors.MilvusError as error:
+                pause = attempts.pause_after(error)
+            await asyncio.sleep(pause)
 
     async def _answer(self, call: Call[T], body: Any, until: float | None) -> T:
         import aiohttp
@@ -73,7 +77,7 @@ class AsyncClient:
             failure = translate(error, self.config, _rules(self._session.proxy))
         else:
             size = len(reply.body)
-            if size > LARGEST_IN_LOOP or (size > LARGEST_PACKED_IN_LOOP and "content-encoding" in reply.headers):
+            if size > LARGEST_PACKED_IN_LOOP and (size > LARGEST_IN_LOOP or "content-encoding" in reply.headers):
                 return await asyncio.to_thread(read_response, reply, call, self.config)
             return read_response(reply, call, self.config)
         raise failure  # without the library's error, which refers to the request

@@ -1,15 +1,13 @@
-"""The logic of a call, without the I/O, so that both clients share it: retries, and what is logged of them."""
+"""Retries, and what is logged of them, without the I/O: both clients share this."""
 
 from __future__ import annotations
 
 import logging
 import random as _random
-from collections.abc import Callable, Generator
-from itertools import count
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any
 
 from airflow_vectordb.rest.config import MilvusConfig
-from airflow_vectordb.rest.driver import Sleep
 from airflow_vectordb.rest.errors import (
     AuthenticationError,
     InvalidParametersError,
@@ -20,8 +18,6 @@ from airflow_vectordb.rest.errors import (
 from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.http.json import encode
 from airflow_vectordb.rest.wording import duration, sentence
-
-T = TypeVar("T")
 
 #: Seconds, the longest pause before the second attempt; it doubles from attempt to attempt.
 BASE_PAUSE = 0.5
@@ -35,52 +31,54 @@ LONGEST_PAUSE = 60.0
 _UNAUTHENTICATED = "Milvus requires credentials; none were sent"
 _SET_CREDENTIALS = "Set login and password (an API key: password alone)."
 
-#: Writes a line about attempts.
-log = logging.getLogger(__name__).log
+_log = logging.getLogger(__name__)
 
 
-def request_flow(
-    config: MilvusConfig, call: Call[T], *, retries: int | None = None
-) -> Generator[bytes | bytearray | Sleep, T, T]:
+class Attempts:
     """
-    Make a call, retries included: a generator of steps, see :mod:`~airflow_vectordb.rest.driver`.
-
-    For each body that it yields, post it, and send in the call's result, or throw in the error.
+    The attempts of a call.
 
     :param retries: attempts after the first; None: the configured one
-    :return: the result
-    :raises MilvusError: the last attempt's error, with where it happened
+    :raises InvalidParametersError: when the body cannot be encoded
     """
-    body = call.body if config.database is None else {"dbName": config.database, **call.body}
-    try:
-        encoded = encode(body)
-    except InvalidParametersError as error:
-        raise error.with_context(where=_where(config, call)) from None
-    retries = config.retries if retries is None else retries
-    reported: dict[object, int] = {}
-    for attempt in count(1):
+
+    def __init__(self, config: MilvusConfig, call: Call[Any], retries: int | None) -> None:
+        self._config = config
+        self._call = call
+        self._retries = config.retries if retries is None else retries
+        self._failed = 0
+        self._reported: dict[object, int] = {}
         try:
-            result = yield encoded
-            return result
-        except MilvusError as error:
-            pause = pause_after(error, attempt, retries=retries, idempotent=call.idempotent)
-            if isinstance(error, AuthenticationError) and config.token is None:
-                error = error.with_context(cause=_UNAUTHENTICATED, hint=_SET_CREDENTIALS)
-            error = error.with_context(where=_where(config, call))
-            if pause is None:
-                raise error.with_context(attempts=attempt) from error.__cause__
-            kind = (type(error), error.code, error.http_status, error.message)
-            if first := reported.get(kind):
-                text = f"attempt {attempt} of {retries + 1} failed in the same way as attempt {first}"
-            else:
-                text = f"{sentence(str(error))} Attempt {attempt} of {retries + 1}"
-            reported.setdefault(kind, attempt)
-        yield Sleep(pause, logging.WARNING, f"{text}; next in {duration(pause)}")
-    raise AssertionError("unreachable: count() does not end")
+            #: What to post.
+            self.body = encode(call.body if config.database is None else {"dbName": config.database, **call.body})
+        except InvalidParametersError as error:
+            raise error.with_context(where=self._where()) from None
 
+    def pause_after(self, error: MilvusError) -> float:
+        """
+        Return the seconds before the next attempt, and log why there is one.
 
-def _where(config: MilvusConfig, call: Call[T]) -> Where:
-    return Where(call.path, call.target(config.database), config.url, call.names(config.database))
+        :raises MilvusError: when there is none: the error of the last one, with where it happened
+        """
+        self._failed += 1
+        pause = pause_after(error, self._failed, retries=self._retries, idempotent=self._call.idempotent)
+        if isinstance(error, AuthenticationError) and self._config.token is None:
+            error = error.with_context(cause=_UNAUTHENTICATED, hint=_SET_CREDENTIALS)
+        error = error.with_context(where=self._where())
+        if pause is None:
+            raise error.with_context(attempts=self._failed) from error.__cause__
+        kind = (type(error), error.code, error.http_status, error.message)
+        if first := self._reported.get(kind):
+            text = f"attempt {self._failed} of {self._retries + 1} failed in the same way as attempt {first}"
+        else:
+            text = f"{sentence(str(error))} Attempt {self._failed} of {self._retries + 1}"
+        self._reported.setdefault(kind, self._failed)
+        _log.warning("%s; next in %s", text, duration(pause))
+        return pause
+
+    def _where(self) -> Where:
+        database = self._config.database
+        return Where(self._call.path, self._call.target(database), self._config.url, self._call.names(database))
 
 
 def pause_after(

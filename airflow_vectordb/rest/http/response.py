@@ -61,23 +61,25 @@ class RawResponse(NamedTuple):
 
 def largest_answer(call: Call[Any]) -> int:
     """Return the limit for an answer to a call, in bytes, before and after decompression."""
-    return LARGE_ANSWER if call.has_rows else SMALL_ANSWERS.get(call.path, MEDIUM_ANSWER)
+    return SMALL_ANSWERS.get(call.path) or (LARGE_ANSWER if call.has_rows else MEDIUM_ANSWER)
 
 
 def read_response(reply: RawResponse, call: Call[T], config: MilvusConfig) -> T:
     """Return what a call's ``read`` makes of the response; raise MilvusError if it is not a successful answer."""
     largest = largest_answer(call)
-    reply = _decompressed(reply, largest)
+    if reply.headers.get("content-encoding"):
+        reply = _decompressed(reply, largest)
+    body = reply.body
     problem = ""
-    if len(reply.body) > largest:
+    if len(body) > largest:
         problem = f"is larger than {largest >> 20} MiB" if largest >= 1 << 20 else f"is larger than {largest >> 10} KiB"
-    elif call.path in SMALL_ANSWERS and reply.body.count(b"[") + reply.body.count(b"{") > MOST_PARTS:
+    elif len(body) > MOST_PARTS and call.path in SMALL_ANSWERS and sum(map(body.count, b"[{")) > MOST_PARTS:
         problem = f"has more than {MOST_PARTS:,} lists and objects"
     answer = parse_response(reply, config.sanitize_text, problem)
     # Rows are the caller's data; names and parameters go to XComs, logs and events.
     if config.token is not None and not call.has_rows:
         redactor = redactor_of(config.token)
-        if redactor.finds(reply.body.decode("utf-8", "replace")):
+        if redactor.finds(body.decode("utf-8", "replace")):
             sent = {value for value in call.body.values() if isinstance(value, str)}
             envelope = redactor.data(answer.envelope, sent)
             answer = Answer(envelope.get("data"), envelope)
@@ -96,9 +98,14 @@ def parse_response(reply: RawResponse, show: Show = sanitize_text, problem: str 
     if 300 <= reply.status < 400:
         target = show(reply.headers.get("location", "nowhere"), 500)
         raise errors.RedirectError(f"the server redirects to {target!r}", http_status=reply.status)
-    envelope = None if problem else _object(reply.body)
-    code = envelope.get("code") if envelope is not None else None
-    if envelope is None or type(code) is not int:
+    import orjson
+
+    try:
+        envelope: Any = None if problem else orjson.loads(reply.body)
+    except orjson.JSONDecodeError:
+        envelope = None
+    code = envelope.get("code") if isinstance(envelope, dict) else None
+    if type(code) is not int:
         raise _not_milvus(reply, show, problem or "is not a JSON object with a `code`")
     if code in SUCCESS and reply.status == 200 and (code == 0 or not _says_no(envelope)):
         return Answer(envelope.get("data"), envelope)
@@ -107,7 +114,7 @@ def parse_response(reply: RawResponse, show: Show = sanitize_text, problem: str 
 
 def _decompressed(reply: RawResponse, largest: int) -> RawResponse:
     """Decompress a response's body, up to one byte more than its limit."""
-    encoding = reply.headers.get("content-encoding", "identity").strip().lower()
+    encoding = reply.headers["content-encoding"].strip().lower()
     if encoding in ("", "identity") or not reply.body:
         return reply
     if encoding not in ("gzip", "x-gzip", "deflate"):
@@ -122,16 +129,6 @@ def _decompressed(reply: RawResponse, largest: int) -> RawResponse:
     if not unpacker.eof and max(len(body), len(reply.body)) <= largest:
         raise errors.BrokenAnswerError("the answer ends in the middle of its compression", http_status=reply.status)
     return reply._replace(body=body)
-
-
-def _object(body: bytes) -> Mapping[str, Any] | None:
-    import orjson
-
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _says_no(envelope: Mapping[str, Any]) -> bool:
