@@ -94,7 +94,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         from airflow_vectordb.local.pace import Pace
         from airflow_vectordb.local.server import CannotServeError, Settings, configure_logging, leave, run
     except ModuleNotFoundError as error:
-        print(f"airflow-vectordb serve needs {error.name}: pip install 'airflow-vectordb[local]'", file=sys.stderr)
+        print(f"airflow-vectordb serve needs {error.name}: install the extra 'local'", file=sys.stderr)
         return 2
     configure_logging(logging.INFO)
     # Removed from the environment: child processes do not need it.

@@ -3,7 +3,7 @@ Write rows as Parquet files into Milvus's storage, let Milvus import them, and t
 
 Rows pass through neither JSON nor the REST API, and the worker's memory use does not grow with their number.
 
-Requires a connection ``milvus_default``, and the packages of ``airflow-vectordb[files]``.
+Requires a connection ``milvus_default``, and the extra ``files`` of airflow-vectordb.
 
 Params: ``stage_to`` is a folder in Milvus's own bucket, such as ``s3://a-bucket/staging``, and ``files_prefix`` its
 path as Milvus sees it. With the local server, it is a folder in ``DATA/files``. ``rows`` is the number of generated

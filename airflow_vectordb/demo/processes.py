@@ -1,4 +1,4 @@
-"""The processes of a run: started, watched, and ended however the run ends; what is told of them."""
+"""Start, watch and end the processes of a run; print progress lines."""
 
 from __future__ import annotations
 

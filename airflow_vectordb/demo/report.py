@@ -100,7 +100,7 @@ class Outcome:
             queries, same = self.search["queries"], self.search["same_label"]
             searches = [
                 ("recall@10 against exact search", f"{self.search['recall_at_10']:.4f}"),
-                ("nearest neighbour bears the right label", f"{same:,} of {queries:,} ({same / queries:.1%})"),
+                ("nearest neighbour has the right label", f"{same:,} of {queries:,} ({same / queries:.1%})"),
             ]
             parts.append(table((f"Search, {queries:,} queries", "Found"), searches, right=(1,)))
         parts.append("\n".join(f"  {'ok    ' if holds else 'FAILED'}  {what}" for what, holds in self.checks().items()))

@@ -10,7 +10,7 @@
 As on a cluster, flushes and loads return before they are done: by default shortly before, with ``pace="real"`` (``serve
 --pace real``) as long as on a cluster; with ``pace="immediate"`` they are done when they return.
 
-It needs the extra ``local`` (``pip install 'airflow-vectordb[local]'``).
+It needs the extra ``local``.
 """
 
 from airflow_vectordb.local.pace import Pace

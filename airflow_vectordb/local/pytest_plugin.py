@@ -8,7 +8,7 @@ In your ``conftest.py``::
 - ``milvus_connection``: for one test, an empty database on that server, and Airflow's connection ``milvus_default`` to
   it.
 
-It needs the extra ``local`` (``pip install 'airflow-vectordb[local]'``) and pytest, and is not loaded automatically.
+It needs the extra ``local`` and pytest, and is not loaded automatically.
 """
 
 from __future__ import annotations

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from airflow.models.connection import Connection
 
 from airflow_vectordb import health
+from airflow_vectordb._compat import AirflowNotFoundException
 from airflow_vectordb.cli import main
 from tests.support.harness import LOGIN, PASSWORD, Operating
 from tests.support.scripted import Serve, error, ok, page
@@ -136,6 +138,17 @@ def test_what_fails_ends_in_status_1(
     assert found["triggerer"][0] == "warning"
     assert "not alive (unhealthy" in found["triggerer"][1]
     assert PASSWORD not in output
+
+
+def test_a_missing_connection_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def missing(conn_id: str) -> None:
+        raise AirflowNotFoundException(f"The conn_id `{conn_id}` isn't defined")
+
+    monkeypatch.setattr(Connection, "get_connection_from_secrets", missing)
+    assert main(["check", "nowhere"]) == 1
+    state, text = lines(capsys.readouterr().out)["connection"]
+    assert state == "failed"
+    assert text.startswith("The conn_id `nowhere` isn't defined. Add it on Airflow's Connections page")
 
 
 def test_a_collection_that_does_not_exist_fails(
