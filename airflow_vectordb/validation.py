@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from numbers import Number
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from airflow_vectordb import rest
 from airflow_vectordb.assets import check_assets
@@ -21,12 +21,21 @@ DEFAULT_POLL_INTERVAL = 30.0
 #: More than any server has.
 _MOST_ROWS = 2**63
 
+#: Policies for what exists already, and for what is missing.
+IfExists = Literal["skip", "replace", "fail"]
+IfMissing = Literal["skip", "fail"]
+_POLICIES = {"if_exists": IfExists, "if_missing": IfMissing}
+
 _Check = Callable[[str, Any], list[str]]
 
 
 def seconds_of(value: timedelta | float) -> float:
     """Convert seconds or a timedelta to seconds."""
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
+
+
+def _check_policy(name: str, value: Any) -> list[str]:
+    return check_choice(name, value, _POLICIES[name])
 
 
 def check_choice(name: str, value: Any, literal: Any) -> list[str]:
@@ -56,7 +65,10 @@ def check_flag(name: str, value: Any) -> list[str]:
     return [] if isinstance(value, bool) else [f"{name} must be True or False, not {rest.spelling.show(value)}"]
 
 
-def _check_interval(name: str, value: Any) -> list[str]:
+def check_interval(name: str, value: Any) -> list[str]:
+    """Check the longest pause between two polls; None is not valid."""
+    if value is None:
+        return [f"{name} must be a number of seconds or a timedelta, not None"]
     return check_seconds(name, value, SHORTEST_POLL_INTERVAL)
 
 
@@ -132,7 +144,7 @@ def _check_optional_name(name: str, value: Any) -> list[str]:
 def check_new_name(name: str, value: Any, *, rendered: bool) -> list[str]:
     """Check the name of what is to be created."""
     problems = check_names(**{name: value}, rendered=rendered)
-    if problems or _is_later_name(value) or rest.spelling.NAME.fullmatch(value.strip()):
+    if problems or _is_later_name(value) or rest.spelling.NAME.fullmatch(value):
         return problems
     example = re.sub(r"^(?=\d)|\W", "_", value.strip(), flags=re.ASCII)[:255]
     rule = f"{rest.spelling.NAME_RULE}, as in {rest.spelling.show(example, 30)}"
@@ -261,7 +273,7 @@ _TEMPLATED: Mapping[_Check, Sequence[str]] = {
     ),
     check_rows: ("min_rows", "max_rows", "max_bad_rows"),
     check_list: ("ids", "documents"),
-    rest.spelling.check_mapping: ("filter_params", "options"),
+    rest.spelling.check_mapping: ("filter_params", "options", "search_params"),
     rest.spelling.check_field_mapping: ("field_mapping",),
 }
 #: … and of what is given as it is.
@@ -271,7 +283,8 @@ _CONSTANT: Mapping[_Check, Sequence[str]] = {
         *("allow_missing", "keep_staged", "check_loaded", "dry_run"),
         *("soft_fail", "never_fail", "silent_fail", "exponential_backoff"),  # of Airflow's sensors
     ),
-    _check_interval: ("poll_interval", "poke_interval"),
+    check_interval: ("poll_interval", "poke_interval"),
     check_seconds: ("timeout", "execution_timeout", "max_wait"),
     _check_assets: ("inlets", "outlets"),
+    _check_policy: tuple(_POLICIES),
 }

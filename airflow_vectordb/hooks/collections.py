@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Literal
 
 from airflow_vectordb import rest, waiting
@@ -17,8 +18,8 @@ class CollectionMethods(HookBase):
     """
     Methods of the hook; the names are those of pymilvus's ``MilvusClient`` where it has them.
 
-    ``timeout`` is the maximum number of seconds to wait for something that Milvus itself does not wait for; after that,
-    a MilvusError is raised, as it is if the server refuses. With ``wait=False``, nothing is waited for.
+    ``timeout``, in seconds or a timedelta, is for waiting for something that Milvus itself does not wait for; after
+    that, a MilvusError is raised, as it is if the server refuses. With ``wait=False``, nothing is waited for.
     """
 
     def create_collection(
@@ -35,7 +36,7 @@ class CollectionMethods(HookBase):
         auto_id: bool | None = None,
         properties: Mapping[str, Any] | None = None,
         description: str | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: timedelta | float = DEFAULT_TIMEOUT,
     ) -> None:
         """
         Create a collection, as :func:`~airflow_vectordb.rest.collections.create` does.
@@ -49,6 +50,7 @@ class CollectionMethods(HookBase):
         :param properties: settings, for example ``{"shardsNum": 2, "ttlSeconds": 86400}``
         :param timeout: for the indexes, and again for loading
         """
+        timeout = _seconds(timeout)
         with translate_errors():
             body = None if schema is None else rest.schema.parsing.parse_schema(schema).body()
         self._send(
@@ -128,10 +130,10 @@ class CollectionMethods(HookBase):
         partition_names: Sequence[str] | None = None,
         *,
         wait: bool = True,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: timedelta | float = DEFAULT_TIMEOUT,
     ) -> None:
         """Load a collection, or some of its partitions, and wait until it can be searched, as pymilvus does."""
-        names = _names(partition_names)
+        names, timeout = _names(partition_names), _seconds(timeout)
         if names:
             self.send(rest.partitions.load(collection_name, names))
         else:
@@ -145,10 +147,10 @@ class CollectionMethods(HookBase):
         partition_names: Sequence[str] | None = None,
         *,
         wait: bool = True,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: timedelta | float = DEFAULT_TIMEOUT,
     ) -> None:
         """Release a collection, or some of its partitions, and wait until it is out of memory."""
-        names = _names(partition_names)
+        names, timeout = _names(partition_names), _seconds(timeout)
         if names:
             self.send(rest.partitions.release(collection_name, names))
         else:
@@ -169,7 +171,12 @@ class CollectionMethods(HookBase):
     # Indexes ----------------------------------------------------------------------------------------------------------
 
     def create_index(
-        self, collection_name: str, index_params: Any, *, wait: bool = True, timeout: float = DEFAULT_TIMEOUT
+        self,
+        collection_name: str,
+        index_params: Any,
+        *,
+        wait: bool = True,
+        timeout: timedelta | float = DEFAULT_TIMEOUT,
     ) -> list[dict[str, Any]]:
         """
         Create missing indexes, and wait until all are built, as pymilvus does.
@@ -179,6 +186,7 @@ class CollectionMethods(HookBase):
         :param index_params: as for ``CreateIndexOperator``: a dict, a list of dicts, or JSON or YAML text
         :raises IndexMismatchError: if another index exists
         """
+        timeout = _seconds(timeout)
         with translate_errors():
             specs = rest.index.spec.parse_index_params(index_params)
             described = self.send(rest.collections.describe(collection_name))
@@ -273,7 +281,11 @@ class CollectionMethods(HookBase):
             else:
                 return None
             current = self._find_alias(alias)  # created by another client meanwhile
-        self.send(rest.aliases.alter(alias, target))
+        try:
+            self.send(rest.aliases.alter(alias, target))
+        except rest.errors.AliasNotFoundError as error:
+            cause, hint = f"Another client has dropped alias {alias!r}", "A retry creates it."
+            raise error.with_context(cause=cause, hint=hint, transient=True) from error.__cause__
         return current
 
     def describe_alias(self, alias: str) -> dict[str, str]:
@@ -323,7 +335,21 @@ def is_a_collection(alias: str) -> dict[str, Any]:
 
 @translate_errors()
 def _names(partition_names: Sequence[str] | None) -> tuple[str, ...]:
-    return tuple(rest.lists.as_list_or_none("partition_names", partition_names) or ())
+    names = rest.lists.as_list_or_none("partition_names", partition_names)
+    if names == []:
+        problem = "partition_names is empty, a list without a name; None is for the whole collection"
+        raise rest.errors.InvalidParametersError([problem], "arguments")
+    return tuple(names or ())
+
+
+@translate_errors()
+def _seconds(timeout: timedelta | float) -> float:
+    """Return a time limit in seconds, checked before the request, which would have an effect."""
+    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= rest.LONGEST_TIMEOUT:
+        problem = f"timeout must be a number of seconds or a timedelta, not {rest.spelling.show(timeout)}"
+        raise rest.errors.InvalidParametersError([problem], "arguments")
+    return seconds
 
 
 __all__ = ["CollectionMethods"]

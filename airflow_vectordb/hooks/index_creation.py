@@ -79,7 +79,7 @@ class IndexCreation:
         except rest.errors.IndexMismatchError as error:
             if self.replacement is not None and missing:
                 if not all(self._is_accepted(spec, type_in_params=True) for spec in self.plan.to_create):
-                    cause = f"another client's index is there ({error.message.partition(': ')[2]})"
+                    cause = f"another client's index is there: {error.message.partition(': ')[2]}"
                     raise error.with_context(cause=cause, hint=ONE_AT_A_TIME) from error.__cause__
                 self.replacement.mark_rejected(plan.to_create)
             raise

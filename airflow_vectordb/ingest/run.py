@@ -19,6 +19,7 @@ from airflow_vectordb.ingest.writer import Progress, Send, Writer, seconds_in_do
 from airflow_vectordb.rest import entities
 from airflow_vectordb.rest.collections import Collection, Field
 from airflow_vectordb.rest.errors import ConflictError, InvalidParametersError
+from airflow_vectordb.rest.http.response import misshapen
 from airflow_vectordb.rest.lists import is_list
 from airflow_vectordb.rest.spelling import describe_value, suggest
 
@@ -196,7 +197,10 @@ def _checked_documents(collection: Collection, name: str, documents: Any) -> tup
 
 def primary_key(collection: Collection) -> Field:
     """Return the primary key's field."""
-    return next(field for field in collection.fields if field.is_primary)
+    for field in collection.fields:
+        if field.is_primary:
+            return field
+    raise misshapen(f"collection {collection.name!r} has no primary key")
 
 
 def _has_auto_ids(collection: Collection) -> bool:

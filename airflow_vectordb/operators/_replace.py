@@ -223,7 +223,7 @@ class IndexReplacement:
             if not names:
                 self._task.log.warning("The partitions of %s that were loaded are gone", original.collection)
                 return None
-        self._hook.load(original.collection, names, wait=False)
+        self._hook.load(original.collection, names or None, wait=False)
         return waiting.CollectionLoaded(original.collection, names)
 
     def _rollback(self, original: _Original) -> list[str]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import rest
+from airflow_vectordb.ingest.run import primary_key
+from airflow_vectordb.ingest.values import convert_all
+from airflow_vectordb.rest.text import BOM
 from airflow_vectordb.validation import count_of
 
 if TYPE_CHECKING:
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.operators.collection import VerifyCollectionOperator
-    from airflow_vectordb.rest.collections import Collection
+    from airflow_vectordb.rest.collections import Collection, Field
 
 #: Rows that a query can skip and read, together.
 _WINDOW = 16_384
@@ -46,6 +49,8 @@ class Verification:
             self._measure_recall(described, read_queries(task.queries)[0])
         if task.check is not None:
             result = task.check(self._hook, self._name)
+            if getattr(result, "shape", None) == ():
+                result = result.item()  # one of NumPy's, whose False is another one than Python's
             if result is False:
                 self._failed.append(f"{getattr(task.check, '__name__', 'check')} returned False")
             elif result is not None:
@@ -81,11 +86,11 @@ class Verification:
         size = min(self._task.sample, _WINDOW)
         spare = max(min(self._figures["rows"], _WINDOW) - size, 0)
         offset = random.randint(0, spare)  # noqa: S311 - any rows will do
-        query = rest.entities.query(self._name, output_fields=[key, field], limit=size, offset=offset or None)
-        rows = [row for row in self._hook.send(query) if row.get(field)]
+        query = rest.entities.query(self._name, output_fields=[key.name, field], limit=size, offset=offset or None)
+        rows = [row for row in self._hook.send(query) if row.get(field) and key.name in row]
         found = sum(
-            row[key] in keys
-            for row, keys in zip(rows, self._search([row[field] for row in rows], field, key), strict=True)
+            row[key.name] in keys
+            for row, keys in zip(rows, self._search([row[field] for row in rows], field, key.name), strict=True)
         )
         self._figures |= {"sampled": len(rows), "found": found}
         if not rows:
@@ -98,10 +103,18 @@ class Verification:
 
     def _measure_recall(self, described: Collection, queries: Sequence[tuple[Any, list[Any]]]) -> None:
         key, field = self._fields(described)
-        hits = self._search([vector for vector, _ in queries], field, key)
+        known: list[list[Any]] = []
+        problems: list[str] = []
+        for number, (_, ids) in enumerate(queries):
+            converted, wrong = convert_all(f"queries[{number}].ids", ids, key.name, key.type)
+            known.append(converted)
+            problems += wrong
+        if problems:
+            raise rest.errors.InvalidParametersError(problems[:20])
+        hits = self._search([vector for vector, _ in queries], field, key.name)
         shares = []
-        for (_, known), keys in zip(queries, hits, strict=True):
-            wanted = known[: self._task.k]
+        for ids, keys in zip(known, hits, strict=True):
+            wanted = ids[: self._task.k]
             shares.append(sum(one in keys for one in wanted) / len(wanted))
         recall = sum(shares) / len(shares)
         self._figures |= {"queries": len(queries), "recall": round(recall, 4)}
@@ -123,12 +136,12 @@ class Verification:
                 output_fields=[key],
                 search_params=self._task.search_params,
             )
-            keys += [[hit[key] for hit in hits] for hits in self._hook.send(search)]
+            keys += [[hit.get(key) for hit in hits] for hits in self._hook.send(search)]
         return keys
 
-    def _fields(self, described: Collection) -> tuple[str, str]:
-        """Return the names of the primary key and of the vector field."""
-        key = next(field.name for field in described.fields if field.is_primary)
+    def _fields(self, described: Collection) -> tuple[Field, str]:
+        """Return the primary key, and the name of the vector field."""
+        key = primary_key(described)
         filled = {name for function in described.functions for name in function.output_fields}
         fits = [field.name for field in described.fields if field.type in _SEARCHABLE and field.name not in filled]
         asked = self._task.anns_field
@@ -145,7 +158,7 @@ def read_queries(raw: Any) -> tuple[list[tuple[Any, list[Any]]], list[str]]:
     """Return (vector, keys of its nearest rows) for each query with known answers, and what is wrong."""
     if isinstance(raw, str):
         try:
-            raw = json.loads(raw)
+            raw = json.loads(raw.removeprefix(BOM))
         except (ValueError, RecursionError) as error:
             return [], [f"queries is not JSON: {str(error)[:200]}"]
     if raw is None:
@@ -155,8 +168,9 @@ def read_queries(raw: Any) -> tuple[list[tuple[Any, list[Any]]], list[str]]:
     queries, problems = [], []
     for number, item in enumerate(raw):
         vector, ids = (item.get("vector"), item.get("ids")) if isinstance(item, Mapping) else (None, None)
-        if vector and ids and isinstance(ids, list | tuple):
-            queries.append((vector, list(ids)))
+        keys = list(ids) if rest.lists.is_list(ids) else []
+        if keys and isinstance(vector, Sized) and not isinstance(vector, str | bytes) and len(vector):
+            queries.append((vector, keys))
         else:
             problems.append(f"queries[{number}] needs a vector and ids, the keys of its nearest rows")
     return queries, problems[:20]

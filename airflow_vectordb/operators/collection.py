@@ -9,7 +9,7 @@ from airflow_vectordb import operators, rest, validation, waiting
 from airflow_vectordb._compat import is_retry
 from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.operators.base import MilvusOperator, WaitingOperator
-from airflow_vectordb.operators.index import IfExists, IfMissing
+from airflow_vectordb.validation import IfExists, IfMissing
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -87,7 +87,6 @@ class CreateCollectionOperator(WaitingOperator):
         # Error messages name the file, which rendering replaces by its content.
         self.schema_source = schema if isinstance(schema, str) else None
         self.raise_if_invalid(
-            *validation.check_choice("if_exists", if_exists, IfExists),
             *validation.check_schema(schema, dimension, self.template_ext, allow_unknown=allow_unknown),
             *validation.check_properties(properties, self.template_ext),
             *([] if index_params is None else validation.check_index_params(index_params, self.template_ext)),
@@ -128,18 +127,18 @@ class DropCollectionOperator(MilvusOperator):
         self.collection_name = collection_name
         self.if_missing = if_missing
         self.drop_aliases = drop_aliases
-        self.raise_if_invalid(*validation.check_choice("if_missing", if_missing, IfMissing))
+        self.raise_if_invalid()
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> bool:
         """Drop the collection, if it exists."""
         try:
             described = hook.send(rest.collections.describe(self.collection_name))
+            aliases = hook._aliases_of(described)
         except rest.errors.CollectionNotFoundError as error:
             if self.if_missing == "fail" and not is_retry(context):
                 raise error.with_context(hint='Set if_missing="skip" if that is fine.') from error.__cause__
             self.log.info("%s: nothing to drop", self.collection_name)
             return False
-        aliases = hook._aliases_of(described)
         if self.collection_name in aliases or not self.drop_aliases:
             operators._create_collection.refuse_aliases(
                 self.collection_name, aliases, "Move it first, or set drop_aliases=True."
@@ -251,7 +250,7 @@ class _LoadingOperator(WaitingOperator):
         partitions = validation.parse_names("partition_names", self.partition_names)
         if "asked" not in state.results:
             try:
-                (hook.load if self._loads else hook.release)(self.collection_name, partitions, wait=False)
+                (hook.load if self._loads else hook.release)(self.collection_name, partitions or None, wait=False)
             except rest.errors.IndexNotFoundError as error:
                 raise error.with_context(
                     cause=f"a vector field has no index in {self.collection_name!r}",

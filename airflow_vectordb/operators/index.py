@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import hooks, operators, rest, waiting
 from airflow_vectordb._compat import is_retry
 from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.operators.base import MilvusOperator, WaitingOperator
-from airflow_vectordb.validation import check_choice, check_index_params, count_of
+from airflow_vectordb.validation import IfExists, IfMissing, check_index_params, count_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
     from airflow_vectordb.rest.errors import MilvusError
     from airflow_vectordb.rest.index.spec import IndexSpec
     from airflow_vectordb.rest.indexes import IndexDescription
-
-#: Policies for an existing index.
-IfExists = Literal["skip", "replace", "fail"]
-#: Policies for a missing index.
-IfMissing = Literal["skip", "fail"]
 
 
 class CreateIndexOperator(WaitingOperator):
@@ -95,7 +90,6 @@ class CreateIndexOperator(WaitingOperator):
         # Error messages name the file, which rendering replaces by its content.
         self._index_params_source = index_params if isinstance(index_params, str) else None
         self.raise_if_invalid(
-            *check_choice("if_exists", if_exists, IfExists),
             *check_index_params(index_params, self.template_ext, allow_unknown=allow_unknown),
         )
 
@@ -228,7 +222,7 @@ def raise_if_replaced(collection: str, results: dict[str, Any]) -> None:
     if lines:
         del results["built"]  # it is not what was asked for
         text = "; ".join(lines)
-        cause = f"another client's index is there ({text})"
+        cause = f"another client's index is there: {text}"
         raise rest.errors.IndexMismatchError(text, cause=cause, hint=hooks.index_creation.ONE_AT_A_TIME)
 
 
@@ -255,7 +249,7 @@ class DropIndexOperator(MilvusOperator):
         self.collection_name = collection_name
         self.index_name = index_name
         self.if_missing = if_missing
-        self.raise_if_invalid(*check_choice("if_missing", if_missing, IfMissing))
+        self.raise_if_invalid()
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> bool:
         """Drop the index, if it exists."""

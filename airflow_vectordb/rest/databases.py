@@ -1,4 +1,8 @@
-"""Calls on ``/v2/vectordb/databases``."""
+"""
+Calls on ``/v2/vectordb/databases``.
+
+The name is sent even if it is None, which Milvus refuses: otherwise, it would be the connection's database.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +21,22 @@ def create(name: str, *, properties: Mapping[str, Any] | None = None) -> Call[No
     It fails if the database exists, so the call is not retried.
     """
     values = None if properties is None else property_values(properties)
-    return Call("databases/create", build_body(name, properties=values), parse_none, idempotent=False)
+    return Call("databases/create", {"dbName": name, **build_body(properties=values)}, parse_none, idempotent=False)
 
 
 def describe(name: str) -> Call[dict[str, Any]]:
     """Describe a database."""
-    return Call("databases/describe", build_body(name), lambda a: dict(a.data))
+    return Call("databases/describe", {"dbName": name}, lambda a: dict(a.data))
 
 
 def alter_properties(name: str, properties: Mapping[str, Any]) -> Call[None]:
     """Set properties; others do not change. Milvus 2.6 also has the path ``databases/alter`` for this."""
-    return Call("databases/alter_properties", build_body(name, properties=property_values(properties)), parse_none)
+    return Call("databases/alter_properties", {"dbName": name, "properties": property_values(properties)}, parse_none)
 
 
 def drop_properties(name: str, keys: Sequence[str]) -> Call[None]:
     """Reset properties, for example ``["database.max.collections"]``, to their defaults."""
-    return Call("databases/drop_properties", build_body(name, propertyKeys=as_list("keys", keys)), parse_none)
+    return Call("databases/drop_properties", {"dbName": name, "propertyKeys": as_list("keys", keys)}, parse_none)
 
 
 def list_() -> Call[list[str]]:
@@ -43,4 +47,4 @@ def list_() -> Call[list[str]]:
 
 def drop(name: str) -> Call[None]:
     """Drop a database, which must be empty. Dropping one that does not exist is a no-op."""
-    return Call("databases/drop", build_body(name), parse_none)
+    return Call("databases/drop", {"dbName": name}, parse_none)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from airflow_vectordb.rest.spelling import is_nothing, show
+from airflow_vectordb.rest.text import BOM
 
 #: Characters. A hundred indexes are a fifth of it.
 LONGEST = 100_000
@@ -52,7 +53,7 @@ def read_text(text: str, argument: str) -> Any:
     Python's notation is what Jinja renders a dict to: in YAML its ``None`` would be a name.
     """
     try:
-        return _read(text)
+        return _read(text.removeprefix(BOM))
     except RecursionError:
         reason = _TOO_DEEP
     except UnreadableTextError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+#: Byte order mark, with which some editors begin a file.
+BOM = "\ufeff"
 #: Characters of a log line.
 LONGEST_LINE = 4000
 

@@ -25,8 +25,7 @@ from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
 from airflow_vectordb.mixins import MilvusTaskMixin
 from airflow_vectordb.validation import (
     DEFAULT_POLL_INTERVAL,
-    SHORTEST_POLL_INTERVAL,
-    check_seconds,
+    check_interval,
     seconds_of,
     take_times,
 )
@@ -74,7 +73,7 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         problems = take_times(kwargs, "timeout", "max_wait", "execution_timeout")
-        if wrong := check_seconds("poke_interval", poke_interval, SHORTEST_POLL_INTERVAL):
+        if wrong := check_interval("poke_interval", poke_interval):
             problems += wrong
             poke_interval = DEFAULT_POLL_INTERVAL
         super().__init__(poke_interval=timedelta(seconds=seconds_of(poke_interval)), **kwargs)

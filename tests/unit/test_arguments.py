@@ -76,6 +76,12 @@ def test_no_times(kind: type[Any], value: Any) -> None:
             make(kind)
 
 
+@pytest.mark.parametrize("kind", WAITING)
+def test_no_pause_is_no_time(kind: type[Any]) -> None:
+    with pytest.raises(ValueError, match=f"^task it: {interval(kind)} must be .*, not None"):
+        make(kind, **{interval(kind): None})
+
+
 @pytest.mark.parametrize("value", TIMES, ids=lambda value: f"{type(value).__name__}")
 @pytest.mark.parametrize("kind", WAITING)
 @pytest.mark.parametrize("by_default", [False, True])
@@ -161,6 +167,12 @@ def test_what_mapped_tasks_have_in_common_is_refused_when_the_dag_is_parsed(
     name = interval(kind) if name == "poll_interval" else name
     with DAG("d", schedule=None), pytest.raises(ValueError, match=f"^task it: {name} "):
         kind.partial(task_id="it", **{name: value})
+
+
+def test_policies_of_mapped_tasks() -> None:
+    for kind, name in ((CreateIndexOperator, "if_exists"), (DropIndexOperator, "if_missing")):
+        with DAG("d", schedule=None), pytest.raises(ValueError, match=f"^task it: {name} must be 'skip' or "):
+            kind.partial(task_id="it", **{name: "Skip"})
 
 
 @pytest.mark.parametrize("kind", WAITING)

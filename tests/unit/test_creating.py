@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk import Asset
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
-from tests.support.fake_milvus import FakeMilvus, Lost
+from tests.support.fake_milvus import BUILT, FakeMilvus, Lost, rows, told
 from tests.support.harness import HNSW, Logged, Operating, Pauses
 from tests.support.scripted import Answer, Behaviour, CutOff, Request, Serve, Silent, error, page
 
@@ -356,4 +356,10 @@ def test_flush_comes_before_create(serve: Serve, operating: Operating) -> None:
     assert [path for path in server.paths if path in wanted][:3] == wanted
 
 
-# Dropping -----------------------------------------------------------------------------------------------------------
+@pytest.mark.usefixtures("clock")
+def test_another_clients_index_in_place_of_the_one_that_is_waited_for(serve: Serve, operating: Operating) -> None:
+    other = {**BUILT, "indexType": "IVF_FLAT", "indexParams": []}
+    with pytest.raises(AirflowFailException) as caught:
+        operating.create(serve(FakeMilvus(progress=told(rows(9), rows(9), other))))
+    assert str(caught.value).startswith("docs/vector: index_type: IVF_FLAT -> HNSW. Run one task at a time, with ")
+    assert "another client's index is there" in str(caught.value)

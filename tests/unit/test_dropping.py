@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from airflow_vectordb._compat import AirflowFailException
+from airflow_vectordb.operators.collection import DropCollectionOperator
 from airflow_vectordb.operators.index import DropIndexOperator
-from tests.support.fake_milvus import FakeMilvus
+from tests.support.fake_milvus import NO_COLLECTION, FakeMilvus
 from tests.support.harness import Operating
-from tests.support.scripted import ScriptedServer, Serve, error
+from tests.support.scripted import ScriptedServer, Serve, error, ok
 
 
 def drop(operating: Operating, server: ScriptedServer, try_number: int = 1, **arguments: Any) -> bool:
@@ -58,3 +59,10 @@ def test_dropping_what_is_in_use(code: int, serve: Serve, operating: Operating) 
         drop(operating, server)
 
     assert server.paths.count("indexes/drop") == 1
+
+
+def test_a_collection_that_another_client_drops_meanwhile(serve: Serve, operating: Operating) -> None:
+    described = {"collectionName": "docs", "fields": []}  # as of a server that does not describe aliases
+    answers = {"collections/describe": ok(described), "aliases/describe": error(1600), "aliases/list": NO_COLLECTION}
+    operating.connect(serve(answers))
+    assert operating.execute(DropCollectionOperator(task_id="drop", collection_name="docs")) is False

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 import pytest
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
@@ -21,6 +24,49 @@ def test_a_wait_ends_with_its_timeout(serve: Serve, monkeypatch: pytest.MonkeyPa
     with MilvusHook() as hook, pytest.raises(errors.WaitTimeoutError):
         hook.load("docs", timeout=0.05)
     hook.load("docs", wait=False)
+
+
+@pytest.mark.parametrize("timeout", [None, "5", True, -1, float("nan")], ids=repr)
+def test_what_is_no_timeout_is_refused_unsent(serve: Serve, monkeypatch: pytest.MonkeyPatch, timeout: Any) -> None:
+    server = serve([])
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", f"milvus://127.0.0.1:{server.port}")
+    with MilvusHook() as hook:
+        for use in (
+            lambda: hook.load("docs", timeout=timeout),
+            lambda: hook.release("docs", timeout=timeout),
+            lambda: hook.create_index("docs", {"fieldName": "vector"}, timeout=timeout),
+            lambda: hook.create_collection("docs", 8, timeout=timeout),
+        ):
+            with pytest.raises(AirflowFailException, match=r"timeout must be a number of seconds or a timedelta, not "):
+                use()
+    assert server.connections == 0
+
+
+def test_a_timeout_may_be_a_timedelta(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve({"collections/release": ok({}), "collections/get_load_state": ok({"loadState": "LoadStateNotLoad"})})
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", f"milvus://127.0.0.1:{server.port}")
+    with MilvusHook() as hook:
+        hook.release("docs", timeout=timedelta(seconds=5))
+    assert len(server.requests) == 2
+
+
+def test_a_missing_name_does_not_stand_for_the_database_of_the_connection(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(error(1802, "missing required parameters"))
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", f"milvus://127.0.0.1:{server.port}/books")
+    nothing: Any = None
+    with MilvusHook() as hook:
+        for use in (
+            lambda: hook.drop_database(nothing),
+            lambda: hook.create_database(nothing),
+            lambda: hook.describe_database(nothing),
+            lambda: hook.alter_database_properties(nothing, {"database.max.collections": 1}),
+            lambda: hook.drop_database_properties(nothing, ["database.max.collections"]),
+        ):
+            with pytest.raises(AirflowFailException):
+                use()
+    assert [request.body["dbName"] for request in server.requests] == [None] * 5
 
 
 def test_many_rows_go_in_several_requests(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

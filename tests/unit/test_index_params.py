@@ -75,7 +75,11 @@ def test_every_spelling_means_the_same(spelling: str) -> None:
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-@pytest.mark.parametrize("write", [json.dumps, yaml.safe_dump, str], ids=["json", "yaml", "str of a dict"])
+@pytest.mark.parametrize(
+    "write",
+    [json.dumps, yaml.safe_dump, str, lambda value: "\ufeff" + json.dumps(value, indent="\t")],
+    ids=["json", "yaml", "str of a dict", "json with tabs and a byte order mark"],
+)
 def test_text_means_the_same(spelling: str, write: Any) -> None:
     assert parse_index_params(write(SPELLINGS[spelling])) == [HNSW]
     assert parse_index_params(write([SPELLINGS[spelling]])) == [HNSW]

@@ -169,6 +169,14 @@ def test_a_plan_tells_all_that_is_in_the_way() -> None:
     assert "'taken' is taken by the index on field 'text'" in str(caught.value)
 
 
+def test_a_plan_swaps_names() -> None:
+    asked = [IndexSpec("vector", "b", "HNSW", "COSINE"), IndexSpec("label", "a", "INVERTED")]
+    there = [described(index_name="a"), described(index_name="b", field_name="label", index_type="INVERTED")]
+    assert set(plan_indexes("docs", asked, there, drop_others=True).to_drop) == {"a", "b"}
+    with pytest.raises(IndexMismatchError, match="'b' is taken by the index on field 'label'"):
+        plan_indexes("docs", asked, there)
+
+
 def test_the_same_index_is_in_the_way_if_it_shall_be() -> None:
     with pytest.raises(IndexMismatchError) as caught:
         plan_indexes("docs", [HNSW], [described()], fail_on_same=True)

@@ -185,6 +185,13 @@ def test_names_that_are_no_list(hook: MilvusHook, server: ScriptedServer, name: 
     assert not server.requests
 
 
+@pytest.mark.parametrize("use", [lambda hook: hook.load("docs", []), lambda hook: hook.release("docs", ())])
+def test_no_partition_is_not_the_whole_collection(hook: MilvusHook, server: ScriptedServer, use: Use) -> None:
+    with pytest.raises(InvalidParametersError, match="partition_names is empty"):
+        use(hook)
+    assert not server.requests
+
+
 @pytest.mark.parametrize(
     "data", [[0.1] * 16, np.array([0.1, 0.2]), [1, 2], {3: 0.5}, "text", b"x", [[0.1], None], 0.5], ids=repr
 )

@@ -146,6 +146,8 @@ ILLEGAL = {
     "2026-docs": "'2026-docs': .*, no leading digit, .*, as in '_2026_docs'",
     "dócs": "'dócs': use letters, .*, as in 'd_cs'",
     "d" * 256: "…: it has 256 characters; a name has 255 at most",
+    " docs": "' docs': use letters, .*, as in 'docs'",
+    "docs\n": r"'docs\\n': use letters, .*, as in 'docs'",
 }
 NEW_NAMES: dict[str, Callable[[str], Any]] = {
     "collection_name": ARGUMENTS["CreateCollectionOperator.collection_name"],

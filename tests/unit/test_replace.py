@@ -290,11 +290,14 @@ def test_a_failed_index_is_replaced_even_by_the_same(
 # What may not be -----------------------------------------------------------------------------------------------------
 
 
-def test_a_name_that_is_taken_elsewhere_is_left_alone(serve: Serve, worker: Make) -> None:
+@pytest.mark.parametrize(
+    "asked", [[{"fieldName": "sparse", "indexName": "mine"}, WIDER], [{**WIDER, "indexName": "mine"}]]
+)
+def test_a_name_that_is_taken_elsewhere_is_left_alone(serve: Serve, worker: Make, asked: Any) -> None:
     fake = milvus()
     fake.indexes["mine"] = {"fieldName": "label", "indexType": "INVERTED", "metricType": "", "params": {}}
     with pytest.raises(AirflowFailException, match="'mine' is taken"):
-        worker(serve(fake), [{"fieldName": "sparse", "indexName": "mine"}, WIDER]).run()
+        worker(serve(fake), asked).run()
     assert fake.changes == []
 
 

@@ -138,6 +138,17 @@ class TestSwitching:
         assert worker().run() == result("docs_1")
         assert milvus.aliases == {"docs": "docs_2"}
 
+    def test_one_that_another_client_dropped_meanwhile_is_created_by_a_retry(
+        self, worker: Make, milvus: Milvus
+    ) -> None:
+        milvus.faults["aliases/alter"] = error(1600, "alias not found[database=default][alias=docs]")
+        one = worker()
+        with pytest.raises(AirflowException, match=r"Another client has dropped alias 'docs'\. A retry"):
+            one.run()
+        milvus.aliases = {}
+        assert one.run() == result(None)
+        assert milvus.aliases == {"docs": "docs_2"}
+
     def test_one_that_leads_there_already_is_left_alone(
         self, worker: Make, server: ScriptedServer, milvus: Milvus
     ) -> None:

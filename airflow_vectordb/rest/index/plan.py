@@ -185,10 +185,6 @@ def plan_indexes(
     for spec in specs:
         description = _at_same_place(spec, described)
         if description is None:
-            taken = next((other for other in described if spec.named and other.index_name == spec.name), None)
-            if taken is not None:
-                wrong.append(f"the name {spec.name!r} is taken by the index on field {taken.field_name!r}")
-                hint = "Choose another indexName, or drop it first."
             named.append(spec)
             continue
         name = description.index_name
@@ -208,6 +204,12 @@ def plan_indexes(
             existing[name] = description
         else:
             unverified[name] = (description, comparison)
+    for spec in named:
+        for other in described:
+            is_taken = spec.named and other.index_name == spec.name and spec.name not in to_drop
+            if is_taken and _place(other) != spec.place:
+                wrong.append(f"the name {spec.name!r} is taken by the index on field {other.field_name!r}")
+                hint = "Choose another indexName, or drop it first."
     if wrong:
         raise IndexMismatchError(f"another index exists: {'; '.join(wrong + same)}", hint=f"{hint} {_ARROW}")
     if same:
@@ -217,8 +219,12 @@ def plan_indexes(
 
 def _at_same_place(spec: IndexSpec, described: Sequence[IndexDescription]) -> IndexDescription | None:
     # A field has at most one index; a JSON field one per path.
-    candidates = [d for d in described if index_place(d.field_name, d.params) == spec.place]
+    candidates = [d for d in described if _place(d) == spec.place]
     return next((d for d in candidates if d.index_name == spec.name), candidates[0] if candidates else None)
+
+
+def _place(description: IndexDescription) -> tuple[str, ...]:
+    return index_place(description.field_name, description.params)
 
 
 def _differs(collection: str, name: str, lines: Iterable[str]) -> str:
