@@ -132,9 +132,8 @@ def error_from(data: Mapping[str, Any]) -> MilvusError:
     if not (isinstance(cls, type) and issubclass(cls, MilvusError) and isinstance(data.get("message"), str)):
         raise ValueError(f"not an error of this provider: {data.get('error')!r}")
     # Another version may not have all of them, or others.
-    state = vars(MilvusError(data["message"]))
-    known = {*state, "transient", *(["problems"] if issubclass(cls, InvalidParametersError) else [])}
-    state |= {name: value for name, value in data.items() if name in known}
+    state = {"transient": cls.transient, **vars(MilvusError(data["message"]))}
+    state |= {name: value for name, value in data.items() if name in (*state, "problems")}
     state |= {name: str(state[name] or "") for name in ("cause", "hint")}
     try:
         state["where"] = state["where"] and Where(**state["where"])

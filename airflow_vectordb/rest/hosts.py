@@ -15,7 +15,7 @@ _VARIABLES = "ALL_PROXY, HTTPS_PROXY, HTTP_PROXY"
 _PROXY = re.compile(
     r"(?:(https?)://)?(?:([^/?#\\\s]*)@)?(\[[^\[\]]*\]|[^\[\]:/?#\\@]*)(?::([0-9]{0,5}))?/?", re.IGNORECASE
 )
-_USABLE = "it has to be http://host:port, or http://user:password@host:port with # and / as %23 and %2F, and not SOCKS"
+_USABLE = "write http://host:port, or http://user:password@host:port with # and / as %23 and %2F; no SOCKS"
 
 
 def host_problem(host: str) -> str | None:

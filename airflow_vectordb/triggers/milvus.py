@@ -113,7 +113,7 @@ class MilvusTrigger(BaseTrigger):
             raise rest.errors.MilvusError(
                 f"the triggerer finds no Airflow connection {self.milvus_conn_id!r}",
                 transient=True,
-                hint="Define it there, too: it does not see the workers' environment variables.",
+                hint="Define it there, too. What workers have in their environment is unknown to it.",
             ) from error
 
     async def _wait(self) -> Any:

@@ -279,8 +279,8 @@ class TestBadRows:
     @pytest.mark.parametrize(
         ("arguments", "match"),
         [
-            ({}, "give one of"),
-            ({"rows": [], "source": "a"}, "give one of"),
+            ({}, "pass one of"),
+            ({"rows": [], "source": "a"}, "pass one of"),
             ({"rows": []}, "need stage_to"),
             ({"files": "a.json", "stage_to": "s3://b/x"}, "stage_to is for rows"),
             ({"rows": [], "stage_to": "s3://b/x", "part_bytes": 0}, "part_bytes"),

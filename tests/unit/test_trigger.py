@@ -205,7 +205,7 @@ def test_a_connection_that_is_away_for_a_while(
 def test_a_connection_that_only_workers_have(operating: Operating, clock: Clock) -> None:
     event = asyncio.run(end_of(trigger_of(milvus_conn_id="workers_only")))
 
-    with pytest.raises(errors.MilvusError, match=r"no Airflow connection 'workers_only'.*as for workers") as e:
+    with pytest.raises(errors.MilvusError, match=r"no Airflow connection 'workers_only'.*Define it there, too") as e:
         result_from_event(json.loads(json.dumps(event)))
     assert e.value.transient  # Airflow says the same while its database is away
     assert clock.elapsed < 60
