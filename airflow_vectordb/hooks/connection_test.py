@@ -47,7 +47,7 @@ VERSIONS = (
     ("2.5", "collections/flush"),
 )
 
-_ADDRESS = f"Check host and port: Milvus's API is on {DEFAULT_PORT}."
+_ADDRESS = f"Check host and port: by default, Milvus's API is on {DEFAULT_PORT}."
 SILENCE = f"Is Milvus up, and no firewall in between? {_ADDRESS}"
 #: Advice where the errors' own is for tasks, whose server has answered before, or whose author wrote the request.
 ADVICE: dict[type[errors.MilvusError], str] = {

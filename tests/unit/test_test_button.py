@@ -109,7 +109,7 @@ ANSWERS: dict[str, tuple[Behaviour, str, str]] = {
     "page": (
         page(200, "Attu"),
         "is not Milvus: the answer is not a JSON object with a `code`: an HTML page (Attu). Check",
-        f"{CHECK}: Milvus's API is on 19530. Attu",
+        f"{CHECK}: by default, Milvus's API is on 19530. Attu",
     ),
     "JSON": (
         Answer({"hello": 1}),
