@@ -131,7 +131,7 @@ class IndexesBuilt:
                 )
         if described >= required and all(is_built(d) or 0 < enough < (d.covered_rows or 0) for d in found):
             return _done(found)
-        if not required and all(map(_may_be_empty, found)):
+        if not (required or described) and all(map(_may_be_empty, found)):
             # No sealed rows, and not issued: either the collection is empty, with nothing to build, or the server has
             # not counted yet.
             count = yield collections.row_count(self.collection, database=self.database)

@@ -139,6 +139,15 @@ def test_connections_are_kept(transport: Transport, serve: Serve) -> None:
     assert (len(server.requests), server.connections) == (10, 1)
 
 
+def test_calls_that_are_made_in_turn_and_again_have_their_own_bodies(transport: Transport, serve: Serve) -> None:
+    server = serve(NOTHING)
+    a, b = indexes.list_("a"), indexes.list_("b")
+    transport.send(MilvusConfig(server.url, database="ours"), a, a, b, a)
+    assert [request.body for request in server.requests] == [
+        {"dbName": "ours", "collectionName": name} for name in "aaba"
+    ]
+
+
 def test_a_kept_connection_that_the_server_closed_is_replaced(
     transport: Transport, serve: Serve, pauses: Pauses
 ) -> None:

@@ -12,10 +12,10 @@ from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.hosts import Proxy, proxy_for
 from airflow_vectordb.rest.http import transport
+from airflow_vectordb.rest.http.attempts import Attempts, encode_body
 from airflow_vectordb.rest.http.call import Call
-from airflow_vectordb.rest.http.flow import Attempts
 from airflow_vectordb.rest.http.gate import Gate
-from airflow_vectordb.rest.http.response import RawResponse, largest_answer, read_response
+from airflow_vectordb.rest.http.response import SMALL_ANSWERS, RawResponse, largest_answer, read_response
 from airflow_vectordb.rest.http.timeouts import TimeLimit, Timeouts
 from airflow_vectordb.rest.http.transport import Rule, translate
 
@@ -43,6 +43,8 @@ class AsyncClient:
         self.config = config
         self._own = session is None
         self._session = Session(config) if session is None else session
+        #: The latest poll, and its body.
+        self._polled: tuple[Call[Any] | None, Any] = (None, None)
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -60,13 +62,24 @@ class AsyncClient:
 
     async def send(self, call: Call[T], *, retries: int | None = None, until: float | None = None) -> T:
         """Make a call, as :meth:`Client.send <airflow_vectordb.rest.http.client.Client.send>` does."""
+        body = self._polled[1] if call is self._polled[0] else self._encode(call)
         attempts = Attempts(self.config, call, retries)
         while True:
             try:
-                return await self._answer(call, attempts.body, until)
+                return await self._answer(call, body, until)
             except errors.MilvusError as error:
-                pause = attempts.pause_after(error)
+                pause = attempts.failed(error)
             await asyncio.sleep(pause)
+
+    def _encode(self, call: Call[Any]) -> Any:
+        """Return the body of a call; remember that of a poll, which a wait makes again and again."""
+        import aiohttp
+
+        body = encode_body(self.config, call)
+        if call.path in SMALL_ANSWERS:
+            self._polled = call, aiohttp.BytesPayload(body)
+            return self._polled[1]
+        return body
 
     async def _answer(self, call: Call[T], body: Any, until: float | None) -> T:
         import aiohttp

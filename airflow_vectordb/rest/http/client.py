@@ -13,8 +13,8 @@ from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.hosts import proxy_for
 from airflow_vectordb.rest.http import transport
+from airflow_vectordb.rest.http.attempts import Attempts, encode_body
 from airflow_vectordb.rest.http.call import Call
-from airflow_vectordb.rest.http.flow import Attempts
 from airflow_vectordb.rest.http.response import RawResponse, as_outage, largest_answer, read_response
 from airflow_vectordb.rest.http.transport import Rule, translate
 
@@ -66,12 +66,13 @@ class Client:
         :return: what the call returns
         :raises MilvusError: when the server refuses, or when it does not answer after all attempts
         """
+        body = encode_body(self.config, call)
         attempts = Attempts(self.config, call, retries)
         while True:
             try:
-                return self._answer(call, attempts.body, until)
+                return self._answer(call, body, until)
             except errors.MilvusError as error:
-                pause = attempts.pause_after(error)
+                pause = attempts.failed(error)
             time.sleep(pause)
 
     def _answer(self, call: Call[T], body: Any, until: float | None) -> T:

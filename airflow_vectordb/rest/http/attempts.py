@@ -1,4 +1,4 @@
-"""Retries, and what is logged of them, without the I/O: both clients share this."""
+"""What both clients do for a call besides the I/O: its body, its retries, and what is logged of them."""
 
 from __future__ import annotations
 
@@ -34,51 +34,53 @@ _SET_CREDENTIALS = "Set login and password (an API key: password alone)."
 _log = logging.getLogger(__name__)
 
 
+def encode_body(config: MilvusConfig, call: Call[Any]) -> bytes | bytearray:
+    """Return what to post; raise InvalidParametersError if that cannot be encoded."""
+    try:
+        return encode(call.body if config.database is None else {"dbName": config.database, **call.body})
+    except InvalidParametersError as error:
+        raise error.with_context(where=_where(config, call)) from None
+
+
+def _where(config: MilvusConfig, call: Call[Any]) -> Where:
+    return Where(call.path, call.target(config.database), config.url, call.names(config.database))
+
+
 class Attempts:
     """
     The attempts of a call.
 
     :param retries: attempts after the first; None: the configured one
-    :raises InvalidParametersError: when the body cannot be encoded
     """
 
     def __init__(self, config: MilvusConfig, call: Call[Any], retries: int | None) -> None:
         self._config = config
         self._call = call
         self._retries = config.retries if retries is None else retries
-        self._failed = 0
+        self._made = 0
         self._reported: dict[object, int] = {}
-        try:
-            #: What to post.
-            self.body = encode(call.body if config.database is None else {"dbName": config.database, **call.body})
-        except InvalidParametersError as error:
-            raise error.with_context(where=self._where()) from None
 
-    def pause_after(self, error: MilvusError) -> float:
+    def failed(self, error: MilvusError) -> float:
         """
-        Return the seconds before the next attempt, and log why there is one.
+        Return the seconds before the next attempt, after one has failed, and log them.
 
-        :raises MilvusError: when there is none: the error of the last one, with where it happened
+        :raises MilvusError: when there is no next one: the error, with where it happened
         """
-        self._failed += 1
-        pause = pause_after(error, self._failed, retries=self._retries, idempotent=self._call.idempotent)
+        self._made += 1
+        pause = pause_after(error, self._made, retries=self._retries, idempotent=self._call.idempotent)
         if isinstance(error, AuthenticationError) and self._config.token is None:
             error = error.with_context(cause=_UNAUTHENTICATED, hint=_SET_CREDENTIALS)
-        error = error.with_context(where=self._where())
+        error = error.with_context(where=_where(self._config, self._call))
         if pause is None:
-            raise error.with_context(attempts=self._failed) from error.__cause__
+            raise error.with_context(attempts=self._made) from error.__cause__
         kind = (type(error), error.code, error.http_status, error.message)
-        if first := self._reported.get(kind):
-            text = f"attempt {self._failed} of {self._retries + 1} failed in the same way as attempt {first}"
+        first = self._reported.setdefault(kind, self._made)
+        if first < self._made:
+            text = f"attempt {self._made} of {self._retries + 1} failed in the same way as attempt {first}"
         else:
-            text = f"{sentence(str(error))} Attempt {self._failed} of {self._retries + 1}"
-        self._reported.setdefault(kind, self._failed)
+            text = f"{sentence(str(error))} Attempt {self._made} of {self._retries + 1}"
         _log.warning("%s; next in %s", text, duration(pause))
         return pause
-
-    def _where(self) -> Where:
-        database = self._config.database
-        return Where(self._call.path, self._call.target(database), self._config.url, self._call.names(database))
 
 
 def pause_after(
