@@ -29,6 +29,8 @@ from airflow_vectordb.waiting.indexes import IndexesBuilt
 
 #: Seconds after which what is not released is taken to be loaded again, by another client.
 LONGEST_RELEASE = 300.0
+#: Seconds after which a load is known to have ended early: Milvus reports what it was asked to load as loading.
+LONGEST_UNLOADED = 60.0
 #: Files whose progress is reported by name; a job may have 1,024.
 MAX_FILES_REPORTED = 8
 
@@ -39,8 +41,8 @@ class CollectionLoaded:
     A collection, or some of its partitions, is loaded, so that it can be searched.
 
     :param partitions: names of partitions; empty: the whole collection
-    :param wait_if_missing: whether to wait for a collection or partition that does not exist yet; otherwise that is an
-        error
+    :param wait_if_missing: whether to wait for a collection or partition that does not exist yet, or that nobody loads;
+        otherwise that is an error: its load was requested
     """
 
     collection: str
@@ -54,9 +56,10 @@ class CollectionLoaded:
 
         :raises CollectionNotFoundError: when the collection is gone
         :raises PartitionNotFoundError: when one of the partitions is gone
+        :raises WaitTimeoutError: if it has long not been loading: another client has released it, or the load failed
         """
         try:
-            return (yield from self._poll())
+            return (yield from self._poll(memory))
         except (CollectionNotFoundError, PartitionNotFoundError) as error:
             if not self.wait_if_missing:
                 raise
@@ -64,7 +67,7 @@ class CollectionLoaded:
             state = "not there yet" if missing else sanitize_text(error.message, 300)
             return Pending((Progress(self.collection, state),))
 
-    def _poll(self) -> Poll:
+    def _poll(self, memory: Memory) -> Poll:
         found: LoadState = yield collections.load_state(self.collection, self.partitions, database=self.database)
         if found.state == "LoadStateNotExist":
             raise CollectionNotFoundError(f"collection {self.collection!r} does not exist")
@@ -86,6 +89,15 @@ class CollectionLoaded:
                 raise PartitionNotFoundError(
                     f"{_named(self.collection, missing)} {verb} not exist; there is {', '.join(existing)}"
                 )
+        now = memory.clock()
+        # Since when it is seen not to be loading.
+        memory.state = (memory.state or now) if found.state == "LoadStateNotLoad" else None
+        if not self.wait_if_missing and memory.state and now - memory.state >= LONGEST_UNLOADED:
+            raise WaitTimeoutError(
+                f"not loading for {duration(LONGEST_UNLOADED)}; waited for: {self}",
+                cause="the load has ended early: another client released it, or Milvus gave up",
+                hint="Load it again.",
+            )
         state = state or in_words(sanitize_text(found.state, 100))
         if found.message:
             state += f" ({sanitize_text(found.message, 200)})"

@@ -141,8 +141,9 @@ class Wait:
         self._texts: list[str] = []
         self._progress = ""
         self._error: MilvusError | None = None
-        self._reported_at = self._unchanged_since = started
-        self._interval = REPORT_INTERVAL
+        self._unchanged_since = started
+        # Of errors, and of progress: neither delays the other.
+        self._errors, self._standstill = _Schedule(started), _Schedule(started)
         self._recent: deque[str] = deque(maxlen=8)
         self._first_counts: dict[str, tuple[float, int]] = {}
         self._kinds: set[object] = set()
@@ -191,9 +192,9 @@ class Wait:
         kind = (type(error), error.code, error.http_status)
         if kind not in self._kinds:
             self._kinds.add(kind)
-            self._reported_at, self._interval = now, REPORT_INTERVAL
+            self._errors = _Schedule(now)
             text = f"{str(error).rstrip('.')}; still waiting for {self.condition}"
-        elif self._is_due(now):
+        elif self._errors.is_due(now):
             waited, why = duration(now - self._started), type(error).__name__
             text = f"still waiting for {self.condition} after {waited}; it fails in the same way as before ({why})"
         else:
@@ -211,23 +212,15 @@ class Wait:
             self._progress, self._unchanged_since = text, now
         if text not in self._recent:  # counts may fluctuate
             self._recent.append(text)
-            self._reported_at, self._interval = now, REPORT_INTERVAL
+            self._standstill = _Schedule(now)
             items = zip(found.progress, self._texts, strict=True)
             return back + "; ".join([self._with_time_left(item, text, now) for item, text in items])
-        if not back and not self._is_due(now):
+        if not self._standstill.is_due(now) and not back:
             return ""
         since = f"unchanged for {duration(now - self._unchanged_since)}"
         if now <= self._unchanged_since:
             since = f"after {duration(now - self._started)}"
         return f"{back}{text} ({since})"
-
-    def _is_due(self, now: float) -> bool:
-        """Return whether it is time to repeat what was reported; the next time is twice as far away."""
-        due = now - self._reported_at >= self._interval
-        if due:
-            self._interval *= 2
-            self._reported_at = now
-        return due
 
     def _with_time_left(self, item: Progress, text: str, now: float) -> str:
         if item.done is None or item.total is None:
@@ -239,6 +232,22 @@ class Wait:
             return text
         left = (item.total - item.done) * (now - since) / (item.done - before)
         return f"{text}, about {duration(max(round(left), 1))} left"
+
+
+class _Schedule:
+    """When to repeat what was reported."""
+
+    __slots__ = ("_at", "_interval")
+
+    def __init__(self, now: float) -> None:
+        self._at, self._interval = now, REPORT_INTERVAL
+
+    def is_due(self, now: float) -> bool:
+        """Return whether it is time; the next time is twice as far away."""
+        due = now - self._at >= self._interval
+        if due:
+            self._at, self._interval = now, 2 * self._interval
+        return due
 
 
 def steady_clock(

@@ -220,6 +220,34 @@ def test_the_collection_is_dropped_meanwhile(serve: Serve, worker: Make, clock: 
         worker(LoadCollectionOperator, serve(script), deferrable=deferrable).run()
 
 
+@pytest.mark.parametrize("given", [None, ["b"]])
+@pytest.mark.parametrize("again", [False, True])
+def test_another_client_releases_meanwhile(
+    again: bool, given: Any, serve: Serve, worker: Make, clock: Clock, deferrable: bool
+) -> None:
+    fake = milvus(takes={"load": 90.0}, loaded={"a"} if given else set())
+
+    def script(request: Any) -> Any:
+        if 20 < clock.elapsed < 60:
+            fake.loaded -= set(given or PARTITIONS)
+        elif clock.elapsed > 60 and again:
+            fake._load(PARTITIONS)
+        return fake(request)
+
+    running = worker(LoadCollectionOperator, serve(script), partition_names=given, deferrable=deferrable)
+
+    if again:
+        assert running.run()["load_state"] == "LoadStateLoaded"
+        return
+    with pytest.raises(AirflowException) as caught:
+        running.run()
+    assert not isinstance(caught.value, AirflowFailException)  # a retry loads it
+    text = "the load has ended early: another client released it, or Milvus gave up. Load it again."
+    assert str(caught.value).startswith(text)
+    assert 80 <= clock.elapsed <= 95
+    assert running.run()["load_state"] == "LoadStateLoaded"
+
+
 @pytest.mark.parametrize("bad", [{"poll_interval": 0}, {"timeout": -1}, {"timeout": "soon"}])
 def test_what_can_never_be_right(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):

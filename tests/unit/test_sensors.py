@@ -157,6 +157,17 @@ def test_a_partition_that_is_not_there_yet(
     assert any("partition 'nope' of 'docs' does not exist; there is _default" in line for line in logged.of("info"))
 
 
+def test_what_others_release_is_waited_for(mode: dict[str, Any], serve: Serve, runner: Driver, clock: Clock) -> None:
+    def state(request: Request) -> Behaviour:
+        if clock.elapsed > 1_000:
+            return load_state("Loaded", 100)
+        return load_state("NotLoad") if clock.elapsed > 60 else load_state("Loading", 5)
+
+    runner.operating.connect(serve({"collections/get_load_state": state, "partitions/list": ok(["_default"])}))
+    runner.finish(load_sensor(**mode))
+    assert clock.elapsed > 1_000
+
+
 def test_too_late_names_the_partition_that_is_not_there(mode: dict[str, Any], serve: Serve, runner: Driver) -> None:
     fake = LoadingMilvus(loaded={"_default"}, partitions=["_default", "p1"])
     runner.operating.connect(serve(fake))

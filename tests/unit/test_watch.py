@@ -248,6 +248,25 @@ def test_counts_that_go_back_and_forth_are_not_told_each_time() -> None:
     assert len(texts) == len(set(texts)) <= 12
 
 
+def test_neither_an_outage_nor_a_standstill_keeps_the_other_out_of_the_log() -> None:
+    """Each is repeated ever more seldom, the longer it lasts; then it is the other's turn, with an error seen before."""
+
+    def told_late(down: Callable[[float], bool], late: float) -> list[str]:
+        def answer(t: float) -> Any:
+            return errors.ConnectError("refused") if down(t) else described("InProgress", pending_rows=50)
+
+        world = World(lambda t: described() if t > late + HOUR / 2 else answer(t))
+        world.run(WAIT)
+        return [text for _, text in world.told[-2:]]
+
+    late = 10 * HOUR
+    outage = told_late(lambda t: 60 < t < 120 or t > late, late)
+    assert "in the same way as before" in outage[-1]
+    standstill = told_late(lambda t: 60 < t < late, late)
+    assert "answers again" in standstill[0]
+    assert "unchanged for 10 h" in standstill[1]
+
+
 def test_retry_after_is_heeded_within_reason() -> None:
     world = World(lambda t: described() if len(world.looks) > 2 else errors.RateLimitError("x", retry_after=20.0))
     world.run(WAIT)
