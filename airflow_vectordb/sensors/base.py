@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.rest.errors import MilvusError
+    from airflow_vectordb.retry_state import RetryState
     from airflow_vectordb.waiting import Condition, Wait
 
 #: Advice for a sensor that timed out.
@@ -62,6 +63,8 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("milvus_conn_id", "database")
+    # Of sensors that have it: rows that were seen count, even if later polls see fewer.
+    min_rows: int | str | None = None
 
     def __init__(
         self,
@@ -111,6 +114,8 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
         try:
             return super().execute(context)
         except (AirflowSensorTimeout, AirflowSkipException) as error:
+            if memory := self._memory(context):
+                memory.delete()
             late = self._timeout_error and self.airflow_error(self._timeout_error)
             if isinstance(error, AirflowSkipException) and (why := error.__cause__ or late):
                 raise _skip(why) from error
@@ -144,17 +149,32 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
         # Rescheduled: an earlier poll has read the connection and got an answer.
         earlier = self.reschedule and _first_poll(context) is not None
         with self.open_hook(patient=earlier or self._wait is not None) as hook:
+            condition, memory = self.condition(), self._memory(context)
+            given = waiting.conditions.serialize(condition)
             if self._wait is None or self.reschedule:  # rescheduled, each poke is a process of its own
-                self._wait = waiting.Wait(self.condition(), time.time(), server_confirmed=earlier)
+                kept = memory.get() if memory and earlier else None
+                if kept and kept["given"] == given:
+                    condition = waiting.conditions.deserialize(kept["remaining"])
+                self._wait = waiting.Wait(condition, time.time(), server_confirmed=earlier)
             wait = self._wait
             found = hook.drive(wait.poll(), retries=0)
             if isinstance(found, waiting.Done):
+                if memory:
+                    memory.delete()
                 self._log_result(found.result)
                 return PokeReturnValue(is_done=True, xcom_value=found.result)
+            remaining = wait.memory.remaining
+            if memory and remaining and remaining != condition:
+                memory.set({"given": given, "remaining": waiting.conditions.serialize(remaining)})
             log_poll(self, hook, wait, found)
             deadline = waiting.Deadline(0.0, "timeout", float(self.timeout))
             self._timeout_error = self.locate(hook, wait.not_done(deadline))
         return False
+
+    def _memory(self, context: Context) -> RetryState | None:
+        """Return what this sensor remembers from one poll to the next, if it is rescheduled and has to."""
+        needed = self.reschedule and self.min_rows is not None
+        return self.retry_state(context, "wait", ResumeState()) if needed else None
 
     def _log_result(self, result: Any) -> None:
         with suppress(Exception):  # errors in logging must not fail a finished wait

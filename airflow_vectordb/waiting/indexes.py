@@ -64,6 +64,7 @@ class IndexesBuilt:
         error
     :param min_rows: rows that each index has to cover
     :param flushed_rows: rows that the collection had when it was flushed; 0: not known; None: it was not flushed
+    :param covered: whether each index was reported to cover ``min_rows`` before
     """
 
     collection: str
@@ -72,6 +73,7 @@ class IndexesBuilt:
     wait_if_missing: bool = False
     min_rows: int = 0
     flushed_rows: int | None = None
+    covered: bool = False
 
     def poll(self, memory: Memory) -> Poll:
         """
@@ -88,6 +90,9 @@ class IndexesBuilt:
         try:
             return (yield from self._poll(memory))
         except (IndexNotFoundError, CollectionNotFoundError):
+            # What comes may be another collection, with other rows.
+            memory.remaining = replace(self, covered=False)
+            memory.state = _Rows(memory.remaining, memory.clock)
             labels = [self._label(name) for name in self.index_names] or [self.collection]
             return Pending(tuple(Progress(label, "not there yet") for label in labels))
 
@@ -95,7 +100,7 @@ class IndexesBuilt:
         if memory.state is None:
             memory.state = _Rows(self, memory.clock)
         rows: _Rows = memory.state
-        min_rows = self.min_rows if memory.remaining is None else 0
+        min_rows = rows.required
         if self.flushed_rows is not None and (min_rows or not rows.covered):
             # Before the descriptions, which must cover the rows counted here.
             yield from rows.poll()
@@ -111,7 +116,7 @@ class IndexesBuilt:
         self._raise_if_failed(found)
         described = min([d.total_rows or 0 for d in found])
         if 0 < min_rows <= described:
-            memory.remaining, min_rows = self.after(found), 0
+            memory.remaining, rows.required, min_rows = self.after(found), 0, 0
         required, enough = min_rows, 0
         if self.flushed_rows is not None:
             if rows.sealed is None:
@@ -154,7 +159,7 @@ class IndexesBuilt:
 
     def after(self, found: Sequence[Described]) -> IndexesBuilt:
         """Return what is left to wait for after indexes were described: ``min_rows`` count once."""
-        return replace(self, min_rows=0) if all((d.total_rows or 0) >= self.min_rows for d in found) else self
+        return replace(self, covered=True) if all((d.total_rows or 0) >= self.min_rows for d in found) else self
 
     def judge(self, found: Sequence[IndexDescription]) -> PollResult:
         """
@@ -212,6 +217,8 @@ class _Rows:
         self._database = condition.database
         self._expected = condition.flushed_rows or 0
         self._clock = clock
+        #: Rows that each index has yet to be reported to cover.
+        self.required = 0 if condition.covered else condition.min_rows
         self._began = self._unchanged_since = self._described_since = clock()
         self._described = 0
         self._alive: int | None = None

@@ -18,6 +18,7 @@ from airflow_vectordb.triggers.milvus import MilvusTrigger
 from airflow_vectordb.waiting import Condition, IndexesBuilt
 from airflow_vectordb.waiting.polling import Deadline
 from tests.support.harness import HNSW, Clock, Operating
+from tests.support.loading_milvus import Store
 
 try:
     from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
@@ -64,6 +65,7 @@ class Driver:
     #: What passed between worker, database and triggerer, as JSON.
     passed: list[str] = field(default_factory=list)
     deferrals: list[TaskDeferred] = field(default_factory=list)
+    store: Store = field(default_factory=Store)
 
     name: ClassVar[str]
     sensor: ClassVar[bool] = False
@@ -86,8 +88,9 @@ class Driver:
     def finish(self, task: Any) -> Any:
         """Run a task to its end, through all reschedules and deferrals; the result went through JSON, as XComs do."""
         began: list[datetime] = []
-        ti = SimpleNamespace(try_number=1, get_first_reschedule_date=lambda context: began[0] if began else None)
-        context = {"ti": ti}
+        ti = SimpleNamespace(try_number=1, max_tries=0, run_id="manual__1")
+        ti.get_first_reschedule_date = lambda context: began[0] if began else None
+        context = {"ti": ti, "task_state_store": self.store}
         step: Callable[[], Any] = lambda: task.execute(context)  # noqa: E731
         start = self.clock.utcnow()
         while True:

@@ -8,14 +8,20 @@ from typing import Any
 
 import pytest
 
-from airflow_vectordb.rest.errors import WaitTimeoutError
-from tests.support.drivers import Driver
+from airflow_vectordb.rest.errors import IndexNotFoundError, WaitTimeoutError
+from tests.support.drivers import Driver, RescheduledSensor
 from tests.support.fake_milvus import FakeMilvus
-from tests.support.harness import Clock, Logged
+from tests.support.harness import Clock, Logged, Operating
 from tests.support.scripted import Behaviour, Request, ScriptedServer, Serve, error, ok
 
 NOT_LOADED = error(101, "collection not loaded[database=default][collection=docs]")
 DENIED = error(65535, "rpc error: code = PermissionDenied desc = PrivilegeQuery: permission deny to ada", 403)
+
+
+@pytest.fixture(autouse=True)
+def run_by_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a rescheduled sensor see the task instance as it is."""
+    monkeypatch.setattr("airflow_vectordb.sensors.base.is_run_by_airflow", lambda: True)
 
 
 @dataclass
@@ -118,7 +124,7 @@ def test_a_count_that_fails_in_passing_is_made_again_at_the_next_poll(
     assert any("5,000 rows exist, fewer than min_rows=6,000" in text for text in logged.of("info"))
 
 
-def test_rows_that_the_worker_has_seen_are_not_waited_for_again(serve: Serve, driver: Driver, clock: Clock) -> None:
+def test_rows_that_were_seen_are_not_waited_for_again(serve: Serve, driver: Driver, clock: Clock) -> None:
     """Upserted rows stand beside those that they replace until a compaction, which comes after the task has left."""
     milvus = Counting(rows=6_000, indexes={"vector": _index()})
     polls = 0
@@ -130,13 +136,67 @@ def test_rows_that_the_worker_has_seen_are_not_waited_for_again(serve: Serve, dr
         return counts if polls == 1 else {"totalRows": 3_000, "indexedRows": 3_000, "pendingRows": 0}
 
     milvus.progress = told
-    if driver.rescheduled:  # it starts over with each poll
-        with pytest.raises(WaitTimeoutError, match="lower it"):
-            run(driver, serve(milvus))
-        return
     (index,) = run(driver, serve(milvus))
     assert index["total_rows"] == 3_000
     assert clock.elapsed < 60
+    assert not driver.store
+
+
+def test_rows_of_a_collection_that_was_dropped_do_not_count_for_the_next_one(
+    serve: Serve, driver: Driver, clock: Clock
+) -> None:
+    milvus = Counting(rows=6_000, indexes={"vector": _index()})
+
+    def told(name: str) -> dict[str, Any]:
+        if clock.elapsed < 100:
+            return {"pendingRows": 10, "indexState": "InProgress"}
+        milvus.rows = 3_000 if clock.elapsed < 300 else 6_000
+        return {"totalRows": milvus.rows, "indexedRows": milvus.rows}
+
+    milvus.progress = told
+
+    def script(request: Request) -> Behaviour:
+        dropped = 100 <= clock.elapsed < 200 and request.path == "indexes/describe"
+        return error(700, "index not found[index=vector]") if dropped else milvus(request)
+
+    server = serve(script)
+    if not driver.sensor:  # its index is gone
+        with pytest.raises(IndexNotFoundError):
+            run(driver, server)
+        return
+    (index,) = run(driver, server)
+    assert index["total_rows"] == 6_000
+    assert 300 <= clock.elapsed < 340
+    assert not driver.store
+
+
+def test_a_rescheduled_sensor_that_gives_up_leaves_nothing_behind(
+    serve: Serve, operating: Operating, clock: Clock
+) -> None:
+    driver = RescheduledSensor(operating, clock)
+    server = serve(Counting(rows=6_000, indexes={"vector": _index()}, progress=lambda name: {"pendingRows": 10}))
+    with pytest.raises(WaitTimeoutError):
+        run(driver, server)
+    assert not driver.store
+
+
+def test_a_rescheduled_sensor_whose_dag_was_changed_begins_anew(
+    serve: Serve, operating: Operating, clock: Clock
+) -> None:
+    driver = RescheduledSensor(operating, clock)
+    milvus = Counting(rows=6_000, indexes={"vector": _index()}, progress=lambda name: {"pendingRows": 10})
+    operating.connect(serve(milvus))
+    task = driver.task(timeout=1_000)
+    task.min_rows, poke = 6_000, task.poke
+
+    def poked(context: Any) -> Any:
+        if clock.elapsed > 100:
+            task.min_rows, milvus.progress = 7_000, lambda name: {}
+        return poke(context)
+
+    task.poke = poked
+    with pytest.raises(WaitTimeoutError, match="6,000 of at least 7,000 rows"):
+        driver.finish(task)
 
 
 def _index() -> dict[str, Any]:

@@ -24,7 +24,7 @@ from airflow_vectordb.waiting.polling import Deadline
 from tests.support.drivers import end_of, revived, trigger_of
 from tests.support.fake_milvus import BUILT, indexed, rows
 from tests.support.harness import PASSWORD, Clock, Logged, Looks, Operating
-from tests.support.scripted import Serve, page
+from tests.support.scripted import Serve, ok, page
 
 DEADLINE = Deadline(2_000_000.0, "execution_timeout", 3600.0)
 EXAMPLES: dict[str, list[Condition]] = {
@@ -160,6 +160,46 @@ def test_restarts_do_not_all_look_at_once(serve: Serve, operating: Operating, cl
     assert 0 <= min(firsts) < 6
     assert 18 < max(firsts) <= 30
     assert len({int(first / 6) for first in firsts}) >= 4
+
+
+@pytest.mark.parametrize(
+    ("wait", "falls"),
+    [
+        # What was seen is seen again, unless the counts have fallen meanwhile ...
+        ({"min_rows": 6_000}, False),
+        # ... and those of a flush are taken as they are then.
+        ({"flushed_rows": 6_000}, True),
+        ({"flushed_rows": 0}, True),
+        ({"min_rows": 6_000, "covered": True}, True),
+    ],
+)
+def test_a_restart_forgets_nothing_that_the_wait_needs(
+    wait: dict[str, Any], falls: bool, serve: Serve, operating: Operating, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a triggerer that ends a minute after each index was reported to cover all rows."""
+    sleep = clock.sleep
+
+    def told(name: str) -> dict[str, Any]:
+        milvus.rows = 3_000 if falls and clock.elapsed > 60 else 6_000
+        pending = 0 if clock.elapsed > 600 else 10
+        return {"totalRows": milvus.rows, "pendingRows": pending, "indexState": "InProgress" if pending else "Finished"}
+
+    def ends(seconds: float) -> None:
+        if clock.elapsed > 60:
+            monkeypatch.setattr(clock, "sleep", sleep)
+            raise asyncio.CancelledError
+        sleep(seconds)
+
+    milvus = indexed({})
+    milvus.progress = told
+    operating.connect(serve(lambda r: ok([{"count(*)": milvus.rows}]) if r.path == "entities/query" else milvus(r)))
+    monkeypatch.setattr(clock, "sleep", ends)
+    stored = json.dumps(trigger_of(IndexesBuilt("docs", ("vector",), **wait)).serialize())
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(end_of(revived(stored)))
+    event = asyncio.run(end_of(revived(stored)))
+    assert event["status"] == "success"
+    assert 600 < clock.elapsed < 700
 
 
 @pytest.mark.usefixtures("no_real_pause")

@@ -249,7 +249,7 @@ def test_counts_that_go_back_and_forth_are_not_told_each_time() -> None:
 
 
 def test_neither_an_outage_nor_a_standstill_keeps_the_other_out_of_the_log() -> None:
-    """Each is repeated ever more seldom, the longer it lasts; then it is the other's turn, with an error seen before."""
+    """Each is repeated ever more seldom, the longer it lasts; then the other's turn comes."""
 
     def told_late(down: Callable[[float], bool], late: float) -> list[str]:
         def answer(t: float) -> Any:
