@@ -181,9 +181,14 @@ class MilvusTaskMixin(_Task):
     ) -> Any:
         """Continue when a deferred wait has ended; Airflow calls it with the trigger's event."""
         resume_kwargs = event.get("resume_kwargs") if isinstance(event, dict) and not wait_name else None
-        if resume_kwargs:
-            state, wait_name = resume_kwargs["state"], resume_kwargs["wait_name"]
-        return self._run(context, ResumeState(**(state or {})), wait_name, event, resumed=True)
+        try:
+            if resume_kwargs:
+                state, wait_name = resume_kwargs["state"], resume_kwargs["wait_name"]
+            resumed = ResumeState(**(state or {}))
+        except (KeyError, TypeError) as error:
+            text = f"it was deferred by another version of airflow-vectordb ({error}); a retry begins anew"
+            raise AirflowException(f"task {self.task_id}: {text}") from error
+        return self._run(context, resumed, wait_name, event, resumed=True)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """

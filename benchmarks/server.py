@@ -62,7 +62,8 @@ class _Milvus:
                 params = [{"key": "dim", "value": "768"}]
                 vectors = [{"name": name, "type": "FloatVector", "params": params} for name in self.plan.vectors]
                 key = {"name": "id", "type": "Int64", "primaryKey": True, "autoId": False}
-                return {"collectionName": body["collectionName"], "fields": [key, *vectors], "load": "LoadStateNotLoad"}
+                named = {"collectionName": body["collectionName"], "aliases": []}
+                return {**named, "fields": [key, *vectors], "load": "LoadStateNotLoad"}
             case "collections/get_stats":
                 return {"rowCount": self.plan.rows}
             case "indexes/list":

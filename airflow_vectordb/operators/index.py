@@ -142,18 +142,16 @@ class CreateIndexOperator(WaitingOperator):
     ) -> None:
         """Create the indexes, and wait until they are built."""
         specs, min_rows = self._read_arguments(hook), count_of(self.min_rows) or 0
-        described = hook.send(rest.collections.describe(self.collection_name))
+        # An alias may move meanwhile; what is created or dropped in one collection is not waited for in another.
+        described = hook._describe_by_own_name(self.collection_name)
         specs = rest.index.plan.resolve_all(specs, described)
         for warning in (warning for spec in specs for warning in spec.warnings):
             self.log.warning(warning)
-        collection = self.collection_name
         if replacement is not None:
-            # An alias may move meanwhile; what is released and dropped in one collection is not created in another.
             replacement.begin(described)
-            collection = replacement.collection
         creation = hooks.index_creation.IndexCreation(
             hook,
-            collection,
+            described.name,
             specs,
             replacement=replacement,
             fail_on_same=self.if_exists == "fail" and not retried,
@@ -165,20 +163,20 @@ class CreateIndexOperator(WaitingOperator):
         if not self.flush and any((index.total_rows or 0) < max(min_rows, 1) for index in found):
             self.log.info("Rows that were inserted and are not sealed are in no index yet: flush=True seals them first")
         flushed = state.results.get("flushed")
-        wait_until_built(self, hook, state, found, collection, min_rows=min_rows, flushed_rows=flushed)
+        wait_until_built(self, hook, state, found, described.name, min_rows=min_rows, flushed_rows=flushed)
 
     def _flush(self, hook: MilvusHook, described: Collection) -> int:
         """Seal the rows inserted so far; return their number, 0 if it is not known yet."""
         rows = 0
         if described.load == "LoadStateLoaded":
             try:
-                rows = hook.send(rest.entities.count(self.collection_name))
+                rows = hook.send(rest.entities.count(described.name))
             except rest.errors.MilvusError as error:
                 if error.transient:
                     raise
                 self.log.info("%s is loaded, but its rows cannot be counted: %s", self.collection_name, error)
         try:
-            hook.send(rest.collections.flush(self.collection_name))
+            hook.send(rest.collections.flush(described.name))
         except (rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError) as error:
             raise error.with_context(
                 cause="this server cannot flush over REST",

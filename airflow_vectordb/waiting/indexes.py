@@ -91,6 +91,7 @@ class IndexesBuilt:
             return (yield from self._poll(memory))
         except (IndexNotFoundError, CollectionNotFoundError):
             # What comes may be another collection, with other rows.
+            memory.diagnosis = None
             memory.remaining = replace(self, covered=False)
             memory.state = _Rows(memory.remaining, memory.clock)
             labels = [self._label(name) for name in self.index_names] or [self.collection]

@@ -112,6 +112,21 @@ def test_an_event_without_its_wait_fails_loudly(serve: Serve, operating: Operati
         DeferrableSensor(operating, clock).task().execute_complete({}, event={"status": "success", "result": []})
 
 
+def test_the_state_of_another_version_is_no_reason_to_go_on(serve: Serve, operating: Operating, clock: Clock) -> None:
+    server = serve(FakeMilvus())
+    operating.connect(server)
+    for task in (DeferrableOperator(operating, clock).task(), DeferrableSensor(operating, clock).task()):
+        for resumption in (
+            {"state": {"began": 1.0, "colour": "red"}, "wait_name": "built"},
+            {"event": {"status": "success", "result": [], "resume_kwargs": {"wait_name": "built"}}},
+            {"event": {"status": "success", "result": [], "resume_kwargs": ["built"]}},
+        ):
+            with pytest.raises(AirflowException, match=r"deferred by another version.*a retry begins anew") as caught:
+                task.execute_complete({}, **{"event": {"status": "success", "result": []}, **resumption})
+            assert not isinstance(caught.value, AirflowFailException)
+    assert server.requests == []
+
+
 @pytest.mark.parametrize("kind", [DeferrableOperator, DeferrableSensor])
 def test_a_failure_ends_the_task_whatever_else_is_missing(
     kind: type[Driver], serve: Serve, operating: Operating, clock: Clock

@@ -53,9 +53,13 @@ ROWS = [{"id": 1, "vector": [1.0] * 8, "sparse": {"1": 0.5}, "label": "a"}]
 Task = tuple[type[Any], dict[str, Any], dict[str, Any]]
 #: First cell of the table -> tasks, as class, arguments, and what the server has.
 TASKS: dict[str, list[Task]] = {
-    "`CreateIndexOperator`": [(CreateIndexOperator, {"index_params": HNSW}, {"indexed": False})],
+    "`CreateIndexOperator`": [(CreateIndexOperator, {"index_params": HNSW}, {"indexed": False, "aliases": ("docs",)})],
     "… with `flush=True`": [
-        (CreateIndexOperator, {"index_params": HNSW, "flush": True}, {"indexed": False, "loaded": {"a"}})
+        (
+            CreateIndexOperator,
+            {"index_params": HNSW, "flush": True},
+            {"indexed": False, "loaded": {"a"}, "aliases": ("docs",)},
+        )
     ],
     '… with `if_exists="replace"`': [
         (CreateIndexOperator, {"index_params": ANOTHER, "if_exists": "replace"}, {"loaded": {"_default", "a"}}),

@@ -26,6 +26,24 @@ def collection(name: str, *, bare: bool = False) -> LoadingMilvus:
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
+def test_an_alias_that_moves_during_the_build(deferrable: bool, serve: Serve, worker: Make, clock: Clock) -> None:
+    """What is built is the index that the task has created, not one like it."""
+    old, new = collection("docs", bare=True), collection("docs_2")
+    new.indexes["vector"]["params"] |= {"M": "32"}
+
+    def script(request: Request) -> Behaviour:
+        named = request.body.get("collectionName") or request.body["aliasName"]
+        to = new if "indexes/create" in old.changes and request.path != "indexes/create" else old
+        if request.path == "aliases/describe":
+            return ok({"collectionName": to.collection})
+        return {"docs": old, "docs_2": new, "now": to}[named](request)
+
+    (index,) = worker(serve(script), collection_name="now", if_exists="skip", deferrable=deferrable).run()
+    assert index["collection_name"] == "now"
+    assert clock.elapsed >= 60
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
 @pytest.mark.parametrize("bare", [False, True], ids=["an index is there, too", "no index is there"])
 @pytest.mark.parametrize("number", range(2, 24))
 def test_an_alias_that_moves_before_a_request(

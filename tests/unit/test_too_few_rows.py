@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_vectordb.rest.errors import IndexNotFoundError, WaitTimeoutError
-from tests.support.drivers import Driver, RescheduledSensor
+from tests.support.drivers import DeferrableSensor, Driver, RescheduledSensor
 from tests.support.fake_milvus import FakeMilvus
 from tests.support.harness import Clock, Logged, Operating
 from tests.support.scripted import Behaviour, Request, ScriptedServer, Serve, error, ok
@@ -170,6 +170,21 @@ def test_rows_of_a_collection_that_was_dropped_do_not_count_for_the_next_one(
     assert not driver.store
 
 
+def test_why_there_were_too_few_is_no_reason_once_the_index_is_gone(
+    serve: Serve, operating: Operating, clock: Clock
+) -> None:
+    milvus = Counting(rows=4_000, indexes={"vector": _index()})
+
+    def script(request: Request) -> Behaviour:
+        if clock.elapsed > 100:
+            milvus.indexes.clear()
+        return milvus(request)
+
+    with pytest.raises(WaitTimeoutError, match="docs/vector: not there yet") as caught:
+        run(DeferrableSensor(operating, clock), serve(script))
+    assert "rows exist" not in str(caught.value)
+
+
 def test_a_rescheduled_sensor_that_gives_up_leaves_nothing_behind(
     serve: Serve, operating: Operating, clock: Clock
 ) -> None:
@@ -186,7 +201,7 @@ def test_a_rescheduled_sensor_whose_dag_was_changed_begins_anew(
     driver = RescheduledSensor(operating, clock)
     milvus = Counting(rows=6_000, indexes={"vector": _index()}, progress=lambda name: {"pendingRows": 10})
     operating.connect(serve(milvus))
-    task = driver.task(timeout=1_000)
+    task: Any = driver.task(timeout=1_000)
     task.min_rows, poke = 6_000, task.poke
 
     def poked(context: Any) -> Any:
