@@ -344,8 +344,8 @@ def test_what_is_no_number_of_rows(
 @pytest.mark.parametrize(
     ("given", "advice"),
     [
-        ("None", "the output of a task that returns it"),
-        ({"upsertCount": 6_000}, "pass a number"),
+        ("None", "does the task that it comes from return a number?"),
+        ({"upsertCount": 6_000}, "pass the number in it"),
     ],
 )
 def test_what_to_do_about_what_is_no_number_of_rows(given: Any, advice: str) -> None:
