@@ -147,6 +147,7 @@ class EntityMethods(HookBase):
         """
         with translate_errors():
             names = rest.lists.as_list_or_none("output_fields", output_fields)
+            partition_names = rest.lists.as_list_or_none("partition_names", partition_names)
             rest.lists.check_integers(batch_size=batch_size, limit=limit)
             key = primary_key(self.send(rest.collections.describe(collection_name)))
         selected, left = filter, limit

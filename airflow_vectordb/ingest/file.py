@@ -14,6 +14,7 @@ from typing import IO, Any
 from airflow_vectordb.ingest.source import Block, Source
 from airflow_vectordb.ingest.storage import is_remote, open_to_read, storage_errors
 from airflow_vectordb.rest.errors import InvalidParametersError, MilvusError
+from airflow_vectordb.rest.text import sanitize_text
 
 #: Bytes of one request for a file that is read sequentially from object storage.
 REQUEST_BYTES = 8 * 1024 * 1024
@@ -93,4 +94,4 @@ class File(Source):
             yield stream
 
     def _invalid(self, reason: object) -> InvalidParametersError:
-        return InvalidParametersError([f"{self.name}: {reason}"], "file")
+        return InvalidParametersError([f"{self.name}: {sanitize_text(str(reason), 300)}"], "file")

@@ -72,6 +72,7 @@ class RowChecker:
                 nullable=bool(described.get("nullable")) or described.get("defaultValue") is not None,
                 floats=int(field.params.get("dim") or 0) if field.type in FLOAT_VECTORS else 0,
             )
+        self._required = {name for name, rule in self.rules.items() if not rule.nullable}
         self._structs = {
             str(item.get("name"))
             for item in collection.raw.get("structArrayFields") or collection.raw.get("structFields") or ()
@@ -139,7 +140,7 @@ class RowChecker:
                 out[name] = rule.convert(value)
             except (ValueError, TypeError, OverflowError) as error:
                 problems.append(f"{name}: {error}")
-        if len(out) < len(rules) or problems:
+        if problems or not out.keys() >= self._required:
             problems += self._absent([name for column in row if (name := mapping.get(column, column)) is not None])
         return out, problems
 

@@ -257,6 +257,16 @@ def test_a_header_cut_short_is_an_error_that_names_the_file(tmp_path: Path) -> N
         rows_of(source(tmp_path / "rows.npz"))
 
 
+def test_an_error_does_not_repeat_the_file(tmp_path: Path) -> None:
+    _npz(path := tmp_path / "rows.npz")
+    content = bytearray(path.read_bytes())
+    content[27] = 8  # the first name in it has 2048 bytes more
+    path.write_bytes(content)
+    with pytest.raises(InvalidParametersError, match=r"rows\.npz: ") as caught:
+        rows_of(source(path))
+    assert len(str(caught.value)) < 400
+
+
 @pytest.mark.parametrize("name", ["rows.arrow", "rows.arrows"])
 def test_texts_that_end_before_they_begin_do_not_reach_python(tmp_path: Path, name: str) -> None:
     """Reading other broken ones would end the process."""

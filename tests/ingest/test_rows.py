@@ -157,6 +157,13 @@ def test_a_dynamic_field_goes_out_as_it_is() -> None:
     assert RowChecker(described(ID, VECTOR, dynamic=True)).check(row) == (row, [])
 
 
+def test_a_dynamic_field_does_not_take_the_place_of_a_missing_one() -> None:
+    checker = RowChecker(described(ID, VECTOR, dynamic=True))
+    row = {"ix": 1, "vector": [1, 2, 3, 4], "page": 3}
+    assert checker.check(row)[1] == ["id: missing; is it 'ix'? Then set field_mapping={'ix': 'id'}"]
+    assert checker.check({**row, "id": 1}) == ({**row, "id": 1}, [])
+
+
 def test_null_and_missing_are_fine_where_the_schema_allows_them() -> None:
     checker = RowChecker(
         described(ID, field("a", "Int8", nullable=True), field("b", "Int8", defaultValue={"Data": {"IntData": 1}}))

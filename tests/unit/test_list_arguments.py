@@ -206,11 +206,15 @@ def test_one_vector_is_no_list_of_them(hook: MilvusHook, server: ScriptedServer,
 
 def test_generators_are_lists(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = ok({"loadState": "LoadStateLoaded", "loadProgress": 100})
-    server = serve({"entities/search": ok([]), "partitions/load": ok({}), "collections/get_load_state": loaded})
+    answers: dict[str, Any] = {"entities/search": ok([]), "partitions/load": ok({})}
+    answers |= {"collections/get_load_state": loaded, "collections/describe": described("Int64")}
+    server = serve({**answers, "entities/query": [ok([{"id": 1}]), ok([])]})
     monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", f"milvus://127.0.0.1:{server.port}")
     with MilvusHook() as hook:
         assert hook.search("docs", ([0.5, n] for n in range(2))) == [[], []]  # type: ignore[arg-type]
         hook.load("docs", (name for name in ("p1", "p2")))  # type: ignore[arg-type]
+        assert list(hook.query_iterator("docs", partition_names=iter(["p1"]))) == [[{"id": 1}]]  # type: ignore[arg-type]
+    assert [body["partitionNames"] for body in server.bodies("entities/query")] == [["p1"]] * 2
     assert server.bodies("entities/search")[0]["data"] == [[0.5, 0], [0.5, 1]]
     assert server.bodies("partitions/load")[0]["partitionNames"] == ["p1", "p2"]
     assert server.bodies("collections/get_load_state")[0]["partitionNames"] == ["p1", "p2"]
