@@ -60,14 +60,6 @@ ADVICE: dict[type[errors.MilvusError], str] = {
     errors.BadRequestError: "Check schema and login, and see Milvus's log.",
     errors.UnexpectedError: "Check schema and login, and see Milvus's log.",
 }
-#: Advice for TLS errors: pattern in the message -> advice.
-TLS_ADVICE = {
-    "mismatch|not valid for|doesn't match": "The certificate is for another name: make one of its names the host.",
-    "issuer|self.signed": "If your own CA signed it, set verify to the path of its bundle, here and on the workers.",
-    "expired|not yet valid": "The server needs another certificate; until then, verify can be false.",
-    "certificate_required|handshake_failure": "The server may want client certificates (mutual TLS): not supported.",
-    "CA bundle": "Set verify to true, false, or the path of a readable file of certificates (PEM).",
-}
 
 _LABELS = {field.name: f'"{field.label}"' for field in (*STANDARD_FIELDS, *EXTRA_FIELDS)}
 #: Names of fields in advice, in whose place the form has labels.
@@ -182,8 +174,6 @@ def _advice(error: errors.MilvusError, config: MilvusConfig, connection: AnyConn
         url_given = "://" in (connection.host or "")
         change = f"begin host with {scheme}" if url_given else f"switch secure {switch}"
         return f"The server {found}: {change}, or check port."
-    if isinstance(error, errors.TlsError):
-        return next((advice for words, advice in TLS_ADVICE.items() if re.search(words, error.message, re.I)), None)
     if error.http_status == 407:
         return "The proxy wants credentials: put them into HTTP_PROXY, or list the server in NO_PROXY."
     if error.hint != error.advice:

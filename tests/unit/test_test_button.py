@@ -315,15 +315,15 @@ class TestTls:
         server = serve(ok([]), tls=authority.server_context())
         worked, message = button(server)
         assert not worked
-        assert f"set {LABELS['verify']} to the path of its bundle, here and on the workers" in message
+        assert f"Set {LABELS['verify']} to your CA's bundle. The API server and all workers need the file." in message
         assert server.requests == []
         assert button(server, extra={"verify": str(authority.bundle)})[0]
 
     @pytest.mark.parametrize(
         ("address", "days", "words"),
         [
-            ("127.0.0.2", 30, f"make one of its names the {LABELS['host']}"),
-            ("127.0.0.1", -1, f"has expired. The server needs another certificate; until then, {LABELS['verify']}"),
+            ("127.0.0.2", 30, f"Set {LABELS['host']} to one of the certificate's names."),
+            ("127.0.0.1", -1, f"has expired. Renew it. Until then, {LABELS['verify']} can be false."),
         ],
     )
     def test_a_certificate_that_does_not_hold(
@@ -341,7 +341,10 @@ class TestTls:
         bundle.write_text("not a certificate")
         worked, message = button(serve([], tls=authority.server_context()), extra={"verify": str(bundle)})
         assert not worked
-        assert f"no usable CA bundle at '{bundle}'. Set {LABELS['verify']} to true, false, or the path" in message
+        assert (
+            f"no usable CA bundle at '{bundle}'. Set {LABELS['verify']} to true, false or a readable PEM file"
+            in message
+        )
 
 
 def _end_handshakes(listener: socket.socket, reset: bool) -> None:

@@ -79,9 +79,15 @@ def test_the_endpoint_wins_over_the_environment(
     assert transport.send(MilvusConfig(server.url, verify=False), LIST) == [["docs"]]
 
 
-@pytest.mark.parametrize(("address", "days", "words"), [("127.0.0.2", 30, "127.0.0.1"), ("127.0.0.1", -1, "expired")])
+@pytest.mark.parametrize(
+    ("address", "days", "words", "advice"),
+    [
+        ("127.0.0.2", 30, "127.0.0.1", "Set host to one of the certificate's names."),
+        ("127.0.0.1", -1, "expired", "certificate has expired. Renew it. "),
+    ],
+)
 def test_a_certificate_that_does_not_hold(
-    transport: Transport, serve: Serve, authority: Authority, address: str, days: int, words: str
+    transport: Transport, serve: Serve, authority: Authority, address: str, days: int, words: str, advice: str
 ) -> None:
     server = serve([], tls=authority.server_context(address, days=days))
 
@@ -89,6 +95,7 @@ def test_a_certificate_that_does_not_hold(
 
     assert type(found) is errors.TlsError
     assert words in found.message
+    assert advice in str(found)[:100]
     assert found.attempts == server.connections == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -115,11 +116,20 @@ def proxy_refuses(error: object, config: MilvusConfig) -> errors.ConnectError:
 def no_bundle(error: object, config: MilvusConfig) -> errors.TlsError:
     """Return the error for an unusable CA bundle."""
     path = ca_bundle(config)
-    return errors.TlsError(f"no usable CA bundle at {path if isinstance(path, str) else 'its usual place'!r}")
+    reason = f"no usable CA bundle at {path if isinstance(path, str) else 'its usual place'!r}"
+    return errors.TlsError(reason, hint="Set `verify` to true, false or a readable PEM file.")
 
 
 #: OpenSSL's reasons for an answer that is not TLS.
 NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+#: Advice by a pattern in OpenSSL's words.
+_TLS_HINTS = {
+    "mismatch|not valid for|doesn't match": "Set host to one of the certificate's names.",
+    "issuer|self.signed": "Set `verify` to your CA's bundle. The API server and all workers need the file.",
+    "expired|not yet valid": "Renew it. Until then, `verify` can be false.",
+    "certificate_required|handshake_failure": "Client certificates (mutual TLS) are not supported.",
+    "|".join(NOT_TLS): "Does the port speak TLS? If not, disable `secure`.",
+}
 
 
 def tls(error: ssl.SSLError, config: MilvusConfig) -> errors.NoAnswerError:
@@ -129,6 +139,6 @@ def tls(error: ssl.SSLError, config: MilvusConfig) -> errors.NoAnswerError:
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
         reason = f" ({error.reason})" if error.reason else ""
         return errors.BrokenAnswerError(f"the connection ended within the TLS handshake or answer{reason}")
-    verification = getattr(error, "verify_message", None)
-    hint = "Does the port speak TLS? If not, disable `secure`." if error.reason in NOT_TLS else None
-    return errors.TlsError(f"TLS: {verification or error.reason or error}", hint=hint)
+    words = f"TLS: {getattr(error, 'verify_message', None) or error.reason or error}"
+    hint = next((hint for pattern, hint in _TLS_HINTS.items() if re.search(pattern, words, re.IGNORECASE)), None)
+    return errors.TlsError(words, hint=hint)
