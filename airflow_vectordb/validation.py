@@ -13,6 +13,7 @@ from numbers import Number
 from typing import Any, Literal, get_args
 
 from airflow_vectordb import rest
+from airflow_vectordb._compat import AirflowFailException
 from airflow_vectordb.assets import check_assets
 
 #: Seconds: a shorter ``poll_interval`` would be a busy loop.
@@ -111,10 +112,14 @@ def take_times(arguments: dict[str, Any], *names: str) -> list[str]:
     return problems
 
 
+class InvalidArgumentsError(ValueError, AirflowFailException):
+    """Arguments that can never be right. Mapped tasks get theirs only when they run: Airflow must not retry them."""
+
+
 def raise_if_invalid(task_id: str, *problems: str) -> None:
     """Refuse arguments when the DAG is parsed, with a ValueError that lists all problems."""
     if problems:
-        raise ValueError(f"task {task_id}: {'; '.join(problems)}")
+        raise InvalidArgumentsError(f"task {task_id}: {'; '.join(problems)}")
 
 
 def check_names(*, rendered: bool, **values: Any) -> list[str]:

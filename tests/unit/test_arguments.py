@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from airflow.sdk import DAG
 
-from airflow_vectordb._compat import AirflowException
+from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.mixins import ResumeState
 from airflow_vectordb.operators.alias import SwitchAliasOperator
 from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
@@ -167,6 +167,14 @@ def test_what_mapped_tasks_have_in_common_is_refused_when_the_dag_is_parsed(
     name = interval(kind) if name == "poll_interval" else name
     with DAG("d", schedule=None), pytest.raises(ValueError, match=f"^task it: {name} "):
         kind.partial(task_id="it", **{name: value})
+
+
+def test_what_a_mapped_task_gets_from_another_one_is_not_retried() -> None:
+    with DAG("d", schedule=None):
+        mapped = CreateIndexOperator.partial(task_id="it", collection_name="docs").expand(index_params=[{}])
+    with pytest.raises(AirflowFailException, match=r"^task it: fieldName is missing") as caught:
+        mapped.unmap({"index_params": {"indexType": "HNSW"}})
+    assert isinstance(caught.value, ValueError)
 
 
 def test_policies_of_mapped_tasks() -> None:
