@@ -9,7 +9,7 @@ from typing import Any
 from airflow_vectordb.ingest.source import Row, Source, Unreadable
 from airflow_vectordb.ingest.values import FLOAT_VECTORS, Convert, converter, text_converter
 from airflow_vectordb.rest.collections import Collection
-from airflow_vectordb.rest.spelling import near_miss, suggest
+from airflow_vectordb.rest.spelling import near_miss, show, suggest
 
 
 @dataclass(frozen=True)
@@ -138,13 +138,15 @@ class RowChecker:
                 continue
             try:
                 out[name] = rule.convert(value)
-            except (ValueError, TypeError, OverflowError) as error:
+            except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:  # of tensors, decimals, …
                 problems.append(f"{name}: {error}")
         if problems or not out.keys() >= self._required:
             problems += self._absent([name for column in row if (name := mapping.get(column, column)) is not None])
         return out, problems
 
-    def _surplus(self, name: str) -> str | None:
+    def _surplus(self, name: Any) -> str | None:
+        if not isinstance(name, str):
+            return f"{show(name)}: names of fields are strings"
         if name in self._forbidden:
             return f"{name}: {self._forbidden[name]}"
         if name in self.rules or self._dynamic or name in self._structs:
@@ -153,7 +155,7 @@ class RowChecker:
 
     def _absent(self, present: Sequence[str]) -> list[str]:
         """Return a problem for each field that is missing; a similar column may be meant for it."""
-        others = [name for name in present if name not in self.rules]
+        others = [name for name in present if isinstance(name, str) and name not in self.rules]
         problems = []
         for name, rule in self.rules.items():
             if not rule.nullable and name not in present:

@@ -135,7 +135,7 @@ def _encode(
         value = left if column.name == META else left.pop(column.name, None)
         try:
             values.append(column.encode(value))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             problems.append(f"{column.name}: {error}")
     return values, problems
 
@@ -201,6 +201,10 @@ class _Part:
         self._sink.close()
         if not getattr(self._sink, "autocommit", True):
             self._sink.commit()  # type: ignore[attr-defined]
+
+
+def _utf8(value: Any) -> bytes:
+    return str(value).encode()
 
 
 def _to_json(value: Any) -> str:
@@ -275,7 +279,7 @@ class _Column:
         is_list = self._vector_of or kind == "Array"
         of_values = pyarrow.type_for_alias(self._vector_of or _SCALARS.get(element if is_list else kind, "string"))
         self.type = pyarrow.list_(of_values) if is_list else of_values
-        self._encode = _ENCODERS.get(kind) or (str if self.type == pyarrow.string() else None)
+        self._encode = _ENCODERS.get(kind) or (_utf8 if self.type == pyarrow.string() else None)
 
     def encode(self, value: Any) -> Any:
         """Turn a checked value into one of the column's type."""

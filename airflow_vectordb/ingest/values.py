@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from airflow_vectordb.rest.spelling import article
+from airflow_vectordb.rest.spelling import article, show
 
 #: Types of float vectors, which all accept float32.
 FLOAT_VECTORS = ("FloatVector", "Float16Vector", "BFloat16Vector")
@@ -182,6 +182,9 @@ def _dense(dim: int, *, integers: bool, bytes_each: int | None) -> Convert:
 
 
 def _checked_array(value: Any, *, integers: bool) -> Any:
+    import numpy
+
+    value = numpy.asarray(value)  # of a tensor or a series
     if value.ndim != 1 or value.dtype.kind not in "fiu":
         raise ValueError(f"an array of shape {value.shape} and type {value.dtype} is not a vector")
     if integers and (value.dtype.kind == "f" or not -128 <= value.min() <= value.max() <= 127):
@@ -215,7 +218,7 @@ def _binary(dim: int) -> Convert:
             raise ValueError(_mismatch(value, "a binary vector"))
         numbers = [int(number) for number in value]
         _check_length(len(numbers), dim // 8, "bytes")
-        if any(not 0 <= number <= 255 for number in numbers):
+        if numbers != list(value) or any(not 0 <= number <= 255 for number in numbers):
             raise ValueError("all elements must be bytes (0 to 255) of eight dimensions each")
         return numbers
 
@@ -244,8 +247,8 @@ def _sparse(value: Any) -> dict[str, float]:
     out: dict[str, float] = {}
     for index, weight in value.items():
         number = int(index)
-        if not 0 <= number < 2**32 - 1:
-            raise ValueError(f"index {index} is not from 0 to 4,294,967,294")
+        if not 0 <= number < 2**32 - 1 or number != float(index):
+            raise ValueError(f"index {index} is not an integer from 0 to 4,294,967,294")
         weight = float(weight)
         if not math.isfinite(weight) or weight < 0:
             raise ValueError(f"the weight of {index} is {weight}, and must be 0 or more")
@@ -262,5 +265,4 @@ def _mismatch(value: Any, wanted: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
-    return f"{text[:40]}{'…' if len(text) > 40 else ''} ({type(value).__name__})"
+    return f"{show(value, 40)} ({type(value).__name__})"

@@ -12,7 +12,19 @@ import pytest
 from airflow_vectordb.ingest.memory import ArrowData, Rows
 from airflow_vectordb.ingest.rows import RowChecker, problems_of_sources
 from airflow_vectordb.rest.collections import Function
-from tests.support.collections import AUTO_ID, DOCS, ID, TITLE, VECTOR, described, field
+from tests.support.collections import AUTO_ID, DOCS, ID, TITLE, VECTOR, deeply_nested, described, field
+
+
+class Tensor:
+    """Numbers of a library, as a series of pandas: not all that NumPy's have."""
+
+    dtype = "float32"
+
+    def __len__(self) -> int:
+        return 2
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        return np.array([1, 0.5], np.float32)
 
 
 def one(spec: dict[str, Any], value: Any) -> tuple[Any, list[str]]:
@@ -92,7 +104,11 @@ def test_a_value_that_fits_goes_out(spec: dict[str, Any], given: Any, sent: Any)
         (field("n", "Int8Vector", dim=2), np.array([1, 0.5]), "n: all elements must be integers from -128 to 127"),
         (field("n", "BinaryVector", dim=16), b"\x01", "n: 1 bytes instead of 2"),
         (field("n", "BinaryVector", dim=8), [256], "n: all elements must be bytes (0 to 255) of eight dimensions each"),
-        (field("n", "SparseFloatVector"), {-1: 1.0}, "n: index -1 is not from 0 to 4,294,967,294"),
+        (field("n", "BinaryVector", dim=8), [1.7], "n: all elements must be bytes (0 to 255) of eight dimensions each"),
+        (field("n", "SparseFloatVector"), {-1: 1.0}, "n: index -1 is not an integer from 0 to 4,294,967,294"),
+        (field("n", "SparseFloatVector"), {1.5: 1.0}, "n: index 1.5 is not an integer from 0 to 4,294,967,294"),
+        (field("n", "Int64"), np.True_, f"n: {np.True_!r} ({type(np.True_).__name__}) is not an Int64"),
+        (field("n", "Int64"), deeply_nested(), "n: (too large to be shown) (list) is not an Int64"),
         (field("n", "SparseFloatVector"), {1: -0.5}, "n: the weight of 1 is -0.5, and must be 0 or more"),
         (field("n", "SparseFloatVector"), 5, "n: 5 (int) is not a sparse vector (index -> weight)"),
     ],
@@ -104,6 +120,18 @@ def test_a_value_that_does_not_fit_is_named_with_its_field(spec: dict[str, Any],
 def test_float64_is_sent_as_the_float32_that_milvus_keeps() -> None:
     vector, problems = one(field("n", "FloatVector", dim=2), np.array([0.1, 0.2]))
     assert (vector.dtype, problems) == (np.float32, [])
+
+
+def test_vectors_of_other_libraries_are_numpys() -> None:
+    vector, problems = one(field("n", "FloatVector", dim=2), Tensor())
+    assert (list(vector), problems) == ([1, 0.5], [])
+
+
+def test_a_name_that_is_no_string_is_a_problem_of_its_row() -> None:
+    row: Any = {5: 1, "vector": [1, 2, 3, 4]}
+    problems = ["5: names of fields are strings", "id: missing"]
+    for dynamic in (False, True):
+        assert RowChecker(described(ID, VECTOR, dynamic=dynamic)).check(row)[1] == problems
 
 
 def test_float32_is_sent_as_it_is() -> None:

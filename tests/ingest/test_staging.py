@@ -23,7 +23,7 @@ from airflow_vectordb.local.engine.model import CollectionSpec, FieldSpec
 from airflow_vectordb.local.engine.rows import encode
 from airflow_vectordb.rest.collections import Collection
 from airflow_vectordb.rest.errors import InvalidParametersError
-from tests.support.collections import AUTO_ID, ID, VECTOR, described, field
+from tests.support.collections import AUTO_ID, ID, VECTOR, deeply_nested, described, field
 
 SCALARS = ["Bool", "Int8", "Int16", "Int32", "Int64", "Float", "Double", "VarChar"]
 VECTORS: dict[str, tuple[str, list[Any]]] = {
@@ -140,6 +140,8 @@ def test_text_that_is_json_is_a_document(value: Any, text: str) -> None:
     [
         (field("v", "Float16Vector", dim=2), [1e6, 0.0], "rows, row 1: v: has a number out of the range of a 16-bit"),
         (field("v", "JSON"), {"a": object()}, "rows, row 1: v: cannot be written as JSON"),
+        (field("v", "VarChar", max_length=9), "\ud800", "rows, row 1: v: 'utf-8' codec can't encode"),
+        (field("v", "Geometry"), deeply_nested(), "rows, row 1: v: maximum recursion depth"),
         (field("v", "Int8"), 300, "rows, row 1: v: 300 is out of the range"),
     ],
 )

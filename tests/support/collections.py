@@ -40,3 +40,11 @@ def ids_in(hook: Any, name: str) -> list[int]:
     """Read all primary keys of a small collection."""
     query = entities.query(name, filter="id >= 0", output_fields=["id"], limit=16384)
     return sorted(row["id"] for row in hook.send(query))
+
+
+def deeply_nested() -> list[Any]:
+    """Return a list that has no repr."""
+    nested: list[Any] = []
+    for _ in range(5000):
+        nested = [nested]
+    return nested
