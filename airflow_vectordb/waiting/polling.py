@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_vectordb.rest.driver import Sleep
-from airflow_vectordb.rest.errors import MilvusError, NotMilvusError, RedirectError, WaitTimeoutError
+from airflow_vectordb.rest.errors import (
+    CollectionNotFoundError,
+    IndexNotFoundError,
+    MilvusError,
+    NotMilvusError,
+    PartitionNotFoundError,
+    RedirectError,
+    WaitTimeoutError,
+)
 from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.http.response import as_outage
 from airflow_vectordb.rest.wording import duration
@@ -34,6 +42,7 @@ REPORT_INTERVAL = 300.0
 LAST_POLL_TIME = 0.5
 #: Seconds that a wait gets at least, even if it begins late.
 SHORTEST_POLLING_TIME = 2.0
+_MISSING = (CollectionNotFoundError, IndexNotFoundError, PartitionNotFoundError)
 
 
 @dataclass(frozen=True)
@@ -159,6 +168,8 @@ class Wait:
         try:
             found = yield from self.condition.poll(self.memory)
         except MilvusError as error:
+            if isinstance(error, _MISSING) and self._pending is not None:  # it was there
+                raise error.with_context(hint="Another client dropped it during the wait.") from error.__cause__
             is_page = isinstance(error, NotMilvusError) and not isinstance(error, RedirectError)
             # The condition itself raises a WaitTimeoutError if waiting longer does not help.
             if isinstance(error, WaitTimeoutError) or not (error.transient or (is_page and self.server_confirmed)):

@@ -216,7 +216,8 @@ def test_the_collection_is_dropped_meanwhile(serve: Serve, worker: Make, clock: 
     def script(request: Any) -> Any:
         return error(100, "can't find collection") if clock.elapsed > 20 else fake(request)
 
-    with pytest.raises(AirflowFailException, match="code 100"):
+    text = r"^Collection 'docs' does not exist\. Another client dropped it during the wait\. .*code 100"
+    with pytest.raises(AirflowFailException, match=text):
         worker(LoadCollectionOperator, serve(script), deferrable=deferrable).run()
 
 

@@ -167,6 +167,16 @@ def test_a_lasting_error_ends_the_wait_at_once(error: errors.MilvusError) -> Non
     assert 60 < world.looks[-1] < 70
 
 
+@pytest.mark.parametrize("later", [False, True])
+def test_a_dropped_index_is_told_from_a_misspelt_one(later: bool) -> None:
+    gone = errors.IndexNotFoundError("index not found[index=v]", code=700)
+    world = World(lambda t: described("InProgress", pending_rows=50) if later and t < 60 else gone)
+    with pytest.raises(errors.IndexNotFoundError) as caught:
+        world.run(WAIT)
+    hint = "Another client dropped it during the wait." if later else errors.IndexNotFoundError.advice
+    assert caught.value.hint == hint
+
+
 @pytest.mark.parametrize("limit", [0.0, 10.0, 1000.0])
 def test_the_deadline_is_kept_with_a_last_look_at_it(limit: float) -> None:
     world = World(lambda t: described("InProgress", pending_rows=50))
