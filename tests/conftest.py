@@ -26,6 +26,8 @@ if "airflow" not in sys.modules:  # it reads its home directory once
 #: What takes longest comes first, so that no process is left alone with it in the end.
 LONGEST = ("dags/", "ingest/test_kills.py", "demo/test_demo_run.py", "local/")
 
+gc.disable()  # until all is imported and collected, nearly all of which stays
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _rank(item.path))
@@ -41,6 +43,7 @@ def pytest_collection_finish() -> None:
     """Leave what is there before the tests out of garbage collections: Airflow alone takes 0.2 s of each."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -58,6 +61,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
             return "tests/dags" if file.startswith("tests/dags/") else file
+
+        def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
+            super().mark_test_complete(node, item_index, duration)
+            # It counts all tests that a process has had, again and again: what is done need not be among them.
+            files = self.assigned_work[node]
+            file = self._split_scope(self.registered_collections[node][item_index])
+            if all(files[file].values()):
+                del files[file]
 
     config.option.loadscopereorder = False
     return Scheduler(config, log)

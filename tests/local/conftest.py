@@ -21,7 +21,7 @@ def server() -> Iterator[LocalMilvus]:
 @pytest.fixture(scope="session")
 def api(server: LocalMilvus) -> Iterator[Api]:
     client = Api(server.uri, server.token)
-    with client.session:
+    with client:
         yield client
 
 
@@ -36,7 +36,7 @@ def connect() -> Iterator[Callable[[LocalMilvus], Api]]:
 
     yield make
     for client in made:
-        client.session.close()
+        client.close()
 
 
 _numbers = itertools.count()

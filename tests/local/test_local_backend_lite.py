@@ -26,7 +26,7 @@ def front(engine: LiteEngine) -> Iterator[Api]:
     """Our REST server before it."""
     with LocalMilvus(backend=f"http://127.0.0.1:{engine.port}", token=None) as running:
         client = Api(running.uri, "ada:Lovelace1")
-        with client.session:
+        with client:
             yield client
 
 
@@ -113,7 +113,7 @@ def test_the_callers_token_is_passed_on(front: Api, engine: LiteEngine) -> None:
     front.ok("collections/list")
     assert engine.last("ShowCollections").caller == "ada:Lovelace1"
     other = Api(front.uri, "an-api-key")
-    with other.session:
+    with other:
         other.ok("databases/list")
     assert engine.last("ListDatabases").caller == "an-api-key"
 

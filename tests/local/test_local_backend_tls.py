@@ -62,9 +62,9 @@ def _asked(backend: str) -> tuple[int, int]:
     """HTTP status and code of a call through our REST server."""
     with LocalMilvus(backend=backend, token=None) as front:
         client = Api(front.uri, "ada:Lovelace1")
-        with client.session:
+        with client:
             response = client.post("databases/list", {}, Request_Timeout="10")
-    return response.status_code, response.json()["code"]
+    return response.status, response.json()["code"]
 
 
 def test_by_a_file_of_certificates(

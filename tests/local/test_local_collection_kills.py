@@ -35,7 +35,7 @@ def cluster() -> Iterator[LocalMilvus]:
 @pytest.fixture
 def api(cluster: LocalMilvus) -> Iterator[Api]:
     client = Api(cluster.uri, cluster.token)
-    with client.session:
+    with client:
         yield client
 
 

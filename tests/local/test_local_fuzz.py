@@ -103,7 +103,7 @@ def wire() -> Iterator[Wire]:
             api.ok("entities/insert", collectionName=name, data=[row])
         api.ok("collections/create", collectionName="quick", dimension=4)
         api.ok("aliases/create", aliasName="alias", collectionName="quick")
-        api.session.close()
+        api.close()
         made = Wire(running)
         with made.session:
             yield made

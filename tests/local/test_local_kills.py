@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
+from urllib3.exceptions import HTTPError
 
 from airflow_vectordb.local import LocalMilvus, LocalMilvusError
 from tests.support.local_api import SCHEMA, Api, Json
@@ -64,7 +64,7 @@ class Writer:
         self.open = changes
         try:
             response = api.post(path, body)
-        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
+        except HTTPError:
             raise Killed from None
         answer = response.json()
         assert answer["code"] == 0, f"{path} {answer}"

@@ -45,7 +45,7 @@ def sample(look: Callable[[], Any], until: Callable[[Any], bool]) -> list[Any]:
 def quick() -> Iterator[Api]:
     with LocalMilvus(pace=QUICK) as running:
         client = Api(running.uri, running.token)
-        with client.session:
+        with client:
             yield client
 
 
@@ -118,7 +118,7 @@ def test_in_front_of_another_engine(tmp_path: Path) -> None:
         LocalMilvus(backend=f"http://127.0.0.1:{engine.port}", token=None, pace=ENDLESS) as server,
     ):
         api = Api(server.uri, "ada:Lovelace1")
-        with api.session:
+        with api:
             make(api, "c")
             api.ok("indexes/create", collectionName="c", indexParams=[INDEX, SPARSE])
             api.ok("collections/load", collectionName="c")

@@ -17,7 +17,7 @@ PACE = "real,row_count=.3,total_rows=1.5,build=1,load=.7,flush_interval=3"
 def cluster() -> Iterator[Api]:
     with LocalMilvus(pace=PACE) as running:
         client = Api(running.uri, running.token)
-        with client.session:
+        with client:
             yield client
 
 

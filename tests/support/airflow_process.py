@@ -7,6 +7,7 @@ text that says what they raised, as ``[WHETHER IT WORKED, VALUE]``. What Airflow
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -79,6 +80,7 @@ class AirflowProcess:
 
 def main() -> None:
     """Serve calls until there are no more."""
+    gc.set_threshold(100_000)  # Airflow's objects are many, and stay
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)
         for line in sys.stdin:

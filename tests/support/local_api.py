@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import requests
+import urllib3
 
 Json = dict[str, Any]
 
 
-def _spelt(headers: dict[str, str | None]) -> dict[str, str | None]:
-    return {name.replace("_", "-"): value for name, value in headers.items()}
-
-
 class Api:
-    """A client that does nothing of its own: a path, a body, headers, and what came back."""
+    """
+    A client that does nothing of its own: a path, a body, headers, and what came back.
+
+    ``session`` is for requests of another kind; the many of the usual kind go the short way, by ``urllib3`` alone.
+    """
 
     def __init__(self, uri: str, token: str | None) -> None:
         self.uri = uri
@@ -28,11 +29,26 @@ class Api:
         if token is not None:
             self.session.headers["Authorization"] = f"Bearer {token}"
 
-    def post(self, path: str, body: Any, **headers: str | None) -> requests.Response:
-        return self.session.post(f"{self.uri}/v2/vectordb/{path}", json=body, headers=_spelt(headers), timeout=300)
+        self._pool = urllib3.PoolManager(timeout=300, retries=False)
 
-    def raw(self, path: str, body: bytes, **headers: str | None) -> requests.Response:
-        return self.session.post(f"{self.uri}/v2/vectordb/{path}", data=body, headers=_spelt(headers), timeout=300)
+    def close(self) -> None:
+        self.session.close()
+        self._pool.clear()
+
+    def __enter__(self) -> Api:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def post(self, path: str, body: Any, **headers: str | None) -> urllib3.BaseHTTPResponse:
+        return self.raw(path, json.dumps(body, allow_nan=False).encode(), Content_Type="application/json", **headers)
+
+    def raw(self, path: str, body: bytes, **headers: str | None) -> urllib3.BaseHTTPResponse:
+        """Send a body as it is. A header that is None is not sent; ``DB_Name`` is spelt ``DB-Name``."""
+        given = {**self.session.headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        sent = {name: value for name, value in given.items() if value is not None}
+        return self._pool.request("POST", f"{self.uri}/v2/vectordb/{path}", body=body, headers=sent)
 
     def ok(self, path: str, **body: Any) -> Any:
         """The data of a call that must succeed."""
@@ -45,7 +61,7 @@ class Api:
         response = self.post(path, body)
         answer = response.json()
         assert answer["code"] != 0, f"{path} was not refused: {answer}"
-        assert response.status_code == 200, answer
+        assert response.status == 200, answer
         assert "data" not in answer
         return answer["code"], answer["message"]
 

@@ -28,15 +28,17 @@ ADVICE = (
 )
 
 
-@pytest.fixture(autouse=True)
-def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy, no CA bundle, no ``.netrc``, no Airflow and no connection but those of the test."""
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name.startswith("AIRFLOW_CONN_"):
-            monkeypatch.delenv(name)
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://127.0.0.1:1")  # an Airflow that runs here is not asked
+@pytest.fixture(scope="module", autouse=True)
+def bare_environment() -> Iterator[None]:
+    """No proxy, no CA bundle, no ``.netrc``, no Airflow and no connection but those of the tests."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in list(os.environ):
+            if name.lower().endswith("_proxy") or name.startswith("AIRFLOW_CONN_"):
+                monkeypatch.delenv(name)
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://127.0.0.1:1")  # an Airflow that runs here is not asked
+        yield
 
 
 @pytest.fixture

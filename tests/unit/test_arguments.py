@@ -66,14 +66,16 @@ TIMES = [90, 90.0, timedelta(seconds=90), Decimal(90), np.int64(90), np.float32(
 
 
 @pytest.mark.parametrize("value", NO_TIMES, ids=repr)
-@pytest.mark.parametrize("kind", WAITING)
-def test_no_times(kind: type[Any], value: Any) -> None:
-    for name in (interval(kind), "timeout", "execution_timeout"):
-        with pytest.raises(ValueError, match=f"^task it: {name} must be ") as caught:
-            make(kind, **{name: value})
-        assert len(str(caught.value)) < 200
-        with DAG("d", schedule=None, default_args={name: value}), pytest.raises(ValueError, match=f"{name} must be "):
-            make(kind)
+def test_no_times(value: Any, subtests: pytest.Subtests) -> None:
+    for kind in WAITING:
+        for name in (interval(kind), "timeout", "execution_timeout"):
+            defaults = DAG("d", schedule=None, default_args={name: value})
+            with subtests.test(kind.__name__, name=name):
+                with pytest.raises(ValueError, match=f"^task it: {name} must be ") as caught:
+                    make(kind, **{name: value})
+                assert len(str(caught.value)) < 200
+                with defaults, pytest.raises(ValueError, match=f"{name} must be "):
+                    make(kind)
 
 
 @pytest.mark.parametrize("kind", WAITING)
@@ -134,10 +136,13 @@ FLAGS: list[tuple[type[Any], str]] = [
 
 
 @pytest.mark.parametrize("value", ["no", "false", "yes", "", 1, 0, "{{ params.x }}", [], np.True_], ids=repr)
-@pytest.mark.parametrize(("kind", "name"), FLAGS)
-def test_no_flags(kind: type[Any], name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"task it: {name} must be True or False, not "):
-        make(kind, **{name: value})
+def test_no_flags(value: Any, subtests: pytest.Subtests) -> None:
+    for kind, name in FLAGS:
+        with (
+            subtests.test(kind.__name__, name=name),
+            pytest.raises(ValueError, match=f"task it: {name} must be True or False, not "),
+        ):
+            make(kind, **{name: value})
 
 
 @pytest.mark.parametrize(("kind", "name"), FLAGS)
@@ -200,10 +205,10 @@ def test_mapped_tasks(kind: type[Any]) -> None:
 
 @pytest.mark.parametrize("value", ["", " ", "\n", "None", 5, None], ids=repr)
 @pytest.mark.parametrize("name", ["collection_name", "milvus_conn_id"])
-@pytest.mark.parametrize("kind", MINIMAL)
-def test_no_names(kind: type[Any], name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"task it: {name} is "):
-        make(kind, **{name: value})
+def test_no_names(name: str, value: Any, subtests: pytest.Subtests) -> None:
+    for kind in MINIMAL:
+        with subtests.test(kind.__name__), pytest.raises(ValueError, match=f"task it: {name} is "):
+            make(kind, **{name: value})
 
 
 @pytest.mark.parametrize("value", ["", " ", [], [""], ["a", " "], [None], 5], ids=repr)

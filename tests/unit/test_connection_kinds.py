@@ -86,25 +86,26 @@ def test_texts_of_a_query_get_their_types(query: str, expected: dict[str, Any]) 
     assert config_from_connection(from_uri(connection.get_uri())) == found
 
 
-@pytest.mark.parametrize("password", PASSWORDS)
 @pytest.mark.parametrize("login", ["root", "böb@example.com", ""])
 @pytest.mark.parametrize("host", ["localhost", ZILLIZ, f"{ZILLIZ}:19530", "https://gateway/milvus", "::1"])
-def test_all_of_it_round_trips(host: str, login: str, password: str) -> None:
+def test_all_of_it_round_trips(host: str, login: str, subtests: pytest.Subtests) -> None:
     console = "https://attu.example/?a=1&b={collection}#top"
-    connection = Connection(
-        conn_id="c",
-        conn_type="milvus",
-        host=host,
-        login=login or None,
-        password=password,
-        schema="bücher/1",
-        extra=json.dumps({"timeout": 60, "retries": 1, "verify": "/etc/a b&c.pem", "console_url": console}),
-    )
-    found = config_from_connection(connection)
-    assert found.token == (f"{login}:{password}" if login else password)
-    for again in (from_uri(connection.get_uri()), Connection.from_json(connection.as_json(), conn_id="c")):
-        assert config_from_connection(again) == found
-        assert console_link(again, None, "docs") == console.replace("{collection}", "docs")
+    for password in PASSWORDS:
+        connection = Connection(
+            conn_id="c",
+            conn_type="milvus",
+            host=host,
+            login=login or None,
+            password=password,
+            schema="bücher/1",
+            extra=json.dumps({"timeout": 60, "retries": 1, "verify": "/etc/a b&c.pem", "console_url": console}),
+        )
+        with subtests.test(password=password):
+            found = config_from_connection(connection)
+            assert found.token == (f"{login}:{password}" if login else password)
+            for again in (from_uri(connection.get_uri()), Connection.from_json(connection.as_json(), conn_id="c")):
+                assert config_from_connection(again) == found
+                assert console_link(again, None, "docs") == console.replace("{collection}", "docs")
 
 
 @pytest.mark.parametrize("password", PASSWORDS)

@@ -85,6 +85,13 @@ REFUSED: dict[str, tuple[Behaviour, type[errors.MilvusError]]] = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def little_to_collect() -> None:
+    """Leave what the tests before have left out of the garbage collections of these."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_it_is_refused_by_both_clients_alike(case: str, transport: Transport, serve: Serve, pauses: Pauses) -> None:
     behaviour, kind = REFUSED[case]
@@ -122,7 +129,7 @@ async def longest_block(work: Coroutine[Any, Any, T]) -> tuple[float, T]:
             await asyncio.sleep(0.001)
             blocks.append(time.process_time() - before)
 
-    gc.collect()  # what the tests before have left may be due at any time
+    gc.collect()  # what the test before has left may be due at any time
     ticking = asyncio.ensure_future(tick())
     await asyncio.sleep(0.01)
     try:

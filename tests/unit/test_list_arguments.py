@@ -329,12 +329,15 @@ def lists_of_functions() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("function", "needed", "name"), [*lists_of_functions()])
-@pytest.mark.parametrize("value", ["ab", b"ab", {"a": 1}, 5, Frame(["id"])], ids=repr)
 def test_every_function_refuses_what_is_no_list(
-    function: Callable[..., Any], needed: dict[str, Any], name: str, value: Any
+    function: Callable[..., Any], needed: dict[str, Any], name: str, subtests: pytest.Subtests
 ) -> None:
-    with pytest.raises(InvalidParametersError, match=rf"{name} (must be|is).* list of"):
-        function(**{**needed, name: value})
+    for value in ("ab", b"ab", {"a": 1}, 5, Frame(["id"])):
+        with (
+            subtests.test(value=value),
+            pytest.raises(InvalidParametersError, match=rf"{name} (must be|is).* list of"),
+        ):
+            function(**{**needed, name: value})
 
 
 def test_a_group_of_files_is_a_list() -> None:

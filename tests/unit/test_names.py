@@ -73,21 +73,19 @@ ARGUMENTS: dict[str, Callable[[str], Any]] = {
 
 
 @pytest.mark.parametrize("argument", ARGUMENTS)
-@pytest.mark.parametrize("case", NO_NAMES)
 def test_what_jinja_makes_of_other_values_is_refused_unsent(
-    serve: Serve, operating: Operating, argument: str, case: str
+    serve: Serve, operating: Operating, argument: str, subtests: pytest.Subtests
 ) -> None:
-    text, words = NO_NAMES[case]
     server = serve([])
     operating.connect(server)
-    task = ARGUMENTS[argument]("{{ value }}")
-    task.render_template_fields({"value": text})
-
-    with pytest.raises(AirflowFailException, match=f"(?s){words}") as caught:
-        operating.execute(task)
-
-    assert argument.partition(".")[2] in str(caught.value)
-    assert server.connections == 0
+    for case, (text, words) in NO_NAMES.items():
+        task = ARGUMENTS[argument]("{{ value }}")
+        task.render_template_fields({"value": text})
+        with subtests.test(case):
+            with pytest.raises(AirflowFailException, match=f"(?s){words}") as caught:
+                operating.execute(task)
+            assert argument.partition(".")[2] in str(caught.value)
+            assert server.connections == 0
 
 
 @pytest.mark.parametrize(
