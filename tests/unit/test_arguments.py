@@ -107,7 +107,7 @@ def test_waiting_by_them(
 ) -> None:
     looks = Looks(clock, indexed(rows(9)))
     operating.connect(serve(looks))
-    task = make(kind, **{interval(kind): value, "timeout": 5000, "deferrable": deferrable})
+    task = make(kind, **{interval(kind): value, "timeout": 1500, "deferrable": deferrable})
     if deferrable:
         with pytest.raises(TaskDeferred) as deferred:
             task.execute({})

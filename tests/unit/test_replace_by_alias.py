@@ -18,7 +18,7 @@ def worker(operating: Operating, monkeypatch: pytest.MonkeyPatch) -> Make:
 
 
 def collection(name: str, *, bare: bool = False) -> LoadingMilvus:
-    made = milvus(collection=name, loaded={"_default"}, aliases=("now",), takes={"build": 60.0, "release": 5.0})
+    made = milvus(collection=name, loaded={"_default"}, aliases=("now",), takes={"build": 10.0, "release": 2.0})
     if bare:
         made.indexes.clear()
         made.loaded.clear()
@@ -40,7 +40,7 @@ def test_an_alias_that_moves_during_the_build(deferrable: bool, serve: Serve, wo
 
     (index,) = worker(serve(script), collection_name="now", if_exists="skip", deferrable=deferrable).run()
     assert index["collection_name"] == "now"
-    assert clock.elapsed >= 60
+    assert clock.elapsed >= 10
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
@@ -69,6 +69,7 @@ def test_an_alias_that_moves_before_a_request(
             break
         except AirflowException as error:
             assert not isinstance(error, AirflowFailException)
+    assert seen >= number
     assert result[0]["params"]["M"] == 32
     # It is whole where readers are now, or where they were when the task began; and nothing else is broken.
     assert "32" in (m(old), m(new) if new.indexes else "")

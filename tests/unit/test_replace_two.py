@@ -151,7 +151,7 @@ def test_one_does_all_before_a_request_of_the_other(
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    fake = Building(loaded={"_default"}, takes={"build": 60.0})
+    fake = Building(loaded={"_default"}, takes={"build": 10.0})
     fake.add("vector", M=16, efConstruction=200)
     operating.connect(serve(fake))
     turns = Turns({"A": number})
@@ -161,6 +161,7 @@ def test_one_does_all_before_a_request_of_the_other(
     b_result = retried(b, b.finish())
     a_result = retried(a, a.finish())
 
+    assert turns.counts["A"] >= number
     assert isinstance(b_result, list), b_result
     m = fake.indexes["vector"]["params"]["M"]
     if isinstance(a_result, AirflowFailException):

@@ -38,10 +38,10 @@ def kept(rows: int) -> Callable[[], Behaviour]:
     return lambda: ok([{"count(*)": rows}], cost=0)
 
 
-def run(driver: Driver, server: ScriptedServer) -> Any:
-    """Wait for 6,000 rows, for up to 1,000 s."""
+def run(driver: Driver, server: ScriptedServer, timeout: float = 1_000) -> Any:
+    """Wait for 6,000 rows."""
     driver.operating.connect(server)
-    task = driver.task(timeout=1_000)
+    task = driver.task(timeout=timeout)
     task.min_rows = 6_000
     return driver.finish(task)
 
@@ -75,8 +75,8 @@ def test_why_there_are_too_few_is_in_the_log_and_in_the_error(
 ) -> None:
     server = serve(Counting(rows=sealed, count=count, indexes={"vector": _index()}))
     with pytest.raises(WaitTimeoutError) as caught:
-        run(driver, server)
-    assert 1_000 <= clock.elapsed <= 1_031
+        run(driver, server, timeout=200)
+    assert 200 <= clock.elapsed <= 231
     head = str(caught.value)[:100]
     assert cause in head
     assert advice in head
