@@ -7,14 +7,8 @@ import random as _random
 from collections.abc import Callable
 from typing import Any
 
+from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.config import MilvusConfig
-from airflow_vectordb.rest.errors import (
-    AuthenticationError,
-    InvalidParametersError,
-    MilvusError,
-    RateLimitError,
-    Where,
-)
 from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.http.json import encode
 from airflow_vectordb.rest.wording import duration, sentence
@@ -28,9 +22,6 @@ LIMITER_PAUSE = 2.0
 #: Airflow's own retries are made for such times.
 LONGEST_PAUSE = 60.0
 
-_UNAUTHENTICATED = "Milvus requires credentials; none were sent"
-_SET_CREDENTIALS = "Set login and password (an API key: password alone)."
-
 _log = logging.getLogger(__name__)
 
 
@@ -38,12 +29,12 @@ def encode_body(config: MilvusConfig, call: Call[Any]) -> bytes | bytearray:
     """Return what to post; raise InvalidParametersError if that cannot be encoded."""
     try:
         return encode(call.body if config.database is None else {"dbName": config.database, **call.body})
-    except InvalidParametersError as error:
+    except errors.InvalidParametersError as error:
         raise error.with_context(where=_where(config, call)) from None
 
 
-def _where(config: MilvusConfig, call: Call[Any]) -> Where:
-    return Where(call.path, call.target(config.database), config.url, call.names(config.database))
+def _where(config: MilvusConfig, call: Call[Any]) -> errors.Where:
+    return errors.Where(call.path, call.target(config.database), config.url, call.names(config.database))
 
 
 class Attempts:
@@ -60,7 +51,7 @@ class Attempts:
         self._made = 0
         self._reported: dict[object, int] = {}
 
-    def failed(self, error: MilvusError) -> float:
+    def failed(self, error: errors.MilvusError) -> float:
         """
         Return the seconds before the next attempt, after one has failed, and log them.
 
@@ -68,8 +59,11 @@ class Attempts:
         """
         self._made += 1
         pause = pause_after(error, self._made, retries=self._retries, idempotent=self._call.idempotent)
-        if isinstance(error, AuthenticationError) and self._config.token is None:
-            error = error.with_context(cause=_UNAUTHENTICATED, hint=_SET_CREDENTIALS)
+        if isinstance(error, errors.AuthenticationError) and self._config.token is None:
+            error = error.with_context(
+                cause="Milvus requires credentials; none were sent",
+                hint="Set login and password (an API key: password alone).",
+            )
         error = error.with_context(where=_where(self._config, self._call))
         if pause is None:
             raise error.with_context(attempts=self._made) from error.__cause__
@@ -84,7 +78,7 @@ class Attempts:
 
 
 def pause_after(
-    error: MilvusError,
+    error: errors.MilvusError,
     attempt: int,
     *,
     retries: int,
@@ -101,7 +95,7 @@ def pause_after(
     """
     if not error.transient or attempt > retries or not (idempotent or error.not_executed):
         return None
-    limited = isinstance(error, RateLimitError)
+    limited = isinstance(error, errors.RateLimitError)
     factor = 2.0 ** min(attempt - 1, 30)
     if limited and error.retry_after is None:
         return (0.5 + 0.5 * random()) * min(LONGEST_PAUSE, LIMITER_PAUSE * factor)

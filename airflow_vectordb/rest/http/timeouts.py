@@ -17,32 +17,27 @@ class Timeouts:
 
     def __init__(self) -> None:
         self.running: set[TimeLimit] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self.timer: asyncio.TimerHandle | None = None
 
-    def start(self, limit: TimeLimit) -> None:
-        """Watch a limit until it is removed from :attr:`running`."""
-        self.running.add(limit)
-        if self._timer is None or limit.end < self._timer.when():
-            self._set_timer(limit.end)
+    def set_timer(self, when: float) -> None:
+        """Check the limits at a time, by the event loop's clock."""
+        self.close()
+        self.timer = asyncio.get_running_loop().call_at(when, self._check)
 
     def close(self) -> None:
         """Stop the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _set_timer(self, when: float) -> None:
-        self.close()
-        self._timer = asyncio.get_running_loop().call_at(when, self._check)
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
     def _check(self) -> None:
-        self._timer = None
+        self.timer = None
         now = asyncio.get_running_loop().time()
         for limit in [limit for limit in self.running if limit.end <= now]:
             self.running.discard(limit)
             limit.expire()
         if self.running:
-            self._set_timer(min(limit.end for limit in self.running))
+            self.set_timer(min(limit.end for limit in self.running))
 
 
 class TimeLimit:
@@ -68,7 +63,10 @@ class TimeLimit:
         self._task.cancel()
 
     def __enter__(self) -> None:
-        self._timeouts.start(self)
+        timeouts = self._timeouts
+        timeouts.running.add(self)
+        if timeouts.timer is None or self.end < timeouts.timer.when():
+            timeouts.set_timer(self.end)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
