@@ -15,7 +15,5 @@ class Result(dict[str, Any]):
     """
 
     def __post_init__(self) -> None:
-        fields = vars(self)
-        self.update(fields)
-        if tuple in map(type, fields.values()):
-            self.update({name: list(value) for name, value in fields.items() if type(value) is tuple})
+        for name, value in vars(self).items():
+            self[name] = list(value) if type(value) is tuple else value
