@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Awaitable, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import rest
@@ -51,7 +51,9 @@ class Verification:
             result = task.check(self._hook, self._name)
             if getattr(result, "shape", None) == ():
                 result = result.item()  # one of NumPy's, whose False is another one than Python's
-            if result is False:
+            if isinstance(result, Awaitable):
+                self._failed.append("check is asynchronous, so it was not run: pass a plain function")
+            elif result is False:
                 self._failed.append(f"{getattr(task.check, '__name__', 'check')} returned False")
             elif result is not None:
                 self._figures["check"] = dict(result) if isinstance(result, Mapping) else result

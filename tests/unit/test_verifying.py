@@ -49,6 +49,15 @@ def test_a_check_that_returns_false(verify: Verify, value: Any) -> None:
         verify(check=lambda hook, name: value)
 
 
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+def test_a_check_that_would_have_to_be_awaited(verify: Verify) -> None:
+    async def check(hook: Any, name: str) -> bool:
+        return True
+
+    with pytest.raises(AirflowFailException, match="check is asynchronous, so it was not run"):
+        verify(check=check)
+
+
 @pytest.mark.parametrize("value", [0, 0.5, np.float32(0.5), np.True_], ids=repr)
 def test_a_figure_of_a_check(verify: Verify, value: Any) -> None:
     figures = verify(check=lambda hook, name: value)
