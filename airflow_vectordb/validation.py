@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from numbers import Number
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from airflow_vectordb import rest
 from airflow_vectordb._compat import AirflowFailException
@@ -36,13 +36,7 @@ def seconds_of(value: timedelta | float) -> float:
 
 
 def _check_policy(name: str, value: Any) -> list[str]:
-    return check_choice(name, value, _POLICIES[name])
-
-
-def check_choice(name: str, value: Any, literal: Any) -> list[str]:
-    """Check an argument that must be a value of a ``Literal``."""
-    choices = get_args(literal)
-    return [] if value in choices else [f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}"]
+    return rest.spelling.check_choice(name, value, _POLICIES[name])
 
 
 def check_seconds(name: str, value: Any, least: float = 0.0) -> list[str]:

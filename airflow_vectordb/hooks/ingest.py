@@ -75,6 +75,9 @@ class IngestMethods(HookBase):
         :raises MilvusError: if a batch could not be written
         """
         problems = rest.spelling.check_field_mapping("field_mapping", field_mapping)
+        if mode is not None:
+            problems += rest.spelling.check_choice("mode", mode, Mode)
+        problems += rest.spelling.check_choice("on_bad_row", on_bad_row, OnBadRow)
         problems += rest.spelling.check_range("batch_bytes", batch_bytes, 1)
         problems += rest.spelling.check_range("batch_rows", batch_rows, 1)
         problems += rest.spelling.check_range("max_in_flight", max_in_flight, 1)

@@ -10,8 +10,8 @@ from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.operators.base import WaitingOperator
 from airflow_vectordb.operators.ingest import OnBadRow, RowsFunction
-from airflow_vectordb.rest.spelling import check_range
-from airflow_vectordb.validation import check_choice, check_names
+from airflow_vectordb.rest.spelling import check_choice, check_range
+from airflow_vectordb.validation import check_names
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

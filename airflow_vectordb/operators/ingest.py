@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_vectordb import rest
 from airflow_vectordb.deferral import ResumeState
 from airflow_vectordb.operators.base import MilvusOperator
-from airflow_vectordb.rest.spelling import check_range
-from airflow_vectordb.validation import check_choice, check_flag, count_of
+from airflow_vectordb.rest.spelling import check_choice, check_range
+from airflow_vectordb.validation import check_flag, count_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

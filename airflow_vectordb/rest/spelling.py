@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from airflow_vectordb.rest.text import sanitize_text
 
@@ -126,6 +126,12 @@ def check_mapping(name: str, value: Any) -> list[str]:
     if value is None or isinstance(value, Mapping):
         return []
     return [f"{name} is {show(value)}, and must be a mapping"]
+
+
+def check_choice(name: str, value: Any, literal: Any) -> list[str]:
+    """Check an argument that must be a value of a ``Literal``."""
+    choices = get_args(literal)
+    return [] if value in choices else [f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}"]
 
 
 def check_range(name: str, value: Any, least: int, most: int = 2**31, kind: type[int | float] = int) -> list[str]:

@@ -306,6 +306,13 @@ def test_deletions_in_no_rows_at_a_time(hook: MilvusHook, server: ScriptedServer
     assert not server.requests
 
 
+@pytest.mark.parametrize(("name", "value"), [("mode", "append"), ("on_bad_row", "fial"), ("on_bad_row", ["skip"])])
+def test_misspelt_choices_of_an_ingest(hook: MilvusHook, server: ScriptedServer, name: str, value: Any) -> None:
+    with pytest.raises(InvalidParametersError, match=f"{name} must be '.*' or '.*', not "):
+        hook.ingest("docs", [], **{name: value})
+    assert not server.requests
+
+
 def is_a_list(parameter: inspect.Parameter) -> bool:
     return "Sequence[" in parameter.annotation or "Iterable[" in parameter.annotation
 
