@@ -96,7 +96,7 @@ class CollectionMethods(HookBase):
 
     def alter_collection_properties(self, collection_name: str, properties: Mapping[str, Any]) -> None:
         """Set properties, for example ``{"collection.ttl.seconds": 86400}``; others do not change."""
-        self.send(rest.collections.alter_properties(collection_name, properties))
+        self._send(rest.collections.alter_properties, collection_name, properties)
 
     def drop_collection_properties(self, collection_name: str, property_keys: Sequence[str]) -> None:
         """Set properties back to their defaults."""
@@ -104,11 +104,11 @@ class CollectionMethods(HookBase):
 
     def add_collection_field(self, collection_name: str, field: Mapping[str, Any]) -> None:
         """Add a nullable field (:func:`rest.fields.add <airflow_vectordb.rest.fields.add>`)."""
-        self.send(rest.fields.add(collection_name, field))
+        self._send(rest.fields.add, collection_name, field)
 
     def alter_collection_field(self, collection_name: str, field_name: str, field_params: Mapping[str, Any]) -> None:
         """Set parameters of a field, for example ``{"max_length": 512}``."""
-        self.send(rest.fields.alter_properties(collection_name, field_name, field_params))
+        self._send(rest.fields.alter_properties, collection_name, field_name, field_params)
 
     def flush(self, collection_name: str) -> None:
         """Seal the rows inserted so far, so that they are indexed. Milvus answers before the rows are counted."""
@@ -208,7 +208,7 @@ class CollectionMethods(HookBase):
 
     def alter_index_properties(self, collection_name: str, index_name: str, properties: Mapping[str, Any]) -> None:
         """Set properties, for example ``{"mmap.enabled": True}``. The collection must be released."""
-        self.send(rest.indexes.alter_properties(collection_name, index_name, properties))
+        self._send(rest.indexes.alter_properties, collection_name, index_name, properties)
 
     def drop_index_properties(self, collection_name: str, index_name: str, property_keys: Sequence[str]) -> None:
         """Set properties back to their defaults. The collection must be released."""
@@ -312,7 +312,7 @@ class CollectionMethods(HookBase):
 
     def alter_database_properties(self, db_name: str, properties: Mapping[str, Any]) -> None:
         """Set properties, for example ``{"database.max.collections": 10}``; others do not change."""
-        self.send(rest.databases.alter_properties(db_name, properties))
+        self._send(rest.databases.alter_properties, db_name, properties)
 
     def drop_database_properties(self, db_name: str, property_keys: Sequence[str]) -> None:
         """Set properties back to their defaults."""

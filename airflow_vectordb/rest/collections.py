@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from airflow_vectordb.rest.http.call import Answer, Call, build_body, parse_names, parse_none, property_values
-from airflow_vectordb.rest.lists import as_list, as_list_or_none
+from airflow_vectordb.rest.lists import as_list, as_list_or_none, as_mapping
 from airflow_vectordb.rest.result import Result
 
 #: Types of primary keys.
@@ -158,7 +158,8 @@ def truncate(name: str, *, database: str | None = None) -> Call[None]:
 
 def alter_properties(name: str, properties: Mapping[str, Any], *, database: str | None = None) -> Call[None]:
     """Set properties, for example ``{"collection.ttl.seconds": 86400}``; others do not change."""
-    body = build_body(database, collectionName=name, properties=property_values(properties))
+    values = as_mapping("properties", properties, '{"collection.ttl.seconds": 86400}')
+    body = build_body(database, collectionName=name, properties=property_values(values))
     return Call("collections/alter_properties", body, parse_none)
 
 

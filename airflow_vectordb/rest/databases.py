@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_vectordb.rest import DEFAULT_DATABASE
 from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse_none, property_values
-from airflow_vectordb.rest.lists import as_list
+from airflow_vectordb.rest.lists import as_list, as_mapping
 
 
 def create(name: str, *, properties: Mapping[str, Any] | None = None) -> Call[None]:
@@ -31,7 +31,8 @@ def describe(name: str) -> Call[dict[str, Any]]:
 
 def alter_properties(name: str, properties: Mapping[str, Any]) -> Call[None]:
     """Set properties; others do not change. Milvus 2.6 also has the path ``databases/alter`` for this."""
-    return Call("databases/alter_properties", {"dbName": name, "properties": property_values(properties)}, parse_none)
+    values = property_values(as_mapping("properties", properties, '{"database.max.collections": 10}'))
+    return Call("databases/alter_properties", {"dbName": name, "properties": values}, parse_none)
 
 
 def drop_properties(name: str, keys: Sequence[str]) -> Call[None]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_vectordb.rest.errors import IndexNotFoundError
 from airflow_vectordb.rest.http.call import Answer, Call, build_body, parse_names, parse_none
 from airflow_vectordb.rest.index.description import BuildState, IndexDescription, parse_description
-from airflow_vectordb.rest.lists import as_list
+from airflow_vectordb.rest.lists import as_list, as_mapping
 
 if TYPE_CHECKING:
     from airflow_vectordb.rest.index.spec import IndexSpec
@@ -63,7 +63,8 @@ def alter_properties(
     collection: str, index_name: str, properties: Mapping[str, Any], *, database: str | None = None
 ) -> Call[None]:
     """Set properties (not build parameters), as ``{"mmap.enabled": True}``. The collection must be released."""
-    body = build_body(database, collectionName=collection, indexName=index_name, properties=dict(properties))
+    values = as_mapping("properties", properties, '{"mmap.enabled": true}')
+    body = build_body(database, collectionName=collection, indexName=index_name, properties=values)
     return Call("indexes/alter_properties", body, parse_none)
 
 

@@ -75,10 +75,11 @@ def as_searches(name: str, searches: Any) -> list[dict[str, Any]]:
     return read
 
 
-def check_mapping(name: str, value: Any, example: str) -> None:
-    """Refuse what is no mapping."""
+def as_mapping(name: str, value: Any, example: str) -> dict[str, Any]:
+    """Return a mapping as a dict, or refuse what is none."""
     if not isinstance(value, Mapping):
         _refuse(f"{name} must be a mapping such as {example}, not {describe_value(value)}")
+    return dict(value)
 
 
 def as_keys(name: str, value: Any) -> list[Any]:

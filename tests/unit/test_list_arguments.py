@@ -185,6 +185,23 @@ def test_names_that_are_no_list(hook: MilvusHook, server: ScriptedServer, name: 
     assert not server.requests
 
 
+@pytest.mark.parametrize(
+    ("name", "use"),
+    [
+        ("properties", lambda hook: hook.alter_collection_properties("docs", "ab")),
+        ("properties", lambda hook: hook.alter_index_properties("docs", "index", None)),
+        ("properties", lambda hook: hook.alter_database_properties("docs", ["ab"])),
+        ("field", lambda hook: hook.add_collection_field("docs", "ab")),
+        ("params", lambda hook: hook.alter_collection_field("docs", "field", 5)),
+    ],
+)
+def test_what_is_no_mapping(hook: MilvusHook, server: ScriptedServer, name: str, use: Use) -> None:
+    with pytest.raises(InvalidParametersError, match=f"{name} must be a mapping such as {{") as refused:
+        use(hook)
+    assert isinstance(refused.value, AirflowFailException)
+    assert not server.requests
+
+
 @pytest.mark.parametrize("use", [lambda hook: hook.load("docs", []), lambda hook: hook.release("docs", ())])
 def test_no_partition_is_not_the_whole_collection(hook: MilvusHook, server: ScriptedServer, use: Use) -> None:
     with pytest.raises(InvalidParametersError, match="partition_names is empty"):
