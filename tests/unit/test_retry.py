@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_vectordb.rest import errors
-from airflow_vectordb.rest.http.attempts import pause_after
+from airflow_vectordb.rest.http.flow import pause_after
 
 UNAVAILABLE = errors.UnavailableError("x")
 

@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.config import MilvusConfig
+from airflow_vectordb.rest.driver import adrive
 from airflow_vectordb.rest.hosts import Proxy, proxy_for
 from airflow_vectordb.rest.http import transport
-from airflow_vectordb.rest.http.attempts import Attempts, encode_body
 from airflow_vectordb.rest.http.call import Call
+from airflow_vectordb.rest.http.flow import encode_body, log, request_flow
 from airflow_vectordb.rest.http.gate import Gate
 from airflow_vectordb.rest.http.response import SMALL_ANSWERS, RawResponse, largest_answer, read_response
 from airflow_vectordb.rest.http.timeouts import TimeLimit, Timeouts
@@ -63,13 +64,8 @@ class AsyncClient:
     async def send(self, call: Call[T], *, retries: int | None = None, until: float | None = None) -> T:
         """Make a call, as :meth:`Client.send <airflow_vectordb.rest.http.client.Client.send>` does."""
         body = self._polled[1] if call is self._polled[0] else self._encode(call)
-        attempts = Attempts(self.config, call, retries)
-        while True:
-            try:
-                return await self._answer(call, body, until)
-            except errors.MilvusError as error:
-                pause = attempts.failed(error)
-            await asyncio.sleep(pause)
+        steps = request_flow(self.config, call, body, retries=retries)
+        return await adrive(steps, lambda body: self._answer(call, body, until), log)
 
     def _encode(self, call: Call[Any]) -> Any:
         """Return the body of a call; remember that of a poll, which a wait makes again and again."""

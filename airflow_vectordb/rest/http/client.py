@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import http.client
 import ssl
-import time
 from functools import cache
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.config import MilvusConfig
+from airflow_vectordb.rest.driver import drive
 from airflow_vectordb.rest.hosts import proxy_for
 from airflow_vectordb.rest.http import transport
-from airflow_vectordb.rest.http.attempts import Attempts, encode_body
 from airflow_vectordb.rest.http.call import Call
+from airflow_vectordb.rest.http.flow import encode_body, log, request_flow
 from airflow_vectordb.rest.http.response import RawResponse, as_outage, largest_answer, read_response
 from airflow_vectordb.rest.http.transport import Rule, translate
 
@@ -66,14 +66,8 @@ class Client:
         :return: what the call returns
         :raises MilvusError: when the server refuses, or when it does not answer after all attempts
         """
-        body = encode_body(self.config, call)
-        attempts = Attempts(self.config, call, retries)
-        while True:
-            try:
-                return self._answer(call, body, until)
-            except errors.MilvusError as error:
-                pause = attempts.failed(error)
-            time.sleep(pause)
+        steps = request_flow(self.config, call, encode_body(self.config, call), retries=retries)
+        return drive(steps, lambda body: self._answer(call, body, until), log)
 
     def _answer(self, call: Call[T], body: Any, until: float | None) -> T:
         try:

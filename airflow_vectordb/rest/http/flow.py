@@ -1,17 +1,23 @@
-"""What both clients do for a call besides the I/O: its body, its retries, and what is logged of them."""
+"""The logic of a call without the I/O, shared by both clients: its body, its retries, and what is logged of them."""
 
 from __future__ import annotations
 
 import logging
 import random as _random
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Generator
+from itertools import count
+from typing import Any, TypeVar
 
 from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.config import MilvusConfig
+from airflow_vectordb.rest.driver import Sleep
 from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.http.json import encode
 from airflow_vectordb.rest.wording import duration, sentence
+
+T = TypeVar("T")
+#: A client's own form of the bytes to post.
+Body = TypeVar("Body")
 
 #: Seconds, the longest pause before the second attempt; it doubles from attempt to attempt.
 BASE_PAUSE = 0.5
@@ -22,7 +28,8 @@ LIMITER_PAUSE = 2.0
 #: Airflow's own retries are made for such times.
 LONGEST_PAUSE = 60.0
 
-_log = logging.getLogger(__name__)
+#: Writes a line about attempts.
+log = logging.getLogger(__name__).log
 
 
 def encode_body(config: MilvusConfig, call: Call[Any]) -> bytes | bytearray:
@@ -37,44 +44,42 @@ def _where(config: MilvusConfig, call: Call[Any]) -> errors.Where:
     return errors.Where(call.path, call.target(config.database), config.url, call.names(config.database))
 
 
-class Attempts:
+def request_flow(
+    config: MilvusConfig, call: Call[T], body: Body, *, retries: int | None = None
+) -> Generator[Body | Sleep, T, T]:
     """
-    The attempts of a call.
+    Make a call, retries included: a generator of steps, see :mod:`~airflow_vectordb.rest.driver`.
+
+    Whenever it yields the body, post it, and send in the call's result, or throw in the error.
 
     :param retries: attempts after the first; None: the configured one
+    :return: the result
+    :raises MilvusError: the last attempt's error, with where it happened
     """
-
-    def __init__(self, config: MilvusConfig, call: Call[Any], retries: int | None) -> None:
-        self._config = config
-        self._call = call
-        self._retries = config.retries if retries is None else retries
-        self._made = 0
-        self._reported: dict[object, int] = {}
-
-    def failed(self, error: errors.MilvusError) -> float:
-        """
-        Return the seconds before the next attempt, after one has failed, and log them.
-
-        :raises MilvusError: when there is no next one: the error, with where it happened
-        """
-        self._made += 1
-        pause = pause_after(error, self._made, retries=self._retries, idempotent=self._call.idempotent)
-        if isinstance(error, errors.AuthenticationError) and self._config.token is None:
-            error = error.with_context(
-                cause="Milvus requires credentials; none were sent",
-                hint="Set login and password (an API key: password alone).",
-            )
-        error = error.with_context(where=_where(self._config, self._call))
-        if pause is None:
-            raise error.with_context(attempts=self._made) from error.__cause__
-        kind = (type(error), error.code, error.http_status, error.message)
-        first = self._reported.setdefault(kind, self._made)
-        if first < self._made:
-            text = f"attempt {self._made} of {self._retries + 1} failed in the same way as attempt {first}"
-        else:
-            text = f"{sentence(str(error))} Attempt {self._made} of {self._retries + 1}"
-        _log.warning("%s; next in %s", text, duration(pause))
-        return pause
+    retries = config.retries if retries is None else retries
+    reported: dict[object, int] = {}
+    for attempt in count(1):
+        try:
+            result = yield body
+            return result
+        except errors.MilvusError as error:
+            pause = pause_after(error, attempt, retries=retries, idempotent=call.idempotent)
+            if isinstance(error, errors.AuthenticationError) and config.token is None:
+                error = error.with_context(
+                    cause="Milvus requires credentials; none were sent",
+                    hint="Set login and password (an API key: password alone).",
+                )
+            error = error.with_context(where=_where(config, call))
+            if pause is None:
+                raise error.with_context(attempts=attempt) from error.__cause__
+            kind = (type(error), error.code, error.http_status, error.message)
+            first = reported.setdefault(kind, attempt)
+            if first < attempt:
+                text = f"attempt {attempt} of {retries + 1} failed in the same way as attempt {first}"
+            else:
+                text = f"{sentence(str(error))} Attempt {attempt} of {retries + 1}"
+        yield Sleep(pause, logging.WARNING, f"{text}; next in {duration(pause)}")
+    raise AssertionError("unreachable: count() does not end")
 
 
 def pause_after(
