@@ -15,6 +15,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow_vectordb import rest, waiting
 from airflow_vectordb._compat import (
     AirflowException,
+    AirflowRescheduleException,
     AirflowSensorTimeout,
     AirflowSkipException,
     default_deferrable,
@@ -113,9 +114,12 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
             context = cast("Context", {**(context if isinstance(context, Mapping) else {}), "ti": ti})
         try:
             return super().execute(context)
-        except (AirflowSensorTimeout, AirflowSkipException) as error:
-            if memory := self._memory(context):
-                memory.delete()
+        except AirflowRescheduleException:
+            raise
+        except Exception as error:
+            self._forget(context)
+            if not isinstance(error, AirflowSensorTimeout | AirflowSkipException):
+                raise
             late = self._timeout_error and self.airflow_error(self._timeout_error)
             if isinstance(error, AirflowSkipException) and (why := error.__cause__ or late):
                 raise _skip(why) from error
@@ -150,7 +154,9 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
         earlier = self.reschedule and _first_poll(context) is not None
         with self.open_hook(patient=earlier or self._wait is not None) as hook:
             condition, memory = self.condition(), self._memory(context)
-            given = waiting.conditions.serialize(condition)
+            # Each try has an id of its own: what an earlier one saw may be of a collection that was dropped since.
+            try_id = str(getattr((context or {}).get("ti"), "id", None))
+            given = {**waiting.conditions.serialize(condition), "try": try_id}
             if self._wait is None or self.reschedule:  # rescheduled, each poke is a process of its own
                 kept = memory.get() if memory and earlier else None
                 if kept and kept["given"] == given:
@@ -159,8 +165,7 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
             wait = self._wait
             found = hook.drive(wait.poll(), retries=0)
             if isinstance(found, waiting.Done):
-                if memory:
-                    memory.delete()
+                self._forget(context)
                 self._log_result(found.result)
                 return PokeReturnValue(is_done=True, xcom_value=found.result)
             remaining = wait.memory.remaining
@@ -175,6 +180,11 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
         """Return what this sensor remembers from one poll to the next, if it is rescheduled and has to."""
         needed = self.reschedule and self.min_rows is not None
         return self.retry_state(context, "wait", ResumeState()) if needed else None
+
+    def _forget(self, context: Context) -> None:
+        with suppress(Exception):  # the outcome matters more
+            if memory := self._memory(context):
+                memory.delete()
 
     def _log_result(self, result: Any) -> None:
         with suppress(Exception):  # errors in logging must not fail a finished wait

@@ -29,8 +29,8 @@ from airflow_vectordb.waiting.indexes import IndexesBuilt
 
 #: Seconds after which what is not released is taken to be loaded again, by another client.
 LONGEST_RELEASE = 300.0
-#: Seconds after which a load is known to have ended early: Milvus reports what it was asked to load as loading.
-LONGEST_UNLOADED = 60.0
+#: Seconds after which a load is taken to have ended early: Milvus reports what it was asked to load as loading.
+LONGEST_UNLOADED = 300.0
 #: Files whose progress is reported by name; a job may have 1,024.
 MAX_FILES_REPORTED = 8
 
@@ -68,6 +68,8 @@ class CollectionLoaded:
             return Pending((Progress(self.collection, state),))
 
     def _poll(self, memory: Memory) -> Poll:
+        # Since when it is seen not to be loading; an outage begins that anew.
+        unloaded_since, memory.state = memory.state, None
         found: LoadState = yield collections.load_state(self.collection, self.partitions, database=self.database)
         if found.state == "LoadStateNotExist":
             raise CollectionNotFoundError(f"collection {self.collection!r} does not exist")
@@ -89,15 +91,15 @@ class CollectionLoaded:
                 raise PartitionNotFoundError(
                     f"{_named(self.collection, missing)} {verb} not exist; there is {', '.join(existing)}"
                 )
-        now = memory.clock()
-        # Since when it is seen not to be loading.
-        memory.state = (memory.state or now) if found.state == "LoadStateNotLoad" else None
-        if not self.wait_if_missing and memory.state and now - memory.state >= LONGEST_UNLOADED:
-            raise WaitTimeoutError(
-                f"not loading for {duration(LONGEST_UNLOADED)}; waited for: {self}",
-                cause="the load has ended early: another client released it, or Milvus gave up",
-                hint="Load it again.",
-            )
+        if found.state == "LoadStateNotLoad":
+            now = memory.clock()
+            memory.state = unloaded_since or now
+            if not self.wait_if_missing and now - memory.state >= LONGEST_UNLOADED:
+                raise WaitTimeoutError(
+                    f"not loading for {duration(LONGEST_UNLOADED)}; waited for: {self}",
+                    cause="the load has ended early: another client released it, or Milvus gave up",
+                    hint="Load it again.",
+                )
         state = state or in_words(sanitize_text(found.state, 100))
         if found.message:
             state += f" ({sanitize_text(found.message, 200)})"

@@ -11,6 +11,7 @@ from datetime import datetime
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, ClassVar
+from uuid import uuid4
 
 from airflow_vectordb.operators.index import CreateIndexOperator
 from airflow_vectordb.sensors.milvus import IndexSensor
@@ -88,7 +89,7 @@ class Driver:
     def finish(self, task: Any) -> Any:
         """Run a task to its end, through all reschedules and deferrals; the result went through JSON, as XComs do."""
         began: list[datetime] = []
-        ti = SimpleNamespace(try_number=1, max_tries=0, run_id="manual__1")
+        ti = SimpleNamespace(id=uuid4(), try_number=1, max_tries=0, run_id="manual__1")
         ti.get_first_reschedule_date = lambda context: began[0] if began else None
         context = {"ti": ti, "task_state_store": self.store}
         step: Callable[[], Any] = lambda: task.execute(context)  # noqa: E731

@@ -15,7 +15,7 @@ from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
 from tests.support.harness import Clock, Operating
 from tests.support.loading_milvus import LoadingMilvus, Worker, let_the_loop_sleep_by
-from tests.support.scripted import ScriptedServer, Serve, error
+from tests.support.scripted import ScriptedServer, Serve, error, ok
 
 Run = Callable[..., Any]
 PARTITIONS = ["_default", "a", "b"]
@@ -245,7 +245,23 @@ def test_another_client_releases_meanwhile(
     assert not isinstance(caught.value, AirflowFailException)  # a retry loads it
     text = "the load has ended early: another client released it, or Milvus gave up. Load it again."
     assert str(caught.value).startswith(text)
-    assert 80 <= clock.elapsed <= 95
+    assert 320 <= clock.elapsed <= 350
+    assert running.run()["load_state"] == "LoadStateLoaded"
+
+
+def test_what_is_queued_for_long_and_an_outage_are_no_early_end(
+    serve: Serve, worker: Make, clock: Clock, deferrable: bool
+) -> None:
+    fake = milvus(takes={"load": 600.0})
+
+    def script(request: Any) -> Any:
+        if request.path != "collections/get_load_state" or clock.elapsed > 550:
+            return fake(request)
+        if 250 < clock.elapsed < 400:
+            return error(1, "service not ready[querycoord=1]")
+        return ok({"loadState": "LoadStateNotLoad"})
+
+    running = worker(LoadCollectionOperator, serve(script), deferrable=deferrable)
     assert running.run()["load_state"] == "LoadStateLoaded"
 
 

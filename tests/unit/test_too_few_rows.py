@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from airflow_vectordb.rest.errors import IndexNotFoundError, WaitTimeoutError
+from airflow_vectordb.rest.errors import IndexFailedError, IndexNotFoundError, WaitTimeoutError
 from tests.support.drivers import DeferrableSensor, Driver, RescheduledSensor
 from tests.support.fake_milvus import FakeMilvus
 from tests.support.harness import Clock, Logged, Operating
+from tests.support.loading_milvus import Killed
 from tests.support.scripted import Behaviour, Request, ScriptedServer, Serve, error, ok
 
 NOT_LOADED = error(101, "collection not loaded[database=default][collection=docs]")
@@ -193,6 +194,39 @@ def test_a_rescheduled_sensor_that_gives_up_leaves_nothing_behind(
     with pytest.raises(WaitTimeoutError):
         run(driver, server)
     assert not driver.store
+
+
+def test_a_rescheduled_sensor_that_fails_leaves_nothing_behind(
+    serve: Serve, operating: Operating, clock: Clock
+) -> None:
+    driver = RescheduledSensor(operating, clock)
+    milvus = Counting(rows=6_000, indexes={"vector": _index()})
+    milvus.progress = lambda name: {"pendingRows": 10, "indexState": "Failed" if clock.elapsed > 100 else "InProgress"}
+    with pytest.raises(IndexFailedError):
+        run(driver, serve(milvus))
+    assert not driver.store
+
+
+def test_what_a_killed_sensor_has_seen_is_not_known_to_the_next_try(
+    serve: Serve, operating: Operating, clock: Clock
+) -> None:
+    driver = RescheduledSensor(operating, clock)
+    milvus = Counting(rows=6_000, indexes={"vector": _index()}, progress=lambda name: {"pendingRows": 10})
+    operating.connect(serve(milvus))
+    task: Any = driver.task()
+    task.min_rows, poke = 6_000, task.poke
+
+    def killed(context: Any) -> Any:
+        if clock.elapsed > 100:
+            raise Killed
+        return poke(context)
+
+    task.poke = killed
+    with pytest.raises(Killed):
+        driver.finish(task)
+    milvus.rows, milvus.progress = 3_000, lambda name: {}
+    with pytest.raises(WaitTimeoutError, match="3,000 of at least 6,000 rows"):
+        run(driver, serve(milvus))
 
 
 def test_a_rescheduled_sensor_whose_dag_was_changed_begins_anew(
