@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -158,7 +158,9 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
             try_id = str(getattr((context or {}).get("ti"), "id", None))
             given = {**waiting.conditions.serialize(condition), "try": try_id}
             if self._wait is None or self.reschedule:  # rescheduled, each poke is a process of its own
-                kept = memory.get() if memory and earlier else None
+                kept = None
+                with self._best_effort():
+                    kept = memory.get() if memory and earlier else None
                 if kept and kept["given"] == given:
                     condition = waiting.conditions.deserialize(kept["remaining"])
                 self._wait = waiting.Wait(condition, time.time(), server_confirmed=earlier)
@@ -170,7 +172,8 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
                 return PokeReturnValue(is_done=True, xcom_value=found.result)
             remaining = wait.memory.remaining
             if memory and remaining and remaining != condition:
-                memory.set({"given": given, "remaining": waiting.conditions.serialize(remaining)})
+                with self._best_effort():
+                    memory.set({"given": given, "remaining": waiting.conditions.serialize(remaining)})
             log_poll(self, hook, wait, found)
             deadline = waiting.Deadline(0.0, "timeout", float(self.timeout))
             self._timeout_error = self.locate(hook, wait.not_done(deadline))
@@ -182,9 +185,16 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
         return self.retry_state(context, "wait", ResumeState()) if needed else None
 
     def _forget(self, context: Context) -> None:
-        with suppress(Exception):  # the outcome matters more
+        with self._best_effort():
             if memory := self._memory(context):
                 memory.delete()
+
+    @contextmanager
+    def _best_effort(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - Airflow cannot be asked: a poll sees the rows again
+            self.log.warning("What polls have seen could not be stored, or read: %s", error)
 
     def _log_result(self, result: Any) -> None:
         with suppress(Exception):  # errors in logging must not fail a finished wait

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_vectordb._compat import AirflowException
 from airflow_vectordb.rest.errors import IndexFailedError, IndexNotFoundError, WaitTimeoutError
 from tests.support.drivers import DeferrableSensor, Driver, RescheduledSensor
 from tests.support.fake_milvus import FakeMilvus
@@ -205,6 +206,22 @@ def test_a_rescheduled_sensor_that_fails_leaves_nothing_behind(
     with pytest.raises(IndexFailedError):
         run(driver, serve(milvus))
     assert not driver.store
+
+
+@pytest.mark.parametrize("broken", ["get", "set", "delete"])
+def test_a_sensor_does_not_fail_if_airflow_cannot_store_what_it_has_seen(
+    broken: str, serve: Serve, operating: Operating, clock: Clock, logged: Logged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise AirflowException("the API server is being restarted")
+
+    driver = RescheduledSensor(operating, clock)
+    monkeypatch.setattr(driver.store, broken, fail, raising=False)
+    milvus = Counting(rows=6_000, indexes={"vector": _index()})
+    milvus.progress = lambda name: {} if clock.elapsed > 100 else {"pendingRows": 10}
+    (index,) = run(driver, serve(milvus))
+    assert index["total_rows"] == 6_000
+    assert any("the API server is being restarted" in text for text in logged.of("warning"))
 
 
 def test_what_a_killed_sensor_has_seen_is_not_known_to_the_next_try(
