@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -182,26 +182,25 @@ DEEP = 1015  # with what is around it, as much as the JSON parser takes
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("entities/query", {"filter": "(" * 5000 + "id > 0" + ")" * 5000}),
-        ("entities/query", {"filter": "not " * 5000 + "id > 0"}),
-        ("entities/query", {"filter": " and ".join(["id > 0"] * 5000)}),
-        ("entities/query", {"filter": f"id in [{', '.join(map(str, range(200_000)))}]"}),
-        ("entities/query", {"filter": "id in {a}", "exprParams": {"a": list(range(200_000))}}),
-        ("entities/delete", {"filter": "label == '" + "x" * 2**20 + "'"}),
-        ("entities/get", {"id": list(range(2, 100_000))}),
-        ("entities/search", {"data": [[1.0] * 500_000], "annsField": "v"}),
-        ("entities/search", {"data": [[1.0, 2, 3, 4]] * 5000, "annsField": "v", "limit": 1}),
-        ("entities/search", {"data": [{str(i): 1.0 for i in range(200_000)}], "annsField": "s"}),
-        ("entities/insert", {"data": [{"id": 2, "label": "x" * MEGABYTES * 2**20}]}),
-        ("entities/insert", {"data": [{f"k{i}": i for i in range(200_000)}]}),
-        ("entities/upsert", {"data": [{}] * 200_000}),
-        ("indexes/create", {"indexParams": [{"fieldName": "v", "params": {"M": "9" * 10_000}}]}),
-        ("collections/create", {"schema": {"fields": [{"fieldName": "f", "dataType": "Int64"}] * 50_000}}),
+        ("entities/query", lambda: {"filter": "(" * 5000 + "id > 0" + ")" * 5000}),
+        ("entities/query", lambda: {"filter": "not " * 5000 + "id > 0"}),
+        ("entities/query", lambda: {"filter": " and ".join(["id > 0"] * 5000)}),
+        ("entities/query", lambda: {"filter": f"id in [{', '.join(map(str, range(200_000)))}]"}),
+        ("entities/query", lambda: {"filter": "id in {a}", "exprParams": {"a": list(range(200_000))}}),
+        ("entities/delete", lambda: {"filter": "label == '" + "x" * 2**20 + "'"}),
+        ("entities/get", lambda: {"id": list(range(2, 100_000))}),
+        ("entities/search", lambda: {"data": [[1.0] * 500_000], "annsField": "v"}),
+        ("entities/search", lambda: {"data": [[1.0, 2, 3, 4]] * 5000, "annsField": "v", "limit": 1}),
+        ("entities/search", lambda: {"data": [{str(i): 1.0 for i in range(200_000)}], "annsField": "s"}),
+        ("entities/insert", lambda: {"data": [{"id": 2, "label": "x" * MEGABYTES * 2**20}]}),
+        ("entities/insert", lambda: {"data": [{f"k{i}": i for i in range(200_000)}]}),
+        ("entities/upsert", lambda: {"data": [{}] * 200_000}),
+        ("indexes/create", lambda: {"indexParams": [{"fieldName": "v", "params": {"M": "9" * 10_000}}]}),
+        ("collections/create", lambda: {"schema": {"fields": [{"fieldName": "f", "dataType": "Int64"}] * 50_000}}),
     ],
-    ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
-def test_large_values_where_they_are_looked_at(wire: Wire, path: str, body: Json) -> None:
-    wire.send(f"/v2/vectordb/{path}", json.dumps({"collectionName": "fuzz", **body}).encode())
+def test_large_values_where_they_are_looked_at(wire: Wire, path: str, body: Callable[[], Json]) -> None:
+    wire.send(f"/v2/vectordb/{path}", json.dumps({"collectionName": "fuzz", **body()}).encode())
     wire.lives()
 
 
