@@ -138,13 +138,15 @@ class CollectionReleased:
         :raises CollectionNotFoundError: when the collection is gone
         :raises WaitTimeoutError: if it has long been loaded: another client has loaded it again
         """
+        # Since when it is seen not to be released; an outage begins that anew.
+        loaded_since, memory.state = memory.state, None
         each: list[tuple[str, ...]] = [(name,) for name in self.partitions]
         for names in each or [()]:
             found: LoadState = yield collections.load_state(self.collection, names, database=self.database)
             if found.state in ("LoadStateNotLoad", "LoadStateNotExist"):
                 continue
             now = memory.clock()
-            memory.state = memory.state or now  # since when it is seen not to be released
+            memory.state = loaded_since or now
             if now - memory.state >= LONGEST_RELEASE:
                 raise WaitTimeoutError(
                     f"not released within {duration(LONGEST_RELEASE)}; waited for: {self}",

@@ -249,20 +249,28 @@ def test_another_client_releases_meanwhile(
     assert running.run()["load_state"] == "LoadStateLoaded"
 
 
-def test_what_is_queued_for_long_and_an_outage_are_no_early_end(
-    serve: Serve, worker: Make, clock: Clock, deferrable: bool
+@pytest.mark.parametrize(
+    ("operator", "before", "after"),
+    [
+        (LoadCollectionOperator, "LoadStateNotLoad", "LoadStateLoaded"),
+        (ReleaseCollectionOperator, "LoadStateLoaded", "LoadStateNotLoad"),
+    ],
+)
+def test_what_is_queued_for_long_and_an_outage_are_not_another_client(
+    operator: type[Any], before: str, after: str, serve: Serve, worker: Make, clock: Clock, deferrable: bool
 ) -> None:
-    fake = milvus(takes={"load": 600.0})
+    loaded = set() if operator is LoadCollectionOperator else set(PARTITIONS)
+    fake = milvus(takes={"load": 600.0, "release": 600.0}, loaded=loaded)
 
     def script(request: Any) -> Any:
         if request.path != "collections/get_load_state" or clock.elapsed > 550:
             return fake(request)
         if 250 < clock.elapsed < 400:
             return error(1, "service not ready[querycoord=1]")
-        return ok({"loadState": "LoadStateNotLoad"})
+        return ok({"loadState": before})
 
-    running = worker(LoadCollectionOperator, serve(script), deferrable=deferrable)
-    assert running.run()["load_state"] == "LoadStateLoaded"
+    running = worker(operator, serve(script), deferrable=deferrable)
+    assert running.run()["load_state"] == after
 
 
 @pytest.mark.parametrize("bad", [{"poll_interval": 0}, {"timeout": -1}, {"timeout": "soon"}])
