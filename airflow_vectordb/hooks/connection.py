@@ -227,7 +227,7 @@ def _url(connection: AnyConnection, secure: bool, problems: list[str]) -> str:
     if not host or "@" in host:
         return host  # MilvusConfig says what is wrong with it
     default_port = None
-    of_cloud = host.lower().partition(":")[0].endswith(tuple(CLOUD_CONSOLES))
+    of_cloud = host.lower().partition(":")[0].rstrip(".").endswith(tuple(CLOUD_CONSOLES))
     if "://" not in host and (of_cloud or str(connection.conn_type).lower() == "https"):
         host = f"https://{host}"  # Zilliz Cloud, or a URI of that scheme: the token must not be sent unencrypted
     if "://" not in host:

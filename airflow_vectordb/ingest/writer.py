@@ -96,8 +96,9 @@ class Progress:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Progress:
-        """Create it from the data of :meth:`as_json`."""
-        return cls(**{**data, "fingerprints": tuple(data.get("fingerprints") or ())})
+        """Create it from the data of :meth:`as_json`, perhaps another version's, with other fields."""
+        known = {name: value for name, value in data.items() if name in cls.__dataclass_fields__}
+        return cls(**{**known, "fingerprints": tuple(data.get("fingerprints") or ())})
 
 
 class Writer:

@@ -208,7 +208,7 @@ def hybrid_search(
     found = lists.as_searches("searches", searches)
     lists.check_integers(limit=limit, offset=offset)
     rerank = {"strategy": "rrf", "params": {"k": 60}} if rerank is None else rerank
-    lists.as_mapping("rerank", rerank, '{"strategy": "rrf"}')
+    rerank = lists.as_mapping("rerank", rerank, '{"strategy": "rrf"}')
     merged = {"search": found, "rerank": rerank, "limit": limit, "offset": offset}
     body = _body(collection, database, output_fields, partitions, options, **merged)
     vectors = len(found[0].get("data") or ()) if found else 0

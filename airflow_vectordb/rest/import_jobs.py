@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 from airflow_vectordb.rest.http.call import Answer, Call, build_body
 from airflow_vectordb.rest.lists import as_list
 from airflow_vectordb.rest.result import Result
+
+#: Pages of a list of jobs. Milvus keeps about a thousand jobs.
+_MOST_PAGES = 1000
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def list_all(
 ) -> Generator[Call[list[ImportJob]], list[ImportJob], list[ImportJob]]:
     """Yield calls of :func:`list_` for one page after the other; return the jobs of all."""
     jobs: dict[str, ImportJob] = {}
-    for page in count(1):
+    for page in range(1, _MOST_PAGES + 1):
         found = yield list_(collection, page=page if page > 1 else None, database=database)
         before = len(jobs)
         jobs |= {job.job_id: job for job in found}

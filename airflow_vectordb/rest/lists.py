@@ -67,7 +67,7 @@ def as_searches(name: str, searches: Any) -> list[dict[str, Any]]:
             known = _SEARCH_NAMES.get(normalize_key(str(key)))
             if known is None and (meant := near_miss(str(key), _SEARCH_KEYS)):
                 _refuse(f"{where} has an unknown key {key!r}; did you mean {meant!r}?")
-            if known in search:
+            if (known or key) in search:
                 _refuse(f"{where} has {known} twice, as {key!r} too")
             search[known or key] = as_vectors(f"{where}['data']", value) if known == "data" else value
         check_integers(**{f"{where}[{key!r}]": search.get(key) for key in ("limit", "offset")})

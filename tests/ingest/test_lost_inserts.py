@@ -96,6 +96,11 @@ def test_a_retry_waits_for_what_the_try_before_has_lost(stored: float | None, wa
     assert milvus.now == pytest.approx(waited, abs=1)
 
 
+def test_a_retry_takes_the_progress_of_another_version() -> None:
+    kept = {"reserved": 5, "fingerprints": ["5 rows"], "lost_until": 1.5}
+    assert Progress.from_json(kept) == Progress(reserved=5, fingerprints=("5 rows",))
+
+
 def test_a_retry_waits_for_what_the_try_before_it_lost_when_it_sent_rows_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

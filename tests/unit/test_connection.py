@@ -37,6 +37,8 @@ def config(database: str | None = None, /, **fields: Any) -> MilvusConfig:
         ({"host": "https://in01-abc.zillizcloud.com:19530"}, "https://in01-abc.zillizcloud.com:19530"),
         ({"host": "https://in01-abc.zillizcloud.com", "port": 443}, "https://in01-abc.zillizcloud.com:443"),
         ({"host": "in01-abc.zillizcloud.com"}, "https://in01-abc.zillizcloud.com"),
+        ({"host": "in01-abc.zillizcloud.com."}, "https://in01-abc.zillizcloud.com."),
+        ({"host": "in01-abc.zillizcloud.com", "extra": {"secure": False}}, "https://in01-abc.zillizcloud.com"),
         ({"host": "IN01-abc.cloud.zilliz.com:19530"}, "https://IN01-abc.cloud.zilliz.com:19530"),
         ({"host": "in01-abc.zillizcloud.com", "port": 19530}, "https://in01-abc.zillizcloud.com:19530"),
         ({"host": "zillizcloud.com.example.com"}, "http://zillizcloud.com.example.com:19530"),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from datetime import date
+from typing import Any
+from uuid import UUID
 
 import numpy as np
 import orjson
@@ -33,6 +36,15 @@ def test_indices_of_sparse_vectors_may_be_numbers() -> None:
     assert orjson.loads(encode(body)) == {"data": [{"7": 0.5, "42": 0.25}], "limit": 3}
     with pytest.raises(InvalidParametersError, match=r"data\[0\]\.7"):
         encode({"data": [{7: float("nan")}]})
+
+
+@pytest.mark.parametrize(
+    "keys", [(None,), (True,), (1.5,), (math.nan,), (date(2026, 1, 2),), (UUID(int=1),), (7, "7"), ("7", 7)], ids=repr
+)
+def test_other_keys_are_neither_made_up_nor_given_twice(keys: tuple[Any, ...]) -> None:
+    for body in ({"data": [{"id": 1, **dict.fromkeys(keys, 0.5)}]}, {"data": [[0.5], [{7: dict.fromkeys(keys, 1)}]]}):  # type: ignore[dict-item]
+        with pytest.raises(InvalidParametersError, match="key must be str"):
+            encode(body)
 
 
 def test_null_itself_is_fine() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -255,16 +256,24 @@ def test_searches_in_the_spelling_of_pymilvus(hook: MilvusHook, server: Scripted
     assert body["rerank"] == {"strategy": "rrf", "params": {"k": 60}}
 
 
+def test_searches_and_rankers_may_be_frozen(hook: MilvusHook, server: ScriptedServer) -> None:
+    search, ranker = {"data": [[0.5]], "annsField": "v"}, {"strategy": "weighted", "params": {"weights": [1]}}
+    hook.hybrid_search("docs", [MappingProxyType(search)], MappingProxyType(ranker))
+    (body,) = server.bodies("entities/hybrid_search")
+    assert (body["search"], body["rerank"]) == ([search], ranker)
+
+
 @pytest.mark.parametrize(
     ("more", "ranker", "problem"),
     [
         ({"fliter": "year > 2020"}, None, r"reqs\[0\] has an unknown key 'fliter'; did you mean 'filter'\?"),
         ({"filter": "a > 1", "expr": "b > 1"}, None, r"reqs\[0\] has filter twice, as 'expr' too"),
+        ({None: 1, "roundDecimal": 2}, None, "key must be str"),
         ({}, "rrf", 'ranker must be a mapping such as {"strategy": "rrf"}, not a str'),
     ],
 )
 def test_hybrid_searches_that_milvus_would_read_otherwise(
-    hook: MilvusHook, server: ScriptedServer, more: dict[str, str], ranker: Any, problem: str
+    hook: MilvusHook, server: ScriptedServer, more: dict[Any, Any], ranker: Any, problem: str
 ) -> None:
     with pytest.raises(InvalidParametersError, match=problem):
         hook.hybrid_search("docs", [{"data": [[0.5]], **more}], ranker)

@@ -102,6 +102,7 @@ def test_object_storage(tmp_path: Path) -> None:
             {"big": pa.array([2**63, 1, 2], pa.uint64())},
             "column 'big' has 9,223,372,036,854,775,808, more than",
         ),
+        ({"id": pa.array([2**63, 1, 2], pa.uint64())}, "column 'id' has 9,223,372,036,854,775,808, more than"),
         ({"v": [[1.0, 2.0], None, [3.0, 4.0]]}, "column 'v' has vectors that are null"),
     ],
 )

@@ -64,7 +64,9 @@ def encode(body: Mapping[str, Any]) -> bytes | bytearray:
     try:
         try:
             encoded = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
-        except orjson.JSONEncodeError:  # numbers as keys, as in {7: 0.5}, a sparse vector, take longer
+        except orjson.JSONEncodeError:  # integers as keys, as in {7: 0.5}, a sparse vector, take longer
+            if not _has_usable_keys(body):
+                raise
             encoded = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
     except orjson.JSONEncodeError as error:
         where = _find(body, _unknown_type) or "the request"
@@ -73,6 +75,16 @@ def encode(body: Mapping[str, Any]) -> bytes | bytearray:
     if _find_null(encoded) and not _finite(body):
         raise InvalidParametersError([f"{_find(body, _not_finite)} is not a finite number"], "request body")
     return encoded
+
+
+def _has_usable_keys(value: Any) -> bool:
+    """Return whether all keys are strings or integers, and none is given as both: orjson takes others, and both."""
+    if isinstance(value, list | tuple):
+        return {int, float}.issuperset(map(type, value)) or all(map(_has_usable_keys, value))
+    if not isinstance(value, dict):
+        return True
+    fitting = {str(key) for key in value if isinstance(key, str | int) and not isinstance(key, bool)}
+    return len(fitting) == len(value) and all(map(_has_usable_keys, value.values()))
 
 
 def _finite(value: Any) -> bool:

@@ -125,7 +125,8 @@ class _Column:
         if self is not key:
             return {**self._type(self.type), **({"nullable": True} if self.nulls else {})}
         # Integers of other sizes cannot be keys.
-        return {**self._type(pa.int64() if pa.types.is_integer(self.type) else self.type), "isPrimary": True}
+        size = {"dataType": "Int64"} if pa.types.is_integer(self.type) else {}
+        return {**self._type(self.type), **size, "isPrimary": True}
 
     def numbers(self) -> str | None:
         """Describe lists of numbers; None: they are something else."""
