@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-#: How long Airflow's task state store keeps it: longer than any wait, regardless of the deployment's default.
+#: How long Airflow's task state store keeps what a wait needs: longer than any, regardless of the deployment's default.
 RETENTION = timedelta(days=365)
 
 
@@ -47,9 +47,13 @@ class RetryState:
         # A cleared task gets more tries: then the work is repeated.
         return None if isinstance(fact, dict) and fact.get("max_tries", self._max_tries) != self._max_tries else fact
 
-    def set(self, fact: Any) -> None:
-        """Store the fact, JSON-ready and not None, durably; raise AirflowException if that is not possible."""
-        self._store.set(self._key, fact, retention=RETENTION)
+    def set(self, fact: Any, retention: timedelta | None = RETENTION) -> None:
+        """
+        Store the fact, JSON-ready and not None, durably; raise AirflowException if that is not possible.
+
+        :param retention: None: the deployment's default, for what is needed only until Airflow has the task's result
+        """
+        self._store.set(self._key, fact, retention=retention)
 
     def finish(self, result: Any = None) -> None:
         """
@@ -61,7 +65,7 @@ class RetryState:
         if isinstance(self._store, _VariableStore | _DictStore):
             self.delete()
         elif result is not None:
-            self.set({"result": result, "max_tries": self._max_tries})
+            self.set({"result": result, "max_tries": self._max_tries}, retention=None)
 
     def delete(self) -> None:
         """Delete the fact."""

@@ -114,7 +114,7 @@ class SwitchAliasOperator(WaitingOperator):
                 result = earlier
             self.log.info("%s already points to %s", self.alias, target)
         else:
-            memory.set(result)
+            memory.set(result, retention=None)
             result["previous"] = current = hook._move_alias(self.alias, current, target)
             self.log.info("%s now points to %s (before: %s)", self.alias, target, current or "no such alias")
         memory.finish()

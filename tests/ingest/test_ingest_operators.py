@@ -47,6 +47,8 @@ class TestOperators:
         worker = Worker(lambda: IngestOperator(task_id="ingest", **given), monkeypatch)
         result = worker.run()
         assert worker.run() == result  # as after a kill
+        assert worker.store is not None
+        assert not worker.store.lasting
         assert there(hook) == {"a": [[0, 0], [0, 1], [0, 2]]}
         worker.clear()
         assert worker.run()["rows"] == 3

@@ -155,13 +155,18 @@ class LoadingMilvus(FakeMilvus):
 
 
 class Store(dict[str, str]):
-    """Airflow's task state store, as a task sees it."""
+    """Airflow's task state store, as a task sees it; ``lasting`` are those whose wait may outlive Airflow's default."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lasting: set[str] = set()
 
     def get(self, key: str, default: Any = None) -> Any:
         return json.loads(self[key]) if key in self else default
 
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
-        assert retention.days >= 365, "Airflow's own default may be shorter than the wait"
+        assert retention is None or retention.days >= 365, "Airflow's own default may be shorter than the wait"
+        (self.lasting.discard if retention is None else self.lasting.add)(key)
         self[key] = json.dumps(value)
 
     def delete(self, key: str) -> None:

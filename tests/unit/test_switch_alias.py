@@ -282,6 +282,8 @@ class TestRetries:
     def test_killed_before_airflow_had_the_result(self, worker: Make) -> None:
         running = worker()
         assert running.run() == running.run() == result("docs_1")
+        assert running.store is not None
+        assert not running.store.lasting
 
     def test_when_the_alias_has_moved_since_that_is_what_it_returns(self, worker: Make, milvus: Milvus) -> None:
         milvus.states["docs_3"] = LOADED
