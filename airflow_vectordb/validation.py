@@ -6,7 +6,7 @@ When a DAG is parsed, values that are rendered later, or come from another task,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from numbers import Number
@@ -226,6 +226,8 @@ def _is_later(value: Any, extensions: Sequence[str]) -> bool:
 
 def check_list(name: str, value: Any) -> list[str]:
     """Check an argument that is a list, after rendering: Python would also iterate over a string or a mapping."""
+    if isinstance(value, Iterator):
+        return [f"{name} is {rest.spelling.article(type(value).__name__)}, which only one try could read: pass a list"]
     if not isinstance(value, str | bytes | Mapping):
         return []
     return [f"{name} is {rest.spelling.show(value)}, and must be a list: pass a task's output itself"]

@@ -13,6 +13,7 @@ from airflow_vectordb.ingest.memory import source_of
 from airflow_vectordb.ingest.options import MAX_BYTES, MAX_ROWS
 from airflow_vectordb.ingest.run import primary_key
 from airflow_vectordb.ingest.source import Unreadable
+from airflow_vectordb.ingest.values import keys_of
 from airflow_vectordb.rest import filters
 from airflow_vectordb.rest.http.json import EncodedRows, encode
 
@@ -164,7 +165,8 @@ class EntityMethods(HookBase):
             )
             if not page:  # a short page is not necessarily the last one
                 return
-            keys = [int(row[key.name]) if key.type == "Int64" else row[key.name] for row in page]
+            with translate_errors():
+                keys = keys_of(page, key.name, key.type)
             if sorted(keys, key=_order) != keys or (last is not None and _order(keys[0]) <= _order(last)):
                 with translate_errors():
                     raise rest.errors.UnexpectedError(
@@ -279,11 +281,13 @@ def _batches(data: Any) -> Iterator[Any]:
         yield rows
 
 
+@translate_errors()
 def _search_params(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the API's ``searchParams``: the metric, and the search parameters in ``params``."""
-    params = dict(given)
+    example = '{"params": {"ef": 64}}'
+    params = rest.lists.as_mapping("search_params", given, example)
     metric = params.pop("metric_type", None) or params.pop("metricType", None)
-    params |= params.pop("params", None) or {}
+    params |= rest.lists.as_mapping("search_params", params.pop("params", None) or {}, example)
     # The API reference documents one place, Milvus 2.6 reads the other.
     metrics = {"metricType": metric, "metric_type": metric} if metric else {}
     return {**metrics, "params": params} if params else metrics

@@ -22,9 +22,10 @@ from airflow_vectordb.ingest.memory import source_of
 from airflow_vectordb.ingest.options import MAX_BYTES, MAX_IN_FLIGHT, MAX_ROWS, Mode, Options
 from airflow_vectordb.ingest.source import Source
 from airflow_vectordb.ingest.storage import package_for, storage_errors
-from airflow_vectordb.ingest.values import convert_all
+from airflow_vectordb.ingest.values import convert_all, keys_of
 from airflow_vectordb.ingest.writer import Progress
 from airflow_vectordb.rest import filters
+from airflow_vectordb.rest.collections import Field
 
 _log = logging.getLogger(__name__)
 #: Rows deleted by one request.
@@ -82,6 +83,9 @@ class IngestMethods(HookBase):
         problems += rest.spelling.check_range("batch_rows", batch_rows, 1)
         problems += rest.spelling.check_range("max_in_flight", max_in_flight, 1)
         problems += rest.spelling.check_range("min_rows", min_rows, 0, 2**63)
+        problems += _check_names(
+            partition_name=partition_name, key_field=key_field, replace_documents=replace_documents
+        )
         if (rows is None) == (source is None):
             problems.append("rows or source is missing" if rows is None else "rows and source exclude each other")
         if problems:
@@ -112,6 +116,13 @@ class IngestMethods(HookBase):
             )
         finally:
             self._close_unused()
+        if self.send(rest.collections.describe(collection.name)).identity != collection.identity:
+            raise rest.errors.ConflictError(
+                f"the first of {done.rows:,} rows went into the collection that is gone",
+                cause="Another client has recreated the collection meanwhile",
+                hint="A retry writes all rows.",
+                transient=True,
+            )
         if done.rows < min_rows:
             raise rest.errors.InvalidParametersError(
                 [f"{done.rows:,} rows, but min_rows is {min_rows:,}"], f"rows for collection {collection_name!r}"
@@ -155,8 +166,12 @@ class IngestMethods(HookBase):
         :raises MilvusError: if the server refuses
         """
         problems = rest.spelling.check_range("batch_rows", batch_rows, 1)
-        if (ids is None) == (filter is None) or (filter is not None and not filter.strip()):
+        problems += _check_names(partition_name=partition_name)
+        if (ids is None) == (filter is None) or (isinstance(filter, str) and not filter.strip()):
             problems.append("pass either ids or a filter")
+        given: Any = filter
+        if not isinstance(given, str | None):
+            problems.append(f"filter must be an expression, not {rest.spelling.describe_value(given)}")
         if problems:
             raise rest.errors.InvalidParametersError(problems, "deletion")
         filled = None if filter is None else filters.fill(filter, filter_params)
@@ -173,7 +188,7 @@ class IngestMethods(HookBase):
             wanted = [filters.is_one_of(key, part) for part in parts] if filled is None else [filled]
             rows = sum(self.send(rest.entities.count(name, filter=one, partitions=partitions)) for one in wanted)
             return {"collection_name": collection_name, "rows": rows, "batches": 0, "dry_run": True}
-        found = self._keys_of(name, key, filled, partition_name, batch_rows) if filled is not None else parts
+        found = self._keys_of(name, field, filled, partition_name, batch_rows) if filled is not None else parts
         rows = batches = 0
         for part in found:
             selected = filters.is_one_of(key, part)
@@ -198,7 +213,7 @@ class IngestMethods(HookBase):
                 ) from error.__cause__
 
     def _keys_of(
-        self, collection_name: str, key: str, selected: str, partition_name: str | None, limit: int
+        self, collection_name: str, key: Field, selected: str, partition_name: str | None, limit: int
     ) -> Iterator[Sequence[Any]]:
         """Yield keys of existing rows until there are none; the caller deletes them."""
         before: set[Any] = set()
@@ -206,12 +221,12 @@ class IngestMethods(HookBase):
             call = rest.entities.query(
                 collection_name,
                 filter=selected,
-                output_fields=[key],
+                output_fields=[key.name],
                 limit=limit,
                 partitions=[partition_name] if partition_name else None,
                 params={"consistencyLevel": "Strong"},
             )
-            keys = [row[key] for row in self.send(call)]
+            keys = keys_of(self.send(call), key.name, key.type)
             if not keys:
                 return
             if before == set(keys):
@@ -220,6 +235,12 @@ class IngestMethods(HookBase):
                 )
             before = set(keys)
             yield keys
+
+
+def _check_names(**values: Any) -> list[str]:
+    """Check optional names: an empty one would stand for all that there is."""
+    given = {name: value for name, value in values.items() if value is not None}
+    return [f"{name} {why}" for name, value in given.items() if (why := rest.spelling.why_no_name(value))]
 
 
 def _list_keys(ids: Any) -> list[Any]:

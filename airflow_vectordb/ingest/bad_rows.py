@@ -41,9 +41,15 @@ class BadRows:
             return
         begin = progress.source, progress.row + 1
         with storage_errors(self._path):
-            if self._path.exists():
+            if not self._path.exists():
+                return
+            try:
                 lines = self._path.read_text().splitlines(keepends=True)
-                self._path.write_text("".join(line for line in lines if _place(line) < begin))
+                text = "".join(line for line in lines if _place(line) < begin)
+            except (ValueError, LookupError, TypeError) as error:
+                problem = f"{self._path.name} has something else than bad rows, which would be lost: name another file"
+                raise InvalidParametersError([problem], "bad_rows_path") from error
+            self._path.write_text(text)
 
     def __call__(self, bad: BadRow) -> None:
         """Handle a row that cannot be sent: it is skipped, or an InvalidParametersError."""
@@ -71,7 +77,7 @@ class BadRows:
         """Write the rows skipped since the last call."""
         if not self._lines:
             return
-        text, self._lines = "".join(self._lines), []
+        text = "".join(self._lines)
         with storage_errors(self._path):
             try:
                 with self._path.open("a") as file:
@@ -79,6 +85,7 @@ class BadRows:
             except (ValueError, NotImplementedError):  # object stores that cannot append
                 before = self._path.read_text() if self._path.exists() else ""
                 self._path.write_text(before + text)
+        self._lines = []
 
 
 def _line(bad: BadRow, problem: str) -> str:
@@ -86,12 +93,11 @@ def _line(bad: BadRow, problem: str) -> str:
     if not colon or " " in field:  # a problem of the whole row
         field, reason = "", problem
     entry = {"number": bad.number, "source": bad.source, "row": bad.row, "field": field or None, "reason": reason}
-    return json.dumps(entry, ensure_ascii=False) + "\n"
+    return json.dumps(entry) + "\n"  # in ASCII: some characters end a line, or cannot be encoded
 
 
 def _place(line: str) -> tuple[int, int]:
-    try:
-        entry = json.loads(line)
-        return entry["number"], entry["row"]
-    except (ValueError, KeyError):  # a line cut short by a kill
+    if line.startswith('{"number":') and not line.endswith("\n"):  # cut short by a kill
         return 2**62, 0
+    entry = json.loads(line)
+    return entry["number"], entry["row"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import itertools
@@ -13,7 +14,7 @@ from typing import IO, Any
 
 from airflow_vectordb.ingest.arrays import Npy, Npz
 from airflow_vectordb.ingest.file import COMPRESSIONS, REQUEST_BYTES, File
-from airflow_vectordb.ingest.memory import blocks_of_batches
+from airflow_vectordb.ingest.memory import blocks_of_batches, column_names
 from airflow_vectordb.ingest.source import BLOCK_ROWS, Block, Row, Source, Unreadable
 from airflow_vectordb.ingest.storage import is_remote, storage_errors
 from airflow_vectordb.rest.errors import InvalidParametersError
@@ -32,6 +33,8 @@ class JsonLines(File):
     def _blocks(self, stream: IO[bytes], first: int) -> Iterator[Block]:
         number = 0
         while lines := stream.readlines(BLOCK_BYTES):
+            if number == 0:
+                lines[0] = lines[0].removeprefix(codecs.BOM_UTF8)
             if number == 0 and lines[0].lstrip().startswith(b"["):
                 raise self._invalid("is one JSON array; write one object per line")
             passed_over = min(max(first - number, 0), len(lines))
@@ -78,7 +81,7 @@ class Csv(File):
         """Read the header; return it and the other lines."""
         csv.field_size_limit(64 * 1024 * 1024)  # a vector as text may be longer than the default, 128 KiB
         with io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
-            lines = csv.reader(text, delimiter=self._separator, strict=True)
+            lines = filter(None, csv.reader(text, delimiter=self._separator, strict=True))  # without empty lines
             names = next(lines, [])
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
@@ -113,7 +116,7 @@ class Parquet(File):
     def columns(self) -> Sequence[str]:
         """Return the names of the columns."""
         with self._opened() as stream:
-            return list(self._file(stream).schema_arrow.names)
+            return column_names(self._file(stream).schema_arrow)
 
     def row_count(self) -> int:
         """Return the number of rows, from the footer."""
@@ -143,7 +146,7 @@ class ArrowIpc(File):
     def columns(self) -> Sequence[str]:
         """Return the names of the columns."""
         with self._opened() as stream:
-            return list(self._reader(stream).schema.names)
+            return column_names(self._reader(stream).schema)
 
     def _blocks(self, stream: IO[bytes], first: int) -> Iterator[Block]:
         reader = self._reader(stream)

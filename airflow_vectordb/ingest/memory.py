@@ -56,8 +56,8 @@ class ArrowData(Source):
 
     def columns(self) -> Sequence[str] | None:
         """Return the names of the columns."""
-        names = getattr(getattr(self._data, "schema", None), "names", None)
-        return list(names) if isinstance(names, list) else None
+        schema = getattr(self._data, "schema", None)
+        return column_names(schema) if isinstance(getattr(schema, "names", None), list) else None
 
     def row_count(self) -> int | None:
         """Return the number of rows; None for a stream."""
@@ -68,8 +68,18 @@ class ArrowData(Source):
         import pyarrow
 
         is_stream = hasattr(self._data, "__arrow_c_stream__")
-        batches = pyarrow.RecordBatchReader.from_stream(self._data) if is_stream else [pyarrow.record_batch(self._data)]
+        try:
+            batches = (
+                pyarrow.RecordBatchReader.from_stream(self._data) if is_stream else [pyarrow.record_batch(self._data)]
+            )
+        except (ValueError, TypeError, NotImplementedError) as error:  # of a frame: mixed types, two columns of a name
+            raise InvalidParametersError([f"the frame cannot become Arrow data: {error}"], "rows") from error
         yield from blocks_of_batches(batches, first)
+
+
+def column_names(schema: pyarrow.Schema) -> list[str]:
+    """Return the names of columns, but not of a pandas index without a name, as filtered frames have it."""
+    return [name for name in schema.names if not name.startswith("__index_level_")]
 
 
 def blocks_of_batches(batches: Iterable[pyarrow.RecordBatch], first: int, number: int = 0) -> Iterator[Block]:
@@ -77,8 +87,8 @@ def blocks_of_batches(batches: Iterable[pyarrow.RecordBatch], first: int, number
     for batch in batches:
         for start in range(max(first - number, 0), batch.num_rows, BLOCK_ROWS):
             part = batch.slice(start, BLOCK_ROWS)
-            columns = zip(part.schema.names, map(_values, part.columns), strict=True)
-            yield Block.of_columns(number + start, dict(columns))
+            columns = {name: _values(part.column(name)) for name in column_names(part.schema)}
+            yield Block.of_columns(number + start, columns)
         number += batch.num_rows
 
 

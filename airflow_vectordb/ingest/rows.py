@@ -89,6 +89,8 @@ class RowChecker:
             for name in self._mapping
             if name not in known
         ]
+        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        problems += [f"{name}: several columns are for this field" for name in twice]
         problems += [text for name in names if (text := self._surplus(name))]
         return problems + self._absent(names)
 
@@ -122,6 +124,9 @@ class RowChecker:
             name = mapping.get(column, column) if mapping else column
             if name is None:
                 continue
+            if mapping and name in out:
+                problems.append(f"{name}: several columns are for this field")
+                continue
             if column in fitting:
                 out[name] = value
                 continue
@@ -147,6 +152,8 @@ class RowChecker:
     def _surplus(self, name: Any) -> str | None:
         if not isinstance(name, str):
             return f"{show(name)}: names of fields are strings"
+        if not name:
+            return "a column has no name"
         if name in self._forbidden:
             return f"{name}: {self._forbidden[name]}"
         if name in self.rules or self._dynamic or name in self._structs:

@@ -89,8 +89,11 @@ def ingest(
         def on_written(batch: Batch, made: Sequence[Any]) -> None:
             batcher.spare.append(batch.rows.memory)
             if keys is not None:
-                generated = map(int, made) if key.type == "Int64" else made
-                keys.add(batch.documents, generated if auto_id else batch.keys)
+                try:
+                    generated = map(int, made) if key.type == "Int64" else made
+                    keys.add(batch.documents, generated if auto_id else batch.keys)
+                except (TypeError, ValueError) as error:
+                    raise misshapen(f"the ids of inserted rows: {error}") from None
 
         def batches() -> Iterator[Batch]:
             for number, source in enumerate(sources):

@@ -63,10 +63,13 @@ def stage(
     if problems:
         raise InvalidParametersError(problems, f"rows for collection {collection.name!r}")
     fingerprints = tuple(source.fingerprint() for source in sources)
-    done = progress or Progress(fingerprints=fingerprints)
-    if done.fingerprints != fingerprints:
-        _log.warning("the sources have changed since an earlier try: starting over from the first row")
-        done = Progress(fingerprints=fingerprints)
+    fresh = Progress(fingerprints=fingerprints, collection=collection.identity)
+    done = progress or fresh
+    if (done.fingerprints, done.collection) != (fingerprints, fresh.collection):
+        _log.warning(
+            "the sources or the collection have changed since an earlier try: starting over from the first row"
+        )
+        done = fresh
     bad_rows.resume(done)
     columns = [
         _Column(name, rule.type, rule.element) for checker in checkers[:1] for name, rule in checker.rules.items()

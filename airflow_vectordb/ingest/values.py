@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from airflow_vectordb.rest.http.response import misshapen
 from airflow_vectordb.rest.spelling import article, show
 
 #: Types of float vectors, which all accept float32.
@@ -74,6 +75,15 @@ def text_converter(kind: str, convert: Convert) -> Convert:
     return lambda value: convert(read(value) if isinstance(value, str) else value)
 
 
+def keys_of(rows: Iterable[Mapping[str, Any]], name: str, kind: str) -> list[Any]:
+    """Return the values that rows of an answer have in a key's field; behind some proxies, integers are text."""
+    convert = text_converter(kind, converter(kind))
+    try:
+        return [convert(row[name]) for row in rows]
+    except (KeyError, ValueError) as error:
+        raise misshapen(f"{name}: {error}") from None
+
+
 def _bool_from_text(text: str) -> bool:
     if text.lower() in _TRUE + _FALSE:
         return text.lower() in _TRUE
@@ -89,9 +99,15 @@ def _json_from_text(text: str) -> Any:
         raise ValueError(f"{text[:40]!r} is not JSON") from None
 
 
+def _plain(text: str) -> str:
+    if "_" in text or not text.isascii():  # Python reads 2024_01 as 202401
+        raise ValueError(f"{text[:40]!r} is not a number")
+    return text
+
+
 _TEXT_READERS: Mapping[str, Convert] = {
-    **dict.fromkeys(_INT_BITS, int),
-    **dict.fromkeys(("Float", "Double"), float),
+    **dict.fromkeys(_INT_BITS, lambda text: int(_plain(text))),
+    **dict.fromkeys(("Float", "Double"), lambda text: float(_plain(text))),
     **dict.fromkeys(("VarChar", "String", "Geometry", "Timestamptz"), str),
     "Bool": _bool_from_text,
 }
@@ -239,19 +255,21 @@ def _sparse(value: Any) -> dict[str, float]:
     if isinstance(value, Mapping) and set(value) == {"indices", "values"}:
         if len(value["indices"]) != len(value["values"]):
             raise ValueError("its indices and values differ in number")
-        value = dict(zip(value["indices"], value["values"], strict=True))
-    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        value = dict(value)  # pairs, as in Arrow's maps
-    if not isinstance(value, Mapping):
+        value = list(zip(value["indices"], value["values"], strict=True))
+    if isinstance(value, Mapping):
+        value = list(value.items())
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         raise ValueError(_mismatch(value, "a sparse vector (index -> weight)"))
     out: dict[str, float] = {}
-    for index, weight in value.items():
+    for index, weight in value:  # Arrow's maps are pairs
         number = int(index)
         if not 0 <= number < 2**32 - 1 or number != float(index):
             raise ValueError(f"index {index} is not an integer from 0 to 4,294,967,294")
         weight = float(weight)
         if not math.isfinite(weight) or weight < 0:
             raise ValueError(f"the weight of {index} is {weight}, and must be 0 or more")
+        if str(number) in out:
+            raise ValueError(f"index {number} is there twice")
         out[str(number)] = weight
     return out
 

@@ -25,6 +25,7 @@ from typing import Any
 
 from airflow_vectordb.ingest.batches import Batch, Position
 from airflow_vectordb.ingest.options import Mode, Options
+from airflow_vectordb.ingest.values import keys_of
 from airflow_vectordb.rest import entities
 from airflow_vectordb.rest.errors import (
     AnswerTimeoutError,
@@ -318,6 +319,7 @@ class Writer:
 
         partition = self._options.partition_name
         values = [orjson.loads(row).get(key_field) for row in rows]
+        kind = "VarChar" if isinstance(values[0], str) else "Int64"
         found: set[Any] = set()
         for part in parts(values, ASKED_AT_ONCE):
             query = entities.query(
@@ -328,7 +330,7 @@ class Writer:
                 partitions=[partition] if partition else None,
                 params={"consistencyLevel": "Strong"},
             )
-            found.update(row[key_field] for row in self.send(query, batch))
+            found.update(keys_of(self.send(query, batch), key_field, kind))
         return EncodedRows(row for row, value in zip(rows, values, strict=True) if value not in found)
 
 

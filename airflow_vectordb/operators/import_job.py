@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import operators, rest, waiting
@@ -141,6 +141,8 @@ class ImportOperator(WaitingOperator):
             problems += [f"{name} is for rows and source, which are staged" for name in of_staging if given[name]]
         elif self.stage_to is None:
             problems.append("rows and source need stage_to, a folder in the server's bucket")
+        if isinstance(self.rows, Iterator):
+            problems.append("rows is an iterator, which only one try could read: pass the function that creates it")
         problems += check_choice("on_bad_row", self.on_bad_row, OnBadRow)
         return problems + check_range("part_bytes", self.part_bytes, 1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -152,8 +152,9 @@ class IngestOperator(MilvusOperator):
         problems = []
         if (self.rows is None) == (self.source is None):
             problems.append("pass either rows or source")
-        if inspect.isgenerator(self.rows):
-            problems.append("rows is a generator, which only one try could read: pass the function that creates it")
+        if isinstance(self.rows, Iterator):
+            what = "a generator" if inspect.isgenerator(self.rows) else "an iterator"
+            problems.append(f"rows is {what}, which only one try could read: pass the function that creates it")
         if self.mode is not None:
             problems += check_choice("mode", self.mode, Mode)
         problems += check_choice("on_bad_row", self.on_bad_row, OnBadRow)
@@ -185,7 +186,7 @@ class IngestOperator(MilvusOperator):
                 field_mapping=self.field_mapping,
                 key_field=self.key_field,
                 replace_documents=self.replace_documents,
-                documents=self.documents or (),
+                documents=() if self.documents is None else self.documents,
                 on_bad_row=self.on_bad_row,
                 max_bad_rows=self.max_bad_rows,
                 bad_rows_path=self.bad_rows_path,

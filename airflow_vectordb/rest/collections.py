@@ -239,7 +239,7 @@ def _collection(answer: Answer) -> Collection:
         functions=tuple(map(_function, data.get("functions") or ())),
         load=str(data.get("load") or ""),
         enable_dynamic_field=bool(data.get("enableDynamicField")),
-        aliases=tuple(map(str, data["aliases"] or ())) if "aliases" in data else None,
+        aliases=tuple(parse_names(Answer(data["aliases"], data))) if "aliases" in data else None,
         raw=data,
     )
 

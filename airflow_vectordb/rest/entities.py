@@ -259,4 +259,7 @@ def _deleted(answer: Answer) -> int | None:
 
 
 def _rows(answer: Answer) -> list[dict[str, Any]]:
-    return [dict(row) for row in answer.data or []]
+    rows = answer.data if answer.data is not None else []
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise TypeError("a list of rows was expected")
+    return rows

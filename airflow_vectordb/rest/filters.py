@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_vectordb.rest.errors import InvalidParametersError
-from airflow_vectordb.rest.lists import as_list
+from airflow_vectordb.rest.lists import as_list, as_mapping
 from airflow_vectordb.rest.spelling import show
 
 _STRINGS_AND_NAMES = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|\{\s*(\w+)\s*\}""", re.DOTALL)
@@ -39,7 +39,7 @@ def fill(template: str, params: Mapping[str, Any] | None = None) -> str:
     :raises InvalidParametersError: with the names that have no value, the values without a place, and those that no
         filter can have
     """
-    given = dict(params or {})
+    given = as_mapping("filter_params", {} if params is None else params, '{"ids": [1, 2]}')
     used: set[str] = set()
     problems: list[str] = []
 

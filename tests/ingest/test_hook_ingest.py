@@ -192,7 +192,7 @@ class TestBadRows:
             kept.append(progress)
 
         bad = tmp_path / "bad.jsonl"
-        bad.write_text("of another run\n")
+        bad.write_text('{"number": 0, "source": "of another run", "row": 1}\n')
         given: dict[str, Any] = {"on_bad_row": "skip", "bad_rows_path": str(bad), "batch_rows": 2, "max_in_flight": 1}
         with pytest.raises(KeyboardInterrupt):
             hook.ingest("docs", data, save=save, **given)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_vectordb.rest import collections
+from airflow_vectordb.rest.errors import NotMilvusError
 from airflow_vectordb.rest.schema.compare import compare
 from airflow_vectordb.rest.schema.parsing import parse_schema
 from airflow_vectordb.rest.schema.properties import read_properties
@@ -25,6 +26,11 @@ class TestComparison:
     def test_what_a_server_adds_is_no_difference(self) -> None:
         existing = described(properties=[{"key": "timezone", "value": "UTC"}])
         assert differences({**DOCS, "description": "for people"}, existing) == []
+
+    @pytest.mark.parametrize("malformed", [5, "ttl", {"ttl": 1}, [None], ["ttl"], [{"value": 1}], [["ttl", "1"]]])
+    def test_properties_that_are_none(self, malformed: Any) -> None:
+        with pytest.raises(NotMilvusError, match=r"\(properties: "):
+            differences(DOCS, described(properties=malformed))
 
     def test_what_an_old_server_does_not_describe_is_no_difference(self) -> None:
         existing = described()

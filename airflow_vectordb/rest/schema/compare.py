@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from airflow_vectordb.rest import collections, fields
 from airflow_vectordb.rest.collections import Collection
 from airflow_vectordb.rest.http.call import Call
+from airflow_vectordb.rest.http.response import misshapen
 from airflow_vectordb.rest.schema.parsing import FIELD_KEYS, read_schema
 from airflow_vectordb.rest.schema.properties import SETTINGS
 from airflow_vectordb.rest.schema.spec import FLAGS, FieldSpec, FunctionSpec, SchemaSpec, is_vector
@@ -131,7 +132,10 @@ def _compare_functions(spec: SchemaSpec, there: SchemaSpec) -> Iterator[Differen
 
 
 def _compare_properties(name: str, raw: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[Difference]:
-    there = {str(pair["key"]): pair.get("value") for pair in raw.get("properties") or ()}
+    try:
+        there = {str(pair["key"]): pair.get("value") for pair in raw.get("properties") or ()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise misshapen(f"properties: {error!r}") from None
     there |= {key: raw[key] for key in SETTINGS if key in raw}
     for key, value in asked.items():
         alter = None if key in SETTINGS else partial(collections.alter_properties, name, {key: value})

@@ -1,0 +1,196 @@
+"""Data, files and answers that look right, and would lose or change rows without an error."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.ingest.bad_rows import BadRows
+from airflow_vectordb.ingest.batches import BadRow
+from airflow_vectordb.ingest.files import open_file
+from airflow_vectordb.ingest.memory import source_of
+from airflow_vectordb.ingest.rows import RowChecker, problems_of_sources
+from airflow_vectordb.ingest.staging import stage
+from airflow_vectordb.ingest.values import converter, keys_of, text_converter
+from airflow_vectordb.ingest.writer import Progress
+from airflow_vectordb.operators.import_job import ImportOperator
+from airflow_vectordb.operators.ingest import DeleteOperator, IngestOperator
+from airflow_vectordb.rest import collections, entities
+from airflow_vectordb.rest.entities import Written
+from airflow_vectordb.rest.errors import ConflictError, InvalidParametersError, NotMilvusError
+from airflow_vectordb.rest.http.call import Answer
+from tests.support.collections import DOCS
+from tests.support.documents import make, rows, there
+from tests.support.ingests import AUTO, Milvus, auto_rows, ingest
+
+TWICE = pyarrow.Table.from_arrays(
+    [pyarrow.array([value]) for value in (1, "a", "b", [0.0] * 4)], ["id", "title", "title", "vector"]
+)
+
+
+@pytest.mark.parametrize("content", [b"precious\n", b'{"id": 1}\n', b"[1]\n", b"5\n", b"\xff\xfe\n", b"no line"])
+def test_no_other_file_becomes_that_of_the_bad_rows(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "source.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InvalidParametersError, match=r"something else than bad rows, .*: name another file"):
+        BadRows("skip", path=path).resume(Progress())
+    assert path.read_bytes() == content
+
+
+def test_any_bad_row_can_be_written(tmp_path: Path) -> None:
+    bad = BadRows("skip", path=tmp_path / "bad.jsonl")
+    bad(BadRow("rows", 1, ("title\u2028: \ud800",)))
+    bad.write()
+    bad.resume(Progress(row=1, skipped=1))
+    assert (tmp_path / "bad.jsonl").read_text().endswith('"field": "title\\u2028", "reason": "\\ud800"}\n')
+
+
+def test_a_collection_that_is_recreated_meanwhile(hook: MilvusHook) -> None:
+    make(hook)
+
+    def new() -> Iterator[dict[str, Any]]:
+        yield from rows(("a", 2))
+        hook.send(collections.drop("docs"))
+        make(hook)
+        yield from rows(("b", 2))
+
+    kept: list[dict[str, Any]] = []
+    with pytest.raises(ConflictError, match=r"^Another client has recreated the collection meanwhile\. A retry"):
+        hook.ingest("docs", new, batch_rows=1, max_in_flight=1, save=kept.append)
+    hook.ingest("docs", rows(("a", 2), ("b", 2)), progress=kept[-1])
+    assert {name: len(vectors) for name, vectors in there(hook).items()} == {"a": 2, "b": 2}
+
+
+@pytest.mark.parametrize("ids", [(), (1,), (None, None, None)])
+def test_answers_without_the_keys_of_documents(ids: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    milvus = Milvus()
+    monkeypatch.setattr(milvus, "send", lambda call: Written(3, ids))
+    with pytest.raises(NotMilvusError, match="the ids of inserted rows"):
+        ingest(auto_rows(3), AUTO, milvus, replace_documents="doc")
+
+
+def test_keys_that_come_as_text() -> None:
+    assert keys_of([{"id": "5"}, {"id": 6}], "id", "Int64") == [5, 6]
+
+
+@pytest.mark.parametrize("row", [{}, {"id": None}, {"id": [1]}, {"id": "x"}])
+def test_answers_without_keys(row: dict[str, Any]) -> None:
+    with pytest.raises(NotMilvusError, match=r"\(id: "):
+        keys_of([row], "id", "Int64")
+
+
+@pytest.mark.parametrize("data", [{}, False, "", 0, [None], [[["id", 1]]]])
+def test_what_is_no_list_of_rows_does_not_stand_for_none(data: Any) -> None:
+    with pytest.raises(TypeError):
+        entities.query("docs").read(Answer(data, {}))
+
+
+def test_two_columns_for_one_field(tmp_path: Path) -> None:
+    parquet.write_table(TWICE, tmp_path / "a.parquet")
+    mapping = {"text": "title"}
+    renamed = TWICE.rename_columns(["id", "title", "text", "vector"])
+    for source, given in (
+        (source_of(TWICE), None),
+        (open_file(tmp_path / "a.parquet"), None),
+        (source_of(renamed), mapping),
+    ):
+        problems = problems_of_sources([source], [RowChecker(DOCS, given)])
+        assert problems == [f"{source.name}: title: several columns are for this field"]
+    row = {"id": 1, "title": "a", "text": "b", "vector": [0] * 4}
+    assert RowChecker(DOCS, mapping).check(row)[1] == ["title: several columns are for this field"]
+
+
+def test_frames() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"id": [1, 2], "title": ["a", "b"]})
+    [block] = source_of(frame[frame["id"] > 1]).blocks()
+    assert block.rows == [{"id": 2, "title": "b"}]  # without the index
+    for wrong in (pandas.DataFrame({"title": ["a", 5]}), pandas.DataFrame([[1, 2]], columns=["a", "a"])):
+        with pytest.raises(InvalidParametersError, match=r"invalid rows: the frame cannot become Arrow data"):
+            list(source_of(wrong).blocks())
+
+
+def test_empty_lines_and_marks_of_the_byte_order(tmp_path: Path) -> None:
+    for name, text in (("a.csv", "\n\ufeffid\n1\n\n\n2\n\n"), ("a.jsonl", '\ufeff{"id": "1"}\n\n{"id": "2"}\n')):
+        (tmp_path / name).write_text(text.removeprefix("\n"), "utf-8")
+        assert [row for block in open_file(tmp_path / name).blocks() for row in block.rows] == [
+            {"id": "1"},
+            {"id": "2"},
+        ]
+
+
+@pytest.mark.parametrize("kind", ["Int64", "Double"])
+@pytest.mark.parametrize("text", ["2024_01", "١٢"])
+def test_texts_that_only_python_reads_as_numbers(kind: str, text: str) -> None:
+    with pytest.raises(ValueError, match="is not a number"):
+        text_converter(kind, converter(kind))(text)
+
+
+@pytest.mark.parametrize("value", [{1: 0.5, "1": 0.7}, {"indices": [1, 1], "values": [0.5, 0.7]}, [(1, 0.5), (1, 0.5)]])
+def test_an_index_of_a_sparse_vector_that_is_there_twice(value: Any) -> None:
+    with pytest.raises(ValueError, match="index 1 is there twice"):
+        converter("SparseFloatVector")(value)
+
+
+def test_what_a_retry_could_not_read_again() -> None:
+    given: dict[str, Any] = {"task_id": "t", "collection_name": "docs"}
+    for task, more in (
+        (IngestOperator, {"rows": map(dict, [])}),
+        (ImportOperator, {"rows": map(dict, []), "stage_to": "/tmp"}),
+        (DeleteOperator, {"ids": iter([1])}),
+        (IngestOperator, {"rows": [], "replace_documents": "doc", "documents": iter(["a"])}),
+    ):
+        with pytest.raises(ValueError, match="which only one try could read: pass"):
+            task(**given, **more)
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "problem"),
+    [
+        ("ingest", {"rows": [], "partition_name": ""}, "partition_name is ''"),
+        ("ingest", {"rows": [], "replace_documents": ""}, "replace_documents is ''"),
+        ("ingest", {"rows": [], "key_field": ""}, "key_field is ''"),
+        ("delete", {"filter": "id > 0", "partition_name": ""}, "partition_name is ''"),
+        ("delete", {"filter": ["id > 0"]}, "filter must be an expression, not a list"),
+        ("delete", {"filter": "id in {ids}", "filter_params": "{'ids': 1}"}, "filter_params must be a mapping"),
+        ("search", {"data": [[1, 2]], "search_params": "{}"}, "search_params must be a mapping"),
+        ("search", {"data": [[1, 2]], "search_params": {"params": "ef"}}, "search_params must be a mapping"),
+    ],
+)
+def test_arguments_that_stand_for_something_else(
+    method: str, given: dict[str, Any], problem: str, hook: MilvusHook
+) -> None:
+    with pytest.raises(InvalidParametersError, match=problem):
+        getattr(hook, method)("docs", **given)
+
+
+def test_parts_staged_for_a_collection_that_is_gone() -> None:
+    kept: list[dict[str, Any]] = []
+    given = [source_of([{"id": 1, "title": "a", "vector": [0] * 4}])]
+    for identity in (1, 2, 2):
+        collection = replace(DOCS, raw={**DOCS.raw, "collectionID": identity})
+        progress = Progress.from_json(kept[-1]) if kept else None
+        stage(given, collection, lambda number: io.BytesIO(), BadRows(), progress=progress, save=kept.append)
+    # The first and the second one write the part, and then the end; the third one finds it.
+    assert [fact["collection"] for fact in kept] == ["1", "1", "2", "2", "2"]
+    assert {fact["batches"] for fact in kept} == {1}
+
+
+@pytest.mark.parametrize(("documents", "left"), [(numpy.array(["a"]), {"b"}), (0, {"a", "b"}), (None, {"a", "b"})])
+def test_documents_that_are_neither_true_nor_false(documents: Any, left: set[str], hook: MilvusHook) -> None:
+    make(hook)
+    hook.ingest("docs", rows(("a", 1), ("b", 1)))
+    task = IngestOperator(task_id="t", collection_name="docs", rows=[], replace_documents="doc", documents=documents)
+    with pytest.raises(InvalidParametersError, match="documents must be a list") if documents == 0 else nullcontext():
+        task.execute({})
+    assert set(there(hook)) == left
