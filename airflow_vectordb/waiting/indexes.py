@@ -89,13 +89,14 @@ class IndexesBuilt:
     def _poll_if_there(self, memory: Memory) -> Poll:
         try:
             return (yield from self._poll(memory))
-        except (IndexNotFoundError, CollectionNotFoundError):
+        except (IndexNotFoundError, CollectionNotFoundError) as error:
             # What comes may be another collection, with other rows.
             memory.diagnosis = None
             memory.remaining = replace(self, covered=False)
             memory.state = _Rows(memory.remaining, memory.clock)
             labels = [self._label(name) for name in self.index_names] or [self.collection]
-            return Pending(tuple(Progress(label, "not there yet") for label in labels))
+            why = " (the collection does not exist)" if isinstance(error, CollectionNotFoundError) else ""
+            return Pending(tuple(Progress(label, f"not there yet{why}") for label in labels))
 
     def _poll(self, memory: Memory) -> Poll:
         if memory.state is None:

@@ -91,6 +91,7 @@ def test_what_is_not_there_yet_is_waited_for(
     assert index["index_name"] == "vector"
     assert 200 < clock.elapsed < 330
     told_of = "docs/vector" if names else "docs"
+    assert f"{told_of}: not there yet (the collection does not exist)" in logged.of("info")
     assert f"{told_of}: not there yet" in logged.of("info")
     assert logged.of("warning") == []
 
