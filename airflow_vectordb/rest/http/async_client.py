@@ -73,7 +73,8 @@ class AsyncClient:
 
         body = encode_body(self.config, call)
         if call.path in SMALL_ANSWERS:
-            self._polled = call, aiohttp.BytesPayload(body)
+            copy = bytes(memoryview(body))  # what orjson returns holds 4 KiB, which thousands of waits would keep
+            self._polled = call, aiohttp.BytesPayload(copy)
             return self._polled[1]
         return body
 
