@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_vectordb import rest
 from airflow_vectordb.exceptions import translate_errors
 from airflow_vectordb.hooks.base import HookBase
-from airflow_vectordb.ingest.memory import source_of
+from airflow_vectordb.ingest.memory import ArrowData, source_of
 from airflow_vectordb.ingest.options import MAX_BYTES, MAX_ROWS
+from airflow_vectordb.ingest.rows import INDEXES
 from airflow_vectordb.ingest.run import primary_key
 from airflow_vectordb.ingest.source import Unreadable
 from airflow_vectordb.ingest.values import keys_of
@@ -267,10 +268,13 @@ class EntityMethods(HookBase):
 def _batches(data: Any) -> Iterator[Any]:
     """Encode rows, and divide them into requests."""
     rows, size = EncodedRows(), 0
-    for block in source_of([data] if isinstance(data, Mapping) else data).blocks():
+    source = source_of([data] if isinstance(data, Mapping) else data)
+    for block in source.blocks():
         for number, row in enumerate(block.rows, start=block.first + 1):
             if isinstance(row, Unreadable):
                 raise rest.errors.InvalidParametersError([f"row {number:,}: {row.reason}"], "rows")
+            if isinstance(source, ArrowData):
+                row = {name: value for name, value in row.items() if name not in INDEXES}
             encoded = encode(row)
             if len(rows) and (size + len(encoded) > MAX_BYTES or len(rows) >= MAX_ROWS):
                 yield rows

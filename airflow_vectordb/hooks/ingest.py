@@ -118,7 +118,8 @@ class IngestMethods(HookBase):
             self._close_unused()
         if self.send(rest.collections.describe(collection.name)).identity != collection.identity:
             raise rest.errors.ConflictError(
-                f"the first of {done.rows:,} rows went into the collection that is gone",
+                f"the first of {done.rows:,} rows went into the collection that is gone; with generated keys and no "
+                "key_field, the others exist twice after a retry",
                 cause="Another client has recreated the collection meanwhile",
                 hint="A retry writes all rows.",
                 transient=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from typing import Any, Literal
@@ -44,7 +45,7 @@ class BadRows:
             if not self._path.exists():
                 return
             try:
-                lines = self._path.read_text().splitlines(keepends=True)
+                lines = io.StringIO(self._path.read_text())  # which only a line feed divides
                 text = "".join(line for line in lines if _place(line) < begin)
             except (ValueError, LookupError, TypeError) as error:
                 problem = f"{self._path.name} has something else than bad rows, which would be lost: name another file"
@@ -97,7 +98,10 @@ def _line(bad: BadRow, problem: str) -> str:
 
 
 def _place(line: str) -> tuple[int, int]:
-    if line.startswith('{"number":') and not line.endswith("\n"):  # cut short by a kill
-        return 2**62, 0
-    entry = json.loads(line)
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        if line.startswith('{"number":'[: len(line)]):  # cut short, by a kill or a full disk
+            return 2**62, 0
+        raise
     return entry["number"], entry["row"]

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from airflow_vectordb.ingest.arrays import Npy, Npz
 from airflow_vectordb.ingest.file import COMPRESSIONS, REQUEST_BYTES, File
-from airflow_vectordb.ingest.memory import blocks_of_batches, column_names
+from airflow_vectordb.ingest.memory import blocks_of_batches
 from airflow_vectordb.ingest.source import BLOCK_ROWS, Block, Row, Source, Unreadable
 from airflow_vectordb.ingest.storage import is_remote, storage_errors
 from airflow_vectordb.rest.errors import InvalidParametersError
@@ -116,7 +116,7 @@ class Parquet(File):
     def columns(self) -> Sequence[str]:
         """Return the names of the columns."""
         with self._opened() as stream:
-            return column_names(self._file(stream).schema_arrow)
+            return list(self._file(stream).schema_arrow.names)
 
     def row_count(self) -> int:
         """Return the number of rows, from the footer."""
@@ -146,7 +146,7 @@ class ArrowIpc(File):
     def columns(self) -> Sequence[str]:
         """Return the names of the columns."""
         with self._opened() as stream:
-            return column_names(self._reader(stream).schema)
+            return list(self._reader(stream).schema.names)
 
     def _blocks(self, stream: IO[bytes], first: int) -> Iterator[Block]:
         reader = self._reader(stream)

@@ -57,7 +57,7 @@ class ArrowData(Source):
     def columns(self) -> Sequence[str] | None:
         """Return the names of the columns."""
         schema = getattr(self._data, "schema", None)
-        return column_names(schema) if isinstance(getattr(schema, "names", None), list) else None
+        return list(schema.names) if isinstance(getattr(schema, "names", None), list) else None
 
     def row_count(self) -> int | None:
         """Return the number of rows; None for a stream."""
@@ -77,17 +77,15 @@ class ArrowData(Source):
         yield from blocks_of_batches(batches, first)
 
 
-def column_names(schema: pyarrow.Schema) -> list[str]:
-    """Return the names of columns, but not of a pandas index without a name, as filtered frames have it."""
-    return [name for name in schema.names if not name.startswith("__index_level_")]
-
-
 def blocks_of_batches(batches: Iterable[pyarrow.RecordBatch], first: int, number: int = 0) -> Iterator[Block]:
     """Turn record batches into blocks, from row ``first`` on; ``number`` is that of the first batch's first row."""
     for batch in batches:
+        names = batch.schema.names
+        if len(set(names)) < len(names):
+            raise InvalidParametersError([f"several columns have the same name: {', '.join(names)}"], "rows")
         for start in range(max(first - number, 0), batch.num_rows, BLOCK_ROWS):
             part = batch.slice(start, BLOCK_ROWS)
-            columns = {name: _values(part.column(name)) for name in column_names(part.schema)}
+            columns = {name: _values(part.column(name)) for name in names}
             yield Block.of_columns(number + start, columns)
         number += batch.num_rows
 

@@ -11,6 +11,9 @@ from airflow_vectordb.ingest.values import FLOAT_VECTORS, Convert, converter, te
 from airflow_vectordb.rest.collections import Collection
 from airflow_vectordb.rest.spelling import near_miss, show, suggest
 
+#: Columns of a pandas index without a name, as filtered frames have it: they are dropped unless a field is for them.
+INDEXES = frozenset(f"__index_level_{level}__" for level in range(10))
+
 
 @dataclass(frozen=True)
 class FieldRule:
@@ -83,6 +86,7 @@ class RowChecker:
         nested = [name for name, path in self._nested if name not in columns and path[0] in columns]
         known = [*columns, *nested]
         names = [name for column in known if (name := self._mapping.get(column, column)) is not None]
+        names = [name for name in names if name in self.rules or name not in INDEXES]
         # A wrong mapping causes both a missing and an unknown field, so report it first.
         problems = [
             f"field_mapping has {name!r}, but there is no such column{suggest(name, columns)}"
@@ -124,14 +128,17 @@ class RowChecker:
             name = mapping.get(column, column) if mapping else column
             if name is None:
                 continue
-            if mapping and name in out:
-                problems.append(f"{name}: several columns are for this field")
+            if mapping and out.get(name) is not None:
+                if value is not None:
+                    problems.append(f"{name}: several columns are for this field")
                 continue
             if column in fitting:
                 out[name] = value
                 continue
             rule = rules.get(name)
             if rule is None:
+                if name in INDEXES:
+                    continue
                 if text := self._surplus(name):
                     problems.append(text)
                 elif value is not None or not self._is_text:
@@ -153,7 +160,7 @@ class RowChecker:
         if not isinstance(name, str):
             return f"{show(name)}: names of fields are strings"
         if not name:
-            return "a column has no name"
+            return "a column has no name; field_mapping={'': None} drops it"
         if name in self._forbidden:
             return f"{name}: {self._forbidden[name]}"
         if name in self.rules or self._dynamic or name in self._structs:

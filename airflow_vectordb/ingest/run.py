@@ -14,7 +14,7 @@ from airflow_vectordb.ingest.documents import DocumentKeys
 from airflow_vectordb.ingest.options import Options
 from airflow_vectordb.ingest.rows import RowChecker, problems_of_sources
 from airflow_vectordb.ingest.source import Source
-from airflow_vectordb.ingest.values import convert_all
+from airflow_vectordb.ingest.values import convert_all, converter, text_converter
 from airflow_vectordb.ingest.writer import Progress, Send, Writer, seconds_in_doubt
 from airflow_vectordb.rest import entities
 from airflow_vectordb.rest.collections import Collection, Field
@@ -82,6 +82,7 @@ def ingest(
 
     with ExitStack() as stack:
         batcher = Batcher(options, bad_rows)
+        key_converter = text_converter(key.type, converter(key.type))
         keys: DocumentKeys | None = None
         if options.replace_documents is not None:
             keys = stack.enter_context(closing(DocumentKeys(options.replace_documents, key.name)))
@@ -90,9 +91,8 @@ def ingest(
             batcher.spare.append(batch.rows.memory)
             if keys is not None:
                 try:
-                    generated = map(int, made) if key.type == "Int64" else made
-                    keys.add(batch.documents, generated if auto_id else batch.keys)
-                except (TypeError, ValueError) as error:
+                    keys.add(batch.documents, map(key_converter, made) if auto_id else batch.keys)
+                except ValueError as error:
                     raise misshapen(f"the ids of inserted rows: {error}") from None
 
         def batches() -> Iterator[Batch]:
@@ -220,13 +220,16 @@ def _where_to_begin(
     fresh = Progress(fingerprints=fingerprints, collection=collection.identity)
     if progress is None:
         return fresh
+    sent = progress.rows or progress.reserved
     if progress.collection not in ("", collection.identity):
         _log.warning(
             "%s is not the collection that the ingest started with (it was recreated, or its alias was moved): "
             "starting over from the first row",
             collection.name,
         )
-        return fresh
+        # It may have rows of the earlier try, too, as when it was recreated in the middle of it.
+        found_again = sent and (has_keys or options.key_field is not None)
+        return replace(fresh, reserved=_ALL if found_again else 0, seconds_in_doubt=progress.seconds_in_doubt)
     if options.replace_documents and not has_keys:
         return replace(fresh, seconds_in_doubt=seconds_in_doubt(progress, options.timeout))
     before = progress.fingerprints
@@ -240,7 +243,6 @@ def _where_to_begin(
         ]
     if not changes:
         return progress
-    sent = progress.rows or progress.reserved
     if sent and not has_keys and options.key_field is None:
         hint = f"{progress.rows:,} rows are written; delete them, then ingest in a new run (or set key_field)"
         raise InvalidParametersError([*changes, hint], "retry of an ingest")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from airflow_vectordb.rest.http.response import misshapen
@@ -77,7 +78,7 @@ def text_converter(kind: str, convert: Convert) -> Convert:
 
 def keys_of(rows: Iterable[Mapping[str, Any]], name: str, kind: str) -> list[Any]:
     """Return the values that rows of an answer have in a key's field; behind some proxies, integers are text."""
-    convert = text_converter(kind, converter(kind))
+    convert = text_converter(kind, converter(kind)) if kind in _INT_BITS else converter(kind)
     try:
         return [convert(row[name]) for row in rows]
     except (KeyError, ValueError) as error:
@@ -99,15 +100,15 @@ def _json_from_text(text: str) -> Any:
         raise ValueError(f"{text[:40]!r} is not JSON") from None
 
 
-def _plain(text: str) -> str:
-    if "_" in text or not text.isascii():  # Python reads 2024_01 as 202401
+def _number(kind: type[int | float], text: str) -> int | float:
+    if "_" in text or not (text.isascii() or text.strip().isascii()):  # Python reads 2024_01 as 202401
         raise ValueError(f"{text[:40]!r} is not a number")
-    return text
+    return kind(text)
 
 
 _TEXT_READERS: Mapping[str, Convert] = {
-    **dict.fromkeys(_INT_BITS, lambda text: int(_plain(text))),
-    **dict.fromkeys(("Float", "Double"), lambda text: float(_plain(text))),
+    **dict.fromkeys(_INT_BITS, partial(_number, int)),
+    **dict.fromkeys(("Float", "Double"), partial(_number, float)),
     **dict.fromkeys(("VarChar", "String", "Geometry", "Timestamptz"), str),
     "Bool": _bool_from_text,
 }
@@ -268,9 +269,9 @@ def _sparse(value: Any) -> dict[str, float]:
         weight = float(weight)
         if not math.isfinite(weight) or weight < 0:
             raise ValueError(f"the weight of {index} is {weight}, and must be 0 or more")
-        if str(number) in out:
+        if (key := str(number)) in out:
             raise ValueError(f"index {number} is there twice")
-        out[str(number)] = weight
+        out[key] = weight
     return out
 
 

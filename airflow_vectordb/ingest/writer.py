@@ -319,7 +319,8 @@ class Writer:
 
         partition = self._options.partition_name
         values = [orjson.loads(row).get(key_field) for row in rows]
-        kind = "VarChar" if isinstance(values[0], str) else "Int64"
+        kinds = set(map(type, values))  # a dynamic field may have both
+        kind = "Int64" if kinds == {int} else "VarChar" if kinds == {str} else "JSON"
         found: set[Any] = set()
         for part in parts(values, ASKED_AT_ONCE):
             query = entities.query(

@@ -133,7 +133,7 @@ class ImportOperator(WaitingOperator):
     def _problems_of_arguments(self) -> list[str]:
         given = vars(self)
         problems = []
-        if [self.files, self.rows, self.source].count(None) != 2:
+        if sum(one is None for one in (self.files, self.rows, self.source)) != 2:
             problems.append("pass one of files, rows and source")
         elif self.files is not None:
             problems += _check_files(self.files, rendered=False)

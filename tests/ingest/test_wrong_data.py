@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+import orjson
 import pyarrow
 import pytest
 from pyarrow import parquet
 
+from airflow_vectordb.hooks.entities import _batches
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.ingest.bad_rows import BadRows
 from airflow_vectordb.ingest.batches import BadRow
@@ -25,11 +27,11 @@ from airflow_vectordb.ingest.values import converter, keys_of, text_converter
 from airflow_vectordb.ingest.writer import Progress
 from airflow_vectordb.operators.import_job import ImportOperator
 from airflow_vectordb.operators.ingest import DeleteOperator, IngestOperator
-from airflow_vectordb.rest import collections, entities
+from airflow_vectordb.rest import aliases, collections, entities
 from airflow_vectordb.rest.entities import Written
 from airflow_vectordb.rest.errors import ConflictError, InvalidParametersError, NotMilvusError
 from airflow_vectordb.rest.http.call import Answer
-from tests.support.collections import DOCS
+from tests.support.collections import AUTO_ID, DOCS, ID, TITLE, VECTOR, described, field
 from tests.support.documents import make, rows, there
 from tests.support.ingests import AUTO, Milvus, auto_rows, ingest
 
@@ -55,6 +57,15 @@ def test_any_bad_row_can_be_written(tmp_path: Path) -> None:
     assert (tmp_path / "bad.jsonl").read_text().endswith('"field": "title\\u2028", "reason": "\\ud800"}\n')
 
 
+def test_lines_that_are_cut_short_and_others_of_an_earlier_try(tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    lines = [f'{{"number": 0, "source": "a", "row": {row}, "reason": "\u2028\x85"}}\n' for row in (1, 2)]
+    for cut in ('{"num', '{"number": 0, "sou', f'{{"number": 0, "sou{lines[1]}'):
+        path.write_text(lines[0] + cut + (lines[1] if cut.endswith("\n") else ""), "utf-8")
+        BadRows("skip", path=path).resume(Progress(row=1, skipped=1))
+        assert path.read_text("utf-8") == lines[0]
+
+
 def test_a_collection_that_is_recreated_meanwhile(hook: MilvusHook) -> None:
     make(hook)
 
@@ -71,12 +82,53 @@ def test_a_collection_that_is_recreated_meanwhile(hook: MilvusHook) -> None:
     assert {name: len(vectors) for name, vectors in there(hook).items()} == {"a": 2, "b": 2}
 
 
+@pytest.mark.parametrize("name", ["docs", "latest"])
+def test_a_server_without_ids_of_collections_tells_of_none_that_is_recreated(
+    name: str, hook: MilvusHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(hook)
+    hook.send(aliases.create("latest", "docs"))
+    send = hook.send
+
+    def without_id(call: Any, **more: Any) -> Any:
+        found = send(call, **more)
+        is_described = call.path == "collections/describe"
+        return replace(found, raw={"fields": found.raw["fields"]}, aliases=None) if is_described else found
+
+    monkeypatch.setattr(hook, "send", without_id)
+    kept: list[dict[str, Any]] = []
+    assert hook.ingest(name, rows(("a", 2)), save=kept.append)["rows"] == 2
+    assert kept[-1]["collection"] == "docs"
+
+
+def test_a_collection_that_was_recreated_in_the_middle_of_an_earlier_try_has_rows_already() -> None:
+    milvus = Milvus(key="doc")
+    milvus.rows = auto_rows(5)[2:4]
+    progress = Progress(row=4, rows=4, reserved=1, collection="1", seconds_in_doubt=0.0)
+    recreated = replace(AUTO, raw={**AUTO.raw, "collectionID": 2})
+    ingest(auto_rows(5), recreated, milvus, progress=progress, key_field="doc", batch_rows=2)
+    assert sorted(row["doc"] for row in milvus.rows) == [row["doc"] for row in auto_rows(5)]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_dynamic_field_that_tells_rows_apart_has_texts_and_integers(order: int) -> None:
+    data: list[dict[str, Any]] = [{"tag": tag, "vector": [0] * 4} for tag in ("5", 5, "a", 7)][::order]
+    milvus = Milvus(key="tag")
+    milvus.rows = data[:3]
+    progress = Progress(reserved=4, fingerprints=("4 rows",), seconds_in_doubt=0.0)
+    ingest(data, described(AUTO_ID, VECTOR, dynamic=True), milvus, progress=progress, key_field="tag")
+    assert [row["tag"] for row in milvus.rows] == [row["tag"] for row in data]
+
+
+@pytest.mark.parametrize("kind", ["Int64", "VarChar"])
 @pytest.mark.parametrize("ids", [(), (1,), (None, None, None)])
-def test_answers_without_the_keys_of_documents(ids: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    milvus = Milvus()
+def test_answers_without_the_keys_of_documents(
+    ids: tuple[Any, ...], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    milvus, collection = Milvus(), described({**AUTO_ID, "type": kind}, field("doc", "VarChar"), VECTOR)
     monkeypatch.setattr(milvus, "send", lambda call: Written(3, ids))
     with pytest.raises(NotMilvusError, match="the ids of inserted rows"):
-        ingest(auto_rows(3), AUTO, milvus, replace_documents="doc")
+        ingest(auto_rows(3), collection, milvus, replace_documents="doc")
 
 
 def test_keys_that_come_as_text() -> None:
@@ -108,21 +160,46 @@ def test_two_columns_for_one_field(tmp_path: Path) -> None:
         assert problems == [f"{source.name}: title: several columns are for this field"]
     row = {"id": 1, "title": "a", "text": "b", "vector": [0] * 4}
     assert RowChecker(DOCS, mapping).check(row)[1] == ["title: several columns are for this field"]
+    assert RowChecker(DOCS, mapping).check({**row, "text": None}) == ({"id": 1, "title": "a", "vector": [0] * 4}, [])
+    dynamic = RowChecker(described(AUTO_ID, VECTOR, dynamic=True), mapping)
+    for values in ({"text": None, "title": "a"}, {"title": "a", "text": None}):
+        assert dynamic.check({"vector": [0] * 4, **values}) == ({"vector": [0] * 4, "title": "a"}, [])
+    with pytest.raises(InvalidParametersError, match="several columns have the same name: id, title, title"):
+        next(source_of(TWICE).blocks())
+
+
+def test_a_column_without_a_name() -> None:
+    collection, columns = described(ID, TITLE, dynamic=True), ["", "id", "title"]  # as pandas writes its index to CSV
+    problem = "a column has no name; field_mapping={'': None} drops it"
+    assert RowChecker(collection).problems_of_columns(columns) == [problem]
+    assert RowChecker(collection, {"": None}).problems_of_columns(columns) == []
 
 
 def test_frames() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"id": [1, 2], "title": ["a", "b"]})
-    [block] = source_of(frame[frame["id"] > 1]).blocks()
-    assert block.rows == [{"id": 2, "title": "b"}]  # without the index
+    filtered, index = frame[frame["id"] > 1], "__index_level_0__"
+    row: Any = next(source_of(filtered).blocks()).rows[0]
+    number = field("number", "Int64")
+    checkers: list[tuple[RowChecker, dict[str, Any]]] = [
+        (RowChecker(described(ID, TITLE)), {}),
+        (RowChecker(described(ID, TITLE, dynamic=True)), {}),
+        (RowChecker(described(ID, TITLE, {**number, "name": index})), {index: 1}),  # as a proposed schema has it
+        (RowChecker(described(ID, TITLE, number), {index: "number"}), {"number": 1}),
+        (RowChecker(described(ID, TITLE), {index: None}), {}),
+    ]
+    for checker, left in checkers:
+        assert checker.problems_of_columns(list(row)) == []
+        assert checker.check(row) == ({"id": 2, "title": "b", **left}, [])
+    assert [orjson.loads(one) for batch in _batches(filtered) for one in batch] == [{"id": 2, "title": "b"}]
     for wrong in (pandas.DataFrame({"title": ["a", 5]}), pandas.DataFrame([[1, 2]], columns=["a", "a"])):
         with pytest.raises(InvalidParametersError, match=r"invalid rows: the frame cannot become Arrow data"):
             list(source_of(wrong).blocks())
 
 
 def test_empty_lines_and_marks_of_the_byte_order(tmp_path: Path) -> None:
-    for name, text in (("a.csv", "\n\ufeffid\n1\n\n\n2\n\n"), ("a.jsonl", '\ufeff{"id": "1"}\n\n{"id": "2"}\n')):
-        (tmp_path / name).write_text(text.removeprefix("\n"), "utf-8")
+    for name, text in (("a.csv", "\ufeff\nid\n1\n\n\n2\n\n"), ("a.jsonl", '\ufeff{"id": "1"}\n\n{"id": "2"}\n')):
+        (tmp_path / name).write_text(text, "utf-8")
         assert [row for block in open_file(tmp_path / name).blocks() for row in block.rows] == [
             {"id": "1"},
             {"id": "2"},
@@ -134,6 +211,7 @@ def test_empty_lines_and_marks_of_the_byte_order(tmp_path: Path) -> None:
 def test_texts_that_only_python_reads_as_numbers(kind: str, text: str) -> None:
     with pytest.raises(ValueError, match="is not a number"):
         text_converter(kind, converter(kind))(text)
+    assert text_converter(kind, converter(kind))("\xa0+7 ") == 7
 
 
 @pytest.mark.parametrize("value", [{1: 0.5, "1": 0.7}, {"indices": [1, 1], "values": [0.5, 0.7]}, [(1, 0.5), (1, 0.5)]])
@@ -144,6 +222,9 @@ def test_an_index_of_a_sparse_vector_that_is_there_twice(value: Any) -> None:
 
 def test_what_a_retry_could_not_read_again() -> None:
     given: dict[str, Any] = {"task_id": "t", "collection_name": "docs"}
+    for again in (numpy.array([{}, {}]), {1: {}}.values(), [{}], lambda: map(dict, []), TWICE):
+        IngestOperator(**given, rows=again)
+        ImportOperator(**given, rows=again, stage_to="/tmp")
     for task, more in (
         (IngestOperator, {"rows": map(dict, [])}),
         (ImportOperator, {"rows": map(dict, []), "stage_to": "/tmp"}),
