@@ -56,8 +56,8 @@ class ArrowData(Source):
 
     def columns(self) -> Sequence[str] | None:
         """Return the names of the columns."""
-        schema = getattr(self._data, "schema", None)
-        return list(schema.names) if isinstance(getattr(schema, "names", None), list) else None
+        names = getattr(getattr(self._data, "schema", None), "names", None)
+        return list(names) if isinstance(names, list) else None
 
     def row_count(self) -> int | None:
         """Return the number of rows; None for a stream."""
