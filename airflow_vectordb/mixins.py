@@ -186,7 +186,7 @@ class MilvusTaskMixin(_Task):
                 state, wait_name = resume_kwargs["state"], resume_kwargs["wait_name"]
             resumed = ResumeState(**(state or {}))
         except (KeyError, TypeError) as error:
-            text = f"it was deferred by another version of airflow-vectordb ({error}); a retry begins anew"
+            text = f"it was deferred by another version of airflow-vectordb ({error}); a retry starts over"
             raise AirflowException(f"task {self.task_id}: {text}") from error
         return self._run(context, resumed, wait_name, event, resumed=True)
 

@@ -68,7 +68,7 @@ class CollectionLoaded:
             return Pending((Progress(self.collection, state),))
 
     def _poll(self, memory: Memory) -> Poll:
-        # Since when it is seen not to be loading; an outage begins that anew.
+        # Since when it is seen not to be loading; an outage restarts the count.
         unloaded_since, memory.state = memory.state, None
         found: LoadState = yield collections.load_state(self.collection, self.partitions, database=self.database)
         if found.state == "LoadStateNotExist":
@@ -138,7 +138,7 @@ class CollectionReleased:
         :raises CollectionNotFoundError: when the collection is gone
         :raises WaitTimeoutError: if it has long been loaded: another client has loaded it again
         """
-        # Since when it is seen not to be released; an outage begins that anew.
+        # Since when it is seen not to be released; an outage restarts the count.
         loaded_since, memory.state = memory.state, None
         each: list[tuple[str, ...]] = [(name,) for name in self.partitions]
         for names in each or [()]:

@@ -23,8 +23,8 @@ def test_no_slot_between_looks(airflow: RunningAirflow, sensed: Run) -> None:
             free.append((pool["occupied_slots"], pool["deferred_slots"]))
         return (0, 1) in free
 
-    airflow.until(seen, "the pool is free while one sensor is to be started anew and the other is deferred")
-    airflow.until(lambda: len(looks(airflow, sensed)) >= 2, "it was started anew twice")
+    airflow.until(seen, "the pool is free while one sensor is to be started again and the other is deferred")
+    airflow.until(lambda: len(looks(airflow, sensed)) >= 2, "it was started again twice")
 
 
 def looks(airflow: RunningAirflow, run: Run) -> list[tuple[object, ...]]:

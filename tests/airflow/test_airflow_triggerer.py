@@ -11,7 +11,7 @@ from tests.support.builds import Builds
 from tests.support.running_airflow import Run, RunningAirflow, TriggerRow, now, seconds
 
 #: Seconds that the triggerer may be late, on a busy machine. Much less than the time-out of ``due_after``, so that a
-#: wait that began anew would be found out.
+#: wait that began again would be found out.
 LATE = 20.0
 
 

@@ -77,7 +77,7 @@ class TestOperators:
     def test_a_retry_finds_another_collection_of_that_name(
         self, hook: MilvusHook, auto_id: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        """Made anew, or an alias that was moved: what an earlier try wrote is not in it."""
+        """Made again, or an alias that was moved: what an earlier try wrote is not in it."""
         make(hook, auto_id=auto_id)
         monkeypatch.setattr("airflow_vectordb.ingest.writer.SAVE_INTERVAL", 0)
         data = [{}, *rows(("a", 4), auto_id=auto_id)]

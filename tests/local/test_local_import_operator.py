@@ -198,7 +198,7 @@ class TestKills:
     def test_what_another_collection_got_is_imported_again(
         self, importing: Run, api: Api, server: LocalMilvus, docs: str, requests: int
     ) -> None:
-        """As when a DAG that makes its collection anew is cleared."""
+        """As when a DAG that makes its collection again is cleared."""
         worker = importing(files=[write(server.files, f"{docs}/a.json", range(5))])
         with worker.killed_after(requests):
             worker.run()

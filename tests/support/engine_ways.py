@@ -55,7 +55,7 @@ class Waiting:
     """
     One way, and how it went.
 
-    :param make: makes the task: anew for each return from the triggerer, as Airflow does
+    :param make: makes the task: again for each return from the triggerer, as Airflow does
     :param requests: what it asked
     :param logged: levels and texts
     :param deferrals: how often it left its worker

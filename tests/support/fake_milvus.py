@@ -41,7 +41,7 @@ class FakeMilvus:
     :param refuses: field -> what to answer, once, when its turn comes in a list of indexes to create
     :param indexes: name -> ``fieldName``, ``indexType``, ``metricType``, ``params``
     :param nested: names of those whose request had the index type under ``params``, too: that is part of the text by
-        which Milvus tells whether an index that is asked for anew is the same
+        which Milvus tells whether an index that is asked for again is the same
     """
 
     collection: str = "docs"

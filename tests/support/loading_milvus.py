@@ -215,7 +215,7 @@ class Worker:
         return {"ti": ti, **({} if self.store is None else {"task_state_store": self.store})}
 
     def clear(self) -> None:
-        """Have the task done anew, as people do."""
+        """Have the task done again, as people do."""
         self.max_tries += self.tries
 
     @contextmanager

@@ -292,7 +292,8 @@ def test_malformed_parameters_are_refused_when_the_dag_is_parsed(case: str) -> N
     ids=str,
 )
 def test_what_is_known_later_is_left_until_then(index_params: Any) -> None:
-    CreateIndexOperator(task_id="index", collection_name="docs", index_params=index_params)
+    task = CreateIndexOperator(task_id="index", collection_name="docs", index_params=index_params)
+    assert task.index_params is index_params
 
 
 def test_what_another_task_returns_is_left_until_then() -> None:

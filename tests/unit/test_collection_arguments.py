@@ -43,7 +43,8 @@ class TestArguments:
 
     @pytest.mark.parametrize("schema", ["schema.yaml", "{{ params.schema }}", {"fields": "{{ params.fields }}"}])
     def test_what_is_known_later_passes(self, schema: Any) -> None:
-        CreateCollectionOperator(task_id="t", collection_name="docs", schema=schema)
+        task = CreateCollectionOperator(task_id="t", collection_name="docs", schema=schema)
+        assert task.schema is schema
 
     @pytest.mark.parametrize(
         ("arguments", "words"),

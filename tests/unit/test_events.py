@@ -104,7 +104,7 @@ def test_an_error_of_another_version_may_lack_something_and_have_more(lacks: str
 
 
 def test_an_event_without_its_wait_fails_loudly(serve: Serve, operating: Operating, clock: Clock) -> None:
-    """A task deferred by an older version, whose resumption says nothing of what was waited for, starts anew."""
+    """A task deferred by an older version, whose resumption says nothing of what was waited for, starts over."""
     milvus = FakeMilvus(progress=told(rows(9)))
     milvus.add("vector", M=16, efConstruction=200)
     operating.connect(serve(milvus))
@@ -121,7 +121,7 @@ def test_the_state_of_another_version_is_no_reason_to_go_on(serve: Serve, operat
             {"event": {"status": "success", "result": [], "resume_kwargs": {"wait_name": "built"}}},
             {"event": {"status": "success", "result": [], "resume_kwargs": ["built"]}},
         ):
-            with pytest.raises(AirflowException, match=r"deferred by another version.*a retry begins anew") as caught:
+            with pytest.raises(AirflowException, match=r"deferred by another version.*a retry starts over") as caught:
                 task.execute_complete({}, **{"event": {"status": "success", "result": []}, **resumption})
             assert not isinstance(caught.value, AirflowFailException)
     assert server.requests == []

@@ -246,7 +246,7 @@ def test_what_a_killed_sensor_has_seen_is_not_known_to_the_next_try(
         run(driver, serve(milvus))
 
 
-def test_a_rescheduled_sensor_whose_dag_was_changed_begins_anew(
+def test_a_rescheduled_sensor_whose_dag_was_changed_starts_over(
     serve: Serve, operating: Operating, clock: Clock
 ) -> None:
     driver = RescheduledSensor(operating, clock)
