@@ -31,7 +31,7 @@ class EntityMethods(HookBase):
 
     Each sends the call of the same name in :mod:`airflow_vectordb.rest.entities`, which describes their arguments
     (``partition_names`` are its ``partitions``), to a collection, which may be given by an alias, and must be loaded to
-    read rows. Values are returned as the server sends them: JSON fields as text.
+    read rows. Values are returned as the server sends them, JSON fields as text, but arrays as lists.
 
     - ``output_fields``: names of the fields to read; None: all fields of rows
     - ``offset``: rows or hits to skip
@@ -208,13 +208,17 @@ class EntityMethods(HookBase):
         partition_names: Sequence[str] | None = None,
         consistency_level: ConsistencyLevel | None = None,
         group_by_field: str | None = None,
+        group_size: int | None = None,
+        strict_group_size: bool | None = None,
     ) -> list[list[dict[str, Any]]]:
         """
         Find the nearest rows of each of several vectors (:func:`~airflow_vectordb.rest.entities.search`).
 
         :param data: query vectors: a list, or a NumPy array of two dimensions
         :param search_params: ``{"metric_type": "L2", "params": {"ef": 64}}``, or the parameters alone
-        :param group_by_field: one hit for each value of this field
+        :param group_by_field: hits are grouped by the values of this field; ``limit`` counts groups
+        :param group_size: hits of each group; None: 1
+        :param strict_group_size: whether to go on searching until groups have so many hits, if they exist
         """
         return self._send(
             rest.entities.search,
@@ -228,7 +232,7 @@ class EntityMethods(HookBase):
             search_params=_search_params(search_params or {}),
             filter_params=filter_params,
             partitions=partition_names,
-            options={"consistencyLevel": consistency_level, "groupingField": group_by_field},
+            options=_options(consistency_level, group_by_field, group_size, strict_group_size),
         )
 
     def hybrid_search(
@@ -242,6 +246,9 @@ class EntityMethods(HookBase):
         output_fields: Sequence[str] | None = None,
         partition_names: Sequence[str] | None = None,
         consistency_level: ConsistencyLevel | None = None,
+        group_by_field: str | None = None,
+        group_size: int | None = None,
+        strict_group_size: bool | None = None,
     ) -> list[list[dict[str, Any]]]:
         """
         Search several vector fields, and merge the hits (:func:`~airflow_vectordb.rest.entities.hybrid_search`).
@@ -250,7 +257,7 @@ class EntityMethods(HookBase):
             with texts as ``data`` of a field that a function fills
         :param ranker: how the hits are merged: ``{"strategy": "weighted", "params": {"weights": [0.7, 0.3]}}``; None:
             ``{"strategy": "rrf", "params": {"k": 60}}``
-        :param limit: hits in all for each vector
+        :param limit: hits in all for each vector; with ``group_by_field``, as for ``search``, groups
         """
         return self._send(
             rest.entities.hybrid_search,
@@ -261,7 +268,7 @@ class EntityMethods(HookBase):
             offset=offset,
             output_fields=output_fields,
             partitions=partition_names,
-            options={"consistencyLevel": consistency_level},
+            options=_options(consistency_level, group_by_field, group_size, strict_group_size),
         )
 
 
@@ -295,6 +302,14 @@ def _search_params(given: Mapping[str, Any]) -> dict[str, Any]:
     # The API reference documents one place, Milvus 2.6 reads the other.
     metrics = {"metricType": metric, "metric_type": metric} if metric else {}
     return {**metrics, "params": params} if params else metrics
+
+
+def _options(
+    consistency_level: str | None, group_by_field: str | None, group_size: int | None, strict_group_size: bool | None
+) -> dict[str, Any]:
+    """Return the further fields of a request for a search."""
+    grouping = {"groupingField": group_by_field, "groupSize": group_size, "strictGroupSize": strict_group_size}
+    return {"consistencyLevel": consistency_level, **grouping}
 
 
 def _order(key: Any) -> Any:

@@ -24,6 +24,8 @@ from airflow_vectordb.rest.result import Result
 Row = Mapping[str, Any]
 #: Ids that the text of a :class:`Written` has.
 SHOWN_IDS = 10
+# Under which arrays have their elements, by type.
+_SLOTS = {"BoolData", "IntData", "LongData", "FloatData", "DoubleData", "StringData"}
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def query(
     Read the rows that a filter selects. Milvus takes those with the lowest primary keys first.
 
     :param limit: rows at most, 1 to 16384; None: the server's default
-    :return: rows, values as the server gives them (JSON fields come as strings)
+    :return: rows, values as the server gives them (JSON fields come as strings), but arrays as lists
     """
     lists.check_integers(limit=limit, offset=offset)
     selected = {"filter": filter, "exprParams": filter_params, "limit": limit, "offset": offset}
@@ -164,7 +166,8 @@ def search(
     """
     Find the nearest rows of each of several vectors.
 
-    :param vectors: query vectors; texts, where a function makes vectors of texts
+    :param vectors: query vectors; texts, where a function makes vectors of texts; empty with ``options={"ids": [7]}``,
+        which searches by the vectors of rows (Milvus 3.0)
     :param anns_field: the vector field; None: the only one
     :param limit: hits for each vector
     :param params: parameters of the index, for example ``{"ef": 64}``, put into ``search_params``
@@ -179,7 +182,8 @@ def search(
     selected = {"filter": filter, "exprParams": filter_params, "limit": limit, "offset": offset}
     nearest = {"data": vectors, "annsField": anns_field, "searchParams": searching or None}
     body = _body(collection, database, output_fields, partitions, options, **nearest, **selected)
-    return Call("entities/search", body, lambda a: _hits(a, len(vectors), limit))
+    searches = len(vectors or body.get("ids") or ())
+    return Call("entities/search", body, lambda a: _hits(a, searches, limit))
 
 
 def hybrid_search(
@@ -262,4 +266,18 @@ def _rows(answer: Answer) -> list[dict[str, Any]]:
     rows = answer.data if answer.data is not None else []
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise TypeError("a list of rows was expected")
+    for row in rows:
+        for name, value in row.items():
+            if type(value) is dict and value.keys() == {"Data"}:
+                row[name] = _unwrapped(value)
     return rows
+
+
+def _unwrapped(value: dict[str, Any]) -> Any:
+    """Return the elements of an array, which come as ``{"Data": {"LongData": {"data": [1, 2]}}}``."""
+    slots = value["Data"]
+    if isinstance(slots, dict) and len(slots) == 1 and slots.keys() <= _SLOTS:
+        (elements,) = slots.values()
+        if isinstance(elements, dict):  # without data, it is empty
+            return elements.get("data") or []
+    return value

@@ -274,7 +274,7 @@ class FieldNotFoundError(NotFoundError):
 
 
 class IndexNotFoundError(NotFoundError):
-    """The collection has no index of this name."""
+    """The collection has no such index, or none at all."""
 
     cause_template = "Collection {collection} has no index {index}"
     advice = "Check its name, or create it."

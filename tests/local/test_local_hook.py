@@ -121,6 +121,11 @@ def test_rows(hook: MilvusHook) -> None:
         hook.search("docs", [[0, 1, 0.5, 0.25]], search_params={"metricType": "IP"})
     groups = hook.search("docs", [[0, 1, 0.5, 0.25]], group_by_field="title", output_fields=["title"])
     assert [hit["title"] for hit in groups[0]] == ["t0", "t1", "t2"]
+    pairs: dict[str, Any] = {"group_by_field": "title", "group_size": 2, "strict_group_size": True, "limit": 2}
+    (hits,) = hook.search("docs", [[0, 1, 0.5, 0.25]], **pairs)
+    assert [hit["id"] for hit in hits] == [0, 3, 1, 4]
+    (hits,) = hook.hybrid_search("docs", [{"data": [[0, 1, 0.5, 0.25]], "annsField": "vector", "limit": 9}], **pairs)
+    assert [hit["id"] for hit in hits] == [0, 3, 1, 4]
     merged = hook.hybrid_search(
         "docs", [{"data": [[2, 1, 0.5, 0.25]], "annsField": "vector", "limit": 3}], limit=2, output_fields=["title"]
     )

@@ -163,6 +163,7 @@ def test_hits_of_several_vectors_are_divided_by_topks() -> None:
     with pytest.raises(ValueError, match="no topks"):
         read(call, hits)
     assert len(read(entities.search("c", [[0.0]]), hits)[0]) == 3
+    assert len(read(entities.search("c", [], options={"ids": [7, 8]}), hits, topks=[2, 1])) == 2
 
 
 @pytest.mark.parametrize("beside", [{}, {"topks": None}, {"topks": []}, {"topks": [0, 0, 0]}])
@@ -173,6 +174,22 @@ def test_no_hit_at_all(data: Any, beside: dict[str, Any]) -> None:
     if not beside.get("topks"):
         assert read(entities.search("c", [[0.0]]), data, cost=0, **beside) == [[]]
         assert read(entities.search("c", []), data, **beside) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "back"),
+    [
+        ({"Data": {"LongData": {"data": [1, 2]}}}, [1, 2]),
+        ({"Data": {"StringData": {"data": []}}}, []),
+        ({"Data": {"FloatData": {}}}, []),
+        *[(value, value) for value in ([1], None, {"Data": None}, {"Data": {"LongData": 1}}, {"Data": {"more": {}}})],
+    ],
+    ids=repr,
+)
+def test_arrays_come_as_lists(given: Any, back: Any) -> None:
+    for call in (entities.query("c"), entities.get("c", [1])):
+        assert read(call, [{"id": 1, "tags": given}]) == [{"id": 1, "tags": back}]
+    assert read(entities.search("c", [[0.0]]), [{"id": 1, "tags": given}]) == [[{"id": 1, "tags": back}]]
 
 
 def test_what_answers_may_leave_out() -> None:

@@ -87,7 +87,7 @@ class TestSpellings:
     def test_pymilvus_writes_the_type_of_a_field_as_dtype(self) -> None:
         fields = [
             {"name": "id", "dtype": "INT64", "is_primary": True},
-            {"name": "v", "dtype": "FLOAT_VECTOR", "dim": 4},
+            {"name": "v", "dtype": "DataType.FLOAT_VECTOR", "dim": 4},
         ]
         assert [field["dataType"] for field in parse_schema(fields).body()["fields"]] == ["Int64", "FloatVector"]
 

@@ -242,7 +242,8 @@ def _type(
     given: Mapping[str, Any], key: str, known: Sequence[str], reader: Reader, *, required: bool = False
 ) -> str | None:
     text = reader.text(given.get(key), key, required=required)
-    return reader.word(text and _OTHER_TYPES.get(normalize_key(text), text), key, known, normalize_key)
+    name = text and text.rpartition(".")[2]  # of `DataType.INT64`, as the API's reference and pymilvus write it
+    return reader.word(name and _OTHER_TYPES.get(normalize_key(name), name), key, known, normalize_key)
 
 
 def _flag(given: Mapping[str, Any], key: str, reader: Reader) -> bool:
