@@ -237,7 +237,7 @@ class ImportOperator(WaitingOperator):
             job_id = wait_for(self, hook, state, f"found {number}", condition)["job_id"]
             fact = {**fact, "in_doubt": {**fact["in_doubt"], str(number): fact["before"]}}
         else:
-            listed = hook.drive(rest.import_jobs.list_all(self.collection_name))
+            listed = hook.send(rest.import_jobs.list_(self.collection_name))
             fact = {**fact, "before": [job.job_id for job in listed]}
         if job_id is None:
             kept.set({**fact, "asked": time.time()})

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_vectordb.rest.http.call import Answer, Call, build_body
 from airflow_vectordb.rest.lists import as_list
 from airflow_vectordb.rest.result import Result
-
-#: Pages of a list of jobs. Milvus keeps about a thousand jobs.
-_MOST_PAGES = 1000
 
 
 @dataclass(frozen=True)
@@ -93,40 +90,15 @@ def get_progress(job_id: str, *, database: str | None = None) -> Call[ImportJob]
     return Call("jobs/import/get_progress", build_body(database, jobId=job_id), lambda a: _parse(a.data))
 
 
-def list_(
-    collection: str | None = None, *, page: int | None = None, database: str | None = None
-) -> Call[list[ImportJob]]:
-    """
-    List the import jobs of a collection; None: those of the whole database.
-
-    :param page: of those that Zilliz Cloud lists; None: the first. Milvus has a single one
-    """
-    return Call("jobs/import/list", build_body(database, collectionName=collection, currentPage=page), _parse_all)
-
-
-def list_all(
-    collection: str | None = None, *, database: str | None = None
-) -> Generator[Call[list[ImportJob]], list[ImportJob], list[ImportJob]]:
-    """Yield calls of :func:`list_` for one page after the other; return the jobs of all."""
-    jobs: dict[str, ImportJob] = {}
-    for page in range(1, _MOST_PAGES + 1):
-        found = yield list_(collection, page=page if page > 1 else None, database=database)
-        before = len(jobs)
-        jobs |= {job.job_id: job for job in found}
-        if len(jobs) == before or not isinstance(found, _FullPage):
-            break
-    return [*jobs.values()]
-
-
-class _FullPage(list[ImportJob]):
-    """A page that may have a next one."""
+def list_(collection: str | None = None, *, database: str | None = None) -> Call[list[ImportJob]]:
+    """List the import jobs of a collection; None: those of the whole database."""
+    return Call("jobs/import/list", build_body(database, collectionName=collection), _parse_all)
 
 
 def _parse_all(answer: Answer) -> list[ImportJob]:
     data = answer.data or {}
     records = data.get("records") or data.get("jobs") or [] if isinstance(data, Mapping) else data
-    is_full = isinstance(data, Mapping) and 0 < int(data.get("pageSize") or 0) <= len(records)
-    return (_FullPage if is_full else list)(map(_parse, records))
+    return [_parse(record) for record in records]
 
 
 def _parse(data: Mapping[str, Any]) -> ImportJob:

@@ -220,7 +220,7 @@ class ImportFound:
 
     def poll(self, memory: Memory) -> Poll:
         """List the collection's jobs, and describe the new ones."""
-        listed = yield from import_jobs.list_all(self.collection, database=self.database)
+        listed: list[ImportJob] = yield import_jobs.list_(self.collection, database=self.database)
         result: dict[str, str | None] = {"job_id": None, "state": None}
         unknown = []
         for job_id in sorted({job.job_id for job in listed} - set(self.before)):

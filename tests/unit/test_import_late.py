@@ -26,12 +26,10 @@ class Importing(FakeMilvus):
     :param late: seconds from the request for a job until it is created, and what is answered to the request, one by
         one; with none left: at once, and its id
     :param jobs: id -> when it is created, and its state
-    :param page_size: jobs in one answer, as of Zilliz Cloud; 0: all of them, as of Milvus
     """
 
     late: list[tuple[float, Behaviour]] = field(default_factory=list)
     jobs: dict[str, tuple[float, str]] = field(default_factory=dict)
-    page_size: int = 0
 
     def __call__(self, request: Request) -> Behaviour:
         if not request.path.startswith("jobs/import/"):
@@ -44,11 +42,6 @@ class Importing(FakeMilvus):
         there = {number: state for number, (at, state) in self.jobs.items() if at <= time.time()}
         if request.path == "jobs/import/list":
             records = [{"collectionName": "docs", "jobId": one, "state": state} for one, state in there.items()]
-            if self.page_size:
-                page = request.body.get("currentPage", 1)
-                records = records[(page - 1) * self.page_size : page * self.page_size]
-                paging = {"count": len(records), "currentPage": page, "pageSize": self.page_size}
-                return ok({**paging, "records": records})
             return ok({"records": records})
         job = request.body["jobId"]
         files = [{"fileName": file, "state": there[job], "importedRows": 5, "totalRows": 5} for file in FILES]
@@ -170,18 +163,3 @@ def test_a_request_that_was_not_made_leaves_the_earlier_one_in_doubt(
     clock.now += 100
     assert worker.run()["job_id"] == "450"
     assert server.paths.count("jobs/import/create") == 2
-
-
-@pytest.mark.parametrize("earlier", [0, 19, 20, 21])
-def test_a_job_on_a_later_page_is_found(earlier: int, worker: Worker, operating: Operating, serve: Serve) -> None:
-    jobs = {str(number): (0.0, "Failed") for number in range(earlier)}
-    server = connect(operating, serve, Importing(jobs=jobs, late=[(0.0, CutOff(b""))], page_size=10))
-    with pytest.raises(MilvusError):
-        worker.run()
-    job_id = str(450 + earlier)
-    assert worker.run() == {"collection_name": "docs", "job_id": job_id, "rows": 10, "files": 2}
-    assert server.paths.count("jobs/import/create") == 1
-    pages = [body.get("currentPage", 1) for body in server.bodies("jobs/import/list")]
-    before, since = earlier // 10 + 1, (earlier + 1) // 10 + 1
-    # The retry looks for the job, and at the end for a second one.
-    assert pages == [*range(1, before + 1), *range(1, since + 1), *range(1, since + 1)]
