@@ -20,9 +20,9 @@ from pymilvus import MilvusClient
 
 from airflow_vectordb.ingest.bad_rows import BadRows
 from airflow_vectordb.ingest.files import open_file
-from airflow_vectordb.ingest.options import Options
+from airflow_vectordb.ingest.options import PART_BYTES, Options
 from airflow_vectordb.ingest.run import ingest
-from airflow_vectordb.ingest.staging import PART_BYTES, stage
+from airflow_vectordb.ingest.staging import stage
 from airflow_vectordb.rest import collections
 from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.http.call import Call

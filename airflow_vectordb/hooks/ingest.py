@@ -16,10 +16,18 @@ from airflow_vectordb._compat import connection_of_path
 from airflow_vectordb.exceptions import translate_errors
 from airflow_vectordb.hooks.base import HookBase
 from airflow_vectordb.ingest import run
-from airflow_vectordb.ingest.bad_rows import BadRows, OnBadRow
+from airflow_vectordb.ingest.bad_rows import BadRows
 from airflow_vectordb.ingest.files import open_file
 from airflow_vectordb.ingest.memory import source_of
-from airflow_vectordb.ingest.options import MAX_BYTES, MAX_IN_FLIGHT, MAX_ROWS, Mode, Options
+from airflow_vectordb.ingest.options import (
+    DELETED_AT_ONCE,
+    MAX_BYTES,
+    MAX_IN_FLIGHT,
+    MAX_ROWS,
+    Mode,
+    OnBadRow,
+    Options,
+)
 from airflow_vectordb.ingest.source import Source
 from airflow_vectordb.ingest.storage import package_for, storage_errors
 from airflow_vectordb.ingest.values import convert_all, keys_of
@@ -28,8 +36,6 @@ from airflow_vectordb.rest import filters
 from airflow_vectordb.rest.collections import Field
 
 _log = logging.getLogger(__name__)
-#: Rows deleted by one request.
-DELETED_AT_ONCE = 1000
 #: Seconds to wait for a rate limit of flushes: many tasks that write into one collection take turns.
 FLUSH_PATIENCE = 1800.0
 

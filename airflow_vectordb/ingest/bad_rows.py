@@ -5,16 +5,16 @@ from __future__ import annotations
 import io
 import json
 import logging
-from typing import Any, Literal
+from typing import Any
 
 from airflow_vectordb.ingest.batches import BadRow
+from airflow_vectordb.ingest.options import OnBadRow
 from airflow_vectordb.ingest.storage import storage_errors
 from airflow_vectordb.ingest.writer import Progress
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.text import sanitize_text
 
 _log = logging.getLogger(__name__)
-OnBadRow = Literal["fail", "skip"]
 
 
 class BadRows:

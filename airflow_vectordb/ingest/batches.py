@@ -7,14 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-from airflow_vectordb.ingest.options import Options
+from airflow_vectordb.ingest.options import LARGEST_REQUEST, Options
 from airflow_vectordb.ingest.rows import RowChecker
 from airflow_vectordb.ingest.source import Row, Source, Unreadable
 from airflow_vectordb.rest.http.json import EncodedRows
 from airflow_vectordb.rest.spelling import article
-
-#: Largest size of a row in bytes; Milvus would refuse a larger one.
-MAX_ROW_BYTES = 60 * 1024 * 1024
 
 
 class Position(NamedTuple):
@@ -132,8 +129,8 @@ class Batcher:
             encoded = self._dumps(checked)
         except TypeError as error:
             return checked, b"", [*problems, self._unencodable(checked) or str(error)]
-        if len(encoded) > MAX_ROW_BYTES:
-            problems.append(f"{len(encoded):,} bytes, but a request may have at most {MAX_ROW_BYTES:,}")
+        if len(encoded) > LARGEST_REQUEST:
+            problems.append(f"{len(encoded):,} bytes, but a request may have at most {LARGEST_REQUEST:,}")
         return checked, encoded, problems
 
     def _unencodable(self, row: Mapping[str, Any]) -> str | None:

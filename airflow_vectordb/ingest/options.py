@@ -1,4 +1,7 @@
-"""How rows are ingested: set where it is known, and passed on as a whole."""
+"""How rows are ingested: set where it is known, and passed on as a whole.
+
+Operators, which are imported by DAG files, have their defaults from here: this module imports nothing else.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,19 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Mode = Literal["upsert", "insert"]
-#: Bytes of rows in one request. Milvus accepts 64 MiB.
+OnBadRow = Literal["fail", "skip"]
+#: Bytes of rows in one request.
 MAX_BYTES = 8 * 1024 * 1024
+#: The same at most: Milvus accepts about 64 MiB in all.
+LARGEST_REQUEST = 60 * 1024 * 1024
 #: Rows in one request.
 MAX_ROWS = 10_000
 #: Concurrent requests.
 MAX_IN_FLIGHT = 4
+#: Bytes of a staged file.
+PART_BYTES = 256 * 1024 * 1024
+#: Rows deleted by one request.
+DELETED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from airflow_vectordb.ingest.bad_rows import BadRows
 from airflow_vectordb.ingest.batches import BadRow
+from airflow_vectordb.ingest.options import PART_BYTES
 from airflow_vectordb.ingest.rows import RowChecker, problems_of_sources
 from airflow_vectordb.ingest.source import Row, Source, Unreadable
 from airflow_vectordb.ingest.writer import Progress
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     import pyarrow
 
 _log = logging.getLogger(__name__)
-#: Bytes of a part.
-PART_BYTES = 256 * 1024 * 1024
 #: Bytes of values kept in memory until they are written as a row group.
 ROW_GROUP_BYTES = 8 * 1024 * 1024
 #: Rows that become Arrow data together.

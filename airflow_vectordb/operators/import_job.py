@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb.deferral import ResumeState, wait_for
+from airflow_vectordb.ingest.options import PART_BYTES, OnBadRow
 from airflow_vectordb.operators.base import WaitingOperator
-from airflow_vectordb.operators.ingest import OnBadRow, RowsFunction
+from airflow_vectordb.operators.ingest import RowsFunction
 from airflow_vectordb.rest.spelling import check_choice, check_range
 from airflow_vectordb.validation import check_names
 
@@ -100,7 +101,7 @@ class ImportOperator(WaitingOperator):
         stage_conn_id: str | None = None,
         files_prefix: str | None = None,
         keep_staged: bool = False,
-        part_bytes: int = 256 * 1024 * 1024,
+        part_bytes: int = PART_BYTES,
         field_mapping: Mapping[str, str | None] | None = None,
         on_bad_row: OnBadRow = "fail",
         max_bad_rows: int | None = None,

@@ -5,10 +5,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import rest
 from airflow_vectordb.deferral import ResumeState
+from airflow_vectordb.ingest.options import (
+    DELETED_AT_ONCE,
+    LARGEST_REQUEST,
+    MAX_BYTES,
+    MAX_IN_FLIGHT,
+    MAX_ROWS,
+    Mode,
+    OnBadRow,
+)
 from airflow_vectordb.operators.base import MilvusOperator
 from airflow_vectordb.rest.spelling import check_choice, check_range
 from airflow_vectordb.validation import check_flag, count_of
@@ -18,10 +27,6 @@ if TYPE_CHECKING:
 
     from airflow_vectordb.hooks.milvus import MilvusHook
 
-Mode = Literal["upsert", "insert"]
-OnBadRow = Literal["fail", "skip"]
-#: The server's limit for a request is about 64 MiB.
-MAX_BATCH_BYTES = 60 * 1024 * 1024
 #: Milvus returns at most 16,384 rows for a query.
 MAX_DELETED_AT_ONCE = 16_384
 
@@ -117,9 +122,9 @@ class IngestOperator(MilvusOperator):
         on_bad_row: OnBadRow = "fail",
         max_bad_rows: int | None = None,
         bad_rows_path: str | None = None,
-        batch_bytes: int = 8 * 1024 * 1024,
-        batch_rows: int = 10_000,
-        max_in_flight: int = 4,
+        batch_bytes: int = MAX_BYTES,
+        batch_rows: int = MAX_ROWS,
+        max_in_flight: int = MAX_IN_FLIGHT,
         min_rows: int | str | None = None,
         flush: bool = False,
         allow_missing: bool = False,
@@ -162,7 +167,7 @@ class IngestOperator(MilvusOperator):
             problems.append('max_bad_rows and bad_rows_path are for on_bad_row="skip"')
         if self.documents is not None and self.replace_documents is None:
             problems.append("documents requires replace_documents, the name of their field")
-        problems += check_range("batch_bytes", self.batch_bytes, 1, MAX_BATCH_BYTES)
+        problems += check_range("batch_bytes", self.batch_bytes, 1, LARGEST_REQUEST)
         problems += check_range("batch_rows", self.batch_rows, 1)
         problems += check_range("max_in_flight", self.max_in_flight, 1, 64)
         return problems
@@ -252,7 +257,7 @@ class DeleteOperator(MilvusOperator):
         filter_params: Mapping[str, Any] | None = None,
         ids: Iterable[Any] | None = None,
         partition_name: str | None = None,
-        batch_rows: int = 1000,
+        batch_rows: int = DELETED_AT_ONCE,
         dry_run: bool = False,
         **kwargs: Any,
     ) -> None:
