@@ -69,6 +69,7 @@ def wait_for(
     task.log.info("Waiting in the triggerer for %s, for up to %s, until %s UTC", condition, deadline, until)
     if not is_dag_test() and (why := health.triggerer_problem()):
         task.log.warning("No triggerer is alive, by Airflow's health (%s). %s", why, START_A_TRIGGERER)
+    state.subject = task.subject(hook)
     resume_kwargs = {"state": asdict(state), "wait_name": name}
     return task.defer(
         trigger=triggers.milvus.MilvusTrigger(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import time
 from abc import abstractmethod
@@ -44,11 +46,13 @@ class ResumeState:
     :param began: seconds since the epoch: when Airflow called ``execute``
     :param deadline: of all waits together, as a ``waiting.Deadline``; None: no wait has begun yet
     :param results: what the waits that ended returned, by name
+    :param subject: digest of what the task worked on when it was deferred; None: it has not been
     """
 
     began: float = field(default_factory=lambda: time.time())
     deadline: dict[str, Any] | None = None
     results: dict[str, Any] = field(default_factory=dict)
+    subject: str | None = None
 
     # The deadline by `time.monotonic` of the process that set it. Not a field: it is meaningless in other processes.
     _ends = math.inf
@@ -214,13 +218,26 @@ class MilvusTaskMixin(_Task):
         with self.open_hook(patient=resumed) as hook:
             hook.server_confirmed = resumed
             try:
-                if resumed:
+                if resumed and state.subject not in (None, self.subject(hook)):
+                    text = "Arguments, or the connection's server, changed while this task was deferred: starting over"
+                    self.log.warning(text)
+                    state = ResumeState(state.began, state.deadline)
+                elif resumed:
                     result = self._result(event)
                     if wait_name:  # otherwise the task finds out for itself
                         state.results[wait_name] = result
                 return self.run_task(hook, context, state)
             except rest.errors.MilvusError as error:
                 raise self.on_failure(hook, context, state, error) from error.__cause__
+
+    def subject(self, hook: MilvusHook) -> str:
+        """Return a digest of the server and the templated arguments: Airflow renders them again when a task resumes."""
+
+        def plain(value: Any) -> Any:
+            return list(value) if isinstance(value, Sequence) else type(value).__name__
+
+        values = [hook.config.url, hook.config.database, *(getattr(self, name) for name in self.template_fields)]
+        return hashlib.sha256(json.dumps(values, default=plain, skipkeys=True).encode()).hexdigest()[:16]
 
     def _result(self, event: Any) -> Any:
         try:

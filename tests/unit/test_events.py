@@ -13,7 +13,7 @@ from airflow_vectordb.rest import errors
 from airflow_vectordb.triggers.milvus import result_from_event
 from tests.support.drivers import DeferrableOperator, DeferrableSensor, Driver, Operator, Sensor, TaskDeferred
 from tests.support.fake_milvus import NO_COLLECTION, FakeMilvus, rows, told
-from tests.support.harness import Clock, Operating
+from tests.support.harness import Clock, Logged, Operating
 from tests.support.scripted import Answer, Behaviour, CutOff, Serve, error, ok, page
 
 CLASSES = sorted(
@@ -125,6 +125,34 @@ def test_the_state_of_another_version_is_no_reason_to_go_on(serve: Serve, operat
                 task.execute_complete({}, **{"event": {"status": "success", "result": []}, **resumption})
             assert not isinstance(caught.value, AirflowFailException)
     assert server.requests == []
+
+
+@pytest.mark.parametrize("kind", [DeferrableOperator, DeferrableSensor])
+@pytest.mark.parametrize("event", [{"status": "success", "result": []}, {"status": "error", **FAILED}], ids=str)
+@pytest.mark.parametrize("changed", ["argument", "server", "database"])
+def test_the_end_of_a_wait_for_something_else_is_no_end(
+    changed: str, event: Any, kind: type[Driver], serve: Serve, operating: Operating, clock: Clock, logged: Logged
+) -> None:
+    """The DAG, a Variable in a template, or the connection is edited while the task is deferred."""
+    milvus = FakeMilvus(aliases=("others",), progress=told(rows(9)))
+    milvus.add("vector", M=16, efConstruction=200)
+    server = serve(milvus)
+    operating.connect(server)
+    task = kind(operating, clock).task(timeout=600)
+    with pytest.raises(TaskDeferred) as first:
+        operating.execute(task)
+    clock.sleep(60)
+    if changed == "argument":
+        task.collection_name = "others"
+    else:
+        operating.connect(
+            serve(milvus) if changed == "server" else server, schema="archive" if changed == "database" else None
+        )
+    with pytest.raises(TaskDeferred) as second:
+        task.execute_complete({}, event=event, **(first.value.kwargs or {}))
+    kept, again = ((deferred.value.kwargs or {})["state"] for deferred in (first, second))
+    assert again["deadline"] == kept["deadline"]
+    assert "changed while this task was deferred: starting over" in logged.of("warning")[-1]
 
 
 @pytest.mark.parametrize("kind", [DeferrableOperator, DeferrableSensor])
