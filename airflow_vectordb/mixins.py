@@ -7,7 +7,7 @@ import json
 import math
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
@@ -125,20 +125,23 @@ class MilvusTaskMixin(_Task):
         values = vars(self)
         given = {name: values[name] for name in self.template_fields if values.get(name) is not None}
         self._given = [name for name, value in given.items() if not isinstance(value, str) or value]
-        found = check_arguments(values, self.name_fields, self.new_name_fields, rendered=False)
-        raise_if_invalid(self.task_id, *self._problems, *problems, *found)
+        raise_if_invalid(self.task_id, *self._problems, *problems, *self.problems_at_parse(values))
+
+    @classmethod
+    def problems_at_parse(cls, given: Mapping[str, Any]) -> list[str]:
+        """Return what is wrong with arguments, by name; a mapped task has only some. Subclasses add what they know."""
+        return check_arguments(given, cls.name_fields, cls.new_name_fields, rendered=False)
 
     @classmethod
     def partial(cls, **given: Any) -> Any:
         """
         Begin a mapped task, and check its arguments: Airflow creates the instances only when it runs.
 
-        :raises ValueError: for invalid arguments among those that all classes share
+        :raises ValueError: for invalid arguments among those that can be checked without the others
         """
         # None is the default of `deferrable` and `database`, which instances replace.
         known = {name: value for name, value in given.items() if value is not None}
-        problems = check_arguments(known, cls.name_fields, cls.new_name_fields, rendered=False)
-        raise_if_invalid(str(given.get("task_id")), *problems)
+        raise_if_invalid(str(given.get("task_id")), *cls.problems_at_parse(known))
         return super().partial(**given)
 
     def validate(self) -> None:

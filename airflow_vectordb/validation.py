@@ -286,6 +286,7 @@ _CONSTANT: Mapping[_Check, Sequence[str]] = {
     ),
     check_interval: ("poll_interval", "poke_interval"),
     check_seconds: ("timeout", "execution_timeout", "max_wait"),
+    check_list_of_names: ("partition_names",),
     _check_assets: ("inlets", "outlets"),
     _check_policy: tuple(_POLICIES),
 }

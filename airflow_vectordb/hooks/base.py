@@ -152,8 +152,13 @@ class HookBase(BaseHook):
         :param until: deadline for an answer, by ``time.monotonic``; None: none
         :raises MilvusError: if the server refuses, or does not answer after all attempts
         """
-        call.body  # noqa: B018 - which makes it one that was sent, even if the connection turns out to be missing
         with translate_errors():
+            # Asking makes it one that was sent, even if the connection turns out to be missing.
+            if not hasattr(call, "body"):
+                problem = (
+                    f"send takes a call, such as rest.collections.list_(), not {rest.spelling.describe_value(call)}"
+                )
+                raise rest.errors.InvalidParametersError([problem], "arguments")
             client = self.get_conn()
             try:
                 return client.send(call, retries=retries, until=until)

@@ -51,7 +51,14 @@ class CollectionMethods(HookBase):
         :param timeout: for the indexes, and again for loading
         """
         timeout = _seconds(timeout)
+        quick = {"dimension": dimension, "metric_type": metric_type, "id_type": id_type, "auto_id": auto_id}
+        quick |= {"primary_field_name": primary_field_name, "vector_field_name": vector_field_name}
+        unused = [name for name, value in quick.items() if schema is not None and value is not None]
         with translate_errors():
+            if unused:
+                raise rest.errors.InvalidParametersError(
+                    [f"{unused[0]} is not for a schema, which says it"], "arguments"
+                )
             body = None if schema is None else rest.schema.parsing.parse_schema(schema).body()
         self._send(
             rest.collections.create,
@@ -166,7 +173,7 @@ class CollectionMethods(HookBase):
         self, collection_name: str, partition_names: Sequence[str] | None = None
     ) -> rest.collections.LoadState:
         """Return the load state (:class:`~airflow_vectordb.rest.collections.LoadState`)."""
-        return self._send(rest.collections.load_state, collection_name, partition_names or ())
+        return self.send(rest.collections.load_state(collection_name, _names(partition_names)))
 
     # Indexes ----------------------------------------------------------------------------------------------------------
 
@@ -335,11 +342,7 @@ def is_a_collection(alias: str) -> dict[str, Any]:
 
 @translate_errors()
 def _names(partition_names: Sequence[str] | None) -> tuple[str, ...]:
-    names = rest.lists.as_list_or_none("partition_names", partition_names)
-    if names == []:
-        problem = "partition_names is empty, a list without a name; None is for the whole collection"
-        raise rest.errors.InvalidParametersError([problem], "arguments")
-    return tuple(names or ())
+    return tuple(rest.lists.as_partitions("partition_names", partition_names) or ())
 
 
 @translate_errors()

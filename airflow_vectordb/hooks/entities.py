@@ -149,8 +149,12 @@ class EntityMethods(HookBase):
         """
         with translate_errors():
             names = rest.lists.as_list_or_none("output_fields", output_fields)
-            partition_names = rest.lists.as_list_or_none("partition_names", partition_names)
+            partition_names = rest.lists.as_partitions("partition_names", partition_names)
             rest.lists.check_integers(batch_size=batch_size, limit=limit)
+            problems = rest.spelling.check_range("batch_size", batch_size, 1, 16_384)
+            problems += [] if limit is None else rest.spelling.check_range("limit", limit, 0, 2**63)
+            if problems:
+                raise rest.errors.InvalidParametersError(problems, "arguments")
             key = primary_key(self.send(rest.collections.describe(collection_name)))
         selected, left = filter, limit
         last: Any = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -135,8 +136,10 @@ class CollectionCreation:
 
     def _rehearse(self) -> None:
         """Create the collection under another name, so that no rows are dropped if the server refuses the schema."""
-        name = f"{self._name[:200]}__rehearsal"
-        self._hook.send(rest.collections.drop(name))  # left by a killed task
+        # A name that nobody else gives: what a killed task has left is dropped, with all that is in it.
+        digest = hashlib.sha256(self._name.encode()).hexdigest()[:16]
+        name = f"{self._name[:200]}__rehearsal_{digest}"
+        self._hook.send(rest.collections.drop(name))
         try:
             self._create_as(name)
         finally:

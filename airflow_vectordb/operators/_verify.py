@@ -130,7 +130,7 @@ class Verification:
         """Return for each vector the keys of its hits."""
         keys: list[list[Any]] = []
         for start in range(0, len(vectors), _BATCH):
-            search = rest.entities.search(
+            found = self._hook.search(
                 self._name,
                 vectors[start : start + _BATCH],
                 anns_field=field,
@@ -138,7 +138,7 @@ class Verification:
                 output_fields=[key],
                 search_params=self._task.search_params,
             )
-            keys += [[hit.get(key) for hit in hits] for hits in self._hook.send(search)]
+            keys += [[hit.get(key) for hit in hits] for hits in found]
         return keys
 
     def _fields(self, described: Collection) -> tuple[Field, str]:

@@ -86,11 +86,21 @@ class CreateCollectionOperator(WaitingOperator):
         self.allow_unknown = allow_unknown
         # Error messages name the file, which rendering replaces by its content.
         self.schema_source = schema if isinstance(schema, str) else None
-        self.raise_if_invalid(
-            *validation.check_schema(schema, dimension, self.template_ext, allow_unknown=allow_unknown),
-            *validation.check_properties(properties, self.template_ext),
-            *([] if index_params is None else validation.check_index_params(index_params, self.template_ext)),
-            *validation.check_indexes_of_schema(schema, index_params, self.template_ext, allow_unknown=allow_unknown),
+        self.raise_if_invalid()
+
+    @classmethod
+    def problems_at_parse(cls, given: Mapping[str, Any]) -> list[str]:
+        """Also check the schema, the properties and the indexes."""
+        schema, dimension, index_params = map(given.get, ("schema", "dimension", "index_params"))
+        extensions, allow_unknown = cls.template_ext, given.get("allow_unknown") is True
+        problems = super().problems_at_parse(given)
+        if "schema" in given or "dimension" in given:
+            problems += validation.check_schema(schema, dimension, extensions, allow_unknown=allow_unknown)
+        problems += validation.check_properties(given.get("properties"), extensions)
+        if index_params is not None:
+            problems += validation.check_index_params(index_params, extensions, allow_unknown=allow_unknown)
+        return problems + validation.check_indexes_of_schema(
+            schema, index_params, extensions, allow_unknown=allow_unknown
         )
 
     def validate(self) -> None:
@@ -169,7 +179,7 @@ class VerifyCollectionOperator(MilvusOperator):
     :param k: hits of each search
     :param min_recall: minimum share of sampled rows that are found, and of known answers among the hits
     :param anns_field: the vector field; None: the first one that fits. Templated.
-    :param search_params: ``searchParams`` of the searches, for example ``{"params": {"ef": 64}}``
+    :param search_params: of the searches, as for ``MilvusHook.search``, for example ``{"ef": 64}``
     :param check: your own function, called with the hook and the collection's name. The task fails if it raises or
         returns False; any other result (JSON-ready) is added to the figures
     :return: the figures: ``{"collection_name", "rows"}``, and if requested ``sampled``, ``found``, ``queries``,
@@ -243,7 +253,7 @@ class _LoadingOperator(WaitingOperator):
         super().__init__(**kwargs)
         self.collection_name = collection_name
         self.partition_names = partition_names
-        self.raise_if_invalid(*validation.check_list_of_names("partition_names", partition_names))
+        self.raise_if_invalid()
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Make the call, and wait until it has taken effect."""

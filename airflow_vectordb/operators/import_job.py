@@ -183,9 +183,11 @@ class ImportOperator(WaitingOperator):
         """Forget a job that failed: a task that is cleared starts another one, with the parts that are staged."""
         if isinstance(error, rest.errors.ImportFailedError):
             kept = self.retry_state(context, "import", state)
-            staged = (kept.get() or {}).get("staged")
-            if staged:
-                kept.set({"staged": staged})
+            fact = kept.get() or {}
+            done = sum(name.startswith("imported ") for name in state.results)
+            left = {"jobs": fact.get("jobs", [])[:done], "staged": fact.get("staged")}
+            if any(left.values()):
+                kept.set({**fact, "before": None, **left})
             else:
                 kept.delete()
         return error
@@ -249,7 +251,8 @@ class ImportOperator(WaitingOperator):
                     )
                 )
             except rest.errors.MilvusError as error:
-                if error.not_executed or not error.transient:
+                unreadable = isinstance(error, rest.errors.NotMilvusError)  # the job may have been created
+                if error.not_executed or not (error.transient or unreadable):
                     kept.set(unstarted)  # this request created no job
                 raise
             self.log.info("%s: started import job %s, files: %d", self.collection_name, job_id, len(files))

@@ -89,9 +89,16 @@ class CreateIndexOperator(WaitingOperator):
         self.flush = flush
         # Error messages name the file, which rendering replaces by its content.
         self._index_params_source = index_params if isinstance(index_params, str) else None
-        self.raise_if_invalid(
-            *check_index_params(index_params, self.template_ext, allow_unknown=allow_unknown),
-        )
+        self.raise_if_invalid()
+
+    @classmethod
+    def problems_at_parse(cls, given: Mapping[str, Any]) -> list[str]:
+        """Also check the index parameters."""
+        problems = super().problems_at_parse(given)
+        if "index_params" in given:
+            allow_unknown = given.get("allow_unknown") is True
+            problems += check_index_params(given["index_params"], cls.template_ext, allow_unknown=allow_unknown)
+        return problems
 
     def validate(self) -> None:
         """Leave it to :meth:`_read_arguments`, which reports everything together."""
@@ -117,7 +124,9 @@ class CreateIndexOperator(WaitingOperator):
         return error if replacement is None else replacement.on_failure(error)
 
     def _replacement(self, hook: MilvusHook, context: Context, state: ResumeState) -> IndexReplacement | None:
-        return operators._replace.IndexReplacement(self, hook, context, state) if self.if_exists == "replace" else None
+        # A deferred task goes on with what it began, even if its DAG has been changed meanwhile.
+        replaces = self.if_exists == "replace" or "noted" in state.results
+        return operators._replace.IndexReplacement(self, hook, context, state) if replaces else None
 
     def _read_arguments(self, hook: MilvusHook) -> list[IndexSpec]:
         """Check and return the rendered indexes, and raise one error with all problems."""

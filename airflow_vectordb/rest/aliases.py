@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse_none
+from airflow_vectordb.rest.http.call import Call, build_body, parse_name, parse_names, parse_none
 
 
 def create(alias: str, collection: str, *, database: str | None = None) -> Call[None]:
@@ -18,7 +18,7 @@ def alter(alias: str, collection: str, *, database: str | None = None) -> Call[N
 
 def describe(alias: str, *, database: str | None = None) -> Call[str]:
     """Return the name of the collection that an alias points to."""
-    return Call("aliases/describe", build_body(database, aliasName=alias), lambda a: str(a.data["collectionName"]))
+    return Call("aliases/describe", build_body(database, aliasName=alias), parse_name("collectionName"))
 
 
 def list_(collection: str | None = None, *, database: str | None = None) -> Call[list[str]]:

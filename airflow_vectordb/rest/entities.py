@@ -233,7 +233,7 @@ def _body(
         database,
         collectionName=collection,
         outputFields=lists.as_list_or_none("output_fields", output_fields),
-        partitionNames=lists.as_list_or_none("partitions", partitions),
+        partitionNames=lists.as_partitions("partitions", partitions),
         **fields,
         **(options or {}),
     )

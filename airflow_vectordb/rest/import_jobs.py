@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_vectordb.rest.http.call import Answer, Call, build_body
+from airflow_vectordb.rest.http.call import Answer, Call, build_body, parse_name
 from airflow_vectordb.rest.lists import as_list
 from airflow_vectordb.rest.result import Result
 
@@ -77,7 +77,7 @@ def create(
     """
     groups = [as_list(f"files[{n}]", group, "paths") for n, group in enumerate(as_list("files", files, "groups"))]
     body = build_body(database, collectionName=collection, partitionName=partition, files=groups, options=options)
-    return Call("jobs/import/create", body, lambda a: str(a.data["jobId"]), idempotent=False)
+    return Call("jobs/import/create", body, parse_name("jobId"), idempotent=False)
 
 
 def describe(job_id: str, *, database: str | None = None) -> Call[ImportJob]:

@@ -37,6 +37,14 @@ def as_list_or_none(name: str, value: Any, of: str = "names") -> list[Any] | Non
     return None if value is None else as_list(name, value, of)
 
 
+def as_partitions(name: str, value: Any) -> list[Any] | None:
+    """Return names of partitions as a list, and None as None; refuse an empty list, which would be all of them."""
+    names = as_list_or_none(name, value)
+    if names == []:
+        _refuse(f"{name} is empty, a list without a name; None is for the whole collection")
+    return names
+
+
 def check_list(name: str, value: Any, of: str = "names") -> None:
     """Refuse what is no list."""
     if not is_list(value):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
 from typing import Any, get_args
 
 from airflow_vectordb.rest.text import sanitize_text
@@ -136,7 +137,7 @@ def check_choice(name: str, value: Any, literal: Any) -> list[str]:
 
 def check_range(name: str, value: Any, least: int, most: int = 2**31, kind: type[int | float] = int) -> list[str]:
     """Check an argument that is a number."""
-    fits = not isinstance(value, bool) and isinstance(value, int if kind is int else (int, float))
+    fits = not isinstance(value, bool) and isinstance(value, Integral if kind is int else Real)
     if fits and least <= value <= most:
         return []
     what = "an integer" if kind is int else "a number"

@@ -79,7 +79,7 @@ class CollectionLoadSensor(MilvusSensor):
         super().__init__(**kwargs)
         self.collection_name = collection_name
         self.partition_names = partition_names
-        self.raise_if_invalid(*check_list_of_names("partition_names", partition_names))
+        self.raise_if_invalid()
 
     def condition(self) -> Condition:
         """Return the condition: the collection is loaded."""

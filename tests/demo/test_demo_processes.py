@@ -155,7 +155,8 @@ class TestSignals:
             processes.pause(0.0)
 
         def hurry() -> None:
-            while "asked" not in child.log.read_text():
+            deadline = time.monotonic() + 300
+            while "asked" not in child.log.read_text() and time.monotonic() < deadline:
                 time.sleep(0.01)
             os.kill(os.getpid(), number)
 

@@ -14,7 +14,11 @@ from airflow.sdk import DAG
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.mixins import ResumeState
 from airflow_vectordb.operators.alias import SwitchAliasOperator
-from airflow_vectordb.operators.collection import LoadCollectionOperator, ReleaseCollectionOperator
+from airflow_vectordb.operators.collection import (
+    CreateCollectionOperator,
+    LoadCollectionOperator,
+    ReleaseCollectionOperator,
+)
 from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
 from airflow_vectordb.operators.ingest import DeleteOperator, IngestOperator
 from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
@@ -180,6 +184,40 @@ def test_what_a_mapped_task_gets_from_another_one_is_not_retried() -> None:
     with pytest.raises(AirflowFailException, match=r"^task it: fieldName is missing") as caught:
         mapped.unmap({"index_params": {"indexType": "HNSW"}})
     assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "problem"),
+    [
+        (CreateIndexOperator, {"index_params": {"fieldName": "v", "indexTpye": "HNSW"}}, "indexTpye"),
+        (CreateIndexOperator, {"index_params": 5}, "index_params"),
+        (CreateCollectionOperator, {"schema": {"fields": [{"fieldName": "id", "isPrimaryKey": True}]}}, "isPrimaryKey"),
+        (CreateCollectionOperator, {"dimension": "many"}, "dimension"),
+        (CreateCollectionOperator, {"schema": {"fields": []}, "dimension": 8}, "schema and dimension exclude"),
+        (CreateCollectionOperator, {"index_params": {"fieldName": "v", "indexTpye": "HNSW"}}, "indexTpye"),
+        (CreateCollectionOperator, {"properties": "{"}, "properties"),
+        (LoadCollectionOperator, {"partition_names": []}, "partition_names is empty"),
+    ],
+)
+def test_what_mapped_tasks_create_is_checked_when_the_dag_is_parsed(
+    kind: type[Any], given: dict[str, Any], problem: str
+) -> None:
+    with DAG("d", schedule=None), pytest.raises(ValueError, match=f"^task it: .*{problem}"):
+        kind.partial(task_id="it", **given)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        (CreateIndexOperator, {"index_params": "index.json"}),
+        (CreateIndexOperator, {"index_params": {"fieldName": "v", "indexType": "HNSV"}, "allow_unknown": True}),
+        (CreateCollectionOperator, {"index_params": {"fieldName": "v"}, "properties": "{{ params.them }}"}),
+        (CreateCollectionOperator, {"collection_name": "docs"}),
+    ],
+)
+def test_what_mapped_tasks_get_later_is_not_missed(kind: type[Any], given: dict[str, Any]) -> None:
+    with DAG("d", schedule=None):
+        kind.partial(task_id="it", **given).expand(database=["a", "b"])
 
 
 def test_policies_of_mapped_tasks() -> None:

@@ -248,6 +248,13 @@ def test_import_states_of_every_age(word: str, state: str) -> None:
     assert (job.job_id, job.state, job.progress, job.total_rows) == ("7", state, 40, 9)
 
 
+@pytest.mark.parametrize("name", [None, ""])
+def test_a_name_that_is_missing(name: Any) -> None:
+    for call in (import_jobs.create("c", [["a.json"]]), aliases.describe("live")):
+        with pytest.raises(ValueError, match=r"is (None|'')"):
+            read(call, {"jobId": name, "collectionName": name})
+
+
 def test_messages_name_what_a_call_is_about() -> None:
     assert indexes.describe("docs", "v").target("books") == "index 'v' of collection 'docs' (database 'books')"
     assert collections.describe("docs", database="d").target("books") == "collection 'docs' (database 'd')"

@@ -26,10 +26,12 @@ class Importing(FakeMilvus):
     :param late: seconds from the request for a job until it is created, and what is answered to the request, one by
         one; with none left: at once, and its id
     :param jobs: id -> when it is created, and its state
+    :param fails: ids of the jobs that fail
     """
 
     late: list[tuple[float, Behaviour]] = field(default_factory=list)
     jobs: dict[str, tuple[float, str]] = field(default_factory=dict)
+    fails: set[str] = field(default_factory=set)
 
     def __call__(self, request: Request) -> Behaviour:
         if not request.path.startswith("jobs/import/"):
@@ -37,7 +39,7 @@ class Importing(FakeMilvus):
         if request.path == "jobs/import/create":
             number = str(450 + len(self.jobs))
             delay, answer = self.late.pop(0) if self.late else (0.0, ok({"jobId": number}))
-            self.jobs[number] = (time.time() + delay, "Completed")
+            self.jobs[number] = (time.time() + delay, "Failed" if number in self.fails else "Completed")
             return answer
         there = {number: state for number, (at, state) in self.jobs.items() if at <= time.time()}
         if request.path == "jobs/import/list":
@@ -76,6 +78,15 @@ def test_a_job_that_appears_late_is_found(
         worker.run()
     assert caught.value.transient
     assert worker.run() == {"collection_name": "docs", "job_id": "450", "rows": 10, "files": 2}
+    assert server.paths.count("jobs/import/create") == 1
+
+
+def test_a_job_whose_id_cannot_be_read_is_found(worker: Worker, operating: Operating, serve: Serve) -> None:
+    server = connect(operating, serve, Importing(late=[(0.0, ok({"jobId": None}))]))
+    with pytest.raises(MilvusError, match="jobId is None") as caught:
+        worker.run()
+    assert not caught.value.transient
+    assert worker.run()["job_id"] == "450"
     assert server.paths.count("jobs/import/create") == 1
 
 
@@ -163,3 +174,19 @@ def test_a_request_that_was_not_made_leaves_the_earlier_one_in_doubt(
     clock.now += 100
     assert worker.run()["job_id"] == "450"
     assert server.paths.count("jobs/import/create") == 2
+
+
+def test_the_jobs_that_were_completed_before_one_failed_are_not_started_again(
+    operating: Operating, serve: Serve, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_vectordb.operators.import_job.FILES_OF_A_JOB", 2)
+    given: dict[str, Any] = {"collection_name": "docs", "files": [*FILES, "c.parquet"], "deferrable": False}
+    worker = Worker(lambda: ImportOperator(task_id="import", **given), monkeypatch)
+    milvus = Importing(fails={"451"})
+    server = connect(operating, serve, milvus)
+    with pytest.raises(MilvusError, match="The import failed"):
+        worker.run()
+    worker.clear()
+    assert worker.run() == {"collection_name": "docs", "job_id": "452", "rows": 20, "files": 3}
+    asked = [body["files"] for body in server.bodies("jobs/import/create")]
+    assert asked == [[["a.parquet"], ["b.parquet"]], [["c.parquet"]], [["c.parquet"]]]

@@ -14,6 +14,7 @@ from airflow_vectordb import rest
 from airflow_vectordb._compat import AirflowFailException
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.operators.ingest import DeleteOperator
+from airflow_vectordb.rest import collections
 from airflow_vectordb.rest.errors import InvalidParametersError
 from tests.support.scripted import ScriptedServer, Serve, ok
 
@@ -203,7 +204,20 @@ def test_what_is_no_mapping(hook: MilvusHook, server: ScriptedServer, name: str,
     assert not server.requests
 
 
-@pytest.mark.parametrize("use", [lambda hook: hook.load("docs", []), lambda hook: hook.release("docs", ())])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda hook: hook.load("docs", []),
+        lambda hook: hook.release("docs", ()),
+        lambda hook: hook.get_load_state("docs", []),
+        lambda hook: hook.query("docs", partition_names=[]),
+        lambda hook: list(hook.query_iterator("docs", partition_names=[])),
+        lambda hook: hook.count("docs", partition_names=()),
+        lambda hook: hook.get("docs", [1], partition_names=[]),
+        lambda hook: hook.search("docs", [[0.5]], partition_names=[]),
+        lambda hook: hook.hybrid_search("docs", [{"data": [[0.5]]}], partition_names=[]),
+    ],
+)
 def test_no_partition_is_not_the_whole_collection(hook: MilvusHook, server: ScriptedServer, use: Use) -> None:
     with pytest.raises(InvalidParametersError, match="partition_names is empty"):
         use(hook)
@@ -322,6 +336,29 @@ def test_numbers_that_are_no_integer(
 ) -> None:
     with pytest.raises(InvalidParametersError, match=f"{name} must be an integer, not an? "):
         use(hook, number)
+    assert not server.requests
+
+
+@pytest.mark.parametrize("given", [{"batch_size": None}, {"batch_size": 0}, {"batch_size": 16_385}, {"limit": -1}])
+def test_pages_of_no_size(hook: MilvusHook, server: ScriptedServer, given: Any) -> None:
+    (name,) = given
+    with pytest.raises(InvalidParametersError, match=f"{name} must be an integer from "):
+        list(hook.query_iterator("docs", **{"limit": 5, **given}))
+    assert not server.requests
+
+
+@pytest.mark.parametrize("call", ["collections/list", collections.list_, None], ids=["text", "function", "None"])
+def test_what_is_sent_is_a_call(hook: MilvusHook, server: ScriptedServer, call: Any) -> None:
+    with pytest.raises(InvalidParametersError, match=r"send takes a call, such as rest\.collections\.list_\(\), not "):
+        hook.send(call)
+    assert not server.requests
+
+
+@pytest.mark.parametrize("given", [{"dimension": 8}, {"auto_id": False}, {"vector_field_name": "v"}], ids=repr)
+def test_what_a_schema_says(hook: MilvusHook, server: ScriptedServer, given: Any) -> None:
+    fields = [{"fieldName": "id", "dataType": "Int64", "isPrimary": True}]
+    with pytest.raises(InvalidParametersError, match=f"{next(iter(given))} is not for a schema"):
+        hook.create_collection("docs", schema={"fields": fields}, **given)
     assert not server.requests
 
 

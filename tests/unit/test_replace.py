@@ -53,6 +53,25 @@ def test_order_and_end(serve: Serve, worker: Make, clock: Clock, deferrable: boo
     assert running.store == {}
 
 
+def test_a_dag_that_is_changed_meanwhile(
+    serve: Serve, worker: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_the_loop_sleep_by(clock, monkeypatch)
+    fake = milvus(takes=dict(SLOW))
+    running = worker(serve(fake), deferrable=True)
+    make = running.make
+
+    def changed() -> Any:
+        task = make()
+        task.if_exists = "skip" if running.deferrals else "replace"
+        return task
+
+    running.make = changed
+    running.run()
+    assert fake.changes == ALL
+    assert (m(fake), fake.loaded, running.store) == ("32", {"_default"}, {})
+
+
 def test_a_page_in_the_place_of_milvus_is_an_outage_after_a_deferral_too(
     serve: Serve, worker: Make, deferrable: bool
 ) -> None:

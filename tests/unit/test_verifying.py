@@ -19,7 +19,13 @@ Verify = Callable[..., Any]
 
 
 @pytest.fixture
-def verify(serve: Serve, operating: Operating) -> Verify:
+def requests() -> list[Request]:
+    """Return what the server was asked."""
+    return []
+
+
+@pytest.fixture
+def verify(serve: Serve, operating: Operating, requests: list[Request]) -> Verify:
     """Verify a collection of three rows; arguments are the operator's, and answers in place of the server's."""
 
     def run(key: str | None = "Int64", rows: Any = None, hits: Any = None, **arguments: Any) -> Any:
@@ -29,6 +35,7 @@ def verify(serve: Serve, operating: Operating) -> Verify:
         found = [{"id": n if key != "VarChar" else str(n), "distance": 0.5} for n in range(3)]
 
         def answer(request: Request) -> Behaviour:
+            requests.append(request)
             if request.path == "collections/describe":
                 return ok(described)
             if request.path == "entities/search":
@@ -95,6 +102,13 @@ def test_known_answers_whose_keys_are_of_another_type(verify: Verify, key: str, 
 def test_search_params_that_are_no_mapping(verify: Verify) -> None:
     with pytest.raises(ValueError, match="task t: search_params is 'ef=64', and must be a mapping"):
         verify(sample=1, search_params="ef=64")
+
+
+@pytest.mark.parametrize("given", [{"ef": 64}, {"params": {"ef": 64}}], ids=str)
+def test_search_params(verify: Verify, requests: list[Request], given: Any) -> None:
+    verify(sample=1, search_params=given)
+    (search,) = [request.body for request in requests if request.path == "entities/search"]
+    assert search["searchParams"] == {"params": {"ef": 64}}
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,17 @@ def parse_names(answer: Answer) -> list[str]:
     return [str(name) for name in data]
 
 
+def parse_name(key: str) -> Callable[[Answer], str]:
+    """Return what reads an answer that has one name, or id, under a key; null, or an empty text, is none."""
+
+    def read(answer: Answer) -> str:
+        if (name := answer.data[key]) in (None, ""):
+            raise ValueError(f"{key} is {name!r}")
+        return str(name)
+
+    return read
+
+
 def build_body(database: str | None = None, /, **fields: Any) -> dict[str, Any]:
     """Build a request body, without what is None."""
     return {name: value for name, value in {**fields, "dbName": database}.items() if value is not None}
@@ -139,4 +150,4 @@ def property_values(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: str(value) if type(value) is int and abs(value) >= _LARGE else value for key, value in values.items()}
 
 
-__all__ = ["Answer", "Call", "build_body", "parse_names", "parse_none", "property_values"]
+__all__ = ["Answer", "Call", "build_body", "parse_name", "parse_names", "parse_none", "property_values"]
