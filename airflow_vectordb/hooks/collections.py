@@ -47,7 +47,7 @@ class CollectionMethods(HookBase):
         :param schema: as for ``CreateCollectionOperator``: ``{"fields": [{"fieldName", "dataType", "isPrimary", …}],
             …}`` in any spelling, or JSON or YAML of it; checked before the request
         :param index_params: as for ``CreateIndexOperator``
-        :param properties: settings, for example ``{"shardsNum": 2, "ttlSeconds": 86400}``
+        :param properties: for example ``{"shardsNum": 2, "collection.ttl.seconds": 86400}``
         :param timeout: for the indexes, and again for loading
         """
         timeout = _seconds(timeout)
@@ -60,6 +60,9 @@ class CollectionMethods(HookBase):
                     [f"{unused[0]} is not for a schema, which says it"], "arguments"
                 )
             body = None if schema is None else rest.schema.parsing.parse_schema(schema).body()
+            given, problems = rest.schema.properties.read_properties(properties, quick=schema is None)
+            if problems:
+                raise rest.errors.InvalidParametersError(problems, "properties")
         self._send(
             rest.collections.create,
             collection_name,
@@ -70,9 +73,11 @@ class CollectionMethods(HookBase):
             auto_id=auto_id,
             primary_field=primary_field_name,
             vector_field=vector_field_name,
-            params=properties,
+            params=rest.schema.properties.creation_params(given) or None,
             description=description,
         )
+        if ignored := {key: value for key, value in given.items() if key not in rest.schema.properties.AT_CREATION}:
+            self.alter_collection_properties(collection_name, ignored)
         if index_params is not None:
             self.create_index(collection_name, index_params, timeout=timeout)
             self.load(collection_name, timeout=timeout)

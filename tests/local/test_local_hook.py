@@ -74,7 +74,10 @@ def test_a_collection_from_its_schema_to_its_end(hook: MilvusHook) -> None:
 
 
 def test_a_quick_setup(hook: MilvusHook) -> None:
-    hook.create_collection("quick", 4, metric_type="L2", id_type="VarChar", properties={"max_length": 8})
+    properties = {"collection.ttl.seconds": 60, "collection.autocompaction.enabled": "false"}  # creation ignores the last
+    hook.create_collection("quick", 4, metric_type="L2", id_type="VarChar", properties={"max_length": 8, **properties})
+    described = hook.describe_collection("quick").raw["properties"]
+    assert {pair["key"]: pair["value"] for pair in described} == {**properties, "collection.ttl.seconds": "60"}
     hook.insert("quick", {"id": "a", "vector": [1, 2, 3, 4]})
     assert hook.count("quick") == 1
     assert hook.get("quick", "a")[0]["id"] == "a"

@@ -250,6 +250,7 @@ class TestProblems:
         ({"consistencyLevel": "Storng"}, "properties: no consistencyLevel 'Storng'; did you mean 'Strong'?"),
         ({"shardsNum": 0}, "properties: shardsNum must be an integer of at least 1, not 0"),
         ({"mmap.enabled": None}, "properties: mmap.enabled has no value"),
+        ({"enable_dynamic_field": False}, "properties: enableDynamicField belongs in the schema"),
         (["mmap.enabled"], "properties must be a mapping, not a list (['mmap.enabled'])"),
     ],
 )
@@ -258,7 +259,8 @@ def test_wrong_properties(given: Any, problem: str) -> None:
 
 
 def test_properties_are_called_otherwise_in_the_request_that_creates() -> None:
-    assert creation_params({"collection.ttl.seconds": 5, "shardsNum": 2}) == {"ttlSeconds": 5, "shardsNum": 2}
+    given, _ = read_properties({"collection.ttl.seconds": 5, "ttlField": "expires", "num_shards": 2})
+    assert creation_params(given) == {"ttlSeconds": 5, "ttlField": "expires", "shardsNum": 2}
 
 
 def test_an_object_that_is_none_of_these() -> None:

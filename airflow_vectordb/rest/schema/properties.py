@@ -13,17 +13,29 @@ from airflow_vectordb.rest.values import SIZE
 SETTINGS = ("shardsNum", "partitionsNum", "consistencyLevel")
 _LEVELS = ("Strong", "Session", "Bounded", "Eventually", "Customized")
 #: Properties with other names in requests for a creation.
-_IN_REQUESTS = {"collection.ttl.seconds": "ttlSeconds", "partitionkey.isolation": "partitionKeyIsolation"}
+_IN_REQUESTS = {
+    "collection.ttl.seconds": "ttlSeconds",
+    "partitionkey.isolation": "partitionKeyIsolation",
+    "ttl_field": "ttlField",
+}
+#: Settings of the quick setup, of which otherwise the schema decides.
+_QUICK = ("enableDynamicField", "max_length")
+#: All that the request for a creation takes; it ignores other properties.
+AT_CREATION = {*SETTINGS, *_IN_REQUESTS, *_QUICK, "mmap.enabled"}
 _NAMES = {
-    **{normalize_key(name): name for name in SETTINGS},
+    **{normalize_key(name): name for name in (*SETTINGS, *_QUICK)},
     "numshards": "shardsNum",
     "numpartitions": "partitionsNum",
     **{normalize_key(short): name for name, short in _IN_REQUESTS.items()},
 }
 
 
-def read_properties(raw: Any) -> tuple[dict[str, Any], list[str]]:
-    """Return properties and settings by the names that descriptions have, and everything that is wrong with them."""
+def read_properties(raw: Any, *, quick: bool = False) -> tuple[dict[str, Any], list[str]]:
+    """
+    Return properties and settings by the names that descriptions have, and everything that is wrong with them.
+
+    :param quick: whether they are for the server's quick setup
+    """
     parsed = Parsed()
     given = Reader(parsed).mapping(None if isinstance(raw, str) and is_nothing(raw) else raw, "properties")
     properties = {_NAMES.get(normalize_key(key), key): value for key, value in given.items()}
@@ -31,6 +43,8 @@ def read_properties(raw: Any) -> tuple[dict[str, Any], list[str]]:
     for key, value in properties.items():
         if value in (None, ""):
             reader.refuse(f"{key} has no value")
+        elif key in _QUICK and not quick:
+            reader.refuse(f"{key} belongs in the schema")
         elif key == "consistencyLevel" and isinstance(value, str):
             properties[key] = next((level for level in _LEVELS if level.lower() == value.lower()), value)
             if properties[key] not in _LEVELS:
