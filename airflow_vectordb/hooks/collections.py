@@ -115,8 +115,10 @@ class CollectionMethods(HookBase):
         self._send(rest.collections.drop_properties, collection_name, property_keys)
 
     def add_collection_field(self, collection_name: str, field: Mapping[str, Any]) -> None:
-        """Add a nullable field (:func:`rest.fields.add <airflow_vectordb.rest.fields.add>`)."""
-        self._send(rest.fields.add, collection_name, field)
+        """Add a nullable field, in any spelling (:func:`rest.fields.add <airflow_vectordb.rest.fields.add>`)."""
+        with translate_errors():
+            body = rest.schema.parsing.parse_field(field).body()
+        self.send(rest.fields.add(collection_name, body))
 
     def alter_collection_field(self, collection_name: str, field_name: str, field_params: Mapping[str, Any]) -> None:
         """Set parameters of a field, for example ``{"max_length": 512}``."""

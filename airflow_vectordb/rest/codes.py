@@ -24,7 +24,7 @@ _CODES_OF: dict[type[errors.MilvusError], tuple[int, ...]] = {
     errors.IndexNotFoundError: (700,),
     errors.ConflictError: (702, 1601, 1602),
     errors.DatabaseNotFoundError: (800,),
-    errors.AuthenticationError: (1400, 1800, 80001, 80002),
+    errors.AuthenticationError: (1400, 1800, 21119, 80001, 80002),
     errors.PermissionDeniedError: (1401,),
     errors.AliasNotFoundError: (1600,),
     errors.FieldNotFoundError: (1700,),

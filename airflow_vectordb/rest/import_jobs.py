@@ -108,11 +108,14 @@ def _parse(data: Mapping[str, Any]) -> ImportJob:
 
 
 def _progress(data: Mapping[str, Any]) -> dict[str, Any]:
+    # Older servers say ImportPending … ImportCompleted.
+    state = str(data["state"]).removeprefix("Import") if data["state"] != "Importing" else "Importing"
+    total = data.get("totalRows")
     return {
-        # Older servers say ImportPending … ImportCompleted.
-        "state": str(data["state"]).removeprefix("Import") if data["state"] != "Importing" else "Importing",
+        "state": state,
         "progress": int(data.get("progress") or 0),
-        "imported_rows": int(data.get("importedRows") or 0),
-        "total_rows": int(data.get("totalRows") or 0),
+        # Zilliz Cloud counts only all rows.
+        "imported_rows": int(data.get("importedRows", total if state == "Completed" else 0) or 0),
+        "total_rows": int(total or 0),
         "reason": str(data.get("reason") or ""),
     }

@@ -200,6 +200,9 @@ def test_what_answers_may_leave_out() -> None:
     assert read(collections.load_state("c"), {"loadState": "LoadStateNotLoad"}).progress is None
     (record,) = read(import_jobs.list_("c"), {"records": [{"jobId": "1", "state": "Pending"}]})
     assert (record.progress, record.reason) == (0, "")
+    done = {"jobId": "1", "state": "Completed", "totalRows": 5}
+    assert read(import_jobs.describe("1"), done).imported_rows == 5
+    assert read(import_jobs.describe("1"), {**done, "state": "Importing"}).imported_rows == 0
 
 
 @pytest.mark.parametrize("progress", [-1, "-1"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from airflow_vectordb.rest.errors import InvalidParametersError
+from airflow_vectordb.rest.lists import as_mapping
 from airflow_vectordb.rest.notation import UnreadableTextError, read_given
 from airflow_vectordb.rest.reading import Parsed, Reader, describe_given
 from airflow_vectordb.rest.schema.rules import DEFAULTS, FIELD_PARAMS, FUNCTION_TYPES, check_field, check_schema
@@ -68,6 +69,16 @@ def parse_schema(raw: Any, *, allow_unknown: bool = False) -> SchemaSpec:
     if parsed.problems or parsed.spec is None:
         raise InvalidParametersError(parsed.problems, "schema")
     return parsed.spec
+
+
+def parse_field(raw: Any) -> FieldSpec:
+    """Parse and check a field, in any spelling of a schema's, or raise one error with everything that is wrong."""
+    parsed = ParsedSchema()
+    given = as_mapping("field", raw, '{"fieldName": "n", "dataType": "Int64", "nullable": true}')
+    field = _field(given, "field", Reader(parsed))
+    if parsed.problems or field is None:
+        raise InvalidParametersError(parsed.problems, "field")
+    return field
 
 
 def read_schema(raw: Any, *, allow_unknown: bool = False) -> ParsedSchema:
