@@ -159,12 +159,7 @@ class CollectionCreation:
         )
         created = self._describe(name)
         if created is None:
-            raise rest.errors.CollectionNotFoundError(
-                f"collection {name!r} was dropped since it was created",
-                cause="Another client has dropped what was just created",
-                hint="A retry creates it again.",
-                transient=True,
-            )
+            raise rest.errors.CollectionNotFoundError(f"collection {name!r} was dropped since it was created")
         differences = self._compare(created)
         wrong = [difference for difference in differences if not difference.unset]
         if wrong:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
+    from airflow_vectordb.rest.errors import MilvusError
 
 
 class CreateCollectionOperator(WaitingOperator):
@@ -112,6 +113,13 @@ class CreateCollectionOperator(WaitingOperator):
         result = creation.run()
         self.emit_asset_events(hook, context, {"collection": result})
         return result
+
+    def on_failure(self, hook: MilvusHook, context: Context, state: ResumeState, error: MilvusError) -> MilvusError:
+        """Retry if the collection is missing: it was there, or has just been created."""
+        if not isinstance(error, rest.errors.CollectionNotFoundError):
+            return error
+        cause, hint = "Another client has dropped what was just created", "A retry creates it again."
+        return error.with_context(cause=cause, hint=hint, transient=True)
 
 
 class DropCollectionOperator(MilvusOperator):

@@ -125,7 +125,7 @@ class Wait:
 
     Transient errors neither end the wait nor reset it: the next poll is the retry. The same holds for answers that are
     not Milvus's, once Milvus has answered: after that, a proxy's page is an outage; before, it means a wrong address.
-    Other errors end it.
+    What was there must be missing in two polls, since one of several proxies may lag. Other errors end it.
 
     The log gets progress when it changes, new errors, and occasionally that it is still waiting.
 
@@ -147,6 +147,7 @@ class Wait:
         self.memory = Memory(clock)
         self._started = started
         self._pending: Pending | None = None
+        self._missing = False  # by the latest answer
         self._texts: list[str] = []
         self._progress = ""
         self._error: MilvusError | None = None
@@ -169,13 +170,16 @@ class Wait:
             found = yield from self.condition.poll(self.memory)
         except MilvusError as error:
             if isinstance(error, _MISSING) and self._pending is not None:  # it was there
+                if error.code is not None and not self._missing:  # the next poll decides: a proxy may lag
+                    self._missing = True
+                    return error
                 raise error.with_context(hint="Another client dropped it during the wait.") from error.__cause__
             is_page = isinstance(error, NotMilvusError) and not isinstance(error, RedirectError)
             # The condition itself raises a WaitTimeoutError if waiting longer does not help.
             if isinstance(error, WaitTimeoutError) or not (error.transient or (is_page and self.server_confirmed)):
                 raise
             return as_outage(error) if self.server_confirmed else error
-        self.server_confirmed = True
+        self.server_confirmed, self._missing = True, False
         return found
 
     def report(self, now: float, found: Pending | MilvusError) -> tuple[int, str]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -19,7 +20,7 @@ from airflow_vectordb.operators.collection import (
     DropCollectionOperator,
     VerifyCollectionOperator,
 )
-from airflow_vectordb.rest.errors import ConflictError, InvalidParametersError, NoAnswerError
+from airflow_vectordb.rest.errors import CollectionNotFoundError, ConflictError, InvalidParametersError, NoAnswerError
 from airflow_vectordb.rest.http.call import Call
 from tests.support.local_api import Api, connection_to
 
@@ -191,12 +192,14 @@ class TestReplace:
     def test_what_another_task_has_dropped_is_left_to_a_retry(
         self, create: Create, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(_create_collection.CollectionCreation, "_describe", lambda *_: None)
-        with pytest.raises(
-            AirflowException, match=r"^Another client has dropped what was just created\. A re"
-        ) as caught:
-            create()
-        assert not isinstance(caught.value, AirflowFailException)
+        """Or to one when the proxy that did not know it yet has caught up."""
+        gone = CollectionNotFoundError("can't find collection[database=default][collection=docs]", code=100)
+        for name, instead in (("_describe", Mock(return_value=None)), ("_index_and_load", Mock(side_effect=gone))):
+            with monkeypatch.context() as patch:
+                patch.setattr(_create_collection.CollectionCreation, name, instead)
+                with pytest.raises(AirflowException, match=r"^Another client has dropped what was just cre") as found:
+                    create(index_params=HNSW)
+                assert not isinstance(found.value, AirflowFailException)
 
     def test_killed_between_drop_and_creation(
         self, create: Create, api: Api, name: str, monkeypatch: pytest.MonkeyPatch

@@ -343,11 +343,12 @@ def test_a_transient_error_that_passes_is_not_seen(
 
 @pytest.mark.parametrize("path", PATHS[1:])
 @pytest.mark.parametrize("pages", [1, 3])
+@pytest.mark.parametrize("answer", [page(), page(404, "Not Found"), Answer("404 page not found\n", 404)])
 def test_a_page_in_the_place_of_milvus_that_has_answered_is_an_outage(
-    path: str, pages: int, serve: Serve, operating: Operating, pauses: list[float]
+    path: str, pages: int, answer: Behaviour, serve: Serve, operating: Operating, pauses: list[float]
 ) -> None:
     """Before it has, it is the wrong address; waits tell the two apart in the same way."""
-    server = serve(FakeMilvus(faults={path: [page()] * pages}))
+    server = serve(FakeMilvus(faults={path: [answer] * pages}))
     if pages == 1:
         (index,) = operating.create(server)
         assert index["index_type"] == "HNSW"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -175,6 +176,15 @@ def test_a_dropped_index_is_told_from_a_misspelt_one(later: bool) -> None:
         world.run(WAIT)
     hint = "Another client dropped it during the wait." if later else errors.IndexNotFoundError.advice
     assert caught.value.hint == hint
+
+
+def test_a_proxy_that_lags_does_not_end_the_wait() -> None:
+    """Of two behind a load balancer, which answer in turn, it does not know the index, or its collection."""
+    known = described("InProgress", pending_rows=50)
+    gone = (errors.IndexNotFoundError("gone", code=700), errors.CollectionNotFoundError("gone", code=100))
+    answers = itertools.cycle([known, gone[0], known, gone[1]])
+    world = World(lambda t: described() if t > HOUR else next(answers))
+    assert world.run(WAIT)
 
 
 @pytest.mark.parametrize("limit", [0.0, 10.0, 1000.0])

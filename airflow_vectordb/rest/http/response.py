@@ -42,6 +42,10 @@ UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, Overf
 #: Codes for success: 0, and 200 on servers of early 2024.
 SUCCESS = (0, 200)
 
+#: Milvus's answer to a path that it does not have, byte by byte: other servers written in Go add a line break.
+_MILVUS_404 = b"404 page not found"
+_NO_SUCH_ENDPOINT = f"no such endpoint: {_MILVUS_404.decode()}"
+
 #: Sanitizes a server's text, limited to a number of characters.
 Show = Callable[[str, int], str]
 
@@ -175,8 +179,9 @@ def _as_text(value: Any) -> str:
 
 def as_outage(error: errors.MilvusError) -> errors.MilvusError:
     """Return the error if Milvus has answered before: a page in its place is then an outage, not a wrong address."""
-    # One without a status is Milvus's, in a shape that is not known here: a retry gets the same.
-    if type(error) is not errors.NotMilvusError or error.http_status is None:
+    # Milvus's own: one without a status, in a shape that is not known here, and its 404. A retry gets the same.
+    pages = (errors.NotMilvusError, errors.NoSuchEndpointError)
+    if type(error) not in pages or error.http_status is None or error.message == _NO_SUCH_ENDPOINT:
         return error
     cause = "an answer that is not Milvus's, perhaps a proxy's"
     return error.with_context(transient=True, cause=cause, hint="Milvus answered before: a retry may help.")
@@ -186,7 +191,8 @@ def _not_milvus(reply: RawResponse, show: Show, problem: str) -> errors.MilvusEr
     cls = errors.NoSuchEndpointError if reply.status == 404 else codes.class_of_status(reply.status)
     excerpt = _excerpt(reply.body, show)
     if cls is errors.NoSuchEndpointError:
-        return cls(f"no such endpoint: {excerpt}", http_status=404)
+        words = f"no such page: {excerpt}"  # of an ingress, for example, while it has no backend
+        return cls(_NO_SUCH_ENDPOINT if reply.body == _MILVUS_404 else words, http_status=404)
     if cls is not None:
         return cls(
             f"not an answer of Milvus's: {excerpt}",
