@@ -123,12 +123,12 @@ class IngestMethods(HookBase):
         finally:
             self._close_unused()
         if self.send(rest.collections.describe(collection.name)).identity != collection.identity:
+            repeatable = key_field or replace_documents or mode == "upsert" or not run.has_auto_ids(collection)
             raise rest.errors.ConflictError(
-                f"the first of {done.rows:,} rows went into the collection that is gone; with generated keys and no "
-                "key_field, the others exist twice after a retry",
+                f"the first of {done.rows:,} rows went into the collection that is gone",
                 cause="Another client has recreated the collection meanwhile",
-                hint="A retry writes all rows.",
-                transient=True,
+                hint="A retry writes all rows." if repeatable else "Empty it first: a retry would double rows.",
+                transient=bool(repeatable),
             )
         if done.rows < min_rows:
             raise rest.errors.InvalidParametersError(
@@ -293,7 +293,7 @@ def open_input(
     if problems:
         raise rest.errors.InvalidParametersError(problems, "source")
     vectors = [field.name for field in collection.fields if field.type.endswith("Vector")]
-    return [open_file(path, vectors[0] if vectors else "vector") for path in paths]
+    return [open_file(path, vectors[0] if vectors else "vector") for path in dict.fromkeys(paths)]
 
 
 def _is_path(value: Any) -> bool:

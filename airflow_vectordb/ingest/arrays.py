@@ -59,7 +59,7 @@ class Npy(File):
     def columns(self) -> Sequence[str] | None:
         """Return the vector field's name, and the table's columns."""
         others = self._table.columns() if self._table else []
-        return None if others is None else [*others, self._field]
+        return None if others is None else list(dict.fromkeys([*others, self._field]))
 
     def row_count(self) -> int:
         """Return the number of vectors."""
@@ -71,12 +71,13 @@ class Npy(File):
         if self._table is None:
             yield from _blocks_of_arrays({self._field: array}, first)
             return
-        number = first
         array.skip(first)
+        number = first
         for block in self._table.blocks(first):
-            array.skip(block.first - number)
-            vectors = Block.of_columns(block.first, {self._field: array.read(len(block.rows))})
-            number = block.first + len(block.rows)
+            if any(self._field in row for row in block.rows if not isinstance(row, Unreadable)):
+                raise self._invalid(f"{self._table.name} has {self._field!r}, too: keep its vectors in one of the two")
+            vectors = Block.of_columns(number, {self._field: array.read(len(block.rows))})
+            number += len(block.rows)
             if len(vectors.rows) < len(block.rows):
                 raise self._invalid(f"{array.shape[0]} vectors, and {self._table.name} has more rows")
             pairs: Any = zip(block.rows, vectors.rows, strict=True)
@@ -120,6 +121,8 @@ class NpyStream:
         if len(data) < rows * self._row_bytes:
             raise EOFError(f"it ends early: {self._left - rows} of {self.shape[0]} rows are not there")
         self._left -= rows
+        if not self._left and self._stream.read(1):
+            raise ValueError("it has more than one array, or goes on after its end")
         array = numpy.frombuffer(data, self._dtype).reshape(rows, *self.shape[1:])
         return array if array.ndim > 1 else array.tolist()
 

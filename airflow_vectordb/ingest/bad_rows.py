@@ -15,6 +15,8 @@ from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.text import sanitize_text
 
 _log = logging.getLogger(__name__)
+#: Lines kept in memory.
+LINES_AT_ONCE = 10_000
 
 
 class BadRows:
@@ -60,6 +62,8 @@ class BadRows:
         self._first = self._first or bad
         if self._path is not None:
             self._lines += [_line(bad, problem) for problem in bad.problems]
+            if len(self._lines) >= LINES_AT_ONCE:  # no batch may be full for long if nearly all rows are bad
+                self.write()
         if self._most is not None and self._count > self._most:
             self.write()
             raise InvalidParametersError(

@@ -90,7 +90,7 @@ class Batcher:
         for block in source.blocks(first):
             fitting = checker.fitting(block.matrices)
             for position, row in enumerate(block.rows, start=block.first):
-                checked, encoded, problems = self._encode(row, checker, fitting)
+                checked, encoded, problems = self.encode(row, checker, fitting)
                 if not problems and key is not None and (twice := batch.keys.get(checked[key])) is not None:
                     problems = [f"{key}: {checked[key]!r} is also the key of row {twice + 1:,}"]
                 if problems:
@@ -115,8 +115,8 @@ class Batcher:
     def _new_batch(self) -> Batch:
         return Batch(EncodedRows(memory=self.spare.pop() if self.spare else None))
 
-    def _encode(
-        self, row: Row | Unreadable, checker: RowChecker, fitting: Container[str]
+    def encode(
+        self, row: Row | Unreadable, checker: RowChecker, fitting: Container[str] = ()
     ) -> tuple[dict[str, Any], bytes, list[str]]:
         """Return a row as it is sent, the same as JSON, and its problems."""
         checked, problems = checker.check(row, fitting)

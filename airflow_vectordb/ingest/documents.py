@@ -20,8 +20,6 @@ from airflow_vectordb.rest.lists import parts
 
 #: The maximum numbers of documents and of keys in one request.
 DOCUMENTS_AT_ONCE, KEYS_AT_ONCE = 200, 2000
-# Both tables are in the order of documents, so that nothing has to be sorted.
-_ROWS = "SELECT document, key FROM keys UNION ALL SELECT document, NULL FROM documents ORDER BY document"
 
 
 class DocumentKeys:
@@ -37,20 +35,21 @@ class DocumentKeys:
         self.key_field = key_field
         self._database = sqlite3.connect("")  # a temporary file, which SQLite deletes
         self._database.execute("PRAGMA journal_mode = OFF")
-        self._database.execute("CREATE TABLE keys (document, key, PRIMARY KEY (document, key)) WITHOUT ROWID")
-        self._database.execute("CREATE TABLE documents (document PRIMARY KEY) WITHOUT ROWID")
+        # A document's name has a row without a key. The index has them in order, so that nothing has to be sorted.
+        self._database.execute("CREATE TABLE keys (document, key, UNIQUE (document, key))")
 
     def close(self) -> None:
         """Forget them."""
         self._database.close()
 
-    def name(self, documents: Iterable[Any]) -> None:
+    def name(self, documents: Sequence[Any]) -> None:
         """Add documents that may have no rows."""
-        self._insert("INSERT OR IGNORE INTO documents VALUES (?)", ((document,) for document in documents))
+        self.add(documents, [None] * len(documents))
 
     def add(self, documents: Sequence[Any], keys: Iterable[Any]) -> None:
         """Add rows: the document and the key of each."""
-        self._insert("INSERT OR IGNORE INTO keys VALUES (?, ?)", zip(documents, keys, strict=True))
+        with self._database:
+            self._database.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?)", zip(documents, keys, strict=True))
 
     def stale_filters(self) -> Iterator[str]:
         """Return filters that together select the stale rows of all documents."""
@@ -78,7 +77,8 @@ class DocumentKeys:
         """Yield groups of documents for one request, with the sorted keys of all their rows."""
         documents: list[Any] = []
         keys: list[Any] = []
-        for document, rows in itertools.groupby(self._database.execute(_ROWS), key=lambda row: row[0]):
+        rows_of_all = self._database.execute("SELECT document, key FROM keys ORDER BY document")
+        for document, rows in itertools.groupby(rows_of_all, key=lambda row: row[0]):
             own = [key for _, key in rows if key is not None]
             if documents and (len(documents) >= DOCUMENTS_AT_ONCE or len(keys) + len(own) > KEYS_AT_ONCE):
                 yield documents, sorted(keys)
@@ -87,7 +87,3 @@ class DocumentKeys:
             keys += own
         if documents:
             yield documents, sorted(keys)
-
-    def _insert(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        with self._database:
-            self._database.executemany(statement, rows)

@@ -6,13 +6,13 @@ import gzip
 import io
 import shutil
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from tempfile import TemporaryFile
 from typing import IO, Any
 
 from airflow_vectordb.ingest.source import Block, Source
-from airflow_vectordb.ingest.storage import is_remote, open_to_read, storage_errors
+from airflow_vectordb.ingest.storage import StorageError, is_remote, open_to_read, storage_errors
 from airflow_vectordb.rest.errors import InvalidParametersError, MilvusError
 from airflow_vectordb.rest.text import sanitize_text
 
@@ -47,31 +47,32 @@ class File(Source):
 
     def blocks(self, first: int = 0) -> Iterator[Block]:
         """Read the rows; see :class:`Source`."""
-        row = first
-        try:
-            with self._open() as stream:
-                for block in self._blocks(stream, first):
-                    yield block
-                    row = block.first + len(block.rows)
-        except (MilvusError, ImportError):
-            raise
-        except Exception as error:  # libraries raise all kinds for content that is not of the format
-            raise self._invalid(f"cannot be read on after row {row}: {error}") from error
+        row, before = first, self.fingerprint() if self.is_sequential else None
+        with self._opened(lambda: f"cannot be read on after row {row}: ") as stream:
+            for block in self._blocks(stream, first):
+                yield block
+                row = block.first + len(block.rows)
+        # Other formats have an end that is written last.
+        if self.is_sequential and self.fingerprint() != before:
+            raise StorageError(str(self.path), OSError("it has changed while it was read: is it complete?"))
 
     @abstractmethod
     def _blocks(self, stream: IO[bytes], first: int) -> Iterator[Block]:
         """Read the rows of the open file."""
 
     @contextmanager
-    def _opened(self) -> Iterator[IO[bytes]]:
-        """Open the file for what comes before its rows."""
+    def _opened(self, where: Callable[[], str] = str) -> Iterator[IO[bytes]]:
+        """Open the file; errors that come up meanwhile name it, and where it was read."""
         try:
             with self._open() as stream:
                 yield stream
-        except (MilvusError, ImportError):
+        except (MilvusError, ImportError, MemoryError):
             raise
-        except Exception as error:
-            raise self._invalid(error) from error
+        except Exception as error:  # libraries raise all kinds for content that is not of the format
+            storage_error = StorageError(str(self.path), error)
+            if getattr(error, "errno", None) and storage_error.transient:  # the system's: a full disk, a lost mount
+                raise storage_error from error
+            raise self._invalid(f"{where()}{error}") from error
 
     @contextmanager
     def _open(self) -> Iterator[IO[bytes]]:
@@ -80,6 +81,10 @@ class File(Source):
             stream: Any = stack.enter_context(open_to_read(self.path))
             if is_remote(self.path) and (self.is_sequential or self._compression):
                 stream = io.BufferedReader(stream, REQUEST_BYTES)
+            if self._compression:
+                if not stream.read(1):  # which decompresses to nothing, but is what a killed writer leaves
+                    raise EOFError("it ends early: a compressed file has at least a header")
+                stream.seek(0)
             if self._compression == ".gz":
                 stream = io.BufferedReader(stack.enter_context(gzip.GzipFile(fileobj=stream)))
             elif self._compression == ".zst":

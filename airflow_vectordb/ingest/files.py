@@ -10,6 +10,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import IO, Any
 
 from airflow_vectordb.ingest.arrays import Npy, Npz
@@ -19,39 +20,28 @@ from airflow_vectordb.ingest.source import BLOCK_ROWS, Block, Row, Source, Unrea
 from airflow_vectordb.ingest.storage import is_remote, storage_errors
 from airflow_vectordb.rest.errors import InvalidParametersError
 
-#: Bytes of text read at a time, at least one line.
-BLOCK_BYTES = 4 * 1024 * 1024
+#: What ends a stream of Arrow's. A writer that was killed may leave one that is whole but for it.
+END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 #: Bytes read at a time of a Parquet column: small enough for a processor's cache.
 COLUMN_BYTES = 64 * 1024
 
 
 class JsonLines(File):
-    """One JSON object per line. Empty lines are skipped, but counted."""
+    """One JSON object per line. Empty lines are skipped."""
 
     is_sequential = True
 
-    def _blocks(self, stream: IO[bytes], first: int) -> Iterator[Block]:
-        number = 0
-        while lines := stream.readlines(BLOCK_BYTES):
-            if number == 0:
-                lines[0] = lines[0].removeprefix(codecs.BOM_UTF8)
-            if number == 0 and lines[0].lstrip().startswith(b"["):
-                raise self._invalid("is one JSON array; write one object per line")
-            passed_over = min(max(first - number, 0), len(lines))
-            del lines[:passed_over]
-            number += passed_over
-            for is_empty, group in itertools.groupby(lines, bytes.isspace):
-                consecutive = list(group)
-                if not is_empty:
-                    yield Block(number, list(map(_parse_line, consecutive)))
-                number += len(consecutive)
+    def _blocks(self, stream: Any, first: int) -> Iterator[Block]:
+        if stream.peek(1).lstrip(codecs.BOM_UTF8 + b" \t\r\n").startswith(b"["):
+            raise self._invalid("is one JSON array; write one object per line")
+        return Block.of_items(first, itertools.filterfalse(bytes.isspace, stream), _parse_line)
 
 
 def _parse_line(line: bytes) -> Row | Unreadable:
     import orjson
 
     try:
-        row = orjson.loads(line)
+        row = orjson.loads(line.removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError as error:
         return Unreadable(f"is not JSON: {error}")
     return row if isinstance(row, dict) else Unreadable("is JSON, but not an object")
@@ -64,17 +54,14 @@ class Csv(File):
     is_sequential = True
     _separator = ","
 
-    def columns(self) -> Sequence[str]:
-        """Return the header."""
+    def columns(self) -> Sequence[str] | None:
+        """Return the header; None: the file is empty."""
         with self._opened() as stream, self._lines(stream) as (names, _):
-            return names
+            return names or None
 
     def _blocks(self, stream: IO[bytes], first: int) -> Iterator[Block]:
         with self._lines(stream) as (names, lines):
-            lines = itertools.islice(lines, first, None)
-            while block := list(itertools.islice(lines, BLOCK_ROWS)):
-                yield Block(first, [_csv_row(names, values) for values in block])
-                first += len(block)
+            yield from Block.of_items(first, lines, partial(_csv_row, names))
 
     @contextmanager
     def _lines(self, stream: IO[bytes]) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
@@ -150,9 +137,14 @@ class ArrowIpc(File):
 
     def _blocks(self, stream: IO[bytes], first: int) -> Iterator[Block]:
         reader = self._reader(stream)
-        if hasattr(reader, "get_batch"):
+        is_file = hasattr(reader, "get_batch")
+        if is_file:
             reader = map(reader.get_batch, range(reader.num_record_batches))
         yield from blocks_of_batches(map(_validated, reader), first)
+        if not is_file:
+            stream.seek(-len(END_OF_STREAM), io.SEEK_CUR)
+            if stream.read(len(END_OF_STREAM) + 1) != END_OF_STREAM:
+                raise EOFError("it is cut short, or goes on after its end: write it again")
 
     def _reader(self, stream: IO[bytes]) -> Any:
         from pyarrow import ipc

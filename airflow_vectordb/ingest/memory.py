@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_vectordb.ingest.source import BLOCK_ROWS, Block, Row, Source, Unreadable
+from airflow_vectordb.ingest.source import BLOCK_ROWS, ROWS_AT_ONCE, Block, Row, Source, Unreadable
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.spelling import describe_value, is_nothing
 
@@ -34,10 +33,9 @@ class Rows(Source):
 
     def blocks(self, first: int = 0) -> Iterator[Block]:
         """Read the rows; see :class:`Source`."""
-        rows = itertools.islice(iter(self._rows), first, None)
-        while block := list(itertools.islice(rows, BLOCK_ROWS)):
-            yield Block(first, [_as_row(row) for row in block])
-            first += len(block)
+        # A generator may take long for a row, or yield the same mapping again, with other values.
+        size = ROWS_AT_ONCE if isinstance(self._rows, Sequence) else 1
+        return Block.of_items(first, self._rows, _as_row, size)
 
 
 def _as_row(value: Any) -> Row | Unreadable:
@@ -98,7 +96,7 @@ def _values(column: pyarrow.Array) -> Any:
     kind = column.type
     is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
     if not is_list or not (types.is_floating(kind.value_type) or types.is_integer(kind.value_type)):
-        return column.to_pylist()
+        return column.to_pylist(maps_as_pydicts="strict")
     numbers = column.flatten()  # without those of nulls
     if numbers.null_count:  # reported by the check of the row
         return column.to_pylist()
@@ -131,7 +129,8 @@ def source_of(rows: Any) -> Source:
 
 
 def _has_chunks(output: Any) -> bool:
-    return isinstance(output, Mapping) and isinstance(output.get(CHUNKS), list | tuple)
+    chunks = output.get(CHUNKS) if isinstance(output, Mapping) else None
+    return isinstance(chunks, list | tuple) and all(isinstance(chunk, Mapping) for chunk in chunks)
 
 
 def _hint(rows: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from airflow_vectordb.ingest.source import Row, Source, Unreadable
 from airflow_vectordb.ingest.values import FLOAT_VECTORS, Convert, converter, text_converter
 from airflow_vectordb.rest.collections import Collection
-from airflow_vectordb.rest.spelling import near_miss, show, suggest
+from airflow_vectordb.rest.spelling import describe_value, near_miss, show, suggest
 
 #: Columns of a pandas index without a name, as filtered frames have it: they are dropped unless a field is for them.
 INDEXES = frozenset(f"__index_level_{level}__" for level in range(10))
@@ -27,6 +27,9 @@ class FieldRule:
     nullable: bool
     #: Numbers of its vectors; 0: it takes other things.
     floats: int
+
+
+_DYNAMIC = FieldRule("JSON", "", converter("JSON"), nullable=True, floats=0)
 
 
 class RowChecker:
@@ -123,7 +126,10 @@ class RowChecker:
         problems: list[str] = []
         mapping, rules = self._mapping, self.rules
         if self._nested:
-            row = {**{name: _nested_value(row, path) for name, path in self._nested}, **row}
+            try:
+                row = {**{name: _nested_value(row, path) for name, path in self._nested}, **row}
+            except ValueError as error:
+                return {}, [str(error)]
         for column, value in row.items():
             name = mapping.get(column, column) if mapping else column
             if name is None:
@@ -141,10 +147,9 @@ class RowChecker:
                     continue
                 if text := self._surplus(name):
                     problems.append(text)
-                elif value is not None or not self._is_text:
-                    out[name] = value
-                continue
-            if value is None:
+                    continue
+                rule = _DYNAMIC
+            if value is None and (self._is_text or rule is not _DYNAMIC):
                 if not rule.nullable:
                     problems.append(f"{name}: null, but the field is not nullable")
                 continue
@@ -195,8 +200,12 @@ def problems_of_sources(sources: Sequence[Source], checkers: Sequence[RowChecker
 
 
 def _nested_value(row: Any, path: Sequence[str]) -> Any:
-    for name in path:
-        row = row.get(name) if isinstance(row, Mapping) else None
+    for depth, name in enumerate(path):
+        if row is None:
+            return None
+        if not isinstance(row, Mapping):
+            raise ValueError(f"{'.'.join(path[:depth])}: {describe_value(row)} has no {name!r}, it must be a mapping")
+        row = row.get(name)
     return row
 
 

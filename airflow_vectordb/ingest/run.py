@@ -54,7 +54,7 @@ def ingest(
     :raises InvalidParametersError: if the sources do not fit the collection, or have changed since an earlier try
     :raises MilvusError: if a batch could not be written
     """
-    key, auto_id = primary_key(collection), _has_auto_ids(collection)
+    key, auto_id = primary_key(collection), has_auto_ids(collection)
     mode = options.mode or ("insert" if auto_id else "upsert")
     checkers = [
         RowChecker(collection, options.field_mapping, with_auto_ids=mode == "upsert", is_text=source.is_text)
@@ -100,7 +100,7 @@ def ingest(
                 first = progress.row if number == progress.source else 0
                 if keys is not None and number <= progress.source:
                     upto = first if number == progress.source else _ALL
-                    _add_written(keys, source, checkers[number], upto)
+                    _add_written(keys, batcher, source, checkers[number], upto)
                 if number >= progress.source:
                     yield from batcher.batches(number, source, checkers[number], first)
 
@@ -152,14 +152,14 @@ def _all_there(send: Send, collection: str, partition: str | None, keys: Documen
     )
 
 
-def _add_written(keys: DocumentKeys, source: Source, checker: RowChecker, upto: int) -> None:
+def _add_written(keys: DocumentKeys, batcher: Batcher, source: Source, checker: RowChecker, upto: int) -> None:
     """Add the rows that an earlier try has written, by reading the source again."""
     if not upto:
         return
     for block in source.blocks():
         rows = block.rows[: max(upto - block.first, 0)]
-        checked = [found for found, problems in map(checker.check, rows) if not problems]
-        checked = [row for row in checked if isinstance(row.get(keys.document_field), str | int)]
+        encoded = (batcher.encode(row, checker) for row in rows)
+        checked = [row for row, _, problems in encoded if not problems]
         keys.add([row[keys.document_field] for row in checked], [row[keys.key_field] for row in checked])
         if block.first + len(block.rows) >= upto:
             return
@@ -206,7 +206,7 @@ def primary_key(collection: Collection) -> Field:
     raise misshapen(f"collection {collection.name!r} has no primary key")
 
 
-def _has_auto_ids(collection: Collection) -> bool:
+def has_auto_ids(collection: Collection) -> bool:
     """Return whether the server generates a collection's keys."""
     fields: Any = collection.raw.get("fields") or ()
     return any(field.get("primaryKey") and field.get("autoId") for field in fields)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-#: Rows read at a time: few enough to stay in a processor's cache. 512 rows of 768 float32 are 1.5 MiB.
+#: Rows read at a time of columns: few enough to stay in a processor's cache. 512 rows of 768 float32 are 1.5 MiB.
 BLOCK_ROWS = 512
+#: Rows read at a time of what has one row after the other.
+ROWS_AT_ONCE = 64
 Row = Mapping[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,16 @@ class Block:
         """Create it from columns of the same length: lists or NumPy arrays."""
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         return cls(first, rows, {name: values for name, values in columns.items() if getattr(values, "ndim", 0) == 2})
+
+    @classmethod
+    def of_items(
+        cls, first: int, items: Iterable[T], as_row: Callable[[T], Row | Unreadable], size: int = ROWS_AT_ONCE
+    ) -> Iterator[Block]:
+        """Create blocks of so many rows from what each becomes a row, passing over what is before the first one."""
+        items = itertools.islice(items, first, None)
+        while rows := list(map(as_row, itertools.islice(items, size))):
+            yield cls(first, rows)
+            first += len(rows)
 
 
 class Source(ABC):

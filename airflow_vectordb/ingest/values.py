@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from airflow_vectordb.rest.http.json import is_finite
 from airflow_vectordb.rest.http.response import misshapen
 from airflow_vectordb.rest.spelling import article, show
 
@@ -51,7 +52,7 @@ def converter(kind: str, params: Mapping[str, Any] = _NO_PARAMS, element: str = 
         return _bool
     if kind in ("VarChar", "String"):
         return _text(int(params.get("max_length") or 0))
-    return lambda value: value  # JSON, and types of newer servers
+    return _json  # and types of newer servers
 
 
 def convert_all(argument: str, values: Iterable[Any], field: str, kind: str) -> tuple[list[Any], list[str]]:
@@ -114,6 +115,12 @@ _TEXT_READERS: Mapping[str, Convert] = {
 }
 
 
+def _json(value: Any) -> Any:
+    if not is_finite(value):
+        raise ValueError("NaN and infinity are not JSON; None stands for no value")
+    return value
+
+
 def _integer(kind: str) -> Convert:
     bits = _INT_BITS[kind]
     low, high = -(1 << bits - 1), (1 << bits - 1) - 1
@@ -123,6 +130,8 @@ def _integer(kind: str) -> Convert:
             is_whole = hasattr(value, "__index__") or (hasattr(value, "is_integer") and value.is_integer())
             if _is_bool(value) or not is_whole:
                 raise ValueError(_mismatch(value, article(kind)))
+            if isinstance(value, float) and abs(value) >= 2**53:
+                raise ValueError(f"{value:.0f} is a float, which may stand for several integers: keep it an integer")
             value = int(value)
         if not low <= value <= high:
             raise ValueError(f"{value} is out of the range of {kind}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import tracemalloc
@@ -9,16 +10,17 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
 
-from airflow_vectordb.ingest import files
 from airflow_vectordb.ingest.files import open_file
 from airflow_vectordb.ingest.memory import ArrowData
 from airflow_vectordb.ingest.source import Source, Unreadable
+from airflow_vectordb.ingest.storage import StorageError
 from airflow_vectordb.rest.errors import InvalidParametersError
 
 COUNT = 2500  # more than two blocks
@@ -133,12 +135,6 @@ def test_reading_goes_on_from_any_row(found: Source, first: int) -> None:
     assert [(number, _plain(row)[0]) for number, row in rows] == [(i, i) for i in range(first, COUNT)]
 
 
-def test_json_lines_are_passed_over_in_more_than_one_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "BLOCK_BYTES", 1000)
-    _json_lines(path := tmp_path / "rows.jsonl")
-    assert [(number, row["id"]) for number, row in rows_of(source(path), 2000)] == [(i, i) for i in range(2000, COUNT)]
-
-
 def test_a_fingerprint_changes_with_the_file(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     parquet.write_table(_table(), path)
@@ -196,7 +192,7 @@ def test_a_row_group_is_not_in_memory_as_a_whole(tmp_path: Path) -> None:
 def test_lines_that_are_no_row_are_named(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"id": 1}\n\n[2]\n{"id": 3\n{"id": 4}')
     rows = rows_of(source(tmp_path / "rows.jsonl"))
-    assert [number for number, _ in rows] == [0, 2, 3, 4]
+    assert [number for number, _ in rows] == [0, 1, 2, 3]
     assert rows[1][1] == Unreadable("is JSON, but not an object")
     assert rows[2][1].reason.startswith("is not JSON: ")
 
@@ -211,13 +207,55 @@ def test_a_csv_row_with_a_column_too_many_is_named(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", sorted(FORMATS.keys() - {"rows.jsonl", "rows.csv", "rows.feather"}))
+@pytest.mark.parametrize("name", sorted(FORMATS.keys() - {"rows.jsonl", "rows.csv"}))
 def test_a_file_that_was_cut_short_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     FORMATS[name](path)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(InvalidParametersError, match=name):
         rows_of(source(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("rows.jsonl.gz", lambda whole: b""),
+        ("rows.ndjson.zst", lambda whole: b""),
+        ("rows.feather", lambda whole: whole[:-8]),  # as a writer leaves it that was killed between two batches
+        ("rows.feather", lambda whole: whole + whole),
+        ("rows.npy", lambda whole: whole + whole),
+    ],
+)
+def test_a_file_that_seems_whole_with_fewer_rows(tmp_path: Path, name: str, change: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / name
+    FORMATS[name](path)
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(InvalidParametersError, match=name):
+        rows_of(source(path))
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv.gz"])
+def test_a_file_that_changes_while_it_is_read(tmp_path: Path, name: str) -> None:
+    FORMATS[name](tmp_path / name)
+    blocks = source(tmp_path / name).blocks()
+    next(blocks)
+    FORMATS[name](tmp_path / name)
+    with pytest.raises(StorageError, match=f"{name}: it has changed while it was read") as caught:
+        list(blocks)
+    assert caught.value.transient
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"), [(OSError(errno.ENOSPC, "No space left"), StorageError), (MemoryError(), MemoryError)]
+)
+def test_what_the_worker_lacks_is_no_fault_of_the_file(
+    error: Exception, expected: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FORMATS["rows.parquet.gz"](tmp_path / "rows.parquet.gz")
+    monkeypatch.setattr("shutil.copyfileobj", Mock(side_effect=error))
+    with pytest.raises(expected) as caught:
+        rows_of(source(tmp_path / "rows.parquet.gz"))
+    assert getattr(caught.value, "transient", True)
 
 
 def test_an_array_and_a_table_of_different_lengths(tmp_path: Path) -> None:
@@ -228,6 +266,23 @@ def test_an_array_and_a_table_of_different_lengths(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("id\n" + "1\n" * (COUNT + 1))
     with pytest.raises(InvalidParametersError, match=r"2500 vectors, and rows\.csv has more rows"):
         rows_of(source(tmp_path / "rows.npy"))
+
+
+@pytest.mark.parametrize("table", ["rows.csv", "rows.jsonl"])
+def test_an_array_beside_a_table_that_has_its_field(tmp_path: Path, table: str) -> None:
+    np.save(tmp_path / "rows.npy", VECTORS)
+    FORMATS[table](tmp_path / table)
+    assert source(tmp_path / "rows.npy").columns() in (None, ["id", "vector"])
+    with pytest.raises(InvalidParametersError, match=rf"rows\.npy: {table} has 'vector', too: keep"):
+        rows_of(source(tmp_path / "rows.npy"))
+
+
+def test_an_array_beside_a_table_with_empty_lines(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", VECTORS[:2])
+    (tmp_path / "rows.jsonl").write_text('{"id": 0}\n\n{"id": 1}\n\n')
+    assert [_plain(row) for _, row in rows_of(source(tmp_path / "rows.npy"))] == [
+        (i, VECTORS[i].tolist()) for i in range(2)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -283,6 +338,7 @@ def test_texts_that_end_before_they_begin_do_not_reach_python(tmp_path: Path, na
 def test_an_empty_file_has_no_rows(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"")
     assert rows_of(source(tmp_path / name)) == []
+    assert source(tmp_path / name).columns() is None  # it lacks none
 
 
 def test_an_array_with_python_objects_is_refused(tmp_path: Path) -> None:

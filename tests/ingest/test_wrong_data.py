@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy
 import orjson
@@ -16,12 +17,17 @@ import pytest
 from pyarrow import parquet
 
 from airflow_vectordb.hooks.entities import _batches
+from airflow_vectordb.hooks.ingest import open_input
 from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.ingest import bad_rows
 from airflow_vectordb.ingest.bad_rows import BadRows
-from airflow_vectordb.ingest.batches import BadRow
+from airflow_vectordb.ingest.batches import BadRow, Batcher
+from airflow_vectordb.ingest.documents import DocumentKeys
 from airflow_vectordb.ingest.files import open_file
 from airflow_vectordb.ingest.memory import source_of
+from airflow_vectordb.ingest.options import Options
 from airflow_vectordb.ingest.rows import RowChecker, problems_of_sources
+from airflow_vectordb.ingest.run import _add_written
 from airflow_vectordb.ingest.staging import stage
 from airflow_vectordb.ingest.values import converter, keys_of, text_converter
 from airflow_vectordb.ingest.writer import Progress
@@ -47,6 +53,14 @@ def test_no_other_file_becomes_that_of_the_bad_rows(content: bytes, tmp_path: Pa
     with pytest.raises(InvalidParametersError, match=r"something else than bad rows, .*: name another file"):
         BadRows("skip", path=path).resume(Progress())
     assert path.read_bytes() == content
+
+
+def test_bad_rows_are_not_kept_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bad_rows, "LINES_AT_ONCE", 2)
+    bad = BadRows("skip", path=tmp_path / "bad.jsonl")
+    for number in (1, 2, 3):
+        bad(BadRow("rows", number, ("wrong",)))
+    assert len((tmp_path / "bad.jsonl").read_text().splitlines()) == 2
 
 
 def test_any_bad_row_can_be_written(tmp_path: Path) -> None:
@@ -77,9 +91,26 @@ def test_a_collection_that_is_recreated_meanwhile(hook: MilvusHook) -> None:
 
     kept: list[dict[str, Any]] = []
     with pytest.raises(ConflictError, match=r"^Another client has recreated the collection meanwhile\. A retry"):
-        hook.ingest("docs", new, batch_rows=1, max_in_flight=1, save=kept.append)
+        hook.ingest("docs", new, save=kept.append)
     hook.ingest("docs", rows(("a", 2), ("b", 2)), progress=kept[-1])
     assert {name: len(vectors) for name, vectors in there(hook).items()} == {"a": 2, "b": 2}
+
+
+@pytest.mark.parametrize(("key_field", "transient"), [(None, False), ("doc", True)])
+def test_rows_with_generated_keys_that_a_retry_would_double(
+    key_field: str | None, transient: bool, hook: MilvusHook
+) -> None:
+    make(hook, auto_id=True)
+
+    def new() -> Iterator[dict[str, Any]]:
+        yield from rows(("a", 1), auto_id=True)
+        hook.send(collections.drop("docs"))
+        make(hook, auto_id=True)
+
+    with pytest.raises(ConflictError, match="meanwhile") as caught:
+        hook.ingest("docs", new, key_field=key_field)
+    assert caught.value.transient == transient
+    assert ("Empty it first: a retry would double rows" in str(caught.value)) != transient
 
 
 @pytest.mark.parametrize("name", ["docs", "latest"])
@@ -166,6 +197,46 @@ def test_two_columns_for_one_field(tmp_path: Path) -> None:
         assert dynamic.check({"vector": [0] * 4, **values}) == ({"vector": [0] * 4, "title": "a"}, [])
     with pytest.raises(InvalidParametersError, match="several columns have the same name: id, title, title"):
         next(source_of(TWICE).blocks())
+
+
+def test_a_generator_that_yields_one_mapping_again_and_again(hook: MilvusHook) -> None:
+    def reused() -> Iterator[dict[str, Any]]:
+        row: dict[str, Any] = {}
+        for data in auto_rows(5):
+            row.update(data)
+            yield row
+
+    milvus = Milvus(key="doc")
+    ingest([source_of(reused())], AUTO, milvus)
+    assert milvus.rows == auto_rows(5)
+    assert [orjson.loads(row) for batch in _batches(reused()) for row in batch] == auto_rows(5)
+
+
+def test_a_field_that_is_named_as_the_chunks_of_an_embedding_task() -> None:
+    data = [{"id": 1, "chunks": ["a", "b"]}, {"id": 2, "chunks": []}]
+    assert [row for block in source_of(data).blocks() for row in block.rows] == data
+
+
+def test_maps_of_arrow_are_mappings() -> None:
+    column = pyarrow.array([[("page", 5)], None], pyarrow.map_(pyarrow.string(), pyarrow.int64()))
+    (block,) = source_of(pyarrow.table({"meta": column})).blocks()
+    assert block.rows == [{"meta": {"page": 5}}, {"meta": None}]
+
+
+def test_globs_that_overlap_do_not_double_rows(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("{}")
+    given = [f"{tmp_path}/*.jsonl", f"{tmp_path}/a.*", f"{tmp_path}/a.jsonl"]
+    assert [one.name for one in open_input(None, given, None, AUTO, allow_missing=False)] == ["a.jsonl"]
+
+
+def test_a_row_that_was_skipped_is_not_one_of_its_document() -> None:
+    """Else a retry would take it for written, and deleted by another task."""
+    collection = described(ID, field("doc", "VarChar"), dynamic=True)
+    data = [{"id": number, "doc": "a", "x": {1, 2} if number == 1 else 0} for number in range(6)]
+    with closing(DocumentKeys("doc", "id")) as keys:
+        batcher = Batcher(Options(replace_documents="doc"), Mock())
+        _add_written(keys, batcher, source_of(data), RowChecker(collection), 4)
+        assert list(keys.own_filters()) == [("id in [0, 2, 3]", 3)]
 
 
 def test_a_column_without_a_name() -> None:

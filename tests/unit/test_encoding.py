@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.http.json import EncodedRows, encode
+from tests.support.collections import deeply_nested
 
 
 def test_numpy_is_taken_as_it_is() -> None:
@@ -56,6 +57,8 @@ def test_other_types_are_refused_and_located() -> None:
         encode({"data": [{"id": 1, "tags": {1}}]})
     with pytest.raises(InvalidParametersError):
         encode({"data": [{"id": 1 << 70}]})
+    with pytest.raises(InvalidParametersError, match=r"recursion .*\(in the request\)"):
+        encode({"data": deeply_nested()})
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered")

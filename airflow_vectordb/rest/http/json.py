@@ -68,11 +68,12 @@ def encode(body: Mapping[str, Any]) -> bytes | bytearray:
             if not _has_usable_keys(body):
                 raise
             encoded = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
-    except orjson.JSONEncodeError as error:
-        where = _find(body, _unknown_type) or "the request"
-        raise InvalidParametersError([f"{error} (in {where})"], "request body") from None
+    except (orjson.JSONEncodeError, RecursionError) as error:
+        is_too_deep = "recursion" in str(error).lower()  # for a path to it, too
+        where = None if is_too_deep else _find(body, _unknown_type)
+        raise InvalidParametersError([f"{error} (in {where or 'the request'})"], "request body") from None
     # orjson writes null for NaN and infinity: a vector would silently lose values.
-    if _find_null(encoded) and not _finite(body):
+    if _find_null(encoded) and not is_finite(body):
         raise InvalidParametersError([f"{_find(body, _not_finite)} is not a finite number"], "request body")
     return encoded
 
@@ -87,18 +88,19 @@ def _has_usable_keys(value: Any) -> bool:
     return len(fitting) == len(value) and all(map(_has_usable_keys, value.values()))
 
 
-def _finite(value: Any) -> bool:
+def is_finite(value: Any) -> bool:
+    """Return whether all numbers within a value are finite."""
     # Check the sum of a vector, which costs a tenth of encoding it. Large numbers may sum up to infinity: that only
     # leads to a closer check.
     if isinstance(value, list | tuple):
         try:
-            return math.isfinite(sum(value)) or all(map(_finite, value))
-        except (TypeError, OverflowError):
-            return all(map(_finite, value))
+            return math.isfinite(sum(value)) or all(map(is_finite, value))
+        except (TypeError, ValueError, OverflowError):
+            return all(map(is_finite, value))
     if isinstance(value, str):  # the usual case in small requests
         return True
     if isinstance(value, Mapping):
-        return all(map(_finite, value.values()))
+        return all(map(is_finite, value.values()))
     if isinstance(value, float):
         return math.isfinite(value)
     if hasattr(value, "dtype") and value.dtype.kind == "f":  # NumPy's, without importing it
