@@ -235,12 +235,7 @@ class MilvusTaskMixin(_Task):
 
     def subject(self, hook: MilvusHook) -> str:
         """Return a digest of the server and the templated arguments: Airflow renders them again when a task resumes."""
-
-        def plain(value: Any) -> Any:
-            return list(value) if isinstance(value, Sequence) else type(value).__name__
-
-        values = [hook.config.url, hook.config.database, *(getattr(self, name) for name in self.template_fields)]
-        return hashlib.sha256(json.dumps(values, default=plain, skipkeys=True).encode()).hexdigest()[:16]
+        return digest(hook.config.url, hook.config.database, *(getattr(self, name) for name in self.template_fields))
 
     def _result(self, event: Any) -> Any:
         try:
@@ -322,6 +317,15 @@ class MilvusTaskMixin(_Task):
             lineage_collector().add_output_asset(context=hook, uri=uri)
         except Exception as error:  # noqa: BLE001
             self.log.warning("The work is done, but assets and lineage could not be reported to Airflow: %s", error)
+
+
+def digest(*values: Any) -> str:
+    """Return a short text that differs if the values do, as far as they are JSON."""
+
+    def plain(value: Any) -> Any:
+        return list(value) if isinstance(value, Sequence) else type(value).__name__
+
+    return hashlib.sha256(json.dumps(values, default=plain, skipkeys=True).encode()).hexdigest()[:16]
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

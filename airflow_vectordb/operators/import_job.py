@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_vectordb import operators, rest, waiting
 from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.ingest.options import PART_BYTES, OnBadRow
+from airflow_vectordb.mixins import digest
 from airflow_vectordb.operators.base import WaitingOperator
 from airflow_vectordb.operators.ingest import RowsFunction
 from airflow_vectordb.rest.spelling import check_choice, check_range
@@ -222,11 +223,12 @@ class ImportOperator(WaitingOperator):
             return str(state.results[name])
         fact = {"jobs": [], "before": None, "in_doubt": {}, **(kept.get() or {})}
         if number == 0:
-            identity = hook.send(rest.collections.describe(self.collection_name)).identity
-            if fact.get("collection", identity) != identity:
-                self.log.warning("%s is not the collection that an earlier try imported into", self.collection_name)
+            collection = hook.send(rest.collections.describe(self.collection_name)).identity
+            subject = digest(collection, self.files, self.partition_name)
+            if fact.get("subject", subject) != subject:
+                self.log.warning("%s: an earlier try imported other files, or elsewhere", self.collection_name)
                 fact |= {"jobs": [], "before": None, "in_doubt": {}}
-            fact["collection"] = identity
+            fact["subject"] = subject
         jobs: list[str] = fact["jobs"]
         if number < len(jobs):
             state.results[name] = jobs[number]

@@ -209,6 +209,19 @@ class TestKills:
         assert worker.run()["rows"] == 5
         assert ids_of(api, docs) == list(range(5))
 
+    def test_other_files_than_those_of_an_earlier_try_are_imported(
+        self, importing: Run, api: Api, server: LocalMilvus, docs: str
+    ) -> None:
+        """The DAG is edited between two tries."""
+        files = [write(server.files, f"{docs}/a.json", range(5))]
+        worker = importing(files=files)
+        with worker.killed_after(4):
+            worker.run()
+        files[:] = [write(server.files, f"{docs}/b.json", range(5, 8))]
+        assert worker.run()["rows"] == 3
+        ended(api, jobs_of(api, docs)[0]["jobId"])
+        assert ids_of(api, docs) == list(range(8))
+
 
 DETAILS = [
     {"fileName": 'id:1 paths:"a/1.parquet" ', "state": "Completed", "progress": 100, "importedRows": 9, "totalRows": 9},
