@@ -5,25 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 try:
-    from airflow.sdk.exceptions import (
-        AirflowException,
-        AirflowFailException,
-        AirflowNotFoundException,
-        AirflowRescheduleException,
-        AirflowSensorTimeout,
-        AirflowSkipException,
-        TaskDeferralTimeout,
-    )
-except ImportError:  # Airflow 3.1
-    from airflow.exceptions import (  # type: ignore[no-redef,assignment,attr-defined,unused-ignore]
-        AirflowException,
-        AirflowFailException,
-        AirflowNotFoundException,
-        AirflowRescheduleException,
-        AirflowSensorTimeout,
-        AirflowSkipException,
-        TaskDeferralTimeout,
-    )
+    from airflow.sdk import exceptions
+
+    exceptions.AirflowFailException  # noqa: B018
+except (ImportError, AttributeError):  # Airflow 3.1
+    from airflow import exceptions  # type: ignore[no-redef,unused-ignore]
+
+AirflowException = exceptions.AirflowException
+AirflowFailException = exceptions.AirflowFailException
+AirflowNotFoundException = exceptions.AirflowNotFoundException
+AirflowRescheduleException = exceptions.AirflowRescheduleException
+AirflowSensorTimeout = exceptions.AirflowSensorTimeout
+AirflowSkipException = exceptions.AirflowSkipException
+TaskDeferralTimeout = exceptions.TaskDeferralTimeout
 
 
 def mask_secret(secret: str) -> None:
@@ -97,14 +91,3 @@ def is_retry(context: Any) -> bool:
     """Return whether an earlier try may have done something; without a task instance, there was none."""
     number = getattr((context or {}).get("ti"), "try_number", 1)
     return isinstance(number, int) and number > 1
-
-
-__all__ = [
-    "AirflowException",
-    "AirflowFailException",
-    "AirflowNotFoundException",
-    "AirflowRescheduleException",
-    "AirflowSensorTimeout",
-    "AirflowSkipException",
-    "TaskDeferralTimeout",
-]

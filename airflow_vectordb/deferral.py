@@ -14,7 +14,6 @@ from airflow_vectordb.validation import seconds_of
 
 if TYPE_CHECKING:
     from airflow_vectordb.hooks.milvus import MilvusHook
-    from airflow_vectordb.rest.errors import MilvusError
     from airflow_vectordb.waiting import Condition, Pending, Wait
 
 #: Advice if no triggerer is running.
@@ -89,7 +88,7 @@ def wait_for(
     )
 
 
-def log_poll(task: MilvusTaskMixin, hook: MilvusHook, wait: Wait, found: Pending | MilvusError) -> None:
+def log_poll(task: MilvusTaskMixin, hook: MilvusHook, wait: Wait, found: Pending | rest.errors.MilvusError) -> None:
     """Log what a poll found, if it is new."""
     level, text = wait.report(time.time(), found)
     if text:

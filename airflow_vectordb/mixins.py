@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.rest.errors import MilvusError
     from airflow_vectordb.retry_state import RetryState
-    from airflow_vectordb.waiting import Deadline
 else:
     _Task = object  # mixed into operators and sensors, which are Airflow's tasks
 
@@ -57,7 +56,7 @@ class ResumeState:
     # The deadline by `time.monotonic` of the process that set it. Not a field: it is meaningless in other processes.
     _ends = math.inf
 
-    def deadline_for(self, task: MilvusTaskMixin) -> Deadline:
+    def deadline_for(self, task: MilvusTaskMixin) -> waiting.Deadline:
         """
         Return the one deadline of all waits; the first of them sets it.
 
@@ -144,7 +143,7 @@ class MilvusTaskMixin(_Task):
         raise_if_invalid(str(given.get("task_id")), *cls.problems_at_parse(known))
         return super().partial(**given)
 
-    def validate(self) -> None:
+    def validate_rendered(self) -> None:
         """
         Check what templates rendered to.
 
@@ -255,14 +254,14 @@ class MilvusTaskMixin(_Task):
         """
         Open a hook for a ``with`` block, whose errors become Airflow's (and stay Milvus's, see ``exceptions.py``).
 
-        Errors that have no place yet get the task's target.
+        Errors that have no location yet get the task's target.
 
         :param patient: whether an earlier part of this task has read the connection: see :class:`MilvusHook`
         :raises AirflowFailException: for a permanent error
         :raises AirflowException: for a transient one
         """
         try:
-            self.validate()
+            self.validate_rendered()
             with hooks.milvus.MilvusHook(self.milvus_conn_id, self.database or None, patient=patient) as hook:
                 try:
                     yield hook
@@ -275,9 +274,9 @@ class MilvusTaskMixin(_Task):
             raise self.airflow_error(error) from error.__cause__
 
     def locate(self, hook: MilvusHook, error: MilvusError) -> MilvusError:
-        """Add the task's target to an error without a place, and the connection's id if it may have caused it."""
+        """Add the task's target to an error without a location, and the connection's id if it may have caused it."""
         errors = rest.errors
-        # The error matters more than its place: it must not be hidden by a connection that cannot be read.
+        # The error matters more than its location: it must not be hidden by a connection that cannot be read.
         with suppress(AirflowException, errors.MilvusError):
             target = f"{self.describe_target()} (database {hook.config.database or rest.DEFAULT_DATABASE!r})"
             where = error.where or errors.Where("", target, hook.config.url)

@@ -142,8 +142,8 @@ class SharedNote:
 
     def write(self, note: Any) -> None:
         """Leave a note: JSON-ready, and not None."""
-        about = f"what was loaded of {self._thing} before a task began to replace an index of it"
-        self._try(sdk.Variable.set, value=note, description=about, serialize_json=True)
+        description = f"what was loaded of {self._thing} before a task began to replace an index of it"
+        self._try(sdk.Variable.set, value=note, description=description, serialize_json=True)
 
     def delete(self) -> None:
         """Delete the note."""
@@ -153,5 +153,5 @@ class SharedNote:
         try:
             return action(self._name, **arguments)
         except Exception as error:  # noqa: BLE001 - see above
-            self._log.debug("%s: other tasks cannot be told, or asked, what was loaded: %s", self._thing, error)
+            self._log.debug("%s: what was loaded cannot be shared with other tasks: %s", self._thing, error)
             return None

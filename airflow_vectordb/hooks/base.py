@@ -126,10 +126,6 @@ class HookBase(BaseHook):
             client = self._clients[thread] = rest.Client(self.config, server_confirmed=self.server_confirmed)
         return client
 
-    async def get_async_conn(self) -> rest.AsyncClient:
-        """Return a new client for an event loop; the caller closes it."""
-        return rest.AsyncClient(await self.aconfig())
-
     def close(self) -> None:
         """Close all connections. A later call opens new ones."""
         while self._clients:
@@ -195,18 +191,14 @@ class HookBase(BaseHook):
             vars(self).update({name: vars(again)[name] for name in names})
             return True
 
-    def poll(
-        self, condition: waiting.Condition, *, retries: int | None = None, deadline: waiting.Deadline | None = None
-    ) -> waiting.PollResult:
+    def poll(self, condition: waiting.Condition) -> waiting.PollResult:
         """
         Poll once whether something is done.
 
-        :param retries: attempts of each call after the first; None: the connection's
-        :param deadline: deadline for an answer; None: none
         :return: ``Done`` with a result, or ``Pending`` with the progress
         :raises MilvusError: if it failed, or the server does not answer
         """
-        return self.drive(condition.poll(waiting.Memory()), deadline, retries)
+        return self.drive(condition.poll(waiting.Memory()))
 
     def wait(
         self,
@@ -243,7 +235,12 @@ class HookBase(BaseHook):
         deadline: waiting.Deadline | None = None,
         retries: int | None = None,
     ) -> T:
-        """Make the calls that a poll or a wait yields, and return its result; arguments as for :meth:`poll`."""
+        """
+        Make the calls that a poll or a wait yields, and return its result.
+
+        :param deadline: deadline for an answer; None: none
+        :param retries: attempts of each call after the first; None: the connection's
+        """
         until = None if deadline is None else waiting.last_moment(deadline)
 
         def log(level: int, text: str) -> None:

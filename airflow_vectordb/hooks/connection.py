@@ -25,7 +25,6 @@ from airflow_vectordb.rest.wording import duration
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-    from airflow_vectordb.rest import MilvusConfig
 
 #: Seconds between attempts to read a connection. Airflow also reports it as missing while its database is down.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
@@ -87,7 +86,7 @@ def read_patiently(pauses: Sequence[float]) -> Generator[Sleep | None, Any, Conn
 
 def config_from_connection(
     connection: AnyConnection, database: str | None = None, *, warn: bool = True
-) -> MilvusConfig:
+) -> rest.MilvusConfig:
     """
     Build a configuration from an Airflow connection.
 
@@ -136,7 +135,7 @@ def ca_bundle_of(connection: AnyConnection) -> str | None:
     return verify if isinstance(verify, str) else None
 
 
-def _config(connection: AnyConnection, database: str | None, problems: list[str]) -> MilvusConfig | None:
+def _config(connection: AnyConnection, database: str | None, problems: list[str]) -> rest.MilvusConfig | None:
     values = _extra_values(connection, problems)
     url = _url(connection, values.pop("secure", False), problems)
     values.pop("console_url", None)

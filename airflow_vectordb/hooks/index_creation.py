@@ -10,9 +10,6 @@ from airflow_vectordb import rest
 
 if TYPE_CHECKING:
     from airflow_vectordb.hooks.base import HookBase
-    from airflow_vectordb.rest.index.plan import IndexPlan
-    from airflow_vectordb.rest.index.spec import IndexSpec
-    from airflow_vectordb.rest.indexes import IndexDescription
 
 #: What to do about tasks that replace the same index.
 ONE_AT_A_TIME = "Run one task at a time, with one index."
@@ -21,8 +18,8 @@ ONE_AT_A_TIME = "Run one task at a time, with one index."
 class Replacement(Protocol):
     """Makes room for an index that differs from one that exists."""
 
-    def make_room(self, to_drop: Mapping[str, tuple[IndexDescription, str]]) -> None: ...
-    def mark_rejected(self, specs: Iterable[IndexSpec]) -> None: ...
+    def release_and_drop(self, to_drop: Mapping[str, tuple[rest.indexes.IndexDescription, str]]) -> None: ...
+    def mark_rejected(self, specs: Iterable[rest.IndexSpec]) -> None: ...
 
 
 @dataclass
@@ -40,7 +37,7 @@ class IndexCreation:
 
     hook: HookBase
     collection: str
-    specs: Sequence[IndexSpec]
+    specs: Sequence[rest.IndexSpec]
     _: KW_ONLY
     replacement: Replacement | None = None
     fail_on_same: bool = False
@@ -51,14 +48,14 @@ class IndexCreation:
         for name in self.plan.existing:
             self.hook.log.info("%s/%s already exists", self.collection, rest.text.sanitize_text(name, 255))
 
-    def create(self, *, reread: bool = False) -> list[IndexDescription]:
+    def create(self, *, reread: bool = False) -> list[rest.indexes.IndexDescription]:
         """
         Create missing indexes; return a description of each one, in the order of the specs.
 
         :param reread: whether to describe also what existed already, and has changed since
         :raises IndexMismatchError: if the server has or builds another index
         """
-        self._make_room({})
+        self._release_and_drop({})
         missing = bool(self.plan.to_create)
         if missing:
             texts = (f"{self.collection}/{spec.name}: {spec}" for spec in self.plan.to_create)
@@ -87,7 +84,7 @@ class IndexCreation:
             self.hook.log.warning("the server did not build this: %s", warning)
         return found
 
-    def _make_plan(self) -> IndexPlan:
+    def _make_plan(self) -> rest.index.plan.IndexPlan:
         return rest.index.plan.plan_indexes(
             self.collection,
             self.specs,
@@ -96,9 +93,9 @@ class IndexCreation:
             drop_others=self.replacement is not None,
         )
 
-    def _make_room(self, refused: Mapping[str, tuple[IndexDescription, str]]) -> None:
+    def _release_and_drop(self, refused: Mapping[str, tuple[rest.indexes.IndexDescription, str]]) -> None:
         if self.replacement is not None:
-            self.replacement.make_room({**self.plan.to_drop, **refused})
+            self.replacement.release_and_drop({**self.plan.to_drop, **refused})
 
     def _create_missing(self) -> None:
         """Create all missing indexes in one call; on a conflict, compare again."""
@@ -108,14 +105,14 @@ class IndexCreation:
             if self.fail_on_same:
                 raise
             self.plan = self._make_plan()  # they were possibly created by another client
-            refused: dict[str, tuple[IndexDescription, str]] = {}
+            refused: dict[str, tuple[rest.indexes.IndexDescription, str]] = {}
             for spec, ways in self.plan.unverified_requests():
                 if not any(self._is_accepted(spec, type_in_params=way) for way in ways):
                     description, comparison = self.plan.unverified[spec.name]
                     refused[spec.name] = (description, ", ".join(comparison.unverifiable))
             if refused and self.replacement is None:
                 raise
-            self._make_room(refused)
+            self._release_and_drop(refused)
             self.plan = self.plan.with_verified(refused)
             self._send_plan()
 
@@ -126,7 +123,7 @@ class IndexCreation:
             except rest.errors.MilvusError as error:
                 raise self.plan.explain(error) from error.__cause__
 
-    def _is_accepted(self, spec: IndexSpec, *, type_in_params: bool) -> bool:
+    def _is_accepted(self, spec: rest.IndexSpec, *, type_in_params: bool) -> bool:
         try:
             self.hook.send(rest.indexes.create(self.collection, [spec], type_in_params=type_in_params))
         except rest.errors.MilvusError as error:
@@ -135,7 +132,7 @@ class IndexCreation:
             return False
         return True
 
-    def _describe_planned(self) -> list[IndexDescription]:
+    def _describe_planned(self) -> list[rest.indexes.IndexDescription]:
         if not all(spec.named for spec in self.plan.specs):  # the server has chosen a name
             return self.plan.find(self.hook.describe_indexes(self.collection))
         return [self.hook.send(rest.indexes.describe(self.collection, s.name))[0] for s in self.plan.specs]

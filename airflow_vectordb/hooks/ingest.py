@@ -15,19 +15,10 @@ from airflow_vectordb import rest
 from airflow_vectordb._compat import connection_of_path
 from airflow_vectordb.exceptions import translate_errors
 from airflow_vectordb.hooks.base import HookBase
-from airflow_vectordb.ingest import run
+from airflow_vectordb.ingest import options, run
 from airflow_vectordb.ingest.bad_rows import BadRows
 from airflow_vectordb.ingest.files import open_file
 from airflow_vectordb.ingest.memory import source_of
-from airflow_vectordb.ingest.options import (
-    DELETED_AT_ONCE,
-    MAX_BYTES,
-    MAX_IN_FLIGHT,
-    MAX_ROWS,
-    Mode,
-    OnBadRow,
-    Options,
-)
 from airflow_vectordb.ingest.source import Source
 from airflow_vectordb.ingest.storage import package_for, storage_errors
 from airflow_vectordb.ingest.values import convert_all, keys_of
@@ -51,17 +42,17 @@ class IngestMethods(HookBase):
         *,
         source: Any = None,
         source_conn_id: str | None = None,
-        mode: Mode | None = None,
+        mode: options.Mode | None = None,
         field_mapping: Mapping[str, str | None] | None = None,
         key_field: str | None = None,
         replace_documents: str | None = None,
         documents: Iterable[Any] = (),
-        on_bad_row: OnBadRow = "fail",
+        on_bad_row: options.OnBadRow = "fail",
         max_bad_rows: int | None = None,
         bad_rows_path: Any = None,
-        batch_bytes: int = MAX_BYTES,
-        batch_rows: int = MAX_ROWS,
-        max_in_flight: int = MAX_IN_FLIGHT,
+        batch_bytes: int = options.MAX_BYTES,
+        batch_rows: int = options.MAX_ROWS,
+        max_in_flight: int = options.MAX_IN_FLIGHT,
         min_rows: int = 0,
         flush: bool = False,
         allow_missing: bool = False,
@@ -83,8 +74,8 @@ class IngestMethods(HookBase):
         """
         problems = rest.spelling.check_field_mapping("field_mapping", field_mapping)
         if mode is not None:
-            problems += rest.spelling.check_choice("mode", mode, Mode)
-        problems += rest.spelling.check_choice("on_bad_row", on_bad_row, OnBadRow)
+            problems += rest.spelling.check_choice("mode", mode, options.Mode)
+        problems += rest.spelling.check_choice("on_bad_row", on_bad_row, options.OnBadRow)
         problems += rest.spelling.check_range("batch_bytes", batch_bytes, 1)
         problems += rest.spelling.check_range("batch_rows", batch_rows, 1)
         problems += rest.spelling.check_range("max_in_flight", max_in_flight, 1)
@@ -98,7 +89,7 @@ class IngestMethods(HookBase):
             raise rest.errors.InvalidParametersError(problems, "ingest")
         collection = self._describe_by_own_name(collection_name)
         self.server_confirmed = True  # for the clients of other threads
-        options = Options(
+        how = options.Options(
             mode=mode,
             field_mapping=field_mapping,
             key_field=key_field,
@@ -115,7 +106,7 @@ class IngestMethods(HookBase):
                 open_input(rows, source, source_conn_id, collection, allow_missing=allow_missing),
                 collection,
                 self.send,
-                options,
+                how,
                 open_bad_rows(on_bad_row, max_bad_rows, bad_rows_path, source_conn_id),
                 progress=Progress.from_json(progress) if progress else None,
                 save=save,
@@ -154,21 +145,15 @@ class IngestMethods(HookBase):
         filter: str | None = None,
         filter_params: Mapping[str, Any] | None = None,
         partition_name: str | None = None,
-        batch_rows: int = DELETED_AT_ONCE,
+        batch_rows: int = options.DELETED_AT_ONCE,
         dry_run: bool = False,
     ) -> dict[str, Any]:
         """
         Delete rows in batches, by their primary keys or by a filter. Deleting missing rows is a no-op.
 
-        :param collection_name: the collection (or an alias). It must be loaded, unless rows are deleted by ``ids``
-        :param ids: primary keys: a list of the collection's key type, or one number
-        :param filter: instead of ids: a boolean expression, for example ``doc_id in {docs} and page > 3``
-        :param filter_params: values for the ``{names}`` in the filter, which are quoted by type
-        :param partition_name: the partition to delete from; None: all
-        :param batch_rows: rows in one request, at most 16,384
-        :param dry_run: whether to only count the rows
-        :return: ``{"collection_name", "rows", "batches", "dry_run"}``; with ids, ``rows`` is their number, unless
-            ``dry_run`` counted them
+        Arguments and result are those of :class:`~airflow_vectordb.operators.ingest.DeleteOperator`; ``ids`` may also
+        be one number.
+
         :raises InvalidParametersError: if ids are not a list (a string is not), or not keys of this collection
         :raises MilvusError: if the server refuses
         """
@@ -260,7 +245,7 @@ def _list_keys(ids: Any) -> list[Any]:
     raise rest.errors.InvalidParametersError([problem], "arguments")
 
 
-def open_bad_rows(policy: OnBadRow, most: int | None, path: Any, conn_id: str | None) -> BadRows:
+def open_bad_rows(policy: options.OnBadRow, most: int | None, path: Any, conn_id: str | None) -> BadRows:
     """Return what takes rows that cannot be sent."""
     return BadRows(policy, most, object_path(path, conn_id) if path else None)
 
@@ -325,8 +310,8 @@ def _find(given: Any, conn_id: str | None, *, allow_missing: bool) -> list[Any]:
         # A local listing does not tell whether a link points to a folder.
         files = sorted(
             name
-            for name, about in found.items()
-            if about["type"] != "directory" and not (about.get("islink") and path.fs.isdir(name))
+            for name, info in found.items()
+            if info["type"] != "directory" and not (info.get("islink") and path.fs.isdir(name))
         )
     if found and not files and not is_glob:
         raise _wrong_source(f"{given} is a directory; name its files, for example {text.rstrip('/')}/*.parquet")

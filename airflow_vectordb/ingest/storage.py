@@ -62,7 +62,7 @@ def storage_errors(name: object) -> Iterator[None]:
 
 
 class Stream:
-    """An open file whose errors are :class:`StorageError`, to tell them from errors in its content."""
+    """An open file whose errors are :class:`StorageError`, other than errors in its content."""
 
     def __init__(self, stream: Any, name: str) -> None:
         self._stream = stream

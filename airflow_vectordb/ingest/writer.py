@@ -26,14 +26,7 @@ from typing import Any
 from airflow_vectordb.ingest.batches import Batch, Position
 from airflow_vectordb.ingest.options import Mode, Options
 from airflow_vectordb.ingest.values import keys_of
-from airflow_vectordb.rest import entities
-from airflow_vectordb.rest.errors import (
-    AnswerTimeoutError,
-    LimitExceededError,
-    MilvusError,
-    RateLimitError,
-    UnexpectedError,
-)
+from airflow_vectordb.rest import entities, errors
 from airflow_vectordb.rest.filters import is_one_of
 from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.http.json import EncodedRows
@@ -57,7 +50,7 @@ LONGEST_PAUSE = 60.0
 #: Seconds after which a waiting batch checks whether the ingest has been stopped.
 LONGEST_NAP = 1.0
 # For lack of memory, disk or quota, which may be temporary.
-_REFUSALS = (RateLimitError, LimitExceededError)
+_REFUSALS = (errors.RateLimitError, errors.LimitExceededError)
 
 
 @dataclass(frozen=True)
@@ -216,7 +209,7 @@ class Writer:
         self._saved = self._options.clock()
         try:
             self._save(self.progress.as_json())
-        except MilvusError:  # the bad rows, which are stored before it, can never be
+        except errors.MilvusError:  # the bad rows, which are stored before it, can never be
             raise
         except Exception as error:  # noqa: BLE001 - whoever needs it to be stored raises it
             text = "%s: the progress cannot be stored now, and a retry would repeat more: %s"
@@ -266,11 +259,11 @@ class Writer:
             make: Any = entities.upsert if mode == "upsert" else entities.insert
             try:
                 written = self.send(make(self._collection, rows, partition=options.partition_name), batch)
-            except MilvusError as error:
+            except errors.MilvusError as error:
                 # The client retries idempotent calls, but not inserts.
                 if mode == "upsert" or not error.transient or isinstance(error, _REFUSALS):
                     raise
-                if not error.not_executed and not isinstance(error, AnswerTimeoutError):
+                if not error.not_executed and not isinstance(error, errors.AnswerTimeoutError):
                     self._lost_until = max(self._lost_until, options.clock() + options.timeout)
                 if doubtful:
                     raise
@@ -280,7 +273,7 @@ class Writer:
                 mode, rows = self._mode_again, self._without_written(batch)
             else:
                 if written.count != len(rows):
-                    raise UnexpectedError(
+                    raise errors.UnexpectedError(
                         f"{written.count} of {len(rows)} rows were acknowledged", hint="See Milvus's log."
                     )
                 keys: Sequence[Any] = written.ids

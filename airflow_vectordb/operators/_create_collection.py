@@ -14,10 +14,6 @@ from airflow_vectordb.operators.index import raise_if_replaced, wait_until_built
 if TYPE_CHECKING:
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.operators.collection import CreateCollectionOperator
-    from airflow_vectordb.rest.collections import Collection
-    from airflow_vectordb.rest.index.spec import IndexSpec
-    from airflow_vectordb.rest.schema.compare import Difference
-    from airflow_vectordb.rest.schema.spec import SchemaSpec
 
 #: The index of quick setup: AUTOINDEX with COSINE.
 _QUICK_INDEX = {"fieldName": "vector"}
@@ -34,7 +30,7 @@ class CollectionCreation:
         self._name = task.collection_name
         self._schema, self._properties, self._indexes = self._read_arguments()
 
-    def _read_arguments(self) -> tuple[SchemaSpec, Mapping[str, Any], list[IndexSpec]]:
+    def _read_arguments(self) -> tuple[rest.schema.spec.SchemaSpec, Mapping[str, Any], list[rest.IndexSpec]]:
         """Check rendered templates, and raise one error with all problems."""
         task, index_params = self._task, self._task.index_params
         problems = task.rendered_problems()
@@ -46,7 +42,7 @@ class CollectionCreation:
         problems += parsed.problems + task.check_envelope(self._hook, "schema", parsed.envelope)
         properties, wrong = rest.schema.properties.read_properties(task.properties)
         problems += wrong
-        specs: list[IndexSpec] = []
+        specs: list[rest.IndexSpec] = []
         if index_params is not None:
             specs, indexes = rest.index.spec.read_index_params(index_params, allow_unknown=task.allow_unknown)
             problems += indexes.problems
@@ -101,16 +97,16 @@ class CollectionCreation:
         self._hook.send(rest.collections.drop(self._name))
         return self._create(replaced=True)
 
-    def _describe(self, name: str) -> Collection | None:
+    def _describe(self, name: str) -> rest.collections.Collection | None:
         try:
             return self._hook.send(rest.collections.describe(name))
         except rest.errors.CollectionNotFoundError:
             return None
 
-    def _compare(self, existing: Collection) -> list[Difference]:
+    def _compare(self, existing: rest.collections.Collection) -> list[rest.schema.compare.Difference]:
         return rest.schema.compare.compare(self._name, self._schema, existing, self._properties)
 
-    def _mismatch(self, differences: list[Difference]) -> rest.errors.MilvusError:
+    def _mismatch(self, differences: list[rest.schema.compare.Difference]) -> rest.errors.MilvusError:
         if all(difference.alter for difference in differences):
             hint = "alter=True alters it in place."
         else:
@@ -148,7 +144,7 @@ class CollectionCreation:
             except rest.errors.MilvusError as error:
                 self._task.log.warning("%s is empty, and could not be dropped: %s", name, error)
 
-    def _create_as(self, name: str) -> list[Difference]:
+    def _create_as(self, name: str) -> list[rest.schema.compare.Difference]:
         """Create the collection; return the properties that have to be set later, since creation ignores them."""
         schema = self._schema
         params = rest.schema.properties.creation_params(self._properties)
@@ -170,7 +166,7 @@ class CollectionCreation:
             )
         return differences
 
-    def _alter(self, differences: list[Difference]) -> list[str]:
+    def _alter(self, differences: list[rest.schema.compare.Difference]) -> list[str]:
         for difference in differences:
             if difference.alter is not None:
                 self._task.log.info("Altering %s: %s", self._name, difference)
@@ -198,7 +194,7 @@ class CollectionCreation:
         return {"indexes": results["built"], "load_state": loaded["load_state"]}
 
 
-def _first(differences: list[Difference]) -> str:
+def _first(differences: list[rest.schema.compare.Difference]) -> str:
     more = f", and {len(differences) - 1} more" if len(differences) > 1 else ""
     return f"{differences[0]}{more}"
 
@@ -219,7 +215,7 @@ def refuse_aliases(collection: str, aliases: Sequence[str], hint: str) -> None:
     raise rest.errors.ConflictError(f"its aliases are {shown}; nothing was dropped", cause=cause, hint=hint)
 
 
-def rows_in_words(hook: MilvusHook, described: Collection) -> str:
+def rows_in_words(hook: MilvusHook, described: rest.collections.Collection) -> str:
     """Return how many rows a collection has, for the log; errors are ignored."""
     loaded = described.load == "LoadStateLoaded"
     count = rest.entities.count if loaded else rest.collections.row_count

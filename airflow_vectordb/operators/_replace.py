@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.operators.base import WaitingOperator
-    from airflow_vectordb.rest.collections import Collection
-    from airflow_vectordb.rest.errors import MilvusError
-    from airflow_vectordb.rest.index.spec import IndexSpec
-    from airflow_vectordb.rest.indexes import IndexDescription
-    from airflow_vectordb.waiting import Condition
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,7 @@ class IndexReplacement:
         self._before: _Original | None = None
         self._memory = task.retry_state(context, "replace", state)
 
-    def begin(self, described: Collection) -> None:
+    def begin(self, described: rest.collections.Collection) -> None:
         """Set the collection, by its own name: an alias may move; and finish an earlier try's work on another one."""
         self.collection = self._hook._own_name(described)
         self._not_loaded = described.load == "LoadStateNotLoad"
@@ -71,7 +66,7 @@ class IndexReplacement:
             self._forget(original)
             self._before = None
 
-    def make_room(self, to_drop: Mapping[str, tuple[IndexDescription, str]]) -> None:
+    def release_and_drop(self, to_drop: Mapping[str, tuple[rest.indexes.IndexDescription, str]]) -> None:
         """
         Release the collection if it is loaded, and drop indexes, given as name -> description and reason.
 
@@ -90,9 +85,9 @@ class IndexReplacement:
                     self.collection,
                 )
         # The earlier try's observation counts: after a kill nothing is loaded, and the present index may be its own.
-        known = {_place(index) for index in before.indexes}
+        known = {spec_of(index).place for index in before.indexes}
         dropped = [description.as_json() for description, _ in to_drop.values()]
-        added = [index for index in dropped if _place(index) not in known]
+        added = [index for index in dropped if spec_of(index).place not in known]
         now = replace(before, loaded=to_load, indexes=before.indexes + added)
         if now != before:
             self._memory.set(asdict(now))
@@ -106,7 +101,7 @@ class IndexReplacement:
         for description, why in to_drop.values():
             self._drop(description, why)
 
-    def _drop(self, planned: IndexDescription, why: str) -> None:
+    def _drop(self, planned: rest.indexes.IndexDescription, why: str) -> None:
         name = planned.index_name
         shown = f"{self.collection}/{rest.text.sanitize_text(name, 255)}"
         try:
@@ -134,7 +129,7 @@ class IndexReplacement:
                 hint="A retry of this task releases it again.",
             ) from error.__cause__
 
-    def mark_rejected(self, specs: Iterable[IndexSpec]) -> None:
+    def mark_rejected(self, specs: Iterable[rest.IndexSpec]) -> None:
         """Remember that the server built something else for these, so that :meth:`on_failure` may drop it."""
         self._state.results["rejected"] = [spec.name for spec in specs]
 
@@ -153,7 +148,7 @@ class IndexReplacement:
         except Exception as error:  # noqa: BLE001 - the work is done
             self._task.log.warning("What was stored for retries could not be deleted: %s", error)
 
-    def on_failure(self, error: MilvusError) -> MilvusError:
+    def on_failure(self, error: rest.errors.MilvusError) -> rest.errors.MilvusError:
         """After a permanent error, restore the old index; return the error to raise, with the outcome."""
         build_failed = isinstance(error, rest.errors.IndexFailedError)
         if build_failed:
@@ -214,7 +209,7 @@ class IndexReplacement:
             return []
         return [name for name in names if is_loaded((name,))]
 
-    def _load(self, original: _Original) -> Condition | None:
+    def _load(self, original: _Original) -> waiting.Condition | None:
         """Load what was loaded; return what to wait for, or None if none of the partitions exists any longer."""
         names = tuple(original.loaded or ())
         if names:
@@ -232,7 +227,7 @@ class IndexReplacement:
         rejected = self._state.results.get("rejected", ())
         restored: list[str] = []
         for index in original.indexes:
-            in_place = [other for other in existing if _place(other) == _place(index)]
+            in_place = [other for other in existing if spec_of(other).place == spec_of(index).place]
             of_use = [o for o in in_place if o["state"] != "Failed" and o["index_name"] not in rejected]
             if index["state"] == "Failed" or of_use:
                 continue
@@ -245,7 +240,7 @@ class IndexReplacement:
         return restored
 
 
-def spec_of(index: Mapping[str, Any]) -> IndexSpec:
+def spec_of(index: Mapping[str, Any]) -> rest.IndexSpec:
     """Return what creates an index of which this is the description, JSON-ready."""
     params, autoindex = index["params"], rest.index.types.AUTOINDEX
     if index["index_type"].upper() == autoindex:  # the request accepts only some of the reported parameters
@@ -255,9 +250,5 @@ def spec_of(index: Mapping[str, Any]) -> IndexSpec:
     )
 
 
-def _place(index: Mapping[str, Any]) -> tuple[str, ...]:
-    return rest.index.spec.index_place(index["field_name"], index["params"])
-
-
-def _add(error: MilvusError, text: str) -> MilvusError:
+def _add(error: rest.errors.MilvusError, text: str) -> rest.errors.MilvusError:
     return error.with_context(hint=f"{error.hint} {text}".strip())

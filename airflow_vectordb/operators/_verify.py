@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.operators.collection import VerifyCollectionOperator
-    from airflow_vectordb.rest.collections import Collection, Field
 
 #: Rows that a query can skip and read, together.
 _WINDOW = 16_384
@@ -70,7 +69,7 @@ class Verification:
         task.emit_asset_events(self._hook, context, {"verified": self._figures})
         return self._figures
 
-    def _count(self, described: Collection) -> None:
+    def _count(self, described: rest.collections.Collection) -> None:
         min_rows, max_rows = count_of(self._task.min_rows) or 0, count_of(self._task.max_rows)
         loaded = described.load == "LoadStateLoaded"
         # Rows that are not flushed are counted in memory only.
@@ -82,7 +81,7 @@ class Verification:
         if max_rows is not None and rows > max_rows:
             self._failed.append(f"{rows:,} {kind}, more than max_rows={max_rows:,}")
 
-    def _find_sample(self, described: Collection) -> None:
+    def _find_sample(self, described: rest.collections.Collection) -> None:
         """Search for the vectors of some rows, and count the rows that are found."""
         key, field = self._fields(described)
         size = min(self._task.sample, _WINDOW)
@@ -103,7 +102,7 @@ class Verification:
                 f"fewer than min_recall={self._task.min_recall:g}"
             )
 
-    def _measure_recall(self, described: Collection, queries: Sequence[tuple[Any, list[Any]]]) -> None:
+    def _measure_recall(self, described: rest.collections.Collection, queries: Sequence[tuple[Any, list[Any]]]) -> None:
         key, field = self._fields(described)
         known: list[list[Any]] = []
         problems: list[str] = []
@@ -141,7 +140,7 @@ class Verification:
             keys += [[hit.get(key) for hit in hits] for hits in found]
         return keys
 
-    def _fields(self, described: Collection) -> tuple[Field, str]:
+    def _fields(self, described: rest.collections.Collection) -> tuple[rest.collections.Field, str]:
         """Return the primary key, and the name of the vector field."""
         key = primary_key(described)
         filled = {name for function in described.functions for name in function.output_fields}

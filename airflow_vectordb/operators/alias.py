@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_vectordb.hooks.milvus import MilvusHook
-    from airflow_vectordb.rest.collections import Collection
 
 
 class SwitchAliasOperator(WaitingOperator):
@@ -95,7 +94,7 @@ class SwitchAliasOperator(WaitingOperator):
                 cause=f"Collection {self.collection_name!r} {why}",
             )
 
-    def _require_rows(self, hook: MilvusHook, described: Collection, min_rows: int) -> None:
+    def _require_rows(self, hook: MilvusHook, described: rest.collections.Collection, min_rows: int) -> None:
         loaded = self.check_loaded or described.load == "LoadStateLoaded"
         count = rest.entities.count if loaded else rest.collections.row_count
         rows = hook.send(count(self.collection_name))

@@ -104,7 +104,7 @@ class CreateCollectionOperator(WaitingOperator):
             schema, index_params, extensions, allow_unknown=allow_unknown
         )
 
-    def validate(self) -> None:
+    def validate_rendered(self) -> None:
         """Leave it to :meth:`run_task`, which reports everything together."""
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:

@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.operators._replace import IndexReplacement
-    from airflow_vectordb.rest.collections import Collection
     from airflow_vectordb.rest.errors import MilvusError
-    from airflow_vectordb.rest.index.spec import IndexSpec
-    from airflow_vectordb.rest.indexes import IndexDescription
 
 
 class CreateIndexOperator(WaitingOperator):
@@ -100,7 +97,7 @@ class CreateIndexOperator(WaitingOperator):
             problems += check_index_params(given["index_params"], cls.template_ext, allow_unknown=allow_unknown)
         return problems
 
-    def validate(self) -> None:
+    def validate_rendered(self) -> None:
         """Leave it to :meth:`_read_arguments`, which reports everything together."""
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> list[dict[str, Any]]:
@@ -128,7 +125,7 @@ class CreateIndexOperator(WaitingOperator):
         replaces = self.if_exists == "replace" or "noted" in state.results
         return operators._replace.IndexReplacement(self, hook, context, state) if replaces else None
 
-    def _read_arguments(self, hook: MilvusHook) -> list[IndexSpec]:
+    def _read_arguments(self, hook: MilvusHook) -> list[rest.IndexSpec]:
         """Check and return the rendered indexes, and raise one error with all problems."""
         problems = self.rendered_problems()
         named = not problems
@@ -174,7 +171,7 @@ class CreateIndexOperator(WaitingOperator):
         flushed = state.results.get("flushed")
         wait_until_built(self, hook, state, found, described.name, min_rows=min_rows, flushed_rows=flushed)
 
-    def _flush(self, hook: MilvusHook, described: Collection) -> int:
+    def _flush(self, hook: MilvusHook, described: rest.collections.Collection) -> int:
         """Seal the rows inserted so far; return their number, 0 if it is not known yet."""
         rows = 0
         if described.load == "LoadStateLoaded":
@@ -200,7 +197,7 @@ def wait_until_built(
     task: WaitingOperator,
     hook: MilvusHook,
     state: ResumeState,
-    found: list[IndexDescription],
+    found: list[rest.indexes.IndexDescription],
     collection: str,
     *,
     min_rows: int = 0,

@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import rest
 from airflow_vectordb.deferral import ResumeState
-from airflow_vectordb.ingest.options import (
-    DELETED_AT_ONCE,
-    LARGEST_REQUEST,
-    MAX_BYTES,
-    MAX_IN_FLIGHT,
-    MAX_ROWS,
-    Mode,
-    OnBadRow,
-)
+from airflow_vectordb.ingest import options
 from airflow_vectordb.operators.base import MilvusOperator
 from airflow_vectordb.rest.spelling import check_choice, check_range
 from airflow_vectordb.validation import check_flag, count_of
@@ -114,17 +106,17 @@ class IngestOperator(MilvusOperator):
         rows: Any = None,
         source: Any = None,
         source_conn_id: str | None = None,
-        mode: Mode | None = None,
+        mode: options.Mode | None = None,
         field_mapping: Mapping[str, str | None] | None = None,
         key_field: str | None = None,
         replace_documents: str | None = None,
         documents: Iterable[Any] | None = None,
-        on_bad_row: OnBadRow = "fail",
+        on_bad_row: options.OnBadRow = "fail",
         max_bad_rows: int | None = None,
         bad_rows_path: str | None = None,
-        batch_bytes: int = MAX_BYTES,
-        batch_rows: int = MAX_ROWS,
-        max_in_flight: int = MAX_IN_FLIGHT,
+        batch_bytes: int = options.MAX_BYTES,
+        batch_rows: int = options.MAX_ROWS,
+        max_in_flight: int = options.MAX_IN_FLIGHT,
         min_rows: int | str | None = None,
         flush: bool = False,
         allow_missing: bool = False,
@@ -161,13 +153,13 @@ class IngestOperator(MilvusOperator):
             what = "a generator" if inspect.isgenerator(self.rows) else "an iterator"
             problems.append(f"rows is {what}, which only one try could read: pass the function that creates it")
         if self.mode is not None:
-            problems += check_choice("mode", self.mode, Mode)
-        problems += check_choice("on_bad_row", self.on_bad_row, OnBadRow)
+            problems += check_choice("mode", self.mode, options.Mode)
+        problems += check_choice("on_bad_row", self.on_bad_row, options.OnBadRow)
         if self.on_bad_row == "fail" and (self.max_bad_rows is not None or self.bad_rows_path is not None):
             problems.append('max_bad_rows and bad_rows_path are for on_bad_row="skip"')
         if self.documents is not None and self.replace_documents is None:
             problems.append("documents requires replace_documents, the name of their field")
-        problems += check_range("batch_bytes", self.batch_bytes, 1, LARGEST_REQUEST)
+        problems += check_range("batch_bytes", self.batch_bytes, 1, options.LARGEST_REQUEST)
         problems += check_range("batch_rows", self.batch_rows, 1)
         problems += check_range("max_in_flight", self.max_in_flight, 1, 64)
         return problems
@@ -257,7 +249,7 @@ class DeleteOperator(MilvusOperator):
         filter_params: Mapping[str, Any] | None = None,
         ids: Iterable[Any] | None = None,
         partition_name: str | None = None,
-        batch_rows: int = DELETED_AT_ONCE,
+        batch_rows: int = options.DELETED_AT_ONCE,
         dry_run: bool = False,
         **kwargs: Any,
     ) -> None:

@@ -81,7 +81,7 @@ class MilvusConfig:
     @property
     def connect_timeout(self) -> float:
         """The time-out for opening a connection, in seconds."""
-        # Shorter than the time-out of the answer, to tell the two apart.
+        # Shorter than the time-out of the answer, so that the two differ.
         return min(CONNECT_TIMEOUT, 0.8 * self.socket_timeout)
 
     def serialize(self) -> Any:

@@ -52,10 +52,10 @@ class ErrorText:
         room = max(longest - len(self.hint.partition(". ")[0]) - 2, 40)
         cause, rest = self._cause(room)
         head = f"{sentence(cause)} {self.hint}" if self.hint else cause
-        place = ": ".join(part for part in (self._place(task_id), rest) if part)
-        if not place:
+        location = ": ".join(part for part in (self._location(task_id), rest) if part)
+        if not location:
             return printable(head)
-        return printable(f"{head}\n{place}" if "\n" in head else f"{sentence(head)} {place}")
+        return printable(f"{head}\n{location}" if "\n" in head else f"{sentence(head)} {location}")
 
     def _cause(self, room: int) -> tuple[str, str]:
         """Return the cause, shortened to fit, and the part of the message that it omits."""
@@ -91,7 +91,7 @@ class ErrorText:
         words = self.message if words is None else words
         return words if self.code is None else f'"{words}"'
 
-    def _place(self, task_id: str | None) -> str:
+    def _location(self, task_id: str | None) -> str:
         facts = [f"code {self.code}"] if self.code is not None else []
         if self.http_status not in (None, 200):
             facts.append(f"HTTP {self.http_status}")
@@ -100,8 +100,8 @@ class ErrorText:
             f"after {self.attempts} attempts" if self.attempts > 1 else "",
             f"({', '.join(facts)})" if facts else "",
         ]
-        place = " ".join(part for part in parts if part)
-        return ": ".join(part for part in (f"task {task_id}" if task_id else "", place) if part)
+        location = " ".join(part for part in parts if part)
+        return ": ".join(part for part in (f"task {task_id}" if task_id else "", location) if part)
 
 
 def _shorten_cause(cause: str, room: int) -> str:

@@ -341,16 +341,16 @@ class InvalidParametersError(MilvusError, ValueError):
     Refused before the first request (or before the first one that changes something).
 
     :param problems: everything that is wrong, one sentence each
-    :param about: what was checked, as ``index parameters for collection 'docs'``
+    :param checked: what was checked, as ``index parameters for collection 'docs'``
     :param source: where it comes from, as ``index.json``; None: not said
     """
 
-    def __init__(self, problems: Sequence[str], about: str = "parameters", source: str | None = None) -> None:
+    def __init__(self, problems: Sequence[str], checked: str = "parameters", source: str | None = None) -> None:
         self.problems = list(problems)
-        text = f"invalid {about}: {self.problems[0]}"
+        text = f"invalid {checked}: {self.problems[0]}"
         if len(self.problems) > 1:
             lines = "".join(f"\n  {number}. {problem}" for number, problem in enumerate(self.problems, start=1))
-            text = f"invalid {about}, {len(self.problems)} problems:{lines}"
+            text = f"invalid {checked}, {len(self.problems)} problems:{lines}"
         super().__init__(text if source is None else f"{text} (from {source[:120]!r})")
 
 

@@ -26,8 +26,8 @@ class Redactor:
     """
     Takes a token out of texts, for servers that repeat what they were sent.
 
-    Found are the token and its password, whatever the case of letters: as they are, in Base64, and in what servers make
-    of them by taking UTF-8 for Latin-1; each of them also in JSON, URLs and HTML.
+    It finds the token and its password in any case of letters: as they are, in Base64, and as UTF-8 that was read as
+    Latin-1; each of them also in JSON, URLs and HTML.
 
     :param token: ``user:password`` or an API key
     """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_vectordb import rest, waiting
+from airflow_vectordb import rest, validation, waiting
 from airflow_vectordb._compat import (
     AirflowException,
     AirflowRescheduleException,
@@ -24,12 +24,6 @@ from airflow_vectordb._compat import (
 from airflow_vectordb.deferral import ResumeState, log_poll, wait_for
 from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
 from airflow_vectordb.mixins import MilvusTaskMixin
-from airflow_vectordb.validation import (
-    DEFAULT_POLL_INTERVAL,
-    check_interval,
-    seconds_of,
-    take_times,
-)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -37,7 +31,6 @@ if TYPE_CHECKING:
     from airflow_vectordb.hooks.milvus import MilvusHook
     from airflow_vectordb.rest.errors import MilvusError
     from airflow_vectordb.retry_state import RetryState
-    from airflow_vectordb.waiting import Condition, Wait
 
 #: Advice for a sensor that timed out.
 NO_RETRY = "Clear the task to wait again. Airflow does not retry sensors that timed out; a longer timeout may help."
@@ -73,25 +66,25 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
         milvus_conn_id: str = DEFAULT_CONN_ID,
         database: str | None = None,
         deferrable: bool | None = None,
-        poke_interval: timedelta | float = DEFAULT_POLL_INTERVAL,
+        poke_interval: timedelta | float = validation.DEFAULT_POLL_INTERVAL,
         **kwargs: Any,
     ) -> None:
-        problems = take_times(kwargs, "timeout", "max_wait", "execution_timeout")
-        if wrong := check_interval("poke_interval", poke_interval):
+        problems = validation.take_times(kwargs, "timeout", "max_wait", "execution_timeout")
+        if wrong := validation.check_interval("poke_interval", poke_interval):
             problems += wrong
-            poke_interval = DEFAULT_POLL_INTERVAL
-        super().__init__(poke_interval=timedelta(seconds=seconds_of(poke_interval)), **kwargs)
+            poke_interval = validation.DEFAULT_POLL_INTERVAL
+        super().__init__(poke_interval=timedelta(seconds=validation.seconds_of(poke_interval)), **kwargs)
         self._problems = problems
         self.milvus_conn_id = milvus_conn_id
         self.database = database
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.poll_interval = self.poke_interval
         # The wait whose polls Airflow's base class asks for, and the error to raise if the latest was the last one.
-        self._wait: Wait | None = None
+        self._wait: waiting.Wait | None = None
         self._timeout_error: MilvusError | None = None
 
     @abstractmethod
-    def condition(self) -> Condition:
+    def condition(self) -> waiting.Condition:
         """Return the condition, or raise InvalidParametersError with all problems."""
 
     @abstractmethod

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -96,11 +95,7 @@ def blue_green_reindex(
     if (source is None) == (ingest is None):
         problems.append("pass either source or ingest")
     problems += check_range("keep", keep, 1) + check_new_name("alias", alias, rendered=False)
-    unknown = _unknown(kwargs, blue_green_reindex, TaskGroup)
-    problems += [f"{problem}; arguments of its tasks go into default_args" for problem in unknown]
-    problems += rest.spelling.check_mapping("checks", checks) or [
-        f"checks: {problem}" for problem in _unknown(checks or (), *VerifyCollectionOperator.__mro__)
-    ]
+    problems += rest.spelling.check_mapping("checks", checks)
     raise_if_invalid(group_id, *problems)
     given = {"milvus_conn_id": milvus_conn_id, "database": database}
     target: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -136,16 +131,6 @@ def blue_green_reindex(
         )
         create >> written >> index >> load >> verify >> switch >> drop_old
     return group
-
-
-def _unknown(given: Iterable[Any], *takers: Callable[..., Any]) -> list[str]:
-    """Return a sentence for each name of an argument that none of the functions or classes takes."""
-    known = dict.fromkeys(name for taker in takers for name in inspect.signature(taker).parameters)
-    return [
-        f"unknown argument {rest.spelling.show(name)}{rest.spelling.suggest(str(name), known)}"
-        for name in given
-        if name not in known
-    ]
 
 
 class _CreateForAlias(CreateCollectionOperator):

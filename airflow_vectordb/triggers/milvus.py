@@ -20,7 +20,6 @@ from airflow_vectordb.hooks.connection_fields import DEFAULT_CONN_ID
 if TYPE_CHECKING:
     from airflow_vectordb.rest import AsyncClient, MilvusConfig, Session
     from airflow_vectordb.rest.http.call import Call
-    from airflow_vectordb.waiting import Condition, Deadline
 
 
 class MilvusTrigger(BaseTrigger):
@@ -54,8 +53,8 @@ class MilvusTrigger(BaseTrigger):
     def __init__(
         self,
         *,
-        condition: Condition | dict[str, Any],
-        deadline: Deadline | dict[str, Any],
+        condition: waiting.Condition | dict[str, Any],
+        deadline: waiting.Deadline | dict[str, Any],
         poll_interval: float,
         started: float,
         server_confirmed: bool = True,

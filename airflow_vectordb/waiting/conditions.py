@@ -1,7 +1,4 @@
-"""The conditions that collections are loaded or released, and import jobs completed; all conditions by name.
-
-Each has the name of a ``collection``, and a ``database``; None: the configured one.
-"""
+"""The conditions that collections are loaded or released, and import jobs completed; all conditions by name."""
 
 from __future__ import annotations
 
@@ -10,16 +7,8 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from airflow_vectordb.rest import collections, import_jobs, partitions
+from airflow_vectordb.rest import collections, errors, import_jobs, partitions
 from airflow_vectordb.rest.collections import LoadState
-from airflow_vectordb.rest.errors import (
-    CollectionNotFoundError,
-    ImportFailedError,
-    NoSuchEndpointError,
-    PartitionNotFoundError,
-    PermissionDeniedError,
-    WaitTimeoutError,
-)
 from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.import_jobs import ImportJob
 from airflow_vectordb.rest.text import sanitize_text
@@ -47,7 +36,6 @@ class CollectionLoaded:
 
     collection: str
     partitions: tuple[str, ...] = ()
-    database: str | None = None
     wait_if_missing: bool = False
 
     def poll(self, memory: Memory) -> Poll:
@@ -60,25 +48,25 @@ class CollectionLoaded:
         """
         try:
             return (yield from self._poll(memory))
-        except (CollectionNotFoundError, PartitionNotFoundError) as error:
+        except (errors.CollectionNotFoundError, errors.PartitionNotFoundError) as error:
             if not self.wait_if_missing:
                 raise
-            missing = isinstance(error, CollectionNotFoundError)
+            missing = isinstance(error, errors.CollectionNotFoundError)
             state = "not there yet" if missing else sanitize_text(error.message, 300)
             return Pending((Progress(self.collection, state),))
 
     def _poll(self, memory: Memory) -> Poll:
         # Since when it is seen not to be loading; an outage restarts the count.
         unloaded_since, memory.state = memory.state, None
-        found: LoadState = yield collections.load_state(self.collection, self.partitions, database=self.database)
+        found: LoadState = yield collections.load_state(self.collection, self.partitions)
         if found.state == "LoadStateNotExist":
-            raise CollectionNotFoundError(f"collection {self.collection!r} does not exist")
+            raise errors.CollectionNotFoundError(f"collection {self.collection!r} does not exist")
         state = ""
         if _is_loaded(found) and not self.partitions:
             # A collection is reported as loaded, 100%, as soon as one of its partitions is.
             names = yield from self._partition_names()
             if len(names) > 1:
-                found = yield collections.load_state(self.collection, names, database=self.database)
+                found = yield collections.load_state(self.collection, names)
             if found.state == "LoadStateNotLoad":  # the message contains one of them, usually its id
                 state = "some of its partitions are not loaded"
         if _is_loaded(found):
@@ -88,14 +76,14 @@ class CollectionLoaded:
             existing = yield from self._partition_names()
             if existing and (missing := [name for name in self.partitions if name not in existing]):
                 verb = "does" if len(missing) == 1 else "do"
-                raise PartitionNotFoundError(
+                raise errors.PartitionNotFoundError(
                     f"{_named(self.collection, missing)} {verb} not exist; there is {', '.join(existing)}"
                 )
         if found.state == "LoadStateNotLoad":
             now = memory.clock()
             memory.state = unloaded_since or now
             if not self.wait_if_missing and now - memory.state >= LONGEST_UNLOADED:
-                raise WaitTimeoutError(
+                raise errors.WaitTimeoutError(
                     f"not loading for {duration(LONGEST_UNLOADED)}; waited for: {self}",
                     cause="the load has ended early: another client released it, or Milvus gave up",
                     hint="Load it again.",
@@ -108,8 +96,8 @@ class CollectionLoaded:
     def _partition_names(self) -> Generator[Call[Any], Any, list[str]]:
         """List the partitions; none if the user lacks the privilege: then the reported state alone decides."""
         try:
-            names: list[str] = yield partitions.list_(self.collection, database=self.database)
-        except PermissionDeniedError:
+            names: list[str] = yield partitions.list_(self.collection)
+        except errors.PermissionDeniedError:
             return []
         return names
 
@@ -127,7 +115,6 @@ class CollectionReleased:
 
     collection: str
     partitions: tuple[str, ...] = ()
-    database: str | None = None
 
     def poll(self, memory: Memory) -> Poll:
         """
@@ -142,13 +129,13 @@ class CollectionReleased:
         loaded_since, memory.state = memory.state, None
         each: list[tuple[str, ...]] = [(name,) for name in self.partitions]
         for names in each or [()]:
-            found: LoadState = yield collections.load_state(self.collection, names, database=self.database)
+            found: LoadState = yield collections.load_state(self.collection, names)
             if found.state in ("LoadStateNotLoad", "LoadStateNotExist"):
                 continue
             now = memory.clock()
             memory.state = loaded_since or now
             if now - memory.state >= LONGEST_RELEASE:
-                raise WaitTimeoutError(
+                raise errors.WaitTimeoutError(
                     f"not released within {duration(LONGEST_RELEASE)}; waited for: {self}",
                     cause="it was released, and is loaded: another client loads it",
                     hint="A retry releases it again.",
@@ -170,7 +157,6 @@ class ImportCompleted:
 
     collection: str
     job_id: str
-    database: str | None = None
 
     def poll(self, memory: Memory) -> Poll:
         """
@@ -179,14 +165,14 @@ class ImportCompleted:
         :raises ImportFailedError: if it failed, with the server's reason, or does not exist
         """
         try:
-            job = yield from _describe(self.job_id, self.database)
-        except ImportFailedError as error:
+            job = yield from _describe(self.job_id)
+        except errors.ImportFailedError as error:
             hint = "Milvus forgets a job hours after its end: count the rows."
             raise error.with_context(hint=hint) from error.__cause__
         if job.state == "Failed":
             reasons = [job.reason, *(file.reason for file in job.files)]
             reason = next((sanitize_text(one, 2000) for one in reasons if one), "the server gives no reason")
-            raise ImportFailedError(reason)
+            raise errors.ImportFailedError(reason)
         if job.state == "Completed":
             name = job.collection or self.collection
             counts = {"rows": job.imported_rows, "files": len(job.files)}
@@ -215,16 +201,15 @@ class ImportFound:
     collection: str
     files: tuple[tuple[str, ...], ...]
     before: tuple[str, ...]
-    database: str | None = None
     until: float = 0.0
 
     def poll(self, memory: Memory) -> Poll:
         """List the collection's jobs, and describe the new ones."""
-        listed: list[ImportJob] = yield import_jobs.list_(self.collection, database=self.database)
+        listed: list[ImportJob] = yield import_jobs.list_(self.collection)
         result: dict[str, str | None] = {"job_id": None, "state": None}
         unknown = []
         for job_id in sorted({job.job_id for job in listed} - set(self.before)):
-            job = yield from _describe(job_id, self.database)
+            job = yield from _describe(job_id)
             if job.has_files(self.files):
                 result = {"job_id": job.job_id, "state": job.state}
                 if job.state != "Failed":
@@ -256,11 +241,11 @@ def _named(collection: str, partitions: Sequence[str]) -> str:
     return f"partition{'s' if len(partitions) > 1 else ''} {', '.join(map(repr, partitions))} of {collection!r}"
 
 
-def _describe(job_id: str, database: str | None) -> Generator[Call[Any], Any, ImportJob]:
+def _describe(job_id: str) -> Generator[Call[Any], Any, ImportJob]:
     try:
-        job: ImportJob = yield import_jobs.describe(job_id, database=database)
-    except NoSuchEndpointError:  # Milvus 2.4.0
-        job = yield import_jobs.get_progress(job_id, database=database)
+        job: ImportJob = yield import_jobs.describe(job_id)
+    except errors.NoSuchEndpointError:  # Milvus 2.4.0
+        job = yield import_jobs.get_progress(job_id)
     return job
 
 

@@ -7,14 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
-from airflow_vectordb.rest import collections, entities, indexes
-from airflow_vectordb.rest.errors import (
-    CollectionNotFoundError,
-    IndexFailedError,
-    IndexNotFoundError,
-    MilvusError,
-    WaitTimeoutError,
-)
+from airflow_vectordb.rest import collections, entities, errors, indexes
 from airflow_vectordb.rest.http.call import Call, build_body
 from airflow_vectordb.rest.index.description import BuildState, IndexDescription, parse_build_state
 from airflow_vectordb.rest.text import sanitize_text
@@ -59,7 +52,6 @@ class IndexesBuilt:
     error.
 
     :param index_names: names of the indexes; empty: all indexes of the collection, at least one
-    :param database: the collection's; None: the configured one
     :param wait_if_missing: whether to wait for an index, or a collection, that does not exist yet; otherwise that is an
         error
     :param min_rows: rows that each index has to cover
@@ -69,7 +61,6 @@ class IndexesBuilt:
 
     collection: str
     index_names: tuple[str, ...] = ()
-    database: str | None = None
     wait_if_missing: bool = False
     min_rows: int = 0
     flushed_rows: int | None = None
@@ -89,13 +80,13 @@ class IndexesBuilt:
     def _poll_if_there(self, memory: Memory) -> Poll:
         try:
             return (yield from self._poll(memory))
-        except (IndexNotFoundError, CollectionNotFoundError) as error:
+        except (errors.IndexNotFoundError, errors.CollectionNotFoundError) as error:
             # What comes may be another collection, with other rows.
             memory.diagnosis = None
             memory.remaining = replace(self, covered=False)
             memory.state = _Rows(memory.remaining, memory.clock)
             labels = [self._label(name) for name in self.index_names] or [self.collection]
-            why = " (the collection does not exist)" if isinstance(error, CollectionNotFoundError) else ""
+            why = " (the collection does not exist)" if isinstance(error, errors.CollectionNotFoundError) else ""
             return Pending(tuple(Progress(label, f"not there yet{why}") for label in labels))
 
     def _poll(self, memory: Memory) -> Poll:
@@ -107,14 +98,14 @@ class IndexesBuilt:
             # Before the descriptions, which must cover the rows counted here.
             yield from rows.poll()
         found: list[BuildState] = []
-        for name in self.index_names or (yield indexes.list_(self.collection, database=self.database)):
+        for name in self.index_names or (yield indexes.list_(self.collection)):
             if name not in self._calls:
-                body = build_body(self.database, collectionName=self.collection, indexName=name)
+                body = build_body(collectionName=self.collection, indexName=name)
                 read = partial(indexes.read_named, parse_build_state, name)
                 self._calls[name] = Call("indexes/describe", body, read)
             found += yield self._calls[name]
         if not found:
-            raise IndexNotFoundError(f"collection {self.collection!r} has no index")
+            raise errors.IndexNotFoundError(f"collection {self.collection!r} has no index")
         self._raise_if_failed(found)
         described = min([d.total_rows or 0 for d in found])
         if 0 < min_rows <= described:
@@ -131,7 +122,7 @@ class IndexesBuilt:
                 required = max(required, rows.sealed)
             enough = max(min_rows, rows.sealed)
             if rows.stands_still_below(min_rows):
-                raise WaitTimeoutError(
+                raise errors.WaitTimeoutError(
                     f"nothing has changed for {duration(STANDSTILL)}; waited for: {self}",
                     cause=f"{described:,} rows are flushed and indexed, fewer than min_rows={min_rows:,}",
                     hint="Do rows share keys? Lower it then.",
@@ -141,7 +132,7 @@ class IndexesBuilt:
         if not (required or described) and all(map(_may_be_empty, found)):
             # No sealed rows, and not issued: either the collection is empty, with nothing to build, or the server has
             # not counted yet.
-            count = yield collections.row_count(self.collection, database=self.database)
+            count = yield collections.row_count(self.collection)
             if count == 0:
                 return _done(found)
         memory.diagnosis = None
@@ -182,9 +173,9 @@ class IndexesBuilt:
                 continue
             name = f"index {description.index_name!r} of {self.collection!r}"
             if description.state == "Deleted":
-                raise IndexNotFoundError(f"{name} was dropped while its build was waited for")
+                raise errors.IndexNotFoundError(f"{name} was dropped while its build was waited for")
             reason = sanitize_text(description.fail_reason, 2000) or "the server gives no reason"
-            raise IndexFailedError(f"{name} could not be built: {reason}")
+            raise errors.IndexFailedError(f"{name} could not be built: {reason}")
 
     def _progress(self, description: Described, required: int, why: tuple[str, str] | None = None) -> Progress:
         label, total = self._label(description.index_name), description.total_rows or 0
@@ -216,7 +207,6 @@ class _Rows:
 
     def __init__(self, condition: IndexesBuilt, clock: Callable[[], float]) -> None:
         self._collection = condition.collection
-        self._database = condition.database
         self._expected = condition.flushed_rows or 0
         self._clock = clock
         #: Rows that each index has yet to be reported to cover.
@@ -237,7 +227,7 @@ class _Rows:
 
     def poll(self) -> Generator[Call[Any], Any, None]:
         """Get the row count, and decide whether it has settled."""
-        rows: int = yield collections.row_count(self._collection, database=self._database)
+        rows: int = yield collections.row_count(self._collection)
         now = self._clock()
         if rows != self.counted:
             self.counted, self._unchanged_since = rows, now
@@ -246,8 +236,8 @@ class _Rows:
             return
         if self._expected > rows:  # not counted yet, or deleted meanwhile
             try:
-                alive: int = yield entities.count(self._collection, database=self._database)
-            except MilvusError as error:
+                alive: int = yield entities.count(self._collection)
+            except errors.MilvusError as error:
                 if error.transient:
                     raise
                 alive = 0  # it cannot be counted: the collection was released, for instance
@@ -280,8 +270,8 @@ class _Rows:
         if now - self._alive_at >= COUNT_INTERVAL or (self._alive is not None and self._alive < indexed):
             self._alive, self._alive_at = None, now
             try:
-                self._alive = yield entities.count(self._collection, database=self._database)
-            except MilvusError as error:  # not loaded, for instance: the wait does not depend on it
+                self._alive = yield entities.count(self._collection)
+            except errors.MilvusError as error:  # not loaded, for instance: the wait does not depend on it
                 if error.transient:
                     self._alive_at = float("-inf")
         return self._alive

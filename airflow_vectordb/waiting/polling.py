@@ -14,16 +14,8 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_vectordb.rest import errors
 from airflow_vectordb.rest.driver import Sleep
-from airflow_vectordb.rest.errors import (
-    CollectionNotFoundError,
-    IndexNotFoundError,
-    MilvusError,
-    NotMilvusError,
-    PartitionNotFoundError,
-    RedirectError,
-    WaitTimeoutError,
-)
 from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.http.response import as_outage
 from airflow_vectordb.rest.wording import duration
@@ -42,7 +34,7 @@ REPORT_INTERVAL = 300.0
 LAST_POLL_TIME = 0.5
 #: Seconds that a wait gets at least, even if it begins late.
 SHORTEST_POLLING_TIME = 2.0
-_MISSING = (CollectionNotFoundError, IndexNotFoundError, PartitionNotFoundError)
+_MISSING = (errors.CollectionNotFoundError, errors.IndexNotFoundError, errors.PartitionNotFoundError)
 
 
 @dataclass(frozen=True)
@@ -100,7 +92,7 @@ def poll_until_done(
         wait.report(clock(), Pending(tuple(reported)))
     if resumed and (due := min(pause_after(clock() - started, poll_interval, random), deadline.at - clock())) > 0:
         yield Sleep(due * random())
-    found: PollResult | MilvusError | None = initial_result
+    found: PollResult | errors.MilvusError | None = initial_result
     while True:
         if found is None:
             found = yield from wait.poll()
@@ -111,7 +103,7 @@ def poll_until_done(
         if now >= deadline.at:
             raise wait.not_done(deadline)
         pause = pause_after(now - started, poll_interval, random)
-        if isinstance(found, MilvusError) and found.retry_after is not None:
+        if isinstance(found, errors.MilvusError) and found.retry_after is not None:
             pause = max(pause, min(found.retry_after, max(LONGEST_REQUESTED_PAUSE, poll_interval)))
         # One more poll at the deadline itself, rather than none for the rest of the time.
         pause = max(min(pause, deadline.at - now), min(SHORTEST_PAUSE, poll_interval) / 5)
@@ -150,7 +142,7 @@ class Wait:
         self._missing = False  # by the latest answer
         self._texts: list[str] = []
         self._progress = ""
-        self._error: MilvusError | None = None
+        self._error: errors.MilvusError | None = None
         self._unchanged_since = started
         # Of errors, and of progress: neither delays the other.
         self._errors, self._standstill = _Schedule(started), _Schedule(started)
@@ -160,7 +152,7 @@ class Wait:
         # Whether the latest line was of an error.
         self._failing = False
 
-    def poll(self) -> Generator[Call[Any], Any, PollResult | MilvusError]:
+    def poll(self) -> Generator[Call[Any], Any, PollResult | errors.MilvusError]:
         """
         Poll once, and return the result, or an error that does not end the wait.
 
@@ -168,42 +160,43 @@ class Wait:
         """
         try:
             found = yield from self.condition.poll(self.memory)
-        except MilvusError as error:
+        except errors.MilvusError as error:
             if isinstance(error, _MISSING) and self._pending is not None:  # it was there
                 if error.code is not None and not self._missing:  # the next poll decides: a proxy may lag
                     self._missing = True
                     return error
                 raise error.with_context(hint="Another client dropped it during the wait.") from error.__cause__
-            is_page = isinstance(error, NotMilvusError) and not isinstance(error, RedirectError)
+            is_page = isinstance(error, errors.NotMilvusError) and not isinstance(error, errors.RedirectError)
+            goes_on = error.transient or (is_page and self.server_confirmed)
             # The condition itself raises a WaitTimeoutError if waiting longer does not help.
-            if isinstance(error, WaitTimeoutError) or not (error.transient or (is_page and self.server_confirmed)):
+            if isinstance(error, errors.WaitTimeoutError) or not goes_on:
                 raise
             return as_outage(error) if self.server_confirmed else error
         self.server_confirmed, self._missing = True, False
         return found
 
-    def report(self, now: float, found: Pending | MilvusError) -> tuple[int, str]:
+    def report(self, now: float, found: Pending | errors.MilvusError) -> tuple[int, str]:
         """Return log level and text for a poll; the text is empty if there is nothing new."""
-        if isinstance(found, MilvusError):
+        if isinstance(found, errors.MilvusError):
             self._error = found
             return logging.WARNING, self._report_error(now, found)
         self._error = None
         return logging.INFO, self._report_progress(now, found)
 
-    def not_done(self, deadline: Deadline) -> WaitTimeoutError:
+    def not_done(self, deadline: Deadline) -> errors.WaitTimeoutError:
         """Return the error of a wait that was not done by its deadline: how far it was, and what went wrong."""
         facts = [self._progress] if self._progress else []
         if self._error is not None:
             facts.append(f"the last error was: {self._error}")
         cause, hint = self.memory.diagnosis or (None, None)
-        return WaitTimeoutError(
+        return errors.WaitTimeoutError(
             f"not done within {deadline}: {'; '.join(facts)}. The server continues by itself; "
             f"waited for: {self.condition}",
             cause=cause,
             hint=hint and f"{hint}.",
         )
 
-    def _report_error(self, now: float, error: MilvusError) -> str:
+    def _report_error(self, now: float, error: errors.MilvusError) -> str:
         kind = (type(error), error.code, error.http_status)
         if kind not in self._kinds:
             self._kinds.add(kind)

@@ -86,7 +86,7 @@ def test_what_becomes_due_after_it_fails_at_its_first_deadline(outage: Outage, b
     ended = run.until("due_after", "failed")
     deadline = outage.before["due_after"].deadline
     last = builds["outage_due_after"].last("indexes/describe")
-    # The last look is one at the deadline itself; so that it may be a little early by another clock.
+    # The last poll is one at the deadline itself; so that it may be a little early by another clock.
     assert deadline - 1 < last < max(deadline, outage.up) + LATE
     assert deadline < seconds(ended, "end_date")
     assert "not done within 50 s (timeout)" in run.log("due_after")

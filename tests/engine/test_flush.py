@@ -52,7 +52,7 @@ def test_it_returns_before_its_rows_are_counted(api: Api, name: str) -> None:
     api.ok("collections/flush", collectionName=name)
     assert time.monotonic() - started < 2
     seen = _until(lambda: _described(api, name), BUILT)
-    # Who looks at once, and believes what it is told, takes the collection for empty and its index for built.
+    # Who polls immediately, and believes the answer, takes the collection for empty and its index for built.
     assert seen[0] == ("Finished", 0, 0)
     assert api.ok("collections/get_stats", collectionName=name) == {"rowCount": ROWS}
 

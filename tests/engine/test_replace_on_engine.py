@@ -198,7 +198,7 @@ def deferred(milvus: MilvusServer, task: Task) -> str:
     task.deferrable = True
     task.killed("before collections/load")
     assert milvus.pending(task.collection, HNSW["indexName"]) == 0, "it went on too early"
-    assert "IndexesBuilt" in task.deferrals, "the index was built at once: there was nothing to wait for"
+    assert "IndexesBuilt" in task.deferrals, "the index was built immediately: there was nothing to wait for"
     comes_to(milvus, task.collection, ("32", False))
     return "deferrable, killed when it came back"
 

@@ -43,7 +43,7 @@ class Build:
     def at(self, pending: int) -> Sample:
         """Come back in the middle of the build: when no more than that is pending, and not nothing."""
         sample = self.watcher.until(lambda sample: sample.pending <= pending)
-        assert sample.pending, "the build was over at once: there was no middle of it"
+        assert sample.pending, "the build was over immediately: there was no middle of it"
         return sample
 
     def up_again(self) -> None:

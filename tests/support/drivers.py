@@ -70,11 +70,11 @@ class Driver:
 
     name: ClassVar[str]
     sensor: ClassVar[bool] = False
-    #: Requests that are made before the first look.
+    #: Requests that are made before the first poll.
     before: ClassVar[tuple[str, ...]] = ()
-    #: Whether every look is made by a process of its own, which knows nothing of the others.
+    #: Whether every poll is made by a process of its own, which knows nothing of the others.
     rescheduled: ClassVar[bool] = False
-    #: Whether the first look is made by a worker, and the others by the triggerer.
+    #: Whether the first poll is made by a worker, and the others by the triggerer.
     deferred: ClassVar[bool] = False
 
     def task(self, timeout: float | None = None, interval: float = 30.0) -> Any:

@@ -75,7 +75,7 @@ def make_big_collection(api: Api, name: str) -> None:
 
 def await_sealed(api: Api, name: str, rows: int) -> None:
     """Wait until all rows of a collection without an index are in sealed segments. ``rowCount`` does not tell: it
-    counts the others too; an index description does, and an index that needs no building is there at once.
+    counts the others too; an index description does, and an index that needs no building is there immediately.
     """
     there = {"collectionName": name, "indexName": "for_its_count"}
     flat = {"fieldName": "v", "indexName": "for_its_count", "indexType": "FLAT", "metricType": "L2"}

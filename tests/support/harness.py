@@ -112,7 +112,7 @@ class Looks:
 
     :param clock: the clock
     :param milvus: the server
-    :param answer: seconds since the clock began -> an answer to a look in place of the server's; None: the server's
+    :param answer: seconds since the clock began -> an answer to a poll in place of the server's; None: the server's
     """
 
     clock: Clock
@@ -128,7 +128,7 @@ class Looks:
 
     @property
     def gaps(self) -> list[float]:
-        """Seconds between two looks."""
+        """Seconds between two polls."""
         return [later - earlier for earlier, later in pairwise(self.times)]
 
 

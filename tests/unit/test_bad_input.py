@@ -1,4 +1,4 @@
-"""What users get wrong: all of it is said at once, before the first request or the first that changes anything."""
+"""What users get wrong: all of it is reported together, before the first request or the first that changes anything."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.scripted import Serve
 
 FIELD = {"fieldName": "vector"}
 
-# index_params -> words that the message must have. The schema is looked at, so that all is said at once; nothing else.
+# index_params -> words that the message must have. The schema is read, so that all is reported together; nothing else.
 REFUSED_UNSEEN: dict[str, tuple[Any, list[str]]] = {
     "a misspelt key": ([{**FIELD, "metricTyp": "L2"}], ["'metricTyp'", "did you mean 'metricType'"]),
     "a misspelt field name": ([{"feildName": "vector"}], ["'feildName'", "did you mean 'fieldName'"]),

@@ -49,9 +49,9 @@ def test_a_wait_in_the_triggerer(set_in_mid_wait: ScriptedServer, operating: Ope
 class TwoWaits(WaitingOperator):
     """Waits for one thing, and then for another."""
 
-    def run_task(self, hook: Any, context: Any, course: ResumeState) -> Any:
+    def run_task(self, hook: Any, context: Any, state: ResumeState) -> Any:
         for name in ("first", "second"):
-            wait_for(self, hook, course, name, IndexesBuilt("docs", (name,)))
+            wait_for(self, hook, state, name, IndexesBuilt("docs", (name,)))
 
 
 def test_two_waits_in_a_worker_have_one_deadline(

@@ -35,7 +35,7 @@ def pending() -> FakeMilvus:
         (600, None, 600, "10 min (timeout)"),
         (600, HOUR, 600, "10 min (timeout)"),
         (3 * HOUR, 1200, 1200, "20 min (execution_timeout)"),
-        (1200, 1200.5, 1200, "20 min"),  # nearly at once: either will do
+        (1200, 1200.5, 1200, "20 min"),  # nearly immediately: either will do
         (0.5, None, 0.5, "0.5 s (timeout)"),
     ],
 )
@@ -69,7 +69,7 @@ def test_the_earlier_limit_wins(
     assert limit - early - 1e-6 <= clock.elapsed <= limit + 0.5
     if early and "execution_timeout" in words:
         assert clock.elapsed <= limit - early + 0.1
-    assert seen.times[-1] == pytest.approx(clock.elapsed)  # it is looked at once more before giving up
+    assert seen.times[-1] == pytest.approx(clock.elapsed)  # it is polled once more before giving up
     for deferred in driver.deferrals:
         assert deferred.timeout.total_seconds() == pytest.approx(limit + DEFER_TIMEOUT_MARGIN, abs=1.0)  # type: ignore[union-attr]
 
@@ -92,10 +92,10 @@ def test_without_limits_a_day(serve: Serve, operating: Operating, clock: Clock, 
 class TwoWaits(WaitingOperator):
     """Waits for one index, and then for another, as replacing one does for several things."""
 
-    def run_task(self, hook: Any, context: Any, course: ResumeState) -> Any:
+    def run_task(self, hook: Any, context: Any, state: ResumeState) -> Any:
         for name in ("vector", "label"):
-            wait_for(self, hook, course, name, IndexesBuilt("docs", (name,)))
-        return course.results
+            wait_for(self, hook, state, name, IndexesBuilt("docs", (name,)))
+        return state.results
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
@@ -130,7 +130,7 @@ def test_what_has_answered_a_task_is_no_wrong_address(
     milvus = pending()
     milvus.add("label", "INVERTED", "")
     milvus.progress = lambda name: BUILT if clock.elapsed > 30 else rows(7)
-    milvus.faults["indexes/describe"] = [page(200), page(200)]  # at the very first look of a wait
+    milvus.faults["indexes/describe"] = [page(200), page(200)]  # at the very first poll of a wait
     operating.connect(serve(milvus))
     DeferrableOperator(operating, clock).finish(TwoWaits(task_id="two", deferrable=deferrable))
     assert clock.elapsed > 30
@@ -169,12 +169,12 @@ def test_limits_that_are_none_are_refused_when_the_dag_is_parsed(given: Any) -> 
         TwoWaits(task_id="two", timeout=given).raise_if_invalid()
 
 
-def test_the_course_survives_json(operating: Operating, clock: Clock, serve: Serve) -> None:
+def test_the_state_survives_json(operating: Operating, clock: Clock, serve: Serve) -> None:
     operating.connect(serve(pending()))
     with pytest.raises(TaskDeferred) as caught:
         operating.execute(DeferrableOperator(operating, clock).task(timeout=60))
     kwargs = caught.value.kwargs
     assert kwargs is not None
     assert json.loads(json.dumps(kwargs)) == kwargs
-    course = ResumeState(**kwargs["state"])
-    assert (course.began, course.deadline["at"]) == (clock.now, clock.now + 60)  # type: ignore[index]
+    state = ResumeState(**kwargs["state"])
+    assert (state.began, state.deadline["at"]) == (clock.now, clock.now + 60)  # type: ignore[index]

@@ -283,7 +283,7 @@ def test_rows_that_were_there_are_not_missed_after_a_compaction(
 def test_rows_that_can_never_be_so_many_end_it(
     loaded: bool, counts: float, serve: Serve, worker: Make, clock: Clock
 ) -> None:
-    """Two rows in three were upserted with the key of another one, and compacted away at once."""
+    """Two rows in three were upserted with the key of another one, and compacted away immediately."""
     milvus = FlushingMilvus(clock=clock, growing=2_000, counts=counts, describes=counts + 2, loaded=loaded)
     with pytest.raises(AirflowException) as caught:
         worker(serve(milvus), min_rows=6_000).run()
@@ -338,7 +338,7 @@ def test_what_is_no_number_of_rows(
     running.make = rendered
     with pytest.raises(AirflowFailException, match="min_rows must be a number of rows, 0 or more"):
         running.run()
-    assert set(server.paths) <= {"collections/describe"}  # a look at the schema, so that all is said at once
+    assert set(server.paths) <= {"collections/describe"}  # the schema is read, so that all is reported together
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ class Importing(FakeMilvus):
     Imports files; a job is completed as soon as it is created.
 
     :param late: seconds from the request for a job until it is created, and what is answered to the request, one by
-        one; with none left: at once, and its id
+        one; with none left: immediately, and its id
     :param jobs: id -> when it is created, and its state
     :param fails: ids of the jobs that fail
     """

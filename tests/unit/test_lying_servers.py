@@ -57,11 +57,11 @@ class Scene:
         return self
 
     def _check(self) -> None:
-        # A floor under every pause. The triggerer's first look may follow the worker's sooner, once.
+        # A floor under every pause. The triggerer's first poll may follow the worker's sooner, once.
         gaps = self.seen.gaps[1:] if self.driver.deferred else self.seen.gaps
         assert all(gap >= 0.4 - 1e-6 for gap in gaps[:-1]), gaps
-        assert all(gap >= 0.1 - 1e-6 for gap in gaps[-1:]), gaps  # one more look at the deadline itself
-        # Nothing but the looks is asked again and again.
+        assert all(gap >= 0.1 - 1e-6 for gap in gaps[-1:]), gaps  # one more poll at the deadline itself
+        # Nothing but the polls is asked again and again.
         others = [path for path in self.server.paths if path not in ("indexes/describe", "collections/get_stats")]
         assert tuple(others) == self.driver.before[: len(others)]
         # The token is nowhere.
@@ -94,7 +94,7 @@ class Scene:
         assert len(self.server.requests) == len(self.driver.before) + made + stats
 
     def warned(self, outages: int, looks: int) -> None:
-        """Check that there is one line for each outage; of a process for each look, one for each of them."""
+        """Check that there is one line for each outage; of a process for each poll, one for each of them."""
         lines = [line for line in self.logged.of("warning") if "still waiting" in line]
         assert len(lines) == (looks if self.driver.rescheduled else outages), lines
         assert len(self.logged.of("warning")) == len(lines), self.logged.of("warning")
@@ -288,7 +288,7 @@ def test_every_second_connection_is_reset(scene: Scene) -> None:
     assert scene.server.connections == len(scene.server.requests)
     looks = sum(1 for at in scene.seen.times[1::2] if at <= scene.clock.elapsed)
     scene.warned(outages=3, looks=looks) if scene.driver.rescheduled else None
-    # Two lines a look would bury what else there is to read.
+    # Two lines a poll would bury what else there is to read.
     assert scene.driver.rescheduled or len([w for w in scene.logged.of("warning") if "still waiting" in w]) <= 3
 
 

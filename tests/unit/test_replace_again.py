@@ -14,7 +14,7 @@ from tests.support.harness import Clock, Operating
 from tests.support.loading_milvus import WIDER, LoadingMilvus, Make, let_the_loop_sleep_by, m, maker, milvus
 from tests.support.scripted import Behaviour, CutOff, Request, Serve, error, page
 
-#: Seconds, so that each wait needs one look more.
+#: Seconds, so that each wait needs one poll more.
 pytestmark = pytest.mark.slow
 
 SLOW = {"release": 0.3, "build": 0.3, "load": 0.3}

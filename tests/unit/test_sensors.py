@@ -214,7 +214,7 @@ def test_too_late_within_an_outage(mode: dict[str, Any], serve: Serve, runner: D
     runner.operating.connect(server)
     with pytest.raises(AirflowSensorTimeout, match=r"the last error was: .*HTTP 503.*Down for maintenance"):
         runner.finish(index_sensor(timeout=100, **mode))
-    assert len(server.requests) == len(clock.naps) + 1  # each look is one request: the next look is the retry
+    assert len(server.requests) == len(clock.naps) + 1  # each poll is one request: the next poll is the retry
     if mode.get("mode") == "reschedule":
         assert clock.naps == pytest.approx([30.0] * 4)
 
@@ -383,7 +383,7 @@ def test_a_line_of_progress_is_in_the_log_once(
 ) -> None:
     runner.operating.connect(serve(indexed(*[rows(9)] * 3, *[rows(5)] * 3, BUILT)))
     runner.finish(index_sensor(**mode))
-    if mode.get("mode") != "reschedule":  # each of its looks is a process of its own, and their logs are
+    if mode.get("mode") != "reschedule":  # each of its polls is a process of its own, and their logs are
         for pending in ("9", "5"):
             (line,) = [line for line in logged.of("info") if f"{100_000 - int(pending):,} of 100,000 rows" in line]
             assert line.startswith("docs/vector: ")

@@ -1,4 +1,4 @@
-"""The Test button, when what is in the form cannot be used: all of it is told at once, and nothing is sent."""
+"""The Test button, when what is in the form cannot be used: all of it is reported together, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LABELS = {field.name: f'"{field.label}"' for field in (*STANDARD_FIELDS, *EXTRA_
 
 
 class TestValues:
-    def test_all_that_is_wrong_is_told_at_once(self, operating: Operating) -> None:
+    def test_all_that_is_wrong_is_reported_together(self, operating: Operating) -> None:
         operating.connect(
             "a b",
             port=99999,

@@ -28,11 +28,11 @@ from tests.support.scripted import Serve, ok, page
 
 DEADLINE = Deadline(2_000_000.0, "execution_timeout", 3600.0)
 EXAMPLES: dict[str, list[Condition]] = {
-    "IndexesBuilt": [IndexesBuilt("docs"), IndexesBuilt("docs", ("a", "b"), "books", wait_if_missing=True)],
-    "CollectionLoaded": [CollectionLoaded("docs"), CollectionLoaded("docs", ("p",), "books", wait_if_missing=True)],
-    "CollectionReleased": [CollectionReleased("docs"), CollectionReleased("docs", ("p", "q"), "books")],
-    "ImportCompleted": [ImportCompleted("docs", "7"), ImportCompleted("", "7", "books")],
-    "ImportFound": [ImportFound("docs", (("a.parquet",), ("b.json", "c.json")), ("7",), "books", 1.5e9)],
+    "IndexesBuilt": [IndexesBuilt("docs"), IndexesBuilt("docs", ("a", "b"), wait_if_missing=True)],
+    "CollectionLoaded": [CollectionLoaded("docs"), CollectionLoaded("docs", ("p",), wait_if_missing=True)],
+    "CollectionReleased": [CollectionReleased("docs"), CollectionReleased("docs", ("p", "q"))],
+    "ImportCompleted": [ImportCompleted("docs", "7"), ImportCompleted("", "7")],
+    "ImportFound": [ImportFound("docs", (("a.parquet",), ("b.json", "c.json")), ("7",), 1.5e9)],
 }
 
 
@@ -214,7 +214,7 @@ def test_a_deadline_that_is_past(progress: dict[str, Any], serve: Serve, operati
     assert (event["status"], event.get("error")) == (
         ("success", None) if progress is BUILT else ("error", "WaitTimeoutError")
     )
-    assert len(server.requests) == 1  # it is looked at once before giving up
+    assert len(server.requests) == 1  # it is polled once before giving up
     assert clock.naps == []
 
 

@@ -99,7 +99,7 @@ async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-@pytest.mark.parametrize("moment", ["before the first look", "in mid-poll", "in mid-nap"])
+@pytest.mark.parametrize("moment", ["before the first poll", "in mid-poll", "in mid-sleep"])
 def test_cancellation_leaves_nothing(
     moment: str, scheme: str, serve: Serve, operating: Operating, sessions: list[Any], tmp_path: Path, logged: Logged
 ) -> None:

@@ -166,7 +166,7 @@ def test_what_comes_between_good_answers_passes(
     (index,) = operating.create(server)
 
     assert index["pending_rows"] == 0
-    assert looks(server) == 4 + 3  # no retries but the next look
+    assert looks(server) == 4 + 3  # no retries but the next poll
     assert len(clock.naps) == 6
     assert min(clock.naps) >= 0.4
     assert any("still waiting for index 'vector' of collection 'docs'" in line for line in logged.of("warning"))
@@ -274,7 +274,7 @@ def test_the_deadline(
     for word in ("task index", "'vector'", "'docs'", "20,000 of 50,000 rows (40%)", *words):
         assert word in str(caught.value)
     assert limit <= clock.elapsed <= limit + 0.5
-    assert seen.times[-1] == pytest.approx(clock.elapsed)  # a last look before giving up
+    assert seen.times[-1] == pytest.approx(clock.elapsed)  # a last poll before giving up
     assert min(seen.gaps[:-1]) >= 0.4 - 1e-6
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, TypeVar
 
-from airflow_vectordb.rest import codes, errors
+from airflow_vectordb.rest import codes, errors, spelling
 from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.error_text import names_in
 from airflow_vectordb.rest.http.call import Answer, Call
@@ -142,7 +142,8 @@ def _says_no(envelope: Mapping[str, Any]) -> bool:
 
 def _failure(reply: RawResponse, code: int, envelope: Mapping[str, Any], show: Show) -> errors.MilvusError:
     words = envelope.get("message") or envelope.get("msg") or "the server gave no reason"
-    message = show(words if isinstance(words, str) else _as_text(words), 2000)
+    # Not shortened before the token is taken out, of which a part would remain.
+    message = show(words if isinstance(words, str) else spelling.show(words, MEDIUM_ANSWER), 2000)
     if code in SUCCESS and not _says_no(envelope):
         # Success in the body but failure in the status: from a proxy.
         cls = codes.class_of_status(reply.status) or errors.UnexpectedError
@@ -166,15 +167,6 @@ def _failure(reply: RawResponse, code: int, envelope: Mapping[str, Any], show: S
         retry_after=interval if pause is None else pause,
         transient=True if transient else None,
     )
-
-
-def _as_text(value: Any) -> str:
-    import orjson
-
-    try:
-        return orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:  # nested too deeply
-        return f"a {type(value).__name__} in place of a message"
 
 
 def as_outage(error: errors.MilvusError) -> errors.MilvusError:

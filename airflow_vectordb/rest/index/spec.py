@@ -155,10 +155,10 @@ class IndexSpec:
         for key in ("index_name", "field_name", "metric_type", "index_type"):
             asked, has = getattr(self, key), getattr(existing, key)
             fold = str.upper if key.endswith("_type") else str
-            told = has or key == "index_type"
-            if asked and told and fold(asked) != fold(has) and not (key == "field_name" and same_place):
-                doubtful = key == "index_type" and types.AUTOINDEX in both_types
-                (unverifiable if doubtful else differences).append(f"{key}: {has} -> {asked}")
+            described = has or key == "index_type"
+            if asked and described and fold(asked) != fold(has) and not (key == "field_name" and same_place):
+                only_server_knows = key == "index_type" and types.AUTOINDEX in both_types
+                (unverifiable if only_server_knows else differences).append(f"{key}: {has} -> {asked}")
         # Keys are case-insensitive, unless the type has both spellings: HNSW_PQ has an M and an m.
         own = types.INDEX_TYPES.get(self.index_type, {})
         in_lower_case = {key.lower(): value for key, value in existing.params.items() if key not in own}
