@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
-from airflow_vectordb.rest import MilvusConfig, collections, entities, errors, indexes
+from airflow_vectordb.rest import Client, MilvusConfig, collections, entities, errors, indexes
 from airflow_vectordb.rest.http.call import Call
 from airflow_vectordb.rest.http.response import LARGE_ANSWER
 from tests.support.fake_milvus import NO_COLLECTION, FakeMilvus
@@ -357,6 +357,15 @@ def test_a_page_in_the_place_of_milvus_that_has_answered_is_an_outage(
             operating.create(server)
         assert not isinstance(caught.value, AirflowFailException)
         assert "Milvus answered before: a retry may help." in str(caught.value)[:130]
+
+
+def test_a_refusal_of_milvus_is_an_answer_too(serve: Serve) -> None:
+    with Client(MilvusConfig(serve([NO_COLLECTION, page(404, "Not Found")]).url, retries=0)) as client:
+        with pytest.raises(errors.CollectionNotFoundError):
+            client.send(DESCRIBE)
+        with pytest.raises(errors.NotMilvusError, match="Milvus answered before") as caught:
+            client.send(DESCRIBE)
+        assert caught.value.transient
 
 
 def test_an_answer_of_an_unknown_shape_is_no_outage(serve: Serve, operating: Operating) -> None:

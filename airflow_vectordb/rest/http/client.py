@@ -72,10 +72,11 @@ class Client:
     def _answer(self, call: Call[T], body: Any, until: float | None) -> T:
         try:
             answer = read_response(self._post(call, body, until), call, self.config)
-        except errors.NotMilvusError as error:
-            if not self._server_confirmed:
-                raise
-            raise as_outage(error) from error.__cause__
+        except errors.MilvusError as error:
+            if self._server_confirmed:
+                raise as_outage(error) from error.__cause__
+            self._server_confirmed = error.code is not None  # a refusal is an answer, too
+            raise
         self._server_confirmed = True
         return answer
 
