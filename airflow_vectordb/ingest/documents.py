@@ -35,19 +35,15 @@ class DocumentKeys:
         self.key_field = key_field
         self._database = sqlite3.connect("")  # a temporary file, which SQLite deletes
         self._database.execute("PRAGMA journal_mode = OFF")
-        # A document's name has a row without a key. The index has them in order, so that nothing has to be sorted.
+        # The index has them in order, so that nothing has to be sorted.
         self._database.execute("CREATE TABLE keys (document, key, UNIQUE (document, key))")
 
     def close(self) -> None:
         """Forget them."""
         self._database.close()
 
-    def name(self, documents: Sequence[Any]) -> None:
-        """Add documents that may have no rows."""
-        self.add(documents, [None] * len(documents))
-
     def add(self, documents: Sequence[Any], keys: Iterable[Any]) -> None:
-        """Add rows: the document and the key of each."""
+        """Add rows: the document and the key of each; a document that may have no rows, without a key."""
         with self._database:
             self._database.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?)", zip(documents, keys, strict=True))
 

@@ -117,7 +117,7 @@ def ingest(
         )
         done = writer.write(batches())
         if keys is not None:
-            keys.name(documents)
+            keys.add(documents, [None] * len(documents))
             if not has_keys:  # rows of lost inserts are stale, too
                 options.sleep(done.seconds_in_doubt or 0.0)
             _delete_stale(writer.send, collection.name, options.partition_name, keys)
