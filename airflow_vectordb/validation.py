@@ -263,7 +263,7 @@ def count_of(value: Any) -> int | None:
         rows = int(number) if is_number and 0 <= number < _MOST_ROWS else None
     except (TypeError, ValueError, ArithmeticError):
         return None
-    return rows if rows == number else None
+    return rows if rows is not None and rows == number else None
 
 
 #: Checks, with the arguments of operators and sensors that they are for: of what templates render, …

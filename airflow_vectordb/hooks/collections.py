@@ -318,7 +318,7 @@ class CollectionMethods(HookBase):
 
     def create_database(self, db_name: str, properties: Mapping[str, Any] | None = None) -> None:
         """Create a database. It fails if the database exists."""
-        self.send(rest.databases.create(db_name, properties=properties))
+        self._send(rest.databases.create, db_name, properties=properties)
 
     def describe_database(self, db_name: str) -> dict[str, Any]:
         """Describe a database, as the server spells it."""

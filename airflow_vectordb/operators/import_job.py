@@ -139,10 +139,15 @@ class ImportOperator(WaitingOperator):
             problems.append("pass one of files, rows and source")
         elif self.files is not None:
             problems += _check_files(self.files, rendered=False)
-            of_staging = ("stage_to", "stage_conn_id", "files_prefix", "field_mapping", "max_bad_rows", "bad_rows_path")
+            of_staging = (
+                *("stage_to", "stage_conn_id", "files_prefix", "keep_staged", "allow_missing"),
+                *("field_mapping", "max_bad_rows", "bad_rows_path"),
+            )
             problems += [f"{name} is for rows and source, which are staged" for name in of_staging if given[name]]
         elif self.stage_to is None:
             problems.append("rows and source need stage_to, a folder in the server's bucket")
+        elif self.on_bad_row == "fail" and (self.max_bad_rows is not None or self.bad_rows_path is not None):
+            problems.append('max_bad_rows and bad_rows_path are for on_bad_row="skip"')
         if isinstance(self.rows, Iterator):
             problems.append("rows is an iterator, which only one try could read: pass the function that creates it")
         problems += check_choice("on_bad_row", self.on_bad_row, OnBadRow)

@@ -13,6 +13,8 @@ from airflow_vectordb.rest import DEFAULT_DATABASE
 from airflow_vectordb.rest.http.call import Call, build_body, parse_names, parse_none, property_values
 from airflow_vectordb.rest.lists import as_list, as_mapping
 
+_PROPERTIES = '{"database.max.collections": 10}'
+
 
 def create(name: str, *, properties: Mapping[str, Any] | None = None) -> Call[None]:
     """
@@ -20,7 +22,7 @@ def create(name: str, *, properties: Mapping[str, Any] | None = None) -> Call[No
 
     It fails if the database exists, so the call is not retried.
     """
-    values = None if properties is None else property_values(properties)
+    values = None if properties is None else property_values(as_mapping("properties", properties, _PROPERTIES))
     return Call("databases/create", {"dbName": name, **build_body(properties=values)}, parse_none, idempotent=False)
 
 
@@ -31,7 +33,7 @@ def describe(name: str) -> Call[dict[str, Any]]:
 
 def alter_properties(name: str, properties: Mapping[str, Any]) -> Call[None]:
     """Set properties; others do not change. Milvus 2.6 also has the path ``databases/alter`` for this."""
-    values = property_values(as_mapping("properties", properties, '{"database.max.collections": 10}'))
+    values = property_values(as_mapping("properties", properties, _PROPERTIES))
     return Call("databases/alter_properties", {"dbName": name, "properties": values}, parse_none)
 
 

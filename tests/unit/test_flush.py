@@ -346,6 +346,7 @@ def test_what_is_no_number_of_rows(
     [
         ("None", "does the task that it comes from return a number?"),
         ({"upsertCount": 6_000}, "pass the number in it"),
+        (np.array([1, 2]), "pass the number in it"),
     ],
 )
 def test_what_to_do_about_what_is_no_number_of_rows(given: Any, advice: str) -> None:

@@ -193,6 +193,7 @@ def test_names_that_are_no_list(hook: MilvusHook, server: ScriptedServer, name: 
         ("properties", lambda hook: hook.alter_collection_properties("docs", "ab")),
         ("properties", lambda hook: hook.alter_index_properties("docs", "index", None)),
         ("properties", lambda hook: hook.alter_database_properties("docs", ["ab"])),
+        ("properties", lambda hook: hook.create_database("docs", ["ab"])),
         ("field", lambda hook: hook.add_collection_field("docs", "ab")),
         ("params", lambda hook: hook.alter_collection_field("docs", "field", 5)),
     ],

@@ -252,6 +252,8 @@ class TestProblems:
         ({"mmap.enabled": None}, "properties: mmap.enabled has no value"),
         ({"enable_dynamic_field": False}, "properties: enableDynamicField belongs in the schema"),
         (["mmap.enabled"], "properties must be a mapping, not a list (['mmap.enabled'])"),
+        ("None", "properties is empty: the template or file rendered to nothing"),
+        (" ", "properties is empty: the template or file rendered to nothing"),
     ],
 )
 def test_wrong_properties(given: Any, problem: str) -> None:

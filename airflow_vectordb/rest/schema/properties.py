@@ -36,8 +36,10 @@ def read_properties(raw: Any, *, quick: bool = False) -> tuple[dict[str, Any], l
 
     :param quick: whether they are for the server's quick setup
     """
+    if isinstance(raw, str) and (not raw.strip() or is_nothing(raw)):
+        return {}, ["properties is empty: the template or file rendered to nothing"]
     parsed = Parsed()
-    given = Reader(parsed).mapping(None if isinstance(raw, str) and is_nothing(raw) else raw, "properties")
+    given = Reader(parsed).mapping(raw, "properties")
     properties = {_NAMES.get(normalize_key(key), key): value for key, value in given.items()}
     reader = Reader(parsed, "properties: ")
     for key, value in properties.items():
