@@ -140,7 +140,12 @@ class MilvusTaskMixin(_Task):
         """
         # None is the default of `deferrable` and `database`, which instances replace.
         known = {name: value for name, value in given.items() if value is not None}
-        raise_if_invalid(str(given.get("task_id")), *cls.problems_at_parse(known))
+        problems = cls.problems_at_parse(known)
+        if "bad_rows_path" in known and not rest.spelling.is_later(known["bad_rows_path"]):
+            problems.append(
+                "bad_rows_path: each mapped task would replace the file: put {{ ti.map_index }} in its name"
+            )
+        raise_if_invalid(str(given.get("task_id")), *problems)
         return super().partial(**given)
 
     def validate_rendered(self) -> None:

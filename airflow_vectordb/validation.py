@@ -212,9 +212,11 @@ def check_indexes_of_schema(
     return problems
 
 
-def check_properties(properties: Any, extensions: Sequence[str]) -> list[str]:
+def check_properties(properties: Any, extensions: Sequence[str], *, allow_unknown: bool = False) -> list[str]:
     """Check the properties of a collection when the DAG is parsed."""
-    return [] if _is_later(properties, extensions) else rest.schema.properties.read_properties(properties)[1]
+    if _is_later(properties, extensions):
+        return []
+    return rest.schema.properties.read_properties(properties, allow_unknown=allow_unknown)[1]
 
 
 def _is_later(value: Any, extensions: Sequence[str]) -> bool:

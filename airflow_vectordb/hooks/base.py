@@ -108,7 +108,8 @@ class HookBase(BaseHook):
         return await asyncio.to_thread(self.get_connection, self.milvus_conn_id)
 
     def _reading(self) -> Generator[rest.driver.Sleep | None, Any, connection.ConnectionFields]:
-        return connection.read_patiently(connection.PAUSES if self.patient else connection.FIRST_PAUSES)
+        pauses = connection.PAUSES if self.patient else connection.FIRST_PAUSES
+        return connection.read_patiently(pauses, self.milvus_conn_id)
 
     def _config_from(self, fields: connection.ConnectionFields) -> rest.MilvusConfig:
         # An unusable connection is read more than once; warn only once.

@@ -60,7 +60,8 @@ class CollectionMethods(HookBase):
                     [f"{unused[0]} is not for a schema, which says it"], "arguments"
                 )
             body = None if schema is None else rest.schema.parsing.parse_schema(schema).body()
-            given, problems = rest.schema.properties.read_properties(properties, quick=schema is None)
+            read = rest.schema.properties.read_properties
+            given, problems, _ = read(properties, quick=schema is None, allow_unknown=True)
             if problems:
                 raise rest.errors.InvalidParametersError(problems, "properties")
         self._send(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Union
@@ -30,13 +31,19 @@ if TYPE_CHECKING:
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
 #: The same for one that has not been read before: its id may be misspelt, so fail sooner.
 FIRST_PAUSES = PAUSES[:2]
-#: Advice for a missing Airflow connection.
-UNDEFINED = (
-    f"Add it on Airflow's Connections page (type \"{HOOK_NAME}\") or by `airflow connections add`, or set the task's "
-    "`milvus_conn_id` to an existing one."
-)
 
 _log = logging.getLogger(__name__)
+
+
+def undefined(conn_id: Any) -> str:
+    """Return advice for a connection that Airflow does not find."""
+    variable = f"AIRFLOW_CONN_{str(conn_id).upper()}"
+    if os.environ.get(variable):  # Airflow only logs what is wrong with it
+        return f"{variable} is not a valid URI or JSON: in a URI, percent-encode @ / : ? # % in the password."
+    return (
+        f'Add it on Airflow\'s Connections page (type "{HOOK_NAME}") or by `airflow connections add`, or set the '
+        "task's `milvus_conn_id` to an existing one."
+    )
 
 
 @dataclass
@@ -62,7 +69,7 @@ def fields_of(connection: AnyConnection) -> ConnectionFields:
     return ConnectionFields(*(getattr(connection, field.name) for field in fields(ConnectionFields)))
 
 
-def read_patiently(pauses: Sequence[float]) -> Generator[Sleep | None, Any, ConnectionFields]:
+def read_patiently(pauses: Sequence[float], conn_id: Any) -> Generator[Sleep | None, Any, ConnectionFields]:
     """
     Read a connection; retry while Airflow reports that it does not exist.
 
@@ -81,7 +88,7 @@ def read_patiently(pauses: Sequence[float]) -> Generator[Sleep | None, Any, Conn
     try:
         return fields_of((yield None))
     except AirflowNotFoundException as error:
-        raise AirflowNotFoundException(f"{error}. {UNDEFINED}") from None
+        raise AirflowNotFoundException(f"{error}. {undefined(conn_id)}") from None
 
 
 def config_from_connection(
@@ -140,6 +147,8 @@ def _config(connection: AnyConnection, database: str | None, problems: list[str]
     url = _url(connection, values.pop("secure", False), problems)
     values.pop("console_url", None)
     login, password = connection.login or "", connection.password or ""
+    if "@" in (connection.schema or ""):  # it holds a part of the password
+        problems.append("the schema has an @: in a URI, percent-encode @ and / in the password (%40, %2F)")
     if login and not password:
         problems.append("a login without a password (an API key goes into the password, with the login left empty)")
     try:

@@ -20,7 +20,7 @@ from airflow.sdk import Connection
 
 from airflow_vectordb import health, rest
 from airflow_vectordb._compat import AirflowException, AirflowNotFoundException, mask_secret
-from airflow_vectordb.hooks.connection import UNDEFINED, AnyConnection, ca_bundle_of, config_from_connection
+from airflow_vectordb.hooks.connection import AnyConnection, ca_bundle_of, config_from_connection, undefined
 from airflow_vectordb.hooks.connection_fields import EXTRA_FIELDS, STANDARD_FIELDS
 from airflow_vectordb.rest import DEFAULT_DATABASE, DEFAULT_PORT, errors
 from airflow_vectordb.rest.config import MilvusConfig
@@ -266,7 +266,7 @@ def check(conn_id: str, database: str | None = None, collection: str | None = No
         connection: Any = Connection.get_connection_from_secrets(conn_id)
         works, text = check_connection(connection, database)
     except AirflowNotFoundException as error:
-        works, text = False, sanitize_text(f"{error}. {UNDEFINED}", 500)
+        works, text = False, sanitize_text(f"{error}. {undefined(conn_id)}", 500)
     yield Finding("connection", "ok" if works else "failed", text)
     if works:
         with rest.Client(config_from_connection(connection, database, warn=False)) as client:

@@ -138,4 +138,6 @@ def _hint(rows: Any) -> str:
         return "; [] means no rows"
     if isinstance(rows, str) and (is_nothing(rows) or not rows.strip()):
         return ": did its template render to nothing?"
+    if isinstance(rows, str) and rows.lstrip()[:1] in ("[", "{"):
+        return ", a list or mapping rendered to text: pass a task's output itself"
     return "; for files, pass source" if isinstance(rows, str | os.PathLike) else ""

@@ -64,7 +64,7 @@ class RowChecker:
             described = raw.get(field.name, {})
             if field.is_primary:
                 if described.get("autoId") and not with_auto_ids:
-                    self._forbidden[field.name] = "the server generates the keys of this collection"
+                    self._forbidden[field.name] = "the server generates the keys of this collection: leave it out"
                     continue
                 self.key = field.name
             if field.name in filled or "[" in field.name:  # a field within an array of structs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -102,9 +103,10 @@ def _json_from_text(text: str) -> Any:
 
 
 def _number(kind: type[int | float], text: str) -> int | float:
-    if "_" in text or not (text.isascii() or text.strip().isascii()):  # Python reads 2024_01 as 202401
-        raise ValueError(f"{text[:40]!r} is not a number")
-    return kind(text)
+    with suppress(ValueError):
+        if "_" not in text and (text.isascii() or text.strip().isascii()):  # Python reads 2024_01 as 202401
+            return kind(text)
+    raise ValueError(f"{text[:40]!r} is not {'an integer' if kind is int else 'a number'}")
 
 
 _TEXT_READERS: Mapping[str, Convert] = {
@@ -271,11 +273,14 @@ def _sparse(value: Any) -> dict[str, float]:
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         raise ValueError(_mismatch(value, "a sparse vector (index -> weight)"))
     out: dict[str, float] = {}
-    for index, weight in value:  # Arrow's maps are pairs
-        number = int(index)
-        if not 0 <= number < 2**32 - 1 or number != float(index):
+    for pair in value:  # Arrow's maps are pairs
+        try:
+            index, weight = pair
+            number, position, weight = int(index), float(index), float(weight)
+        except (ValueError, TypeError, OverflowError):
+            raise ValueError(f"{show(pair, 40)} in it is not an index with its weight, such as 7: 0.5") from None
+        if not 0 <= number < 2**32 - 1 or number != position:
             raise ValueError(f"index {index} is not an integer from 0 to 4,294,967,294")
-        weight = float(weight)
         if not math.isfinite(weight) or weight < 0:
             raise ValueError(f"the weight of {index} is {weight}, and must be 0 or more")
         if (key := str(number)) in out:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_vectordb import rest, waiting
@@ -40,7 +41,8 @@ class CollectionCreation:
             parsed = rest.schema.parsing.read_quick(task.dimension)
             index_params = _QUICK_INDEX if index_params is None else index_params
         problems += parsed.problems + task.check_envelope(self._hook, "schema", parsed.envelope)
-        properties, wrong = rest.schema.properties.read_properties(task.properties)
+        read = rest.schema.properties.read_properties
+        properties, wrong, warnings = read(task.properties, allow_unknown=task.allow_unknown)
         problems += wrong
         specs: list[rest.IndexSpec] = []
         if index_params is not None:
@@ -54,7 +56,8 @@ class CollectionCreation:
         if problems or parsed.spec is None:
             source = task.schema_source if task.schema_source != task.schema else None
             raise rest.errors.InvalidParametersError(problems, "collection", source)
-        return parsed.spec, properties, specs
+        schema = replace(parsed.spec, warnings=(*parsed.spec.warnings, *warnings))
+        return schema, properties, specs
 
     def run(self) -> dict[str, Any]:
         """Return what was done, continuing after an earlier part of the task; JSON-ready."""

@@ -97,7 +97,7 @@ class CreateCollectionOperator(WaitingOperator):
         problems = super().problems_at_parse(given)
         if "schema" in given or "dimension" in given:
             problems += validation.check_schema(schema, dimension, extensions, allow_unknown=allow_unknown)
-        problems += validation.check_properties(given.get("properties"), extensions)
+        problems += validation.check_properties(given.get("properties"), extensions, allow_unknown=allow_unknown)
         if index_params is not None:
             problems += validation.check_index_params(index_params, extensions, allow_unknown=allow_unknown)
         return problems + validation.check_indexes_of_schema(

@@ -60,8 +60,8 @@ class ImportOperator(WaitingOperator):
     :param field_mapping: name in the source -> name of the field; None drops the column. Templated.
     :param on_bad_row: what to do with a row that does not fit the schema: ``fail`` the task, or ``skip`` the row
     :param max_bad_rows: rows that may be skipped; None: any number
-    :param bad_rows_path: file for skipped rows, as JSON lines with ``source``, ``row``, ``field``, ``reason``.
-        Templated.
+    :param bad_rows_path: file for skipped rows, as JSON lines with ``source``, ``row``, ``field``, ``reason``; of
+        a mapped task with ``{{ ti.map_index }}`` in its name. Templated.
     :param allow_missing: whether a file that does not exist, or a glob that matches nothing, has no rows
     :param partition_name: the partition that rows go to; None: the default one, or by the partition key. Templated.
     :param options: of the import, as the server takes them: ``{"timeout": "300s"}``, ``{"sep": ";"}``, … Templated.

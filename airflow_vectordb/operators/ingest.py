@@ -70,8 +70,8 @@ class IngestOperator(MilvusOperator):
     :param documents: further documents, a list: those without rows in the source lose all their rows. Templated.
     :param on_bad_row: what to do with a row that cannot be sent: ``fail`` the task, or ``skip`` the row
     :param max_bad_rows: rows that may be skipped; None: any number
-    :param bad_rows_path: file for skipped rows, as JSON lines with ``source``, ``row``, ``field``, ``reason``.
-        Templated.
+    :param bad_rows_path: file for skipped rows, as JSON lines with ``source``, ``row``, ``field``, ``reason``; of
+        a mapped task with ``{{ ti.map_index }}`` in its name. Templated.
     :param batch_bytes: bytes of rows in one request, default 8 MiB
     :param batch_rows: rows in one request, default 10,000
     :param max_in_flight: concurrent requests, default 4

@@ -21,6 +21,7 @@ _BEFORE = re.compile(
     r"|request is rejected by limiter|please check the primary key and its' type can only in \[int, string\])"
     r", error: )+"
 )
+_EXPECTED = re.compile(r"(^|: )invalid parameter\[expected=([^\[\]]+)\]\[actual=([^\[\]]*)\]$")
 _AFTER = re.compile(r"(?:: invalid parameter)?(?:\[expected=valid index params\]\[actual=invalid index params\])?$")
 
 
@@ -117,7 +118,8 @@ def _shorten_cause(cause: str, room: int) -> str:
 
 def gist(words: str) -> str:
     """Return the server's reason without the text that Milvus adds to it."""
-    return _AFTER.sub("", _BEFORE.sub("", words)) or words
+    words = _AFTER.sub("", _BEFORE.sub("", words)) or words
+    return _EXPECTED.sub(r"\1expected \2, got \3", words)
 
 
 def names_in(words: str) -> dict[str, str]:

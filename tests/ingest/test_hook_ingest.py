@@ -215,6 +215,7 @@ class TestSources:
         [
             (lambda: None, "Arrow data, not None; [] means no rows"),
             ("part.parquet", "not a str ('part.parquet'); for files, pass source"),
+            ("[{'id': 1}]", ", a list or mapping rendered to text: pass a task's output itself"),
             ("None", "not a str ('None'): did its template render to nothing?"),
         ],
     )

@@ -115,6 +115,16 @@ def test_a_value_that_fits_goes_out(spec: dict[str, Any], given: Any, sent: Any)
         (field("n", "Int64"), np.True_, f"n: {np.True_!r} ({type(np.True_).__name__}) is not an Int64"),
         (field("n", "Int64"), deeply_nested(), "n: (too large to be shown) (list) is not an Int64"),
         (field("n", "SparseFloatVector"), {1: -0.5}, "n: the weight of 1 is -0.5, and must be 0 or more"),
+        (
+            field("n", "SparseFloatVector"),
+            [0.5, 0.25],
+            "n: 0.5 in it is not an index with its weight, such as 7: 0.5",
+        ),
+        (
+            field("n", "SparseFloatVector"),
+            {"a": 0.5},
+            "n: ('a', 0.5) in it is not an index with its weight, such as 7: 0.5",
+        ),
         (field("n", "SparseFloatVector"), 5, "n: 5 (int) is not a sparse vector (index -> weight)"),
     ],
 )
@@ -223,7 +233,7 @@ def test_null_and_missing_are_fine_where_the_schema_allows_them() -> None:
 def test_a_key_that_the_server_makes_is_refused_in_an_insert_and_wanted_in_an_upsert() -> None:
     auto = described(AUTO_ID, VECTOR)
     assert RowChecker(auto).check({"id": 1, "vector": [1, 2, 3, 4]})[1] == [
-        "id: the server generates the keys of this collection"
+        "id: the server generates the keys of this collection: leave it out"
     ]
     assert RowChecker(auto, with_auto_ids=True).check({"vector": [1, 2, 3, 4]})[1] == ["id: missing"]
 

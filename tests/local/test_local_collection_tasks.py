@@ -91,7 +91,7 @@ class TestCreate:
         done = create(schema, alter=True, properties={"collection.ttl.seconds": 1000})
         assert done["altered"] == [
             "title: VarChar(256) -> VarChar(512)",
-            "year: not there -> Int32, nullable",
+            "year: none -> Int32, nullable",
             "collection.ttl.seconds: not set -> 1000",
         ]
         assert fields_of(api, name) == {"id": "", "title": "512", "v": "4", "year": ""}

@@ -19,6 +19,7 @@ from airflow_vectordb.operators.collection import (
     LoadCollectionOperator,
     ReleaseCollectionOperator,
 )
+from airflow_vectordb.operators.import_job import ImportOperator
 from airflow_vectordb.operators.index import CreateIndexOperator, DropIndexOperator
 from airflow_vectordb.operators.ingest import DeleteOperator, IngestOperator
 from airflow_vectordb.sensors.milvus import CollectionLoadSensor, IndexSensor
@@ -176,6 +177,17 @@ def test_what_mapped_tasks_have_in_common_is_refused_when_the_dag_is_parsed(
     name = interval(kind) if name == "poll_interval" else name
     with DAG("d", schedule=None), pytest.raises(ValueError, match=f"^task it: {name} "):
         kind.partial(task_id="it", **{name: value})
+
+
+def test_mapped_tasks_must_not_share_a_file_of_bad_rows() -> None:
+    for kind in (IngestOperator, ImportOperator):
+        with (
+            DAG("d", schedule=None),
+            pytest.raises(ValueError, match=r"^task it: bad_rows_path: each mapped task would replace"),
+        ):
+            kind.partial(task_id="it", bad_rows_path="bad.jsonl")
+        with DAG("d", schedule=None):
+            kind.partial(task_id="it2", bad_rows_path="bad_{{ ti.map_index }}.jsonl").expand(collection_name=["a"])
 
 
 def test_what_a_mapped_task_gets_from_another_one_is_not_retried() -> None:

@@ -119,6 +119,7 @@ def test_a_uri_round_trips() -> None:
         ({"host": "h\tx"}, "host name"),
         ({"host": "h:abc"}, "not a URL: Port"),
         ({"host": "h", "login": "root"}, "login without a password"),
+        ({"host": "ss", "schema": "secret-77@h:19530"}, "the schema has an @: in a URI, percent-encode"),
         ({"host": "h", "password": "secret-77\n"}, "control characters"),
         ({"host": "h", "extra": {"timeout": "soon"}}, "`timeout` must be a number"),
         ({"host": "h", "extra": {"timeout": -1}}, "above 0"),

@@ -149,6 +149,11 @@ def test_a_missing_connection_fails(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     state, text = lines(capsys.readouterr().out)["connection"]
     assert state == "failed"
     assert text.startswith("The conn_id `nowhere` isn't defined. Add it on Airflow's Connections page")
+    monkeypatch.setenv("AIRFLOW_CONN_NOWHERE", "milvus://root:sec#ret@milvus:19530")
+    assert main(["check", "nowhere"]) == 1
+    _, text = lines(capsys.readouterr().out)["connection"]
+    assert text.startswith("The conn_id `nowhere` isn't defined. AIRFLOW_CONN_NOWHERE is not a valid URI or JSON: ")
+    assert "ret" not in text
 
 
 def test_a_collection_that_does_not_exist_fails(

@@ -79,7 +79,7 @@ def test_a_missing_connection(
 
 
 def test_both_sides_have_one_table() -> None:
-    steps = read_patiently(PAUSES)
+    steps = read_patiently(PAUSES, "milvus_default")
     found: list[float] = []
     step = next(steps)
     with pytest.raises(AirflowNotFoundException):

@@ -251,6 +251,11 @@ class TestProblems:
         ({"shardsNum": 0}, "properties: shardsNum must be an integer of at least 1, not 0"),
         ({"mmap.enabled": None}, "properties: mmap.enabled has no value"),
         ({"enable_dynamic_field": False}, "properties: enableDynamicField belongs in the schema"),
+        (
+            {"collection.ttl.second": 60},
+            "properties: unknown property 'collection.ttl.second'; did you mean 'collection.ttl.seconds'? "
+            "allow_unknown=True sends it as it is",
+        ),
         (["mmap.enabled"], "properties must be a mapping, not a list (['mmap.enabled'])"),
         ("None", "properties is empty: the template or file rendered to nothing"),
         (" ", "properties is empty: the template or file rendered to nothing"),
@@ -260,8 +265,18 @@ def test_wrong_properties(given: Any, problem: str) -> None:
     assert read_properties(given)[1] == [problem]
 
 
+def test_properties_that_are_not_known_are_sent() -> None:
+    misspelt = {"collection.ttl.second": 60}
+    assert read_properties(misspelt, allow_unknown=True)[:2] == (misspelt, [])
+    assert read_properties({"ttl": 60, "of_a_newer_server": 1}) == (
+        {"collection.ttl.seconds": 60, "of_a_newer_server": 1},
+        [],
+        ["properties: unknown property 'of_a_newer_server': sent as it is"],
+    )
+
+
 def test_properties_are_called_otherwise_in_the_request_that_creates() -> None:
-    given, _ = read_properties({"collection.ttl.seconds": 5, "ttlField": "expires", "num_shards": 2})
+    given, *_ = read_properties({"collection.ttl.seconds": 5, "ttlField": "expires", "num_shards": 2})
     assert creation_params(given) == {"ttlSeconds": 5, "ttlField": "expires", "shardsNum": 2}
 
 

@@ -54,14 +54,14 @@ class TestComparison:
                 [ID, TITLE, {**VECTOR, "elementTypeParams": {"dim": 4}}],
                 ("vector: FloatVector(8) -> FloatVector(4)", False),
             ),
-            ([ID, VECTOR], ("title: VarChar(256) -> not there", False)),
+            ([ID, VECTOR], ("title: VarChar(256) -> none", False)),
             (
                 [ID, TITLE, VECTOR, {"fieldName": "year", "dataType": "Int32", "nullable": True}],
-                ("year: not there -> Int32, nullable", True),
+                ("year: none -> Int32, nullable", True),
             ),
             (
                 [ID, TITLE, VECTOR, {"fieldName": "year", "dataType": "Int32"}],
-                ("year: not there -> Int32 (only a nullable field can be added)", False),
+                ("year: none -> Int32 (only a nullable field can be added)", False),
             ),
             ([ID, {**TITLE, "nullable": True}, VECTOR], ("title: not nullable -> nullable", False)),
             ([{**ID, "autoID": True}, TITLE, VECTOR], ("autoID: false -> true", False)),
@@ -105,12 +105,12 @@ class TestComparison:
         other = with_fields(*fields, enableDynamicField=True)
         assert differences(other, existing) == [
             ("enableDynamicField: false -> true", False),
-            ("function bm25: BM25 -> not there", False),
+            ("function bm25: BM25 -> none", False),
         ]
 
     def test_properties(self) -> None:
         existing = described(properties=[{"key": "collection.ttl.seconds", "value": "60"}])
-        asked, wrong = read_properties({"ttlSeconds": 60, "consistency_level": "bounded", "num_shards": "1"})
+        asked, wrong, _ = read_properties({"ttlSeconds": 60, "consistency_level": "bounded", "num_shards": "1"})
         assert wrong == []
         assert differences(DOCS, existing, asked) == []
         asked = {"collection.ttl.seconds": 90, "mmap.enabled": True, "consistencyLevel": "Strong"}

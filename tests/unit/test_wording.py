@@ -309,6 +309,9 @@ def test_what_a_server_wraps_its_reasons_in() -> None:
     assert gist("fail to deal the insert data, error: row 0 does not has field id") == "row 0 does not has field id"
     assert gist("M out of range: [1, 2048]") == "M out of range: [1, 2048]"
     assert gist(": invalid parameter") == ": invalid parameter"
+    assert gist("metric type not match: invalid parameter[expected=IP][actual=L2]") == (
+        "metric type not match: expected IP, got L2"
+    )
 
 
 @pytest.mark.parametrize(

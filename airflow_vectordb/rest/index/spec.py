@@ -152,13 +152,14 @@ class IndexSpec:
         both_types = self.index_type.upper(), existing.index_type.upper()
         substituted = both_types[1] == types.AUTOINDEX != both_types[0]
         same_place = self.place == index_place(existing.field_name, existing.params)
-        for key in ("index_name", "field_name", "metric_type", "index_type"):
+        for key in ("index_name", "field_name", "index_type", "metric_type"):
             asked, has = getattr(self, key), getattr(existing, key)
             fold = str.upper if key.endswith("_type") else str
             described = has or key == "index_type"
             if asked and described and fold(asked) != fold(has) and not (key == "field_name" and same_place):
                 only_server_knows = key == "index_type" and types.AUTOINDEX in both_types
                 (unverifiable if only_server_knows else differences).append(f"{key}: {has} -> {asked}")
+        other_type = any(line.startswith("index_type: ") for line in differences)
         # Keys are case-insensitive, unless the type has both spellings: HNSW_PQ has an M and an m.
         own = types.INDEX_TYPES.get(self.index_type, {})
         in_lower_case = {key.lower(): value for key, value in existing.params.items() if key not in own}
@@ -168,7 +169,7 @@ class IndexSpec:
                 continue
             if found is not None and not values_equal(value, found):
                 differences.append(f"{key}: {format_value(found)} -> {format_value(value)}")
-            elif found is None and not substituted:
+            elif found is None and not (substituted or other_type):
                 unverifiable.append(f"{key}: unknown -> {format_value(value)}")
         return Comparison(_lines(differences), _lines(unverifiable), substituted)
 

@@ -60,7 +60,7 @@ def compare(
             differences.append(_missing(name, field))
         else:
             differences += _compare_field(name, field, other, found[field.name])
-    differences += [Difference(f"{other.name}: {other} -> not there") for other in surplus]
+    differences += [Difference(f"{other.name}: {other} -> none") for other in surplus]
     keys = {key for item in (raw, *found.values()) if item is raw or item.get("primaryKey") for key in item}
     if "autoId" in keys:
         differences += _changed("autoID", there.auto_id, spec.auto_id)
@@ -87,7 +87,7 @@ def _missing(name: str, field: FieldSpec) -> Difference:
     addable = field.nullable and not (is_vector(field.type) or field.is_primary or field.is_partition_key)
     alter = partial(fields.add, name, field.body()) if addable else None
     hint = "" if addable or is_vector(field.type) else " (only a nullable field can be added)"
-    return Difference(f"{field.name}: not there -> {field}{', nullable' if field.nullable else ''}{hint}", alter)
+    return Difference(f"{field.name}: none -> {field}{', nullable' if field.nullable else ''}{hint}", alter)
 
 
 def _compare_field(name: str, field: FieldSpec, there: FieldSpec, raw: Mapping[str, Any]) -> Iterator[Difference]:
@@ -123,12 +123,12 @@ def _compare_functions(spec: SchemaSpec, there: SchemaSpec) -> Iterator[Differen
     pairs, surplus = _by_name(spec.functions, there.functions)
     for function, other in pairs:
         if other is None:
-            yield Difference(f"function {function.name}: not there -> {function.type}")
+            yield Difference(f"function {function.name}: none -> {function.type}")
         else:
             for key in ("type", "inputFieldNames", "outputFieldNames"):
                 yield from _changed(f"function {function.name}: {key}", other.body()[key], function.body()[key])
     for other in surplus:
-        yield Difference(f"function {other.name}: {other.type} -> not there")
+        yield Difference(f"function {other.name}: {other.type} -> none")
 
 
 def _compare_properties(name: str, raw: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[Difference]:

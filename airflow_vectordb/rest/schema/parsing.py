@@ -49,8 +49,8 @@ _DESCRIPTION_KEYS = _keys(
     *("aliases", "collectionID", "collectionName", "consistencyLevel", "indexes", "load"),
     *("partitionsNum", "properties", "shardsNum"),
 )
-#: Other names of types: pymilvus's, and those of older servers, without underscores.
-_OTHER_TYPES = {"sparsevector": "SparseFloatVector", "string": "VarChar"}
+#: Other names of types: pymilvus's, Python's, and those of older servers, without underscores.
+_OTHER_TYPES = {"sparsevector": "SparseFloatVector", "string": "VarChar", "int": "Int64", "integer": "Int64"}
 #: Words for parameters in other places, without underscores.
 _MEANT = {"dimension": "dim", "dimensions": "dim", "length": "max_length", "capacity": "max_capacity"}
 _PARAM_NAMES = {normalize_key(name): name for name in FIELD_PARAMS} | {"mmapenabled": "mmap.enabled"}

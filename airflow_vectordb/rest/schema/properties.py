@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_vectordb.rest.reading import Parsed, Reader
-from airflow_vectordb.rest.spelling import is_nothing, normalize_key, suggest
+from airflow_vectordb.rest.spelling import is_nothing, near_miss, normalize_key, show, suggest
 from airflow_vectordb.rest.values import SIZE
 
 #: Arguments of the creation, which are not properties and cannot be altered, as spelt in requests and descriptions.
@@ -22,7 +22,14 @@ _IN_REQUESTS = {
 _QUICK = ("enableDynamicField", "max_length")
 #: All that the request for a creation takes; it ignores other properties.
 AT_CREATION = {*SETTINGS, *_IN_REQUESTS, *_QUICK, "mmap.enabled"}
+#: Those of Milvus that users set. It also stores all others, without effect.
+_KNOWN = (
+    *AT_CREATION,
+    *("lazyload.enabled", "dynamicfield.enabled", "allow_insert_auto_id", "timezone"),
+    *("collection.autocompaction.enabled", "collection.replica.number", "collection.resource_groups"),
+)
 _NAMES = {
+    "ttl": "collection.ttl.seconds",
     **{normalize_key(name): name for name in (*SETTINGS, *_QUICK)},
     "numshards": "shardsNum",
     "numpartitions": "partitionsNum",
@@ -30,18 +37,21 @@ _NAMES = {
 }
 
 
-def read_properties(raw: Any, *, quick: bool = False) -> tuple[dict[str, Any], list[str]]:
+def read_properties(
+    raw: Any, *, quick: bool = False, allow_unknown: bool = False
+) -> tuple[dict[str, Any], list[str], list[str]]:
     """
-    Return properties and settings by the names that descriptions have, and everything that is wrong with them.
+    Return properties and settings by the names that descriptions have, what is wrong with them, and warnings.
 
     :param quick: whether they are for the server's quick setup
+    :param allow_unknown: whether to accept what looks like a misspelt property
     """
     if isinstance(raw, str) and (not raw.strip() or is_nothing(raw)):
         return {}, ["properties is empty: the template or file rendered to nothing"]
     parsed = Parsed()
     given = Reader(parsed).mapping(raw, "properties")
     properties = {_NAMES.get(normalize_key(key), key): value for key, value in given.items()}
-    reader = Reader(parsed, "properties: ")
+    reader = Reader(parsed, "properties: ", allow_unknown)
     for key, value in properties.items():
         if value in (None, ""):
             reader.refuse(f"{key} has no value")
@@ -53,7 +63,9 @@ def read_properties(raw: Any, *, quick: bool = False) -> tuple[dict[str, Any], l
                 reader.refuse(f"no consistencyLevel {value!r}{suggest(value, _LEVELS)}")
         elif key in ("shardsNum", "partitionsNum"):
             properties[key] = reader.value(value, key, SIZE)
-    return properties, parsed.problems
+        elif key not in _KNOWN:
+            reader.unknown(f"unknown property {show(key)}", near_miss(key, _KNOWN))
+    return properties, parsed.problems, reader.warnings
 
 
 def creation_params(properties: Mapping[str, Any]) -> dict[str, Any]:
