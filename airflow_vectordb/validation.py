@@ -159,7 +159,7 @@ def check_list_of_names(argument: str, given: Any, *, rendered: bool = False) ->
     if not isinstance(given, list | tuple | set | frozenset):
         return check_names(**{argument: given}, rendered=rendered)
     if not given:
-        return [f"{argument} is empty, a list without a name; None is for all that there is"]
+        return [f"{argument} is an empty list: pass at least one name, or None for all"]
     return check_names(**{f"{argument}[{n}]": value for n, value in enumerate(given)}, rendered=rendered)
 
 
@@ -183,7 +183,7 @@ def check_index_params(raw: Any, extensions: Sequence[str], *, allow_unknown: bo
 def check_schema(schema: Any, dimension: Any, extensions: Sequence[str], *, allow_unknown: bool = False) -> list[str]:
     """Check a schema or dimension. If a part is known later, only the keys are checked."""
     if (schema is None) == (dimension is None):
-        return ["schema or dimension is missing" if schema is None else "schema and dimension exclude each other"]
+        return ["pass either schema or dimension"]
     parsing = rest.schema.parsing
     if dimension is not None:
         return [] if rest.spelling.is_later(dimension) else parsing.read_quick(dimension).problems
@@ -232,7 +232,7 @@ def check_list(name: str, value: Any) -> list[str]:
         return [f"{name} is {rest.spelling.article(type(value).__name__)}, which only one try could read: pass a list"]
     if not isinstance(value, str | bytes | Mapping):
         return []
-    return [f"{name} is {rest.spelling.show(value)}, and must be a list: pass a task's output itself"]
+    return [f"{name} must be a list, not {rest.spelling.show(value)}: pass a task's output itself"]
 
 
 def check_rows(name: str, value: Any) -> list[str]:
@@ -240,7 +240,7 @@ def check_rows(name: str, value: Any) -> list[str]:
     if value is None or count_of(value) is not None:
         return []
     text = str(value).strip()
-    hint = "pass a number, a text that is one, or the output of a task that returns it"
+    hint = "pass a number, also as a string, or the output of a task that returns it"
     if rest.spelling.is_nothing(text):
         hint = "does the task that it comes from return a number?"
     elif text[:1] in ("{", "[", "(") and not rest.spelling.has_template(text):
@@ -250,7 +250,7 @@ def check_rows(name: str, value: Any) -> list[str]:
 
 def count_of(value: Any) -> int | None:
     """
-    Convert a number of rows: a number of any kind, a text that is one, what an ingest returns, or a list of these.
+    Convert a number of rows: a number of any kind, also as a string, what an ingest returns, or a list of these.
 
     :return: None for what is none
     """

@@ -83,7 +83,7 @@ def read_patiently(pauses: Sequence[float], conn_id: Any) -> Generator[Sleep | N
         try:
             return fields_of((yield None))
         except AirflowNotFoundException as error:
-            line = "still no connection" if line else f"{error}. Airflow also reports this while its database is down"
+            line = "still not defined" if line else f"{error}. Airflow also reports this while its database is down"
         yield Sleep(pause, logging.WARNING, f"{line}; trying again in {duration(pause)}")
     try:
         return fields_of((yield None))
@@ -207,7 +207,7 @@ _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "boolean": (lambda text: _FLAGS[text.lower()], "true or false"),
     "number": (float, "a number"),
     "integer": (_whole_number, "a whole number"),
-    "string": (lambda text: _FLAGS.get(text.lower(), text), "a text"),
+    "string": (lambda text: _FLAGS.get(text.lower(), text), "a string"),
 }
 
 
@@ -222,7 +222,7 @@ def _oddities(connection: AnyConnection) -> Iterator[str]:
     if "@" in console:
         yield "user and password in extra 'console_url' are left out of links"
     known = [field.name for field in EXTRA_FIELDS]
-    yield from (f"extra {key!r} has no meaning here{suggest(key, known)}" for key in extra if key not in known)
+    yield from (f"unknown extra {key!r}{suggest(key, known)}" for key in extra if key not in known)
 
 
 def _url(connection: AnyConnection, secure: bool, problems: list[str]) -> str:

@@ -57,7 +57,7 @@ EXTRA_FIELDS = (
         "secure",
         "Use TLS (https) for a bare host",
         {"type": ["boolean", "null"], "default": False},
-        "Talk https to a bare host name. A URL in the host field decides by its own scheme.",
+        "Use https if the host is a bare name. If it is a URL, its own scheme decides.",
     ),
     ExtraField(
         "verify",

@@ -180,7 +180,7 @@ def _advice(error: errors.MilvusError, config: MilvusConfig, connection: AnyConn
         return None
     advice = ADVICE.get(type(error))
     if isinstance(error, errors.ConnectError) and (host in ("localhost", "::1") or host.startswith("127.")):
-        advice = f"{advice} In a container, {host} is the container itself: use the name under which it sees Milvus."
+        advice = f"{advice} In a container, {host} is the container itself: use the name by which it reaches Milvus."
     return advice
 
 

@@ -84,7 +84,7 @@ class IngestMethods(HookBase):
             partition_name=partition_name, key_field=key_field, replace_documents=replace_documents
         )
         if (rows is None) == (source is None):
-            problems.append("rows or source is missing" if rows is None else "rows and source exclude each other")
+            problems.append("pass either rows or source")
         if problems:
             raise rest.errors.InvalidParametersError(problems, "ingest")
         collection = self._describe_by_own_name(collection_name)

@@ -119,7 +119,7 @@ class NpyStream:
         rows = min(rows, self._left)
         data = self._stream.read(rows * self._row_bytes)
         if len(data) < rows * self._row_bytes:
-            raise EOFError(f"it ends early: {self._left - rows} of {self.shape[0]} rows are not there")
+            raise EOFError(f"it ends early: {self._left - rows} of {self.shape[0]} rows are missing")
         self._left -= rows
         if not self._left and self._stream.read(1):
             raise ValueError("it has more than one array, or goes on after its end")

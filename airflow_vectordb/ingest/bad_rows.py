@@ -50,7 +50,7 @@ class BadRows:
                 lines = io.StringIO(self._path.read_text())  # which only a line feed divides
                 text = "".join(line for line in lines if _place(line) < begin)
             except (ValueError, LookupError, TypeError) as error:
-                problem = f"{self._path.name} has something else than bad rows, which would be lost: name another file"
+                problem = f"{self._path.name} has something other than bad rows, which would be lost: name another file"
                 raise InvalidParametersError([problem], "bad_rows_path") from error
             self._path.write_text(text)
 

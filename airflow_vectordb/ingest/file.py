@@ -48,7 +48,7 @@ class File(Source):
     def blocks(self, first: int = 0) -> Iterator[Block]:
         """Read the rows; see :class:`Source`."""
         row, before = first, self.fingerprint() if self.is_sequential else None
-        with self._opened(lambda: f"cannot be read on after row {row}: ") as stream:
+        with self._opened(lambda: f"cannot be read beyond row {row}: ") as stream:
             for block in self._blocks(stream, first):
                 yield block
                 row = block.first + len(block.rows)

@@ -194,6 +194,6 @@ def open_file(path: Any, vector_field: str = "vector") -> Source:
     if suffix not in FORMATS:
         known = ", ".join([*FORMATS, ".npy"])
         raise InvalidParametersError(
-            [f"{path.name}: its name ends in no known format ({known}; each also with .gz or .zst)"], "file"
+            [f"{path.name}: unknown file format: its name must end in {known}, which .gz or .zst may follow"], "file"
         )
     return FORMATS[suffix](path, compression)

@@ -284,7 +284,7 @@ def _sparse(value: Any) -> dict[str, float]:
         if not math.isfinite(weight) or weight < 0:
             raise ValueError(f"the weight of {index} is {weight}, and must be 0 or more")
         if (key := str(number)) in out:
-            raise ValueError(f"index {number} is there twice")
+            raise ValueError(f"index {number} occurs twice")
         out[key] = weight
     return out
 

@@ -173,7 +173,7 @@ class Writer:
             except _REFUSALS as error:
                 if options.clock() - began + pause > options.patience:
                     raise
-                _log.warning("%s; going on in %s", error, duration(pause))
+                _log.warning("%s; continuing in %s", error, duration(pause))
                 self._paused_until = options.clock() + pause  # for all threads
                 pause = min(2 * pause, LONGEST_PAUSE)
 

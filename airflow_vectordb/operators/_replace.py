@@ -81,7 +81,7 @@ class IndexReplacement:
             to_load = self._note(self.collection).read()
             if to_load is not None:
                 self._task.log.warning(
-                    "Another task has released %s to replace an index, and has not loaded it yet: this one will, too",
+                    "Another task has released %s to replace an index, and has not loaded it yet: so will this one",
                     self.collection,
                 )
         # The earlier try's observation counts: after a kill nothing is loaded, and the present index may be its own.
@@ -125,7 +125,7 @@ class IndexReplacement:
                 raise
             raise error.with_context(
                 transient=True,
-                cause="Another client loads the collection",
+                cause="Another client is loading the collection",
                 hint="A retry of this task releases it again.",
             ) from error.__cause__
 

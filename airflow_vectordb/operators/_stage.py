@@ -99,7 +99,7 @@ def _abort_uploads(task: ImportOperator, folder: Any) -> None:
             if upload["Key"].startswith(f"{folder.key}/"):
                 folder.fs.abort_mpu(folder.bucket, upload["Key"], upload["UploadId"])
     except Exception as error:  # noqa: BLE001
-        task.log.debug("Uploads below %s that a killed try has left could not be looked for: %s", folder, error)
+        task.log.debug("Uploads that a killed try has left below %s could not be found and aborted: %s", folder, error)
 
 
 def _folder(task: ImportOperator, name: str) -> Any:

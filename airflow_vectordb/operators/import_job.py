@@ -305,7 +305,7 @@ def _check_files(files: Any, *, rendered: bool) -> list[str]:
         return []
     groups = _as_groups(files)
     if groups is None:
-        return [f"files is {rest.spelling.show(files)}, and must be a path or a list of paths"]
+        return [f"files must be a path or a list of paths, not {rest.spelling.show(files)}"]
     if not groups and not rendered:
         return ["files is empty"]
     paths = {

@@ -167,7 +167,7 @@ class CreateIndexOperator(WaitingOperator):
             state.results["flushed"] = self._flush(hook, described)
         found = creation.create(reread=self.flush)
         if not self.flush and any((index.total_rows or 0) < max(min_rows, 1) for index in found):
-            self.log.info("Rows that were inserted and are not sealed are in no index yet: flush=True seals them first")
+            self.log.info("Inserted rows are in no index until they are sealed: flush=True seals them first")
         flushed = state.results.get("flushed")
         wait_until_built(self, hook, state, found, described.name, min_rows=min_rows, flushed_rows=flushed)
 

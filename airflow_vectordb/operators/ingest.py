@@ -156,7 +156,7 @@ class IngestOperator(MilvusOperator):
             problems += check_choice("mode", self.mode, options.Mode)
         problems += check_choice("on_bad_row", self.on_bad_row, options.OnBadRow)
         if self.on_bad_row == "fail" and (self.max_bad_rows is not None or self.bad_rows_path is not None):
-            problems.append('max_bad_rows and bad_rows_path are for on_bad_row="skip"')
+            problems.append('max_bad_rows and bad_rows_path require on_bad_row="skip"')
         if self.documents is not None and self.replace_documents is None:
             problems.append("documents requires replace_documents, the name of their field")
         problems += check_range("batch_bytes", self.batch_bytes, 1, options.LARGEST_REQUEST)
@@ -267,7 +267,7 @@ class DeleteOperator(MilvusOperator):
         if isinstance(filter, str) and not filter.strip():
             problems.append("filter is empty, and would select all rows")
         if filter_params is not None and filter is None:
-            problems.append("filter_params are for filter")
+            problems.append("filter_params require filter")
         problems += check_range("batch_rows", batch_rows, 1, MAX_DELETED_AT_ONCE) + check_flag("dry_run", dry_run)
         self.raise_if_invalid(*problems)
 
@@ -276,7 +276,7 @@ class DeleteOperator(MilvusOperator):
         problems = super().rendered_problems()
         given = self.filter
         if given is not None and (not isinstance(given, str) or not given.strip() or rest.spelling.is_nothing(given)):
-            problems.append(f"filter is {rest.spelling.show(given)}, and must be an expression")
+            problems.append(f"filter must be an expression, not {rest.spelling.show(given)}")
         return problems
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:

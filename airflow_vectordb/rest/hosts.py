@@ -32,7 +32,7 @@ def host_problem(host: str) -> str | None:
         try:
             host = idna.encode(host, uts46=True).decode()
         except idna.IDNAError:
-            return "no host name is written like that"
+            return "it is not a valid host name"
     labels = host.lower().removesuffix(".").split(".")
     if "" in labels:
         return "it has an empty part"

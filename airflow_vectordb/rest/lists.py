@@ -48,18 +48,18 @@ def as_partitions(name: str, value: Any) -> list[Any] | None:
 def check_list(name: str, value: Any, of: str = "names") -> None:
     """Refuse what is no list."""
     if not is_list(value):
-        advice = f": give [{value!r}]" if isinstance(value, str) and len(value) < 100 else ""
+        advice = f": pass [{value!r}]" if isinstance(value, str) and len(value) < 100 else ""
         _refuse(f"{name} must be a list of {of}, not {describe_value(value)}{advice}")
 
 
 def as_vectors(name: str, data: Any) -> list[Any]:
     """Return a list of vectors as a list, or refuse what is none, as is a single vector."""
     if not is_list(data):
-        _refuse(f"{name} is {describe_value(data)}: give a list of vectors: [vector]")
+        _refuse(f"{name} is {describe_value(data)}: pass a list of vectors, [vector]")
     vectors = list(data)
     for at, one in enumerate(vectors):
         if one is None or isinstance(one, Number):
-            _refuse(f"{name}[{at}] is {describe_value(one)}: give a list of vectors: [vector]")
+            _refuse(f"{name}[{at}] is {describe_value(one)}: pass a list of vectors, [vector]")
     return vectors
 
 

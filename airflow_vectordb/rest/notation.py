@@ -65,7 +65,7 @@ def read_text(text: str, argument: str) -> Any:
 
 def _read(text: str) -> Any:
     if len(text) > LONGEST:
-        raise UnreadableTextError(f"is a text of {len(text):,} characters; at most {LONGEST:,} are read")
+        raise UnreadableTextError(f"has {len(text):,} characters; at most {LONGEST:,} are read")
     try:
         value = json.loads(text, object_pairs_hook=_mapping)
     except json.JSONDecodeError as error:
@@ -85,7 +85,7 @@ def _check_keys(keys: Iterable[Any]) -> None:
     twice = [key for key, times in Counter(keys).items() if times > 1]
     if twice:
         named = ", ".join(show(key) for key in twice[:5])
-        raise UnreadableTextError(f"has {named} twice in one mapping: only one of the two can be meant")
+        raise UnreadableTextError(f"has {named} twice in one mapping: remove one of them")
 
 
 def _read_python(text: str) -> Any:

@@ -141,7 +141,7 @@ class Reader:
                 self.refuse(f"{what} is missing")
         elif not isinstance(value, str):
             quote = ": put it in quotes" if isinstance(value, int | float | date) else ""  # as YAML's no, and dates
-            self.refuse(f"{what} must be a text, not {describe_value(value)}{quote}", malformed=False)
+            self.refuse(f"{what} must be a string, not {describe_value(value)}{quote}", malformed=False)
         elif reason := why_no_name(value):
             self.refuse(f"{what} {reason}", malformed=not has_template(value))
         else:

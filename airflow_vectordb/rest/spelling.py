@@ -126,7 +126,7 @@ def check_mapping(name: str, value: Any) -> list[str]:
     """Check an argument that is a mapping, after rendering; None is valid."""
     if value is None or isinstance(value, Mapping):
         return []
-    return [f"{name} is {show(value)}, and must be a mapping"]
+    return [f"{name} must be a mapping, not {show(value)}"]
 
 
 def check_choice(name: str, value: Any, literal: Any) -> list[str]:
@@ -153,7 +153,7 @@ def check_field_mapping(name: str, value: Any) -> list[str]:
         for column in value or ()
         if not isinstance(column, str)
     ] + [
-        f"{name}[{column!r}] is {show(field)}, and must be the name of a field, or None"
+        f"{name}[{column!r}] must be the name of a field, or None, not {show(field)}"
         for column, field in (value or {}).items()
         if field is not None and not isinstance(field, str)
     ]

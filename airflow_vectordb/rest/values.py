@@ -36,9 +36,9 @@ SIZE = Kind("an integer of at least 1", int, 1)
 AMOUNT = Kind("a number of at least 0", float, 0)
 SHARE = Kind("a number from 0 to 1", float, 0, 1)
 BOOL = Kind("true or false", bool)
-TEXT = Kind("a text", str)
+TEXT = Kind("a string", str)
 FLAG = Kind("true or false", str)  # Milvus's documentation has it as a text
-ANY = Kind("a text, a number, or true or false", object)
+ANY = Kind("a string, a number, or true or false", object)
 
 
 def check_value(value: Any, kind: Kind | None) -> Any:

@@ -187,7 +187,7 @@ class MilvusSensor(MilvusTaskMixin, BaseSensorOperator):
         try:
             yield
         except Exception as error:  # noqa: BLE001 - Airflow cannot be asked: a poll sees the rows again
-            self.log.warning("What polls have seen could not be stored, or read: %s", error)
+            self.log.warning("What earlier polls have seen could not be stored or read: %s", error)
 
     def _log_result(self, result: Any) -> None:
         with suppress(Exception):  # errors in logging must not fail a finished wait

@@ -137,7 +137,7 @@ class CollectionReleased:
             if now - memory.state >= LONGEST_RELEASE:
                 raise errors.WaitTimeoutError(
                     f"not released within {duration(LONGEST_RELEASE)}; waited for: {self}",
-                    cause="it was released, and is loaded: another client loads it",
+                    cause="it was released, but is loaded again: another client loads it",
                     hint="A retry releases it again.",
                 )
             return Pending((Progress(self.collection, sanitize_text(found.state, 100)),))

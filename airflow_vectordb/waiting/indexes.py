@@ -173,7 +173,7 @@ class IndexesBuilt:
                 continue
             name = f"index {description.index_name!r} of {self.collection!r}"
             if description.state == "Deleted":
-                raise errors.IndexNotFoundError(f"{name} was dropped while its build was waited for")
+                raise errors.IndexNotFoundError(f"{name} was dropped during the wait for its build")
             reason = sanitize_text(description.fail_reason, 2000) or "the server gives no reason"
             raise errors.IndexFailedError(f"{name} could not be built: {reason}")
 

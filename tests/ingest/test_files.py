@@ -288,11 +288,11 @@ def test_an_array_beside_a_table_with_empty_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("rows.xlsx", b"", "ends in no known format"),
-        ("rows", b"", "ends in no known format"),
+        ("rows.xlsx", b"", "unknown file format"),
+        ("rows", b"", "unknown file format"),
         ("rows.jsonl", b'[{"id": 1}]', "is one JSON array; write one object per line"),
         ("rows.csv", b"a,b,a\n1,2,3\n", "its header has 'a' twice"),
-        ("rows.csv", b"a,b\n1,\xfc\n", r"rows\.csv: cannot be read on after row 0: 'utf-8' codec"),
+        ("rows.csv", b"a,b\n1,\xfc\n", r"rows\.csv: cannot be read beyond row 0: 'utf-8' codec"),
         ("rows.parquet", b"no parquet", "rows.parquet"),
         ("rows.arrow", b"no arrow", "rows.arrow"),
         ("rows.npz", b"no zip", "rows.npz"),
@@ -330,7 +330,7 @@ def test_texts_that_end_before_they_begin_do_not_reach_python(tmp_path: Path, na
     batch = pa.record_batch({"title": texts})
     with (ipc.new_file if name == "rows.arrow" else ipc.new_stream)(tmp_path / name, batch.schema) as writer:
         writer.write_batch(batch)
-    with pytest.raises(InvalidParametersError, match=rf"{name}: cannot be read on after row 0: .*[Oo]ffset"):
+    with pytest.raises(InvalidParametersError, match=rf"{name}: cannot be read beyond row 0: .*[Oo]ffset"):
         rows_of(source(tmp_path / name))
 
 

@@ -227,9 +227,9 @@ class TestSources:
     @pytest.mark.parametrize(
         ("mapping", "problem"),
         [
-            ({"a": 5}, "field_mapping['a'] is 5, and must be the name of a field, or None"),
+            ({"a": 5}, "field_mapping['a'] must be the name of a field, or None, not 5"),
             ({5: "a"}, "field_mapping has 5 in place of a column's name"),
-            ("a", "field_mapping is 'a', and must be a mapping"),
+            ("a", "field_mapping must be a mapping, not 'a'"),
         ],
     )
     def test_what_maps_no_names_is_refused(self, hook: MilvusHook, mapping: Any, problem: str) -> None:

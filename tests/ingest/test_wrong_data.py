@@ -50,7 +50,7 @@ TWICE = pyarrow.Table.from_arrays(
 def test_no_other_file_becomes_that_of_the_bad_rows(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "source.jsonl"
     path.write_bytes(content)
-    with pytest.raises(InvalidParametersError, match=r"something else than bad rows, .*: name another file"):
+    with pytest.raises(InvalidParametersError, match=r"something other than bad rows, .*: name another file"):
         BadRows("skip", path=path).resume(Progress())
     assert path.read_bytes() == content
 
@@ -287,7 +287,7 @@ def test_texts_that_are_no_numbers_outside_of_python(kind: str, text: str) -> No
 
 @pytest.mark.parametrize("value", [{1: 0.5, "1": 0.7}, {"indices": [1, 1], "values": [0.5, 0.7]}, [(1, 0.5), (1, 0.5)]])
 def test_an_index_of_a_sparse_vector_that_is_there_twice(value: Any) -> None:
-    with pytest.raises(ValueError, match="index 1 is there twice"):
+    with pytest.raises(ValueError, match="index 1 occurs twice"):
         converter("SparseFloatVector")(value)
 
 

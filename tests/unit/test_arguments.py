@@ -332,7 +332,7 @@ def test_everything_is_said_at_once() -> None:
         ({"rows": (row for row in ())}, "rows is a generator"),
         ({"rows": [], "mode": "replace"}, "mode must be 'upsert' or 'insert'"),
         ({"rows": [], "on_bad_row": "ignore"}, "on_bad_row must be 'fail' or 'skip'"),
-        ({"rows": [], "max_bad_rows": 3}, 'max_bad_rows and bad_rows_path are for on_bad_row="skip"'),
+        ({"rows": [], "max_bad_rows": 3}, 'max_bad_rows and bad_rows_path require on_bad_row="skip"'),
         ({"rows": [], "documents": ["a"]}, "documents requires replace_documents"),
         ({"rows": [], "batch_rows": 0}, "batch_rows must be an integer from 1"),
         ({"rows": [], "allow_missing": "no"}, "allow_missing must be True or False"),

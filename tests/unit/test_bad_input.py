@@ -43,7 +43,7 @@ REFUSED_UNSEEN: dict[str, tuple[Any, list[str]]] = {
     "a parameter that rendered to nothing": ([{**FIELD, "indexType": "HNSW", "params": {"M": ""}}], ["M is empty"]),
     "a name that rendered to nothing": ([{"fieldName": " "}], ["did its template render to nothing"]),
     "parameters that are a list": ([{**FIELD, "params": ["M", 16]}], ["params must be a mapping"]),
-    "a type that is a number": ([{**FIELD, "indexType": 5}], ["indexType must be a text"]),
+    "a type that is a number": ([{**FIELD, "indexType": 5}], ["indexType must be a string"]),
     "a contradiction": (
         [{**FIELD, "indexType": "HNSW", "indexConfig": {"index_type": "IVF_FLAT"}}],
         ["indexType is IVF_FLAT in indexConfig and HNSW in the index itself"],

@@ -18,8 +18,8 @@ class TestArguments:
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
-            ({}, "schema or dimension is missing"),
-            ({"schema": DOCS, "dimension": 4}, "exclude each other"),
+            ({}, "pass either schema or dimension"),
+            ({"schema": DOCS, "dimension": 4}, "pass either schema or dimension"),
             ({"dimension": 1}, "dimension must be an integer from 2 to 32,768, not 1"),
             ({"schema": {"fields": [{"fieldName": "id", "isPrimaryKey": True}]}}, "did you mean 'isPrimary'?"),
             (

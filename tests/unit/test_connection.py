@@ -78,7 +78,7 @@ def test_a_task_warns_of_what_is_odd_once(operating: Operating, caplog: pytest.L
     assert [message for message in caplog.messages if "'http'" in message or "tmeout" in message] == [
         "connection 'milvus_default': its type should be 'milvus', not 'http': "
         "only that one has the form and the Test button",
-        "connection 'milvus_default': extra 'tmeout' has no meaning here; did you mean 'timeout'?",
+        "connection 'milvus_default': unknown extra 'tmeout'; did you mean 'timeout'?",
     ]
 
 

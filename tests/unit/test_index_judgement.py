@@ -282,9 +282,9 @@ def test_truth(given: Any) -> None:
         ("HNSW", {"M": ""}, "M is empty: did its template render to nothing?"),
         ("HNSW", {"M": "None"}, "M is 'None', a missing value rendered to text"),
         ("INVERTED", {"json_path": "None"}, "json_path is 'None', a missing value rendered to text"),
-        ("INVERTED", {"json_path": ["a"]}, "json_path must be a text, not ['a']"),
+        ("INVERTED", {"json_path": ["a"]}, "json_path must be a string, not ['a']"),
         *(
-            ("HNSW_SQ", {"sq_type": value}, "sq_type must be a text, not ")
+            ("HNSW_SQ", {"sq_type": value}, "sq_type must be a string, not ")
             for value in (8, 1.5, True, np.int64(8), Decimal(8))
         ),
         *(

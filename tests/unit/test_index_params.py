@@ -122,7 +122,7 @@ def test_the_first_page_of_the_api() -> None:
         ({"fieldName": "v", "index_typ": "HNSW"}, ["unknown key 'index_typ'", "'indexType'"]),
         ({}, ["fieldName is missing"]),
         ({"fieldName": ""}, ["fieldName is ''", "template"]),
-        ({"fieldName": 7}, ["fieldName must be a text"]),
+        ({"fieldName": 7}, ["fieldName must be a string"]),
         ({"fieldName": "v", "indexType": "HNSW", "params": [1]}, ["params must be a mapping"]),
         (
             {"fieldName": "v", "indexType": "HNSW", "params": {"index_type": "IVF_FLAT"}},
@@ -294,7 +294,7 @@ def test_hostile_texts_are_one_clear_error_and_fast(case: str) -> None:
 )
 def test_keys_that_are_given_twice_are_named(text: str) -> None:
     (problem,) = problems(text)
-    assert problem == "index_params has 'indexName' twice in one mapping: only one of the two can be meant"
+    assert problem == "index_params has 'indexName' twice in one mapping: remove one of them"
 
 
 def test_anchors_and_merges_of_a_sane_size_are_yaml() -> None:

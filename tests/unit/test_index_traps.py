@@ -93,7 +93,7 @@ def test_two_paths_of_a_field_without_names() -> None:
 def test_what_yaml_makes_of_a_name_without_quotes(value: str) -> None:
     for key in ("fieldName", "indexName"):
         (problem,) = problems(f"fieldName: v\n{key}: {value}\n" if key != "fieldName" else f"fieldName: {value}")
-        assert problem.startswith(f"{key} must be a text")
+        assert problem.startswith(f"{key} must be a string")
         assert problem.endswith("put it in quotes")
 
 

@@ -182,7 +182,7 @@ NAMES: dict[str, list[Use]] = {
 
 @pytest.mark.parametrize(("name", "use"), [(name, use) for name, uses in NAMES.items() for use in uses])
 def test_names_that_are_no_list(hook: MilvusHook, server: ScriptedServer, name: str, use: Use) -> None:
-    with pytest.raises(InvalidParametersError, match=rf"{name} must be a list of names, .*: give \['ab'\]"):
+    with pytest.raises(InvalidParametersError, match=rf"{name} must be a list of names, .*: pass \['ab'\]"):
         use(hook)
     assert not server.requests
 
@@ -412,5 +412,5 @@ def test_every_function_refuses_what_is_no_list(
 
 
 def test_a_group_of_files_is_a_list() -> None:
-    with pytest.raises(InvalidParametersError, match=r"files\[1\] must be a list of paths, .*: give \['b.json'\]"):
+    with pytest.raises(InvalidParametersError, match=r"files\[1\] must be a list of paths, .*: pass \['b.json'\]"):
         rest.import_jobs.create("docs", [["a.json"], "b.json"])

@@ -43,7 +43,7 @@ class TestArguments:
             ({"keep": 0}, "keep must be an integer from 1"),
             ({"keep": True}, "keep must be an integer from 1"),
             ({"keep": "2", "source": None}, "pass either source or ingest; keep must be"),
-            ({"checks": ["sample"]}, r"checks is \['sample'\], and must be a mapping"),
+            ({"checks": ["sample"]}, r"checks must be a mapping, not \['sample'\]"),
             ({"checks": {"k": 0}}, "k must be"),
             ({"schema": {"fields": []}}, "fields"),
             ({"alias": "my-docs"}, "alias 'my-docs': use letters, digits and underscores"),

@@ -120,8 +120,8 @@ class TestProblems:
     @pytest.mark.parametrize(
         ("fields", "problem"),
         [
-            ([VECTOR], "a schema has one primary key: no field isPrimary"),
-            ([ID, VECTOR, {**ID, "fieldName": "id2"}], "a schema has one primary key: id, id2 are all isPrimary"),
+            ([VECTOR], "a schema needs one primary key: set isPrimary of a field"),
+            ([ID, VECTOR, {**ID, "fieldName": "id2"}], "a schema needs one primary key: id, id2 have isPrimary"),
             ([ID], "a schema needs a vector field"),
             ([ID, VECTOR, VECTOR], "vector: 2 fields have this name"),
             ([{**ID, "dataType": "Float"}, VECTOR], "id: a primary key is an Int64 or a VarChar, not a Float"),

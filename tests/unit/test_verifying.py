@@ -100,7 +100,7 @@ def test_known_answers_whose_keys_are_of_another_type(verify: Verify, key: str, 
 
 
 def test_search_params_that_are_no_mapping(verify: Verify) -> None:
-    with pytest.raises(ValueError, match="task t: search_params is 'ef=64', and must be a mapping"):
+    with pytest.raises(ValueError, match="task t: search_params must be a mapping, not 'ef=64'"):
         verify(sample=1, search_params="ef=64")
 
 

@@ -48,7 +48,7 @@ def check_field(field: spec.FieldSpec, tried: Collection[str] = ()) -> Iterable[
         elif field.element_type in spec.DATA_TYPES and field.element_type not in spec.ELEMENT_TYPES:
             yield f"elements cannot be {field.element_type}"
     elif field.element_type:
-        yield f"elementDataType is for arrays, and this is {article(field.type)}"
+        yield f"elementDataType is for arrays, but this is {article(field.type)}"
     for name in needed:
         if name not in field.params and name not in tried:
             yield f"{article(str(field))} needs {name}".replace("an Array<?>", "an Array")
@@ -78,9 +78,9 @@ def _problems_of_default(field: spec.FieldSpec) -> Iterable[str]:
         yield f"{'a primary key' if field.is_primary else article(field.type)} cannot have a default value"
     elif field.type == "VarChar":
         if not isinstance(field.default, str):
-            yield f"defaultValue must be a text, not {show(field.default)}"
+            yield f"defaultValue must be a string, not {show(field.default)}"
         elif (size := len(field.default.encode())) > (most := field.params.get("max_length", size)):
-            yield f"defaultValue has {size:,} bytes, and max_length is {most:,}"
+            yield f"defaultValue has {size:,} bytes, but max_length is {most:,}"
 
 
 def check_schema(schema: spec.SchemaSpec) -> Iterable[str]:
@@ -89,17 +89,17 @@ def check_schema(schema: spec.SchemaSpec) -> Iterable[str]:
     yield from _repeated((field.name for field in fields), "{}: {} fields have this name")
     keys = [field.name for field in fields if field.is_primary]
     if len(keys) != 1:
-        there = f"{', '.join(keys)} are all isPrimary" if keys else "no field isPrimary"
-        yield f"a schema has one primary key: {there}"
+        there = f"{', '.join(keys)} have isPrimary" if keys else "set isPrimary of a field"
+        yield f"a schema needs one primary key: {there}"
     for flag, what in (("is_partition_key", "partition key"), ("is_clustering_key", "clustering key")):
         found = [field.name for field in fields if getattr(field, flag)]
         if len(found) > 1:
-            yield f"a schema has one {what}: {', '.join(found)} are"
+            yield f"a schema has at most one {what}, not several ({', '.join(found)})"
     may_be_vectors = [field for field in fields if spec.is_vector(field.type) or field.type not in spec.DATA_TYPES]
     if fields and not may_be_vectors and not schema.extra:
         yield "a schema needs a vector field"
     if len(fields) > _MOST_FIELDS:
-        yield f"a schema has at most {_MOST_FIELDS} fields, and this has {len(fields)}"
+        yield f"a schema has at most {_MOST_FIELDS} fields, but this one has {len(fields)}"
     yield from _problems_of_functions(schema)
 
 
@@ -133,9 +133,9 @@ def _problems_of_bm25(function: spec.FunctionSpec, fields: Mapping[str, spec.Fie
             yield f"{where}: BM25 has one {what} field, not {len(given)}"
     for field in (fields[name] for name in function.inputs if name in fields):
         if field.type != "VarChar":
-            yield f"{where}: BM25 reads a VarChar, and {field.name!r} is {article(field.type)}"
+            yield f"{where}: BM25 reads a VarChar, but {field.name!r} is {article(field.type)}"
         elif field.params.get("enable_analyzer") is not True:
             yield f"{where}: its input {field.name!r} needs enable_analyzer: true"
     for field in (fields[name] for name in function.outputs if name in fields):
         if field.type != "SparseFloatVector":
-            yield f"{where}: BM25 fills a SparseFloatVector, and {field.name!r} is {article(field.type)}"
+            yield f"{where}: BM25 fills a SparseFloatVector, but {field.name!r} is {article(field.type)}"
