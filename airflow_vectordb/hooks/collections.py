@@ -18,8 +18,8 @@ class CollectionMethods(HookBase):
     """
     Methods of the hook; the names are those of pymilvus's ``MilvusClient`` where it has them.
 
-    ``timeout``, in seconds or a timedelta, is for waiting for something that Milvus itself does not wait for; after
-    that, a MilvusError is raised, as it is if the server refuses. With ``wait=False``, nothing is waited for.
+    ``timeout``, in seconds or as a timedelta, limits the wait for work that Milvus does in the background; after that,
+    a MilvusError is raised, as it is if the server refuses. With ``wait=False``, they do not wait.
     """
 
     def create_collection(
@@ -56,9 +56,7 @@ class CollectionMethods(HookBase):
         unused = [name for name, value in quick.items() if schema is not None and value is not None]
         with translate_errors():
             if unused:
-                raise rest.errors.InvalidParametersError(
-                    [f"{unused[0]} is not for a schema, which says it"], "arguments"
-                )
+                raise rest.errors.InvalidParametersError([f"pass {unused[0]} in the schema"], "arguments")
             body = None if schema is None else rest.schema.parsing.parse_schema(schema).body()
             read = rest.schema.properties.read_properties
             given, problems, _ = read(properties, quick=schema is None, allow_unknown=True)
@@ -112,7 +110,7 @@ class CollectionMethods(HookBase):
         self._send(rest.collections.alter_properties, collection_name, properties)
 
     def drop_collection_properties(self, collection_name: str, property_keys: Sequence[str]) -> None:
-        """Set properties back to their defaults."""
+        """Reset properties to their defaults."""
         self._send(rest.collections.drop_properties, collection_name, property_keys)
 
     def add_collection_field(self, collection_name: str, field: Mapping[str, Any]) -> None:
@@ -226,7 +224,7 @@ class CollectionMethods(HookBase):
         self._send(rest.indexes.alter_properties, collection_name, index_name, properties)
 
     def drop_index_properties(self, collection_name: str, index_name: str, property_keys: Sequence[str]) -> None:
-        """Set properties back to their defaults. The collection must be released."""
+        """Reset properties to their defaults. The collection must be released."""
         self._send(rest.indexes.drop_properties, collection_name, index_name, property_keys)
 
     def drop_index(self, collection_name: str, index_name: str) -> None:
@@ -269,7 +267,7 @@ class CollectionMethods(HookBase):
         """
         Point an alias to a collection, atomically: it is moved if it exists, else created.
 
-        :return: ``{"alias", "collection_name", "previous"}``; ``previous`` is where it pointed to before, or None
+        :return: ``{"alias", "collection_name", "previous"}``; ``previous`` is the earlier collection, or None
         """
         previous = self._find_alias(alias)
         if previous != collection_name:
@@ -330,7 +328,7 @@ class CollectionMethods(HookBase):
         self._send(rest.databases.alter_properties, db_name, properties)
 
     def drop_database_properties(self, db_name: str, property_keys: Sequence[str]) -> None:
-        """Set properties back to their defaults."""
+        """Reset properties to their defaults."""
         self._send(rest.databases.drop_properties, db_name, property_keys)
 
     def list_databases(self) -> list[str]:
@@ -338,7 +336,7 @@ class CollectionMethods(HookBase):
         return self.send(rest.databases.list_())
 
     def drop_database(self, db_name: str) -> None:
-        """Drop a database, which must be empty, if it exists."""
+        """Drop a database, if it exists; it must be empty."""
         self.send(rest.databases.drop(db_name))
 
 

@@ -29,9 +29,9 @@ class EntityMethods(HookBase):
     """
     Methods of the hook; the names are those of pymilvus's ``MilvusClient`` where it has them.
 
-    Each sends the call of the same name in :mod:`airflow_vectordb.rest.entities`, which describes their arguments
-    (``partition_names`` are its ``partitions``), to a collection, which may be given by an alias, and must be loaded to
-    read rows. Values are returned as the server sends them, JSON fields as text, but arrays as lists.
+    Each sends the call of the same name in :mod:`airflow_vectordb.rest.entities`, which describes the arguments
+    (``partition_names`` are its ``partitions``). An alias can name the collection, which must be loaded to read rows.
+    Values are returned as the server sends them, JSON fields as strings, but arrays as lists.
 
     - ``output_fields``: names of the fields to read; None: all fields of rows
     - ``offset``: rows or hits to skip
@@ -88,7 +88,7 @@ class EntityMethods(HookBase):
         output_fields: Sequence[str] | None = None,
         partition_names: Sequence[str] | None = None,
     ) -> list[dict[str, Any]]:
-        """Read the rows that exist of one or several primary keys."""
+        """Read the rows with one or several primary keys; those that do not exist are left out."""
         keys = [ids] if isinstance(ids, int | str | Integral) else ids
         return self._send(
             rest.entities.get, collection_name, keys, output_fields=output_fields, partitions=partition_names
@@ -258,7 +258,7 @@ class EntityMethods(HookBase):
         Search several vector fields, and merge the hits (:func:`~airflow_vectordb.rest.entities.hybrid_search`).
 
         :param reqs: a mapping for each field: ``{"data": [vector], "annsField": "dense", "limit": 20, "filter": …}``,
-            with texts as ``data`` of a field that a function fills
+            with strings as ``data`` for a field that a function fills
         :param ranker: how the hits are merged: ``{"strategy": "weighted", "params": {"weights": [0.7, 0.3]}}``; None:
             ``{"strategy": "rrf", "params": {"k": 60}}``
         :param limit: hits in all for each vector; with ``group_by_field``, as for ``search``, groups

@@ -47,7 +47,7 @@ class CreateCollectionOperator(WaitingOperator):
     :param alter: alter in place what is possible: properties, a larger ``max_length`` or ``max_capacity``, new nullable
         fields (Milvus 2.6)
     :param strict: fail if the server built AUTOINDEX instead of the requested index
-    :param allow_unknown: also send names that look like misspelt types or parameters
+    :param allow_unknown: also send names that look like misspelt types, parameters or properties
     :return: ``{"collection_name", "created", "replaced", "altered"}``, with ``index_params`` also ``indexes`` and
         ``load_state``. The ``extra`` of events of outlet assets has the same under ``collection``
     """

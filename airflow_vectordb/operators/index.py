@@ -53,7 +53,7 @@ class CreateIndexOperator(WaitingOperator):
         collection are in its index. None: the sealed rows. Templated.
     :param flush: whether to seal the rows inserted so far (Milvus 2.5 and later), and wait until they are counted,
         since unsealed rows are in no index. The wait ends when the row count has not changed for 5 s (15 s while others
-        write), which is no proof that the server has counted all; ``min_rows`` is. For a loaded collection, the rows
+        write), which does not prove that the server has counted all; ``min_rows`` does. The rows of a loaded collection
         are also counted by a query before the flush
     :return: a list with a dict for each index, in the order of ``index_params``: ``collection_name``, ``index_name``,
         ``field_name``, ``index_type``, ``metric_type``, ``state``, ``total_rows``, ``indexed_rows``, ``pending_rows``,

@@ -166,7 +166,7 @@ def search(
     """
     Find the nearest rows of each of several vectors.
 
-    :param vectors: query vectors; texts, where a function makes vectors of texts; empty with ``options={"ids": [7]}``,
+    :param vectors: query vectors; strings, if a function turns text into vectors; empty with ``options={"ids": [7]}``,
         which searches by the vectors of rows (Milvus 3.0)
     :param anns_field: the vector field; None: the only one
     :param limit: hits for each vector
@@ -202,7 +202,7 @@ def hybrid_search(
     Search several vector fields, and merge the hits.
 
     :param searches: one for each field: ``{"data": [vector], "annsField": "dense", "limit": 20, "filter": …, "params":
-        {"ef": 64}}``, each with the same number of vectors (texts, where a function makes vectors of texts);
+        {"ef": 64}}``, each with the same number of vectors (or of strings, if a function turns text into vectors);
         pymilvus's ``anns_field``, ``expr`` and ``param`` are accepted
     :param rerank: how they are merged: ``{"strategy": "rrf", "params": {"k": 60}}`` (None) or
         ``{"strategy": "weighted", "params": {"weights": [0.7, 0.3]}}``

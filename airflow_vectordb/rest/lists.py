@@ -41,7 +41,7 @@ def as_partitions(name: str, value: Any) -> list[Any] | None:
     """Return names of partitions as a list, and None as None; refuse an empty list, which would be all of them."""
     names = as_list_or_none(name, value)
     if names == []:
-        _refuse(f"{name} is empty, a list without a name; None is for the whole collection")
+        _refuse(f"{name} is an empty list: pass at least one name, or None for the whole collection")
     return names
 
 

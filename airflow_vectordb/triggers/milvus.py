@@ -112,7 +112,7 @@ class MilvusTrigger(BaseTrigger):
             raise rest.errors.MilvusError(
                 f"the triggerer finds no Airflow connection {self.milvus_conn_id!r}",
                 transient=True,
-                hint="Define it there, too: the triggerer does not have the workers' environment.",
+                hint="Define it there, too. The triggerer does not have the workers' environment.",
             ) from error
 
     async def _wait(self) -> Any:

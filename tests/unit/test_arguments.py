@@ -208,7 +208,7 @@ def test_what_a_mapped_task_gets_from_another_one_is_not_retried() -> None:
         (CreateCollectionOperator, {"schema": {"fields": []}, "dimension": 8}, "schema and dimension exclude"),
         (CreateCollectionOperator, {"index_params": {"fieldName": "v", "indexTpye": "HNSW"}}, "indexTpye"),
         (CreateCollectionOperator, {"properties": "{"}, "properties"),
-        (LoadCollectionOperator, {"partition_names": []}, "partition_names is empty"),
+        (LoadCollectionOperator, {"partition_names": []}, "partition_names is an empty list"),
     ],
 )
 def test_what_mapped_tasks_create_is_checked_when_the_dag_is_parsed(

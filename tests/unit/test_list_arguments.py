@@ -220,7 +220,7 @@ def test_what_is_no_mapping(hook: MilvusHook, server: ScriptedServer, name: str,
     ],
 )
 def test_no_partition_is_not_the_whole_collection(hook: MilvusHook, server: ScriptedServer, use: Use) -> None:
-    with pytest.raises(InvalidParametersError, match="partition_names is empty"):
+    with pytest.raises(InvalidParametersError, match="partition_names is an empty list"):
         use(hook)
     assert not server.requests
 
@@ -229,10 +229,10 @@ def test_no_partition_is_not_the_whole_collection(hook: MilvusHook, server: Scri
     "data", [[0.1] * 16, np.array([0.1, 0.2]), [1, 2], {3: 0.5}, "text", b"x", [[0.1], None], 0.5], ids=repr
 )
 def test_one_vector_is_no_list_of_them(hook: MilvusHook, server: ScriptedServer, data: Any) -> None:
-    with pytest.raises(InvalidParametersError, match=r"give a list of vectors: \[vector\]") as refused:
+    with pytest.raises(InvalidParametersError, match=r"pass a list of vectors, \[vector\]") as refused:
         hook.search("docs", data)
     assert "give a list" in str(refused.value)[:100]
-    with pytest.raises(InvalidParametersError, match=r"reqs\[1\].*give a list of vectors"):
+    with pytest.raises(InvalidParametersError, match=r"reqs\[1\].*pass a list of vectors"):
         hook.hybrid_search("docs", [{"data": [[0.5]]}, {"data": data}])
     assert not server.requests
 
@@ -358,7 +358,7 @@ def test_what_is_sent_is_a_call(hook: MilvusHook, server: ScriptedServer, call: 
 @pytest.mark.parametrize("given", [{"dimension": 8}, {"auto_id": False}, {"vector_field_name": "v"}], ids=repr)
 def test_what_a_schema_says(hook: MilvusHook, server: ScriptedServer, given: Any) -> None:
     fields = [{"fieldName": "id", "dataType": "Int64", "isPrimary": True}]
-    with pytest.raises(InvalidParametersError, match=f"{next(iter(given))} is not for a schema"):
+    with pytest.raises(InvalidParametersError, match=f"pass {next(iter(given))} in the schema"):
         hook.create_collection("docs", schema={"fields": fields}, **given)
     assert not server.requests
 

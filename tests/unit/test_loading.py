@@ -181,7 +181,7 @@ def test_what_is_not_there(
         ({"collection_name": None}, "collection_name is None"),
         ({"partition_names": ["a", ""]}, r"partition_names\[1\] is ''"),
         ({"partition_names": " "}, "partition_names is ' '"),
-        ({"partition_names": []}, "partition_names is empty"),
+        ({"partition_names": []}, "partition_names is an empty list"),
     ],
 )
 def test_what_cannot_be_done(

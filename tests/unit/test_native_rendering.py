@@ -37,7 +37,7 @@ def rendered(make: Callable[[Any], Any], value: Any) -> Any:
 def test_a_mapping_to_something_else_than_fields(task: str, value: Any, serve: Serve, operating: Operating) -> None:
     server = serve([])
     operating.connect(server)
-    text = r"field_mapping\['[ab]'\] is .*must be the name of a field, or None"
+    text = r"field_mapping\['[ab]'\] must be the name of a field, or None"
     with pytest.raises(AirflowFailException, match=text):
         operating.execute(rendered(TASKS[task], value))
     assert server.connections == 0

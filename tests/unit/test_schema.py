@@ -194,7 +194,7 @@ class TestProblems:
         [
             ({"inputFieldNames": ["txt"]}, "inputFieldNames has no field 'txt'; did you mean 'text'?"),
             ({"outputFieldNames": []}, "outputFieldNames is missing"),
-            ({"outputFieldNames": ["vector"]}, "BM25 fills a SparseFloatVector, and 'vector' is a FloatVector"),
+            ({"outputFieldNames": ["vector"]}, "BM25 fills a SparseFloatVector, but 'vector' is a FloatVector"),
             ({"inputFieldNames": ["plain"]}, "its input 'plain' needs enable_analyzer: true"),
             ({"type": "BM52"}, "did you mean 'BM25'?"),
             ({"inputField": ["text"]}, "unknown key 'inputField'; did you mean 'inputFieldNames'?"),
