@@ -205,7 +205,7 @@ def test_what_a_mapped_task_gets_from_another_one_is_not_retried() -> None:
         (CreateIndexOperator, {"index_params": 5}, "index_params"),
         (CreateCollectionOperator, {"schema": {"fields": [{"fieldName": "id", "isPrimaryKey": True}]}}, "isPrimaryKey"),
         (CreateCollectionOperator, {"dimension": "many"}, "dimension"),
-        (CreateCollectionOperator, {"schema": {"fields": []}, "dimension": 8}, "schema and dimension exclude"),
+        (CreateCollectionOperator, {"schema": {"fields": []}, "dimension": 8}, "pass either schema or dimension"),
         (CreateCollectionOperator, {"index_params": {"fieldName": "v", "indexTpye": "HNSW"}}, "indexTpye"),
         (CreateCollectionOperator, {"properties": "{"}, "properties"),
         (LoadCollectionOperator, {"partition_names": []}, "partition_names is an empty list"),

@@ -231,7 +231,7 @@ def test_no_partition_is_not_the_whole_collection(hook: MilvusHook, server: Scri
 def test_one_vector_is_no_list_of_them(hook: MilvusHook, server: ScriptedServer, data: Any) -> None:
     with pytest.raises(InvalidParametersError, match=r"pass a list of vectors, \[vector\]") as refused:
         hook.search("docs", data)
-    assert "give a list" in str(refused.value)[:100]
+    assert "pass a list" in str(refused.value)[:100]
     with pytest.raises(InvalidParametersError, match=r"reqs\[1\].*pass a list of vectors"):
         hook.hybrid_search("docs", [{"data": [[0.5]]}, {"data": data}])
     assert not server.requests

@@ -329,7 +329,7 @@ def test_another_client_loads_it_again(serve: Serve, worker: Make, clock: Clock)
         return fake(request)
 
     running = worker(serve(script))
-    with pytest.raises(AirflowException, match="Another client loads") as caught:
+    with pytest.raises(AirflowException, match="Another client is loading") as caught:
         running.run()
     assert not isinstance(caught.value, AirflowFailException)
 
