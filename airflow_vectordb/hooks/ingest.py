@@ -126,7 +126,7 @@ class IngestMethods(HookBase):
                 [f"{done.rows:,} rows, but min_rows is {min_rows:,}"], f"rows for collection {collection_name!r}"
             )
         if flush and done.rows:
-            self._flush(collection.name)
+            self._flush(collection.name, "The rows are written; flush=True needs Milvus 2.5.")
         return {
             "collection_name": collection_name,
             "rows": done.rows,
@@ -189,7 +189,8 @@ class IngestMethods(HookBase):
             batches += 1
         return {"collection_name": collection_name, "rows": rows, "batches": batches, "dry_run": False}
 
-    def _flush(self, collection_name: str) -> None:
+    def _flush(self, collection_name: str, hint: str) -> None:
+        """Flush, waiting out the rate limit; ``hint`` is for servers that cannot."""
         flush, until = rest.collections.flush(collection_name), time.time() + FLUSH_PATIENCE
         while True:
             try:
@@ -199,10 +200,8 @@ class IngestMethods(HookBase):
                     raise
                 time.sleep(error.retry_after or 1.0)
             except (rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError) as error:
-                raise error.with_context(
-                    cause="this server cannot flush over REST",
-                    hint="The rows are written; flush=True needs Milvus 2.5.",
-                ) from error.__cause__
+                cause = "this server cannot flush over REST"
+                raise error.with_context(cause=cause, hint=hint) from error.__cause__
 
     def _keys_of(
         self, collection_name: str, key: Field, selected: str, partition_name: str | None, limit: int

@@ -181,13 +181,7 @@ class CreateIndexOperator(WaitingOperator):
                 if error.transient:
                     raise
                 self.log.info("%s is loaded, but its rows cannot be counted: %s", self.collection_name, error)
-        try:
-            hook.send(rest.collections.flush(described.name))
-        except (rest.errors.NoSuchEndpointError, rest.errors.UnsupportedError) as error:
-            raise error.with_context(
-                cause="this server cannot flush over REST",
-                hint="flush=True needs Milvus 2.5; min_rows works with all.",
-            ) from error.__cause__
+        hook._flush(described.name, "flush=True needs Milvus 2.5; min_rows works with all.")
         counted = f", with {rows:,} rows in memory" if rows else ""
         self.log.info("%s: flushed%s; the server seals the rows in the background", self.collection_name, counted)
         return rows

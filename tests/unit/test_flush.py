@@ -160,6 +160,15 @@ def test_a_server_that_cannot_flush(answer: Answer, serve: Serve, worker: Make, 
         worker(server).run()
 
 
+def test_a_rate_limit_of_flushes_is_waited_out(serve: Serve, worker: Make, clock: Clock) -> None:
+    milvus = FlushingMilvus(clock=clock)
+    limited = error(1807, "request is rejected by limiter: rate limit exceeded[rate=0.1]")
+    refusals = [limited] * 40
+    server = serve(lambda r: refusals.pop() if r.path == "collections/flush" and refusals else milvus(r))
+    (index,) = worker(server).run()
+    assert (index["total_rows"], refusals) == (6_000, [])
+
+
 def test_an_empty_collection(serve: Serve, worker: Make, clock: Clock) -> None:
     (index,) = worker(serve(FlushingMilvus(clock=clock, growing=0))).run()
     assert index["total_rows"] == 0
