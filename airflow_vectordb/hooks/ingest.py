@@ -222,7 +222,9 @@ class IngestMethods(HookBase):
                 return
             if before == set(keys):
                 raise rest.errors.UnexpectedError(
-                    f"{len(keys)} rows still exist after their deletion", hint="See Milvus's log."
+                    f"{len(keys)} rows still exist after their deletion",
+                    hint="Does another client write them? A retry deletes them again.",
+                    transient=True,
                 )
             before = set(keys)
             yield keys

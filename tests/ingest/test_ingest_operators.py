@@ -136,6 +136,17 @@ class TestOperators:
         assert hook.delete("docs", batch_rows=2, **given)["rows"] == 3
         assert there(hook) == {"b": [[0, 0], [0, 1]]}
 
+    def test_rows_that_another_client_writes_again_are_left_to_a_retry(
+        self, hook: MilvusHook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make(hook)
+        hook.ingest("docs", rows(("a", 2)))
+        again = entities.upsert("docs", rows(("a", 2)))
+        monkeypatch.setattr(entities, "delete", lambda *_, **__: again)
+        with pytest.raises(MilvusError, match="2 rows still exist after their deletion") as caught:
+            hook.delete("docs", filter="doc == 'a'")
+        assert caught.value.transient
+
     @pytest.mark.parametrize("value", ["", " ", "None", 5, ["p"], True])
     @pytest.mark.parametrize(
         ("kind", "name"),
