@@ -47,7 +47,7 @@ def read_properties(
     :param allow_unknown: whether to accept what looks like a misspelt property
     """
     if isinstance(raw, str) and (not raw.strip() or is_nothing(raw)):
-        return {}, ["properties is empty: the template or file rendered to nothing"]
+        return {}, ["properties is empty: the template or file rendered to nothing"], []
     parsed = Parsed()
     given = Reader(parsed).mapping(raw, "properties")
     properties = {_NAMES.get(normalize_key(key), key): value for key, value in given.items()}
