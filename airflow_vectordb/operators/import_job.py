@@ -147,7 +147,7 @@ class ImportOperator(WaitingOperator):
         elif self.stage_to is None:
             problems.append("rows and source need stage_to, a folder in the server's bucket")
         elif self.on_bad_row == "fail" and (self.max_bad_rows is not None or self.bad_rows_path is not None):
-            problems.append('max_bad_rows and bad_rows_path are for on_bad_row="skip"')
+            problems.append('max_bad_rows and bad_rows_path require on_bad_row="skip"')
         if isinstance(self.rows, Iterator):
             problems.append("rows is an iterator, which only one try could read: pass the function that creates it")
         problems += check_choice("on_bad_row", self.on_bad_row, OnBadRow)

@@ -284,7 +284,7 @@ class TestBadRows:
             ({"rows": []}, "need stage_to"),
             ({"files": "a.json", "stage_to": "s3://b/x"}, "stage_to is for rows"),
             ({"files": "a.json", "allow_missing": True}, "allow_missing is for rows"),
-            ({"rows": [], "stage_to": "s3://b/x", "max_bad_rows": 5}, 'are for on_bad_row="skip"'),
+            ({"rows": [], "stage_to": "s3://b/x", "max_bad_rows": 5}, 'require on_bad_row="skip"'),
             ({"rows": [], "stage_to": "s3://b/x", "part_bytes": 0}, "part_bytes"),
             ({"rows": [], "stage_to": "s3://b/x", "keep_staged": "no"}, "keep_staged"),
         ],

@@ -262,7 +262,7 @@ class TestProblems:
     ],
 )
 def test_wrong_properties(given: Any, problem: str) -> None:
-    assert read_properties(given)[1] == [problem]
+    assert read_properties(given)[1:] == ([problem], [])
 
 
 def test_properties_that_are_not_known_are_sent() -> None:
