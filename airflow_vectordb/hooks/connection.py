@@ -153,7 +153,7 @@ def _config(connection: AnyConnection, database: str | None, problems: list[str]
         problems.append("a login without a password (an API key goes into the password, with the login left empty)")
     try:
         return rest.MilvusConfig(
-            url=url or "http://localhost",
+            url=url or "https://localhost",
             token=f"{login}:{password}" if login else password or None,
             database=database or connection.schema or None,
             **values,

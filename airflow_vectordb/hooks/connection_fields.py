@@ -68,6 +68,12 @@ EXTRA_FIELDS = (
         "Empty or true: it is verified. false: it is not. Or the path of a CA bundle (PEM) on the workers.",
     ),
     ExtraField(
+        "client_cert",
+        "Client certificate",
+        {"type": ["string", "null"]},
+        "Path of a PEM file with certificate and unencrypted key, for mutual TLS: on API server, workers, triggerer.",
+    ),
+    ExtraField(
         "timeout",
         "Time-out of one call (seconds)",
         {"type": ["number", "null"], "default": int(DEFAULT_TIMEOUT), "exclusiveMinimum": 0},

@@ -26,7 +26,7 @@ from airflow_vectordb.rest import DEFAULT_DATABASE, DEFAULT_PORT, errors
 from airflow_vectordb.rest.config import MilvusConfig
 from airflow_vectordb.rest.hosts import proxy_for
 from airflow_vectordb.rest.http.call import Call, parse_none
-from airflow_vectordb.rest.http.transport import NOT_TLS
+from airflow_vectordb.rest.http.transport import NOT_TLS, unverified_context
 from airflow_vectordb.rest.text import sanitize_text
 from airflow_vectordb.rest.wording import duration
 
@@ -63,7 +63,7 @@ ADVICE: dict[type[errors.MilvusError], str] = {
 
 _LABELS = {field.name: f'"{field.label}"' for field in (*STANDARD_FIELDS, *EXTRA_FIELDS)}
 #: Names of fields in advice, in whose place the form has labels.
-_NAMES = re.compile(r"`?\b(host|port|login|password|schema|secure|verify|timeout)\b`?")
+_NAMES = re.compile(r"`?\b(host|port|login|password|schema|secure|verify|timeout|client_cert)\b`?")
 
 State = Literal["ok", "warning", "failed"]
 
@@ -144,8 +144,9 @@ def _check(config: MilvusConfig, connection: AnyConnection) -> tuple[bool, str]:
 
 
 def _reach(config: MilvusConfig, login: str | None) -> str:
+    timeout = min(config.timeout, LONGEST_ANSWER)
     impatient = _ImpatientConfig(
-        config.url, config.token, config.database, config.verify, min(config.timeout, LONGEST_ANSWER)
+        config.url, config.token, config.database, config.verify, timeout, client_cert=config.client_cert
     )
     began = time.monotonic()
     with rest.Client(impatient) as client:
@@ -207,9 +208,7 @@ def _address(config: MilvusConfig) -> tuple[str, int]:
 
 def _speaks_tls(config: MilvusConfig) -> bool:
     """Return whether the port completes or refuses a TLS handshake. No token is sent."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+    context = unverified_context()
     address = _address(config)
     try:
         with socket.create_connection(address, LONGEST_PROBE) as sock:
@@ -238,7 +237,9 @@ def _listed(problems: list[str]) -> str:
     def label(name: re.Match[str]) -> str:
         return f"{_LABELS[name[1]]} (extra `{name[1]}`)"
 
-    named = [re.sub(r"^(?:extra `)?(secure|verify|timeout|retries)\b`?", label, problem) for problem in problems]
+    named = [
+        re.sub(r"^(?:extra `)?(secure|verify|timeout|retries|client_cert)\b`?", label, problem) for problem in problems
+    ]
     if len(named) == 1:
         return f"This cannot be used: {named[0]}."
     return f"{len(named)} things cannot be used: " + "; ".join(f"({n}) {text}" for n, text in enumerate(named, 1)) + "."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -32,6 +33,8 @@ class MilvusConfig:
     :param verify: True: verify TLS certificates; False: do not; a string: path of a CA bundle (PEM)
     :param timeout: seconds that the server gets for one call
     :param retries: attempts after the first
+    :param client_cert: absolute path of a PEM file with a client certificate and its unencrypted private key, for https
+        (mutual TLS); None: none
     :raises InvalidParametersError: with all problems
     """
 
@@ -41,6 +44,7 @@ class MilvusConfig:
     verify: bool | str = True
     timeout: float = DEFAULT_TIMEOUT
     retries: int = DEFAULT_RETRIES
+    client_cert: str | None = None
 
     def __post_init__(self) -> None:
         problems = [*_url_problems(self.url)]
@@ -51,6 +55,13 @@ class MilvusConfig:
             problems.append(f"timeout must be a number of seconds above 0 and at most 1e9, not {self.timeout!r}")
         if isinstance(self.retries, bool) or self.retries < 0:
             problems.append(f"retries must be 0 or more, not {self.retries!r}")
+        if self.client_cert is not None and not (isinstance(self.client_cert, str) and os.path.isabs(self.client_cert)):
+            # Without quoting it: it may be the key itself.
+            problems.append(
+                "client_cert must be the absolute path of a PEM file with a certificate and its private key"
+            )
+        elif self.client_cert and self.url.lower().startswith("http://"):
+            problems.append("client_cert needs TLS: begin the URL with https://, or set `secure`")
         if problems:
             raise InvalidParametersError(problems, "Milvus endpoint")
         object.__setattr__(self, "url", self.url.rstrip("/"))

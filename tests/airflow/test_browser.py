@@ -40,7 +40,7 @@ SCHEMA = {
 CONSOLE = "https://attu.example.com/#/databases/{database}/{collection}"
 #: What is typed into the extra fields, and what is to be saved; the rest keeps its default.
 TYPED = {"timeout": "45", "retries": "2", "console_url": CONSOLE}
-SAVED = {"secure": False, "verify": None, "timeout": 45, "retries": 2, "console_url": CONSOLE}
+SAVED = {"secure": False, "verify": None, "client_cert": None, "timeout": 45, "retries": 2, "console_url": CONSOLE}
 USER, _, PASSWORD = TOKEN.partition(":")
 
 
@@ -181,6 +181,7 @@ def test_extra_fields_have_their_types_defaults_and_help(filled: Filled) -> None
     assert kinds == {
         "secure": ("switch", "off"),
         "verify": ("text", ""),
+        "client_cert": ("text", ""),
         "timeout": ("number", "30"),
         "retries": ("number", "4"),
         "console_url": ("text", ""),

@@ -50,31 +50,43 @@ class Authority:
         self.bundle = self.folder / "ca.pem"
         self.bundle.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def server_context(self, address: str = "127.0.0.1", *, days: int = 30) -> ssl.SSLContext:
+    def server_context(self, address: str = "127.0.0.1", *, days: int = 30, mutual: bool = False) -> ssl.SSLContext:
         """
         Make what a server with a certificate of this authority needs.
 
         :param address: the address that the certificate is for
         :param days: how long it is valid from now on; negative: it has expired
+        :param mutual: require certificates of this authority from clients
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.file(f"server-{address}-{days}", address, days=days))
+        if mutual:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(self.bundle)
+        return context
+
+    def file(self, name: str, address: str = "127.0.0.1", *, days: int = 30, password: bytes | None = None) -> Path:
+        """
+        Write a new key and its certificate of this authority to a PEM file, as servers and clients use it.
+
+        :param password: encrypt the key with it
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a server")])
         certificate = (
-            self._certificate(name, key.public_key(), days)
+            self._certificate(
+                x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "one of ours")]), key.public_key(), days
+            )
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        path = self.folder / f"server-{address}-{days}.pem"
+        encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+        path = self.folder / f"{name}.pem"
         path.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
+            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
             + certificate.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        return context
+        return path
 
     def _certificate(self, name: x509.Name, key: ec.EllipticCurvePublicKey, days: int) -> x509.CertificateBuilder:
         now = datetime.now(timezone.utc)

@@ -126,6 +126,17 @@ def test_a_uri_round_trips() -> None:
         ({"host": "h", "extra": {"retries": 1.5}}, "whole number"),
         ({"host": "h", "extra": {"retries": -1}}, "0 or more"),
         ({"host": "h", "extra": {"secure": "perhaps"}}, "`secure` must be true or false"),
+        (
+            {"host": "h", "extra": {"client_cert": "/a.pem"}},
+            "client_cert needs TLS: begin the URL with https://, or set",
+        ),
+        *(
+            (
+                {"host": "https://h", "extra": {"client_cert": value}},
+                "client_cert must be the absolute path of a PEM file",
+            )
+            for value in (True, 5, "a.pem", ["/a.pem"], "-----BEGIN PRIVATE KEY----- secret-77")
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused(fields: dict[str, Any], words: str) -> None:

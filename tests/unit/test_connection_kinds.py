@@ -74,7 +74,8 @@ def test_uris(uri: str, expected: MilvusConfig) -> None:
         ("secure=1&verify=0", {"url": "https://h:19530", "verify": False}),
         ("verify=true", {"verify": True}),
         ("verify=%2Fetc%2Fssl%2Four+ca.pem", {"verify": "/etc/ssl/our ca.pem"}),
-        ("secure=&verify=&timeout=&retries=&console_url=", {}),
+        ("secure=true&client_cert=%2Fa+b.pem", {"url": "https://h:19530", "client_cert": "/a b.pem"}),
+        ("secure=&client_cert=&verify=&timeout=&retries=&console_url=", {}),
         ("__extra__=%7B%22timeout%22%3A+60%2C+%22secure%22%3A+true%7D", {"url": "https://h:19530", "timeout": 60.0}),
     ],
 )

@@ -24,6 +24,7 @@ KINDS = {
     "With TLS, and a CA of your own": MilvusConfig(
         "https://milvus.example.com:19530", "airflow:p@ssw0rd", verify="/etc/ssl/milvus-ca.pem"
     ),
+    "With a client certificate": MilvusConfig("https://milvus.example.com:19530", client_cert="/etc/ssl/airflow.pem"),
     "Zilliz Cloud, with an API key": MilvusConfig(
         "https://in03-example.serverless.gcp-us-west1.cloud.zilliz.com", "YOUR-API-KEY"
     ),

@@ -267,6 +267,7 @@ def test_a_line_break_at_the_end_of_the_token(operating: Operating) -> None:
         {"password": PASSWORD, "port": 99999},
         {"password": PASSWORD, "host": "ftp://h"},
         {"password": PASSWORD, "extra": {"verify": "/no/such.pem", "timeout": -1}},
+        {"host": "https://h", "extra": {"client_cert": f"-----BEGIN PRIVATE KEY-----\n{PASSWORD}"}},
         {"login": None, "password": f"{PASSWORD}\r\n"},
         {"extra": {"timeout": "x", "console_url": f"http://ada:{PASSWORD}@attu/"}},
     ],

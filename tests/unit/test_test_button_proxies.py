@@ -83,16 +83,20 @@ def test_a_proxy_that_wants_a_login(serve: Serve, button: Callable[..., Any]) ->
 def test_a_server_that_wants_certificates_of_its_clients(
     version: ssl.TLSVersion, serve: Serve, button: Callable[..., Any], authority: Authority
 ) -> None:
-    context = authority.server_context()
+    context = authority.server_context(mutual=True)
     context.minimum_version = context.maximum_version = version
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(authority.bundle)
-    worked, message = button(serve(ok([]), tls=context), extra={"verify": str(authority.bundle)})
+    server = serve(ok([]), tls=context)
+    worked, message = button(server, extra={"verify": str(authority.bundle)})
     assert not worked
     assert "None" not in message
-    if version is ssl.TLSVersion.TLSv1_2:
-        assert "mutual TLS" in message
-        assert "Does this port speak TLS?" not in message
+    assert f"Set a valid {LABELS['client_cert']}. The server must know its CA." in message
+    assert "Does the port speak TLS?" not in message
+    path = authority.file("airflow")
+    assert button(server, extra={"verify": str(authority.bundle), "client_cert": str(path)})[0]
+    path.unlink()
+    worked, message = button(server, extra={"verify": str(authority.bundle), "client_cert": str(path)})
+    assert not worked
+    assert message.startswith(f"Client certificate: No such file or directory. Set {LABELS['client_cert']} to a PEM")
 
 
 @pytest.fixture

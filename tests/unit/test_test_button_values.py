@@ -34,6 +34,7 @@ class TestValues:
         [
             ({"extra": {"timeout": 0}}, f"{LABELS['timeout']} (extra `timeout`) must be a number of seconds above 0"),
             ({"extra": {"retries": -2}}, f"{LABELS['retries']} (extra `retries`) must be 0 or more, not -2"),
+            ({"extra": {"client_cert": "/a.pem"}}, f"{LABELS['client_cert']} (extra `client_cert`) needs TLS"),
             ({"extra": {"verify": "flase"}}, f"{LABELS['verify']} (extra `verify`) must be true, false or the path"),
             ({"server": "h:1", "port": 2}, "the host names the port 1, and the port is 2: leave one of them out"),
             ({"server": "http://ada:s3cret-Lovelace@h"}, "belong in login and password"),

@@ -99,6 +99,73 @@ def test_a_certificate_that_does_not_hold(
     assert found.attempts == server.connections == 1
 
 
+@INSECURE
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_client_certificate(transport: Transport, serve: Serve, authority: Authority, verify: bool) -> None:
+    server = serve(ok(["docs"]), tls=authority.server_context(mutual=True))
+    config = MilvusConfig(
+        server.url, verify=verify and str(authority.bundle), client_cert=str(authority.file("airflow"))
+    )
+    assert transport.send(config, LIST, LIST) == [["docs"], ["docs"]]
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("days", "alert"),
+    [(None, "HANDSHAKE_FAILURE"), (-1, "CERTIFICATE_EXPIRED"), (30, "UNKNOWN_CA")],
+    ids=["none", "expired", "of another authority"],
+)
+def test_a_client_certificate_that_the_server_refuses(
+    transport: Transport, serve: Serve, authority: Authority, tmp_path: Path, days: int | None, alert: str
+) -> None:
+    context = authority.server_context(mutual=True)
+    # In TLS 1.3, asyncio may see the end of the connection before the alert; then there is another attempt.
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    server = serve([], tls=context)
+    issuer = Authority(tmp_path) if days == 30 else authority
+    cert = None if days is None else str(issuer.file("refused", days=days))
+
+    found = transport.fail(MilvusConfig(server.url, verify=str(authority.bundle), client_cert=cert), LIST)
+
+    assert type(found) is errors.TlsError
+    assert alert in found.message
+    assert "Set a valid `client_cert`" in str(found)[:100]
+    assert found.attempts == server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("missing", "No such file or directory"),
+        ("folder", "Is a directory"),
+        ("empty", "none with its private key"),
+        ("certificate", "none with its private key"),
+        ("mixed", "none with its private key"),
+        ("encrypted", "its key must be unencrypted"),
+    ],
+)
+def test_a_client_certificate_that_cannot_be_used(
+    transport: Transport, server: ScriptedServer, authority: Authority, tmp_path: Path, file: str, reason: str
+) -> None:
+    good, other = (authority.file(name).read_text() for name in ("one", "other"))
+    path = authority.file("encrypted", password=b"s3cret") if file == "encrypted" else tmp_path / f"{file}.pem"
+    if file == "folder":
+        path.mkdir()
+    elif file not in ("missing", "encrypted"):
+        certificate = good[good.index("-----BEGIN CERT") :]
+        key = other[: other.index("-----BEGIN CERT")]
+        path.write_text({"empty": "", "certificate": certificate, "mixed": key + certificate}[file])
+
+    found = transport.fail(MilvusConfig(server.url, verify=str(authority.bundle), client_cert=str(path)), LIST)
+
+    assert type(found) is errors.TlsError
+    cause = f"Client certificate: {reason}. Set `client_cert` to a PEM of certificate and key."
+    assert str(found).startswith(cause)
+    assert len(cause) <= 100
+    assert str(path) in str(found)
+    assert (found.attempts, server.connections) == (1, 0)
+
+
 def test_a_bundle_that_may_not_be_read(
     transport: Transport, server: ScriptedServer, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:

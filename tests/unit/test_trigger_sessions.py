@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from airflow_vectordb.rest import MilvusConfig
 from airflow_vectordb.rest.http import async_client
 from airflow_vectordb.triggers import milvus as module
 from tests.support.certificates import Authority
@@ -182,23 +183,44 @@ def test_two_event_loops(serve: Serve, operating: Operating, sessions: list[Any]
     assert all(session.closed for session in sessions)
 
 
+def test_waits_share_a_session_if_their_client_certificate_is_the_same() -> None:
+    async def main() -> list[Any]:
+        async with (
+            module.shared_client(MilvusConfig("https://h", client_cert="/a.pem")) as one,
+            module.shared_client(MilvusConfig("https://h", client_cert="/a.pem", database="b")) as same,
+            module.shared_client(MilvusConfig("https://h", client_cert="/b.pem")) as other,
+        ):
+            return [one._session, same._session, other._session]
+
+    one, same, other = asyncio.run(main())
+    assert one is same
+    assert one is not other
+
+
 def test_certificates_are_read_beside_the_event_loop(
     serve: Serve, operating: Operating, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority = Authority(tmp_path)
-    operating.connect(serve(indexed(BUILT), tls=authority.server_context()), extra={"verify": str(authority.bundle)})
+    server = serve(indexed(BUILT), tls=authority.server_context(mutual=True))
+    cert = str(authority.file("airflow"))
+    operating.connect(server, extra={"verify": str(authority.bundle), "client_cert": cert})
     readers: list[int] = []
-    read = ssl.create_default_context
+    read, load = ssl.create_default_context, ssl.SSLContext.load_cert_chain
 
     def noted(*args: Any, **kwargs: Any) -> ssl.SSLContext:
         readers.append(threading.get_ident())
         return read(*args, **kwargs)
 
+    def loaded(*args: Any, **kwargs: Any) -> None:
+        readers.append(threading.get_ident())
+        load(*args, **kwargs)
+
     monkeypatch.setattr(ssl, "create_default_context", noted)
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", loaded)
 
     async def main() -> list[Any]:
         return await asyncio.gather(*(end_of(trigger_of()) for _ in range(20)))
 
     assert [event["status"] for event in asyncio.run(main())] == ["success"] * 20
-    assert len(readers) == 1  # tens of milliseconds each
-    assert readers[0] != threading.get_ident()
+    assert len(readers) == 2  # tens of milliseconds each
+    assert threading.get_ident() not in readers

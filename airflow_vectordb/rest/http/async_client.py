@@ -200,8 +200,12 @@ async def _read(content: aiohttp.StreamReader, largest: int) -> bytes:
 def _tls(config: MilvusConfig) -> ssl.SSLContext | bool:
     if not config.url.lower().startswith("https"):
         return True
-    if config.verify is False:
-        return False
+    context = transport.unverified_context() if config.verify is False else _verifying_context(config)
+    transport.load_client_cert(context, config)
+    return context
+
+
+def _verifying_context(config: MilvusConfig) -> ssl.SSLContext:
     from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
     # The bundles that requests uses, in its order.

@@ -114,6 +114,9 @@ class Client:
             session = requests.Session()
             # It would also read .netrc, so the other settings of the environment are looked up here.
             session.trust_env = False
+            if self.config.client_cert:
+                transport.load_client_cert(transport.unverified_context(), self.config)  # for its errors
+                session.cert = self.config.client_cert
             # Bytes: http.client would encode a header as Latin-1, and a password may have any character.
             session.headers.update({name: value.encode() for name, value in self.config.headers().items()})
             adapter = DeadlineAdapter()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import re
 import socket
+import ssl
 import time
 from collections.abc import Mapping
 from http.client import HTTPException, HTTPMessage, HTTPResponse, IncompleteRead, parse_headers
@@ -110,6 +111,12 @@ class _Connection(HTTPConnection):
 
 class _TlsConnection(HTTPSConnection):
     response_class = _Response
+
+    def send(self, data: Any) -> None:
+        try:
+            super().send(data)
+        except ssl.SSLEOFError as error:  # for urllib3, as without TLS: the server may have said why, so read on
+            raise BrokenPipeError(str(error)) from error
 
 
 class DeadlineAdapter(HTTPAdapter):

@@ -65,6 +65,36 @@ def ca_bundle(config: MilvusConfig) -> bool | str:
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
 
 
+def unverified_context() -> ssl.SSLContext:
+    """Return what trusts any server."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def load_client_cert(context: ssl.SSLContext, config: MilvusConfig) -> None:
+    """Load the configured client certificate, if there is one; raise TlsError if it cannot be used."""
+
+    def refuse() -> str:  # without this, OpenSSL asks for the password on the terminal
+        raise ValueError("its key must be unencrypted")
+
+    if config.client_cert is None:
+        return
+    try:
+        context.load_cert_chain(config.client_cert, password=refuse)
+        return
+    except ssl.SSLError:
+        reason = "none with its private key"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+    raise errors.TlsError(
+        f"unusable client certificate {config.client_cert!r}",
+        cause=f"Client certificate: {reason}",
+        hint="Set `client_cert` to a PEM of certificate and key.",
+    )
+
+
 def after_deadline() -> errors.AnswerTimeoutError:
     """Return the error for a call whose deadline has passed."""
     return errors.AnswerTimeoutError("no answer before the deadline", hint="")
@@ -124,10 +154,11 @@ def no_bundle(error: object, config: MilvusConfig) -> errors.TlsError:
 NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
 #: Advice by a pattern in OpenSSL's words.
 _TLS_HINTS = {
+    # Alerts come from the server.
+    "alert.*(certificate|unknown_ca|handshake_failure)": "Set a valid `client_cert`. The server must know its CA.",
     "mismatch|not valid for|doesn't match": "Set host to one of the certificate's names.",
     "issuer|self.signed": "Set `verify` to your CA's bundle. The API server and all workers need the file.",
     "expired|not yet valid": "Renew it. Until then, `verify` can be false.",
-    "certificate_required|handshake_failure": "Client certificates (mutual TLS) are not supported.",
     "|".join(NOT_TLS): "Does the port speak TLS? If not, disable `secure`.",
 }
 
