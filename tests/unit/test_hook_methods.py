@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -9,8 +10,8 @@ import pytest
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
 from airflow_vectordb.hooks.milvus import MilvusHook
-from airflow_vectordb.rest import errors
-from tests.support.scripted import Serve, error, ok
+from airflow_vectordb.rest import collections, errors
+from tests.support.scripted import ScriptedServer, Serve, error, ok
 
 
 def test_a_wait_ends_with_its_timeout(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,3 +94,40 @@ def test_pages_that_do_not_come_in_order_are_an_error(serve: Serve, monkeypatch:
             with pytest.raises(errors.UnexpectedError, match="order of id") as wrong:
                 list(hook.query_iterator("docs"))
             assert isinstance(wrong.value, AirflowException)
+
+
+@pytest.fixture
+def server(serve: Serve) -> ScriptedServer:
+    return serve([])
+
+
+@pytest.fixture
+def hook(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[MilvusHook]:
+    monkeypatch.setenv("AIRFLOW_CONN_MILVUS_DEFAULT", f"milvus://127.0.0.1:{server.port}")
+    with MilvusHook() as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("given", [{"batch_size": None}, {"batch_size": 0}, {"batch_size": 16_385}, {"limit": -1}])
+def test_pages_of_no_size(hook: MilvusHook, server: ScriptedServer, given: Any) -> None:
+    (name,) = given
+    with pytest.raises(errors.InvalidParametersError, match=f"{name} must be an integer from "):
+        list(hook.query_iterator("docs", **{"limit": 5, **given}))
+    assert not server.requests
+
+
+@pytest.mark.parametrize("call", ["collections/list", collections.list_, None], ids=["text", "function", "None"])
+def test_what_is_sent_is_a_call(hook: MilvusHook, server: ScriptedServer, call: Any) -> None:
+    with pytest.raises(
+        errors.InvalidParametersError, match=r"send takes a call, such as rest\.collections\.list_\(\), not "
+    ):
+        hook.send(call)
+    assert not server.requests
+
+
+@pytest.mark.parametrize("given", [{"dimension": 8}, {"auto_id": False}, {"vector_field_name": "v"}], ids=repr)
+def test_what_a_schema_says(hook: MilvusHook, server: ScriptedServer, given: Any) -> None:
+    fields = [{"fieldName": "id", "dataType": "Int64", "isPrimary": True}]
+    with pytest.raises(errors.InvalidParametersError, match=f"pass {next(iter(given))} in the schema"):
+        hook.create_collection("docs", schema={"fields": fields}, **given)
+    assert not server.requests

@@ -14,7 +14,6 @@ from airflow_vectordb import rest
 from airflow_vectordb._compat import AirflowFailException
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.operators.ingest import DeleteOperator
-from airflow_vectordb.rest import collections
 from airflow_vectordb.rest.errors import InvalidParametersError
 from tests.support.scripted import ScriptedServer, Serve, ok
 
@@ -337,29 +336,6 @@ def test_numbers_that_are_no_integer(
 ) -> None:
     with pytest.raises(InvalidParametersError, match=f"{name} must be an integer, not an? "):
         use(hook, number)
-    assert not server.requests
-
-
-@pytest.mark.parametrize("given", [{"batch_size": None}, {"batch_size": 0}, {"batch_size": 16_385}, {"limit": -1}])
-def test_pages_of_no_size(hook: MilvusHook, server: ScriptedServer, given: Any) -> None:
-    (name,) = given
-    with pytest.raises(InvalidParametersError, match=f"{name} must be an integer from "):
-        list(hook.query_iterator("docs", **{"limit": 5, **given}))
-    assert not server.requests
-
-
-@pytest.mark.parametrize("call", ["collections/list", collections.list_, None], ids=["text", "function", "None"])
-def test_what_is_sent_is_a_call(hook: MilvusHook, server: ScriptedServer, call: Any) -> None:
-    with pytest.raises(InvalidParametersError, match=r"send takes a call, such as rest\.collections\.list_\(\), not "):
-        hook.send(call)
-    assert not server.requests
-
-
-@pytest.mark.parametrize("given", [{"dimension": 8}, {"auto_id": False}, {"vector_field_name": "v"}], ids=repr)
-def test_what_a_schema_says(hook: MilvusHook, server: ScriptedServer, given: Any) -> None:
-    fields = [{"fieldName": "id", "dataType": "Int64", "isPrimary": True}]
-    with pytest.raises(InvalidParametersError, match=f"pass {next(iter(given))} in the schema"):
-        hook.create_collection("docs", schema={"fields": fields}, **given)
     assert not server.requests
 
 
