@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from airflow import sdk
 
 from airflow_vectordb import hooks, rest, triggers, waiting
-from airflow_vectordb._compat import AirflowException, TaskDeferralTimeout, lineage_collector
+from airflow_vectordb._compat import AirflowException, AirflowNotFoundException, TaskDeferralTimeout, lineage_collector
 from airflow_vectordb.assets import asset_uri
 from airflow_vectordb.links import MilvusConsoleLink
 from airflow_vectordb.validation import check_arguments, check_names, raise_if_invalid, seconds_of
@@ -225,7 +225,7 @@ class MilvusTaskMixin(_Task):
         with self.open_hook(patient=resumed) as hook:
             hook.server_confirmed = resumed
             try:
-                if resumed and state.subject not in (None, self.subject(hook)):
+                if resumed and self._is_other(state.subject, hook):
                     text = "Arguments, or the connection's server, changed while this task was deferred: starting over"
                     self.log.warning(text)
                     state = ResumeState(state.began, state.deadline)
@@ -240,6 +240,12 @@ class MilvusTaskMixin(_Task):
     def subject(self, hook: MilvusHook) -> str:
         """Return a digest of the server and the templated arguments: Airflow renders them again when a task resumes."""
         return digest(hook.config.url, hook.config.database, *(getattr(self, name) for name in self.template_fields))
+
+    def _is_other(self, subject: str | None, hook: MilvusHook) -> bool:
+        try:
+            return subject not in (None, self.subject(hook))
+        except AirflowNotFoundException:  # what is done counts without the connection
+            return False
 
     def _result(self, event: Any) -> Any:
         try:

@@ -11,10 +11,10 @@ from airflow_vectordb import health
 from airflow_vectordb._compat import AirflowNotFoundException
 from airflow_vectordb.cli import main
 from tests.support.harness import LOGIN, PASSWORD, Operating
-from tests.support.scripted import Serve, error, ok, page
+from tests.support.scripted import Answer, Serve, error, ok
 
 REQUIRED = error(1802, "missing required parameters")
-GONE = page(404, "404 page not found")
+GONE = Answer(b"404 page not found", 404)
 DENIED = error(65535, "rpc error: code = PermissionDenied desc = PrivilegeQuery: permission deny to ada", 403)
 DESCRIBED = ok({"collectionName": "docs", "fields": [{"name": "id", "type": "Int64", "primaryKey": True}]})
 
