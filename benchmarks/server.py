@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -26,13 +27,19 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 @dataclass
 class Plan:
-    """What the server holds, the same for every collection; ``built_at`` has times by collection, or never."""
+    """
+    What the server holds, the same for every collection.
+
+    :param built_at: when the index of a collection is built
+    :param polls: the poll at which it is, if that is not 0
+    """
 
     vectors: list[str] = field(default_factory=lambda: ["vector"])
     indexes: list[dict[str, Any]] = field(default_factory=list)
     rows: int = 1_000_000
     state: str = "InProgress"
     built_at: dict[str, float] = field(default_factory=dict)
+    polls: int = 0
 
 
 @dataclass
@@ -47,11 +54,11 @@ class Counts:
 
 class _Milvus:
     def __init__(self) -> None:
-        self.plan, self.counts = Plan(), Counts()
+        self.plan, self.counts, self.polled = Plan(), Counts(), Counter[str]()
 
     def control(self, path: str, body: dict[str, Any]) -> Any:
         if path == "plan":
-            self.plan = Plan(**body)
+            self.plan, self.polled = Plan(**body), Counter()
             self.counts = Counts(open=self.counts.open, most_open=self.counts.open)
         return asdict(self.counts)
 
@@ -72,7 +79,9 @@ class _Milvus:
                 self.plan.indexes += body["indexParams"]
                 return {}
             case "indexes/describe":
-                built = time.time() >= self.plan.built_at.get(body["collectionName"], math.inf)
+                name = body["collectionName"]
+                self.polled[name] += 1
+                built = time.time() >= self.plan.built_at.get(name, math.inf) or self.polled[name] == self.plan.polls
                 return [
                     self._index(spec, built) for spec in self.plan.indexes if spec["indexName"] == body["indexName"]
                 ]

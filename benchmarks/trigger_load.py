@@ -28,15 +28,15 @@ from benchmarks.strategies import INDEX, OURS, PER_POLL, Strategy, define_connec
 T = TypeVar("T")
 Portal = Callable[[], Awaitable[None]]
 
-#: Intervals until waits that have begun poll in their rhythm: the second poll is behind each.
-SETTLED = 1.6
+#: Polls of each wait, in two runs: what they have in common, as to begin and to end, is left out.
+FEWER, MORE = 1, 5
 #: Strategies that no budget needs have their turn once in so many rounds.
-SELDOM = 6
+SELDOM = 8
 
 
 @dataclass(frozen=True)
 class Window:
-    """What happened in some seconds: CPU time, requests that arrived, connections that were opened."""
+    """What happened meanwhile: CPU time, requests that arrived, connections that were opened."""
 
     cpu: float
     polls: int
@@ -74,23 +74,31 @@ def _run_job(job: Callable[..., Coroutine[Any, Any, T]], server: Server, argumen
     return asyncio.run(job(server, **arguments))
 
 
-async def compare(
-    server: Server, waits: int, poll_interval: float, seconds: float, rounds: int
-) -> dict[str, list[Window]]:
-    """Measure all strategies in turns, ``seconds`` in each round."""
+async def compare(server: Server, waits: int, poll_interval: float, rounds: int) -> dict[str, list[Window]]:
+    """Measure all strategies in turns, forwards and backwards."""
     found: dict[str, list[Window]] = {}
     for number in range(rounds + 1):
-        for name, strategy in strategies(server.url).items():
+        for name, strategy in [*strategies(server.url).items()][:: 1 if number % 2 else -1]:
             if number % SELDOM and name not in (OURS, PER_POLL):
                 continue
-            gc.collect()
-            tasks = await _start([strategy(f"docs_{wait}", poll_interval) for wait in range(waits)])
-            await asyncio.sleep(SETTLED * poll_interval if number else 0.1)
-            window = await _watch(server, seconds if number else 2 * poll_interval)
-            await _cancel(tasks)
+            fewer, more = [
+                await _until_built(server, [strategy(f"docs_{wait}", poll_interval) for wait in range(waits)], polls)
+                for polls in (FEWER, MORE)
+            ]
+            window = Window(more.cpu - fewer.cpu, more.polls - fewer.polls, more.opened - fewer.opened)
             if number:
                 found.setdefault(name, []).append(window)
     return found
+
+
+async def _until_built(server: Server, triggers: Sequence[BaseTrigger], polls: int) -> Window:
+    """Run waits to their end, at which each has polled so often: on a busy machine, too."""
+    server.reset(indexes=[INDEX], polls=polls)
+    gc.collect()
+    began = time.process_time()
+    await asyncio.gather(*await _start(triggers))
+    cpu, counts = time.process_time() - began, server.counts()
+    return Window(cpu, len(counts.requests), counts.opened)
 
 
 async def memory(server: Server, name: str, waits: int, poll_interval: float) -> float:
