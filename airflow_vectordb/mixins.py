@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from airflow import sdk
 
 from airflow_vectordb import hooks, rest, triggers, waiting
-from airflow_vectordb._compat import AirflowException, AirflowNotFoundException, TaskDeferralTimeout, lineage_collector
+from airflow_vectordb._compat import AirflowException, TaskDeferralTimeout, lineage_collector
 from airflow_vectordb.assets import asset_uri
 from airflow_vectordb.links import MilvusConsoleLink
 from airflow_vectordb.validation import check_arguments, check_names, raise_if_invalid, seconds_of
@@ -140,7 +140,8 @@ class MilvusTaskMixin(_Task):
         """
         # None is the default of `deferrable` and `database`, which instances replace.
         known = {name: value for name, value in given.items() if value is not None}
-        problems = cls.problems_at_parse(known)
+        # Whether to send what looks misspelt may stand in default_args, or be mapped.
+        problems = cls.problems_at_parse({"allow_unknown": True, **known})
         if "bad_rows_path" in known and not rest.spelling.is_later(known["bad_rows_path"]):
             problems.append(
                 "bad_rows_path: each mapped task would replace the file: put {{ ti.map_index }} in its name"
@@ -226,9 +227,11 @@ class MilvusTaskMixin(_Task):
             hook.server_confirmed = resumed
             try:
                 if resumed and self._is_other(state.subject, hook):
-                    text = "Arguments, or the connection's server, changed while this task was deferred: starting over"
-                    self.log.warning(text)
-                    state = ResumeState(state.began, state.deadline)
+                    text = "arguments, or the connection's server, changed while this task was deferred"
+                    if "restarted" in state.results:
+                        raise AirflowException(f"task {self.task_id}: {text}, twice: does a template contain the time?")
+                    self.log.warning("%s: starting over", text.capitalize())
+                    state = ResumeState(state.began, state.deadline, {"restarted": True})
                 elif resumed:
                     result = self._result(event)
                     if wait_name:  # otherwise the task finds out for itself
@@ -244,7 +247,7 @@ class MilvusTaskMixin(_Task):
     def _is_other(self, subject: str | None, hook: MilvusHook) -> bool:
         try:
             return subject not in (None, self.subject(hook))
-        except AirflowNotFoundException:  # what is done counts without the connection
+        except (AirflowException, rest.errors.MilvusError):  # what is done counts without the connection
             return False
 
     def _result(self, event: Any) -> Any:

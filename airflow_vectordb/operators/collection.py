@@ -109,7 +109,8 @@ class CreateCollectionOperator(WaitingOperator):
 
     def run_task(self, hook: MilvusHook, context: Context, state: ResumeState) -> dict[str, Any]:
         """Create the collection, its indexes, and wait for them."""
-        creation = operators._create_collection.CollectionCreation(self, hook, state, retried=is_retry(context))
+        retried = is_retry(context) or "restarted" in state.results
+        creation = operators._create_collection.CollectionCreation(self, hook, state, retried=retried)
         result = creation.run()
         self.emit_asset_events(hook, context, {"collection": result})
         return result

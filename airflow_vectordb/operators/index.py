@@ -104,7 +104,7 @@ class CreateIndexOperator(WaitingOperator):
         """Create the indexes, and wait for them."""
         replacement = self._replacement(hook, context, state)
         if "built" not in state.results:
-            self._create(hook, state, replacement, retried=is_retry(context))
+            self._create(hook, state, replacement, retried=is_retry(context) or "restarted" in state.results)
         raise_if_replaced(self.collection_name, state.results)
         if replacement is not None:
             replacement.reload()

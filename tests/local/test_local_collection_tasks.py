@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -12,6 +13,7 @@ from unittest.mock import Mock
 import pytest
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
+from airflow_vectordb.deferral import ResumeState
 from airflow_vectordb.hooks.milvus import MilvusHook
 from airflow_vectordb.local import LocalMilvus
 from airflow_vectordb.operators import _create_collection
@@ -107,11 +109,15 @@ class TestCreate:
             create(schema, alter=True)
         assert fields_of(api, name) == {"id": "", "title": "256", "v": "4"}
 
-    def test_fail_if_it_exists_unless_an_earlier_try_may_have_made_it(self, create: Create) -> None:
+    def test_fail_if_it_exists_unless_an_earlier_try_may_have_made_it(self, create: Create, name: str) -> None:
         create(if_exists="fail")
         with pytest.raises(ConflictError, match="exists already"):
             create(if_exists="fail")
         assert create(if_exists="fail", try_number=2) == NOTHING_DONE
+        # Nor does a resumed task that starts over, since its arguments are others, take its own for another's.
+        operator = CreateCollectionOperator(task_id="t", collection_name=name, schema=SCHEMA, if_exists="fail")
+        resumed = operator.execute_complete({}, {}, asdict(ResumeState(subject="others")), "built")
+        assert resumed == {**NOTHING_DONE, "collection_name": name}
 
     def test_an_answer_that_is_lost_after_the_creation(self, create: Create, monkeypatch: pytest.MonkeyPatch) -> None:
         send = MilvusHook.send

@@ -222,7 +222,11 @@ def test_what_mapped_tasks_create_is_checked_when_the_dag_is_parsed(
     ("kind", "given"),
     [
         (CreateIndexOperator, {"index_params": "index.json"}),
-        (CreateIndexOperator, {"index_params": {"fieldName": "v", "indexType": "HNSV"}, "allow_unknown": True}),
+        # `allow_unknown` may stand in default_args.
+        (
+            CreateIndexOperator,
+            {"index_params": {"fieldName": "v", "indexType": "HNSW", "params": {"efConstructio": 9}}},
+        ),
         (CreateCollectionOperator, {"index_params": {"fieldName": "v"}, "properties": "{{ params.them }}"}),
         (CreateCollectionOperator, {"collection_name": "docs"}),
     ],

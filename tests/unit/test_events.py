@@ -153,6 +153,30 @@ def test_the_end_of_a_wait_for_something_else_is_no_end(
     kept, again = ((deferred.value.kwargs or {})["state"] for deferred in (first, second))
     assert again["deadline"] == kept["deadline"]
     assert "changed while this task was deferred: starting over" in logged.of("warning")[-1]
+    task.database = "elsewhere"  # a template that contains the time never renders twice to the same
+    with pytest.raises(AirflowException, match=r"changed while this task was deferred, twice"):
+        task.execute_complete({}, event=event, **(second.value.kwargs or {}))
+
+
+def test_the_index_that_a_task_created_before_it_starts_over_is_its_own(
+    serve: Serve, operating: Operating, clock: Clock
+) -> None:
+    operating.connect(serve(FakeMilvus(progress=told(rows(9)))))
+    task = operating.operator(if_exists="fail", deferrable=True)
+    with pytest.raises(TaskDeferred) as deferred:
+        operating.execute(task)
+    task.min_rows = 10
+    with pytest.raises(TaskDeferred):
+        task.execute_complete({}, event={"status": "success", "result": []}, **(deferred.value.kwargs or {}))
+
+
+def test_what_is_done_counts_without_a_readable_connection(serve: Serve, operating: Operating, clock: Clock) -> None:
+    operating.connect(serve(FakeMilvus()))
+    task = DeferrableSensor(operating, clock).task()
+    with pytest.raises(TaskDeferred) as deferred:
+        operating.execute(task)
+    operating.connect("ftp://elsewhere")
+    assert task.execute_complete({}, event={"status": "success", "result": []}, **(deferred.value.kwargs or {})) == []
 
 
 @pytest.mark.parametrize("kind", [DeferrableOperator, DeferrableSensor])
