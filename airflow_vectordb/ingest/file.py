@@ -72,7 +72,8 @@ class File(Source):
             storage_error = StorageError(str(self.path), error)
             if getattr(error, "errno", None) and storage_error.transient:  # the system's: a full disk, a lost mount
                 raise storage_error from error
-            raise self._invalid(f"{where()}{error}") from error
+            reason = f"it is not UTF-8, convert it: {error}" if isinstance(error, UnicodeDecodeError) else error
+            raise self._invalid(f"{where()}{reason}") from error
 
     @contextmanager
     def _open(self) -> Iterator[IO[bytes]]:

@@ -292,7 +292,7 @@ def test_an_array_beside_a_table_with_empty_lines(tmp_path: Path) -> None:
         ("rows", b"", "unknown file format"),
         ("rows.jsonl", b'[{"id": 1}]', "is one JSON array; write one object per line"),
         ("rows.csv", b"a,b,a\n1,2,3\n", "its header has 'a' twice"),
-        ("rows.csv", b"a,b\n1,\xfc\n", r"rows\.csv: cannot be read beyond row 0: 'utf-8' codec"),
+        ("rows.csv", b"a,b\n1,\xfc\n", r"rows\.csv: cannot be read beyond row 0: it is not UTF-8, convert it"),
         ("rows.parquet", b"no parquet", "rows.parquet"),
         ("rows.arrow", b"no arrow", "rows.arrow"),
         ("rows.npz", b"no zip", "rows.npz"),
