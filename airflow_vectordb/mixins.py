@@ -242,7 +242,8 @@ class MilvusTaskMixin(_Task):
 
     def subject(self, hook: MilvusHook) -> str:
         """Return a digest of the server and the templated arguments: Airflow renders them again when a task resumes."""
-        return digest(hook.config.url, hook.config.database, *(getattr(self, name) for name in self.template_fields))
+        names = [name for name in self.template_fields if name != "bad_rows_path"]  # written before a task waits
+        return digest(hook.config.url, hook.config.database, *(getattr(self, name) for name in names))
 
     def _is_other(self, subject: str | None, hook: MilvusHook) -> bool:
         try:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_vectordb._compat import AirflowException, AirflowFailException
+from airflow_vectordb.hooks.milvus import MilvusHook
+from airflow_vectordb.operators.import_job import ImportOperator
 from airflow_vectordb.rest import errors
 from airflow_vectordb.triggers.milvus import result_from_event
 from tests.support.drivers import DeferrableOperator, DeferrableSensor, Driver, Operator, Sensor, TaskDeferred
@@ -156,6 +158,14 @@ def test_the_end_of_a_wait_for_something_else_is_no_end(
     task.database = "elsewhere"  # a template that contains the time never renders twice to the same
     with pytest.raises(AirflowException, match=r"changed while this task was deferred, twice"):
         task.execute_complete({}, event=event, **(second.value.kwargs or {}))
+
+
+def test_a_file_of_bad_rows_named_by_the_time_restarts_nothing(operating: Operating) -> None:
+    operating.connect("http://h:1")
+    given: dict[str, Any] = {"collection_name": "docs", "rows": [], "stage_to": "s3://b/x", "on_bad_row": "skip"}
+    tasks = [ImportOperator(task_id="t", **given, bad_rows_path=f"bad_{time}.jsonl") for time in "12"]
+    with MilvusHook() as hook:
+        assert len({task.subject(hook) for task in tasks}) == 1
 
 
 def test_the_index_that_a_task_created_before_it_starts_over_is_its_own(
