@@ -88,7 +88,7 @@ class Batcher:
         most_bytes, most_rows = self._options.batch_bytes, self._options.batch_rows
         key, document_field = checker.key, self._options.replace_documents
         for block in source.blocks(first):
-            fitting = checker.fitting(block.matrices)
+            fitting = checker.fitting(block.matrices) if block.matrices else ()
             for position, row in enumerate(block.rows, start=block.first):
                 checked, encoded, problems = self.encode(row, checker, fitting)
                 if not problems and key is not None and (twice := batch.keys.get(checked[key])) is not None:

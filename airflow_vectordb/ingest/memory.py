@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_vectordb.ingest.source import BLOCK_ROWS, ROWS_AT_ONCE, Block, Row, Source, Unreadable
+from airflow_vectordb.ingest.source import BLOCK_ROWS, Block, Row, Source, Unreadable
 from airflow_vectordb.rest.errors import InvalidParametersError
 from airflow_vectordb.rest.spelling import describe_value, is_nothing
 
@@ -33,13 +34,17 @@ class Rows(Source):
 
     def blocks(self, first: int = 0) -> Iterator[Block]:
         """Read the rows; see :class:`Source`."""
+        if isinstance(self._rows, Sequence):
+            return Block.of_items(first, self._rows, _as_row)
         # A generator may take long for a row, or yield the same mapping again, with other values.
-        size = ROWS_AT_ONCE if isinstance(self._rows, Sequence) else 1
-        return Block.of_items(first, self._rows, _as_row, size)
+        rows = enumerate(itertools.islice(self._rows, first, None), start=first)
+        return (Block(number, [_as_row(row)]) for number, row in rows)
 
 
 def _as_row(value: Any) -> Row | Unreadable:
-    return value if isinstance(value, Mapping) else Unreadable(f"a row must be a mapping, not {describe_value(value)}")
+    if isinstance(value, (dict, Mapping)):
+        return value
+    return Unreadable(f"a row must be a mapping, not {describe_value(value)}")
 
 
 class ArrowData(Source):

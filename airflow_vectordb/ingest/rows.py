@@ -127,7 +127,7 @@ class RowChecker:
         mapping, rules = self._mapping, self.rules
         if self._nested:
             try:
-                row = {**{name: _nested_value(row, path) for name, path in self._nested}, **row}
+                row = {**{name: _nested_value(row, path) for name, path in self._nested if name not in row}, **row}
             except ValueError as error:
                 return {}, [str(error)]
         for column, value in row.items():

@@ -23,7 +23,7 @@ class Unreadable:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # frozen, it would take twice as long to make, and generators have one for each row
 class Block:
     """
     Consecutive rows of a source.
@@ -45,12 +45,10 @@ class Block:
         return cls(first, rows, {name: values for name, values in columns.items() if getattr(values, "ndim", 0) == 2})
 
     @classmethod
-    def of_items(
-        cls, first: int, items: Iterable[T], as_row: Callable[[T], Row | Unreadable], size: int = ROWS_AT_ONCE
-    ) -> Iterator[Block]:
-        """Create blocks of so many rows from what each becomes a row, passing over what is before the first one."""
+    def of_items(cls, first: int, items: Iterable[T], as_row: Callable[[T], Row | Unreadable]) -> Iterator[Block]:
+        """Create blocks from what each becomes a row, passing over what is before the first one."""
         items = itertools.islice(items, first, None)
-        while rows := list(map(as_row, itertools.islice(items, size))):
+        while rows := list(map(as_row, itertools.islice(items, ROWS_AT_ONCE))):
             yield cls(first, rows)
             first += len(rows)
 

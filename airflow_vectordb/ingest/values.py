@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -103,9 +102,11 @@ def _json_from_text(text: str) -> Any:
 
 
 def _number(kind: type[int | float], text: str) -> int | float:
-    with suppress(ValueError):
+    try:  # in half the time of suppress()
         if "_" not in text and (text.isascii() or text.strip().isascii()):  # Python reads 2024_01 as 202401
             return kind(text)
+    except ValueError:
+        pass
     raise ValueError(f"{text[:40]!r} is not {'an integer' if kind is int else 'a number'}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import date, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -199,7 +200,8 @@ def test_columns_are_mapped_and_dropped() -> None:
 def test_a_dynamic_field_goes_out_as_it_is() -> None:
     row = {"id": 1, "vector": [1, 2, 3, 4], "lang": "en"}
     checker = RowChecker(described(ID, VECTOR, dynamic=True))
-    for value in ("en", None, [1, None]):
+    tensor = SimpleNamespace(dtype="torch.float32")  # refused when it is encoded
+    for value in ("en", None, [1, None], tensor):
         assert checker.check({**row, "lang": value}) == ({**row, "lang": value}, [])
     assert checker.check({**row, "lang": math.nan})[1] == [
         "lang: NaN and infinity are not JSON; None stands for no value"
@@ -213,6 +215,7 @@ def test_a_name_within_text() -> None:
         assert checker.check({"meta": meta}) == ({}, [])
     text = "meta.a: a str ('{}') has no 'page', it must be a mapping"
     assert checker.check({"meta": {"a": "{}"}})[1] == [text]
+    assert checker.check({"meta": "{}", "meta.a.page": 5}) == ({"page": 5}, [])  # a column of this name comes first
 
 
 def test_a_dynamic_field_does_not_take_the_place_of_a_missing_one() -> None:

@@ -88,22 +88,27 @@ def _has_usable_keys(value: Any) -> bool:
     return len(fitting) == len(value) and all(map(_has_usable_keys, value.values()))
 
 
+# Each value of a row's dynamic fields is checked: tuples take a third of the time of unions.
+_FINITE = (str, int, type(None))
+_ARRAYS = (list, tuple)
+
+
 def is_finite(value: Any) -> bool:
     """Return whether all numbers within a value are finite."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, _FINITE):
+        return True
     # Check the sum of a vector, which costs a tenth of encoding it. Large numbers may sum up to infinity: that only
     # leads to a closer check.
-    if isinstance(value, list | tuple):
+    if isinstance(value, _ARRAYS):
         try:
             return math.isfinite(sum(value)) or all(map(is_finite, value))
         except (TypeError, ValueError, OverflowError):
             return all(map(is_finite, value))
-    if isinstance(value, str):  # the usual case in small requests
-        return True
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):
         return all(map(is_finite, value.values()))
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if hasattr(value, "dtype") and value.dtype.kind == "f":  # NumPy's, without importing it
+    if getattr(getattr(value, "dtype", None), "kind", None) == "f":  # NumPy's, without importing it
         return math.isfinite(value.sum()) or (math.isfinite(value.min()) and math.isfinite(value.max()))
     return True
 
