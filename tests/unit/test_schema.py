@@ -268,6 +268,8 @@ def test_wrong_properties(given: Any, problem: str) -> None:
 def test_properties_that_are_not_known_are_sent() -> None:
     misspelt = {"collection.ttl.second": 60}
     assert read_properties(misspelt, allow_unknown=True)[:2] == (misspelt, [])
+    limits = {"collection.insertRate.max.mb": 5, "collection.searchRate.max.vps": 9}
+    assert read_properties(limits) == (limits, [], [])
     assert read_properties({"ttl": 60, "of_a_newer_server": 1}) == (
         {"collection.ttl.seconds": 60, "of_a_newer_server": 1},
         [],

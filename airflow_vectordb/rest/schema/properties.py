@@ -27,6 +27,9 @@ _KNOWN = (
     *AT_CREATION,
     *("lazyload.enabled", "dynamicfield.enabled", "allow_insert_auto_id", "timezone"),
     *("collection.autocompaction.enabled", "collection.replica.number", "collection.resource_groups"),
+    *(f"collection.{written}Rate.max.mb" for written in ("insert", "upsert", "delete", "bulkLoad")),
+    *("collection.searchRate.max.vps", "collection.queryRate.max.qps"),
+    "collection.diskProtection.diskQuota.mb",
 )
 _NAMES = {
     "ttl": "collection.ttl.seconds",
