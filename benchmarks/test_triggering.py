@@ -17,7 +17,7 @@ from benchmarks.trigger_load import Window, compare, hang, in_fresh_process, loa
 
 WAITS, POLL_INTERVAL, WATCHED = 10_000, 12.0, 5.0
 #: To compare strategies: fewer waits that poll more often, so that there are as many polls in a second.
-FEW, OFTEN, ROUNDS = 60, 0.06, 32
+FEW, OFTEN, ROUNDS = 60, 0.06, 20
 #: Waits on a server that hangs, their common deadline, and how late they may end (seconds).
 HANGING, HANGING_TIMEOUT, MOST_LATE = 2000, 5.0, 2.0
 

@@ -208,7 +208,7 @@ class TestErrors:
         source = s3.put("a.jsonl.gz", gzip.compress(lines(range(1000)))[:-20])
         error = self.told(hook, name, source)
         assert isinstance(error, AirflowFailException)
-        assert "cannot be read on" in str(error)
+        assert "cannot be read beyond" in str(error)
 
     @pytest.mark.parametrize(
         ("source", "package"),
