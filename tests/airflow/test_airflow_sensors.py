@@ -10,7 +10,7 @@ from tests.support.builds import ROWS, Builds
 from tests.support.running_airflow import Run, RunningAirflow, seconds
 
 
-def test_no_slot_between_looks(airflow: RunningAirflow, sensed: Run) -> None:
+def test_no_slot_between_polls(airflow: RunningAirflow, sensed: Run) -> None:
     """Three tasks in a pool of one slot: none could have got its turn if one had kept it."""
     sensed.until("meanwhile", "success")
     sensed.until("deferred", "deferred")
@@ -24,10 +24,10 @@ def test_no_slot_between_looks(airflow: RunningAirflow, sensed: Run) -> None:
         return (0, 1) in free
 
     airflow.until(seen, "the pool is free while one sensor is to be started again and the other is deferred")
-    airflow.until(lambda: len(looks(airflow, sensed)) >= 2, "it was started again twice")
+    airflow.until(lambda: len(reschedules(airflow, sensed)) >= 2, "it was started again twice")
 
 
-def looks(airflow: RunningAirflow, run: Run) -> list[tuple[object, ...]]:
+def reschedules(airflow: RunningAirflow, run: Run) -> list[tuple[object, ...]]:
     """When a sensor left its worker."""
     return airflow.query(
         "SELECT r.id FROM task_reschedule r JOIN task_instance i ON i.id = r.ti_id"

@@ -79,7 +79,7 @@ class TestWatching:
         child = start(after="\n    while not os.path.exists('go'): time.sleep(0.01)\n    sys.exit('the reason')")
         (home.user / "go").touch()
         with pytest.raises(ChildEndedError, match="exit status 1") as caught:
-            while True:
+            for _ in range(3000):  # a minute
                 processes.pause(0.02)
         assert caught.value.child is child
         assert str(caught.value).endswith("the reason")
@@ -166,6 +166,7 @@ class TestSignals:
         processes.stop()
         assert not closing or time.monotonic() - began >= 1.0
         impatience.join()
+        assert "asked" in child.log.read_text()
         assert session_members(child.keeper.pid) == []
 
 

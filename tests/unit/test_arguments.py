@@ -233,7 +233,8 @@ def test_what_mapped_tasks_create_is_checked_when_the_dag_is_parsed(
 )
 def test_what_mapped_tasks_get_later_is_not_missed(kind: type[Any], given: dict[str, Any]) -> None:
     with DAG("d", schedule=None):
-        kind.partial(task_id="it", **given).expand(database=["a", "b"])
+        mapped = kind.partial(task_id="it", **given).expand(database=["a", "b"])
+    assert given.items() <= mapped.partial_kwargs.items()
 
 
 def test_policies_of_mapped_tasks() -> None:

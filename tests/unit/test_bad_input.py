@@ -305,7 +305,8 @@ def test_what_another_task_returns_is_left_until_then() -> None:
 
         chosen = choose()
         for number, given in enumerate([chosen, [chosen], {"fieldName": "v", "params": chosen}, {"fieldName": chosen}]):
-            CreateIndexOperator(task_id=f"index{number}", collection_name="docs", index_params=given)
+            operator = CreateIndexOperator(task_id=f"index{number}", collection_name="docs", index_params=given)
+            assert operator.index_params is given
 
 
 @pytest.mark.parametrize(

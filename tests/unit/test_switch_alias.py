@@ -212,7 +212,9 @@ class TestChecks:
 
     def test_unless_it_is_not_to_wait(self, worker: Make, milvus: Milvus, clock: Clock) -> None:
         milvus.states["docs_2"], milvus.loaded_at = LOADING, clock.time() + 90
-        self.refused(worker(wait_for_completion=False), milvus)
+        found = self.refused(worker(wait_for_completion=False), milvus)
+        assert isinstance(found, errors.NotLoadedError)
+        assert clock.elapsed == 0
 
     @pytest.mark.parametrize("check_loaded", [True, False])
     @pytest.mark.parametrize("state", [LOADED, NOT_LOADED])
