@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_vectordb import rest, waiting
 from airflow_vectordb.deferral import ResumeState, wait_for
 from airflow_vectordb.hooks.index_creation import IndexCreation
+from airflow_vectordb.mixins import digest
 from airflow_vectordb.operators.index import raise_if_replaced, wait_until_built
 
 if TYPE_CHECKING:
@@ -136,8 +136,7 @@ class CollectionCreation:
     def _rehearse(self) -> None:
         """Create the collection under another name, so that no rows are dropped if the server refuses the schema."""
         # A name that nobody else gives: what a killed task has left is dropped, with all that is in it.
-        digest = hashlib.sha256(self._name.encode()).hexdigest()[:16]
-        name = f"{self._name[:200]}__rehearsal_{digest}"
+        name = f"{self._name[:200]}__rehearsal_{digest(self._name)}"
         self._hook.send(rest.collections.drop(name))
         try:
             self._create_as(name)
